@@ -20,3 +20,5 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod clock;
+pub mod domain;

@@ -1,0 +1,41 @@
+//! One minute of trading.
+
+use rust_decimal::Decimal;
+
+use super::{Minute, Price};
+
+/// Open, high, low, close and volume of one minute with at least one trade
+/// (or, where a venue fills quiet minutes itself, a flat copy of the close before).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candle {
+    /// The minute, by its start.
+    pub minute: Minute,
+    /// First price.
+    pub open: Price,
+    /// Highest price.
+    pub high: Price,
+    /// Lowest price.
+    pub low: Price,
+    /// Last price: the *minute close*.
+    pub close: Price,
+    /// Volume in the base asset, where the venue says.
+    pub base_volume: Option<Decimal>,
+    /// Volume in the quote asset, where the venue says.
+    pub quote_volume: Option<Decimal>,
+}
+
+/// A candle whose prices contradict each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("candle has open or close outside its low and high")]
+pub struct CandleError;
+
+impl Candle {
+    /// Returns the candle if low ≤ open, close ≤ high.
+    ///
+    /// # Errors
+    /// [`CandleError`] otherwise: the row was misread or is corrupt.
+    pub fn checked(self) -> Result<Self, CandleError> {
+        let inside = |price: Price| self.low <= price && price <= self.high;
+        if inside(self.open) && inside(self.close) { Ok(self) } else { Err(CandleError) }
+    }
+}

@@ -1,0 +1,115 @@
+//! What passes between the parts: from ingest to the board, and from the board to the hub.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+use super::{Market, Minute, Price, Quote, Ticker, VenueHealth, VenueId};
+
+/// How a ticker came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Pushed over a stream; two tickers of the same session have no unseen trade between them.
+    Stream {
+        /// Number of the connection, unique within the process.
+        session: u64,
+    },
+    /// Fetched because the stream is down: the row is `delayed`.
+    Poll,
+    /// Fetched to see whether a silent market is quiet, while the stream is up.
+    Check,
+}
+
+/// News from a venue, in the order in which it happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// New figures, or the same ones confirmed.
+    Ticker {
+        /// Who says so.
+        venue: VenueId,
+        /// For which market.
+        market: Market,
+        /// The figures.
+        ticker: Ticker,
+        /// When we received them, by our wall clock.
+        received_at: Timestamp,
+        /// By which way.
+        via: Via,
+    },
+    /// A candle answer: it speaks for every minute of `span`.
+    Settled {
+        /// Who says so.
+        venue: VenueId,
+        /// For which market.
+        market: Market,
+        /// The closed minutes it speaks for.
+        span: Range<Minute>,
+        /// The minutes in it that had a trade, with their close.
+        closes: Vec<(Minute, Price)>,
+    },
+    /// The venue's list of markets.
+    Listings {
+        /// Who says so.
+        venue: VenueId,
+        /// Every market it lists.
+        listings: Vec<Listing>,
+    },
+    /// The state of the connection to a venue.
+    Health(VenueHealth),
+}
+
+/// One market as its venue lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The venue's spelling.
+    pub symbol: String,
+    /// Ours.
+    pub market: Market,
+    /// The venue's Korean name of the base asset, if it has one.
+    pub korean_name: Option<String>,
+    /// The venue's English name of the base asset, if it has one.
+    pub english_name: Option<String>,
+    /// Smallest step of the price, if listed.
+    pub tick_size: Option<Decimal>,
+    /// Whether it is listed but does not trade.
+    pub halted: bool,
+}
+
+/// How soon a gap must be filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// The base of a row is not known: the candle just before the base time.
+    Base,
+    /// Minutes of the window are not known.
+    Hole,
+    /// Seen live, not yet settled by a candle.
+    Settle,
+}
+
+/// A stretch of minutes whose closes the board wants from the venue's candles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose candles.
+    pub venue: VenueId,
+    /// Of which market.
+    pub market: Market,
+    /// The minutes wanted; all of them are over.
+    pub span: Range<Minute>,
+    /// How soon.
+    pub urgency: Urgency,
+}
+
+/// What the board hands to the hub after a batch of events.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Our wall clock.
+    pub at: Timestamp,
+    /// Rows that read differently now.
+    pub changed: Vec<Arc<Quote>>,
+    /// Rows that were only confirmed again.
+    pub confirmed: Vec<Arc<Quote>>,
+    /// Venues whose health changed.
+    pub venues: Vec<VenueHealth>,
+}

@@ -1,0 +1,39 @@
+//! The words of the trade, as types that cannot be wrong.
+//!
+//! Everything here is pure: no I/O, no async, no JSON, no floats, and no clock
+//! (time is an argument). A value that exists has been checked: a [`Price`] is
+//! above zero, a [`Market`] has two non-empty sides, a [`Candle`] has its low
+//! below its high. Numbers are [`rust_decimal::Decimal`] from the exchange's
+//! text to the reader's screen and are never rounded on the way, except once,
+//! in [`change`].
+
+pub mod amount;
+pub mod asset;
+mod basis;
+mod candle;
+pub mod change;
+mod event;
+mod health;
+pub mod history;
+mod market;
+mod minute;
+mod quote;
+mod ranges;
+mod record;
+pub mod tick_size;
+mod ticker;
+pub mod window;
+
+pub use amount::{AmountError, Price};
+pub use basis::{Basis, UnknownBasis};
+pub use candle::{Candle, CandleError};
+pub use change::{Change, Direction};
+pub use event::{Event, Gap, Listing, Publish, Urgency, Via};
+pub use health::{Reason, ReasonCode, VenueHealth, VenueState};
+pub use market::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
+pub use minute::{Minute, Now};
+pub use quote::{Base, BaseSource, Quote, SourceId, State};
+pub use ranges::Ranges;
+pub use record::{FeedRecords, HOUR, HourRecord, HourSource, Keeper, LastRecord, StoreHealth};
+pub use ticker::Ticker;
+pub use window::Window;
