@@ -1,0 +1,109 @@
+//! A ticker in each of Binance's spellings: one letter in the stream, whole words over HTTP.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::super::json::{self, Raw, Shape};
+use super::super::{ParseError, Record, Rejection};
+use crate::domain::Ticker;
+
+/// Figures in one of the venue's spellings.
+pub(super) trait Figures<'a>: Deserialize<'a> {
+    fn symbol(&self) -> Result<String, Rejection>;
+    fn ticker(&self) -> Result<Ticker, Rejection>;
+}
+
+pub(super) fn record<'a, F: Figures<'a>>(raw: &'a RawValue) -> Record {
+    json::record::<F>(raw).map_or_else(|fault| Record { symbol: String::new(), ticker: Err(fault) }, |f| read(&f))
+}
+
+pub(super) fn read<'a>(figures: &impl Figures<'a>) -> Record {
+    match figures.symbol() {
+        Ok(symbol) => Record { symbol, ticker: figures.ticker() },
+        Err(fault) => Record { symbol: String::new(), ticker: Err(fault) },
+    }
+}
+
+/// A `24hrTicker` or `24hrMiniTicker`; the members of the second are among those of the first.
+///
+/// Example: `{"e":"24hrTicker","E":1772574569035,"s":"BTCUSDT","c":"68004.12000000","o":"69442.01000000",
+/// "h":"69506.94000000","l":"66158.00000000","v":"25691.57255000","q":"1742778450.16795780","L":6054521811}`.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Event<'a> {
+    #[serde(rename = "E")]
+    sent: Raw<'a>,
+    s: Raw<'a>,
+    c: Raw<'a>,
+    o: Raw<'a>,
+    h: Raw<'a>,
+    l: Raw<'a>,
+    v: Raw<'a>,
+    q: Raw<'a>,
+    #[serde(rename = "L")]
+    last_id: Raw<'a>,
+}
+
+impl<'a> Figures<'a> for Event<'a> {
+    fn symbol(&self) -> Result<String, Rejection> {
+        self.s.symbol("s").map(Into::into)
+    }
+
+    fn ticker(&self) -> Result<Ticker, Rejection> {
+        Ok(Ticker {
+            sent_at: self.sent.time_maybe("E")?,
+            trade_id: self.last_id.count_maybe("L")?,
+            high_24h: self.h.price_maybe("h")?,
+            low_24h: self.l.price_maybe("l")?,
+            base_volume_24h: self.v.volume_maybe("v")?,
+            quote_volume_24h: self.q.volume_maybe("q")?,
+            base_24h: self.o.price_maybe("o")?,
+            ..Ticker::new(self.c.price("c")?)
+        })
+    }
+}
+
+/// A row of `/api/v3/ticker/24hr`, or of `/api/v3/ticker/price`, which says only `price`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Row<'a> {
+    symbol: Raw<'a>,
+    price: Raw<'a>,
+    last_price: Raw<'a>,
+    open_price: Raw<'a>,
+    high_price: Raw<'a>,
+    low_price: Raw<'a>,
+    volume: Raw<'a>,
+    quote_volume: Raw<'a>,
+    close_time: Raw<'a>,
+    last_id: Raw<'a>,
+}
+
+impl<'a> Figures<'a> for Row<'a> {
+    fn symbol(&self) -> Result<String, Rejection> {
+        self.symbol.symbol("symbol").map(Into::into)
+    }
+
+    fn ticker(&self) -> Result<Ticker, Rejection> {
+        let last =
+            if self.price.is_present() { self.price.price("price")? } else { self.last_price.price("lastPrice")? };
+        Ok(Ticker {
+            sent_at: self.close_time.time_maybe("closeTime")?,
+            trade_id: self.last_id.count_maybe("lastId")?,
+            high_24h: self.high_price.price_maybe("highPrice")?,
+            low_24h: self.low_price.price_maybe("lowPrice")?,
+            base_volume_24h: self.volume.volume_maybe("volume")?,
+            quote_volume_24h: self.quote_volume.volume_maybe("quoteVolume")?,
+            base_24h: self.open_price.price_maybe("openPrice")?,
+            ..Ticker::new(last)
+        })
+    }
+}
+
+/// Reads a ticker answer: one symbol is answered by an object, several by a list.
+pub(super) fn answered(body: &str) -> Result<Vec<Record>, ParseError> {
+    match json::shape(body)? {
+        Shape::Array => Ok(json::list(body)?.into_iter().map(record::<Row<'_>>).collect()),
+        Shape::Object => Ok(vec![read(&json::object::<Row<'_>>(body)?)]),
+    }
+}

@@ -1,0 +1,289 @@
+//! The messages that Upbit invented and Bithumb took over with its `v1`.
+//!
+//! Shared by the two as functions, not as a base: what differs (hosts, zones,
+//! limits, flags) stays in their own files. The calendar-day figures of a row
+//! (`opening_price`, `high_price`, `low_price`, `prev_closing_price` and every
+//! `change`) are never read: their day begins at 00:00 UTC at one venue and at
+//! 00:00 in Seoul at the other, and neither is a rolling 24 hours.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::json::{self, Raw, Shape, payload, refuse};
+use super::{Incoming, ParseError, Record, Rejection, candles};
+use crate::domain::{Candle, Listing, Market, Minute, Ticker};
+
+/// A row of `/v1/ticker`, a `ticker` frame, or a status or error frame.
+///
+/// Example: `{"type":"ticker","code":"KRW-BTC","trade_price":116208000,"trade_timestamp":1790133513858,
+/// "market_state":"ACTIVE","is_trading_suspended":false,"delisting_date":"","timestamp":1790133514044,
+/// "stream_type":"REALTIME"}`.
+///
+/// Source: docs.upbit.com/kr/reference/websocket-ticker and list-tickers, apidocs.bithumb.com, read 2026-09.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Row<'a> {
+    #[serde(rename = "type")]
+    pub(super) kind: Raw<'a>,
+    pub(super) code: Raw<'a>,
+    pub(super) market: Raw<'a>,
+    pub(super) trade_price: Raw<'a>,
+    pub(super) trade_date: Raw<'a>,
+    pub(super) trade_time: Raw<'a>,
+    pub(super) trade_timestamp: Raw<'a>,
+    pub(super) timestamp: Raw<'a>,
+    pub(super) acc_trade_price_24h: Raw<'a>,
+    pub(super) acc_trade_volume_24h: Raw<'a>,
+    pub(super) market_state: Raw<'a>,
+    pub(super) is_trading_suspended: Raw<'a>,
+    pub(super) delisting_date: Raw<'a>,
+    pub(super) status: Raw<'a>,
+    pub(super) error: Raw<'a>,
+    pub(super) resmsg: Raw<'a>,
+    pub(super) content: Raw<'a>,
+}
+
+/// The venue's own error, in a frame or in a body of HTTP 200 alike.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Fault<'a> {
+    name: Raw<'a>,
+    message: Raw<'a>,
+}
+
+/// The members that an answer has where it should have been a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Envelope<'a> {
+    error: Raw<'a>,
+}
+
+/// Puts a market into the spelling `KRW-BTC`: the quote asset first.
+pub(super) fn symbol(market: &Market) -> String {
+    format!("{}-{}", market.quote(), market.base())
+}
+
+/// Reads the spelling `KRW-BTC`.
+pub(super) fn market(symbol: &str) -> Option<Market> {
+    let (quote, base) = symbol.split_once('-')?;
+    Market::new(base, quote).ok()
+}
+
+/// Returns the symbols of markets as the value of a query parameter.
+pub(super) fn query(markets: &[Market]) -> String {
+    // Names come from exchanges: what could end a parameter must be encoded.
+    let encode =
+        |market: &Market| -> String { url::form_urlencoded::byte_serialize(symbol(market).as_bytes()).collect() };
+    markets.iter().map(encode).collect::<Vec<_>>().join(",")
+}
+
+/// Returns the frame that asks for tickers of exactly `markets`; none for no market.
+///
+/// A frame replaces the one before it, so it holds the whole list; there is
+/// none that takes all markets back. Without flags the venue sends a snapshot
+/// of each market and then its trades. The ticket only names the request.
+pub(super) fn subscribe(markets: &[Market], format: Option<&'static str>) -> Vec<String> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Part {
+        Ticket { ticket: &'static str },
+        Type { r#type: &'static str, codes: Vec<String> },
+        Format { format: &'static str },
+    }
+    if markets.is_empty() {
+        return Vec::new();
+    }
+    let mut parts = vec![
+        Part::Ticket { ticket: "sisepan" },
+        Part::Type { r#type: "ticker", codes: markets.iter().map(symbol).collect() },
+    ];
+    parts.extend(format.map(|format| Part::Format { format }));
+    serde_json::to_string(&parts).into_iter().collect()
+}
+
+/// Reads a frame of the socket; `legacy` gets those of another generation.
+///
+/// # Errors
+/// [`ParseError::Payload`] if it is not JSON.
+pub(super) fn frame(text: &str, other: impl Fn(&Row<'_>) -> Option<Incoming>) -> Result<Incoming, ParseError> {
+    if json::shape(text)? == Shape::Array {
+        // `JSON_LIST`, the same rows in a list: not asked for, but plain to read.
+        return Ok(Incoming::Tickers(json::list(text)?.into_iter().map(|raw| record(raw, "code", ticker)).collect()));
+    }
+    let row: Row<'_> = json::object(text)?;
+    if let Some(known) = other(&row) {
+        return Ok(known);
+    }
+    if row.error.is_present() {
+        let (code, message) = fault(row.error);
+        return Ok(Incoming::Refused(format!("{code}: {message}")));
+    }
+    match row.kind.text_maybe("type") {
+        Ok(Some(kind)) if kind == "ticker" => Ok(Incoming::Tickers(vec![read(&row, row.code, "code", ticker)])),
+        Ok(None) if row.status.is_present() => Ok(Incoming::Reply(row.status.words())),
+        _ => Ok(Incoming::Unknown(row.kind.words())),
+    }
+}
+
+/// Returns the elements of an answer that should be a list.
+///
+/// # Errors
+/// [`ParseError::Refused`] for the venue's error object, whatever the HTTP status was.
+pub(super) fn rows(body: &str) -> Result<Vec<&RawValue>, ParseError> {
+    if json::shape(body)? == Shape::Array {
+        return json::list(body);
+    }
+    let envelope: Envelope<'_> = json::object(body)?;
+    if envelope.error.is_present() {
+        let (code, message) = fault(envelope.error);
+        return Err(ParseError::Refused { code, message });
+    }
+    Err(payload("it is an object where a list was expected"))
+}
+
+/// Reads one row, its symbol from `market` or `code`.
+pub(super) fn record(
+    raw: &RawValue,
+    field: &'static str,
+    ticker: impl Fn(&Row<'_>) -> Result<Ticker, Rejection>,
+) -> Record {
+    match json::record::<Row<'_>>(raw) {
+        Ok(row) => read(&row, if field == "code" { row.code } else { row.market }, field, ticker),
+        Err(fault) => Record { symbol: String::new(), ticker: Err(fault) },
+    }
+}
+
+fn read(
+    row: &Row<'_>,
+    symbol: Raw<'_>,
+    field: &'static str,
+    ticker: impl Fn(&Row<'_>) -> Result<Ticker, Rejection>,
+) -> Record {
+    match symbol.symbol(field) {
+        Ok(symbol) => Record { symbol: symbol.into_owned(), ticker: ticker(row) },
+        Err(fault) => Record { symbol: String::new(), ticker: Err(fault) },
+    }
+}
+
+/// Reads the figures of a row whose times are true Unix milliseconds.
+pub(super) fn ticker(row: &Row<'_>) -> Result<Ticker, Rejection> {
+    let sent_at = row.timestamp.time_maybe("timestamp")?;
+    Ok(Ticker {
+        traded_at: row.trade_timestamp.time_maybe("trade_timestamp")?,
+        sent_at,
+        base_volume_24h: row.acc_trade_volume_24h.volume_maybe("acc_trade_volume_24h")?,
+        quote_volume_24h: row.acc_trade_price_24h.volume_maybe("acc_trade_price_24h")?,
+        halted: halted(row, sent_at)?,
+        ..Ticker::new(row.trade_price.price("trade_price")?)
+    })
+}
+
+/// Returns whether the venue says that the market does not trade, if it says anything of it.
+fn halted(row: &Row<'_>, sent_at: Option<Timestamp>) -> Result<Option<bool>, Rejection> {
+    let suspended = row.is_trading_suspended.truth_maybe("is_trading_suspended")?;
+    let state = row.market_state.text_maybe("market_state")?;
+    let delisting = row.delisting_date.text_maybe("delisting_date")?;
+    if suspended.is_none() && state.is_none() && delisting.is_none() {
+        return Ok(None);
+    }
+    let inactive = state.is_some_and(|state| state != "ACTIVE");
+    Ok(Some(suspended == Some(true) || inactive || delisting.is_some_and(|date| is_over(&date, sent_at))))
+}
+
+/// Returns whether a market that is delisted on `date` is so by the time of the message.
+///
+/// Until that day it trades as before. A date that we can't read, or can't
+/// compare, counts as come: a delisted market that looks live is the worse error.
+fn is_over(date: &str, sent_at: Option<Timestamp>) -> bool {
+    let come = |date: Date, at: Timestamp| date <= seoul().to_datetime(at).date();
+    date.parse().ok().zip(sent_at).is_none_or(|(date, at)| come(date, at))
+}
+
+/// The venue's error as code and words; its members come in either order.
+pub(super) fn fault(error: Raw<'_>) -> (String, String) {
+    let inside = error.said().and_then(|raw| json::record::<Fault<'_>>(raw).ok());
+    inside.map_or_else(|| ("error".to_owned(), error.words()), |f| (f.name.words(), f.message.words()))
+}
+
+/// Reads a row of `/v1/market/all`; a market that does not trade any more is simply not in it.
+pub(super) fn listing(raw: &RawValue) -> Result<Listing, Rejection> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct Row<'a> {
+        market: Raw<'a>,
+        korean_name: Raw<'a>,
+        english_name: Raw<'a>,
+    }
+    let row: Row<'_> = json::record(raw)?;
+    let symbol = row.market.symbol("market")?;
+    Ok(Listing {
+        market: market(&symbol).ok_or_else(|| refuse("market", "symbol"))?,
+        symbol: symbol.into_owned(),
+        korean_name: row.korean_name.text_maybe("korean_name")?.map(Cow::into_owned),
+        english_name: row.english_name.text_maybe("english_name")?.map(Cow::into_owned),
+        tick_size: None,
+        halted: false,
+    })
+}
+
+/// Reads a listing, or fails on an empty one: no exchange has no market.
+pub(super) fn listings(rows: &[&RawValue]) -> Result<Vec<Result<Listing, Rejection>>, ParseError> {
+    if rows.is_empty() {
+        return Err(payload("it is an empty list of markets"));
+    }
+    Ok(rows.iter().map(|raw| listing(raw)).collect())
+}
+
+/// Reads the candles of `asked`: newest first, minutes without a trade left out.
+pub(super) fn minute_candles(rows: &[&RawValue], asked: &Market, end: Minute) -> Result<Vec<Candle>, ParseError> {
+    candles::read(rows, end, |raw| candle(raw, asked))
+}
+
+fn candle(raw: &RawValue, asked: &Market) -> Result<Candle, Rejection> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct Row<'a> {
+        market: Raw<'a>,
+        candle_date_time_utc: Raw<'a>,
+        opening_price: Raw<'a>,
+        high_price: Raw<'a>,
+        low_price: Raw<'a>,
+        trade_price: Raw<'a>,
+        candle_acc_trade_price: Raw<'a>,
+        candle_acc_trade_volume: Raw<'a>,
+        unit: Raw<'a>,
+    }
+    let row: Row<'_> = json::record(raw)?;
+    if market(&row.market.symbol("market")?).as_ref() != Some(asked) {
+        return Err(refuse("market", "symbol"));
+    }
+    if row.unit.count_maybe("unit")?.is_some_and(|minutes| minutes != 1) {
+        return Err(refuse("unit", "candle"));
+    }
+    let opened = row.candle_date_time_utc.text_maybe("candle_date_time_utc")?;
+    candles::checked(Candle {
+        minute: candles::minute("candle_date_time_utc", opened.and_then(|text| utc(&text)))?,
+        open: row.opening_price.price("opening_price")?,
+        high: row.high_price.price("high_price")?,
+        low: row.low_price.price("low_price")?,
+        close: row.trade_price.price("trade_price")?,
+        base_volume: row.candle_acc_trade_volume.volume_maybe("candle_acc_trade_volume")?,
+        quote_volume: row.candle_acc_trade_price.volume_maybe("candle_acc_trade_price")?,
+    })
+}
+
+/// Reads `2026-08-30T04:26:00`, a UTC time that does not say so.
+fn utc(text: &str) -> Option<Timestamp> {
+    let civil: DateTime = text.parse().ok()?;
+    TimeZone::UTC.to_timestamp(civil).ok()
+}
+
+/// Korean time, which has had no other offset since 1988.
+pub(super) fn seoul() -> TimeZone {
+    TimeZone::fixed(jiff::tz::offset(9))
+}
