@@ -22,4 +22,5 @@
 
 pub mod clock;
 pub mod domain;
+pub mod text;
 pub mod venue;

@@ -1,0 +1,58 @@
+//! What assets and venues are called.
+
+use super::Lang;
+use crate::domain::{Quote, VenueId, asset as table};
+
+/// Longest name taken from a venue's listing, in characters.
+const NAME_CHARS_MAX: usize = 40;
+
+/// Returns the name of what the row quotes.
+///
+/// Our own table comes first, then the venue's listing, then the id.
+pub fn name(quote: &Quote, lang: Lang) -> String {
+    let base = quote.market.base();
+    if table::find(base).is_some() {
+        return asset(base, lang);
+    }
+    let listed = match lang {
+        Lang::Ko => quote.korean_name.as_ref().or(quote.english_name.as_ref()),
+        Lang::En | Lang::Ja => quote.english_name.as_ref(),
+    };
+    let listed = listed.map(|name| name.trim()).filter(|name| !name.is_empty());
+    listed.unwrap_or(base).chars().take(NAME_CHARS_MAX).collect()
+}
+
+/// Returns the name of an asset by its id, which is the id itself where our table has no other.
+pub fn asset(id: &str, lang: Lang) -> String {
+    table::find(id).map_or(id, |asset| lang.pick(asset.ko, asset.en, asset.ja)).to_owned()
+}
+
+/// Returns what readers call an exchange; its id where we know no other.
+pub fn venue(id: VenueId, lang: Lang) -> &'static str {
+    let known = VENUES.iter().find(|(known, _)| *known == id.as_str());
+    known.map_or(id.as_str(), |(_, [ko, en, ja])| lang.pick(ko, en, ja))
+}
+
+/// Venue id; Korean, English, Japanese.
+const VENUES: &[(&str, [&str; 3])] = &[
+    ("binance", ["바이낸스", "Binance", "バイナンス"]),
+    ("bitfinex", ["비트파이넥스", "Bitfinex", "ビットフィネックス"]),
+    ("bitflyer", ["비트플라이어", "bitFlyer", "ビットフライヤー"]),
+    ("bitget", ["비트겟", "Bitget", "ビットゲット"]),
+    ("bithumb", ["빗썸", "Bithumb", "ビッサム"]),
+    ("bitstamp", ["비트스탬프", "Bitstamp", "ビットスタンプ"]),
+    ("bybit", ["바이비트", "Bybit", "バイビット"]),
+    ("coinbase", ["코인베이스", "Coinbase", "コインベース"]),
+    ("coinone", ["코인원", "Coinone", "コインワン"]),
+    ("cryptocom", ["크립토닷컴", "Crypto.com", "クリプトドットコム"]),
+    ("gate", ["게이트", "Gate", "ゲート"]),
+    ("gemini", ["제미니", "Gemini", "ジェミニ"]),
+    ("gopax", ["고팍스", "GOPAX", "ゴーパックス"]),
+    ("htx", ["HTX", "HTX", "HTX"]),
+    ("korbit", ["코빗", "Korbit", "コービット"]),
+    ("kraken", ["크라켄", "Kraken", "クラーケン"]),
+    ("kucoin", ["쿠코인", "KuCoin", "クーコイン"]),
+    ("mexc", ["MEXC", "MEXC", "MEXC"]),
+    ("okx", ["OKX", "OKX", "OKX"]),
+    ("upbit", ["업비트", "Upbit", "アップビット"]),
+];

@@ -1,0 +1,155 @@
+//! Prices and percentages in digits.
+//!
+//! All three languages group by thousands with a comma and write a point, so
+//! no figure here depends on the language.
+
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::{Lang, UNKNOWN};
+use crate::domain::{Change, Direction, Quote};
+
+/// Returns the last price, grouped, with the row's digits; `–` where it is not known.
+pub fn last(quote: &Quote, _lang: Lang) -> String {
+    quote.last.map_or_else(|| UNKNOWN.to_owned(), |last| grouped(last.get(), quote.digits))
+}
+
+/// Returns the change percentage with its sign, such as `+2.08%`; `–` where it is not known.
+pub fn change(change: Option<&Change>, _lang: Lang) -> String {
+    let Some(change) = change else { return UNKNOWN.to_owned() };
+    let sign = match change.direction {
+        Direction::Rise => "+",
+        Direction::Even => "",
+        Direction::Fall => "-",
+    };
+    format!("{sign}{}", percent(change))
+}
+
+/// Returns the change percentage without a sign, such as `2.08%`.
+pub fn percent(change: &Change) -> String {
+    format!("{}%", grouped(change.percent.abs(), change.percent.scale()))
+}
+
+/// Returns the exact value grouped by thousands, with at least `digits` decimal places.
+///
+/// Where the value itself has more places they are shown too: a price is
+/// never cut, so it never reads as zero and never as another price.
+pub fn grouped(value: Decimal, digits: u32) -> String {
+    let value = value.normalize();
+    let plain = format!("{:.*}", digits.max(value.scale()) as usize, value.abs());
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+
+    let mut text = String::with_capacity(plain.len() + whole.len() / 3 + 1);
+    if value.is_sign_negative() && !value.is_zero() {
+        text.push('-');
+    }
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if !fraction.is_empty() {
+        text.push('.');
+        text.push_str(fraction);
+    }
+    text
+}
+
+/// Returns the exact value as [`grouped`], with a sign unless it is zero.
+pub fn signed(value: Decimal, digits: u32) -> String {
+    let plus = if value > Decimal::ZERO { "+" } else { "" };
+    format!("{plus}{}", grouped(value, digits))
+}
+
+/// Returns a traded amount, rounded as far as a reader cares: whole from a thousand on, to three places from one on.
+pub fn volume(value: Decimal) -> String {
+    let places = match value {
+        value if value >= Decimal::ONE_THOUSAND => 0,
+        value if value >= Decimal::ONE => 3,
+        _ => 8,
+    };
+    grouped(value.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{Price, amount};
+
+    fn shown(value: &str, digits: u32) -> String {
+        grouped(amount::parse(value).unwrap(), digits)
+    }
+
+    fn change_text(last: &str, base: &str) -> String {
+        let price = |text: &str| text.parse::<Price>().unwrap();
+        change(Change::between(price(last), price(base), 2).as_ref(), Lang::Ko)
+    }
+
+    #[test]
+    fn prices_are_grouped_by_thousands() {
+        assert_eq!(shown("142187000", 0), "142,187,000");
+        assert_eq!(shown("142187000.00000000", 0), "142,187,000");
+        assert_eq!(shown("999", 0), "999");
+        assert_eq!(shown("1000", 0), "1,000");
+        assert_eq!(shown("1234567.5", 2), "1,234,567.50");
+    }
+
+    #[test]
+    fn a_small_price_is_never_zero_and_never_an_exponent() {
+        assert_eq!(shown("0.00001234", 8), "0.00001234");
+        assert_eq!(shown("1.2e-7", 2), "0.00000012");
+        assert_eq!(shown("1e-20", 2), "0.00000000000000000001");
+    }
+
+    #[test]
+    fn a_percentage_has_its_sign_unless_it_is_zero() {
+        assert_eq!(change_text("142187000", "139290000"), "+2.08%");
+        assert_eq!(change_text("3104", "3131"), "-0.86%");
+        assert_eq!(change_text("100000", "100001"), "0.00%");
+        assert_eq!(change_text("100", "100"), "0.00%");
+        assert_eq!(change_text("1100", "10"), "+10,900.00%");
+        assert_eq!(change(None, Lang::En), "–");
+    }
+
+    #[test]
+    fn an_amount_is_as_long_as_a_reader_cares() {
+        let volume = |text: &str| volume(amount::parse(text).unwrap());
+        assert_eq!(volume("175000000000.4999"), "175,000,000,000");
+        assert_eq!(volume("1234.5678"), "1,235");
+        assert_eq!(volume("12.34567"), "12.346");
+        assert_eq!(volume("0.000123456789"), "0.00012346");
+        assert_eq!(volume("0"), "0");
+        let signed = |text: &str| signed(amount::parse(text).unwrap(), 2);
+        assert_eq!([signed("2897000"), signed("0"), signed("-0.5")], ["+2,897,000.00", "0.00", "-0.50"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_price_reads_back_as_the_same_price(mantissa in 1i64.., scale in 0u32..=18, digits in 0u32..=12) {
+            let price = Decimal::new(mantissa, scale);
+            let text = grouped(price, digits);
+            prop_assert_eq!(amount::parse(&text.replace(',', "")).unwrap(), price);
+            prop_assert!(!text.contains(['e', 'E']));
+        }
+
+        #[test]
+        fn a_column_has_constant_digits(mantissas in prop::collection::vec(1i64..1_000_000_000_000, 1..20), digits in 0u32..=8) {
+            for mantissa in mantissas {
+                let text = grouped(Decimal::new(mantissa, digits), digits);
+                let places = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+                prop_assert_eq!(places, digits as usize);
+            }
+        }
+
+        #[test]
+        fn groups_are_of_three(mantissa in 0i64.., scale in 0u32..=10) {
+            let text = grouped(Decimal::new(mantissa, scale), 0);
+            let whole = text.split('.').next().unwrap();
+            let mut groups = whole.split(',');
+            prop_assert!((1..=3).contains(&groups.next().unwrap().len()));
+            prop_assert!(groups.all(|group| group.len() == 3));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The fixed words of a price board.
+
+use jiff::Timestamp;
+
+use super::{Lang, age, last, name, percent, venue};
+use crate::domain::{BaseSource, Basis, Direction, Market, Quote, State};
+
+/// Returns what the changes of a board are measured against; true for exactly that basis.
+pub fn footnote(basis: Basis, lang: Lang) -> &'static str {
+    match basis {
+        Basis::Rolling24h => lang.pick("* 24시간 변동률 기준", "* Change over 24 hours", "* 24時間の変動率"),
+        Basis::UtcDay => lang.pick(
+            "* 오전 9시(한국시간) 대비 변동률 기준",
+            "* Change since 00:00 UTC",
+            "* 午前9時(日本時間)からの変動率",
+        ),
+        Basis::KstDay => lang.pick(
+            "* 0시(한국시간) 대비 변동률 기준",
+            "* Change since 00:00 KST (15:00 UTC)",
+            "* 午前0時(日本時間)からの変動率",
+        ),
+    }
+}
+
+/// Returns whose base it is, where that is worth a word.
+pub fn base_source(source: BaseSource, lang: Lang) -> &'static str {
+    match source {
+        BaseSource::Window => "",
+        BaseSource::Venue => lang.pick("거래소 값", "the exchange's figure", "取引所の値"),
+    }
+}
+
+/// Returns what a high and a low are of, where they are not of every trade.
+pub fn range_source(source: BaseSource, lang: Lang) -> &'static str {
+    match source {
+        BaseSource::Window => lang.pick("(1분 종가 기준)", "(of minute closes)", "(1分終値)"),
+        BaseSource::Venue => "",
+    }
+}
+
+/// Returns the word for a direction.
+pub fn direction(direction: Direction, lang: Lang) -> &'static str {
+    match direction {
+        Direction::Rise => lang.pick("상승", "up", "上昇"),
+        Direction::Even => lang.pick("보합", "unchanged", "変わらず"),
+        Direction::Fall => lang.pick("하락", "down", "下落"),
+    }
+}
+
+/// Returns the word for a state.
+pub fn state(state: State, lang: Lang) -> &'static str {
+    match state {
+        State::Live => lang.pick("실시간", "live", "リアルタイム"),
+        State::Delayed => lang.pick("지연", "delayed", "遅延"),
+        State::Stale => lang.pick("갱신 중단", "not updated", "更新停止"),
+        State::Halted => lang.pick("거래 중단", "halted", "取引停止"),
+        State::Unknown => lang.pick("시세 없음", "no price yet", "価格なし"),
+    }
+}
+
+/// Returns the small mark beside a name: what keeps the row from being live, from its preferred venue.
+///
+/// Empty for a live row of the preferred venue. A stale row shows its age.
+pub fn mark(quote: &Quote, now: Timestamp, lang: Lang) -> String {
+    let state = match (quote.state, quote.confirmed_at.or(quote.received_at)) {
+        (State::Live, _) => None,
+        (State::Stale, Some(at)) => Some(age(at, now, lang)),
+        (other, _) => Some(state(other, lang).to_owned()),
+    };
+    let from = quote.fallback.then(|| venue(quote.venue, lang).to_owned());
+    from.into_iter().chain(state).collect::<Vec<_>>().join(" · ")
+}
+
+/// Returns the word for the currency of a price: `원`.
+pub fn unit(quote: &str, lang: Lang) -> &str {
+    match (quote, lang) {
+        ("KRW", Lang::Ko) => "원",
+        ("KRW", Lang::Ja) => "ウォン",
+        ("JPY", Lang::Ko) => "엔",
+        ("JPY", Lang::Ja) => "円",
+        ("USD", Lang::Ko) => "달러",
+        ("USD", Lang::Ja) => "ドル",
+        _ => quote,
+    }
+}
+
+/// Returns the heading of the price column, with the unit if all `markets` share it.
+pub fn price_column(markets: &[Market], lang: Lang) -> String {
+    let word = lang.pick("현재가", "Price", "現在値");
+    match markets.split_first() {
+        Some((first, rest)) if rest.iter().all(|market| market.quote() == first.quote()) => {
+            let unit = unit(first.quote(), lang);
+            lang.pick(format!("{word}({unit})"), format!("{word} ({unit})"), format!("{word}({unit})"))
+        }
+        _ => word.to_owned(),
+    }
+}
+
+/// Returns a row as a sentence: `비트코인 142,187,000원 2.08% 상승`.
+pub fn sentence(quote: &Quote, basis: Basis, lang: Lang) -> String {
+    let (name, last) = (name(quote, lang), last(quote, lang));
+    if quote.last.is_none() {
+        return format!("{name} {}", state(quote.state, lang));
+    }
+    let unit = unit(quote.market.quote(), lang);
+    let price =
+        lang.pick(format!("{name} {last}{unit}"), format!("{name} {last} {unit}"), format!("{name} {last}{unit}"));
+    let Some(change) = quote.change(basis) else { return price };
+    let (percent, word) = (percent(&change), direction(change.direction, lang));
+    match (change.direction, lang) {
+        (Direction::Even, _) => format!("{price} {word}"),
+        (_, Lang::Ko | Lang::Ja) => format!("{price} {percent} {word}"),
+        (_, Lang::En) => format!("{price} {word} {percent}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests_support::quote;
+    use super::*;
+
+    #[test]
+    fn a_sentence_reads_like_one() {
+        let btc = quote("BTC-KRW", "142187000", Some("139290000"));
+        assert_eq!(sentence(&btc, Basis::Rolling24h, Lang::Ko), "비트코인 142,187,000원 2.08% 상승");
+        assert_eq!(sentence(&btc, Basis::Rolling24h, Lang::En), "Bitcoin 142,187,000 KRW up 2.08%");
+        assert_eq!(sentence(&btc, Basis::UtcDay, Lang::Ko), "비트코인 142,187,000원");
+        let even = quote("XRP-KRW", "3104", Some("3104"));
+        assert_eq!(sentence(&even, Basis::Rolling24h, Lang::Ko), "리플 3,104원 보합");
+    }
+
+    #[test]
+    fn a_footnote_names_its_own_basis_only() {
+        for lang in Lang::ALL {
+            let notes = Basis::ALL.map(|basis| footnote(basis, lang));
+            assert!(notes[0].contains("24") && !notes[1].contains("24") && !notes[2].contains("24"), "{notes:?}");
+            assert_ne!(notes[1], notes[2]);
+        }
+        assert_eq!(footnote(Basis::Rolling24h, Lang::Ko), "* 24시간 변동률 기준");
+    }
+
+    #[test]
+    fn the_unit_stands_in_the_heading_only_if_it_is_true_for_all() {
+        let markets = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<Market>>();
+        assert_eq!(price_column(&markets(&["BTC-KRW", "ETH-KRW"]), Lang::Ko), "현재가(원)");
+        assert_eq!(price_column(&markets(&["BTC-USDT"]), Lang::En), "Price (USDT)");
+        assert_eq!(price_column(&markets(&["BTC-KRW", "BTC-USDT"]), Lang::Ko), "현재가");
+        assert_eq!(price_column(&[], Lang::Ja), "現在値");
+    }
+
+    #[test]
+    fn a_mark_says_what_is_not_as_wished() {
+        let now: Timestamp = "2026-01-15T06:27:12Z".parse().unwrap();
+        let mut row = quote("BTC-KRW", "1", None);
+        assert_eq!(mark(&row, now, Lang::Ko), "");
+        row.state = State::Delayed;
+        assert_eq!(mark(&row, now, Lang::Ko), "지연");
+        row.state = State::Stale;
+        assert_eq!(mark(&row, now, Lang::Ko), "12초 전");
+        row.fallback = true;
+        assert_eq!(mark(&row, now, Lang::Ko), "빗썸 · 12초 전");
+        row.state = State::Live;
+        assert_eq!(mark(&row, now, Lang::En), "Bithumb");
+    }
+}

@@ -1,0 +1,110 @@
+//! Times of day and ages.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use super::{Lang, grouped};
+use crate::domain::Base;
+
+/// The zone in which a language's readers are shown times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone {
+    /// What it is called behind a time.
+    pub label: &'static str,
+    /// Hours east of UTC. None of these zones has summer time.
+    pub hours: i8,
+}
+
+/// Returns the zone for a language.
+pub fn zone(lang: Lang) -> Zone {
+    lang.pick(Zone { label: "KST", hours: 9 }, Zone { label: "UTC", hours: 0 }, Zone { label: "JST", hours: 9 })
+}
+
+/// Returns the time of day to the second, such as `15:27:03`.
+pub fn clock(at: Timestamp, lang: Lang) -> String {
+    local(at, lang).strftime("%H:%M:%S").to_string()
+}
+
+/// Returns a moment to the minute, in words: `1월 14일 15:27 KST`.
+pub fn moment(at: Timestamp, lang: Lang) -> String {
+    let pattern = lang.pick("%-m월 %-d일 %H:%M", "%-d %b %H:%M", "%-m月%-d日 %H:%M");
+    format!("{} {}", local(at, lang).strftime(pattern), zone(lang).label)
+}
+
+/// Returns a moment to the second, in words: `1월 14일 15:27:03 KST`.
+pub fn moment_exact(at: Timestamp, lang: Lang) -> String {
+    let pattern = lang.pick("%-m월 %-d일 %H:%M:%S", "%-d %b %H:%M:%S", "%-m月%-d日 %H:%M:%S");
+    format!("{} {}", local(at, lang).strftime(pattern), zone(lang).label)
+}
+
+/// Returns a day of this week in short: `1/14`, in English `Wed`.
+pub fn day(at: Timestamp, lang: Lang) -> String {
+    local(at, lang).strftime(lang.pick("%-m/%-d", "%a", "%-m/%-d")).to_string()
+}
+
+/// Returns where a change is measured from, such as `기준 139,290,000 · 01-14 15:27 KST`.
+pub fn base(base: &Base, lang: Lang) -> String {
+    let price = grouped(base.price.get(), 0);
+    let at = local(base.at, lang).strftime("%m-%d %H:%M");
+    format!("{} {price} · {at} {}", lang.pick("기준", "base", "基準"), zone(lang).label)
+}
+
+/// Returns how long ago `at` was, such as `12초 전`; the future counts as now.
+pub fn age(at: Timestamp, now: Timestamp, lang: Lang) -> String {
+    let seconds = now.duration_since(at).as_secs().max(0);
+    let (count, unit) = match seconds {
+        ..60 => (seconds, 0),
+        60..3600 => (seconds / 60, 1),
+        3600..86_400 => (seconds / 3600, 2),
+        _ => (seconds / 86_400, 3),
+    };
+    age_patterns(lang)[unit].replace('#', &count.to_string())
+}
+
+/// Returns the patterns of [`age`] in seconds, minutes, hours, days; `#` stands for the count.
+pub fn age_patterns(lang: Lang) -> [&'static str; 4] {
+    lang.pick(
+        ["#초 전", "#분 전", "#시간 전", "#일 전"],
+        ["#s ago", "#m ago", "#h ago", "#d ago"],
+        ["#秒前", "#分前", "#時間前", "#日前"],
+    )
+}
+
+fn local(at: Timestamp, lang: Lang) -> DateTime {
+    jiff::tz::offset(zone(lang).hours).to_datetime(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::BaseSource;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_age_is_in_its_largest_whole_unit() {
+        let start = at("2026-01-15T00:00:00Z");
+        for (now, ko, en) in [
+            ("2026-01-15T00:00:00Z", "0초 전", "0s ago"),
+            ("2026-01-15T00:00:59Z", "59초 전", "59s ago"),
+            ("2026-01-15T00:01:00Z", "1분 전", "1m ago"),
+            ("2026-01-15T23:59:59Z", "23시간 전", "23h ago"),
+            ("2026-01-18T01:00:00Z", "3일 전", "3d ago"),
+            ("2026-01-14T00:00:00Z", "0초 전", "0s ago"),
+        ] {
+            assert_eq!(age(start, at(now), Lang::Ko), ko);
+            assert_eq!(age(start, at(now), Lang::En), en);
+        }
+    }
+
+    #[test]
+    fn a_base_says_its_price_and_its_time_in_the_readers_zone() {
+        let price = "139290000.00".parse().unwrap();
+        let figure = Base { price, at: at("2026-01-14T06:27:00Z"), source: BaseSource::Window };
+        assert_eq!(base(&figure, Lang::Ko), "기준 139,290,000 · 01-14 15:27 KST");
+        assert_eq!(base(&figure, Lang::En), "base 139,290,000 · 01-14 06:27 UTC");
+        assert_eq!(clock(figure.at, Lang::Ja), "15:27:00");
+    }
+}
