@@ -20,6 +20,7 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod board;
 pub mod clock;
 pub mod domain;
 pub mod text;

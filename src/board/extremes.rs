@@ -1,0 +1,43 @@
+//! High and low of the last 24 hours, worked out from a window no more often than they can change.
+
+use jiff::Timestamp;
+
+use crate::domain::{Basis, Minute, Price, Window};
+
+/// So many of the newest minutes may not be known yet without spoiling the day.
+const UNTOLD_MINUTES: i64 = 2;
+
+/// The lowest and the highest minute close of a day of a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extremes(Option<Sought>);
+
+#[derive(Debug, Clone, Copy)]
+struct Sought {
+    from: Minute,
+    to: Minute,
+    known: Option<(Price, Price)>,
+}
+
+impl Extremes {
+    /// Looks through the day before `at`, unless that day was already looked through.
+    pub fn seek(&mut self, window: &Window, at: Timestamp) {
+        let (from, now) = (Minute::of(Basis::Rolling24h.base_time(at)), Minute::of(at));
+        let to = window.known_from(from).unwrap_or(from).min(now);
+        if self.0.is_some_and(|sought| (sought.from, sought.to) == (from, to)) {
+            return;
+        }
+        let whole = now.plus(-UNTOLD_MINUTES) <= to;
+        self.0 = Some(Sought { from, to, known: window.extremes(from, to).filter(|_| whole) });
+    }
+
+    /// Makes the next [`Extremes::seek`] look again: the window was corrected.
+    pub fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    /// Returns low and high with the last price among them, if the whole day is known.
+    pub fn with(self, last: Price) -> Option<(Price, Price)> {
+        let (low, high) = self.0?.known?;
+        Some((low.min(last), high.max(last)))
+    }
+}

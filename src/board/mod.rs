@@ -1,0 +1,245 @@
+//! The state of the market: events in, changed rows out.
+//!
+//! Pure: no I/O, no async, no clock (the present is an argument), so that a
+//! day can be played in a second. [`Quotes`] holds one [`feed::Feed`] for each
+//! market at each venue and one row for each market of each board; a row
+//! looks at the feeds of its source and takes the first healthy one.
+//!
+//! ```text
+//!  Event ──▶ Feed (venue × market): last, window, age ──▶ Row (source × market): which venue ──▶ Publish
+//! ```
+
+mod extremes;
+mod feed;
+mod gaps;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{
+    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, SourceId, VenueHealth, VenueId,
+    change::PLACES_DEFAULT,
+};
+
+use feed::Feed;
+use row::Row;
+
+/// How often a row that was only confirmed again is handed on, at most.
+const CONFIRM_EVERY: Duration = Duration::from_secs(5);
+
+/// The rows that a board wants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// The name of the source list.
+    pub source: SourceId,
+    /// Its venues, in order of preference.
+    pub venues: Vec<VenueId>,
+    /// The markets.
+    pub markets: Vec<Market>,
+    /// What the changes are measured against by default: that base is sought first.
+    pub basis: Basis,
+}
+
+/// What may differ from one operator to the next.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Decimal places of a change.
+    pub percent_places: u32,
+    /// A feed that was not confirmed for this long is stale; by venue, else the default.
+    pub stale_after: BTreeMap<VenueId, Duration>,
+    /// See `stale_after`.
+    pub stale_after_default: Duration,
+    /// How long a preferred venue must have been healthy before a row returns to it.
+    pub return_after: Duration,
+    /// How long after the start a row waits for its preferred venue.
+    pub patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            percent_places: PLACES_DEFAULT,
+            stale_after: BTreeMap::new(),
+            stale_after_default: Duration::from_secs(15),
+            return_after: Duration::from_secs(30),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Every feed and every row.
+#[derive(Debug)]
+pub struct Quotes {
+    settings: Settings,
+    started: Now,
+    feeds: HashMap<(VenueId, Market), Feed>,
+    rows: Vec<Row>,
+    /// Rows to look at again when a feed changes.
+    readers: HashMap<(VenueId, Market), Vec<usize>>,
+    touched: BTreeSet<usize>,
+    health: BTreeMap<VenueId, VenueHealth>,
+    health_changed: BTreeSet<VenueId>,
+    refused: BTreeMap<(VenueId, &'static str), u64>,
+}
+
+impl Quotes {
+    /// Sets up one row for each market of each entry, all of them unknown.
+    pub fn new(wanted: &[Wanted], settings: Settings, now: Now) -> Self {
+        let mut quotes = Self {
+            settings,
+            started: now,
+            feeds: HashMap::new(),
+            rows: Vec::new(),
+            readers: HashMap::new(),
+            touched: BTreeSet::new(),
+            health: BTreeMap::new(),
+            health_changed: BTreeSet::new(),
+            refused: BTreeMap::new(),
+        };
+        for entry in wanted {
+            for market in &entry.markets {
+                quotes.add_row(entry, market);
+            }
+        }
+        quotes
+    }
+
+    fn add_row(&mut self, entry: &Wanted, market: &Market) {
+        if entry.venues.is_empty() || self.rows.iter().any(|row| row.is_for(&entry.source, market)) {
+            return;
+        }
+        let index = self.rows.len();
+        self.rows.push(Row::new(entry, market.clone()));
+        self.touched.insert(index);
+        for &venue in &entry.venues {
+            self.feeds.entry((venue, market.clone())).or_default();
+            self.readers.entry((venue, market.clone())).or_default().push(index);
+        }
+    }
+
+    /// Takes in one event.
+    ///
+    /// Events for markets that no row wants change nothing.
+    pub fn apply(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Ticker { venue, market, ticker, received_at, via } => {
+                let skew_ms = self.health.get(&venue).and_then(|health| health.clock_skew_ms).unwrap_or(0);
+                let sighting = feed::Arrival { ticker, received_at, via, skew_ms };
+                self.with_feed(venue, market, |feed| feed.take(sighting, now));
+            }
+            Event::Settled { venue, market, span, closes } => {
+                self.with_feed(venue, market, |feed| {
+                    feed.settle(span, &closes);
+                    Ok(())
+                });
+            }
+            Event::Listings { venue, listings } => self.apply_listings(venue, listings),
+            Event::Health(health) => {
+                self.health_changed.insert(health.venue);
+                self.health.insert(health.venue, health);
+            }
+        }
+    }
+
+    fn with_feed(
+        &mut self,
+        venue: VenueId,
+        market: Market,
+        take: impl FnOnce(&mut Feed) -> Result<(), feed::Implausible>,
+    ) {
+        let key = (venue, market);
+        let Some(feed) = self.feeds.get_mut(&key) else { return };
+        match take(feed) {
+            Ok(()) => self.touched.extend(self.readers.get(&key).into_iter().flatten()),
+            Err(implausible) => {
+                *self.refused.entry((venue, implausible.code())).or_default() += 1;
+                self.health_changed.insert(venue);
+            }
+        }
+    }
+
+    fn apply_listings(&mut self, venue: VenueId, listings: Vec<Listing>) {
+        let mut listed: HashMap<Market, Listing> = listings.into_iter().map(|l| (l.market.clone(), l)).collect();
+        for ((_, market), feed) in self.feeds.iter_mut().filter(|((v, _), _)| *v == venue) {
+            feed.list(listed.remove(market));
+            self.touched.extend(self.readers.get(&(venue, market.clone())).into_iter().flatten());
+        }
+    }
+
+    /// Marks every row to be looked at again: ages grow, bases move on, windows are pruned.
+    ///
+    /// To be called about once a second.
+    pub fn tick(&mut self, now: Now) {
+        for feed in self.feeds.values_mut() {
+            feed.prune(now);
+        }
+        self.touched.extend(0..self.rows.len());
+    }
+
+    /// Returns what has changed since the last call.
+    pub fn publish(&mut self, now: Now) -> Publish {
+        let mut publish = Publish { at: now.wall, changed: Vec::new(), confirmed: Vec::new(), venues: Vec::new() };
+        for index in std::mem::take(&mut self.touched) {
+            let row = &mut self.rows[index];
+            let look = row::Look { feeds: &self.feeds, settings: &self.settings, started: self.started, now };
+            let quote = row.quote(&look);
+            match &row.published {
+                Some(old) if old.quote.reads_like(&quote) => {
+                    let due = now.monotonic.saturating_sub(old.at) >= CONFIRM_EVERY;
+                    if !due || old.quote.confirmed_at == quote.confirmed_at {
+                        continue;
+                    }
+                    publish.confirmed.push(row.keep(quote, now));
+                }
+                _ => publish.changed.push(row.keep(quote, now)),
+            }
+        }
+        for venue in std::mem::take(&mut self.health_changed) {
+            publish.venues.extend(self.health_of(venue));
+        }
+        publish
+    }
+
+    /// Joins what ingest says of a venue with what the board has refused.
+    fn health_of(&self, venue: VenueId) -> Option<VenueHealth> {
+        let mut health = self.health.get(&venue)?.clone();
+        for ((_, code), count) in self.refused.iter().filter(|((v, _), _)| *v == venue) {
+            *health.rejected.entry((*code).to_owned()).or_default() += count;
+        }
+        Some(health)
+    }
+
+    /// Returns what has changed since the last call and should outlive the process.
+    pub fn take_unrecorded(&mut self) -> Vec<FeedRecords> {
+        let feeds = self.feeds.iter_mut();
+        feeds.filter_map(|((venue, market), feed)| feed.take_unrecorded(*venue, market)).collect()
+    }
+
+    /// Takes in what another life of the process knew of a feed; to be called before any event.
+    ///
+    /// Feeds that no row wants any more are left aside.
+    pub fn restore(&mut self, records: &FeedRecords) {
+        if let Some(feed) = self.feeds.get_mut(&(records.venue, records.market.clone())) {
+            feed.restore(records.last.as_ref(), &records.hours);
+        }
+    }
+
+    /// Returns the minutes that candles should fill, most urgent first.
+    pub fn gaps(&self, now: Now) -> Vec<Gap> {
+        let mut gaps: Vec<Gap> = self.rows.iter().flat_map(|row| gaps::of_row(row, &self.feeds, now)).collect();
+        gaps.sort_by_key(|gap| (gap.urgency, gap.span.start));
+        gaps.dedup();
+        gaps
+    }
+}
+
+/// A quote that was handed on, and when.
+#[derive(Debug)]
+struct Published {
+    quote: Arc<crate::domain::Quote>,
+    at: Duration,
+}

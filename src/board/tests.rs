@@ -1,0 +1,493 @@
+//! The board against hand-made events on a clock that only moves when told to.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Quotes, Settings, Wanted};
+use crate::domain::{
+    BaseSource, Basis, Event, Listing, Market, Minute, Now, Price, Quote, SourceId, State, Ticker, Urgency, VenueId,
+    Via,
+};
+
+const FIRST: VenueId = VenueId("first");
+const SECOND: VenueId = VenueId("second");
+const STREAM: Via = Via::Stream { session: 1 };
+
+struct Scene {
+    quotes: Quotes,
+    now: Now,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let now = Now { wall: "2026-01-15T06:27:00Z".parse().unwrap(), monotonic: Duration::from_secs(100) };
+        let wanted = Wanted {
+            source: SourceId::new(["first", "second"]),
+            venues: vec![FIRST, SECOND],
+            markets: vec![market("BTC"), market("ETH")],
+            basis: Basis::Rolling24h,
+        };
+        Self { quotes: Quotes::new(&[wanted], Settings::default(), now), now }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let by = Duration::from_secs(seconds);
+        self.now =
+            Now { wall: self.now.wall + SignedDuration::try_from(by).unwrap(), monotonic: self.now.monotonic + by };
+        self.quotes.tick(self.now);
+    }
+
+    fn tick(&mut self, venue: VenueId, base: &str, last: &str, via: Via) {
+        self.ticker(venue, base, Ticker { traded_at: Some(self.now.wall), ..Ticker::new(price(last)) }, via);
+    }
+
+    fn ticker(&mut self, venue: VenueId, base: &str, ticker: Ticker, via: Via) {
+        let event = Event::Ticker { venue, market: market(base), ticker, received_at: self.now.wall, via };
+        self.quotes.apply(event, self.now);
+    }
+
+    fn settle(&mut self, venue: VenueId, base: &str, from: &str, closes: &[&str]) {
+        let from = Minute::of(from.parse().unwrap());
+        let closes = closes.iter().zip(0i64..).map(|(close, at)| (from.plus(at), price(close))).collect::<Vec<_>>();
+        let span = from..from.plus(i64::try_from(closes.len()).unwrap());
+        self.quotes.apply(Event::Settled { venue, market: market(base), span, closes }, self.now);
+    }
+
+    fn list(&mut self, venue: VenueId, bases: &[&str]) {
+        let listings = bases.iter().map(|base| Listing {
+            symbol: (*base).to_owned(),
+            market: market(base),
+            korean_name: None,
+            english_name: None,
+            tick_size: None,
+            halted: false,
+        });
+        self.quotes.apply(Event::Listings { venue, listings: listings.collect() }, self.now);
+    }
+
+    /// The row as a reader would see it now.
+    fn row(&mut self, base: &str) -> Quote {
+        self.quotes.touched.extend(0..self.quotes.rows.len());
+        self.quotes.publish(self.now);
+        let row = self.quotes.rows.iter().find(|row| row.market == market(base)).unwrap();
+        Quote::clone(&row.published.as_ref().unwrap().quote)
+    }
+
+    fn percent(&mut self, base: &str, basis: Basis) -> Option<String> {
+        self.row(base).change(basis).map(|change| change.percent.to_string())
+    }
+}
+
+fn market(base: &str) -> Market {
+    Market::new(base, "KRW").unwrap()
+}
+
+fn price(text: &str) -> Price {
+    text.parse().unwrap()
+}
+
+fn at(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
+#[test]
+fn a_row_is_unknown_until_its_venue_has_spoken() {
+    let mut scene = Scene::new();
+    assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Unknown, None));
+    scene.tick(FIRST, "BTC", "142187000", STREAM);
+    assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Live, Some(price("142187000"))));
+    assert_eq!(scene.row("ETH").state, State::Unknown);
+}
+
+#[test]
+fn the_change_is_measured_against_the_last_trade_before_the_base_time() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "142187000", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None, "without a base there is no change");
+    // 06:26 is the minute that ended at the base time; 06:27 is already inside the 24 hours.
+    scene.settle(FIRST, "BTC", "2026-01-14T06:25:00Z", &["1", "139290000", "2"]);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("2.08"));
+    let base = scene.row("BTC").base(Basis::Rolling24h).unwrap();
+    assert_eq!((base.at, base.source), ("2026-01-14T06:27:00Z".parse().unwrap(), BaseSource::Window));
+}
+
+#[test]
+fn the_change_moves_with_the_minute_though_the_price_stands() {
+    let mut scene = Scene::new();
+    scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["100", "200"]);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("200.00"));
+    scene.pass(60);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+}
+
+#[test]
+fn each_basis_has_its_own_base() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.settle(FIRST, "BTC", "2026-01-14T14:59:00Z", &["200"]);
+    scene.settle(FIRST, "BTC", "2026-01-14T23:59:00Z", &["150"]);
+    assert_eq!(scene.percent("BTC", Basis::KstDay).as_deref(), Some("50.00"));
+    assert_eq!(scene.percent("BTC", Basis::UtcDay).as_deref(), Some("100.00"));
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
+}
+
+#[test]
+fn the_venues_own_rolling_base_serves_until_the_window_knows() {
+    let mut scene = Scene::new();
+    let ticker = Ticker { base_24h: Some(price("200")), ..Ticker::new(price("300")) };
+    scene.ticker(FIRST, "BTC", ticker, STREAM);
+    assert_eq!(scene.row("BTC").base(Basis::Rolling24h).unwrap().source, BaseSource::Venue);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+    assert_eq!(scene.percent("BTC", Basis::KstDay), None, "it is no base for a calendar day");
+    scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["100"]);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("200.00"));
+}
+
+#[test]
+fn in_45_an_older_trade_never_replaces_a_newer_one() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    let old = Ticker { traded_at: at("2026-01-15T06:26:30Z"), ..Ticker::new(price("1")) };
+    for via in [STREAM, Via::Poll, Via::Check] {
+        scene.ticker(FIRST, "BTC", old.clone(), via);
+        assert_eq!((scene.row("BTC").last, scene.row("BTC").state), (Some(price("300")), State::Live));
+    }
+}
+
+#[test]
+fn in_44_a_ticker_from_the_future_or_of_another_unit_is_refused_and_counted() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    for time in ["2026-01-15T06:27:06Z", "2026-01-15T15:27:00Z", "9999-01-01T00:00:00Z", "1970-01-21T00:00:00Z"] {
+        let ticker = Ticker { traded_at: at(time), ..Ticker::new(price("1")) };
+        scene.ticker(FIRST, "BTC", ticker, STREAM);
+        assert_eq!(scene.row("BTC").last, Some(price("300")), "{time}");
+    }
+    assert_eq!(scene.quotes.refused.values().sum::<u64>(), 4);
+}
+
+#[test]
+fn in_06_a_stream_whose_time_stands_still_confirms_nothing() {
+    let mut scene = Scene::new();
+    let frozen = Ticker { sent_at: Some(scene.now.wall), ..Ticker::new(price("300")) };
+    for _ in 0..40 {
+        scene.ticker(FIRST, "BTC", frozen.clone(), STREAM);
+        scene.pass(1);
+    }
+    assert_eq!(scene.row("BTC").state, State::Stale);
+}
+
+#[test]
+fn in_33_what_a_ticker_does_not_say_stands() {
+    let mut scene = Scene::new();
+    let full = Ticker { base_volume_24h: Some("12.5".parse().unwrap()), ..Ticker::new(price("300")) };
+    scene.ticker(FIRST, "BTC", full, STREAM);
+    scene.tick(FIRST, "BTC", "301", STREAM);
+    assert_eq!(scene.row("BTC").base_volume_24h, Some("12.5".parse().unwrap()));
+}
+
+#[test]
+fn a_price_not_confirmed_is_stale_and_keeps_its_change() {
+    let mut scene = Scene::new();
+    scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["200", "100", "100", "100"]);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.pass(120);
+    let row = scene.row("BTC");
+    assert_eq!((row.state, row.last), (State::Stale, Some(price("300"))));
+    assert_eq!(row.change(Basis::Rolling24h).unwrap().percent.to_string(), "50.00", "as of when it was last true");
+}
+
+#[test]
+fn a_polled_price_is_delayed_and_a_checked_one_is_live() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", Via::Poll);
+    assert_eq!(scene.row("BTC").state, State::Delayed);
+    scene.pass(1);
+    scene.tick(FIRST, "BTC", "300", Via::Check);
+    assert_eq!(scene.row("BTC").state, State::Live);
+}
+
+#[test]
+fn a_row_falls_back_when_its_venue_is_stale_and_returns_without_flapping() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.tick(SECOND, "BTC", "310", STREAM);
+    assert_eq!((scene.row("BTC").venue, scene.row("BTC").fallback), (FIRST, false));
+    scene.pass(16);
+    scene.tick(SECOND, "BTC", "311", STREAM);
+    assert_eq!((scene.row("BTC").venue, scene.row("BTC").fallback), (SECOND, true));
+    let mut switches = 0;
+    let mut shown = SECOND;
+    for second in 0..60 {
+        // The preferred venue stutters for half a minute, then stays.
+        if second > 30 || second == 0 {
+            scene.tick(FIRST, "BTC", "301", STREAM);
+        }
+        scene.tick(SECOND, "BTC", "312", STREAM);
+        scene.pass(1);
+        let venue = scene.row("BTC").venue;
+        switches += u32::from(venue != shown);
+        shown = venue;
+    }
+    assert_eq!((shown, switches), (SECOND, 0), "not sure of it yet");
+    for _ in 0..5 {
+        scene.tick(FIRST, "BTC", "301", STREAM);
+        scene.tick(SECOND, "BTC", "312", STREAM);
+        scene.pass(1);
+    }
+    assert_eq!(scene.row("BTC").venue, FIRST);
+}
+
+#[test]
+fn a_row_waits_a_little_for_its_preferred_venue_at_the_start() {
+    let mut scene = Scene::new();
+    scene.tick(SECOND, "BTC", "310", STREAM);
+    assert_eq!((scene.row("BTC").venue, scene.row("BTC").state), (FIRST, State::Unknown));
+    scene.pass(6);
+    assert_eq!((scene.row("BTC").venue, scene.row("BTC").state), (SECOND, State::Live));
+}
+
+#[test]
+fn a_market_that_the_preferred_venue_does_not_list_is_taken_from_the_other_at_once() {
+    let mut scene = Scene::new();
+    scene.list(FIRST, &["ETH"]);
+    scene.tick(SECOND, "BTC", "310", STREAM);
+    assert_eq!(scene.row("BTC").venue, SECOND);
+}
+
+#[test]
+fn each_venue_has_its_own_base() {
+    let mut scene = Scene::new();
+    scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["200"]);
+    scene.settle(SECOND, "BTC", "2026-01-14T06:26:00Z", &["250"]);
+    scene.pass(6);
+    scene.settle(SECOND, "BTC", "2026-01-14T06:26:00Z", &["250"]);
+    scene.tick(SECOND, "BTC", "300", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("20.00"));
+}
+
+#[test]
+fn in_54_a_market_that_left_the_list_is_halted_and_starts_anew_when_it_returns() {
+    let mut scene = Scene::new();
+    scene.list(FIRST, &["BTC"]);
+    scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["200"]);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.list(FIRST, &["ETH"]);
+    assert_eq!(scene.row("BTC").state, State::Halted);
+    scene.list(FIRST, &["BTC"]);
+    scene.tick(FIRST, "BTC", "3", STREAM);
+    let row = scene.row("BTC");
+    assert_eq!((row.state, row.change(Basis::Rolling24h)), (State::Live, None), "no −99 % out of a new coin");
+}
+
+#[test]
+fn gaps_are_sought_base_first_and_settle_what_was_filled() {
+    let mut scene = Scene::new();
+    let gaps = scene.quotes.gaps(scene.now);
+    assert_eq!(gaps.first().map(|gap| gap.urgency), Some(Urgency::Base));
+    let base = Minute::of("2026-01-14T06:26:00Z".parse().unwrap());
+    assert_eq!(gaps[0].span, base..base.plus(1));
+    assert_eq!(gaps.iter().filter(|gap| gap.urgency == Urgency::Base).count(), 4, "two markets at two venues");
+
+    assert!(gaps.iter().all(|gap| gap.urgency != Urgency::Settle), "what is to be filled is not asked for twice");
+
+    let day: Vec<String> = (0..24 * 60).map(|n: i64| (n + 1).to_string()).collect();
+    scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &day.iter().map(String::as_str).collect::<Vec<_>>());
+    let left = scene.quotes.gaps(scene.now);
+    assert!(!left.iter().any(|gap| gap.venue == FIRST && gap.market == market("BTC")), "{left:?}");
+}
+
+#[test]
+fn a_confirmation_alone_is_no_change() {
+    let mut scene = Scene::new();
+    let ticker = Ticker { traded_at: Some(scene.now.wall), ..Ticker::new(price("300")) };
+    scene.ticker(FIRST, "BTC", ticker.clone(), STREAM);
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
+    for _ in 0..12 {
+        scene.now.monotonic += Duration::from_secs(1);
+        scene.now.wall += SignedDuration::from_secs(1);
+        scene.ticker(FIRST, "BTC", ticker.clone(), Via::Check);
+        let publish = scene.quotes.publish(scene.now);
+        assert!(publish.changed.is_empty(), "{publish:?}");
+    }
+    let row = scene.row("BTC");
+    assert!(row.confirmed_at.is_some_and(|at| at > row.received_at.unwrap()));
+}
+
+#[test]
+fn what_is_recorded_and_restored_shows_the_same_but_stale() {
+    let mut scene = Scene::new();
+    scene.settle(FIRST, "BTC", "2026-01-14T06:20:00Z", &["90", "100", "110", "120", "130", "140", "200"]);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    let before = scene.row("BTC");
+    let records = scene.quotes.take_unrecorded();
+    assert!(scene.quotes.take_unrecorded().is_empty(), "nothing is recorded twice");
+
+    let mut after = Scene::new();
+    for record in &records {
+        after.quotes.restore(record);
+    }
+    let row = after.row("BTC");
+    assert_eq!(
+        (row.state, row.last, row.base(Basis::Rolling24h)),
+        (State::Stale, before.last, before.base(Basis::Rolling24h))
+    );
+    after.tick(FIRST, "BTC", "301", STREAM);
+    assert_eq!(
+        (after.row("BTC").state, after.percent("BTC", Basis::Rolling24h).as_deref()),
+        (State::Live, Some("50.50"))
+    );
+}
+
+#[test]
+fn what_came_between_two_lives_is_a_hole() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.pass(60);
+    scene.tick(FIRST, "BTC", "301", STREAM);
+    let records = scene.quotes.take_unrecorded();
+
+    let mut after = Scene::new();
+    records.iter().for_each(|record| after.quotes.restore(record));
+    after.pass(600);
+    after.tick(FIRST, "BTC", "400", STREAM);
+    after.pass(60);
+    after.tick(FIRST, "BTC", "401", STREAM);
+    let window = after.quotes.feeds[&(FIRST, market("BTC"))].window();
+    let at = |text: &str| window.price_before(text.parse().unwrap());
+    assert_eq!(at("2026-01-15T06:28:00Z"), Some(price("300")), "seen by the life before");
+    assert_eq!(at("2026-01-15T06:33:00Z"), None, "seen by none");
+    assert_eq!(at("2026-01-15T06:38:00Z"), Some(price("400")), "seen by this one");
+}
+
+/// Says closes for each of the last 1,441 minutes: `low` and `high` in two of them, 500 in the others.
+fn settle_a_day(scene: &mut Scene, low: &str, high: &str) {
+    let mut closes = vec!["500"; 1441];
+    (closes[300], closes[900]) = (low, high);
+    let from = scene.now.wall - SignedDuration::from_mins(1441);
+    scene.settle(FIRST, "BTC", &from.to_string(), &closes);
+}
+
+fn range(scene: &mut Scene) -> (Option<String>, Option<String>, Option<BaseSource>) {
+    let row = scene.row("BTC");
+    (row.low_24h.map(|p| p.to_string()), row.high_24h.map(|p| p.to_string()), row.range_source)
+}
+
+fn window(low: &str, high: &str) -> (Option<String>, Option<String>, Option<BaseSource>) {
+    (Some(low.to_owned()), Some(high.to_owned()), Some(BaseSource::Window))
+}
+
+#[test]
+fn high_and_low_are_of_the_minute_closes_and_the_last_price_of_a_whole_day() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "500", STREAM);
+    assert_eq!(range(&mut scene), (None, None, None), "a day that is not covered has none");
+    settle_a_day(&mut scene, "400", "600");
+    assert_eq!(range(&mut scene), window("400", "600"));
+    scene.pass(1);
+    scene.tick(FIRST, "BTC", "700", STREAM);
+    assert_eq!(range(&mut scene), window("400", "700"), "the last price counts at once");
+    scene.pass(1);
+    scene.tick(FIRST, "BTC", "500", STREAM);
+    assert_eq!(range(&mut scene), window("400", "600"), "it was no close");
+    settle_a_day(&mut scene, "450", "550");
+    assert_eq!(range(&mut scene), window("450", "550"), "a candle has the last word");
+}
+
+#[test]
+fn an_old_extreme_leaves_with_its_minute() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "500", STREAM);
+    settle_a_day(&mut scene, "400", "600");
+    // The low was the close of minute 300 of 1,441: 300 minutes on, it is the oldest of the day; one more, and it is past.
+    for minute in 1..=300u64 {
+        scene.pass(60);
+        scene.tick(FIRST, "BTC", "500", STREAM);
+        let low = if minute < 300 { "400" } else { "500" };
+        assert_eq!(range(&mut scene), window(low, "600"), "{minute}");
+    }
+}
+
+#[test]
+fn a_hole_of_the_day_hides_high_and_low() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "500", STREAM);
+    settle_a_day(&mut scene, "400", "600");
+    // Another session five minutes later: what lies between may hide anything.
+    scene.pass(300);
+    scene.tick(FIRST, "BTC", "500", Via::Stream { session: 2 });
+    assert_eq!(range(&mut scene), (None, None, None));
+}
+
+#[test]
+fn the_venues_own_high_and_low_come_first() {
+    let mut scene = Scene::new();
+    settle_a_day(&mut scene, "400", "600");
+    let own = Ticker { high_24h: Some(price("650")), low_24h: Some(price("350")), ..Ticker::new(price("500")) };
+    scene.ticker(FIRST, "BTC", own, STREAM);
+    let venue = (Some("350".to_owned()), Some("650".to_owned()), Some(BaseSource::Venue));
+    assert_eq!(range(&mut scene), venue);
+}
+
+/// A trade repeated from before, dated as it was then.
+fn repeated(at_time: &str, last: &str) -> Ticker {
+    Ticker { traded_at: at(at_time), sent_at: at(at_time), ..Ticker::new(price(last)) }
+}
+
+fn close_before(scene: &Scene, time: &str) -> Option<Price> {
+    scene.quotes.feeds[&(FIRST, market("BTC"))].window().price_before(time.parse().unwrap())
+}
+
+#[test]
+fn in_46_a_trade_repeated_as_a_connections_first_word_joins_nothing() {
+    let mut scene = Scene::new();
+    scene.pass(90);
+    scene.ticker(FIRST, "BTC", repeated("2026-01-15T06:27:10Z", "300"), STREAM);
+    scene.pass(60);
+    scene.tick(FIRST, "BTC", "310", STREAM);
+    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "other trades may have followed it in its minute");
+    scene.pass(60);
+    scene.tick(FIRST, "BTC", "320", STREAM);
+    assert_eq!(close_before(&scene, "2026-01-15T06:30:00Z"), Some(price("310")));
+}
+
+#[test]
+fn a_trade_older_than_the_last_one_recorded_joins_nothing_after_a_restart() {
+    let mut scene = Scene::new();
+    scene.pass(40);
+    scene.tick(FIRST, "BTC", "335", STREAM);
+    let records = scene.quotes.take_unrecorded();
+
+    let mut after = Scene::new();
+    records.iter().for_each(|record| after.quotes.restore(record));
+    after.pass(41);
+    // Fresh enough to be a first word, but the life before knew a later trade.
+    after.ticker(FIRST, "BTC", Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("336")) }, STREAM);
+    after.pass(60);
+    after.tick(FIRST, "BTC", "334", STREAM);
+    assert_ne!(close_before(&after, "2026-01-15T06:28:00Z"), Some(price("336")));
+}
+
+#[test]
+fn a_fetched_answer_speaks_for_a_moment_before_it_came() {
+    let mut scene = Scene::new();
+    scene.pass(65);
+    scene.ticker(
+        FIRST,
+        "BTC",
+        Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("300")) },
+        Via::Check,
+    );
+    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "it may have been asked before the minute's end");
+    scene.pass(10);
+    scene.ticker(
+        FIRST,
+        "BTC",
+        Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("300")) },
+        Via::Check,
+    );
+    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), Some(price("300")));
+}
