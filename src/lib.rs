@@ -23,5 +23,6 @@
 pub mod board;
 pub mod clock;
 pub mod domain;
+pub mod ingest;
 pub mod text;
 pub mod venue;

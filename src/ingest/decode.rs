@@ -1,0 +1,63 @@
+//! From frame to text: by content, not by what the frame says it is.
+//!
+//! Exchanges have switched compression on without notice, sent plain JSON in
+//! binary frames and compressed bytes in text frames.
+
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Longest text of a peer's that goes into a message of ours, in characters.
+const QUOTE_CHARS_MAX: usize = 160;
+
+/// Why a frame has no text. The words are those that count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("frame is not UTF-8")]
+    Utf8,
+    #[error("frame inflates to more than {max} bytes")]
+    TooLarge { max: usize },
+    #[error("compressed frame is truncated or corrupt")]
+    Inflate,
+}
+
+impl DecodeError {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf8",
+            Self::TooLarge { .. } => "too-large",
+            Self::Inflate => "inflate",
+        }
+    }
+}
+
+/// Returns the text of a binary frame, inflated where it is gzip; at most `max` bytes come out.
+pub fn binary(bytes: &[u8], max: usize) -> Result<String, DecodeError> {
+    if !bytes.starts_with(&GZIP_MAGIC) {
+        return std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::Utf8);
+    }
+    let mut text = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut text).map_err(|_| DecodeError::Inflate)?;
+    if text.len() > max {
+        return Err(DecodeError::TooLarge { max });
+    }
+    String::from_utf8(text).map_err(|_| DecodeError::Utf8)
+}
+
+/// Returns a peer's text fit for a log line: short, and without control characters.
+pub fn quoted(text: &str) -> String {
+    let mut out: String = text.chars().take(QUOTE_CHARS_MAX).flat_map(escape).collect();
+    if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn escape(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = escaped.is_none().then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}

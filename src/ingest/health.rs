@@ -1,0 +1,133 @@
+//! What `/api/v1/venues` and the operator are told of one venue, and when.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::{Reason, VenueHealth, VenueId, VenueState};
+
+/// Most kinds of rejections counted; the words are ours, so this is never reached.
+const KINDS_MAX: usize = 64;
+
+/// A kind of log line is written at most once in this time; the rest is counted.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// The figures, and what they add up to.
+#[derive(Debug)]
+pub struct Health {
+    now: VenueHealth,
+    told: Option<VenueHealth>,
+    /// Why the stream is not up.
+    pub stream_reason: Option<Reason>,
+    /// Why the last REST call failed.
+    pub rest_reason: Option<Reason>,
+    /// When REST last answered.
+    pub rest_ok: Option<Duration>,
+    logged: BTreeMap<&'static str, (Duration, u64)>,
+}
+
+/// What the state follows from.
+#[derive(Debug, Clone, Copy)]
+pub struct Links {
+    /// Every connection delivers.
+    pub streaming: bool,
+    /// Some connection delivers.
+    pub partly: bool,
+    /// REST answered lately.
+    pub polling: bool,
+    /// Streaming has not failed yet.
+    pub starting: bool,
+}
+
+impl Links {
+    fn state(self) -> VenueState {
+        match self {
+            Self { streaming: true, .. } => VenueState::Up,
+            Self { starting: true, .. } => VenueState::Connecting,
+            Self { polling: true, .. } | Self { partly: true, .. } => VenueState::Delayed,
+            _ => VenueState::Down,
+        }
+    }
+}
+
+impl Health {
+    pub fn new(venue: VenueId, wanted: usize, at: Timestamp) -> Self {
+        let now = VenueHealth {
+            venue,
+            state: VenueState::Connecting,
+            since: at,
+            reason: None,
+            data_at: None,
+            clock_skew_ms: None,
+            not_before: None,
+            markets_wanted: wanted,
+            markets_live: 0,
+            connects: 0,
+            requests_failed: 0,
+            rejected: BTreeMap::new(),
+        };
+        let (told, stream_reason, rest_reason) = (None, None, None);
+        Self { now, told, stream_reason, rest_reason, rest_ok: None, logged: BTreeMap::new() }
+    }
+
+    pub fn figures(&mut self) -> &mut VenueHealth {
+        &mut self.now
+    }
+
+    /// Counts something refused, under a stable word.
+    pub fn count(&mut self, what: &str, times: u64) {
+        let rejected = &mut self.now.rejected;
+        if rejected.contains_key(what) || rejected.len() < KINDS_MAX {
+            *rejected.entry(what.to_owned()).or_default() += times;
+        }
+    }
+
+    /// Takes the venue's clock as one more answer tells it, smoothed.
+    pub fn skew(&mut self, sample_ms: i64) {
+        const WEIGHT: i64 = 8;
+        let before = self.now.clock_skew_ms.unwrap_or(sample_ms);
+        self.now.clock_skew_ms = Some(before + (sample_ms - before) / WEIGHT);
+    }
+
+    /// Whether a line of this kind may be logged now, and how many were left out since the last one.
+    pub fn may_log(&mut self, kind: &'static str, now: Duration) -> Option<u64> {
+        match self.logged.get_mut(kind) {
+            Some((at, left_out)) if now.saturating_sub(*at) < LOG_EVERY => {
+                *left_out += 1;
+                None
+            }
+            _ => Some(self.logged.insert(kind, (now, 0)).map_or(0, |(_, left_out)| left_out)),
+        }
+    }
+
+    /// Adds it all up; returns what to publish if the state or its reason changed, or,
+    /// once in a while (`figures`), if any figure did.
+    pub fn tell(&mut self, links: Links, at: Timestamp, figures: bool) -> Option<VenueHealth> {
+        let state = links.state();
+        if state != self.now.state {
+            self.now.since = at;
+            self.now.state = state;
+        }
+        self.now.reason = match state {
+            VenueState::Up => None,
+            VenueState::Down => self.rest_reason.clone().or_else(|| self.stream_reason.clone()),
+            _ => self.stream_reason.clone().or_else(|| self.rest_reason.clone()),
+        };
+        let code = |health: &VenueHealth| health.reason.as_ref().map(|reason| reason.code);
+        let changed =
+            self.told.as_ref().is_none_or(|told| told.state != self.now.state || code(told) != code(&self.now));
+        // A ban is to be known to all before it can be forgotten.
+        let banned = self.told.as_ref().is_some_and(|told| told.not_before.is_some() != self.now.not_before.is_some());
+        let moved = figures && self.told.as_ref() != Some(&self.now);
+        if !changed && !banned && !moved {
+            return None;
+        }
+        if self.told.as_ref().is_none_or(|told| told.state != state) {
+            let reason = self.now.reason.as_ref().map(|reason| reason.code.as_str());
+            tracing::info!(venue = %self.now.venue, state = state.as_str(), reason, "the link to the exchange changed");
+        }
+        self.told = Some(self.now.clone());
+        Some(self.now.clone())
+    }
+}

@@ -1,0 +1,338 @@
+//! REST calls: one GET at a time within the limits, and what its answer means.
+//!
+//! A request is never sent inside a time that the venue told us to stay away
+//! (429, 418), nor while it does not serve us (403, 451). Redirects are
+//! reported and never followed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+
+use super::decode::quoted;
+use super::dial::{find_tls, plain};
+use super::pace::{Pace, Priority};
+use super::{Settings, Tls};
+use crate::clock::Clock;
+use crate::domain::{Reason, ReasonCode};
+use crate::venue::{Profile, Request};
+
+/// How we name ourselves.
+pub const USER_AGENT: &str = concat!("sisepan/", env!("CARGO_PKG_VERSION"));
+
+/// A pooled connection is dropped before the usual server does, which would race with our next request.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+const POOL_PER_HOST: usize = 2;
+
+/// Most bytes read of an answer that is an error anyway.
+const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Longest ban believed.
+const HOLD_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The REST side of one venue.
+#[derive(Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    settings: Settings,
+    host: String,
+    pace: Pace,
+    clock: Clock,
+    gate: Mutex<Gate>,
+    failed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    /// By the monotonic clock, which nobody sets back.
+    closed_until: Option<(Duration, Reason)>,
+}
+
+/// A 200 with a body that may be what we asked for.
+#[derive(Debug)]
+pub struct Body {
+    pub text: String,
+    /// The venue's clock minus ours in milliseconds, where the answer was dated.
+    pub skew_ms: Option<i64>,
+}
+
+/// Why a call gave nothing.
+#[derive(Debug, Clone)]
+pub struct CallError {
+    pub reason: Reason,
+    /// The body of a refusal that the venue may be able to read.
+    pub body: Option<String>,
+}
+
+impl From<Reason> for CallError {
+    fn from(reason: Reason) -> Self {
+        Self { reason, body: None }
+    }
+}
+
+impl Http {
+    /// Sets up the client; no connection is made.
+    pub fn new(profile: &Profile, settings: &Settings, tls: &Tls, clock: &Clock) -> Result<Self, Reason> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.config().as_ref().clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            .timeout(settings.request)
+            .read_timeout(settings.request)
+            .connect_timeout(settings.dns + settings.tcp + settings.tls)
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_PER_HOST)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| Reason::new(ReasonCode::Connect, format!("can't set up the HTTP client: {error}")))?;
+        let host = url::Url::parse(&settings.rest).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let http = Self {
+            client,
+            settings: settings.clone(),
+            host: host.unwrap_or_else(|| quoted(&settings.rest)),
+            pace: Pace::new(profile.limits, clock.clone()),
+            clock: clock.clone(),
+            gate: Mutex::new(Gate::default()),
+            failed: AtomicU64::new(0),
+        };
+        http.close_until(settings.not_before);
+        Ok(http)
+    }
+
+    /// Sends `request` when the limits allow it and reads its answer.
+    pub async fn get(&self, request: &Request, priority: Priority) -> Result<Body, CallError> {
+        self.check_gate()?;
+        self.pace.take(request.group, request.weight, priority).await;
+        // Another call may have been told to stay away meanwhile.
+        self.check_gate()?;
+        let answer = match self.send(request).await {
+            Err((error, true)) => {
+                tracing::debug!(host = %self.host, %error, "connection closed as it was reused; asking once more");
+                self.pace.take(request.group, request.weight, priority).await;
+                self.check_gate()?;
+                self.send(request).await.map_err(|(error, _)| error.into())
+            }
+            Err((error, false)) => Err(error.into()),
+            Ok(answer) => Ok(answer),
+        };
+        let judged = answer.and_then(|answer| self.judge(answer));
+        if judged.is_err() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        judged
+    }
+
+    /// Returns how many requests were answered with an error, or not at all.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the next request may be sent, if not now.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        let left = self.held()?.0;
+        self.clock.now().checked_add(SignedDuration::try_from(left).ok()?).ok()
+    }
+
+    /// Returns how long no request may be sent, and why.
+    pub fn held(&self) -> Option<(Duration, Reason)> {
+        let now = self.clock.monotonic();
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, reason) = gate.closed_until.as_ref()?;
+        (*until > now).then(|| (*until - now, reason.clone()))
+    }
+
+    fn check_gate(&self) -> Result<(), CallError> {
+        match self.held() {
+            Some((_, reason)) => Err(CallError { reason, body: None }),
+            None => Ok(()),
+        }
+    }
+
+    fn close_until(&self, until: Option<Timestamp>) {
+        let left = until.and_then(|until| Duration::try_from(until.duration_since(self.clock.now())).ok());
+        if let Some(left) = left {
+            let reason = Reason::new(ReasonCode::RateLimited, format!("{} told us to stay away", self.host));
+            self.close(left, reason);
+        }
+    }
+
+    fn close(&self, hold: Duration, reason: Reason) {
+        let until = self.clock.monotonic().saturating_add(hold.min(HOLD_MAX));
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        if gate.closed_until.as_ref().is_none_or(|(before, _)| *before < until) {
+            gate.closed_until = Some((until, reason));
+        }
+    }
+
+    /// The error's flag says that the peer closed a kept connection before it answered.
+    async fn send(&self, request: &Request) -> Result<Raw, (Reason, bool)> {
+        let url = format!("{}{}", self.settings.rest, request.path);
+        let began = self.clock.now();
+        let mut response = self.client.get(url).send().await.map_err(|error| {
+            let again = error.is_request() && !error.is_timeout() && !error.is_connect();
+            (self.failure(&error), again)
+        })?;
+        let arrived = self.clock.now();
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let max = if status == 200 { self.settings.body_max } else { ERROR_BODY_BYTES_MAX };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| (self.failure(&error), false))? {
+            if body.len() + chunk.len() > max {
+                if status == 200 {
+                    let message = format!("the answer of {} is larger than {max} bytes", self.host);
+                    return Err((Reason::new(ReasonCode::Payload, message), false));
+                }
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Raw { status, skew_ms: skew(&headers, began, arrived), headers, body })
+    }
+
+    fn judge(&self, raw: Raw) -> Result<Body, CallError> {
+        let host = &self.host;
+        let text = String::from_utf8(raw.body);
+        if raw.status != 200 {
+            return Err(self.refusal(raw.status, &raw.headers, text.unwrap_or_default()));
+        }
+        let payload = |problem: &str| Reason::new(ReasonCode::Payload, format!("the answer of {host} {problem}"));
+        let text = text.map_err(|_| payload("is not UTF-8"))?;
+        let html = raw.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        match text.trim_start().as_bytes().first() {
+            Some(b'{' | b'[') => Ok(Body { text, skew_ms: raw.skew_ms }),
+            Some(b'<') => Err(payload("is a web page, not data").into()),
+            Some(_) if html => Err(payload("is a web page, not data").into()),
+            Some(_) => Err(payload("is not JSON").into()),
+            None => Err(payload("is empty").into()),
+        }
+    }
+
+    fn refusal(&self, status: u16, headers: &HeaderMap, text: String) -> CallError {
+        let host = &self.host;
+        let (code, message) = match status {
+            300..=399 => {
+                let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+                (ReasonCode::Redirect, format!("{host} redirects to {}, which is not followed", quoted(to)))
+            }
+            403 | 451 => (ReasonCode::Blocked, format!("{host} does not serve this address (status {status})")),
+            404 | 410 => (ReasonCode::Retired, format!("{host} answered {status}: nothing there")),
+            418 | 429 => (ReasonCode::RateLimited, format!("{host} answered {status}: too many requests")),
+            _ => (ReasonCode::Http, format!("{host} answered {status}")),
+        };
+        let reason = Reason::new(code, message);
+        if let Some(hold) = hold_from(&self.settings, status, headers, &text, self.clock.now()) {
+            self.close(hold, reason.clone());
+        }
+        let json = text.trim_start().starts_with(['{', '[']);
+        CallError { reason, body: json.then_some(text) }
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> Reason {
+        let host = &self.host;
+        if let Some(cause) = find_tls(error) {
+            return Reason::new(ReasonCode::TlsRefused, format!("TLS handshake with {host} failed: {cause}"));
+        }
+        if error.is_timeout() {
+            return Reason::new(ReasonCode::Timeout, format!("a request to {host} took too long"));
+        }
+        let chain = causes(error);
+        let code = match () {
+            () if chain.contains("dns error") => ReasonCode::Dns,
+            () if error.is_connect() => ReasonCode::Connect,
+            () if error.is_decode() || error.is_body() => ReasonCode::Payload,
+            () => ReasonCode::Closed,
+        };
+        let cause = match code {
+            ReasonCode::Dns => {
+                return Reason::new(code, format!("can't resolve {host}: {}", quoted(&innermost(error))));
+            }
+            ReasonCode::Connect => {
+                return Reason::new(code, format!("can't connect to {host}: {}", quoted(&innermost(error))));
+            }
+            _ => quoted(&chain),
+        };
+        Reason::new(code, format!("a request to {host} failed: {cause}"))
+    }
+}
+
+struct Raw {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    skew_ms: Option<i64>,
+}
+
+/// Returns the causes below the library's own summary, which repeats the URL.
+fn causes(error: &reqwest::Error) -> String {
+    let mut parts = Vec::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        parts.push(cause.to_string());
+        next = cause.source();
+    }
+    if parts.is_empty() { "no cause given".to_owned() } else { parts.join(": ") }
+}
+
+/// Returns the cause at the end of the chain, which is the system's own word.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    plain(&cause.to_string()).to_owned()
+}
+
+/// Returns for how long a status tells us to stay away, if it does.
+///
+/// The time is `Retry-After` (seconds or a date), else a time in epoch
+/// milliseconds in the body, as in `banned until 1767225600000`.
+pub fn hold_from(
+    settings: &Settings,
+    status: u16,
+    headers: &HeaderMap,
+    body: &str,
+    now: Timestamp,
+) -> Option<Duration> {
+    let default = match status {
+        403 | 451 => return Some(settings.blocked_retry),
+        429 => settings.limited_retry,
+        418 => settings.banned_retry,
+        _ => return None,
+    };
+    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let said = header.and_then(|text| retry_after(text.trim(), now)).or_else(|| epoch_in(body, now));
+    Some(said.unwrap_or(default).min(HOLD_MAX))
+}
+
+fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    until(http_date(text)?, now)
+}
+
+fn epoch_in(body: &str, now: Timestamp) -> Option<Duration> {
+    let digits = body.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 13)?;
+    until(Timestamp::from_millisecond(digits.parse().ok()?).ok()?, now)
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Option<Duration> {
+    Duration::try_from(at.duration_since(now)).ok()
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
+}
+
+/// Returns the peer's clock minus ours: its `Date` against the middle of the exchange.
+fn skew(headers: &HeaderMap, began: Timestamp, arrived: Timestamp) -> Option<i64> {
+    // A date of whole seconds lies half a second back on average.
+    const HALF_SECOND_MS: i64 = 500;
+    let date = http_date(headers.get(DATE)?.to_str().ok()?)?.as_millisecond();
+    let middle = i64::midpoint(began.as_millisecond(), arrived.as_millisecond());
+    Some(date + HALF_SECOND_MS - middle)
+}

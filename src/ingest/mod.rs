@@ -1,0 +1,35 @@
+//! All outgoing I/O, written once for every venue.
+//!
+//! [`run`] keeps one venue's prices coming: it connects, subscribes, paces,
+//! watches, backs off, polls while streaming is down, and fills gaps from
+//! candles. What differs between venues is in `venue`; what the prices mean is
+//! decided by the board. Nothing here gives up, and nothing here waits without
+//! a bound.
+
+mod attempt;
+mod backfill;
+mod backoff;
+mod connection;
+mod decode;
+mod dial;
+mod health;
+mod http;
+mod listings;
+mod liveness;
+mod outbox;
+mod pace;
+mod poller;
+mod probe;
+mod settings;
+mod shared;
+mod slot;
+mod supervisor;
+mod tls;
+
+pub use backoff::Backoff;
+pub use connection::{Command, Connection, Ended, News, Quiet};
+pub use pace::{Bucket, Priority};
+pub use probe::{Probe, probe};
+pub use settings::Settings;
+pub use supervisor::run;
+pub use tls::{Tls, TlsError};

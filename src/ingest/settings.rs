@@ -1,0 +1,104 @@
+//! Every limit and deadline of [`run`](super::run), with its default.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::venue::Profile;
+
+/// How one venue is read. All of it can be set by the operator; see each default in [`Settings::defaults`].
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Base of the REST API, without a slash at the end.
+    pub rest: String,
+    /// The WebSocket URL.
+    pub stream: String,
+    /// Whether to stream at all; otherwise the venue is only polled.
+    pub stream_enabled: bool,
+    /// A connection without usable tickers for this long is checked by REST and given up if it missed a trade.
+    pub silence_max: Duration,
+    /// A market not confirmed for this long is stale.
+    pub stale_after: Duration,
+    /// A market not heard from for this long is checked by REST.
+    pub confirm_after: Duration,
+    /// Polling interval while streaming is down.
+    pub poll_every: Duration,
+    /// A market's stream may lag behind REST by this much before it counts as dead.
+    pub lag_grace: Duration,
+    /// A subscription without data for this long is checked and sent again.
+    pub first_message: Duration,
+    /// The list of markets is fetched anew this often.
+    pub list_every: Duration,
+    /// Deadline of a name look-up.
+    pub dns: Duration,
+    /// Deadline of a TCP connection, all addresses together.
+    pub tcp: Duration,
+    /// Deadline of a TLS handshake.
+    pub tls: Duration,
+    /// Deadline of a WebSocket upgrade.
+    pub upgrade: Duration,
+    /// Deadline of a whole HTTP request.
+    pub request: Duration,
+    /// Deadline of one write to a stream.
+    pub write: Duration,
+    /// First wait after a failure, before jitter.
+    pub backoff_min: Duration,
+    /// Longest wait after a failure, before jitter.
+    pub backoff_max: Duration,
+    /// The back-off starts anew only after this much good data.
+    pub good_after: Duration,
+    /// Wait after 403 or 451.
+    pub blocked_retry: Duration,
+    /// Wait after a 429 that names no time.
+    pub limited_retry: Duration,
+    /// Wait after a 418 that names no time.
+    pub banned_retry: Duration,
+    /// A market that was refused, or has no candles, is left alone for this long.
+    pub refused_retry: Duration,
+    /// Connections to the stream's host: one each so often.
+    pub connect_every: Duration,
+    /// Connections to the stream's host that may come at once.
+    pub connect_burst: u32,
+    /// Largest stream message, also after inflating, in bytes.
+    pub message_max: usize,
+    /// Largest HTTP body, after inflating, in bytes.
+    pub body_max: usize,
+    /// No request before this time: a ban that outlived the last run.
+    pub not_before: Option<Timestamp>,
+}
+
+impl Settings {
+    /// The venue's own hosts and limits, and our defaults for the rest.
+    pub fn defaults(profile: &Profile) -> Self {
+        Self {
+            rest: profile.rest.to_owned(),
+            stream: profile.stream.to_owned(),
+            stream_enabled: true,
+            silence_max: profile.silence_max,
+            stale_after: profile.stale_after,
+            confirm_after: Duration::from_secs(5),
+            poll_every: Duration::from_secs(2),
+            lag_grace: Duration::from_secs(2),
+            first_message: Duration::from_secs(10),
+            list_every: Duration::from_secs(600),
+            dns: Duration::from_secs(5),
+            tcp: Duration::from_secs(5),
+            tls: Duration::from_secs(5),
+            upgrade: Duration::from_secs(5),
+            request: Duration::from_secs(10),
+            write: Duration::from_secs(5),
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(60),
+            good_after: Duration::from_secs(60),
+            blocked_retry: Duration::from_secs(600),
+            limited_retry: Duration::from_secs(60),
+            banned_retry: Duration::from_secs(300),
+            refused_retry: Duration::from_secs(600),
+            connect_every: Duration::from_secs(1),
+            connect_burst: 3,
+            message_max: 4 << 20,
+            body_max: 32 << 20,
+            not_before: None,
+        }
+    }
+}

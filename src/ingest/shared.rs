@@ -1,0 +1,228 @@
+//! What the tasks of one venue have in common.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Health, Links};
+use super::http::Http;
+use super::liveness::Liveness;
+use super::outbox::Outbox;
+use super::pace::Bucket;
+use super::{Settings, Tls};
+use crate::clock::Clock;
+use crate::domain::{Event, Market, Reason, Ticker, VenueId, Via};
+use crate::venue::{Record, Venue};
+
+/// REST counts as working for this many polling intervals after its last answer.
+const POLLS_MISSED_MAX: u32 = 3;
+
+/// The wanted markets that may be asked for: those listed, or all while there is no list.
+pub type Listed = Arc<BTreeSet<Market>>;
+
+/// One venue's settings, connections to the world, and present state.
+pub struct Shared {
+    pub venue: &'static dyn Venue,
+    pub settings: Settings,
+    pub tls: Tls,
+    pub clock: Clock,
+    pub http: Http,
+    pub outbox: Outbox,
+    pub wanted: Vec<Market>,
+    /// Which markets share a connection.
+    pub slots: Vec<Vec<Market>>,
+    pub listed: watch::Sender<Listed>,
+    pub has_list: watch::Sender<bool>,
+    pub shutdown: CancellationToken,
+    symbols: BTreeMap<String, Market>,
+    /// Each lock is held for a few lines and never two at once.
+    liveness: Mutex<Liveness>,
+    health: Mutex<Health>,
+    connects: Mutex<Bucket>,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one venue, joined here once")]
+    pub fn new(
+        venue: &'static dyn Venue,
+        settings: Settings,
+        wanted: Vec<Market>,
+        tls: Tls,
+        clock: Clock,
+        http: Http,
+        events: mpsc::Sender<Event>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let profile = venue.profile();
+        let wanted: Vec<Market> = wanted.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let slots: Vec<Vec<Market>> =
+            wanted.chunks(profile.markets_per_connection.max(1)).map(<[Market]>::to_vec).collect();
+        let now = clock.monotonic();
+        Self {
+            liveness: Mutex::new(Liveness::new(&slots, &settings)),
+            health: Mutex::new(Health::new(profile.id, wanted.len(), clock.now())),
+            connects: Mutex::new(Bucket::new(
+                settings.connect_burst,
+                settings.connect_every * settings.connect_burst.max(1),
+                now,
+            )),
+            symbols: wanted.iter().map(|market| (venue.symbol(market), market.clone())).collect(),
+            listed: watch::Sender::new(Arc::new(wanted.iter().cloned().collect())),
+            has_list: watch::Sender::new(false),
+            outbox: Outbox::new(events),
+            venue,
+            settings,
+            tls,
+            clock,
+            http,
+            wanted,
+            slots,
+            shutdown,
+        }
+    }
+
+    pub fn id(&self) -> VenueId {
+        self.venue.profile().id
+    }
+
+    pub fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    pub fn liveness(&self) -> MutexGuard<'_, Liveness> {
+        self.liveness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for leave to open a connection, so that connections that fell together do not come back at once.
+    pub async fn connect_turn(&self) {
+        loop {
+            let turn = self.connects.lock().unwrap_or_else(PoisonError::into_inner).take(1, 0, self.now());
+            match turn {
+                Ok(()) => return,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    /// Passes on the usable records of a message; returns the markets they told of.
+    pub fn deliver(&self, records: Vec<Record>, via: Via) -> Vec<Market> {
+        let (received_at, now) = (self.clock.now(), self.now());
+        let mut told = Vec::with_capacity(records.len());
+        for Record { symbol, ticker } in records {
+            let Some(market) = self.symbols.get(&symbol) else {
+                self.reject("unknown-symbol", &symbol);
+                continue;
+            };
+            match ticker {
+                Ok(ticker) => {
+                    self.note(market, &ticker, via, now);
+                    let (venue, market) = (self.id(), market.clone());
+                    told.push(market.clone());
+                    self.outbox.push(Event::Ticker { venue, market, ticker, received_at, via });
+                }
+                Err(rejection) => self.reject(rejection.problem, &format!("{market}: {rejection}")),
+            }
+        }
+        if !told.is_empty() {
+            self.health().figures().data_at = Some(received_at);
+        }
+        told
+    }
+
+    fn note(&self, market: &Market, ticker: &Ticker, via: Via, now: Duration) {
+        let mut liveness = self.liveness();
+        match via {
+            Via::Stream { .. } => liveness.streamed(market, ticker, now),
+            Via::Poll | Via::Check => liveness.fetched(market, ticker, now),
+        }
+    }
+
+    /// Counts something refused and, once in a while, logs one such.
+    pub fn reject(&self, what: &'static str, detail: &str) {
+        let mut health = self.health();
+        health.count(what, 1);
+        if let Some(left_out) = health.may_log(what, self.now()) {
+            let detail = super::decode::quoted(detail);
+            tracing::warn!(venue = %self.id(), what, detail, left_out, "something the exchange sent is not used");
+        }
+    }
+
+    /// Logs a failure; the same cause at most once a minute, whatever failed by it.
+    pub fn log(&self, what: &'static str, reason: &Reason) {
+        if let Some(left_out) = self.health().may_log(reason.code.as_str(), self.now()) {
+            let detail = &reason.message;
+            tracing::warn!(venue = %self.id(), what, detail, left_out, "the exchange can't be read as it should");
+        }
+    }
+
+    /// A REST call worked.
+    pub fn rest_worked(&self, skew_ms: Option<i64>) {
+        {
+            let mut health = self.health();
+            health.rest_reason = None;
+            health.rest_ok = Some(self.now());
+            if let Some(sample) = skew_ms {
+                health.skew(sample);
+            }
+        }
+        self.report(false);
+    }
+
+    /// A REST call failed.
+    pub fn rest_failed(&self, what: &'static str, reason: &Reason) {
+        self.log(what, reason);
+        self.health().rest_reason = Some(reason.clone());
+        self.report(false);
+    }
+
+    /// A slot's stream began to deliver (`None`), or failed.
+    pub fn stream_changed(&self, slot: usize, failure: Option<Reason>) {
+        self.liveness().set_up(slot, failure.is_none());
+        if let Some(reason) = failure {
+            self.log("stream", &reason);
+            self.health().stream_reason = Some(reason);
+        }
+        self.report(false);
+    }
+
+    /// The slots with something to stream.
+    fn active(&self) -> Vec<usize> {
+        let listed = self.listed.borrow().clone();
+        let some = |slot: &usize| self.slots[*slot].iter().any(|market| listed.contains(market));
+        (0..self.slots.len()).filter(some).collect()
+    }
+
+    /// Publishes the state if it changed, or (`figures`) anything else that did.
+    pub fn report(&self, figures: bool) {
+        let (now, at) = (self.now(), self.clock.now());
+        let active = self.active();
+        let (streaming, partly, heard) = {
+            let liveness = self.liveness();
+            let partly = active.iter().any(|&slot| liveness.all_up(&[slot]));
+            let streaming = self.settings.stream_enabled && !active.is_empty() && liveness.all_up(&active);
+            (streaming, partly, liveness.heard_within(self.settings.stale_after, now))
+        };
+        let not_before = self.http.not_before();
+        let fresh = self.settings.poll_every * POLLS_MISSED_MAX + self.settings.request;
+        let told = {
+            let mut health = self.health();
+            let polling = health.rest_reason.is_none()
+                && health.rest_ok.is_some_and(|ok| now.saturating_sub(ok) <= fresh.max(self.settings.confirm_after));
+            let starting = self.settings.stream_enabled && health.stream_reason.is_none();
+            health.figures().markets_live = heard;
+            health.figures().not_before = not_before;
+            health.figures().requests_failed = self.http.failed();
+            health.tell(Links { streaming, partly, polling, starting }, at, figures)
+        };
+        if let Some(told) = told {
+            self.outbox.push(Event::Health(told));
+        }
+    }
+}

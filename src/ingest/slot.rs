@@ -1,0 +1,229 @@
+//! One place for a connection: opens it, replaces it, and tries again for ever.
+//!
+//! A planned change of connection has two for a while: the new one delivers
+//! before the old one is closed, so nothing is unseen in between.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Backoff;
+use super::attempt::{Attempt, Finished, Report};
+use super::connection::Command;
+use super::dial::DialError;
+use super::shared::Shared;
+use crate::domain::{Market, ReasonCode};
+
+/// Reports that a slot's connections may have under way; a connection makes four kinds, each once.
+const REPORTS_MAX: usize = 16;
+
+/// Orders of one connection that may wait; more are dropped, and given again by the next look.
+const COMMANDS_MAX: usize = 16;
+
+/// Numbers connections within the process.
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// What the poller wants of a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// These markets' stream has died.
+    Resubscribe(Vec<Market>),
+    /// Asking again did not help.
+    Replace(String),
+}
+
+struct Live {
+    session: u64,
+    up: bool,
+    cancel: CancellationToken,
+    commands: mpsc::Sender<Command>,
+}
+
+struct Slot {
+    shared: Arc<Shared>,
+    index: usize,
+    desired: watch::Sender<Arc<Vec<Market>>>,
+    tasks: JoinSet<Finished>,
+    reports: mpsc::Sender<Report>,
+    primary: Option<Live>,
+    successor: Option<Live>,
+    /// Whether a successor is wanted, should an attempt at one fail.
+    replacing: bool,
+    backoff: Backoff,
+    open_at: Option<Duration>,
+}
+
+/// Keeps slot `index` streaming until shutdown; returns with its connections ended.
+pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<Order>) {
+    let (reports, mut inbox) = mpsc::channel(REPORTS_MAX);
+    let backoff = Backoff::new(shared.settings.backoff_min, shared.settings.backoff_max);
+    let mut listed = shared.listed.subscribe();
+    let mut slot = Slot {
+        index,
+        desired: watch::Sender::new(Arc::default()),
+        tasks: JoinSet::new(),
+        reports,
+        primary: None,
+        successor: None,
+        replacing: false,
+        backoff,
+        open_at: Some(Duration::ZERO),
+        shared: shared.clone(),
+    };
+    slot.want(&listed.borrow_and_update().clone());
+    loop {
+        let open_in = slot.open_in();
+        tokio::select! {
+            () = shared.shutdown.cancelled() => break,
+            Ok(()) = listed.changed() => slot.want(&listed.borrow_and_update().clone()),
+            Some(order) = orders.recv() => slot.order(order),
+            Some(report) = inbox.recv() => slot.report(report),
+            Some(done) = slot.tasks.join_next(), if !slot.tasks.is_empty() => {
+                if let Ok(finished) = done {
+                    slot.finished(finished);
+                }
+            }
+            () = tokio::time::sleep(open_in.unwrap_or_default()), if open_in.is_some() => slot.open(),
+        }
+    }
+    for live in [slot.primary.take(), slot.successor.take()].into_iter().flatten() {
+        live.cancel.cancel();
+    }
+    while slot.tasks.join_next().await.is_some() {}
+}
+
+impl Slot {
+    fn want(&mut self, listed: &BTreeSet<Market>) {
+        let markets = &self.shared.slots[self.index];
+        let desired: Vec<Market> = markets.iter().filter(|market| listed.contains(*market)).cloned().collect();
+        self.desired.send_if_modified(|now| {
+            let changed = **now != desired;
+            if changed {
+                *now = Arc::new(desired);
+            }
+            changed
+        });
+    }
+
+    /// Returns how long until a connection is to be opened, if one is wanted.
+    fn open_in(&self) -> Option<Duration> {
+        let wanted = self.primary.is_none() || (self.replacing && self.successor.is_none());
+        if !wanted || self.desired.borrow().is_empty() {
+            return None;
+        }
+        Some(self.open_at?.saturating_sub(self.shared.now()))
+    }
+
+    fn open(&mut self) {
+        let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let cancel = CancellationToken::new();
+        let attempt = Attempt {
+            shared: self.shared.clone(),
+            session,
+            desired: self.desired.subscribe(),
+            commands: inbox,
+            cancel: cancel.clone(),
+            reports: self.reports.clone(),
+        };
+        self.tasks.spawn(attempt.run());
+        let live = Some(Live { session, up: false, cancel, commands });
+        if self.primary.is_none() {
+            self.primary = live;
+        } else {
+            self.successor = live;
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Resubscribe(markets) => {
+                if let Some(primary) = &self.primary {
+                    // Full means that such orders wait already.
+                    let _ = primary.commands.try_send(Command::Resubscribe(markets));
+                }
+            }
+            Order::Replace(why) => self.replace(&why),
+        }
+    }
+
+    fn replace(&mut self, why: &str) {
+        if self.primary.is_none() || self.replacing {
+            return;
+        }
+        tracing::info!(venue = %self.shared.id(), why, "opening a second connection to take over");
+        self.replacing = true;
+        self.open_at = Some(Duration::ZERO);
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Up(session) => {
+                if let Some(live) = self.primary.as_mut().filter(|live| live.session == session) {
+                    live.up = true;
+                    self.shared.stream_changed(self.index, None);
+                } else if let Some(live) = self.successor.as_mut().filter(|live| live.session == session) {
+                    live.up = true;
+                }
+            }
+            Report::Ready(session) => {
+                if self.successor.as_ref().is_some_and(|live| live.session == session) {
+                    if let Some(old) = self.primary.take() {
+                        old.cancel.cancel();
+                    }
+                    self.promote();
+                }
+            }
+            Report::HandOver(session, why) => {
+                if self.primary.as_ref().is_some_and(|live| live.session == session) {
+                    self.replace(&why);
+                }
+            }
+        }
+    }
+
+    fn promote(&mut self) {
+        self.primary = self.successor.take();
+        self.replacing = false;
+        if self.primary.as_ref().is_some_and(|live| live.up) {
+            self.shared.stream_changed(self.index, None);
+        }
+    }
+
+    fn finished(&mut self, finished: Finished) {
+        let Finished { session, error, good } = finished;
+        let primary = self.primary.as_ref().is_some_and(|live| live.session == session);
+        let successor = self.successor.as_ref().is_some_and(|live| live.session == session);
+        if !primary && !successor {
+            return;
+        }
+        if good {
+            self.backoff.reset();
+        }
+        self.open_at = Some(self.shared.now() + self.wait(&error));
+        if successor {
+            self.successor = None;
+            self.shared.log("hand-over", &error.reason);
+            return;
+        }
+        self.primary = None;
+        self.shared.stream_changed(self.index, Some(error.reason));
+        self.promote();
+    }
+
+    fn wait(&mut self, error: &DialError) -> Duration {
+        let wait = self.backoff.after_failure();
+        let slow = matches!(
+            error.reason.code,
+            ReasonCode::TlsRefused | ReasonCode::Retired | ReasonCode::Redirect | ReasonCode::Blocked
+        );
+        let least = if slow { self.shared.settings.backoff_max } else { Duration::ZERO };
+        // Jitter is added to a time that the peer named, never taken from it.
+        error.hold.map_or(wait, |hold| hold + wait).max(least)
+    }
+}

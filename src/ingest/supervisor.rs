@@ -1,0 +1,96 @@
+//! Starts and stops the tasks of one venue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::http::Http;
+use super::shared::Shared;
+use super::{Settings, Tls, backfill, listings, poller, slot};
+use crate::clock::Clock;
+use crate::domain::{Event, Gap, Market, VenueHealth, VenueState};
+use crate::venue::Venue;
+
+/// Figures are published at most this often.
+const FIGURES_EVERY: Duration = Duration::from_secs(1);
+
+/// Orders that may wait for a slot; more are dropped, and found again by the next look.
+const ORDERS_MAX: usize = 16;
+
+/// Reads `wanted` from `venue` until `shutdown`: streams, polls, checks and fills gaps.
+///
+/// What it learns goes to `events`; `gaps` are answered with [`Event::Settled`].
+/// It never gives up, and returns only when `shutdown` is cancelled, with every
+/// task ended and every socket closed.
+#[expect(clippy::too_many_arguments, reason = "the parts of one venue, each from another owner")]
+pub async fn run(
+    venue: &'static dyn Venue,
+    settings: Settings,
+    wanted: Vec<Market>,
+    tls: Tls,
+    clock: Clock,
+    events: mpsc::Sender<Event>,
+    gaps: mpsc::Receiver<Gap>,
+    shutdown: CancellationToken,
+) {
+    let http = match Http::new(venue.profile(), &settings, &tls, &clock) {
+        Ok(http) => http,
+        Err(reason) => {
+            tracing::error!(venue = %venue.profile().id, %reason, "the exchange can't be read");
+            let health = VenueHealth {
+                venue: venue.profile().id,
+                state: VenueState::Down,
+                since: clock.now(),
+                reason: Some(reason),
+                data_at: None,
+                clock_skew_ms: None,
+                not_before: None,
+                markets_wanted: wanted.len(),
+                markets_live: 0,
+                connects: 0,
+                requests_failed: 0,
+                rejected: std::collections::BTreeMap::new(),
+            };
+            let _ = events.send(Event::Health(health)).await;
+            shutdown.cancelled().await;
+            return;
+        }
+    };
+    let shared = Arc::new(Shared::new(venue, settings, wanted, tls, clock, http, events, shutdown.clone()));
+    shared.report(true);
+
+    let mut tasks = JoinSet::new();
+    let mut orders = Vec::new();
+    let mut slots = JoinSet::new();
+    if shared.settings.stream_enabled {
+        for index in 0..shared.slots.len() {
+            let (sender, inbox) = mpsc::channel(ORDERS_MAX);
+            orders.push(sender);
+            slots.spawn(slot::run(shared.clone(), index, inbox));
+        }
+    }
+    tasks.spawn(listings::run(shared.clone()));
+    tasks.spawn(poller::run(shared.clone(), orders));
+    tasks.spawn(backfill::run(shared.clone(), gaps));
+    tasks.spawn(flush(shared.clone()));
+    tasks.spawn(report(shared));
+
+    shutdown.cancelled().await;
+    // Connections close politely; everything else stops where it waits.
+    while slots.join_next().await.is_some() {}
+    tasks.shutdown().await;
+}
+
+async fn flush(shared: Arc<Shared>) {
+    shared.outbox.flush().await;
+}
+
+async fn report(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(FIGURES_EVERY).await;
+        shared.report(true);
+    }
+}

@@ -1,0 +1,68 @@
+//! The one TLS configuration of all outgoing connections.
+//!
+//! Verification is never switched off, by no setting: an operator with a
+//! private authority names its certificate.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Roots to trust, and the provider to use. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tls(Arc<ClientConfig>);
+
+/// Why the TLS configuration could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The extra CA file could not be read, or holds no certificate.
+    #[error("can't read the CA file {file}: {problem}")]
+    CaFile {
+        /// The file, as configured.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The TLS library refused its own defaults.
+    #[error("can't set up TLS: {0}")]
+    Provider(#[from] rustls::Error),
+}
+
+impl Tls {
+    /// Trusts the public web's authorities and those in the PEM file `extra_ca`.
+    ///
+    /// # Errors
+    /// [`TlsError::CaFile`] names the file and what is wrong with it.
+    pub fn new(extra_ca: Option<&Path>) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(path) = extra_ca {
+            for certificate in read_pem(path)? {
+                roots.add(certificate).map_err(|error| ca_file(path, &error))?;
+            }
+        }
+        // Named, never taken from the process: which library is the default depends on who was linked first.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(super) fn config(&self) -> &Arc<ClientConfig> {
+        &self.0
+    }
+}
+
+fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| ca_file(path, &error))?;
+    if certificates.is_empty() { Err(ca_file(path, &"no certificate in it")) } else { Ok(certificates) }
+}
+
+fn ca_file(path: &Path, problem: &dyn std::fmt::Display) -> TlsError {
+    TlsError::CaFile { file: path.display().to_string(), problem: problem.to_string() }
+}
