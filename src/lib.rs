@@ -26,3 +26,4 @@ pub mod domain;
 pub mod ingest;
 pub mod text;
 pub mod venue;
+pub mod wire;

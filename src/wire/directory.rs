@@ -1,0 +1,125 @@
+//! What there is: markets, venues, and whether we can serve.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Market, State, VenueHealth, VenueState, time};
+use crate::domain::{Reason, StoreHealth, VenueId};
+
+/// One market of `/api/v1/markets`.
+#[derive(Debug, Serialize)]
+pub struct MarketEntry<'a> {
+    /// `BTC-KRW`.
+    pub market: &'a Market,
+    /// `BTC`.
+    pub base: &'a str,
+    /// `KRW`.
+    pub quote: &'a str,
+    /// What the base asset is called.
+    pub names: MarketNames,
+    /// The boards that show it.
+    pub boards: Vec<&'a str>,
+    /// Where its rows come from.
+    pub sources: Vec<MarketSource<'a>>,
+}
+
+/// A name in each language.
+#[derive(Debug, Serialize)]
+pub struct MarketNames {
+    /// Korean.
+    pub ko: String,
+    /// English.
+    pub en: String,
+    /// Japanese.
+    pub ja: String,
+}
+
+/// One source of a market.
+#[derive(Debug, Serialize)]
+pub struct MarketSource<'a> {
+    /// The venues in order of preference.
+    pub source: Vec<&'a str>,
+    /// The one used now.
+    pub venue: VenueId,
+    /// Decimal places that its price is shown with.
+    pub digits: u32,
+    /// How far to rely on it.
+    pub state: State,
+}
+
+/// One venue of `/api/v1/venues`.
+#[derive(Debug, Serialize)]
+pub struct VenueEntry<'a> {
+    venue: VenueId,
+    state: VenueState,
+    #[serde(serialize_with = "time::millis")]
+    since: Timestamp,
+    reason: Option<&'a Reason>,
+    #[serde(serialize_with = "time::millis_or_null")]
+    data_at: Option<Timestamp>,
+    clock_skew_ms: Option<i64>,
+    #[serde(serialize_with = "time::millis_or_null")]
+    not_before: Option<Timestamp>,
+    markets_wanted: usize,
+    markets_live: usize,
+    connects: u64,
+    requests_failed: u64,
+    rejected: &'a BTreeMap<String, u64>,
+}
+
+impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
+    fn from(health: &'a VenueHealth) -> Self {
+        let VenueHealth { venue, state, since, data_at, clock_skew_ms, not_before, .. } = *health;
+        let VenueHealth { markets_wanted, markets_live, connects, requests_failed, .. } = *health;
+        Self {
+            venue,
+            state,
+            since,
+            reason: health.reason.as_ref(),
+            data_at,
+            clock_skew_ms,
+            not_before,
+            markets_wanted,
+            markets_live,
+            connects,
+            requests_failed,
+            rejected: &health.rejected,
+        }
+    }
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+pub struct Readiness<'a> {
+    /// Whether there is a price to show.
+    pub ready: bool,
+    /// The boards that have no price yet.
+    pub missing: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Whether what is learned outlives the process; absent if it is only kept in memory.
+    pub store: Option<StoreEntry>,
+}
+
+/// Whether what is learned outlives the process.
+#[derive(Debug, Serialize)]
+pub struct StoreEntry {
+    /// Whether it is being written to disk.
+    pub persisting: bool,
+    /// Since when that is so.
+    #[serde(serialize_with = "time::millis")]
+    pub since: Timestamp,
+    /// Why it is not.
+    pub reason: Option<String>,
+    /// When it was last written.
+    #[serde(serialize_with = "time::millis_or_null")]
+    pub saved_at: Option<Timestamp>,
+}
+
+impl From<StoreHealth> for StoreEntry {
+    fn from(health: StoreHealth) -> Self {
+        let StoreHealth { persisting, since, reason, saved_at } = health;
+        Self { persisting, since, reason, saved_at }
+    }
+}

@@ -1,0 +1,199 @@
+//! What a stream says, message by message.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Basis, Row, RowDelta, VenueHealth, VenueState, time};
+use crate::domain::{Reason, VenueId};
+
+/// What a client calls its request, given back as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Id {
+    /// A whole number.
+    Number(u64),
+    /// A short text.
+    Text(String),
+}
+
+/// The rows of one board or list, whole: the body of `/api/v1/snapshot`.
+#[derive(Debug, Serialize)]
+pub struct SnapshotBody<'a> {
+    /// Which life of the numbering.
+    pub epoch: &'a str,
+    /// How far the rows are.
+    pub sequence: u64,
+    /// When the rows were last looked at; `null` before the first time.
+    #[serde(serialize_with = "time::millis_or_null")]
+    pub as_of: Option<Timestamp>,
+    /// The board; `null` for a list of markets.
+    pub board: Option<&'a str>,
+    /// What the changes are measured against.
+    pub basis: Basis,
+    /// Said only where the prices are invented.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub demo: bool,
+    /// The rows, in the order of the board or of the request.
+    pub rows: &'a [Row],
+}
+
+/// Rows that changed since `previous`: everything of a `delta` after its head.
+#[derive(Debug, Serialize)]
+pub struct Delta<'a> {
+    /// Which life of the numbering.
+    pub epoch: &'a str,
+    /// How far the client is after it.
+    pub sequence: u64,
+    /// How far the client must be before it.
+    pub previous: u64,
+    /// The newest of each row that changed.
+    pub rows: &'a [RowDelta<'a>],
+}
+
+/// The first message.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "welcome")]
+pub struct Welcome<'a> {
+    /// Version of the messages.
+    pub protocol: u32,
+    /// Which life of the numbering.
+    pub epoch: &'a str,
+    /// Our wall clock.
+    #[serde(serialize_with = "time::millis")]
+    pub server_time: Timestamp,
+    /// Longest silence on a healthy subscription.
+    pub heartbeat_ms: u64,
+    /// Said only where the prices are invented.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub demo: bool,
+    /// What a client may send.
+    pub limits: Limits,
+}
+
+/// What a client may send.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Limits {
+    /// Longest message.
+    pub message_bytes: usize,
+    /// Most messages in a second.
+    pub messages_per_second: u32,
+    /// Most markets of a subscription.
+    pub markets: usize,
+    /// How soon the first subscription must come.
+    pub subscribe_within_ms: u64,
+}
+
+/// How the link to a venue is.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "status")]
+pub struct Status<'a> {
+    /// Which life of the numbering.
+    pub epoch: &'a str,
+    /// How far the client is after it.
+    pub sequence: u64,
+    /// Which venue.
+    pub venue: VenueId,
+    /// How it is.
+    pub state: VenueState,
+    /// Why it is not `up`.
+    pub reason: Option<&'a Reason>,
+    /// Since when.
+    #[serde(serialize_with = "time::millis")]
+    pub since: Timestamp,
+}
+
+impl<'a> Status<'a> {
+    /// Says how a venue is.
+    pub fn new(epoch: &'a str, sequence: u64, health: &'a VenueHealth) -> Self {
+        let VenueHealth { venue, state, since, .. } = *health;
+        Self { epoch, sequence, venue, state, reason: health.reason.as_ref(), since }
+    }
+}
+
+/// Nothing changed, and we are here.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "heartbeat")]
+pub struct Heartbeat<'a> {
+    /// Which life of the numbering.
+    pub epoch: &'a str,
+    /// How far the client is.
+    pub sequence: u64,
+    /// When the rows were last looked at; `null` before the first time.
+    #[serde(serialize_with = "time::millis_or_null")]
+    pub as_of: Option<Timestamp>,
+}
+
+/// A request that was not understood or not allowed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename = "error")]
+pub struct ErrorMessage {
+    /// The request, if it said.
+    pub id: Option<Id>,
+    /// The stable word.
+    pub code: &'static str,
+    /// What is wrong, where, and what is allowed.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// The member that is wrong: `resume.sequence`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+/// The server ends the connection on purpose.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "closing")]
+pub struct Closing {
+    /// Why.
+    pub reason: &'static str,
+    /// When to come back: another figure for each client, so that they do not come all at once.
+    pub retry_after_ms: u64,
+}
+
+/// The answer to `ping`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "pong")]
+pub struct Pong {
+    /// The request, if it said.
+    pub id: Option<Id>,
+    /// Our wall clock.
+    #[serde(serialize_with = "time::millis")]
+    pub server_time: Timestamp,
+}
+
+/// The answer to `unsubscribe`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "unsubscribed")]
+pub struct Unsubscribed {
+    /// The request, if it said.
+    pub id: Option<Id>,
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovered: Option<bool>,
+}
+
+/// Puts the head of a `snapshot` message before a [`SnapshotBody`] that was encoded for everybody.
+pub fn snapshot_message(id: Option<&Id>, recovered: Option<bool>, body: &[u8]) -> Vec<u8> {
+    behead(&Head { kind: "snapshot", id, recovered }, body)
+}
+
+/// Puts the head of a `delta` message before a [`Delta`] that was encoded for everybody.
+pub fn delta_message(id: Option<&Id>, recovered: Option<bool>, body: &[u8]) -> Vec<u8> {
+    behead(&Head { kind: "delta", id, recovered }, body)
+}
+
+/// Joins two JSON objects, neither of them empty, by their text.
+fn behead(head: &Head<'_>, body: &[u8]) -> Vec<u8> {
+    let mut message = super::json(head);
+    message.pop();
+    message.push(b',');
+    message.extend_from_slice(body.get(1..).unwrap_or_default());
+    message
+}
