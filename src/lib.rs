@@ -23,6 +23,7 @@
 pub mod board;
 pub mod clock;
 pub mod domain;
+pub mod hub;
 pub mod ingest;
 pub mod text;
 pub mod venue;

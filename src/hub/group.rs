@@ -1,0 +1,267 @@
+//! Subscribers that get the same bytes: one task, one newest frame.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Entry, Hub, Newest, View};
+use crate::wire::{self, Delta, Heartbeat, Row, RowDelta, Status, VenueHealth};
+
+/// Longest silence of a group.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Most ways of having fallen behind one frame whose bytes are kept for the next member that fell behind alike.
+const CATCH_UPS_MAX: usize = 64;
+
+/// What makes two subscribers get the same bytes at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct GroupKey {
+    pub view: View,
+    /// The shortest time between two frames.
+    pub interval: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    key: GroupKey,
+    newest: watch::Sender<Arc<Frame>>,
+    sent: Mutex<Sent>,
+    ended: CancellationToken,
+}
+
+/// One step of a group, as the messages of a stream.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// How far a member must be for these bytes to continue what it knows.
+    pub previous: u64,
+    /// How far it is after them.
+    pub sequence: u64,
+    /// Whether they hold no news.
+    pub heartbeat: bool,
+    pub texts: Arc<[Bytes]>,
+}
+
+/// What a member knows that has had every frame.
+#[derive(Debug)]
+struct Sent {
+    sequence: u64,
+    rows: Vec<Option<SentRow>>,
+    venues: Vec<(u64, VenueHealth)>,
+    catch_ups: HashMap<u64, CatchUp>,
+}
+
+#[derive(Debug)]
+struct SentRow {
+    row: Row,
+    changed: u64,
+}
+
+/// The newest rows for a member that missed frames.
+#[derive(Debug, Clone)]
+pub(super) struct CatchUp {
+    /// How far the member is after it.
+    pub sequence: u64,
+    /// The rows without the head of the message.
+    pub body: Bytes,
+    /// Everything, as messages.
+    pub texts: Arc<[Bytes]>,
+}
+
+/// What there is to say.
+struct News {
+    sequence: u64,
+    as_of: Option<Timestamp>,
+    rows: Vec<(usize, Entry)>,
+    venues: Vec<(u64, VenueHealth)>,
+}
+
+impl Newest {
+    /// Returns what changed in a view after `since`.
+    fn news(&self, view: &View, since: u64) -> News {
+        let places = view.rows.iter().enumerate();
+        let found = places.filter_map(|(place, (source, market))| Some((place, self.find(source, market)?)));
+        News {
+            sequence: self.sequence,
+            as_of: self.as_of,
+            rows: found
+                .filter(|(_, entry)| entry.changed > since)
+                .map(|(place, entry)| (place, entry.clone()))
+                .collect(),
+            venues: self.venues_of(view).filter(|(changed, _)| *changed > since).cloned().collect(),
+        }
+    }
+
+    /// Returns the venues that a view can take rows from.
+    pub(super) fn venues_of<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a (u64, VenueHealth)> {
+        let feeds = |name: &str| view.rows.iter().any(|(source, _)| source.as_str().split(',').any(|one| one == name));
+        self.venues.iter().filter(move |(_, health)| feeds(health.venue.as_str()))
+    }
+}
+
+impl Group {
+    /// Makes a group whose members know everything that `newest` says.
+    pub(super) fn new(key: GroupKey, newest: &Newest) -> Self {
+        let view = &key.view;
+        let row =
+            |entry: &Entry| SentRow { row: Row::new(&entry.quote, view.basis, view.lang), changed: entry.changed };
+        let sent = Sent {
+            sequence: newest.sequence,
+            rows: view.rows.iter().map(|(source, market)| newest.find(source, market).map(row)).collect(),
+            venues: newest.venues_of(view).cloned().collect(),
+            catch_ups: HashMap::new(),
+        };
+        let sequence = sent.sequence;
+        let first = Frame { previous: sequence, sequence, heartbeat: true, texts: Arc::new([]) };
+        let newest = watch::Sender::new(Arc::new(first));
+        Self { key, newest, sent: Mutex::new(sent), ended: CancellationToken::new() }
+    }
+
+    pub(super) fn frames(&self) -> watch::Receiver<Arc<Frame>> {
+        self.newest.subscribe()
+    }
+
+    /// Lets the task end.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Encodes a frame after each change, at most one an interval, until the last member left.
+    pub(super) async fn run(self: Arc<Self>, hub: Hub, mut changes: watch::Receiver<u64>) {
+        let mut silence = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
+        loop {
+            let sent = tokio::select! {
+                biased;
+                () = self.ended.cancelled() => return,
+                changed = changes.changed() => match changed {
+                    Ok(()) => self.beat(&hub),
+                    Err(_) => return,
+                },
+                () = &mut silence => self.heartbeat(&hub),
+            };
+            if !sent {
+                continue;
+            }
+            silence.set(tokio::time::sleep(HEARTBEAT));
+            if !self.key.interval.is_zero() {
+                tokio::select! {
+                    () = self.ended.cancelled() => return,
+                    () = tokio::time::sleep(self.key.interval) => {}
+                }
+            }
+        }
+    }
+
+    /// Makes the frame of everything that changed since the last one; returns whether there was anything to say.
+    fn beat(&self, hub: &Hub) -> bool {
+        let since = self.sent().sequence;
+        let news = hub.newest().news(&self.key.view, since);
+        let mut sent = self.sent();
+        let mut fresh = Vec::new();
+        for (place, entry) in news.rows {
+            let row = Row::new(&entry.quote, self.key.view.basis, self.key.view.lang);
+            let known = sent.rows.get(place).and_then(Option::as_ref);
+            if known.is_none_or(|known| !reads_alike(&known.row, &row)) {
+                fresh.push((place, SentRow { row, changed: entry.changed }));
+            }
+        }
+        if fresh.is_empty() && news.venues.is_empty() {
+            return false;
+        }
+        let (previous, sequence) = (sent.sequence, news.sequence);
+        let mut texts = Vec::with_capacity(1 + news.venues.len());
+        if !fresh.is_empty() {
+            let known = |place: usize| sent.rows.get(place).and_then(Option::as_ref).map(|known| &known.row);
+            let rows: Vec<_> =
+                fresh.iter().map(|(place, new)| RowDelta { old: known(*place), new: &new.row }).collect();
+            let body = wire::json(&Delta { epoch: hub.epoch(), sequence, previous, rows: &rows });
+            texts.push(wire::delta_message(None, None, &body).into());
+        }
+        texts.extend(statuses(hub, sequence, &news.venues));
+        sent.learn(sequence, fresh, news.venues);
+        self.send(hub, Frame { previous, sequence, heartbeat: false, texts: texts.into() });
+        true
+    }
+
+    /// Says that nothing changed.
+    fn heartbeat(&self, hub: &Hub) -> bool {
+        let since = self.sent().sequence;
+        let News { sequence, as_of, rows, venues } = hub.newest().news(&self.key.view, since);
+        if !rows.is_empty() || !venues.is_empty() {
+            // They changed a moment ago, or in something that this view does not show.
+            return self.beat(hub) || self.say_alive(hub, sequence, as_of);
+        }
+        self.say_alive(hub, sequence, as_of)
+    }
+
+    fn say_alive(&self, hub: &Hub, sequence: u64, as_of: Option<Timestamp>) -> bool {
+        let mut sent = self.sent();
+        let previous = sent.sequence;
+        let text = wire::json(&Heartbeat { epoch: hub.epoch(), sequence, as_of });
+        sent.learn(sequence, Vec::new(), Vec::new());
+        self.send(hub, Frame { previous, sequence, heartbeat: true, texts: Arc::new([text.into()]) });
+        true
+    }
+
+    // Called with `sent` locked, so that no member sees a frame that `sent` does not know.
+    fn send(&self, hub: &Hub, frame: Frame) {
+        hub.0.frames_encoded.fetch_add(1, Ordering::Relaxed);
+        self.newest.send_replace(Arc::new(frame));
+    }
+
+    /// Returns the newest of the rows that changed after `since`, whole.
+    pub(super) fn catch_up(&self, hub: &Hub, since: u64) -> CatchUp {
+        let mut sent = self.sent();
+        if let Some(kept) = sent.catch_ups.get(&since) {
+            return kept.clone();
+        }
+        // A member may be ahead: its snapshot was newer than the newest frame.
+        let sequence = sent.sequence.max(since);
+        let newer = sent.rows.iter().flatten().filter(|row| row.changed > since);
+        let rows: Vec<_> = newer.map(|sent| RowDelta { old: None, new: &sent.row }).collect();
+        let body = Bytes::from(wire::json(&Delta { epoch: hub.epoch(), sequence, previous: since, rows: &rows }));
+        let venues: Vec<_> = sent.venues.iter().filter(|(changed, _)| *changed > since).cloned().collect();
+        let mut texts = vec![wire::delta_message(None, None, &body).into()];
+        texts.extend(statuses(hub, sequence, &venues));
+        let catch_up = CatchUp { sequence, body, texts: texts.into() };
+        if sent.catch_ups.len() < CATCH_UPS_MAX {
+            sent.catch_ups.insert(since, catch_up.clone());
+        }
+        catch_up
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sent {
+    fn learn(&mut self, sequence: u64, rows: Vec<(usize, SentRow)>, venues: Vec<(u64, VenueHealth)>) {
+        self.sequence = sequence;
+        self.catch_ups.clear();
+        for (place, row) in rows {
+            if let Some(known) = self.rows.get_mut(place) {
+                *known = Some(row);
+            }
+        }
+        for (changed, health) in venues {
+            self.venues.retain(|(_, old)| old.venue != health.venue);
+            self.venues.push((changed, health));
+        }
+    }
+}
+
+/// Whether two rows say the same, whenever it was confirmed.
+fn reads_alike(old: &Row, new: &Row) -> bool {
+    let timeless = |row: &Row| Row { confirmed_at: None, ..row.clone() };
+    old == new || timeless(old) == timeless(new)
+}
+
+pub(super) fn statuses(hub: &Hub, sequence: u64, venues: &[(u64, VenueHealth)]) -> impl Iterator<Item = Bytes> {
+    venues.iter().map(move |(_, health)| wire::json(&Status::new(hub.epoch(), sequence, health)).into())
+}

@@ -1,0 +1,221 @@
+//! Groups of subscribers that get the same bytes, and the newest rows for whoever asks.
+//!
+//! ```text
+//!             publish            a task a group                  a watch a group
+//!  board ──────────────▶ newest ────────────────▶ frame, encoded ────────────────▶ members
+//!                          │  rows, sequence        once, shared    newest only
+//!                          └──▶ snapshot, encoded once a change
+//! ```
+//!
+//! There is no queue: a frame replaces the one before it, and a member that
+//! missed one gets the newest rows changed since. Knows no HTTP and does no
+//! arithmetic: a row is something that has a name, a number of its last
+//! change, and a way to become bytes.
+
+mod group;
+mod snapshot;
+mod subscription;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::wire::{Basis, Lang, Market, Publish, Quote, SourceId, VenueHealth};
+
+use group::{Group, GroupKey};
+
+pub use group::HEARTBEAT;
+pub use snapshot::Snapshot;
+pub use subscription::{Resume, Subscription};
+
+/// The newest rows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hub(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    epoch: String,
+    newest: Mutex<Newest>,
+    /// Says to the groups that the sequence rose.
+    changes: watch::Sender<u64>,
+    snapshots: Mutex<HashMap<View, (u64, Snapshot)>>,
+    frames_encoded: AtomicU64,
+    snapshots_encoded: AtomicU64,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    /// Rises by one with each batch that changed something.
+    sequence: u64,
+    /// Rises by one with each batch.
+    version: u64,
+    as_of: Option<Timestamp>,
+    rows: HashMap<SourceId, HashMap<Market, Entry>>,
+    /// The venues, each with the sequence of its last change.
+    venues: Vec<(u64, VenueHealth)>,
+    /// The groups, each with its number of members.
+    groups: HashMap<GroupKey, (Arc<Group>, usize)>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    quote: Arc<Quote>,
+    /// The sequence of its last change.
+    changed: u64,
+}
+
+/// Which rows, and how they are written. Two equal views are the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct View {
+    /// The board, where one was asked for.
+    pub board: Option<Arc<str>>,
+    /// The rows, in order.
+    pub rows: Arc<[(SourceId, Market)]>,
+    /// What the changes are measured against.
+    pub basis: Basis,
+    /// The language of the texts.
+    pub lang: Option<Lang>,
+    /// Whether the prices are invented.
+    pub demo: bool,
+}
+
+/// How much the hub has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Groups that have members.
+    pub groups: usize,
+    /// Members of all groups.
+    pub members: usize,
+    /// Tasks that have not ended.
+    pub tasks: usize,
+    /// Frames encoded since the start.
+    pub frames_encoded: u64,
+    /// Snapshots encoded since the start.
+    pub snapshots_encoded: u64,
+}
+
+impl Hub {
+    /// An empty hub; `epoch` names this life of the numbering.
+    pub fn new(epoch: String) -> Self {
+        Self(Arc::new(Inner {
+            epoch,
+            newest: Mutex::default(),
+            changes: watch::Sender::new(0),
+            snapshots: Mutex::default(),
+            frames_encoded: AtomicU64::new(0),
+            snapshots_encoded: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Returns the name of this life of the numbering.
+    pub fn epoch(&self) -> &str {
+        &self.0.epoch
+    }
+
+    /// Returns how far the rows are.
+    pub fn sequence(&self) -> u64 {
+        self.newest().sequence
+    }
+
+    /// Returns when the board last looked at the rows.
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.newest().as_of
+    }
+
+    /// Takes in a batch from the board.
+    pub fn publish(&self, batch: Publish) {
+        let mut newest = self.newest();
+        let before = newest.sequence;
+        newest.take(batch);
+        let after = newest.sequence;
+        drop(newest);
+        if after != before {
+            self.0.changes.send_replace(after);
+        }
+    }
+
+    /// Returns the newest rows of `markets` from `source`, in that order; those never published are left out.
+    pub fn rows(&self, source: &SourceId, markets: &[Market]) -> Vec<Arc<Quote>> {
+        let newest = self.newest();
+        markets.iter().filter_map(|market| newest.find(source, market)).map(|entry| entry.quote.clone()).collect()
+    }
+
+    /// Returns the newest row of a market from a source, if one was ever published.
+    pub fn row(&self, source: &SourceId, market: &Market) -> Option<Arc<Quote>> {
+        self.newest().find(source, market).map(|entry| entry.quote.clone())
+    }
+
+    /// Returns a source that has published a market, the first by name.
+    pub fn source_of(&self, market: &Market) -> Option<SourceId> {
+        let newest = self.newest();
+        newest.rows.iter().filter(|(_, rows)| rows.contains_key(market)).map(|(source, _)| source.clone()).min()
+    }
+
+    /// Returns the newest row of every market and source, by market.
+    pub fn all_rows(&self) -> Vec<Arc<Quote>> {
+        let mut rows: Vec<_> =
+            self.newest().rows.values().flat_map(HashMap::values).map(|entry| entry.quote.clone()).collect();
+        rows.sort_by(|a, b| (&a.market, &a.source).cmp(&(&b.market, &b.source)));
+        rows
+    }
+
+    /// Returns the health of every venue.
+    pub fn venues(&self) -> Vec<VenueHealth> {
+        self.newest().venues.iter().map(|(_, health)| health.clone()).collect()
+    }
+
+    /// Returns how much there is to do, for metrics and tests.
+    pub fn load(&self) -> Load {
+        let newest = self.newest();
+        Load {
+            groups: newest.groups.len(),
+            members: newest.groups.values().map(|(_, members)| members).sum(),
+            tasks: self.0.tasks.len(),
+            frames_encoded: self.0.frames_encoded.load(Ordering::Relaxed),
+            snapshots_encoded: self.0.snapshots_encoded.load(Ordering::Relaxed),
+        }
+    }
+
+    // Held for a few lines and never across an await.
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Newest {
+    fn take(&mut self, batch: Publish) {
+        let Publish { at, changed, confirmed, venues } = batch;
+        self.version += 1;
+        self.as_of = Some(at);
+        // A row that is confirmed before it was ever published is news to every reader.
+        let (confirmed, unseen): (Vec<_>, Vec<_>) =
+            confirmed.into_iter().partition(|quote| self.find(&quote.source, &quote.market).is_some());
+        for quote in confirmed {
+            if let Some(entry) = self.rows.get_mut(&quote.source).and_then(|rows| rows.get_mut(&quote.market)) {
+                entry.quote = quote;
+            }
+        }
+        if changed.is_empty() && unseen.is_empty() && venues.is_empty() {
+            return;
+        }
+        self.sequence += 1;
+        for quote in changed.into_iter().chain(unseen) {
+            let entry = Entry { quote: quote.clone(), changed: self.sequence };
+            self.rows.entry(quote.source.clone()).or_default().insert(quote.market.clone(), entry);
+        }
+        for health in venues {
+            self.venues.retain(|(_, old)| old.venue != health.venue);
+            self.venues.push((self.sequence, health));
+        }
+    }
+
+    fn find(&self, source: &SourceId, market: &Market) -> Option<&Entry> {
+        self.rows.get(source)?.get(market)
+    }
+}
