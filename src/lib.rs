@@ -25,6 +25,8 @@ pub mod clock;
 pub mod domain;
 pub mod hub;
 pub mod ingest;
+pub mod past;
+pub mod store;
 pub mod text;
 pub mod venue;
 pub mod wire;

@@ -1,0 +1,83 @@
+//! The past of every feed in memory, for a process that keeps none on a disk.
+//!
+//! It serves the demo and runs without a data directory. It ends with the
+//! process; it never reads from the window, which forgets after a day.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::domain::{FeedRecords, HOUR, HourRecord, HourSource, Market, Minute, VenueId};
+
+/// Hours kept of each feed: eight days.
+pub const KEPT_HOURS: usize = 8 * 24;
+
+/// Most feeds whose past is kept; records of any more are dropped.
+pub const FEEDS_MAX: usize = 4096;
+
+/// The hours of one feed, by their first minute.
+type Hours = BTreeMap<Minute, HourRecord>;
+
+/// The newest eight days of every feed.
+#[derive(Debug, Default)]
+pub struct MemoryHistory {
+    feeds: Mutex<HashMap<(VenueId, Market), Hours>>,
+}
+
+impl MemoryHistory {
+    /// Takes in what [`Quotes::take_unrecorded`](crate::board::Quotes::take_unrecorded) gave.
+    pub fn take(&self, records: &[FeedRecords]) {
+        let mut feeds = self.feeds();
+        for record in records {
+            let key = (record.venue, record.market.clone());
+            if feeds.len() >= FEEDS_MAX && !feeds.contains_key(&key) {
+                continue;
+            }
+            let hours = feeds.entry(key).or_default();
+            if record.anew {
+                hours.clear();
+            }
+            for hour in &record.hours {
+                let known = hours.remove(&hour.hour);
+                hours.insert(hour.hour, known.map_or_else(|| hour.clone(), |known| joined(known, hour)));
+            }
+            while hours.len() > KEPT_HOURS {
+                hours.pop_first();
+            }
+        }
+    }
+
+    // Held for the copying of a few records and never across an await.
+    fn feeds(&self) -> MutexGuard<'_, HashMap<(VenueId, Market), Hours>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lays a newer record of an hour over an older one.
+///
+/// The window may have forgotten the first minutes of the hour since: what it
+/// does not speak for any more stays as it was.
+fn joined(mut known: HourRecord, newer: &HourRecord) -> HourRecord {
+    known.closes.retain(|&(minute, ..)| !newer.has(newer.covered, minute));
+    known.closes.extend_from_slice(&newer.closes);
+    known.closes.sort_by_key(|&(minute, ..)| minute);
+    HourRecord {
+        hour: newer.hour,
+        closes: known.closes,
+        covered: known.covered | newer.covered,
+        settled: known.settled | newer.settled,
+        before: newer.before.or(known.before),
+    }
+}
+
+impl HourSource for MemoryHistory {
+    fn hours(&self, venue: VenueId, market: &Market, span: Range<Minute>) -> Result<Vec<HourRecord>, String> {
+        let first = HourRecord::of(span.start);
+        let feeds = self.feeds();
+        let Some(hours) = feeds.get(&(venue, market.clone())).filter(|_| span.start < span.end) else {
+            return Ok(Vec::new());
+        };
+        let overlapping = hours.range(first..span.end).map(|(_, record)| record);
+        Ok(overlapping.filter(|record| record.hour.plus(HOUR) > span.start).cloned().collect())
+    }
+}

@@ -1,0 +1,205 @@
+//! Opening the file: what is ours is taken, what is not is left exactly as it is.
+//!
+//! Three things can go wrong, and each has its own answer. A file that is not
+//! ours, or of a newer version, or in use, is *refused*. Our own file with
+//! damage in its structure is *moved aside*, never deleted. A disk that does
+//! not work is *waited for*.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::schema;
+
+/// Name of the file in the data directory.
+pub const FILE: &str = "sisepan.db";
+
+/// Name of the file whose lock says that a process uses the directory.
+pub const LOCK: &str = "sisepan.lock";
+
+/// First bytes of every SQLite file.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Bytes of the header that are looked at.
+const HEADER: usize = 100;
+
+/// Why a file is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Another process has the directory.
+    #[error(
+        "{}: in use by another sisepan process; stop that one, or give this one its own directory with --data",
+        directory.display()
+    )]
+    InUse {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// Not SQLite at all.
+    #[error(
+        "{}: not a database: it begins with {found}; it is left as it is: move it away, or choose another directory with --data",
+        file.display()
+    )]
+    NotADatabase {
+        /// The file.
+        file: PathBuf,
+        /// Its first bytes.
+        found: String,
+    },
+    /// Another program's database.
+    #[error(
+        "{}: a database of another program (application id {found:#010x}, ours is {:#010x}); it is left as it is: \
+         move it away, or choose another directory with --data",
+        file.display(), schema::APPLICATION_ID
+    )]
+    Foreign {
+        /// The file.
+        file: PathBuf,
+        /// Its application id.
+        found: i32,
+    },
+    /// Written by a newer sisepan.
+    #[error(
+        "{}: written by a newer sisepan (version {found} of the file, this program knows {known}); it is left as it is: \
+         run the newer program, or choose another directory with --data",
+        file.display()
+    )]
+    Newer {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum Trouble {
+    Refused(Refused),
+    /// Our file is damaged in its structure.
+    Damaged(String),
+    /// The disk does not do what it is asked to.
+    Disk(String),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::OutOfMemory
+                | ErrorCode::NoLargeFileSupport,
+            ) => Self::Disk(error.to_string()),
+            _ => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+/// Takes the lock of the directory, which is made if it is not there; held until the file is dropped, and gone with the process.
+pub fn lock(directory: &Path) -> Result<File, Trouble> {
+    let disk = |error: std::io::Error| Trouble::Disk(format!("{}: {error}", directory.display()));
+    std::fs::create_dir_all(directory).map_err(disk)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(LOCK)).map_err(disk)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Trouble::Refused(Refused::InUse { directory: directory.to_owned() })),
+        Err(TryLockError::Error(error)) => Err(disk(error)),
+    }
+}
+
+/// Opens the file for writing, at the newest version; makes it if there is none.
+///
+/// The lock must be held.
+pub fn open(file: &Path) -> Result<Connection, Trouble> {
+    look_at_header(file)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(file, flags)?;
+    schema::tune(&connection)?;
+    let version = schema::version(&connection)?;
+    if version > schema::newest() {
+        let (found, known) = (version, schema::newest());
+        return Err(Trouble::Refused(Refused::Newer { file: file.to_owned(), found, known }));
+    }
+    schema::migrate(&mut connection)?;
+    match schema::defect(&connection)? {
+        Some(defect) => Err(Trouble::Damaged(defect)),
+        None => Ok(connection),
+    }
+}
+
+/// Opens the file for reading alone.
+pub fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    schema::tune(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a file that can't be written to, as it lies there, without what its log may hold beside it.
+pub fn open_frozen(file: &Path) -> rusqlite::Result<Connection> {
+    let path: String = file.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
+}
+
+/// Refuses what is not ours before SQLite touches it: opening alone may change a file that has a log beside it.
+fn look_at_header(file: &Path) -> Result<(), Trouble> {
+    let mut header = Vec::new();
+    match File::open(file).and_then(|file| file.take(HEADER as u64).read_to_end(&mut header)) {
+        Ok(0) => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Trouble::Disk(format!("{}: {error}", file.display()))),
+    }
+    let file = || file.to_owned();
+    if !header.starts_with(MAGIC) {
+        let found = format!("{:?}", String::from_utf8_lossy(&header[..header.len().min(16)]));
+        return Err(Trouble::Refused(Refused::NotADatabase { file: file(), found }));
+    }
+    let number = |at: usize| header.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, i32::from_be_bytes);
+    if header.len() < HEADER {
+        return Err(Trouble::Damaged(format!("it is only {} bytes long", header.len())));
+    }
+    let found = number(68);
+    if found != schema::APPLICATION_ID {
+        return Err(Trouble::Refused(Refused::Foreign { file: file(), found }));
+    }
+    let (found, known) = (i64::from(number(60)), schema::newest());
+    if found > known {
+        return Err(Trouble::Refused(Refused::Newer { file: file(), found, known }));
+    }
+    Ok(())
+}
+
+/// Renames a damaged file and its log, and returns the new name.
+pub fn move_aside(file: &Path, now: Timestamp) -> Result<PathBuf, Trouble> {
+    let named = |path: &Path, ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let aside = named(file, &format!(".damaged-{}", now.strftime("%Y%m%dT%H%M%S%3fZ")));
+    // The log first: beside a new file, an old log must not be found.
+    for ending in ["-wal", "-journal", "-shm", ""] {
+        match std::fs::rename(named(file, ending), named(&aside, ending)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Trouble::Disk(format!("moving {} aside: {error}", file.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}

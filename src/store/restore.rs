@@ -1,0 +1,99 @@
+//! What another life of the process left: read once, at the start.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use crate::domain::window::KEPT_MINUTES;
+use crate::domain::{FeedRecords, HourRecord, Market, Minute, VenueId};
+
+use super::row::{self, Read};
+
+const SECONDS: i64 = 60;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The last rows, and the hours that a window holds.
+    pub feeds: Vec<FeedRecords>,
+    /// The venues that are not to be asked yet, and until when.
+    pub bans: BTreeMap<VenueId, Timestamp>,
+    /// Rows that were damaged and are left aside.
+    pub damaged: usize,
+}
+
+/// Collects rows until one can't be read at all.
+pub struct Reader<'a> {
+    venues: &'a [VenueId],
+    feeds: BTreeMap<(VenueId, Market), FeedRecords>,
+    bans: BTreeMap<VenueId, Timestamp>,
+    damaged: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Rows of other venues than these are left aside.
+    pub fn new(venues: &'a [VenueId]) -> Self {
+        Self { venues, feeds: BTreeMap::new(), bans: BTreeMap::new(), damaged: 0 }
+    }
+
+    /// Reads everything that matters at `now`; what was read before an error is kept.
+    pub fn read(&mut self, from: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+        self.each(from, row::BAN_COLUMNS, "bans", row::ban, |reader, (venue, not_before)| {
+            if let Some(venue) = reader.venue(&venue).filter(|_| not_before > now) {
+                reader.bans.insert(venue, not_before);
+            }
+        })?;
+        self.each(from, row::LAST_COLUMNS, "last_rows", row::last, |reader, (venue, market, last)| {
+            if let Some(feed) = reader.feed(&venue, market) {
+                feed.last = Some(last);
+            }
+        })?;
+        // An hour that has not begun was written by a clock that ran ahead; it is asked for again when it comes.
+        let present = Minute::of(now);
+        let (oldest, newest) = (HourRecord::of(present.plus(-KEPT_MINUTES)), present);
+        let span = format!("hours WHERE hour BETWEEN {} AND {}", oldest.0 * SECONDS, newest.0 * SECONDS);
+        self.each(from, row::HOUR_COLUMNS, &span, row::hour, |reader, (venue, market, record)| {
+            if let Some(feed) = reader.feed(&venue, market) {
+                feed.hours.push(record);
+            }
+        })
+    }
+
+    fn each<T>(
+        &mut self,
+        from: &Connection,
+        columns: &str,
+        table: &str,
+        read: fn(&Row<'_>) -> Read<T>,
+        mut take: impl FnMut(&mut Self, T),
+    ) -> rusqlite::Result<()> {
+        let mut statement = from.prepare(&format!("SELECT {columns} FROM {table}"))?;
+        let mut rows = statement.query(params![])?;
+        while let Some(row) = rows.next()? {
+            match read(row) {
+                Ok(record) => take(self, record),
+                Err(row::Damaged) => self.damaged += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn venue(&self, id: &str) -> Option<VenueId> {
+        self.venues.iter().copied().find(|venue| venue.as_str() == id)
+    }
+
+    fn feed(&mut self, venue: &str, market: Market) -> Option<&mut FeedRecords> {
+        let venue = self.venue(venue)?;
+        let empty = || FeedRecords { venue, market: market.clone(), last: None, hours: Vec::new(), anew: false };
+        Some(self.feeds.entry((venue, market.clone())).or_insert_with(empty))
+    }
+
+    pub fn end(self) -> Restored {
+        let mut feeds: Vec<FeedRecords> = self.feeds.into_values().collect();
+        for feed in &mut feeds {
+            feed.hours.sort_by_key(|record| record.hour);
+        }
+        Restored { feeds, bans: self.bans, damaged: self.damaged }
+    }
+}

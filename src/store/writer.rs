@@ -1,0 +1,323 @@
+//! The one thread that writes.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::clock::Clock;
+use crate::domain::{HourRecord, Market, Minute, StoreHealth, VenueId};
+
+use super::open::{self, Trouble};
+use super::pending::{Pending, Waiting};
+use super::{Settings, row};
+
+/// After a failure the next attempt is made this much later.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// A write that takes longer than this is told as trouble while it lasts.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// Rows in one transaction, about.
+const ROWS_PER_TRANSACTION: usize = 1000;
+
+/// Old hours deleted in one step.
+const PRUNE_ROWS: i64 = 500;
+
+/// Old hours are looked for this often, in flushes.
+const PRUNE_EVERY: u32 = 60;
+
+const SECONDS: i64 = 60;
+const DAY: i64 = 24 * 60;
+
+/// What the thread shares with those who hand over.
+#[derive(Debug)]
+pub struct Desk {
+    pub file: PathBuf,
+    pub settings: Settings,
+    pub clock: Clock,
+    pub generation: Arc<AtomicU64>,
+    /// Held for a few lines, never while the disk is asked for anything.
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+    /// Likewise.
+    state: Mutex<State>,
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    pending: Pending,
+    urgent: bool,
+    closing: bool,
+    /// How often something was handed over.
+    handed: u64,
+}
+
+/// What is to be written in one turn.
+struct Batch {
+    pending: Pending,
+    /// Up to which hand-over.
+    handed: u64,
+    /// Whether it is the last.
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    health: StoreHealth,
+    /// Since when the disk has been at work on a write, by the monotonic clock.
+    writing: Option<Duration>,
+    /// How often something had been handed over when all of it was on disk.
+    written: u64,
+}
+
+impl Desk {
+    pub fn new(file: PathBuf, settings: Settings, clock: Clock, trouble: Option<String>) -> Self {
+        let since = clock.now();
+        let health = StoreHealth { persisting: trouble.is_none(), since, reason: trouble, saved_at: None };
+        Self {
+            file,
+            settings,
+            clock,
+            generation: Arc::default(),
+            inbox: Mutex::default(),
+            wake: Condvar::new(),
+            state: Mutex::new(State { health, writing: None, written: 0 }),
+            written: Condvar::new(),
+        }
+    }
+
+    /// Adds to what waits, and wakes the thread at once if it is urgent.
+    pub fn hand_over(&self, urgent: bool, add: impl FnOnce(&mut Pending)) {
+        let mut inbox = self.inbox();
+        add(&mut inbox.pending);
+        inbox.handed += 1;
+        if urgent {
+            inbox.urgent = true;
+            self.wake.notify_one();
+        }
+    }
+
+    pub fn close(&self) {
+        self.inbox().closing = true;
+        self.wake.notify_one();
+    }
+
+    pub fn flush(&self, at_most: Duration) -> bool {
+        let handed = {
+            let mut inbox = self.inbox();
+            inbox.urgent = true;
+            self.wake.notify_one();
+            inbox.handed
+        };
+        let waits = |state: &mut State| state.written < handed;
+        let state = self.written.wait_timeout_while(self.state(), at_most, waits);
+        let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
+        state.written >= handed
+    }
+
+    pub fn health(&self) -> StoreHealth {
+        let state = self.state();
+        let mut health = state.health.clone();
+        let took = state.writing.map(|since| self.clock.monotonic().saturating_sub(since));
+        if let Some(took) = took.filter(|&took| took > SLOW && health.persisting) {
+            health.persisting = false;
+            health.reason = Some(format!("the disk has not answered for {} s", took.as_secs()));
+        }
+        health
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next flush.
+    fn wait(&self, at_most: Duration, hurry: bool) -> Batch {
+        let inbox = self.inbox();
+        let idle = |inbox: &mut Inbox| !(inbox.closing || hurry && inbox.urgent);
+        let (mut inbox, _) = self.wake.wait_timeout_while(inbox, at_most, idle).unwrap_or_else(PoisonError::into_inner);
+        inbox.urgent = false;
+        Batch { pending: std::mem::take(&mut inbox.pending), handed: inbox.handed, closing: inbox.closing }
+    }
+
+    fn begin(&self) {
+        self.state().writing = Some(self.clock.monotonic());
+    }
+
+    /// Notes how a write went, and logs the first failure and the first success after it.
+    fn end(&self, outcome: Result<u64, &str>) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.writing = None;
+        if let Ok(handed) = outcome {
+            state.written = handed;
+            state.health.saved_at = Some(now);
+            self.written.notify_all();
+        }
+        let (health, failure) = (&mut state.health, outcome.err());
+        if health.persisting == failure.is_none() {
+            return;
+        }
+        *health = StoreHealth {
+            persisting: failure.is_none(),
+            since: now,
+            reason: failure.map(str::to_owned),
+            saved_at: health.saved_at,
+        };
+        let file = self.file.display();
+        match failure {
+            Some(reason) => {
+                tracing::error!(%file, reason, "prices are not written to disk; they go on from memory");
+            }
+            None => tracing::info!(%file, "prices are written to disk again"),
+        }
+    }
+}
+
+/// What the thread owns.
+pub struct Writer {
+    pub desk: Arc<Desk>,
+    pub lock: Option<File>,
+    pub connection: Option<Connection>,
+    /// Whether there is something to prune, or room is needed.
+    pub pruning: bool,
+}
+
+impl Writer {
+    /// Writes until the desk is closed, then writes the rest.
+    pub fn run(mut self) {
+        let mut turns = 0u32;
+        let mut well = self.connection.is_some();
+        loop {
+            let Batch { mut pending, handed, closing } =
+                self.desk.wait(if well { self.desk.settings.flush_every } else { RETRY_AFTER }, well);
+            self.desk.begin();
+            let outcome = self.turn(&mut pending, turns);
+            well = outcome.is_ok();
+            match outcome {
+                Ok(()) => self.desk.end(Ok(handed)),
+                Err(trouble) => self.give_up(trouble),
+            }
+            if closing {
+                return self.let_go();
+            }
+            self.desk.inbox().pending.put_back(pending);
+            turns = turns.wrapping_add(1);
+        }
+    }
+
+    /// Closes the file, then unlocks the directory, also where a child of this process has inherited the lock.
+    fn let_go(self) {
+        drop(self.connection);
+        let _ = self.lock.map(|lock| lock.unlock());
+    }
+
+    /// Writes what waits; what is written is taken out of it.
+    fn turn(&mut self, pending: &mut Pending, turns: u32) -> Result<(), Trouble> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.open_again()?,
+        };
+        let connection = self.connection.insert(connection);
+        // Where there is no room, pruning makes some: it comes first, and its failure does not stop the writing.
+        let more = self.pruning || turns.is_multiple_of(PRUNE_EVERY);
+        let pruned = if more { prune(connection, &self.desk) } else { Ok(0) };
+        write(connection, pending)?;
+        self.pruning = pruned? > 0;
+        Ok(())
+    }
+
+    fn open_again(&mut self) -> Result<Connection, Trouble> {
+        if self.lock.is_none() {
+            self.lock = Some(open::lock(self.desk.file.parent().unwrap_or(&self.desk.file))?);
+        }
+        let connection = open::open(&self.desk.file)?;
+        limit(&connection, &self.desk.settings)?;
+        self.desk.generation.fetch_add(1, Ordering::Release);
+        Ok(connection)
+    }
+
+    /// The connection is given up too: the next one looks at the file anew.
+    fn give_up(&mut self, trouble: Trouble) {
+        self.connection = None;
+        self.pruning = true;
+        let reason = match trouble {
+            Trouble::Disk(reason) => reason,
+            Trouble::Refused(refused) => refused.to_string(),
+            Trouble::Damaged(defect) => match open::move_aside(&self.desk.file, self.desk.clock.now()) {
+                Ok(aside) => format!("the file is damaged ({defect}) and was moved to {}", aside.display()),
+                Err(_) => format!("the file is damaged ({defect}) and could not be moved aside"),
+            },
+        };
+        self.desk.end(Err(&reason));
+    }
+}
+
+/// Bounds the file, where the settings do.
+pub fn limit(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
+    let Some(pages) = settings.pages_max else { return Ok(()) };
+    connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+}
+
+fn write(connection: &mut Connection, pending: &mut Pending) -> Result<(), Trouble> {
+    while !pending.is_empty() {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (venue, not_before) in &pending.bans {
+            row::put_ban(&transaction, venue.as_str(), *not_before)?;
+        }
+        let mut rows = 0;
+        let mut written = Vec::new();
+        for ((venue, market), waiting) in &pending.feeds {
+            if rows >= ROWS_PER_TRANSACTION {
+                break;
+            }
+            put_feed(&transaction, *venue, market, waiting)?;
+            rows += waiting.hours.len() + 1;
+            written.push((*venue, market.clone()));
+        }
+        transaction.commit()?;
+        pending.bans.clear();
+        for key in written {
+            pending.feeds.remove(&key);
+        }
+    }
+    Ok(())
+}
+
+/// All of a feed in one transaction: what it was before is not forgotten without what it is now.
+fn put_feed(to: &Connection, venue: VenueId, market: &Market, waiting: &Waiting) -> rusqlite::Result<()> {
+    let (venue, market) = (venue.as_str(), market.as_str());
+    if waiting.anew {
+        to.execute("DELETE FROM hours WHERE venue = ?1 AND market = ?2", [venue, market])?;
+        to.execute("DELETE FROM last_rows WHERE venue = ?1 AND market = ?2", [venue, market])?;
+    }
+    for record in waiting.hours.values() {
+        row::put_hour(to, venue, market, record)?;
+    }
+    waiting.last.as_ref().map_or(Ok(()), |last| row::put_last(to, venue, market, last))
+}
+
+/// Deletes some of what is older than the retention; returns how many hours that were.
+fn prune(connection: &Connection, desk: &Desk) -> Result<usize, Trouble> {
+    let newest: Option<i64> = connection.query_row("SELECT max(hour) FROM hours", [], |row| row.get(0))?;
+    let Some(newest) = newest else { return Ok(0) };
+    let now = desk.clock.now();
+    // A clock that runs ahead must not make the store forget what it has: the newest hour counts too.
+    let present = Minute::of(now).0.min(newest.div_euclid(SECONDS).saturating_add(DAY));
+    let border = HourRecord::of(Minute(present - i64::from(desk.settings.retention_days) * DAY));
+    let gone = connection.execute(
+        "DELETE FROM hours WHERE (hour, venue, market) IN
+           (SELECT hour, venue, market FROM hours WHERE hour < ?1 ORDER BY hour LIMIT ?2)",
+        params![border.0.saturating_mul(SECONDS), PRUNE_ROWS],
+    )?;
+    connection.execute("DELETE FROM bans WHERE not_before < ?1", [now.to_string()])?;
+    Ok(gone)
+}
