@@ -22,11 +22,13 @@
 
 pub mod board;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod hub;
 pub mod ingest;
 pub mod past;
 pub mod store;
+pub mod telemetry;
 pub mod text;
 pub mod venue;
 pub mod wire;

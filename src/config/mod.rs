@@ -1,0 +1,97 @@
+//! Every setting: its name, unit, default and check.
+//!
+//! Settings come from a TOML file and from `SISEPAN_…` environment variables
+//! (`venues.upbit.rest` is `SISEPAN_VENUES_UPBIT_REST`), the latter winning;
+//! boards come from the file alone.
+//! A file with mistakes is refused whole, and every mistake is told at once,
+//! each with its file, line and key. Without a file the defaults are the
+//! reference board.
+
+mod defaults;
+mod read;
+mod section;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{Basis, Market, SourceId, VenueId};
+
+pub use read::{Environment, load, parse};
+pub use section::{ConfigErrors, Problem};
+
+/// Everything that an operator may set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `listen`: address and port; port 0 takes a free one. Default `127.0.0.1:8080`.
+    pub listen: String,
+    /// `log`: `text` or `json`. Default `text`.
+    pub log: LogFormat,
+    /// `percent_places`: decimal places of a change, 0 to 4. Default 2.
+    pub percent_places: u32,
+    /// `tls.ca`: a PEM file with further certificate authorities to trust towards exchanges. Default none.
+    pub tls_ca: Option<PathBuf>,
+    /// `data`: directory of the store, made if it is not there; `none` or empty keeps everything in memory. Default `data`.
+    pub data: Option<PathBuf>,
+    /// `store.retention_days`, 2 to 3650: how long minute closes are kept. Default 8.
+    pub retention_days: u32,
+    /// `venues.<id>`: what differs from the exchange's defaults.
+    pub venues: BTreeMap<VenueId, VenueConfig>,
+    /// `[[boards]]`: at least one; the first is the default board.
+    pub boards: Vec<Board>,
+    /// Whether the prices are invented. Set by `sisepan demo`, not by a file.
+    pub demo: bool,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For eyes.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings of one exchange; what is absent is as the exchange's profile says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VenueConfig {
+    /// `rest`: base URL of the REST API.
+    pub rest: Option<String>,
+    /// `stream`: the WebSocket URL.
+    pub stream: Option<String>,
+    /// `streaming`: whether to stream at all; `false` polls only. Default true.
+    pub streaming: Option<bool>,
+    /// `stale_after_secs`, 1 to 3600: a price not confirmed for this long is stale.
+    pub stale_after: Option<Duration>,
+    /// `silence_max_secs`, 1 to 3600: a stream without data for this long is given up.
+    pub silence_max: Option<Duration>,
+    /// `confirm_after_secs`, 1 to 3600: a market not heard from for this long is asked for over REST.
+    pub confirm_after: Option<Duration>,
+    /// `poll_every_ms`, 200 to 60000: how often prices are fetched while streaming is down.
+    pub poll_every: Option<Duration>,
+}
+
+/// A named list of markets with its sources.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Board {
+    /// `id`, as in `?board=krw`: letters, digits, `-` and `_`, at most 32.
+    pub id: String,
+    /// `title`: one text, or `{ ko, en, ja }`.
+    pub titles: [String; 3],
+    /// `markets`: 1 to 128, in the order shown.
+    pub markets: Arc<[Market]>,
+    /// `source`: one exchange or a list, the preferred one first.
+    pub source: SourceId,
+    /// `basis`: what changes are measured against unless the reader asks for another. Default `24h`.
+    pub basis: Basis,
+}
+
+impl Board {
+    /// Returns the venues of its rows, the preferred one first.
+    pub fn venues(&self) -> Vec<VenueId> {
+        let ids = self.source.as_str().split(',');
+        ids.filter_map(crate::venue::find).map(|venue| venue.profile().id).collect()
+    }
+}

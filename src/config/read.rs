@@ -1,0 +1,274 @@
+//! From a file and the environment to a [`Config`], or to the list of all that is wrong.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::de::DeTable;
+use url::Url;
+
+use crate::domain::change::PLACES_MAX;
+use crate::domain::{Basis, Market, SourceId, VenueId};
+use crate::venue;
+
+use super::defaults::TITLES;
+use super::section::{Found, Section, Source};
+use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig};
+
+/// Environment variables by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// Most markets on one board; a client may not ask for more either.
+pub const MARKETS_MAX: usize = 128;
+
+/// Most boards.
+const BOARDS_MAX: usize = 64;
+
+/// Days that minute closes may be kept; a change over 24 hours needs what a day and its hour hold.
+const RETENTION_DAYS: std::ops::RangeInclusive<u64> = 2..=3650;
+
+/// Largest configuration file read, in bytes.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Beginnings of variables that are no settings: the file itself, those that Kubernetes sets for a service of our
+/// name, and those of the tests.
+const FOREIGN_VARIABLES: [&str; 5] =
+    ["SISEPAN_CONFIG", "SISEPAN_SERVICE_", "SISEPAN_PORT", "SISEPAN_SEED", "SISEPAN_BIN"];
+
+/// Reads the settings from `file`, if one is given, and the environment.
+///
+/// # Errors
+/// [`ConfigErrors`] with every mistake found.
+pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ConfigErrors> {
+    let Some(path) = file else { return parse("defaults", "", environment) };
+    let name = path.display().to_string();
+    let unreadable = |message: String| ConfigErrors(vec![Problem { place: name.clone(), key: String::new(), message }]);
+    let size = std::fs::metadata(path).map_err(|error| unreadable(format!("can't be read: {error}")))?.len();
+    if size > FILE_MAX {
+        return Err(unreadable(format!("is {size} bytes long; at most {FILE_MAX} are read")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(format!("can't be read: {error}")))?;
+    parse(&name, &text, environment)
+}
+
+/// Reads the settings from a text; `name` stands for it in messages.
+///
+/// # Errors
+/// [`ConfigErrors`] with every mistake found.
+pub fn parse(name: &str, text: &str, environment: &Environment) -> Result<Config, ConfigErrors> {
+    let (table, syntax) = DeTable::parse_recoverable(text);
+    let source = Source { name, text, environment, problems: RefCell::default(), variables: RefCell::default() };
+    for error in &syntax {
+        let place = error.span().map_or_else(|| name.to_owned(), |span| source.line(&span));
+        source.report(place, "", error.message().trim());
+    }
+    let config = read_all(&source, table.get_ref());
+    report_unknown_variables(&source);
+    let problems = source.problems.into_inner();
+    if problems.is_empty() { Ok(config) } else { Err(ConfigErrors(problems)) }
+}
+
+/// Reports variables with our prefix that stand for no setting: a misspelt one must not pass in silence.
+fn report_unknown_variables(source: &Source<'_>) {
+    let known = source.variables.borrow();
+    let foreign = |name: &str| FOREIGN_VARIABLES.iter().any(|start| name.starts_with(start));
+    for name in source.environment.keys().filter(|name| !known.contains(*name) && !foreign(name)) {
+        source.report(format!("environment variable {name}"), "", "stands for no setting");
+    }
+}
+
+fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
+    let mut root = Section::new(source, Some(table), "");
+    let mut config = Config::default();
+    if let Some(listen) = root.string("listen") {
+        match listen.value.parse::<SocketAddr>() {
+            Ok(_) => config.listen = listen.value,
+            Err(_) => {
+                let message = format!("must be an address and a port such as 127.0.0.1:8080, is {:?}", listen.value);
+                source.report(listen.place, "listen", message);
+            }
+        }
+    }
+    if let Some(log) = root.string("log") {
+        match log.value.as_str() {
+            "text" => config.log = LogFormat::Text,
+            "json" => config.log = LogFormat::Json,
+            other => source.report(log.place, "log", format!("must be text or json, is {other:?}")),
+        }
+    }
+    if let Some(places) = root.integer("percent_places", 0..=u64::from(PLACES_MAX)) {
+        config.percent_places = u32::try_from(places).unwrap_or(config.percent_places);
+    }
+    let mut tls = root.table("tls");
+    config.tls_ca = tls.string("ca").map(|ca| ca.value.into());
+    tls.finish();
+    if let Some(data) = root.string("data") {
+        config.data = (!matches!(data.value.as_str(), "" | "none")).then(|| data.value.into());
+    }
+    let mut store = root.table("store");
+    if let Some(days) = store.integer("retention_days", RETENTION_DAYS) {
+        config.retention_days = u32::try_from(days).unwrap_or(config.retention_days);
+    }
+    store.finish();
+    config.venues = read_venues(source, root.table("venues"));
+    if let Some(boards) = root.tables("boards") {
+        config.boards = read_boards(source, boards);
+    }
+    root.finish();
+    config
+}
+
+fn read_venues(source: &Source<'_>, mut section: Section<'_>) -> BTreeMap<VenueId, VenueConfig> {
+    for key in section.keys() {
+        if venue::find(&key.value).is_none() {
+            let message = format!("unknown exchange; known: {}", known_venues());
+            source.report(key.place, section.key(&key.value), message);
+        }
+    }
+    let mut venues = BTreeMap::new();
+    for venue in venue::ALL {
+        let id = venue.profile().id;
+        let mut own = section.table(id.as_str());
+        let config = VenueConfig {
+            rest: read_url(source, &mut own, "rest", &["http", "https"]),
+            stream: read_url(source, &mut own, "stream", &["ws", "wss"]),
+            streaming: own.boolean("streaming"),
+            stale_after: own.integer("stale_after_secs", 1..=3600).map(Duration::from_secs),
+            silence_max: own.integer("silence_max_secs", 1..=3600).map(Duration::from_secs),
+            confirm_after: own.integer("confirm_after_secs", 1..=3600).map(Duration::from_secs),
+            poll_every: own.integer("poll_every_ms", 200..=60_000).map(Duration::from_millis),
+        };
+        own.finish();
+        if config != VenueConfig::default() {
+            venues.insert(id, config);
+        }
+    }
+    venues
+}
+
+fn known_venues() -> String {
+    venue::ALL.iter().map(|venue| venue.profile().id.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn read_url(source: &Source<'_>, section: &mut Section<'_>, key: &'static str, schemes: &[&str]) -> Option<String> {
+    let found = section.string(key)?;
+    let url = Url::parse(&found.value).ok().filter(|url| schemes.contains(&url.scheme()) && url.has_host());
+    if url.is_none() {
+        let message = format!("must be a URL that begins with {}://, is {:?}", schemes.join(":// or "), found.value);
+        source.report(found.place, section.key(key), message);
+        return None;
+    }
+    Some(found.value.trim_end_matches('/').to_owned())
+}
+
+fn read_boards(source: &Source<'_>, sections: Vec<(Section<'_>, String)>) -> Vec<Board> {
+    if sections.is_empty() || sections.len() > BOARDS_MAX {
+        source.report(source.name.to_owned(), "boards", format!("must be 1 to {BOARDS_MAX}, are {}", sections.len()));
+    }
+    let mut boards: Vec<Board> = Vec::new();
+    for (mut section, place) in sections {
+        let board = read_board(source, &mut section, &place);
+        if boards.iter().any(|other| other.id == board.id && !board.id.is_empty()) {
+            source.report(place, section.key("id"), format!("board {:?} is defined twice", board.id));
+        }
+        section.finish();
+        boards.push(board);
+    }
+    boards
+}
+
+/// A board with a mistake is read on with a stand-in, so that its other mistakes are found too.
+fn read_board(source: &Source<'_>, section: &mut Section<'_>, place: &str) -> Board {
+    let missing = |section: &Section<'_>, key: &str| {
+        source.report(place.to_owned(), section.key(key), "is missing");
+    };
+    let id = section.string("id");
+    match &id {
+        None => missing(section, "id"),
+        Some(id) if !is_board_id(&id.value) => {
+            let message = format!("must be 1 to 32 letters, digits, - or _, is {:?}", id.value);
+            source.report(id.place.clone(), section.key("id"), message);
+        }
+        Some(_) => {}
+    }
+    let markets = section.strings("markets");
+    if markets.is_none() {
+        missing(section, "markets");
+    }
+    let sources = section.strings("source");
+    if sources.is_none() {
+        missing(section, "source");
+    }
+    Board {
+        id: id.map(|id| id.value).unwrap_or_default(),
+        titles: read_titles(section),
+        markets: read_markets(source, section, markets).into(),
+        source: read_source(source, section, sources),
+        basis: read_basis(source, section),
+    }
+}
+
+fn is_board_id(id: &str) -> bool {
+    (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+fn read_titles(section: &mut Section<'_>) -> [String; 3] {
+    if section.is_table("title") {
+        let mut titles = section.table("title");
+        let read = ["ko", "en", "ja"].map(|lang| titles.string(lang).map(|title| title.value));
+        titles.finish();
+        let any = read.iter().flatten().next().cloned();
+        let mut defaults = TITLES.into_iter();
+        return read.map(|title| {
+            let default = defaults.next().unwrap_or_default();
+            title.or_else(|| any.clone()).unwrap_or_else(|| default.to_owned())
+        });
+    }
+    match section.string("title") {
+        Some(title) => std::array::from_fn(|_| title.value.clone()),
+        None => TITLES.map(str::to_owned),
+    }
+}
+
+fn read_markets(source: &Source<'_>, section: &Section<'_>, found: Option<Found<Vec<Found<String>>>>) -> Vec<Market> {
+    let Some(found) = found else { return Vec::new() };
+    if found.value.is_empty() || found.value.len() > MARKETS_MAX {
+        let message = format!("must be 1 to {MARKETS_MAX} markets, are {}", found.value.len());
+        source.report(found.place, section.key("markets"), message);
+    }
+    let mut seen = BTreeSet::new();
+    let mut markets = Vec::new();
+    for text in found.value {
+        match text.value.parse::<Market>() {
+            Ok(market) if seen.insert(market.clone()) => markets.push(market),
+            Ok(market) => source.report(text.place, section.key("markets"), format!("{market} is listed twice")),
+            Err(error) => source.report(text.place, section.key("markets"), error.to_string()),
+        }
+    }
+    markets
+}
+
+fn read_source(source: &Source<'_>, section: &Section<'_>, found: Option<Found<Vec<Found<String>>>>) -> SourceId {
+    let Some(found) = found else { return SourceId::new([]) };
+    if found.value.is_empty() {
+        source.report(found.place, section.key("source"), format!("must name an exchange; known: {}", known_venues()));
+    }
+    let found = found.value;
+    for id in &found {
+        if venue::find(&id.value).is_none() {
+            let message = format!("unknown exchange {:?}; known: {}", id.value, known_venues());
+            source.report(id.place.clone(), section.key("source"), message);
+        }
+    }
+    SourceId::new(found.iter().map(|id| id.value.as_str()))
+}
+
+fn read_basis(source: &Source<'_>, section: &mut Section<'_>) -> Basis {
+    let Some(found) = section.string("basis") else { return Basis::default() };
+    found.value.parse().unwrap_or_else(|error: crate::domain::UnknownBasis| {
+        source.report(found.place, section.key("basis"), error.to_string());
+        Basis::default()
+    })
+}
