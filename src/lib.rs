@@ -31,4 +31,5 @@ pub mod store;
 pub mod telemetry;
 pub mod text;
 pub mod venue;
+pub mod web;
 pub mod wire;

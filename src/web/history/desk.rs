@@ -1,0 +1,180 @@
+//! Reads the past for whoever asks, and keeps the answers for a moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use super::super::AppState;
+use super::super::error::Error;
+use super::Question;
+use crate::domain::history::{Bar, MinuteClose, bars, minute_closes};
+use crate::domain::{HourSource, Minute};
+use crate::wire::{HistoryHead, history_csv, history_json};
+
+/// Most answers kept, of at most about 400 kB each.
+const KEPT_MAX: usize = 32;
+
+/// How long an answer is given out again. Shorter than the minute: the close of one that has just ended comes late.
+const KEPT_SECS: i64 = 10;
+
+/// Most reads at once; each may hold a thread on a slow disk.
+const READS_MAX: usize = 4;
+
+/// The newest minutes are told a little after they end: so many of them are left out rather than called holes.
+const UNTOLD_MAX: usize = 3;
+
+/// How long a question waits for its turn and its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// When to ask again, in seconds.
+const RETRY_AFTER_SECS: u64 = 10;
+
+/// The past of one market, in equal steps.
+#[derive(Debug)]
+pub struct Series {
+    /// What was asked.
+    pub question: Question,
+    /// When the first bar begins.
+    pub start: Timestamp,
+    /// How far the last one reaches: it may be of fewer minutes.
+    pub end: Timestamp,
+    /// A bar a step; holes are holes.
+    pub bars: Vec<Option<Bar>>,
+    demo: bool,
+    json: OnceLock<Bytes>,
+    csv: OnceLock<Bytes>,
+}
+
+impl Series {
+    /// Returns the JSON, encoded once.
+    pub fn json(&self) -> Bytes {
+        self.json.get_or_init(|| history_json(self.head(), &self.bars).into()).clone()
+    }
+
+    /// Returns the CSV, encoded once.
+    pub fn csv(&self) -> Bytes {
+        self.csv.get_or_init(|| history_csv(self.head(), &self.bars).into()).clone()
+    }
+
+    fn head(&self) -> HistoryHead<'_> {
+        let Question { market, venue, venues, span, step } = &self.question;
+        HistoryHead {
+            market,
+            venue: *venue,
+            venues,
+            span: span.word(),
+            step: step.word,
+            step_seconds: step.minutes * 60,
+            start: self.start,
+            end: self.end,
+            demo: self.demo,
+        }
+    }
+}
+
+/// Where questions of the past are answered.
+#[derive(Debug)]
+pub struct Desk {
+    /// Each with the ten seconds that it was read in.
+    kept: Mutex<HashMap<Question, (i64, Arc<Series>)>>,
+    reads: Arc<Semaphore>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), reads: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+}
+
+impl Desk {
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// Where no past is kept here, where it can't be read, or not in time.
+    pub async fn read(&self, app: &AppState, question: Question) -> Result<Arc<Series>, Error> {
+        let source = app.history.clone().ok_or_else(|| {
+            let detail = "this server keeps no history";
+            Error::new(StatusCode::SERVICE_UNAVAILABLE, "no-history", "No history", detail)
+        })?;
+        let now = app.clock.now();
+        let slot = now.as_second().div_euclid(KEPT_SECS);
+        if let Some(series) = self.kept(&question, slot) {
+            return Ok(series);
+        }
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.read_anew(source, question, now, slot, app.demo)).await;
+        answer.unwrap_or_else(|_| Err(later("history-busy", "history can't be read fast enough")))
+    }
+
+    async fn read_anew(
+        &self,
+        source: Arc<dyn HourSource>,
+        question: Question,
+        now: Timestamp,
+        slot: i64,
+        demo: bool,
+    ) -> Result<Arc<Series>, Error> {
+        let closed = |_| later("history-failed", "the server is stopping");
+        let turn = self.reads.clone().acquire_owned().await.map_err(closed)?;
+        // Those who waited for the same answer find it now.
+        if let Some(series) = self.kept(&question, slot) {
+            return Ok(series);
+        }
+        let reading = tokio::task::spawn_blocking(move || {
+            let series = read(source.as_ref(), question, now, demo);
+            drop(turn);
+            series
+        });
+        let series = reading.await.unwrap_or_else(|error| Err(error.to_string()));
+        let series = series.map(Arc::new).map_err(|error| {
+            tracing::warn!(%error, "reading history failed");
+            later("history-failed", "history can't be read now")
+        })?;
+        self.keep(slot, &series);
+        Ok(series)
+    }
+
+    fn kept(&self, question: &Question, slot: i64) -> Option<Arc<Series>> {
+        self.answers().get(question).filter(|(of, _)| *of == slot).map(|(_, series)| series.clone())
+    }
+
+    fn keep(&self, slot: i64, series: &Arc<Series>) {
+        let mut kept = self.answers();
+        if kept.len() >= KEPT_MAX && !kept.contains_key(&series.question) {
+            kept.retain(|_, (of, _)| *of == slot);
+        }
+        if kept.len() < KEPT_MAX || kept.contains_key(&series.question) {
+            kept.insert(series.question.clone(), (slot, series.clone()));
+        }
+    }
+
+    // Held for a few lines and never across an await.
+    fn answers(&self) -> MutexGuard<'_, HashMap<Question, (i64, Arc<Series>)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(source: &dyn HourSource, question: Question, now: Timestamp, demo: bool) -> Result<Series, String> {
+    let mut span = question.minutes(now);
+    // The minute before the first tells the price that the first bar opens with.
+    let told = span.start.plus(-1)..span.end;
+    let hours = source.hours(question.venue, &question.market, told.clone())?;
+    let mut closes = minute_closes(&hours, told);
+    let untold = closes.iter().rev().take_while(|close| **close == MinuteClose::Hole).count();
+    if untold <= UNTOLD_MAX && untold + 1 < closes.len() {
+        closes.truncate(closes.len() - untold);
+        span.end = span.end.plus(-i64::try_from(untold).unwrap_or(0));
+    }
+    let step = usize::try_from(question.step.minutes).unwrap_or(1);
+    let bars = closes.split_first().map_or_else(Vec::new, |(before, closes)| bars(*before, closes, step));
+    let (start, end) = (Minute::start(span.start), Minute::start(span.end));
+    Ok(Series { question, start, end, bars, demo, json: OnceLock::new(), csv: OnceLock::new() })
+}
+
+fn later(code: &str, detail: &str) -> Error {
+    Error::passing(StatusCode::SERVICE_UNAVAILABLE, code, "History not available", detail, RETRY_AFTER_SECS)
+}

@@ -1,0 +1,276 @@
+//! The past of a market as a drawing, complete without script.
+//!
+//! Lines are drawn on a ground of whole numbers that the browser stretches to
+//! the width of the page; words stand beside it unstretched. Prices become
+//! positions by decimal arithmetic and are rounded to the ground: no float.
+
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
+
+use super::super::history::{Series, Span};
+use crate::domain::history::Bar;
+use crate::domain::{Base, Direction, Minute, Price, Quote, State};
+use crate::text::{self, Lang};
+
+/// Width of the ground.
+const WIDTH: i64 = 10_000;
+
+/// Height of the ground: a hundred to a pixel.
+const HEIGHT: i64 = 16_000;
+
+/// How far below the ground the foot lies: the label of the lowest price stands between.
+const FOOT: i64 = HEIGHT + 2_000;
+
+/// Pixels above the ground, for the label of the highest price.
+const ABOVE: i64 = 24;
+
+/// Labels nearer to an edge than this, of `WIDTH`, are drawn inwards.
+const EDGE: i64 = 1_800;
+
+/// Ticks of the axis nearer to an edge than this have no label.
+const TICK_EDGE: i64 = 500;
+
+/// A plot, ready for its template.
+#[derive(Debug)]
+pub struct Plot {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub desc: String,
+    pub direction: &'static str,
+    pub line: String,
+    pub area: String,
+    /// The base line: from where, and how high.
+    pub base: Option<(i64, i64)>,
+    pub base_text: String,
+    pub high: Option<Label>,
+    pub low: Option<Label>,
+    pub ticks: Vec<Tick>,
+    /// Where the last price is, in pixels.
+    pub last: Option<String>,
+    pub last_is_live: bool,
+    pub empty: Option<&'static str>,
+}
+
+/// A word at a place.
+#[derive(Debug)]
+pub struct Label {
+    pub x: String,
+    pub y: String,
+    pub anchor: &'static str,
+    pub text: String,
+}
+
+/// A mark on the time axis.
+#[derive(Debug)]
+pub struct Tick {
+    pub x: String,
+    pub text: String,
+}
+
+impl Plot {
+    /// Draws a series, with the row's last price at its end.
+    pub fn new(series: &Series, quote: Option<&Quote>, base: Option<Base>, lang: Lang) -> Self {
+        let span = series.question.span;
+        let last = quote.and_then(|quote| quote.last);
+        // A week is not measured against a base of yesterday.
+        let base = base.filter(|_| span == Span::Day);
+        let known: Vec<(usize, Bar)> =
+            series.bars.iter().enumerate().filter_map(|(at, bar)| Some((at, (*bar)?))).collect();
+        let digits = quote.map_or(0, |quote| quote.digits);
+        let shown = |price: Price| text::grouped(price.get(), digits);
+        let axes = Axes::new(series, &known, last, base);
+        let (line, area) = axes.as_ref().map_or_else(Default::default, |axes| axes.paths(&series.bars, last));
+        let first = known.first().map(|(_, bar)| bar.open);
+        let direction = match (base, first, last) {
+            (Some(base), _, Some(last)) => direction(base.price, last),
+            (None, Some(first), Some(last)) => direction(first, last),
+            _ => Direction::Even,
+        };
+        let top = known.iter().max_by_key(|(_, bar)| bar.high);
+        let bottom = known.iter().min_by_key(|(_, bar)| bar.low);
+        let label =
+            |at: usize, price: Price, below: bool| axes.as_ref().map(|axes| axes.label(at, price, below, shown(price)));
+        Self {
+            id: span.word(),
+            title: title(span, lang),
+            desc: describe(
+                top.map(|(_, bar)| shown(bar.high)),
+                bottom.map(|(_, bar)| shown(bar.low)),
+                last.map(shown),
+                lang,
+            ),
+            direction: direction.as_str(),
+            line,
+            area,
+            base: axes.as_ref().zip(base).and_then(|(axes, base)| Some((axes.x(base.at).max(0), axes.y(base.price)?))),
+            base_text: base.map_or_else(String::new, |base| text::base(&base, lang)),
+            high: top.and_then(|(at, bar)| label(*at, bar.high, false)),
+            low: bottom.and_then(|(at, bar)| label(*at, bar.low, true)),
+            ticks: ticks(series, lang),
+            last: axes.as_ref().zip(last).and_then(|(axes, last)| Some(pixels(axes.y(last)? + ABOVE * 100))),
+            last_is_live: quote.is_some_and(|quote| matches!(quote.state, State::Live | State::Delayed)),
+            empty: known
+                .is_empty()
+                .then(|| lang.pick("아직 기록이 없습니다", "Nothing recorded yet", "まだ記録がありません")),
+        }
+    }
+}
+
+/// Where times and prices lie on the ground.
+struct Axes {
+    start: Timestamp,
+    minutes: i64,
+    step: i64,
+    top: Decimal,
+    range: Decimal,
+}
+
+impl Axes {
+    /// `None` where there is no price at all.
+    fn new(series: &Series, known: &[(usize, Bar)], last: Option<Price>, base: Option<Base>) -> Option<Self> {
+        let base = base.map(|base| base.price);
+        let highs = known.iter().map(|(_, bar)| bar.high).chain(last).chain(base);
+        let lows = known.iter().map(|(_, bar)| bar.low).chain(last).chain(base);
+        let (top, bottom) = (highs.max()?.get(), lows.min()?.get());
+        let minutes = (Minute::of(series.end).0 - Minute::of(series.start).0).max(1);
+        let range = top.checked_sub(bottom)?;
+        Some(Self { start: series.start, minutes, step: i64::from(series.question.step.minutes), top, range })
+    }
+
+    /// Returns how far to the right a moment is; left of the ground it is negative.
+    fn x(&self, at: Timestamp) -> i64 {
+        let passed = at.duration_since(self.start).as_secs();
+        passed.saturating_mul(WIDTH) / (self.minutes * 60)
+    }
+
+    /// Returns how far to the right the bar of that number begins.
+    fn begin(&self, at: usize) -> i64 {
+        let minutes = i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(self.step).min(self.minutes);
+        minutes * WIDTH / self.minutes
+    }
+
+    /// Returns how far down a price is.
+    fn y(&self, price: Price) -> Option<i64> {
+        if self.range.is_zero() {
+            return Some(HEIGHT / 2);
+        }
+        let down = self.top.checked_sub(price.get())?.checked_mul(Decimal::from(HEIGHT))?;
+        down.checked_div(self.range)?.round().to_i64()
+    }
+
+    /// Returns the line, and the same closed down to the foot. A hole ends a line.
+    fn paths(&self, bars: &[Option<Bar>], last: Option<Price>) -> (String, String) {
+        let (mut line, mut area, mut run) = (String::new(), String::new(), Vec::<(i64, i64)>::new());
+        for (at, bar) in bars.iter().enumerate() {
+            match bar {
+                Some(bar) => self.draw(at, bar, &mut run),
+                None => end_run(&mut run, &mut line, &mut area),
+            }
+        }
+        if let (false, Some(y)) = (run.is_empty(), last.and_then(|last| self.y(last))) {
+            run.push((WIDTH, y));
+        }
+        end_run(&mut run, &mut line, &mut area);
+        (line, area)
+    }
+
+    /// Adds a bar to a line. In which order it went up and down is not known; it is narrower than a few pixels.
+    fn draw(&self, at: usize, bar: &Bar, run: &mut Vec<(i64, i64)>) {
+        let (from, to) = (self.begin(at), self.begin(at + 1));
+        let (second, third) = if bar.close < bar.open { (bar.high, bar.low) } else { (bar.low, bar.high) };
+        let third_of = (to - from) / 3;
+        let points = [(from, bar.open), (from + third_of, second), (to - third_of, third), (to, bar.close)];
+        for (x, price) in points {
+            let Some(y) = self.y(price) else { continue };
+            if run.last() == Some(&(x, y)) {
+                continue;
+            }
+            // What lies between two of the same height says nothing more.
+            if let [.., (_, first), (_, second)] = run.as_slice()
+                && (*first, *second) == (y, y)
+            {
+                run.pop();
+            }
+            run.push((x, y));
+        }
+    }
+
+    fn label(&self, at: usize, price: Price, below: bool, text: String) -> Label {
+        let x = (self.begin(at) + self.begin(at + 1)) / 2;
+        let anchor = if x < EDGE {
+            "start"
+        } else if x > WIDTH - EDGE {
+            "end"
+        } else {
+            "middle"
+        };
+        let offset = if below { 1_500 } else { -700 };
+        Label { x: percent(x), y: pixels(self.y(price).unwrap_or(0) + ABOVE * 100 + offset), anchor, text }
+    }
+}
+
+fn end_run(run: &mut Vec<(i64, i64)>, line: &mut String, area: &mut String) {
+    let (Some(&(first, _)), Some(&(last, _))) = (run.first(), run.last()) else { return };
+    let mut path = String::new();
+    for (at, (x, y)) in run.drain(..).enumerate() {
+        // Writing into a text can't fail.
+        let _ = write!(path, "{}{x} {y}", if at == 0 { 'M' } else { 'L' });
+    }
+    let _ = write!(area, "{path}L{last} {FOOT}L{first} {FOOT}Z");
+    line.push_str(&path);
+}
+
+/// Writes hundredths of a pixel.
+fn pixels(hundredths: i64) -> String {
+    format!("{}.{:02}", hundredths / 100, hundredths.rem_euclid(100))
+}
+
+/// Writes a part of [`WIDTH`].
+fn percent(x: i64) -> String {
+    format!("{}.{:02}%", x / 100, x.rem_euclid(100))
+}
+
+fn direction(from: Price, to: Price) -> Direction {
+    match to.cmp(&from) {
+        std::cmp::Ordering::Greater => Direction::Rise,
+        std::cmp::Ordering::Equal => Direction::Even,
+        std::cmp::Ordering::Less => Direction::Fall,
+    }
+}
+
+fn title(span: Span, lang: Lang) -> &'static str {
+    match span {
+        Span::Day => lang.pick("24시간", "24 hours", "24時間"),
+        Span::Week => lang.pick("7일", "7 days", "7日間"),
+    }
+}
+
+/// Says what the drawing shows.
+fn describe(high: Option<String>, low: Option<String>, last: Option<String>, lang: Lang) -> String {
+    let (Some(high), Some(low)) = (high, low) else { return String::new() };
+    let last = last.unwrap_or_else(|| text::UNKNOWN.to_owned());
+    lang.pick(
+        format!("1분 종가의 최고 {high}, 최저 {low}, 현재 {last}. 빈 곳은 기록이 없는 시간입니다."),
+        format!("Minute closes: highest {high}, lowest {low}, now {last}. Gaps are times without a record."),
+        format!("1分終値の最高 {high}、最低 {low}、現在 {last}。空白は記録のない時間です。"),
+    )
+}
+
+/// Every six hours of a day, every midnight of a week, as the reader's clock has it.
+fn ticks(series: &Series, lang: Lang) -> Vec<Tick> {
+    let every = if series.question.span == Span::Day { 6 } else { 24 };
+    let zone = i64::from(text::zone(lang).hours);
+    let (start, end) = (series.start.as_second(), series.end.as_second());
+    let (first, width) = (start.div_euclid(3600) + 1, (end - start).max(1));
+    let hours = (first..=end.div_euclid(3600)).filter(|hour| (hour + zone).rem_euclid(every) == 0);
+    let tick = |hour: i64| {
+        let x = (hour * 3600 - start) * WIDTH / width;
+        let at = Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_hours(hour)).ok()?;
+        let text = if every == 24 { text::day(at, lang) } else { text::clock(at, lang)[..5].to_owned() };
+        (TICK_EDGE..=WIDTH - TICK_EDGE).contains(&x).then(|| Tick { x: percent(x), text })
+    };
+    hours.filter_map(tick).collect()
+}
