@@ -24,6 +24,7 @@ pub mod board;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod fake;
 pub mod hub;
 pub mod ingest;
 pub mod past;

@@ -1,0 +1,68 @@
+//! JSON written member by member, so that each number keeps the spelling chosen for it.
+
+use std::fmt::Write;
+
+/// An object under construction.
+#[derive(Debug, Default)]
+pub struct Object(String);
+
+impl Object {
+    /// Begins an empty object.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a member whose value is JSON already: a number's spelling, `null`, an array.
+    pub fn raw(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        // Writing to a string can't fail.
+        let _ = write!(self.0, "{}:{value}", text(name));
+        self
+    }
+
+    /// Adds a string.
+    pub fn text(self, name: &str, value: &str) -> Self {
+        let value = text(value);
+        self.raw(name, value)
+    }
+
+    /// Returns the finished object.
+    pub fn end(mut self) -> String {
+        if self.0.is_empty() {
+            self.0.push('{');
+        }
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// Spells a string as JSON.
+pub fn text(value: &str) -> String {
+    serde_json::Value::from(value).to_string()
+}
+
+/// Joins values that are JSON already.
+pub fn array(values: impl IntoIterator<Item = String>) -> String {
+    let values: Vec<String> = values.into_iter().collect();
+    format!("[{}]", values.join(","))
+}
+
+/// Puts `null` in place of a member's value, wherever the member is; the rest stays to the letter.
+///
+/// Understands values without braces or brackets, which is all that a ticker holds.
+pub fn null_member(json: &str, name: &str) -> String {
+    let key = format!("{}:", text(name));
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find(&key) {
+        let (head, tail) = rest.split_at(at + key.len());
+        out.push_str(head);
+        out.push_str("null");
+        let end = match tail.strip_prefix('"') {
+            Some(quoted) => quoted.find('"').map_or(tail.len(), |end| end + 2),
+            None => tail.find([',', '}', ']']).unwrap_or(tail.len()),
+        };
+        rest = &tail[end..];
+    }
+    out + rest
+}
