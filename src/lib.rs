@@ -14,13 +14,14 @@
 //! Three promises, in order: never show a wrong price as live; never show a
 //! change whose base is not known; never be blank.
 //!
-//! Start reading at `domain` for the words, `venue` for what differs
-//! between exchanges, `board` for what becomes of a ticker, and `run` for
+//! Start reading at [`domain`] for the words, [`venue`] for what differs
+//! between exchanges, [`board`] for what becomes of a ticker, and [`run()`] for
 //! how the parts are joined. `ARCHITECTURE.md` has the map.
 
 #![deny(clippy::float_arithmetic)]
 
 pub mod board;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
@@ -28,9 +29,12 @@ pub mod fake;
 pub mod hub;
 pub mod ingest;
 pub mod past;
+mod run;
 pub mod store;
 pub mod telemetry;
 pub mod text;
 pub mod venue;
 pub mod web;
 pub mod wire;
+
+pub use run::run;

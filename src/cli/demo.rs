@@ -1,0 +1,38 @@
+//! `sisepan demo`: the same board on invented prices, with no network at all.
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::VenueConfig;
+use crate::{fake, venue};
+
+use super::ConfigArgs;
+
+/// What `sisepan demo` takes.
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Seed of the price walk: the same seed gives the same prices.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut config = args.config.load()?;
+    crate::telemetry::start(config.log);
+    let fake = fake::start(fake::Options { seed: args.seed, ..fake::Options::default() }).await?;
+    config.demo = true;
+    // Invented prices never lie beside real ones.
+    config.data = None;
+    for venue in venue::ALL {
+        let id = venue.profile().id;
+        let own = config.venues.remove(&id).unwrap_or_default();
+        let fakes =
+            VenueConfig { rest: Some(fake.rest_url(id.as_str())), stream: Some(fake.stream_url(id.as_str())), ..own };
+        config.venues.insert(id, fakes);
+    }
+    let served = super::serve::serve(config, shutdown).await;
+    fake.shutdown().await;
+    served
+}

@@ -1,0 +1,70 @@
+//! `sisepan fake`: the fake exchanges as a program.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::fake::tls::Certificate;
+use crate::fake::{self, Options};
+
+/// Serve fake exchanges, for demonstrations and for tests of clients.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FakeArgs {
+    /// Where the exchanges listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+    /// Where the control server listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub control: SocketAddr,
+    /// Seed of the price walk.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Serve recorded payloads, DIR/VENUE/NAME.json, instead of the walk.
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// Timed faults, one JSON object a line with "at" in seconds.
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Serve https and wss.
+    #[arg(long)]
+    pub tls: bool,
+    /// Where the certificate to trust is written, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub tls_ca: Option<PathBuf>,
+    /// Which certificate is shown.
+    #[arg(long, value_enum, default_value_t, requires = "tls")]
+    pub tls_cert: Certificate,
+}
+
+/// Serves until `shutdown` is cancelled.
+///
+/// # Errors
+/// If the fake can't be started, or the certificate can't be written.
+pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let options = Options {
+        listen: args.listen,
+        control: args.control,
+        seed: args.seed,
+        clock: Clock::system(),
+        from: args.from,
+        script: args.script,
+        tls: args.tls.then_some(args.tls_cert),
+        limits: true,
+    };
+    let fake = fake::start(options).await?;
+    if let (Some(path), Some(pem)) = (&args.tls_ca, fake.ca_pem()) {
+        std::fs::write(path, pem).with_context(|| format!("writing the certificate to {}", path.display()))?;
+    }
+    let scheme = if args.tls { "https" } else { "http" };
+    writeln!(std::io::stderr(), "control on http://{}", fake.control_addr()).context("writing to standard error")?;
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on {scheme}://{}", fake.addr()).context("writing to standard output")?;
+    out.flush().context("writing to standard output")?;
+    shutdown.cancelled().await;
+    fake.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! Joins the parts: exchanges → board → hub → web, and takes them down in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::board::{self, Quotes, Wanted};
+use crate::clock::Clock;
+use crate::config::{Board, Config, VenueConfig};
+use crate::domain::{Event, Gap, HourSource, Market, VenueId};
+use crate::hub::Hub;
+use crate::past::MemoryHistory;
+use crate::store::{self, Restored, Store};
+use crate::venue::{self, Venue};
+use crate::{ingest, web};
+
+/// Events that may wait for the board; beyond that ingest keeps only the newest of each market.
+const EVENTS_WAITING: usize = 4096;
+
+/// Gaps that may wait for one venue's backfill; those left out are found again.
+const GAPS_WAITING: usize = 256;
+
+/// Events taken in before the rows are looked at.
+const BATCH: usize = 512;
+
+/// How often ages, bases and sources are looked at without any event.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How often gaps are sought.
+const GAPS_EVERY: u32 = 5;
+
+/// Two ends of a ban that are so near are the same.
+const SAME_BAN: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// How long the parts have to end by themselves.
+const GRACE: Duration = Duration::from_secs(9);
+
+/// Runs everything until `shutdown` is cancelled.
+///
+/// The caller binds and the caller stops. Exchanges that can't be reached do
+/// not end it: they are told on the page, in `/api/v1/venues` and in the log.
+///
+/// # Errors
+/// If a certificate file can't be used.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let kept = open_store(&config, &clock).await?;
+    run_with(config, kept, listener, clock, shutdown).await
+}
+
+/// Opens the store and reads what another life of the process left there; nothing, if all is kept in memory.
+pub(crate) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result<Option<(Store, Restored)>> {
+    let Some(directory) = config.data.clone() else { return Ok(None) };
+    let settings = store::Settings { retention_days: config.retention_days, ..store::Settings::default() };
+    let venues: Vec<VenueId> = venue::ALL.iter().map(|venue| venue.profile().id).collect();
+    let clock = clock.clone();
+    let open = move || Store::open(&directory, settings, &venues, clock);
+    Ok(Some(tokio::task::spawn_blocking(open).await.context("opening the store")??))
+}
+
+/// [`run`], with the store already open.
+pub(crate) async fn run_with(
+    config: Config,
+    kept: Option<(Store, Restored)>,
+    listener: TcpListener,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let tls = ingest::Tls::new(config.tls_ca.as_deref())?;
+    let wanted: Vec<Wanted> = config.boards.iter().map(wanted_by).collect();
+    let mut quotes = Quotes::new(&wanted, board_settings(&config), clock.read());
+    let hub = Hub::new(epoch(clock.now()));
+    let (store, restored) = kept.unzip();
+    let restored = restored.unwrap_or_default();
+    restored.feeds.iter().for_each(|records| quotes.restore(records));
+    hub.publish(quotes.publish(clock.read()));
+    let (kept, keeper) = store.as_ref().map(|store| (store.past(), store.keeper())).unzip();
+    let recent = Arc::new(MemoryHistory::default());
+    let history: Arc<dyn HourSource> = kept.unwrap_or_else(|| recent.clone());
+
+    let parts = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let (events, inbox) = mpsc::channel(EVENTS_WAITING);
+    let mut backfills = BTreeMap::new();
+    for venue in venues_of(&config) {
+        let id = venue.profile().id;
+        let (gaps, wanted_gaps) = mpsc::channel(GAPS_WAITING);
+        backfills.insert(id, gaps);
+        let mut settings = ingest_settings(venue, config.venues.get(&id));
+        settings.not_before = restored.bans.get(&id).copied();
+        let markets = markets_of(&config, id);
+        let (tls, clock, events, parts) = (tls.clone(), clock.clone(), events.clone(), parts.clone());
+        tasks.spawn(ingest::run(venue, settings, markets, tls, clock, events, wanted_gaps, parts));
+    }
+    drop(events);
+    let bans = restored.bans.into_iter().map(|(venue, end)| (venue, Some(end))).collect();
+    let memory = Memory { store, recent, bans };
+    let part = keep_board(quotes, inbox, backfills, hub.clone(), memory, clock.clone(), parts.clone());
+    tasks.spawn(part);
+
+    let (boards, demo) = (config.boards, config.demo);
+    let state = web::AppState::new(web::Shared { hub, boards, clock, history: Some(history), keeper, demo });
+    serve(listener, state, shutdown).await;
+    parts.cancel();
+    let ended = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        warn!("some parts did not end in time and are abandoned");
+    }
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, state: web::AppState, shutdown: CancellationToken) {
+    let served = async {
+        web::listen(listener, web::router(state.clone()), state.limits(), shutdown.clone()).await;
+        state.streams().wait().await;
+    };
+    let stopped = async {
+        shutdown.cancelled().await;
+        info!("shutting down");
+        state.shutdown().cancel();
+        state.streams().close();
+        // A client that keeps its connection open must not keep us.
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = stopped => warn!("some clients did not let go in time and are cut off"),
+    }
+}
+
+/// Owns the state of the market: events in, rows out, gaps to fill.
+async fn keep_board(
+    mut quotes: Quotes,
+    mut inbox: mpsc::Receiver<Event>,
+    backfills: BTreeMap<VenueId, mpsc::Sender<Gap>>,
+    hub: Hub,
+    mut memory: Memory,
+    clock: Clock,
+    shutdown: CancellationToken,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = 0u32;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            count = inbox.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    break;
+                }
+                let now = clock.read();
+                batch.iter().for_each(|event| memory.keep_ban(event));
+                batch.drain(..).for_each(|event| quotes.apply(event, now));
+            }
+            _ = tick.tick() => {
+                let now = clock.read();
+                quotes.tick(now);
+                memory.keep(&mut quotes);
+                ticks = ticks.wrapping_add(1);
+                if ticks % GAPS_EVERY == 1 {
+                    ask_for_gaps(&quotes, &backfills, &clock);
+                }
+            }
+        }
+        let publish = quotes.publish(clock.read());
+        if !(publish.changed.is_empty() && publish.confirmed.is_empty() && publish.venues.is_empty()) {
+            hub.publish(publish);
+        }
+    }
+    memory.keep(&mut quotes);
+    let _ = tokio::task::spawn_blocking(move || drop(memory)).await;
+}
+
+/// What the board hands over to outlive it.
+struct Memory {
+    store: Option<Store>,
+    /// The past for those who ask, where there is no store to read it from.
+    recent: Arc<MemoryHistory>,
+    /// What the store was last told of each venue.
+    bans: BTreeMap<VenueId, Option<Timestamp>>,
+}
+
+impl Memory {
+    fn keep(&self, quotes: &mut Quotes) {
+        let records = quotes.take_unrecorded();
+        match &self.store {
+            Some(store) => store.keep(records),
+            None => self.recent.take(&records),
+        }
+    }
+
+    fn keep_ban(&mut self, event: &Event) {
+        let (Some(store), Event::Health(health)) = (&self.store, event) else { return };
+        let said = self.bans.entry(health.venue).or_default();
+        // Worked out anew each time from what is left, it is never quite the same.
+        let same = match (*said, health.not_before) {
+            (Some(said), Some(new)) => said.duration_since(new).abs() < SAME_BAN,
+            (said, new) => said == new,
+        };
+        if !same {
+            *said = health.not_before;
+            store.keep_ban(health.venue, health.not_before);
+        }
+    }
+}
+
+fn ask_for_gaps(quotes: &Quotes, backfills: &BTreeMap<VenueId, mpsc::Sender<Gap>>, clock: &Clock) {
+    for gap in quotes.gaps(clock.read()) {
+        if let Some(backfill) = backfills.get(&gap.venue) {
+            // A full queue is no loss: the gap is still there at the next look.
+            let _ = backfill.try_send(gap);
+        }
+    }
+}
+
+fn wanted_by(board: &Board) -> Wanted {
+    Wanted { source: board.source.clone(), venues: board.venues(), markets: board.markets.to_vec(), basis: board.basis }
+}
+
+/// Returns the exchanges that the boards use.
+pub(crate) fn venues_of(config: &Config) -> Vec<&'static dyn Venue> {
+    let used: Vec<VenueId> = config.boards.iter().flat_map(Board::venues).collect();
+    venue::ALL.iter().copied().filter(|venue| used.contains(&venue.profile().id)).collect()
+}
+
+/// Returns every market that the boards want from an exchange.
+pub(crate) fn markets_of(config: &Config, venue: VenueId) -> Vec<Market> {
+    let boards = config.boards.iter().filter(|board| board.venues().contains(&venue));
+    let markets: BTreeSet<Market> = boards.flat_map(|board| board.markets.iter().cloned()).collect();
+    markets.into_iter().collect()
+}
+
+fn board_settings(config: &Config) -> board::Settings {
+    let stale_after = venue::ALL.iter().map(|venue| {
+        let profile = venue.profile();
+        let set = config.venues.get(&profile.id).and_then(|own| own.stale_after);
+        (profile.id, set.unwrap_or(profile.stale_after))
+    });
+    board::Settings {
+        percent_places: config.percent_places,
+        stale_after: stale_after.collect(),
+        ..board::Settings::default()
+    }
+}
+
+/// Lays an operator's settings over an exchange's own facts.
+pub(crate) fn ingest_settings(venue: &dyn Venue, own: Option<&VenueConfig>) -> ingest::Settings {
+    let defaults = ingest::Settings::defaults(venue.profile());
+    let Some(own) = own else { return defaults };
+    ingest::Settings {
+        rest: own.rest.clone().unwrap_or(defaults.rest),
+        stream: own.stream.clone().unwrap_or(defaults.stream),
+        stream_enabled: own.streaming.unwrap_or(defaults.stream_enabled),
+        stale_after: own.stale_after.unwrap_or(defaults.stale_after),
+        silence_max: own.silence_max.unwrap_or(defaults.silence_max),
+        confirm_after: own.confirm_after.unwrap_or(defaults.confirm_after),
+        poll_every: own.poll_every.unwrap_or(defaults.poll_every),
+        ..defaults
+    }
+}
+
+/// Names this life of the sequence numbers: no two starts share one.
+fn epoch(now: Timestamp) -> String {
+    format!("{:x}-{:08x}", now.as_millisecond(), rand::random::<u32>())
+}
