@@ -1,0 +1,221 @@
+//! docs/api.md is held to the code: every example in it is what the code says, to the byte, white space aside.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use sisepan::clock::Clock;
+use sisepan::domain::{Basis, Quote, State, VenueState};
+use sisepan::web::{AppState, Shared};
+use sisepan::wire::{Closing, Lang, Row, RowText, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::setup::*;
+
+const DOCUMENT: &str = include_str!("../../../docs/api.md");
+
+/// What a client says in the document; the code must take it.
+const SAID: [&str; 4] = ["subscribe", "subscribe-markets", "unsubscribe", "ping"];
+
+/// Returns the examples: a marker line, then a fenced block.
+fn examples() -> BTreeMap<&'static str, String> {
+    let mut examples = BTreeMap::new();
+    for part in DOCUMENT.split("<!-- example: ").skip(1) {
+        let (name, rest) = part.split_once(" -->").unwrap();
+        let (_, block) = rest.split_once("```json\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        assert!(examples.insert(name, compact(block)).is_none(), "two examples are called {name}");
+    }
+    examples
+}
+
+/// Drops white space outside texts.
+fn compact(json: &str) -> String {
+    serde_json::from_str::<Value>(json).unwrap_or_else(|error| panic!("{error} in {json}"));
+    let (mut within, mut escaped) = (false, false);
+    let kept = json.chars().filter(|&c| {
+        if within {
+            (within, escaped) = (escaped || c != '"', !escaped && c == '\\');
+            return true;
+        }
+        within = c == '"';
+        !c.is_whitespace()
+    });
+    kept.collect()
+}
+
+async fn said(client: &mut Client) -> String {
+    loop {
+        match client.0.next().await.unwrap().unwrap() {
+            Message::Text(text) => return text.to_string(),
+            _ => continue,
+        }
+    }
+}
+
+fn app() -> AppState {
+    let hub = hub();
+    hub.publish(changed([bitcoin()]));
+    let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW"])];
+    let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    AppState::new(Shared { hub, boards, clock, demo: false, history: Some(history()), keeper: None })
+}
+
+/// A day that begins with a trade, a quiet minute, a hole, and two trades.
+fn history() -> std::sync::Arc<sisepan::past::MemoryHistory> {
+    use crate::history::{Told, kept, minute, price};
+    let first = minute("2026-01-14T06:27:00Z");
+    let close = |at: i64, text: &str| (first + at, Some(price(text)));
+    let mut told =
+        Told::from([close(0, "139290000"), (first + 1, None), close(3, "139300000"), close(4, "139350000.0")]);
+    told.extend((5..13).map(|at| close(at, if at == 9 { "139200000" } else { "139350000" })));
+    kept("bithumb", "BTC-KRW", &told)
+}
+
+/// Leaves of each column what the document shows of it.
+async fn shortened(app: &AppState, path: &str) -> Value {
+    let mut body: Value = serde_json::from_str(&text(get(app, path).await).await).unwrap();
+    for column in ["open", "high", "low", "close", "quiet"] {
+        if let Some(entries) = body.get_mut(column).and_then(Value::as_array_mut) {
+            entries.truncate(5);
+        }
+    }
+    body
+}
+
+/// Produces every message in the order of a conversation.
+async fn conversation(app: &AppState, examples: &BTreeMap<&str, String>) -> BTreeMap<&'static str, String> {
+    let mut actual = BTreeMap::new();
+    let address = serve(app).await;
+    let mut client = Client::connect(&address, "").await;
+    actual.insert("welcome", said(&mut client).await);
+    client.send(examples["subscribe"].as_str()).await;
+    actual.insert("snapshot-message", said(&mut client).await);
+    let trade = Quote {
+        last: Some("142200000".parse().unwrap()),
+        traded_at: Some(time("2026-01-15T06:27:04.512Z")),
+        received_at: Some(time("2026-01-15T06:27:04.560Z")),
+        confirmed_at: Some(time("2026-01-15T06:27:04.560Z")),
+        ..bitcoin()
+    };
+    app.hub.publish(changed([trade]));
+    actual.insert("delta", said(&mut client).await);
+    app.hub.publish(venue(VenueState::Delayed));
+    actual.insert("status", said(&mut client).await);
+    client.send(examples["ping"].as_str()).await;
+    actual.insert("pong", said(&mut client).await);
+    client.send(examples["unsubscribe"].as_str()).await;
+    actual.insert("unsubscribed", said(&mut client).await);
+
+    let mut back = Client::welcomed(&address, "").await;
+    back.send(examples["subscribe-markets"].as_str()).await;
+    actual.insert("delta-recovered", said(&mut back).await);
+    back.send(r#"{"type":"subscribe","id":4,"board":"usd"}"#).await;
+    let mut error = said(&mut back).await;
+    while !error.contains(r#""type":"error""#) {
+        error = said(&mut back).await;
+    }
+    actual.insert("error", error);
+    actual
+}
+
+async fn heartbeat() -> String {
+    tokio::time::pause();
+    let app = app();
+    let view = sisepan::hub::View {
+        board: None,
+        rows: [(source(), market("BTC-KRW"))].into(),
+        basis: Basis::Rolling24h,
+        lang: None,
+        demo: false,
+    };
+    let (mut member, _) = app.hub.subscribe(view, std::time::Duration::ZERO, None, None);
+    let text = String::from_utf8(member.next().await[0].to_vec()).unwrap();
+    tokio::time::resume();
+    text
+}
+
+#[tokio::test]
+async fn every_example_is_what_the_code_says() {
+    let examples = examples();
+    let app = app();
+    let text_of = |shape: Vec<u8>| String::from_utf8(shape).unwrap();
+    let mut actual = BTreeMap::new();
+    actual.insert("snapshot", text(get(&app, "/api/v1/snapshot?board=krw").await).await);
+    let words =
+        |name: &str, last: &str, change: &str| RowText { name: name.into(), last: last.into(), change: change.into() };
+    let row = Row::new(&bitcoin(), Basis::Rolling24h, Some(Lang::Ko));
+    let row = Row { text: Some(words("비트코인", "142,187,000", "+2.08%")), ..row };
+    actual.insert("row", text_of(json(&row)));
+    let unknown = Quote { state: State::Unknown, last: None, ..quote("XRP-KRW", "1") };
+    actual.insert("row-unknown", text_of(json(&Row::new(&unknown, Basis::Rolling24h, None))));
+    actual.insert("problem", text(get(&app, "/api/v1/snapshot?board=usd").await).await);
+    actual.insert("healthz", text(get(&app, "/healthz").await).await);
+    actual.insert("readyz", text(get(&app, "/readyz").await).await);
+    actual.insert("closing", text_of(json(&Closing { reason: "shutdown", retry_after_ms: 7412 })));
+    actual.extend(conversation(&app, &examples).await);
+    actual.insert("venues", text(get(&app, "/api/v1/venues").await).await);
+    actual.insert("heartbeat", heartbeat().await);
+
+    for (name, path) in
+        [("history", "/api/v1/history/BTC-KRW"), ("history-bars", "/api/v1/history/BTC-KRW?span=24h&step=5m")]
+    {
+        let documented: Value = serde_json::from_str(&examples[name]).unwrap();
+        assert_eq!(shortened(&app, path).await, documented, "{name}");
+        actual.insert(name, examples[name].clone());
+    }
+
+    // What an asset is called is not a matter of this document.
+    let mut markets: Value = serde_json::from_str(&text(get(&app, "/api/v1/markets").await).await).unwrap();
+    let mut documented: Value = serde_json::from_str(&examples["markets"]).unwrap();
+    let names: Vec<_> = markets["markets"][0]["names"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, ["en", "ja", "ko"]);
+    documented["markets"][0]["names"].take();
+    markets["markets"][0]["names"].take();
+    assert_eq!(markets, documented);
+
+    for (name, text) in &actual {
+        assert_eq!(examples.get(name), Some(text), "the example {name}");
+    }
+    let known = |name: &&&str| actual.contains_key(**name) || SAID.contains(*name) || **name == "markets";
+    let stray: Vec<_> = examples.keys().filter(|name| !known(name)).collect();
+    assert!(stray.is_empty(), "nothing holds these examples: {stray:?}");
+}
+
+#[test]
+fn every_code_is_documented() {
+    for word in [
+        "bad-json",
+        "unknown-type",
+        "bad-field",
+        "unknown-board",
+        "unknown-market",
+        "unknown-basis",
+        "unknown-lang",
+        "bad-interval",
+        "too-many-markets",
+        "query-too-long",
+        "no-route",
+        "wrong-method",
+        "upgrade-required",
+        "too-many-streams",
+        "1002",
+        "1003",
+        "1007",
+        "1009",
+        "1012",
+        "3008",
+        "3012",
+        "3013",
+        "3501",
+        "3502",
+    ] {
+        assert!(DOCUMENT.contains(&format!("`{word}`")), "{word}");
+    }
+    for state in [State::Live, State::Delayed, State::Stale, State::Halted, State::Unknown] {
+        assert!(DOCUMENT.contains(&format!("`{}`", state.as_str())), "{state:?}");
+    }
+    for basis in Basis::ALL {
+        assert!(DOCUMENT.contains(&format!("`{basis}`")), "{basis}");
+    }
+}

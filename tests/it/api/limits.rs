@@ -1,0 +1,171 @@
+//! What a stream client may not do, and when it is given up.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use sisepan::web::Limits;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::setup::*;
+
+const SOON: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn out_10_a_message_over_4_kib_ends_the_stream() {
+    let address = serve(&state(&hub())).await;
+    let mut client = Client::welcomed(&address, "").await;
+    let fits = format!(r#"{{"type":"ping","pad":"{}"}}"#, "x".repeat(4096 - 24));
+    assert_eq!(fits.len(), 4096);
+    client.send(&fits).await;
+    assert_eq!(client.json().await["type"], "pong");
+    client.send(format!("{fits} ")).await;
+    assert_eq!(client.closed().await, 1009);
+}
+
+#[tokio::test]
+async fn out_10_a_sixth_message_in_a_second_ends_the_stream() {
+    // The clock stands still, so the second never ends.
+    let hub = hub();
+    let shared = sisepan::web::Shared {
+        hub: hub.clone(),
+        boards: vec![board("krw", &["BTC-KRW"])],
+        clock: sisepan::clock::Clock::manual(time("2026-01-15T06:27:04Z")),
+        history: None,
+        keeper: None,
+        demo: true,
+    };
+    let address = serve(&sisepan::web::AppState::new(shared)).await;
+    let mut client = Client::welcomed(&address, "").await;
+    for _ in 0..5 {
+        client.send(r#"{"type":"ping"}"#).await;
+        assert_eq!(client.json().await["type"], "pong");
+    }
+    client.send(r#"{"type":"ping"}"#).await;
+    assert_eq!(client.closed().await, 3013);
+}
+
+#[tokio::test]
+async fn a_binary_message_ends_the_stream() {
+    let address = serve(&state(&hub())).await;
+    let mut client = Client::welcomed(&address, "").await;
+    client.0.send(Message::binary(vec![1, 2, 3])).await.unwrap();
+    assert_eq!(client.closed().await, 1003);
+}
+
+#[tokio::test]
+async fn out_19_a_broken_frame_harms_only_its_sender() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let hub = hub();
+    hub.publish(changed([bitcoin()]));
+    let address = serve(&state(&hub)).await;
+    let mut bystander = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
+    bystander.json().await;
+
+    // A reserved bit is set.
+    let mut broken = Client::welcomed(&address, "").await;
+    let raw = broken.0.get_mut();
+    raw.write_all(&[0xc1, 0x80, 1, 2, 3, 4]).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(DEADLINE, raw.read_to_end(&mut rest)).await.unwrap().ok();
+    assert_eq!(&rest[..4], [0x88, 16, 0x03, 0xea], "closed with 1002");
+
+    hub.publish(changed([quote("BTC-KRW", "9")]));
+    assert_eq!(bystander.json().await["rows"][0]["last"], "9");
+}
+
+#[tokio::test]
+async fn a_client_that_subscribes_to_nothing_is_given_up() {
+    let limits = Limits { subscribe_within: SOON, ..Limits::default() };
+    let address = serve(&state_with(&hub(), limits)).await;
+    let mut client = Client::welcomed(&address, "").await;
+    assert_eq!(client.closed().await, 3502);
+}
+
+#[tokio::test]
+async fn out_20_a_client_that_answers_no_ping_is_given_up() {
+    let limits = Limits { subscribe_within: SOON, ping_every: SOON, pong_within: SOON, ..Limits::default() };
+    let hub = hub();
+    let address = serve(&state_with(&hub, limits)).await;
+    // One that reads answers by itself; it is still there after many pings.
+    let mut healthy = Client::welcomed(&address, "?board=krw").await;
+    healthy.json().await;
+    let pings = async {
+        let mut pings = 0;
+        while pings < 4 {
+            if let Message::Ping(_) = healthy.0.next().await.unwrap().unwrap() {
+                pings += 1;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, pings).await.unwrap();
+    drop(healthy);
+    eventually("it left", || hub.load().members == 0).await;
+    // One that does not read does not answer.
+    let mut mute = Client::connect(&address, "?board=krw").await;
+    eventually("it is there", || hub.load().members == 1).await;
+    eventually("it is given up", || hub.load().members == 0).await;
+    assert_eq!(mute.closed().await, 3012);
+}
+
+#[tokio::test]
+async fn one_stream_too_many_is_told_when_to_come_back() {
+    let app = state_with(&hub(), Limits { streams_max: 1, ..Limits::default() });
+    let address = serve(&app).await;
+    let first = Client::welcomed(&address, "").await;
+    assert_eq!(Client::connect_status(&address).await, 503);
+    drop(first);
+    let back = async { while Client::connect_status(&address).await == 503 {} };
+    tokio::time::timeout(DEADLINE, back).await.expect("the place is free again");
+}
+
+#[tokio::test]
+async fn out_01_a_client_that_reads_nothing_holds_up_nobody_and_is_closed() {
+    let hub = hub();
+    let limits = Limits { write_within: Duration::from_millis(200), close_within: SOON, ..Limits::default() };
+    let address = serve(&state_with(&hub, limits)).await;
+    hub.publish(changed([bitcoin()]));
+    let _mute = Client::connect(&address, "?board=krw&interval_ms=0&lang=ko").await;
+    let mut healthy = Client::welcomed(&address, "?board=krw&interval_ms=0&lang=ko").await;
+    healthy.json().await;
+    eventually("both are there", || hub.load().members == 2).await;
+    // Large frames, until the kernel takes no more for the mute one.
+    let given_up = async {
+        let mut price = 1u64;
+        while hub.load().members == 2 {
+            price += 1;
+            hub.publish(changed([quote("BTC-KRW", &price.to_string())]));
+            hub.publish(venue_with(&"가".repeat(20_000)));
+            while healthy.json().await["type"] != "status" {}
+        }
+    };
+    tokio::time::timeout(DEADLINE, given_up).await.expect("the mute client is given up for being slow");
+    assert_eq!(hub.load().members, 1, "the healthy one stays");
+}
+
+/// A venue whose trouble takes many words: what a frame can be made large with.
+fn venue_with(words: &str) -> sisepan::domain::Publish {
+    let mut publish = venue(sisepan::domain::VenueState::Down);
+    for health in &mut publish.venues {
+        health.reason = Some(sisepan::domain::Reason::new(sisepan::domain::ReasonCode::Silent, words));
+    }
+    publish
+}
+
+#[tokio::test]
+async fn out_06_a_shutdown_does_not_wait_for_a_blocked_write() {
+    let hub = hub();
+    let limits = Limits { write_within: Duration::from_secs(3600), close_within: SOON, ..Limits::default() };
+    let app = state_with(&hub, limits);
+    let address = serve(&app).await;
+    let _mute = Client::connect(&address, "?board=krw&interval_ms=0").await;
+    eventually("it is there", || hub.load().members == 1).await;
+    // Far more than two socket buffers hold.
+    for _ in 0..200 {
+        hub.publish(venue_with(&"가".repeat(40_000)));
+        hub.publish(changed([quote("BTC-KRW", "1")]));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    app.shutdown().cancel();
+    app.streams().close();
+    tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("the blocked stream ended");
+}

@@ -1,0 +1,238 @@
+//! A client that applies what it gets always ends with the newest rows, however slow it reads and whenever it left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sisepan::config::Board;
+use sisepan::domain::{Basis, VenueState};
+use sisepan::hub::{Hub, Resume, Subscription, View};
+
+use super::setup::*;
+
+const MARKETS: [&str; 4] = ["BTC-KRW", "ETH-KRW", "XRP-KRW", "SOL-KRW"];
+
+fn view(names: &[&str]) -> View {
+    let Board { markets, source, .. } = board("krw", names);
+    let rows: Vec<_> = markets.iter().map(|market| (source.clone(), market.clone())).collect();
+    View { board: Some("krw".into()), rows: rows.into(), basis: Basis::Rolling24h, lang: None, demo: false }
+}
+
+fn apply(known: &mut Known, texts: &[bytes::Bytes]) {
+    for text in texts {
+        known.apply(&serde_json::from_slice::<Value>(text).unwrap());
+    }
+}
+
+/// What happens next to a hub with several members.
+#[derive(Debug, Clone)]
+enum Step {
+    /// These markets trade.
+    Publish(Vec<usize>),
+    /// A venue changes its state.
+    Venue(bool),
+    /// A row is confirmed.
+    Confirm(usize),
+    /// This member reads all there is.
+    Read(usize),
+    /// This member leaves, and comes back where it left.
+    Resume(usize),
+    /// This member starts anew.
+    Restart(usize),
+    /// Time passes, in milliseconds.
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => prop::collection::vec(0..MARKETS.len(), 1..4).prop_map(Step::Publish),
+        1 => any::<bool>().prop_map(Step::Venue),
+        1 => (0..MARKETS.len()).prop_map(Step::Confirm),
+        4 => (0usize..3).prop_map(Step::Read),
+        2 => (0usize..3).prop_map(Step::Resume),
+        1 => (0usize..3).prop_map(Step::Restart),
+        2 => prop_oneof![Just(1u64), Just(60), Just(300), Just(16_000)].prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+struct Member {
+    subscription: Option<Subscription>,
+    known: Known,
+    interval: Duration,
+}
+
+impl Member {
+    fn join(&mut self, hub: &Hub, resume: Option<u64>) {
+        self.subscription = None;
+        let resume = resume.map(|sequence| Resume { epoch: EPOCH.to_owned(), sequence });
+        let (subscription, texts) = hub.subscribe(view(&MARKETS), self.interval, None, resume.as_ref());
+        apply(&mut self.known, &texts);
+        self.subscription = Some(subscription);
+    }
+
+    /// Reads until nothing comes for a moment that is shorter than any interval but zero.
+    async fn read(&mut self, patience: Duration) {
+        let subscription = self.subscription.as_mut().unwrap();
+        while let Ok(texts) = tokio::time::timeout(patience, subscription.next()).await {
+            apply(&mut self.known, &texts);
+        }
+    }
+}
+
+async fn play(steps: Vec<Step>) {
+    let hub = hub();
+    let mut truth = BTreeMap::new();
+    let mut price = 0;
+    let mut members: Vec<_> = [0, 0, 250]
+        .into_iter()
+        .map(|millis| Member { subscription: None, known: Known::default(), interval: Duration::from_millis(millis) })
+        .collect();
+    members.iter_mut().for_each(|member| member.join(&hub, None));
+    for step in steps {
+        match step {
+            Step::Publish(places) => {
+                let quotes: Vec<_> = places
+                    .into_iter()
+                    .map(|place| {
+                        price += 1;
+                        truth.insert(MARKETS[place].to_owned(), price.to_string());
+                        quote(MARKETS[place], &price.to_string())
+                    })
+                    .collect();
+                hub.publish(changed(quotes));
+            }
+            Step::Venue(up) => hub.publish(venue(if up { VenueState::Up } else { VenueState::Down })),
+            Step::Confirm(place) => {
+                if let Some(last) = truth.get(MARKETS[place]) {
+                    hub.publish(confirmed([quote(MARKETS[place], last)]));
+                }
+            }
+            Step::Read(place) => members[place].read(Duration::from_millis(1)).await,
+            Step::Resume(place) => {
+                let sequence = members[place].known.sequence;
+                members[place].join(&hub, Some(sequence));
+            }
+            Step::Restart(place) => members[place].join(&hub, None),
+            Step::Wait(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+        }
+    }
+    for member in &mut members {
+        member.read(Duration::from_millis(600)).await;
+        assert_eq!(member.known.lasts(), truth);
+    }
+    assert_eq!(hub.load().groups, 2);
+    drop(members);
+    eventually("no group without members", || hub.load().groups == 0 && hub.load().tasks == 0).await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn out_04_a_snapshot_and_its_deltas_are_the_board(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(play(steps));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_only_what_changed() {
+    let hub = hub();
+    hub.publish(changed([bitcoin(), quote("ETH-KRW", "1")]));
+    let address = serve(&state(&hub)).await;
+    let mut client = Client::welcomed(&address, "?board=krw").await;
+    let sequence = client.json().await["sequence"].as_u64().unwrap();
+    drop(client);
+    hub.publish(changed([quote("ETH-KRW", "2")]));
+    hub.publish(changed([quote("ETH-KRW", "3")]));
+
+    let mut client = Client::welcomed(&address, "").await;
+    let resume = json!({"type":"subscribe","id":1,"board":"krw","resume":{"epoch":EPOCH,"sequence":sequence}});
+    client.send(resume.to_string()).await;
+    let delta = client.json().await;
+    assert_eq!((&delta["type"], &delta["recovered"], &delta["id"]), (&json!("delta"), &json!(true), &json!(1)));
+    assert_eq!((&delta["previous"], &delta["sequence"]), (&json!(sequence), &json!(sequence + 2)));
+    assert_eq!(delta["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(delta["rows"][0]["last"], "3");
+    assert_eq!(delta["rows"][0]["fallback"], false, "a row of a recovery is whole");
+
+    hub.publish(changed([quote("BTC-KRW", "7")]));
+    assert_eq!(client.json().await["previous"], sequence + 2);
+}
+
+#[tokio::test]
+async fn out_08_out_35_a_place_in_another_numbering_is_not_recovered() {
+    let hub = hub();
+    hub.publish(changed([bitcoin()]));
+    let address = serve(&state(&hub)).await;
+    for (epoch, sequence) in [("another", 1), (EPOCH, 2), (EPOCH, u64::MAX), ("", 0)] {
+        let mut client = Client::welcomed(&address, "").await;
+        let resume = json!({"type":"subscribe","id":1,"board":"krw","resume":{"epoch":epoch,"sequence":sequence}});
+        client.send(resume.to_string()).await;
+        let snapshot = client.json().await;
+        assert_eq!((&snapshot["type"], &snapshot["recovered"]), (&json!("snapshot"), &json!(false)));
+        assert_eq!(snapshot["sequence"], 1);
+    }
+}
+
+#[tokio::test]
+async fn out_04_a_client_that_pauses_on_a_real_socket_ends_with_the_newest() {
+    let hub = hub();
+    hub.publish(changed([quote("BTC-KRW", "1"), quote("ETH-KRW", "1"), quote("XRP-KRW", "1")]));
+    let address = serve(&state(&hub)).await;
+    let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
+    let mut known = Known::default();
+    known.apply(&client.json().await);
+    let writer = tokio::spawn({
+        let hub = hub.clone();
+        async move {
+            for price in 2..20_000 {
+                let name = MARKETS[price % 3];
+                hub.publish(changed([quote(name, &price.to_string())]));
+                if price % 50 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    });
+    // Reads nothing until all is said: the server keeps the newest only.
+    writer.await.unwrap();
+    let truth: BTreeMap<_, _> =
+        (19_997..20_000).map(|price| (MARKETS[price % 3].to_owned(), price.to_string())).collect();
+    while known.lasts() != truth {
+        known.apply(&client.json().await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_group_says_every_15_seconds_that_it_lives() {
+    let hub = hub();
+    hub.publish(changed([quote("BTC-KRW", "1")]));
+    let (mut member, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
+    let mut known = Known::default();
+    apply(&mut known, &texts);
+    // Others trade all the time; this group has nothing to say.
+    let others = tokio::spawn({
+        let hub = hub.clone();
+        async move {
+            for price in 1..100 {
+                hub.publish(changed([quote("ETH-KRW", &price.to_string())]));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    });
+    for _ in 0..3 {
+        let texts = tokio::time::timeout(Duration::from_millis(15_500), member.next()).await.expect("a heartbeat");
+        let heartbeat: Value = serde_json::from_slice(&texts[0]).unwrap();
+        assert_eq!(heartbeat["type"], "heartbeat");
+        known.apply(&heartbeat);
+    }
+    hub.publish(changed([quote("BTC-KRW", "2")]));
+    apply(&mut known, &member.next().await);
+    assert_eq!(known.lasts()["BTC-KRW"], "2");
+    others.abort();
+    let _: Arc<[bytes::Bytes]> = texts.into();
+}

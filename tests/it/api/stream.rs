@@ -1,0 +1,127 @@
+//! The stream over real sockets: what comes, in which order, and how it ends.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sisepan::domain::VenueState;
+
+use super::setup::*;
+
+#[tokio::test]
+async fn a_url_carries_the_subscription() {
+    let hub = hub();
+    hub.publish(changed([bitcoin(), quote("ETH-KRW", "4512000")]));
+    let address = serve(&state(&hub)).await;
+    let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
+    let snapshot = client.json().await;
+    assert_eq!(snapshot["type"], "snapshot");
+    assert_eq!(snapshot["sequence"], 1);
+    assert_eq!(snapshot["rows"].as_array().unwrap().len(), 2);
+    assert!(snapshot.get("recovered").is_none() && snapshot.get("id").is_none(), "{snapshot}");
+
+    hub.publish(changed([quote("ETH-KRW", "4512500")]));
+    let delta = client.json().await;
+    let expected = json!({"type":"delta","epoch":EPOCH,"sequence":2,"previous":1,
+        "rows":[{"market":"ETH-KRW","last":"4512500"}]});
+    assert_eq!(delta, expected);
+}
+
+#[tokio::test]
+async fn a_row_in_another_language_has_its_texts() {
+    let hub = hub();
+    hub.publish(changed([bitcoin()]));
+    let address = serve(&state(&hub)).await;
+    let mut client = Client::welcomed(&address, "").await;
+    client.send(r#"{"type":"subscribe","id":"a","markets":["btc-krw"],"lang":"en","interval_ms":0}"#).await;
+    let snapshot = client.json().await;
+    assert_eq!((&snapshot["id"], &snapshot["board"]), (&json!("a"), &json!(null)));
+    assert!(snapshot["rows"][0]["text"]["last"].is_string());
+}
+
+#[tokio::test]
+async fn a_second_subscription_replaces_the_first() {
+    let hub = hub();
+    hub.publish(changed([quote("BTC-KRW", "1"), quote("XRP-KRW", "2")]));
+    let address = serve(&state(&hub)).await;
+    let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
+    client.json().await;
+    client.send(r#"{"type":"subscribe","id":2,"board":"small","interval_ms":0}"#).await;
+    let snapshot = client.json().await;
+    assert_eq!((&snapshot["id"], &snapshot["board"]), (&json!(2), &json!("small")));
+    hub.publish(changed([quote("BTC-KRW", "3")]));
+    hub.publish(changed([quote("XRP-KRW", "4")]));
+    assert_eq!(client.json().await["rows"], json!([{"market":"XRP-KRW","last":"4"}]));
+    assert_eq!(hub.load().members, 1);
+
+    client.send(r#"{"type":"unsubscribe","id":3}"#).await;
+    assert_eq!(client.json().await, json!({"type":"unsubscribed","id":3}));
+    eventually("the group ends with its last member", || hub.load().groups == 0 && hub.load().tasks == 0).await;
+}
+
+#[tokio::test]
+async fn a_ping_is_answered() {
+    let address = serve(&state(&hub())).await;
+    let mut client = Client::welcomed(&address, "").await;
+    client.send(r#"{"type":"ping","id":7}"#).await;
+    let pong = client.json().await;
+    assert_eq!((&pong["type"], &pong["id"]), (&json!("pong"), &json!(7)));
+}
+
+#[tokio::test]
+async fn a_venue_that_goes_down_is_told_in_order_with_the_rows() {
+    let hub = hub();
+    hub.publish(changed([quote("BTC-KRW", "1")]));
+    let address = serve(&state(&hub)).await;
+    let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
+    let mut known = Known::default();
+    known.apply(&client.json().await);
+    hub.publish(venue(VenueState::Down));
+    let status = client.json().await;
+    assert_eq!((&status["type"], &status["reason"]["code"]), (&json!("status"), &json!("silent")));
+    known.apply(&status);
+    hub.publish(changed([quote("BTC-KRW", "2")]));
+    known.apply(&client.json().await);
+    assert_eq!(known.lasts()["BTC-KRW"], "2");
+
+    let mut late = Client::welcomed(&address, "?board=krw").await;
+    assert_eq!(late.json().await["type"], "snapshot");
+    assert_eq!(late.json().await["state"], "down");
+}
+
+#[tokio::test]
+async fn a_confirmation_makes_no_delta_but_is_in_the_next_snapshot() {
+    let hub = hub();
+    hub.publish(changed([bitcoin()]));
+    let address = serve(&state(&hub)).await;
+    let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
+    client.json().await;
+    let again = time("2026-01-15T06:28:00Z");
+    hub.publish(confirmed([sisepan::domain::Quote { confirmed_at: Some(again), ..bitcoin() }]));
+    hub.publish(changed([quote("ETH-KRW", "1")]));
+    assert_eq!(client.json().await["rows"][0]["market"], "ETH-KRW");
+    let mut late = Client::welcomed(&address, "?board=krw").await;
+    assert_eq!(late.json().await["rows"][0]["confirmed_at"], "2026-01-15T06:28:00.000Z");
+}
+
+#[tokio::test]
+async fn out_06_a_shutdown_tells_every_client_and_waits_for_none() {
+    let hub = hub();
+    hub.publish(changed([bitcoin()]));
+    let app = state(&hub);
+    let address = serve(&app).await;
+    let mut client = Client::welcomed(&address, "?board=krw").await;
+    client.json().await;
+    // This one never reads, so it never answers the close either.
+    let _mute = Client::connect(&address, "?board=krw").await;
+    eventually("both are there", || hub.load().members == 2).await;
+
+    app.shutdown().cancel();
+    app.streams().close();
+    let closing = client.json().await;
+    assert_eq!((&closing["type"], &closing["reason"]), (&json!("closing"), &json!("shutdown")));
+    assert!(closing["retry_after_ms"].as_u64().unwrap() <= 15_000);
+    assert_eq!(client.closed().await, 1012);
+    tokio::time::timeout(Duration::from_secs(5), app.streams().wait()).await.expect("every stream ended");
+    assert_eq!(hub.load().members, 0);
+    assert_eq!(Client::connect_status(&address).await, 503);
+}

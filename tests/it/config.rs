@@ -1,0 +1,179 @@
+//! Configurations with mistakes: every one is told, at once, with its place.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use sisepan::config::{self, Config, LogFormat};
+use sisepan::domain::Basis;
+
+fn problems(text: &str) -> Vec<String> {
+    let errors = config::parse("sisepan.toml", text, &BTreeMap::new()).unwrap_err();
+    errors.0.iter().map(ToString::to_string).collect()
+}
+
+fn parsed(text: &str) -> Config {
+    config::parse("sisepan.toml", text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Five mistakes of five kinds.
+const FIVE: &str = r#"listen = "8080"
+log = "loud"
+
+[venues.upbt]
+rest = "https://api.upbit.com"
+
+[[boards]]
+id = "krw"
+markets = ["BTCKRW", "ETH-KRW"]
+source = ["bithumb", "upbit"]
+basis = "12h"
+"#;
+
+#[test]
+fn five_mistakes_are_told_at_once_each_with_its_line_and_key() {
+    assert_eq!(
+        problems(FIVE),
+        [
+            r#"sisepan.toml:1: listen: must be an address and a port such as 127.0.0.1:8080, is "8080""#,
+            r#"sisepan.toml:2: log: must be text or json, is "loud""#,
+            "sisepan.toml:4: venues.upbt: unknown exchange; known: upbit, bithumb, binance",
+            r#"sisepan.toml:9: boards[0].markets: market "BTCKRW" is not of the form BASE-QUOTE"#,
+            r#"sisepan.toml:11: boards[0].basis: unknown basis "12h": use 24h, utc-day or kst-day"#,
+        ]
+    );
+}
+
+#[test]
+fn the_program_ends_with_two_and_names_all_five() {
+    let folder = std::env::temp_dir().join(format!("sisepan-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("five.toml");
+    std::fs::write(&file, FIVE).unwrap();
+    for command in ["serve", "check", "demo"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_sisepan")).arg(command).arg("--config").arg(&file).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "{command} announced itself");
+        for line in problems(FIVE) {
+            let found = line.split_once(": ").unwrap().1;
+            assert!(said.contains(found), "{command} did not say {found:?} but {said}");
+        }
+        assert!(said.contains("five.toml:9"), "{said}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_line() {
+    let said = problems("listen = \"127.0.0.1:1\"\nlog = \n[[boards]\n");
+    assert!(said.iter().any(|problem| problem.starts_with("sisepan.toml:2: ")), "{said:?}");
+    assert!(said.iter().any(|problem| problem.starts_with("sisepan.toml:3: ")), "{said:?}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let errors = config::load(Some("no/such/file.toml".as_ref()), &BTreeMap::new()).unwrap_err();
+    assert!(errors.to_string().contains("no/such/file.toml: can't be read"), "{errors}");
+}
+
+#[test]
+fn unknown_settings_wrong_types_and_ranges_are_told() {
+    for (text, said) in [
+        ("listten = 1", "sisepan.toml:1: listten: unknown setting; known here: "),
+        ("listen = 1", "sisepan.toml:1: listen: must be text, is an integer"),
+        ("percent_places = 5", "sisepan.toml:1: percent_places: must be from 0 to 4, is 5"),
+        ("percent_places = 1.5", "sisepan.toml:1: percent_places: must be a whole number, is a float"),
+        (
+            "[venues.upbit]\nstreaming = \"yes\"",
+            "sisepan.toml:2: venues.upbit.streaming: must be true or false, is a string",
+        ),
+        (
+            "[venues.upbit]\nrest = \"ftp://x\"",
+            "sisepan.toml:2: venues.upbit.rest: must be a URL that begins with http:// or https://",
+        ),
+        (
+            "[venues.upbit]\nstale_after_secs = 0",
+            "sisepan.toml:2: venues.upbit.stale_after_secs: must be from 1 to 3600, is 0",
+        ),
+        ("venues = 3", "sisepan.toml:1: venues: must be a table, is an integer"),
+        ("[boards]\nid = \"a\"", "boards: must be written as [[boards]], is a table"),
+        ("[[boards]]", "sisepan.toml:1: boards[0].id: is missing"),
+        ("[[boards]]\nid = \"a b\"", "sisepan.toml:2: boards[0].id: must be 1 to 32 letters"),
+        ("[[boards]]\nid = \"a\"\nsource = []", "boards[0].source: must name an exchange"),
+        ("[[boards]]\nid = \"a\"\nsource = \"mtgox\"", "boards[0].source: unknown exchange \"mtgox\"; known: upbit"),
+        ("[[boards]]\nid = \"a\"\nmarkets = [\"A-B\", \"a-b\"]", "boards[0].markets: A-B is listed twice"),
+        ("[[boards]]\nid = \"a\"\nmarkets = []", "boards[0].markets: must be 1 to 128 markets, are 0"),
+        ("[[boards]]\nid = \"a\"\n[[boards]]\nid = \"a\"", "boards[1].id: board \"a\" is defined twice"),
+    ] {
+        let problems = problems(text);
+        assert!(problems.iter().any(|problem| problem.contains(said)), "{text:?} gave {problems:#?}, not {said:?}");
+    }
+}
+
+#[test]
+fn nothing_configured_is_the_reference_board() {
+    let config = parsed("");
+    assert_eq!(config, Config::default());
+    let board = &config.boards[0];
+    let markets: Vec<&str> = board.markets.iter().map(|market| market.as_str()).collect();
+    assert_eq!(
+        markets,
+        [
+            "BTC-KRW", "ETH-KRW", "BCH-KRW", "XRP-KRW", "SOL-KRW", "ADA-KRW", "TRX-KRW", "XLM-KRW", "BSV-KRW",
+            "LINK-KRW", "SAND-KRW"
+        ]
+    );
+    assert_eq!((board.id.as_str(), board.source.as_str(), board.basis), ("krw", "bithumb,upbit", Basis::Rolling24h));
+    assert_eq!(config.listen, "127.0.0.1:8080");
+}
+
+#[test]
+fn a_full_configuration_is_read() {
+    let config = parsed(
+        r#"
+        listen = "0.0.0.0:80"
+        log = "json"
+        percent_places = 3
+        [tls]
+        ca = "ca.pem"
+        [venues.upbit]
+        rest = "http://127.0.0.1:9000/upbit/"
+        streaming = false
+        poll_every_ms = 500
+        [[boards]]
+        id = "usdt"
+        title = { ko = "달러 시세", en = "Dollar prices" }
+        markets = ["btc-usdt"]
+        source = "binance"
+        basis = "utc-day"
+        "#,
+    );
+    let upbit = config.venues.values().next().unwrap();
+    assert_eq!((upbit.rest.as_deref(), upbit.streaming), (Some("http://127.0.0.1:9000/upbit"), Some(false)));
+    assert_eq!((config.listen.as_str(), config.log, config.percent_places), ("0.0.0.0:80", LogFormat::Json, 3));
+    let board = &config.boards[0];
+    assert_eq!(board.titles, ["달러 시세", "Dollar prices", "달러 시세"]);
+    assert_eq!((board.markets[0].as_str(), board.basis), ("BTC-USDT", Basis::UtcDay));
+}
+
+#[test]
+fn a_misspelt_variable_is_told() {
+    let variable = |name: &str| BTreeMap::from([(name.to_owned(), "x".to_owned())]);
+    let errors = config::parse("defaults", "", &variable("SISEPAN_VENUES_UPBIT_RESTT")).unwrap_err();
+    assert_eq!(errors.0[0].to_string(), "environment variable SISEPAN_VENUES_UPBIT_RESTT: stands for no setting");
+    for foreign in ["SISEPAN_CONFIG", "SISEPAN_SERVICE_HOST", "SISEPAN_PORT_8080_TCP"] {
+        assert!(config::parse("defaults", "", &variable(foreign)).is_ok(), "{foreign}");
+    }
+}
+
+#[test]
+fn the_environment_wins_and_its_mistakes_name_the_variable() {
+    let set = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    let text = "listen = \"127.0.0.1:1\"\n[venues.upbit]\nrest = \"http://a\"";
+    let config = config::parse("x", text, &set("SISEPAN_VENUES_UPBIT_REST", "http://b")).unwrap();
+    assert_eq!(config.venues.values().next().unwrap().rest.as_deref(), Some("http://b"));
+    let errors = config::parse("x", text, &set("SISEPAN_PERCENT_PLACES", "nine")).unwrap_err();
+    let said = errors.0[0].to_string();
+    assert_eq!(said, "environment variable SISEPAN_PERCENT_PLACES: percent_places: must be from 0 to 4, is nine");
+}

@@ -1,0 +1,315 @@
+//! The whole program over real sockets: fake exchanges, ingest, board, hub, web, a client.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use sisepan::clock::Clock;
+use sisepan::config::{Config, VenueConfig};
+use sisepan::fake::tls::Certificate;
+use sisepan::fake::{self, Fake, Options};
+use sisepan::venue;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Nothing that these tests wait for takes longer.
+const DEADLINE: Duration = Duration::from_secs(40);
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) struct Service {
+    pub(super) address: std::net::SocketAddr,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Service {
+    pub(super) async fn start(config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let task = tokio::spawn(sisepan::run(config, listener, Clock::system(), shutdown.clone()));
+        Self { address, shutdown, task }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Value {
+        // Plain HTTP, but the client wants a TLS provider to be there all the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let body = reqwest::get(format!("http://{}{path}", self.address)).await.unwrap().text().await.unwrap();
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+    }
+
+    async fn row(&self, market: &str) -> Value {
+        let snapshot = self.get("/api/v1/snapshot?lang=ko").await;
+        let rows = snapshot["rows"].as_array().unwrap();
+        rows.iter()
+            .find(|row| row["market"] == market)
+            .unwrap_or_else(|| panic!("{market} is not in {snapshot}"))
+            .clone()
+    }
+
+    pub(super) async fn venue(&self, id: &str) -> Value {
+        let health = self.get("/api/v1/venues").await;
+        let venues = health["venues"].as_array().unwrap();
+        venues.iter().find(|venue| venue["venue"] == id).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Looks at a row until it is as wanted.
+    async fn wait_row(&self, market: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let found = tokio::time::timeout(DEADLINE, async {
+            loop {
+                last = self.row(market).await;
+                if wanted(&last) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        let in_time = found.await.is_ok();
+        assert!(in_time, "{market} did not come to be as wanted; it is {last}");
+        last
+    }
+
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// The reference board on fake exchanges.
+fn board_on(fake: &Fake) -> Config {
+    let mut config = Config { data: None, ..Config::default() };
+    for venue in venue::ALL {
+        let id = venue.profile().id;
+        let own = VenueConfig {
+            rest: Some(fake.rest_url(id.as_str())),
+            stream: Some(fake.stream_url(id.as_str())),
+            stale_after: Some(Duration::from_secs(4)),
+            silence_max: Some(Duration::from_secs(2)),
+            confirm_after: Some(Duration::from_secs(1)),
+            ..VenueConfig::default()
+        };
+        config.venues.insert(id, own);
+    }
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_shows_the_truth_and_follows_it() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    let service = Service::start(board_on(&fake)).await;
+    for market in Config::default().boards[0].markets.iter() {
+        let row = service.wait_row(market.as_str(), |row| row["state"] == "live" && !row["change"].is_null()).await;
+        assert_eq!(row["venue"], "bithumb", "the preferred one");
+        let truth = fake.truth("bithumb", market.as_str()).unwrap();
+        let change = &row["change"];
+        let (_, base) =
+            truth.minutes.iter().find(|(start, _)| start.to_string() == minute_before(&change["base_at"])).unwrap();
+        assert_eq!(change["base_price"].as_str().unwrap().parse::<Decimal>().unwrap(), *base, "{market}");
+    }
+    let url = format!("ws://{}/api/v1/stream?board=krw&lang=ko&interval_ms=0", service.address);
+    let (mut stream, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    fake.set_price("bithumb", "ADA-KRW", Decimal::from(777), true).unwrap();
+    let seen = tokio::time::timeout(Duration::from_secs(2), async {
+        loop {
+            let message = stream.next().await.unwrap().unwrap();
+            let Ok(message) = serde_json::from_str::<Value>(message.to_text().unwrap()) else { continue };
+            let rows = message["rows"].as_array().cloned().unwrap_or_default();
+            if let Some(row) = rows.into_iter().find(|row| row["market"] == "ADA-KRW" && row["last"] == "777") {
+                return row;
+            }
+        }
+    });
+    let row = seen.await.expect("the new price within two seconds");
+    assert_eq!(row["text"]["last"], "777");
+    service.stop().await;
+    fake.shutdown().await;
+}
+
+fn minute_before(base_at: &Value) -> String {
+    let at: jiff::Timestamp = base_at.as_str().unwrap().parse().unwrap();
+    (at - jiff::SignedDuration::from_mins(1)).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_falls_silent_is_polled_then_stale_then_right_again() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    let mut config = board_on(&fake);
+    config.boards[0].source = sisepan::domain::SourceId::new(["bithumb"]);
+    let service = Service::start(config).await;
+    service.wait_row("BTC-KRW", |row| row["state"] == "live").await;
+
+    fake.fault(r#"{"fault":"mute","venue":"bithumb"}"#).unwrap();
+    let row = service.wait_row("BTC-KRW", |row| row["state"] == "delayed").await;
+    assert!(!row["last"].is_null());
+    fake.set_price("bithumb", "BTC-KRW", Decimal::from(123_456_000), true).unwrap();
+    service.wait_row("BTC-KRW", |row| row["state"] == "delayed" && row["last"] == "123456000").await;
+
+    fake.fault(r#"{"fault":"status","venue":"bithumb","status":503,"body":"down"}"#).unwrap();
+    let row = service.wait_row("BTC-KRW", |row| row["state"] == "stale").await;
+    assert_eq!(row["last"], "123456000", "the last good price stays");
+    let venue = service.venue("bithumb").await;
+    assert_eq!(venue["state"], "down", "{venue}");
+    assert!(venue["reason"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{venue}");
+
+    fake.fault(r#"{"fault":"none"}"#).unwrap();
+    fake.set_price("bithumb", "BTC-KRW", Decimal::from(124_000_000), true).unwrap();
+    service.wait_row("BTC-KRW", |row| row["state"] == "live" && row["last"] == "124000000").await;
+    service.stop().await;
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_falls_back_to_its_second_exchange_and_says_so() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    let service = Service::start(board_on(&fake)).await;
+    service.wait_row("ETH-KRW", |row| row["venue"] == "bithumb" && row["state"] == "live").await;
+    fake.fault(r#"{"fault":"status","venue":"bithumb","status":503,"body":"down"}"#).unwrap();
+    fake.fault(r#"{"fault":"stall-upgrade","venue":"bithumb"}"#).unwrap();
+    fake.fault(r#"{"fault":"rst","venue":"bithumb"}"#).unwrap();
+    let row = service
+        .wait_row("ETH-KRW", |row| row["venue"] == "upbit" && row["state"] == "live" && !row["change"].is_null())
+        .await;
+    assert_eq!(row["fallback"], true, "{row}");
+    let truth = fake.truth("upbit", "ETH-KRW").unwrap();
+    let (_, base) =
+        truth.minutes.iter().find(|(start, _)| start.to_string() == minute_before(&row["change"]["base_at"])).unwrap();
+    assert_eq!(
+        row["change"]["base_price"].as_str().unwrap().parse::<Decimal>().unwrap(),
+        *base,
+        "its own base, not the other's"
+    );
+    service.stop().await;
+    fake.shutdown().await;
+}
+
+/// Starts fakes over TLS and a board that trusts what `trusted` says.
+async fn over_tls(kind: Certificate, trust: bool) -> (Fake, Service, Option<std::path::PathBuf>) {
+    let fake = fake::start(Options { tls: Some(kind), ..Options::default() }).await.unwrap();
+    let mut config = board_on(&fake);
+    let file = trust.then(|| {
+        let name = format!("sisepan-ca-{}-{}.pem", std::process::id(), fake.addr().port());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, fake.ca_pem().unwrap()).unwrap();
+        file
+    });
+    config.tls_ca.clone_from(&file);
+    (fake, Service::start(config).await, file)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_and_wss_succeed_with_the_authority_configured() {
+    let (fake, service, file) = over_tls(Certificate::Valid, true).await;
+    assert!(fake.rest_url("upbit").starts_with("https://") && fake.stream_url("upbit").starts_with("wss://"));
+    let row = service.wait_row("XRP-KRW", |row| row["state"] == "live" && !row["change"].is_null()).await;
+    assert_eq!(row["venue"], "bithumb");
+    let venue = service.venue("bithumb").await;
+    assert_eq!((venue["state"].as_str(), venue["connects"].as_u64()), (Some("up"), Some(1)), "{venue}");
+    service.stop().await;
+    fake.shutdown().await;
+    std::fs::remove_file(file.unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_26_a_bad_certificate_is_refused_with_its_reason_on_both_ways() {
+    for (kind, trust, cause) in [
+        (Certificate::Valid, false, "issuer is unknown"),
+        (Certificate::UnknownCa, true, "issuer is unknown"),
+        (Certificate::Expired, true, "expired"),
+        (Certificate::WrongName, true, "not valid for"),
+    ] {
+        let (fake, service, file) = over_tls(kind, trust).await;
+        let mut venue = Value::Null;
+        let refused = tokio::time::timeout(DEADLINE, async {
+            while venue["reason"]["code"] != "tls-refused" || venue["state"] != "down" {
+                tokio::time::sleep(LOOK).await;
+                venue = service.venue("upbit").await;
+            }
+        });
+        assert!(refused.await.is_ok(), "{kind:?}: {venue}");
+        let said = venue["reason"]["message"].as_str().unwrap().to_lowercase();
+        assert!(said.contains(cause), "{kind:?} was told as {said:?}, without {cause:?}");
+        assert_eq!(service.row("BTC-KRW").await["state"], "unknown", "nothing came through");
+
+        let upbit = venue::find("upbit").unwrap();
+        let tls = sisepan::ingest::Tls::new(file.as_deref()).unwrap();
+        let mut settings = sisepan::ingest::Settings::defaults(upbit.profile());
+        (settings.rest, settings.stream) = (fake.rest_url("upbit"), fake.stream_url("upbit"));
+        let probe = sisepan::ingest::probe(upbit, &settings, &[], &tls, &Clock::system()).await;
+        for reason in [probe.markets.unwrap_err(), probe.stream.unwrap_err()] {
+            assert_eq!(reason.code, sisepan::domain::ReasonCode::TlsRefused, "{kind:?}: {reason}");
+            assert!(reason.message.to_lowercase().contains(cause), "{kind:?}: {reason}");
+        }
+        service.stop().await;
+        fake.shutdown().await;
+        file.into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn the_program_says_one_line_serves_and_ends_with_zero() {
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_sisepan"))
+        .args(["demo", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("it said {first:?}"));
+    let service = Service {
+        address: address.parse().unwrap(),
+        shutdown: CancellationToken::new(),
+        task: tokio::spawn(async { Ok(()) }),
+    };
+    let row = service.wait_row("BTC-KRW", |row| row["state"] == "live").await;
+    assert_eq!(row["text"]["name"], "비트코인");
+    assert_eq!(service.get("/api/v1/snapshot").await["demo"], true);
+
+    let pid = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_secs(12), child.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(0));
+    assert_eq!(lines.next_line().await.unwrap(), None, "one line, and no other");
+}
+
+#[tokio::test]
+async fn without_a_network_it_starts_says_why_and_keeps_trying() {
+    // A port that was just free: nobody listens there.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut config = Config { data: None, ..Config::default() };
+    for venue in venue::ALL {
+        let own = VenueConfig {
+            rest: Some(format!("http://{free}")),
+            stream: Some(format!("ws://{free}/stream")),
+            ..VenueConfig::default()
+        };
+        config.venues.insert(venue.profile().id, own);
+    }
+    let service = Service::start(config.clone()).await;
+    let mut venue = Value::Null;
+    let told = tokio::time::timeout(DEADLINE, async {
+        while venue["state"] != "down" {
+            tokio::time::sleep(LOOK).await;
+            venue = service.venue("bithumb").await;
+        }
+    });
+    assert!(told.await.is_ok(), "{venue}");
+    assert_eq!(venue["reason"]["code"], "connect", "{venue}");
+    let row = service.row("BTC-KRW").await;
+    assert_eq!(
+        (row["state"].as_str(), row["text"]["last"].as_str()),
+        (Some("unknown"), Some("–")),
+        "unknown is shown as unknown"
+    );
+    assert_eq!(service.get("/readyz").await["ready"], false);
+
+    let page = reqwest::get(format!("http://{}/?lang=ko", service.address)).await.unwrap().text().await.unwrap();
+    assert!(page.contains("빗썸") && page.contains("data-state=\"unknown\""), "the page is there, and honest");
+    service.stop().await;
+}

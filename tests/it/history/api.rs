@@ -1,0 +1,248 @@
+//! `GET /api/v1/history/{market}`, asked of the router.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+use sisepan::clock::Clock;
+use sisepan::domain::{HourRecord, HourSource, Market, Minute, SourceId, VenueId};
+use sisepan::past::MemoryHistory;
+use sisepan::web::{AppState, Shared};
+
+use super::{Told, kept, minute, price, rising};
+use crate::api::setup::{ask, board, changed, get, hub, quote, text, time};
+
+const NOW: &str = "2026-01-15T06:27:04Z";
+
+/// A board of two venues, of which the row now shows the second.
+pub fn app(history: Option<Arc<dyn HourSource>>) -> (AppState, Clock) {
+    let source = SourceId::new(["bithumb", "upbit"]);
+    let hub = hub();
+    let row = sisepan::domain::Quote {
+        source: source.clone(),
+        venue: VenueId("upbit"),
+        fallback: true,
+        ..quote("BTC-KRW", "142187000")
+    };
+    hub.publish(changed([row]));
+    let board = sisepan::config::Board { source, ..board("krw", &["BTC-KRW", "ETH-KRW"]) };
+    let clock = Clock::manual(time(NOW));
+    (
+        AppState::new(Shared { hub, boards: vec![board], clock: clock.clone(), demo: false, history, keeper: None }),
+        clock,
+    )
+}
+
+async fn answer(app: &AppState, path: &str) -> (StatusCode, Value) {
+    let response = get(app, path).await;
+    let status = response.status();
+    (status, serde_json::from_str(&text(response).await).unwrap())
+}
+
+/// A day with a hole and a quiet stretch.
+fn day() -> Told {
+    let end = minute(NOW);
+    let mut told = rising(end - 1441..end, 1000);
+    told.retain(|&at, _| !(10..15).contains(&(at - end + 1440)));
+    told.extend((20..23).map(|n| (end - 1440 + n, None)));
+    told
+}
+
+#[tokio::test]
+async fn a_day_is_told_minute_by_minute_with_its_holes_and_its_quiet() {
+    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+    let (status, body) = answer(&app, "/api/v1/history/btc-krw").await;
+    assert_eq!(status, StatusCode::OK);
+    for (member, is) in [
+        ("market", json!("BTC-KRW")),
+        ("venue", json!("upbit")),
+        ("venues", json!(["bithumb", "upbit"])),
+        ("span", json!("24h")),
+        ("step", json!("1m")),
+        ("step_seconds", json!(60)),
+        ("start", json!("2026-01-14T06:27:00Z")),
+        ("end", json!("2026-01-15T06:27:00Z")),
+        ("quiet", json!([[20, 3]])),
+        ("open", Value::Null),
+    ] {
+        assert_eq!(body[member], is, "{member}");
+    }
+    let close = body["close"].as_array().unwrap();
+    assert_eq!(close.len(), 1440);
+    assert_eq!((&close[0], &close[9], &close[1439]), (&json!("1001"), &json!("1010"), &json!("2440")));
+    assert!(close[10..15].iter().all(Value::is_null) && !close[15].is_null());
+    assert_eq!(close[19..24], [json!("1020"), json!("1020"), json!("1020"), json!("1020"), json!("1024")]);
+}
+
+#[tokio::test]
+async fn bars_have_the_price_that_stood_and_never_leave_out_a_minute() {
+    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+    let (_, body) = answer(&app, "/api/v1/history/BTC-KRW?step=5m").await;
+    // 06:25 to 06:30 begins before the first minute that is told.
+    assert_eq!(body["start"], "2026-01-14T06:25:00Z");
+    assert_eq!(body["close"].as_array().unwrap().len(), 289);
+    let bar = |at: usize| ["open", "high", "low", "close"].map(|column| body[column][at].clone());
+    assert_eq!(bar(0), [const { Value::Null }; 4]);
+    assert_eq!(bar(1), ["1003", "1008", "1003", "1008"].map(|price| json!(price)));
+    // Minutes 10 to 14 are holes: the bars that they touch are none, nor is the one that they open.
+    assert_eq!([bar(2), bar(3)], [const { [const { Value::Null }; 4] }; 2]);
+    assert_eq!(bar(4), ["1018", "1020", "1018", "1020"].map(|price| json!(price)));
+    assert_eq!(bar(288), ["2438", "2440", "2438", "2440"].map(|price| json!(price)), "the running bar");
+}
+
+#[tokio::test]
+async fn the_newest_minutes_are_not_called_holes_before_they_can_be_known() {
+    let mut told = day();
+    for (missing, end, entries) in [(1, "06:26", 1439), (2, "06:25", 1438), (3, "06:24", 1437), (4, "06:27", 1440)] {
+        told.remove(&(minute(NOW) - missing));
+        let (app, _) = app(Some(kept("upbit", "BTC-KRW", &told)));
+        let (_, body) = answer(&app, "/api/v1/history/BTC-KRW").await;
+        assert_eq!(body["end"], format!("2026-01-15T{end}:00Z"));
+        assert_eq!(body["close"].as_array().unwrap().len(), entries);
+        let (_, bars) = answer(&app, "/api/v1/history/BTC-KRW?step=1h").await;
+        assert_eq!(bars["close"][24].is_null(), missing == 4, "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn each_span_has_its_steps() {
+    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+    for (query, step, entries) in [
+        ("span=24h", "1m", 1440),
+        ("span=24h&step=15m", "15m", 97),
+        ("span=24h&step=1h", "1h", 25),
+        ("span=7d", "15m", 673),
+        ("span=7d&step=5m", "5m", 2017),
+        ("span=7d&step=1h", "1h", 169),
+        ("span=7d&step=4h", "4h", 43),
+    ] {
+        let (status, body) = answer(&app, &format!("/api/v1/history/BTC-KRW?{query}")).await;
+        assert_eq!((status, body["step"].as_str()), (StatusCode::OK, Some(step)), "{query}");
+        assert_eq!(body["close"].as_array().unwrap().len(), entries, "{query}");
+        let start = Minute::of(body["start"].as_str().unwrap().parse().unwrap()).0 * 60;
+        assert_eq!(start % body["step_seconds"].as_i64().unwrap(), 0, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn another_venue_of_the_row_may_be_asked_for() {
+    let history = kept("upbit", "BTC-KRW", &day());
+    let one = Told::from([(minute(NOW) - 1, Some(price("7.50")))]);
+    history.take(&[super::records("bithumb", "BTC-KRW", &one)]);
+    let (app, _) = app(Some(history));
+    let (_, body) = answer(&app, "/api/v1/history/BTC-KRW?venue=bithumb&board=krw").await;
+    assert_eq!((&body["venue"], &body["close"][1439]), (&json!("bithumb"), &json!("7.5")));
+    // A row that was never published is of its preferred venue.
+    let (status, body) = answer(&app, "/api/v1/history/ETH-KRW").await;
+    assert_eq!((status, &body["venue"], &body["close"][0]), (StatusCode::OK, &json!("bithumb"), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_table_has_the_same_figures() {
+    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+    let response = get(&app, "/api/v1/history/BTC-KRW.csv").await;
+    assert_eq!(response.headers()["content-type"], "text/csv; charset=utf-8");
+    let csv = text(response).await;
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines.len(), 1441);
+    assert_eq!(lines[..2], ["time,close,quiet", "2026-01-14T06:27:00Z,1001,false"]);
+    assert_eq!((lines[11], lines[21]), ("2026-01-14T06:37:00Z,,", "2026-01-14T06:47:00Z,1020,true"));
+    let csv = text(get(&app, "/api/v1/history/BTC-KRW.csv?step=5m").await).await;
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "time,open,high,low,close,quiet",
+            "2026-01-14T06:25:00Z,,,,,",
+            "2026-01-14T06:30:00Z,1003,1008,1003,1008,false"
+        ]
+    );
+    assert!(lines.iter().all(|line| line.matches(',').count() == 5));
+}
+
+#[tokio::test]
+async fn a_wrong_question_is_told_what_is_wrong_and_what_would_be_right() {
+    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+    for (path, status, kind, parameter, allowed) in [
+        ("DOGE-KRW", 404, "unknown-market", Value::Null, Value::Null),
+        ("%3Cscript%3E", 404, "unknown-market", Value::Null, Value::Null),
+        ("BTC-KRW?span=1y", 400, "bad-span", json!("span"), json!(["24h", "7d"])),
+        ("BTC-KRW?step=2m", 400, "bad-step", json!("step"), json!(["1m", "5m", "15m", "1h"])),
+        ("BTC-KRW?span=7d&step=1m", 400, "bad-step", json!("step"), json!(["15m", "5m", "1h", "4h"])),
+        ("BTC-KRW?venue=binance", 400, "unknown-venue", json!("venue"), json!(["bithumb", "upbit"])),
+        ("BTC-KRW?board=usd", 400, "unknown-board", json!("board"), json!(["krw"])),
+        ("BTC-KRW?step=1m&step=5m", 400, "bad-field", json!("step"), Value::Null),
+    ] {
+        let response = get(&app, &format!("/api/v1/history/{path}")).await;
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let problem: Value = serde_json::from_str(&text(response).await).unwrap();
+        assert_eq!(problem["type"], format!("urn:sisepan:problem:{kind}"), "{path}");
+        assert_eq!((&problem["parameter"], &problem["allowed"]), (&parameter, &allowed), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_sent_again() {
+    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+    for path in ["/api/v1/history/BTC-KRW", "/api/v1/history/BTC-KRW.csv"] {
+        let first = get(&app, path).await;
+        let tag = first.headers()["etag"].clone();
+        assert!(first.headers()["cache-control"].to_str().unwrap().starts_with("public, max-age=10"));
+        assert_eq!(first.headers()["access-control-allow-origin"], "*");
+        let again = Request::get(path).header("if-none-match", &tag).body(Body::empty()).unwrap();
+        let again = ask(&app, again).await;
+        assert_eq!((again.status(), &again.headers()["etag"]), (StatusCode::NOT_MODIFIED, &tag));
+        assert_eq!(text(again).await, "");
+    }
+}
+
+/// Counts how often it is read, and may fail.
+#[derive(Debug, Default)]
+struct Counting {
+    inner: MemoryHistory,
+    reads: AtomicUsize,
+    broken: bool,
+}
+
+impl HourSource for Counting {
+    fn hours(&self, venue: VenueId, market: &Market, span: Range<Minute>) -> Result<Vec<HourRecord>, String> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.broken { Err("disk on fire".to_owned()) } else { self.inner.hours(venue, market, span) }
+    }
+}
+
+#[tokio::test]
+async fn a_question_is_read_once_in_ten_seconds() {
+    let source = Arc::new(Counting::default());
+    let (app, clock) = app(Some(source.clone()));
+    for path in ["BTC-KRW", "BTC-KRW.csv", "btc-krw?span=24h&step=1m", "BTC-KRW?utm=1"] {
+        assert_eq!(get(&app, &format!("/api/v1/history/{path}")).await.status(), StatusCode::OK);
+    }
+    assert_eq!(source.reads.load(Ordering::Relaxed), 1);
+    get(&app, "/api/v1/history/BTC-KRW?step=5m").await;
+    assert_eq!(source.reads.load(Ordering::Relaxed), 2);
+    clock.advance(Duration::from_secs(10));
+    get(&app, "/api/v1/history/BTC-KRW").await;
+    assert_eq!(source.reads.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_past_that_can_not_be_read_is_a_problem_that_says_nothing_of_the_inside() {
+    let broken = Counting { broken: true, ..Counting::default() };
+    for (history, kind, retry) in
+        [(None, "no-history", None), (Some(Arc::new(broken) as Arc<dyn HourSource>), "history-failed", Some("10"))]
+    {
+        let (app, _) = app(history);
+        let response = get(&app, "/api/v1/history/BTC-KRW").await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers().get("retry-after").map(|value| value.to_str().unwrap()), retry);
+        let body = text(response).await;
+        assert!(body.contains(&format!("urn:sisepan:problem:{kind}")) && !body.contains("fire"), "{body}");
+    }
+}

@@ -1,0 +1,169 @@
+//! Gaps: the most urgent first, paced, retried, and each minute only when it is over.
+
+use std::time::Duration;
+
+use sisepan::clock::Clock;
+use sisepan::domain::{Event, Gap, Minute, Urgency, VenueId};
+
+use super::toy::{Bench, Server, Toy, markets, until};
+
+fn gap(symbol: &str, start: Minute, end: Minute, urgency: Urgency) -> Gap {
+    Gap { venue: VenueId("toy"), market: markets(&[symbol]).remove(0), span: start..end, urgency }
+}
+
+fn now() -> Minute {
+    Minute::of(Clock::system().now())
+}
+
+async fn settled(bench: &mut Bench, symbol: &str) -> (std::ops::Range<Minute>, Vec<(Minute, String)>) {
+    let wanted = markets(&[symbol]).remove(0);
+    bench
+        .wait("a settled span", |event| match event {
+            Event::Settled { market, span, closes, .. } if *market == wanted => {
+                let closes = closes.iter().map(|(minute, close)| (*minute, close.to_string())).collect();
+                Some((span.clone(), closes))
+            }
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_base_is_one_candle_that_speaks_for_all_minutes_up_to_its_end() {
+    let server = Server::start(&["btc"]).await;
+    let end = now().plus(-1440);
+    server
+        .with(|world| world.candles.insert("btc".to_owned(), vec![(end.0 - 50, "9".into()), (end.0 - 7, "10".into())]));
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Base)).await.unwrap();
+    let (span, closes) = settled(&mut bench, "btc").await;
+    assert_eq!(span, end.plus(-7)..end);
+    assert_eq!(closes, [(end.plus(-7), "10".to_owned())]);
+    assert!(server.logged("get /candles").len() == 1);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_hole_is_filled_in_pages_until_it_is_whole() {
+    let server = Server::start(&["btc"]).await;
+    let end = now().plus(-10);
+    let candles = (0..25).map(|at| (end.0 - 25 + at, at.to_string().replace('0', "1"))).collect();
+    server.with(|world| world.candles.insert("btc".to_owned(), candles));
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.gaps.send(gap("btc", end.plus(-25), end, Urgency::Hole)).await.unwrap();
+    let mut to = end;
+    for length in [10, 10, 5] {
+        let (span, closes) = settled(&mut bench, "btc").await;
+        assert_eq!(span, to.plus(-length)..to);
+        assert_eq!(closes.len(), usize::try_from(length).unwrap());
+        to = span.start;
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
+    let server = Server::start(&["a", "b", "c", "d"]).await;
+    let end = now().plus(-10);
+    for symbol in ["a", "b", "c", "d"] {
+        server.with(|world| world.candles.insert(symbol.to_owned(), vec![(end.0 - 1, "5".into())]));
+    }
+    let mut bench = Bench::start(&server, &["a", "b", "c", "d"]);
+    // The first one is under way while the others come in.
+    server.reply("/candles", "500 Wait", "");
+    bench.gaps.send(gap("a", end.plus(-1), end, Urgency::Settle)).await.unwrap();
+    until("the first", || !server.logged("get /candles?s=a").is_empty()).await;
+    for (symbol, urgency) in [("b", Urgency::Settle), ("c", Urgency::Hole), ("d", Urgency::Base)] {
+        bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
+    }
+    bench.health("failures", |health| health.requests_failed > 0).await;
+    until("taken in", || bench.gaps.capacity() == bench.gaps.max_capacity()).await;
+    let told = server.elapsed();
+    server.with(|world| world.replies.clear());
+    for symbol in ["a", "b"] {
+        settled(&mut bench, symbol).await;
+    }
+    let order: Vec<char> = server.with(|world| {
+        let asked = world.log.iter().filter(|(at, line)| *at > told && line.starts_with("get /candles"));
+        asked.filter_map(|(_, line)| line.chars().nth("get /candles?s=".len())).collect()
+    });
+    assert_eq!(order[order.len() - 4..order.len() - 2], ['d', 'c'], "{order:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_request_is_made_again_and_duplicates_are_one() {
+    let server = Server::start(&["btc"]).await;
+    let end = now().plus(-10);
+    server.with(|world| world.candles.insert("btc".to_owned(), vec![(end.0 - 1, "5".into())]));
+    server.reply("/candles", "500 Busy", "");
+    let mut bench = Bench::start(&server, &["btc"]);
+    for _ in 0..5 {
+        bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Hole)).await.unwrap();
+    }
+    until("some failures", || server.logged("get /candles").len() >= 3).await;
+    server.with(|world| world.replies.clear());
+    settled(&mut bench, "btc").await;
+    let asked = server.logged("get /candles").len();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.logged("get /candles").len(), asked, "a duplicate was asked for");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_answer_settles_nothing_and_is_not_asked_for_again() {
+    let server = Server::start(&["btc", "eth"]).await;
+    let end = now().plus(-10);
+    server.with(|world| world.candles.insert("eth".to_owned(), vec![(end.0 - 1, "5".into())]));
+    let mut bench = Bench::start(&server, &["btc", "eth"]);
+    for _ in 0..3 {
+        bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Base)).await.unwrap();
+        bench.gaps.send(gap("eth", end.plus(-1), end, Urgency::Hole)).await.unwrap();
+        settled(&mut bench, "eth").await;
+    }
+    assert_eq!(server.logged("get /candles?s=btc").len(), 1);
+    assert!(!bench.seen.iter().any(|event| matches!(event, Event::Settled { market, .. } if market.base() == "BTC")));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_minute_that_is_not_over_is_not_asked_for() {
+    let server = Server::start(&["btc"]).await;
+    let (start, end) = (now().plus(-3), now().plus(5));
+    server.with(|world| world.candles.insert("btc".to_owned(), (start.0..end.0).map(|at| (at, "5".into())).collect()));
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.gaps.send(gap("btc", start, end, Urgency::Settle)).await.unwrap();
+    let (span, _) = settled(&mut bench, "btc").await;
+    assert!(span.end <= now(), "{span:?} at {:?}", now());
+    let asked = server
+        .with(|world| world.log.iter().find_map(|(_, line)| line.split_once("end=").map(|(_, end)| end.to_owned())));
+    let asked: i64 = asked.unwrap().split('&').next().unwrap().parse().unwrap();
+    assert!(Minute(asked) <= now(), "asked up to {:?}", Minute(asked));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn candles_are_paced_at_half_of_the_venues_limit() {
+    let symbols: Vec<String> = (0..12).map(|at| format!("s{at}")).collect();
+    let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+    let server = Server::start(&symbols).await;
+    let end = now().plus(-10);
+    let mut profile = Toy::profile();
+    const LIMITS: &[sisepan::venue::Limit] = &[
+        sisepan::venue::Limit { group: "all", weight: 1000, window: Duration::from_secs(1) },
+        sisepan::venue::Limit { group: "candle", weight: 8, window: Duration::from_secs(1) },
+    ];
+    profile.limits = LIMITS;
+    let bench = Bench::start_with(&server, &symbols, profile, |_| {});
+    for symbol in &symbols {
+        bench.gaps.send(gap(symbol, end.plus(-1), end, Urgency::Base)).await.unwrap();
+    }
+    until("all asked", || server.logged("get /candles").len() == 12).await;
+    let asked = server.logged("get /candles");
+    for at in &asked {
+        let inside = asked.iter().filter(|other| *other >= at && **other < *at + Duration::from_secs(1)).count();
+        assert!(inside <= 8, "{inside} in a second: {asked:?}");
+    }
+    assert!(asked[11] - asked[0] > Duration::from_millis(1500), "{asked:?}");
+    bench.stop().await;
+}

@@ -1,0 +1,155 @@
+//! Ingest running against the toy venue's server, and what a test waits for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sisepan::clock::Clock;
+use sisepan::domain::{Event, Gap, Market, ReasonCode, VenueHealth, VenueState, Via};
+use sisepan::ingest::{Settings, Tls, run};
+use sisepan::venue::Profile;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::server::Server;
+use super::toy::{PATIENCE, Toy};
+
+/// Ingest against a server, with its events kept.
+pub struct Bench {
+    pub server: Arc<Server>,
+    pub events: mpsc::Receiver<Event>,
+    pub gaps: mpsc::Sender<Gap>,
+    pub shutdown: CancellationToken,
+    pub task: JoinHandle<()>,
+    pub seen: Vec<Event>,
+}
+
+/// Settings with short times.
+pub fn settings(server: &Server, profile: &Profile) -> Settings {
+    let ms = Duration::from_millis;
+    Settings {
+        rest: format!("http://{}", server.address),
+        stream: format!("ws://{}/stream", server.address),
+        confirm_after: ms(300),
+        poll_every: ms(200),
+        lag_grace: ms(100),
+        first_message: ms(400),
+        backoff_min: ms(20),
+        backoff_max: ms(100),
+        connect_every: ms(1),
+        dns: ms(500),
+        tcp: ms(500),
+        tls: ms(500),
+        upgrade: ms(500),
+        ..Settings::defaults(profile)
+    }
+}
+
+pub fn markets(symbols: &[&str]) -> Vec<Market> {
+    symbols.iter().map(|symbol| Market::new(&symbol.to_uppercase(), "KRW").unwrap()).collect()
+}
+
+impl Bench {
+    pub fn start(server: &Arc<Server>, wanted: &[&str]) -> Self {
+        Self::start_with(server, wanted, Toy::profile(), |_| {})
+    }
+
+    pub fn start_with(
+        server: &Arc<Server>,
+        wanted: &[&str],
+        profile: Profile,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = settings(server, &profile);
+        change(&mut settings);
+        Self::start_tls(server, wanted, profile, settings, Tls::new(None).unwrap())
+    }
+
+    pub fn start_tls(server: &Arc<Server>, wanted: &[&str], profile: Profile, settings: Settings, tls: Tls) -> Self {
+        let (sender, events) = mpsc::channel(4096);
+        let (gaps, inbox) = mpsc::channel(64);
+        let shutdown = CancellationToken::new();
+        let venue = Toy::leak(profile);
+        let wanted = markets(wanted);
+        let running = run(venue, settings, wanted, tls, Clock::system(), sender, inbox, shutdown.clone());
+        let task = tokio::spawn(running);
+        Self { server: server.clone(), events, gaps, shutdown, task, seen: Vec::new() }
+    }
+
+    /// Waits for an event; earlier ones that did not fit are passed over.
+    pub async fn wait<T>(&mut self, what: &str, mut fits: impl FnMut(&Event) -> Option<T>) -> T {
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let event = self.events.recv().await.expect("ingest is gone");
+                let fit = fits(&event);
+                self.seen.push(event);
+                if let Some(fit) = fit {
+                    return fit;
+                }
+            }
+        });
+        match found.await {
+            Ok(fit) => fit,
+            Err(_) => panic!("no {what}; last: {:#?}", self.seen.iter().rev().take(6).collect::<Vec<_>>()),
+        }
+    }
+
+    pub async fn price(&mut self, symbol: &str, price: &str, via: fn(Via) -> bool) -> Via {
+        let market = markets(&[symbol]).remove(0);
+        let what = format!("{price} for {symbol}");
+        self.wait(&what, |event| match event {
+            Event::Ticker { market: m, ticker, via: v, .. } if *m == market && via(*v) => {
+                (ticker.last.to_string() == price).then_some(*v)
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn health(&mut self, what: &str, fits: impl Fn(&VenueHealth) -> bool) -> VenueHealth {
+        self.wait(what, |event| match event {
+            Event::Health(health) if fits(health) => Some(health.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn state(&mut self, state: VenueState) -> VenueHealth {
+        self.health(state.as_str(), |health| health.state == state).await
+    }
+
+    pub async fn reason(&mut self, code: ReasonCode) -> VenueHealth {
+        let fits = |health: &VenueHealth| health.reason.as_ref().is_some_and(|reason| reason.code == code);
+        self.health(&format!("{code:?}"), fits).await
+    }
+
+    /// Ends ingest and checks that nothing of it is left.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("ingest does not end").unwrap();
+        let open = self.server.open.clone();
+        until("sockets are closed", || open.load(Ordering::SeqCst) == 0).await;
+    }
+}
+
+pub fn streamed(via: Via) -> bool {
+    matches!(via, Via::Stream { .. })
+}
+
+pub fn polled(via: Via) -> bool {
+    via == Via::Poll
+}
+
+pub fn fetched(via: Via) -> bool {
+    !streamed(via)
+}
+
+/// Waits for a condition.
+pub async fn until(what: &str, mut fits: impl FnMut() -> bool) {
+    let clock = Clock::system();
+    while !fits() {
+        assert!(clock.monotonic() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! The arithmetic of waiting: buckets and back-off, over many cases.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sisepan::ingest::{Backoff, Bucket};
+
+proptest! {
+    #[test]
+    fn in_14_a_back_off_stays_in_bounds_for_ever(min in 1u64..2_000, max in 1u64..120_000, tries in 1usize..200) {
+        let (min, max) = (Duration::from_millis(min), Duration::from_millis(max));
+        let mut backoff = Backoff::new(min, max);
+        for at in 0..tries {
+            let wait = backoff.after_failure();
+            prop_assert!(wait <= max);
+            prop_assert!(wait <= min.saturating_mul(1 << at.min(20)));
+            prop_assert!(wait >= min.min(max) / 10);
+        }
+        backoff.reset();
+        prop_assert!(backoff.after_failure() <= min);
+    }
+
+    #[test]
+    fn a_bucket_never_lets_more_than_the_documented_figure_into_any_window(
+        weight in 2u32..200,
+        steps in prop::collection::vec((1u32..20, 0u64..400), 1..300),
+    ) {
+        let window = Duration::from_secs(1);
+        let mut bucket = Bucket::half_of(weight, window, Duration::ZERO);
+        let (mut now, mut spent) = (Duration::ZERO, Vec::new());
+        for (tokens, wait_ms) in steps {
+            now += Duration::from_millis(wait_ms);
+            let tokens = tokens.min(weight / 2);
+            if bucket.take(tokens, 0, now).is_ok() {
+                spent.push((now, tokens));
+            }
+        }
+        for (from, _) in &spent {
+            let inside = spent.iter().filter(|(at, _)| at >= from && *at < *from + window);
+            prop_assert!(inside.map(|(_, tokens)| tokens).sum::<u32>() <= weight);
+        }
+    }
+
+    #[test]
+    fn after_the_wait_that_a_bucket_names_it_gives(capacity in 1u32..100, tokens in 1u32..200, window_ms in 1u64..100_000) {
+        let mut bucket = Bucket::new(capacity, Duration::from_millis(window_ms), Duration::ZERO);
+        while bucket.take(1, 0, Duration::ZERO).is_ok() {}
+        let wait = bucket.take(tokens, 0, Duration::ZERO).unwrap_err();
+        let just_before = wait.saturating_sub(Duration::from_nanos(2));
+        prop_assert!(bucket.clone().take(tokens, 0, just_before).is_err());
+        prop_assert!(bucket.take(tokens, 0, wait).is_ok());
+    }
+}
+
+#[test]
+fn in_14_the_jitter_is_full_at_the_cap_too() {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+    let waits: Vec<_> = (0..1000).map(|_| backoff.after_failure()).skip(100).collect();
+    assert!(waits.iter().any(|wait| *wait < Duration::from_secs(6)));
+    assert!(waits.iter().any(|wait| *wait > Duration::from_secs(54)));
+}
+
+#[test]
+fn a_reserve_is_left_for_the_more_urgent() {
+    let mut bucket = Bucket::new(8, Duration::from_secs(1), Duration::ZERO);
+    for _ in 0..6 {
+        bucket.take(1, 2, Duration::ZERO).unwrap();
+    }
+    assert!(bucket.take(1, 2, Duration::ZERO).is_err());
+    bucket.take(2, 0, Duration::ZERO).unwrap();
+}

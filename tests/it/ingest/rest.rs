@@ -1,0 +1,272 @@
+//! REST: what each kind of answer means, and that a venue that told us to stay away is left alone.
+
+use std::time::Duration;
+
+use sisepan::domain::{ReasonCode, VenueState};
+use tokio::io::AsyncReadExt;
+
+use super::toy::{Bench, Mode, Server, Toy, fetched, polled, streamed, until};
+
+const NO_STREAM: fn(&mut sisepan::ingest::Settings) = |settings| settings.stream_enabled = false;
+
+#[tokio::test]
+async fn a_venue_can_be_polled_only() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
+    bench.state(VenueState::Delayed).await;
+    server.trade("btc", "101");
+    bench.price("btc", "101", polled).await;
+    assert!(server.logged("ws").is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_21_after_a_429_nothing_is_asked_before_retry_after() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
+    bench.state(VenueState::Delayed).await;
+    server.reply("/", "429 Too Many Requests\r\nRetry-After: 2", "slow down");
+    let health = bench.reason(ReasonCode::RateLimited).await;
+    let told = server.elapsed();
+    assert!(health.not_before.is_some());
+    server.with(|world| world.replies.clear());
+    server.trade("btc", "102");
+    bench.price("btc", "102", polled).await;
+    let gets = server.logged("get");
+    let inside: Vec<_> = gets.iter().filter(|at| **at > told && **at < told + Duration::from_millis(1900)).collect();
+    assert!(inside.is_empty(), "asked inside the time: {inside:?}, told at {told:?}");
+    bench.state(VenueState::Delayed).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_21_a_418_is_kept_until_the_time_in_its_body_and_the_stream_stays() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    let until_ms = sisepan::clock::Clock::system().now().as_millisecond() + 3000;
+    server.reply("/", "418 I'm a teapot", format!(r#"{{"code":-1003,"msg":"IP banned until {until_ms}."}}"#));
+    let health = bench.health("a ban", |health| health.not_before.is_some()).await;
+    let not_before = health.not_before.unwrap().as_millisecond();
+    assert!((not_before - until_ms).abs() < 200, "{not_before} is not {until_ms}");
+    let told = server.elapsed();
+    server.with(|world| world.replies.clear());
+    server.trade("btc", "103");
+    bench.price("btc", "103", streamed).await;
+    until("REST is back", || server.logged("get").iter().any(|at| *at > told + Duration::from_secs(1))).await;
+    let now_ms = sisepan::clock::Clock::system().now().as_millisecond();
+    assert!(now_ms >= until_ms, "asked {} ms too early", until_ms - now_ms);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_22_a_ban_that_outlived_the_last_run_is_kept() {
+    let server = Server::start(&["btc"]).await;
+    let ban = sisepan::clock::Clock::system().now() + jiff::SignedDuration::from_millis(1500);
+    let bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.not_before = Some(ban));
+    until("the first request", || !server.logged("get").is_empty()).await;
+    assert!(server.logged("get")[0] > Duration::from_millis(1300), "{:?}", server.logged("get")[0]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_23_a_venue_that_does_not_serve_us_is_retried_slowly() {
+    for status in ["451 Unavailable", "403 Forbidden\r\nContent-Type: text/html"] {
+        let server = Server::start(&["btc"]).await;
+        server.reply("/", status, "<html>no</html>");
+        let refusal = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        server.with(|world| world.mode = Mode::Answer(refusal));
+        let retry = |settings: &mut sisepan::ingest::Settings| settings.blocked_retry = Duration::from_millis(1200);
+        let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), retry);
+        let health = bench.reason(ReasonCode::Blocked).await;
+        assert!(health.reason.unwrap().message.contains("127.0.0.1"));
+        bench.state(VenueState::Down).await;
+        server.with(|world| (world.replies.clear(), world.mode = Mode::Good));
+        bench.price("btc", "100", fetched).await;
+        bench.state(VenueState::Up).await;
+        for what in ["get", "ws"] {
+            let all = server.logged(what);
+            let first = all[0];
+            let early = all.iter().filter(|at| **at > first + Duration::from_millis(300)).min().unwrap();
+            assert!(*early > first + Duration::from_millis(1150), "{what} again too early: {all:?}");
+        }
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn in_27_redirects_are_reported_and_never_followed() {
+    let server = Server::start(&["btc"]).await;
+    let elsewhere = Server::start(&["btc"]).await;
+    server.reply("/", &format!("301 Moved\r\nLocation: http://{}/x", elsewhere.address), "");
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
+    let health = bench.reason(ReasonCode::Redirect).await;
+    assert!(health.reason.unwrap().message.contains(&elsewhere.address.to_string()));
+    assert!(elsewhere.with(|world| world.log.is_empty()));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_27_an_api_that_is_gone_is_retired_and_no_retry_storm() {
+    let server = Server::start(&["btc"]).await;
+    server.reply("/", "410 Gone", "gone");
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+        settings.stream_enabled = false;
+        settings.backoff_max = Duration::from_secs(5);
+    });
+    bench.reason(ReasonCode::Retired).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(server.logged("get").len() < 40, "{} requests in two seconds", server.logged("get").len());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_28_a_web_page_an_empty_body_and_an_empty_list_change_nothing() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+        settings.stream_enabled = false;
+        settings.list_every = Duration::from_millis(100);
+    });
+    bench.state(VenueState::Delayed).await;
+    for (status, body, code, words) in [
+        ("200 OK\r\nContent-Type: text/html", "<!doctype html><p>maintenance", ReasonCode::Payload, "a web page"),
+        ("503 Busy\r\nContent-Type: text/html", "<!doctype html><p>maintenance", ReasonCode::Http, "503"),
+        ("200 OK", "", ReasonCode::Payload, "empty"),
+        ("200 OK", "[]", ReasonCode::Payload, "unreadable"),
+        ("200 OK", "plain words", ReasonCode::Payload, "not JSON"),
+    ] {
+        server.reply("/", status, body);
+        let health = bench.reason(code).await;
+        let message = health.reason.unwrap().message;
+        assert!(message.contains(words), "{message}");
+        server.with(|world| world.replies.clear());
+        bench.price("btc", "100", polled).await;
+    }
+    server.reply("/markets", "200 OK", r#"{"markets":[]}"#);
+    let asked = server.logged("get /markets").len();
+    until("the empty list", || server.logged("get /markets").len() > asked + 2).await;
+    bench.price("btc", "100", polled).await;
+    let empty = |event: &sisepan::domain::Event| matches!(event, sisepan::domain::Event::Listings { listings, .. } if listings.is_empty());
+    assert!(!bench.seen.iter().any(empty), "an empty list was taken as truth");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_29_an_error_object_in_a_200_fails_that_call_only() {
+    let server = Server::start(&["btc"]).await;
+    server.reply("/tickers", "200 OK", r#"{"error":"busy"}"#);
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    server.trade("btc", "104");
+    bench.price("btc", "104", streamed).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_31_a_body_over_the_limit_is_refused() {
+    let server = Server::start(&["btc"]).await;
+    server.reply("/tickers", "200 OK", vec![b'['; 100_000]);
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+        settings.stream_enabled = false;
+        settings.body_max = 50_000;
+    });
+    let health = bench.reason(ReasonCode::Payload).await;
+    assert!(health.reason.unwrap().message.contains("50000"));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_35_one_bad_listing_and_one_refused_symbol_spoil_only_themselves() {
+    let server = Server::start(&["btc", "eth", "ada"]).await;
+    server.with(|world| {
+        world.listed.extend(["币安人生usdt".to_owned(), String::new(), "x".repeat(10_000), "ghost".to_owned()]);
+    });
+    let mut bench = Bench::start_with(&server, &["btc", "ghost", "eth", "ada"], Toy::profile(), NO_STREAM);
+    for symbol in ["btc", "eth", "ada"] {
+        bench.price(symbol, "100", polled).await;
+    }
+    let health = bench.health("counts", |health| health.rejected.contains_key("refused-market")).await;
+    assert_eq!(health.rejected.get("symbol"), Some(&2), "{:?}", health.rejected);
+    let before = server.logged("get /tickers").len();
+    until("more polls", || server.logged("get /tickers").len() > before + 3).await;
+    let ghosts = server.with(|world| world.log.iter().filter(|(_, line)| line.contains("ghost")).count());
+    assert!(ghosts < 6, "the refused symbol was asked {ghosts} times");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn the_venues_clock_is_compared_with_ours() {
+    let server = Server::start(&["btc"]).await;
+    let ahead = sisepan::clock::Clock::system().now() + jiff::SignedDuration::from_secs(90);
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&ahead).unwrap();
+    let body = r#"{"tickers":[{"s":"btc","p":"5","n":9}]}"#;
+    server.reply("/tickers", &format!("200 OK\r\nDate: {date}"), body);
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
+    let health = bench.health("a skew", |health| health.clock_skew_ms.is_some()).await;
+    let skew = health.clock_skew_ms.unwrap();
+    assert!((85_000..95_000).contains(&skew), "{skew}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_15_a_peer_that_accepts_and_says_nothing_is_left_at_each_step() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let hold = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((tcp, _)) = silent.accept().await {
+            kept.push(tcp);
+        }
+    });
+    let server = Server::start(&["btc"]).await;
+    for (stream, step) in [(format!("wss://{address}/"), "TLS handshake"), (format!("ws://{address}/"), "upgrade")] {
+        let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+            settings.stream = stream;
+            settings.rest = format!("http://{address}");
+            settings.request = Duration::from_millis(400);
+        });
+        bench
+            .health(step, |health| {
+                let message = health.reason.as_ref().map(|reason| reason.message.clone()).unwrap_or_default();
+                message.contains(step) || message.contains("took too long")
+            })
+            .await;
+        bench.state(VenueState::Down).await;
+        bench.stop().await;
+    }
+    hold.abort();
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_and_a_closed_port_have_their_own_reasons() {
+    let server = Server::start(&["btc"]).await;
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for (stream, code) in
+        [("ws://no.such.name.invalid:9/".to_owned(), ReasonCode::Dns), (format!("ws://{closed}/"), ReasonCode::Connect)]
+    {
+        let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.stream = stream);
+        bench.reason(code).await;
+        bench.price("btc", "100", polled).await;
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn no_origin_header_is_sent_and_we_name_ourselves() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::start(&["btc"]).await;
+    let bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+        settings.rest = format!("http://{address}");
+        settings.stream = format!("ws://{address}/s");
+    });
+    for _ in 0..2 {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; 2048];
+        let read = tcp.read(&mut head).await.unwrap();
+        let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
+        assert!(head.contains("user-agent: sisepan/"), "{head}");
+        assert!(!head.contains("\norigin:"), "{head}");
+    }
+    bench.stop().await;
+}

@@ -1,0 +1,320 @@
+//! The toy venue's server: REST and streams, with what they do wrong on demand, and a log of what came in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use sisepan::clock::Clock;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+
+/// What the server's streams do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Mode {
+    #[default]
+    Good,
+    /// Acknowledges and tells nothing.
+    AckOnly,
+    /// Never answers the upgrade.
+    StallUpgrade,
+    /// Closes right after the first ticker.
+    CloseAfterFirst,
+    /// Answers the upgrade with these bytes.
+    Answer(String),
+    /// Closes what sends more frames than this in a second.
+    FramesMax(usize),
+}
+
+/// What to do on every open stream.
+#[derive(Clone, Debug)]
+pub enum Do {
+    Tell(String),
+    Send(Message),
+    /// Ends without a close frame.
+    Cut,
+}
+
+#[derive(Default)]
+pub struct World {
+    pub listed: Vec<String>,
+    pub prices: BTreeMap<String, (String, u64)>,
+    pub mode: Mode,
+    /// Symbols that no stream tells of.
+    pub dropped: BTreeSet<String>,
+    /// Answers of paths that begin with this: status line and headers, body.
+    pub replies: BTreeMap<String, (String, Vec<u8>)>,
+    pub candles: BTreeMap<String, Vec<(i64, String)>>,
+    /// Everything that came in, with the time since the start.
+    pub log: Vec<(Duration, String)>,
+}
+
+pub struct Server {
+    pub world: Arc<Mutex<World>>,
+    pub streams: broadcast::Sender<Do>,
+    pub open: Arc<AtomicUsize>,
+    pub address: std::net::SocketAddr,
+    clock: Clock,
+    accept: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+impl Server {
+    pub async fn start(symbols: &[&str]) -> Arc<Self> {
+        Self::start_with(symbols, None).await
+    }
+
+    pub async fn start_with(symbols: &[&str], tls: Option<tokio_rustls::TlsAcceptor>) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let world = World {
+            listed: symbols.iter().map(|s| (*s).to_owned()).collect(),
+            prices: symbols.iter().map(|s| ((*s).to_owned(), ("100".to_owned(), 1))).collect(),
+            ..World::default()
+        };
+        let world = Arc::new(Mutex::new(world));
+        let (streams, _) = broadcast::channel(1024);
+        let open = Arc::new(AtomicUsize::new(0));
+        let clock = Clock::system();
+        let (w, s, o, c) = (world.clone(), streams.clone(), open.clone(), clock.clone());
+        let accept = tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let (w, s, o, c, tls) = (w.clone(), s.clone(), o.clone(), c.clone(), tls.clone());
+                tokio::spawn(async move {
+                    o.fetch_add(1, Ordering::SeqCst);
+                    match tls {
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(tcp).await {
+                                Box::pin(serve(stream, w, s, c)).await;
+                            }
+                        }
+                        None => Box::pin(serve(tcp, w, s, c)).await,
+                    }
+                    o.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Arc::new(Self { world, streams, open, address, clock, accept })
+    }
+
+    pub fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
+        f(&mut self.world.lock().unwrap())
+    }
+
+    /// Makes a trade; streams tell of it.
+    pub fn trade(&self, symbol: &str, price: &str) {
+        self.with(|world| {
+            let entry = world.prices.entry(symbol.to_owned()).or_insert((String::new(), 0));
+            *entry = (price.to_owned(), entry.1 + 1);
+        });
+        let _ = self.streams.send(Do::Tell(symbol.to_owned()));
+    }
+
+    pub fn reply(&self, path: &str, head: &str, body: impl Into<Vec<u8>>) {
+        let reply = (head.to_owned(), body.into());
+        self.with(|world| world.replies.insert(path.to_owned(), reply));
+    }
+
+    pub fn logged(&self, what: &str) -> Vec<Duration> {
+        self.with(|world| world.log.iter().filter(|(_, l)| l.starts_with(what)).map(|(at, _)| *at).collect())
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
+/// Puts bytes back in front of a stream.
+struct Prefixed<S>(Vec<u8>, usize, S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if self.1 < self.0.len() {
+            let n = buf.remaining().min(self.0.len() - self.1);
+            buf.put_slice(&self.0[self.1..self.1 + n]);
+            self.1 += n;
+            return std::task::Poll::Ready(Ok(()));
+        }
+        std::pin::Pin::new(&mut self.2).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::pin::Pin::new(&mut self.2).poll_write(cx, buf)
+    }
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.2).poll_flush(cx)
+    }
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.2).poll_shutdown(cx)
+    }
+}
+
+async fn serve<S>(mut stream: S, world: Arc<Mutex<World>>, streams: broadcast::Sender<Do>, clock: Clock)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let text = String::from_utf8_lossy(&head).to_lowercase();
+    let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
+    let upgrade = text.contains("upgrade: websocket");
+    let log = |line: String| world.lock().unwrap().log.push((clock.monotonic(), line));
+    log(format!("{} {path}", if upgrade { "ws" } else { "get" }));
+    if upgrade {
+        let mode = world.lock().unwrap().mode.clone();
+        match mode {
+            Mode::StallUpgrade => {
+                let _ = stream.read_u8().await;
+            }
+            Mode::Answer(bytes) => {
+                let _ = stream.write_all(bytes.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+            _ => session(Prefixed(head, 0, stream), &world, streams.subscribe(), &log).await,
+        }
+        return;
+    }
+    let (status, body) = answer(&world.lock().unwrap(), &path);
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(&body).await;
+    let _ = stream.shutdown().await;
+}
+
+fn ticker(world: &World, symbol: &str) -> Option<Value> {
+    let (price, id) = world.prices.get(symbol)?;
+    Some(json!({"s": symbol, "p": price, "n": id}))
+}
+
+fn answer(world: &World, path: &str) -> (String, Vec<u8>) {
+    if let Some((_, (status, body))) = world.replies.iter().find(|(start, _)| path.starts_with(start.as_str())) {
+        return (status.clone(), body.clone());
+    }
+    let argument = |name: &str| {
+        let query = path.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap_or_default().to_owned()
+    };
+    let value = if path.starts_with("/markets") {
+        json!({"markets": world.listed})
+    } else if path.starts_with("/tickers") {
+        let symbols = argument("s=");
+        let found: Vec<_> = symbols.split(',').map(|symbol| ticker(world, symbol)).collect();
+        if found.iter().any(Option::is_none) {
+            return ("404 Not Found".to_owned(), json!({"error": "unknown"}).to_string().into_bytes());
+        }
+        json!({"tickers": found})
+    } else {
+        let (end, count) = (argument("end=").parse().unwrap_or(0), argument("count=").parse().unwrap_or(0));
+        let all = world.candles.get(&argument("s=")).cloned().unwrap_or_default();
+        let mut newest: Vec<_> = all.into_iter().filter(|(minute, _)| *minute < end).rev().take(count).collect();
+        newest.reverse();
+        json!({"candles": newest})
+    };
+    ("200 OK".to_owned(), value.to_string().into_bytes())
+}
+
+async fn session<S>(
+    stream: S,
+    world: &Mutex<World>,
+    mut orders: broadcast::Receiver<Do>,
+    log: &(impl Fn(String) + Sync),
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+    let mut subscribed = BTreeSet::new();
+    let mut frames = Vec::new();
+    let clock = Clock::system();
+    loop {
+        let out = tokio::select! {
+            message = socket.next() => {
+                let Some(Ok(message)) = message else { return log("gone".to_owned()) };
+                match message {
+                    Message::Text(text) => {
+                        log(format!("frame {text}"));
+                        frames.push(clock.monotonic());
+                        let value: Value = serde_json::from_str(&text).unwrap();
+                        let on: Vec<String> = value["sub"].as_array().into_iter().flatten()
+                            .filter_map(Value::as_str).map(str::to_owned).collect();
+                        for gone in value["unsub"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                            subscribed.remove(gone);
+                        }
+                        subscribed.extend(on.iter().cloned());
+                        reaction(&world.lock().unwrap(), &on, &frames, clock.monotonic())
+                    }
+                    Message::Ping(_) => { log("ping".to_owned()); Vec::new() }
+                    Message::Pong(payload) => { log(format!("pong {}", String::from_utf8_lossy(&payload))); Vec::new() }
+                    Message::Close(_) => { log("close".to_owned()); return }
+                    _ => Vec::new(),
+                }
+            }
+            Ok(order) = orders.recv() => match order {
+                Do::Cut => return,
+                Do::Send(message) => vec![Some(message)],
+                Do::Tell(symbol) => {
+                    let world = world.lock().unwrap();
+                    let tell = subscribed.contains(&symbol) && !world.dropped.contains(&symbol) && world.mode != Mode::AckOnly;
+                    let record = ticker(&world, &symbol).filter(|_| tell);
+                    record.map(|record| Some(Message::text(json!({"t": [record]}).to_string()))).into_iter().collect()
+                }
+            },
+        };
+        for message in out {
+            let Some(message) = message else { return };
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// What a stream answers to a subscription; `None` ends it.
+fn reaction(world: &World, on: &[String], frames: &[Duration], now: Duration) -> Vec<Option<Message>> {
+    let mut out = vec![Some(Message::text(json!({"ok": true}).to_string()))];
+    let lately = frames.iter().filter(|at| now - **at < Duration::from_secs(1)).count();
+    if matches!(world.mode, Mode::FramesMax(max) if lately > max) {
+        return vec![None];
+    }
+    if world.mode == Mode::AckOnly {
+        return out;
+    }
+    let told: Vec<_> = on.iter().filter(|s| !world.dropped.contains(*s)).filter_map(|s| ticker(world, s)).collect();
+    if !told.is_empty() {
+        out.push(Some(Message::text(json!({"t": told}).to_string())));
+        if world.mode == Mode::CloseAfterFirst {
+            out.push(None);
+        }
+    }
+    out
+}

@@ -1,0 +1,395 @@
+//! The stream's life: silence, death of one market, hand-over, endless return.
+
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sisepan::domain::{ReasonCode, VenueState, Via};
+use sisepan::venue::Keepalive;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::toy::{Bench, Do, Mode, Server, Toy, fetched, polled, streamed, until};
+
+#[tokio::test]
+async fn the_first_prices_come_by_rest_and_then_by_stream() {
+    let server = Server::start(&["btc", "eth"]).await;
+    let mut bench = Bench::start(&server, &["btc", "eth"]);
+    bench.price("btc", "100", fetched).await;
+    bench.state(VenueState::Up).await;
+    server.trade("btc", "101");
+    bench.price("btc", "101", streamed).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_01_a_silent_stream_is_given_up_when_rest_knows_more() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    server.with(|world| world.mode = Mode::AckOnly);
+    server.trade("btc", "102");
+    let health = bench.reason(ReasonCode::Silent).await;
+    assert!(health.reason.unwrap().message.contains("BTC-KRW"));
+    bench.price("btc", "102", fetched).await;
+    server.with(|world| world.mode = Mode::Good);
+    until("a new connection", || server.logged("ws").len() >= 2).await;
+    let ticker = server.clone();
+    let ticking = tokio::spawn(async move {
+        for price in 200.. {
+            ticker.trade("btc", &price.to_string());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    bench
+        .wait("a streamed price", |event| {
+            matches!(event, sisepan::domain::Event::Ticker { via: Via::Stream { .. }, .. }).then_some(())
+        })
+        .await;
+    ticking.abort();
+    bench.state(VenueState::Up).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_quiet_market_keeps_its_stream_and_is_confirmed() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    for _ in 0..4 {
+        bench.price("btc", "100", |via| via == Via::Check).await;
+    }
+    until("three silences", || server.logged("get /tickers").len() > 5).await;
+    assert_eq!(server.logged("ws").len(), 1, "a quiet connection was given up");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_03_an_acknowledged_subscription_without_data_is_asked_again_and_given_up() {
+    let server = Server::start(&["btc"]).await;
+    server.with(|world| world.mode = Mode::AckOnly);
+    let mut bench = Bench::start(&server, &["btc"]);
+    until("first frame", || !server.logged("frame").is_empty()).await;
+    until("baseline", || server.logged("get /tickers").len() >= 2).await;
+    let ticker = server.clone();
+    let ticking = tokio::spawn(async move {
+        for price in 200..400 {
+            ticker.trade("btc", &price.to_string());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    bench.reason(ReasonCode::Silent).await;
+    assert!(server.logged("frame").len() >= 2, "it was not asked again");
+    until("a new connection", || server.logged("ws").len() >= 2).await;
+    ticking.abort();
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_04_heartbeats_do_not_keep_a_frozen_stream_alive() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    server.with(|world| world.mode = Mode::AckOnly);
+    let beat = server.clone();
+    let beating = tokio::spawn(async move {
+        loop {
+            let _ = beat.streams.send(Do::Send(Message::text(r#"{"ok":true}"#)));
+            let _ = beat.streams.send(Do::Send(Message::Ping(Vec::new().into())));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    server.trade("btc", "103");
+    bench.reason(ReasonCode::Silent).await;
+    beating.abort();
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_05_one_dead_market_is_found_polled_and_asked_again_while_the_others_stream() {
+    let server = Server::start(&["btc", "eth"]).await;
+    let mut bench = Bench::start(&server, &["btc", "eth", "nope"]);
+    bench.state(VenueState::Up).await;
+    server.with(|world| world.dropped.insert("eth".to_owned()));
+    let ticker = server.clone();
+    let ticking = tokio::spawn(async move {
+        for price in 200..2000 {
+            ticker.trade("btc", &price.to_string());
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    });
+    server.trade("eth", "55");
+    bench.price("eth", "55", fetched).await;
+    bench.price("eth", "55", polled).await;
+    until("asked again", || server.logged(r#"frame {"unsub":["eth"]}"#).len() == 1).await;
+    assert_eq!(server.logged("ws").len(), 1, "the others were disturbed");
+    server.with(|world| world.dropped.clear());
+    server.trade("eth", "56");
+    bench.price("eth", "56", streamed).await;
+    bench.price("btc", &server.with(|world| world.prices["btc"].0.clone()), streamed).await;
+    assert!(server.logged("get /tickers?s=btc,eth,nope").len() <= 1, "an unlisted market spoils calls");
+    ticking.abort();
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_05_a_market_that_is_not_listed_is_counted_and_the_others_live() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc", "nope"]);
+    let health = bench.health("an unlisted one", |health| health.rejected.get("unlisted") == Some(&1)).await;
+    assert_eq!(health.markets_wanted, 2);
+    bench.state(VenueState::Up).await;
+    bench.price("btc", "100", fetched).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_08_in_09_a_pong_leaves_at_once_with_the_pings_payload() {
+    let server = Server::start(&["btc"]).await;
+    let mut profile = Toy::profile();
+    profile.keepalive = Keepalive::ServerPings(Duration::from_secs(60));
+    let mut bench = Bench::start_with(&server, &["btc"], profile, |_| {});
+    bench.state(VenueState::Up).await;
+    let sent = server.elapsed();
+    let _ = server.streams.send(Do::Send(Message::Ping("seven".into())));
+    until("a pong", || !server.logged("pong seven").is_empty()).await;
+    assert!(server.logged("pong seven")[0] - sent < Duration::from_secs(1));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_07_our_own_pings_are_sent_as_the_venue_wants_them() {
+    let server = Server::start(&["btc"]).await;
+    let mut profile = Toy::profile();
+    profile.keepalive = Keepalive::Text(r#"{"ping":1}"#, Duration::from_millis(50));
+    let bench = Bench::start_with(&server, &["btc"], profile, |_| {});
+    until("text pings", || server.logged(r#"frame {"ping":1}"#).len() >= 3).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_venue_that_ceases_to_ping_is_given_up() {
+    let server = Server::start(&["btc"]).await;
+    let mut profile = Toy::profile();
+    profile.keepalive = Keepalive::ServerPings(Duration::from_millis(200));
+    let mut bench = Bench::start_with(&server, &["btc"], profile, |_| {});
+    let health = bench.reason(ReasonCode::Silent).await;
+    assert!(health.reason.unwrap().message.contains("pings"));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_10_in_11_a_hand_over_has_the_new_stream_before_the_old_one_closes() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    let Via::Stream { session: first } = bench.price("btc", "100", streamed).await else { panic!() };
+    let _ = server.streams.send(Do::Send(Message::text(r#"{"bye":"maintenance"}"#)));
+    until("two connections and one close", || server.logged("ws").len() == 2 && server.logged("close").len() == 1)
+        .await;
+    server.trade("btc", "105");
+    let Via::Stream { session: second } = bench.price("btc", "105", streamed).await else { panic!() };
+    assert!(second > first);
+    let subscribed = *server.logged("frame").last().unwrap();
+    assert!(server.logged("close")[0] > subscribed, "the old one was closed first");
+    assert!(bench.seen.iter().all(|event| !format!("{event:?}").contains("state: Delayed")));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_10_a_connection_is_replaced_before_its_lifetime_ends() {
+    let server = Server::start(&["btc"]).await;
+    let mut profile = Toy::profile();
+    profile.lifetime = Some(Duration::from_millis(500));
+    let bench = Bench::start_with(&server, &["btc"], profile, |_| {});
+    until("three connections", || server.logged("ws").len() >= 3).await;
+    let opened = server.logged("ws");
+    assert!(opened[1] - opened[0] < Duration::from_millis(700), "{opened:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_12_everything_is_subscribed_again_after_a_cut() {
+    let symbols = ["a", "b", "c", "d", "e"];
+    let server = Server::start(&symbols).await;
+    let mut bench = Bench::start(&server, &symbols);
+    bench.state(VenueState::Up).await;
+    until("all asked", || server.logged("frame").len() == 5).await;
+    let _ = server.streams.send(Do::Cut);
+    until("all asked again", || server.logged("frame").len() == 10).await;
+    for symbol in symbols {
+        server.trade(symbol, "7");
+        bench.price(symbol, "7", streamed).await;
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_13_frames_are_paced_at_half_of_the_venues_limit() {
+    let symbols: Vec<String> = (0..12).map(|at| format!("s{at}")).collect();
+    let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+    let server = Server::start(&symbols).await;
+    server.with(|world| world.mode = Mode::FramesMax(8));
+    let mut profile = Toy::profile();
+    (profile.frames_max, profile.frames_window) = (8, Duration::from_secs(1));
+    let bench = Bench::start_with(&server, &symbols, profile, |_| {});
+    until("all asked", || server.logged("frame").len() == 12).await;
+    assert_eq!(server.logged("ws").len(), 1, "the venue closed for too many frames");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_16_many_reconnects_leave_no_task_and_no_socket() {
+    let server = Server::start(&["btc"]).await;
+    server.with(|world| world.mode = Mode::CloseAfterFirst);
+    let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let quick = |settings: &mut sisepan::ingest::Settings| {
+        settings.connect_burst = 1000;
+        (settings.backoff_min, settings.backoff_max) = (Duration::from_millis(1), Duration::from_millis(1));
+    };
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), quick);
+    while server.logged("ws").len() < 500 {
+        bench.price("btc", "100", streamed).await;
+    }
+    assert!(server.open.load(Ordering::SeqCst) < 20, "sockets pile up");
+    let during = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert!(during < before + 40, "tasks pile up: {before} before, {during} now");
+    bench.stop().await;
+    until("tasks end", || tokio::runtime::Handle::current().metrics().num_alive_tasks() <= before).await;
+}
+
+#[tokio::test]
+async fn in_17_an_end_without_a_close_frame_is_an_ordinary_reconnect() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    let _ = server.streams.send(Do::Cut);
+    bench.reason(ReasonCode::Closed).await;
+    bench.state(VenueState::Up).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn polling_takes_over_while_streaming_is_refused_and_ends_by_itself() {
+    let server = Server::start(&["btc"]).await;
+    server.with(|world| world.mode = Mode::Answer("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_owned()));
+    let mut bench = Bench::start(&server, &["btc"]);
+    let health = bench.state(VenueState::Delayed).await;
+    assert_eq!(health.reason.unwrap().code, ReasonCode::Upgrade);
+    server.trade("btc", "110");
+    bench.price("btc", "110", polled).await;
+    server.with(|world| world.mode = Mode::Good);
+    bench.state(VenueState::Up).await;
+    bench.price("btc", "110", |via| via == Via::Check).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_30_in_31_frames_are_read_by_content_and_inflated_within_bounds() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.message_max = 1 << 16);
+    bench.state(VenueState::Up).await;
+    let ticker = |price: &str, id| format!(r#"{{"t":[{{"s":"btc","p":"{price}","n":{id}}}]}}"#);
+    let send = |bytes: Vec<u8>| server.streams.send(Do::Send(Message::binary(bytes)));
+    let _ = send(ticker("120", 20).into_bytes());
+    bench.price("btc", "120", streamed).await;
+    let _ = send(gzip(ticker("121", 21).as_bytes()));
+    bench.price("btc", "121", streamed).await;
+    for (bytes, word) in [(gzip(&vec![b' '; 1 << 24]), "too-large"), (gzip(&[b'x'; 99])[..30].to_vec(), "inflate")] {
+        let _ = send(bytes);
+        bench.health(word, |health| health.rejected.get(word) == Some(&1)).await;
+        bench.state(VenueState::Up).await;
+    }
+    let _ = send(vec![0xff, 0xfe]);
+    bench.health("utf8", |health| health.rejected.get("utf8") == Some(&1)).await;
+    bench.stop().await;
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn in_32_a_message_at_the_limit_is_read_and_one_above_it_names_the_limit() {
+    const MAX: usize = 4096;
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.message_max = MAX);
+    bench.state(VenueState::Up).await;
+    let padded = |price: &str, size: usize| {
+        let text = format!(r#"{{"t":[{{"s":"btc","p":"{price}","n":30}}]}}"#);
+        Message::text(format!("{text}{}", " ".repeat(size - text.len())))
+    };
+    for (price, size) in [("130", MAX - 1), ("131", MAX)] {
+        let _ = server.streams.send(Do::Send(padded(price, size)));
+        bench.price("btc", price, streamed).await;
+    }
+    let _ = server.streams.send(Do::Send(padded("132", MAX + 1)));
+    let health = bench.reason(ReasonCode::Payload).await;
+    let message = health.reason.unwrap().message;
+    assert!(message.contains("4097") && message.contains("4096"), "{message}");
+    bench.state(VenueState::Up).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_29_in_34_in_35_one_bad_record_or_message_spoils_only_itself() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    let text = r#"{"t":[{"s":"btc"},{"s":"币安人生"},{"s":"btc","p":"140","n":40}]}"#;
+    for text in ["not json", r#"{"news":1}"#, r#"{"no":"bad"}"#, text] {
+        let _ = server.streams.send(Do::Send(Message::text(text)));
+    }
+    bench.price("btc", "140", streamed).await;
+    let words = ["payload", "unknown-type", "refused", "missing", "unknown-symbol"];
+    bench.health("counts", |health| words.iter().all(|word| health.rejected.get(*word) == Some(&1))).await;
+    assert_eq!(server.logged("ws").len(), 1);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_15_a_stalled_upgrade_has_its_own_deadline_and_reason() {
+    let server = Server::start(&["btc"]).await;
+    server.with(|world| world.mode = Mode::StallUpgrade);
+    let mut bench = Bench::start(&server, &["btc"]);
+    let health = bench.reason(ReasonCode::Timeout).await;
+    let message = health.reason.unwrap().message;
+    assert!(message.contains("upgrade") && message.contains("127.0.0.1"), "{message}");
+    bench.price("btc", "100", polled).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_board_that_does_not_listen_loses_no_newest_price() {
+    let server = Server::start(&["btc"]).await;
+    let profile = Toy::profile();
+    let settings = super::toy::settings(&server, &profile);
+    let (sender, mut events) = tokio::sync::mpsc::channel(1);
+    let (_gaps, inbox) = tokio::sync::mpsc::channel(1);
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let tls = sisepan::ingest::Tls::new(None).unwrap();
+    let clock = sisepan::clock::Clock::system();
+    let wanted = super::toy::markets(&["btc"]);
+    let venue = Toy::leak(profile);
+    let task = tokio::spawn(sisepan::ingest::run(venue, settings, wanted, tls, clock, sender, inbox, shutdown.clone()));
+    until("a subscription", || !server.logged("frame").is_empty()).await;
+    for price in 0..500 {
+        server.trade("btc", &(1000 + price).to_string());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut received = 0;
+    let newest = tokio::time::timeout(super::toy::PATIENCE, async {
+        loop {
+            if let Some(sisepan::domain::Event::Ticker { ticker, .. }) = events.recv().await {
+                received += 1;
+                if ticker.last.to_string() == "1499" {
+                    return;
+                }
+            }
+        }
+    });
+    newest.await.expect("the newest price never came");
+    assert!(received < 50, "old prices were queued: {received}");
+    shutdown.cancel();
+    task.await.unwrap();
+}

@@ -1,0 +1,131 @@
+//! A venue that speaks a small JSON protocol. `server` serves it, `bench` joins both with ingest.
+
+pub use super::bench::*;
+pub use super::server::*;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sisepan::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
+use sisepan::venue::{Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Record, Rejection, Request, Venue};
+
+/// Deadline of every wait in these tests.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+const LIMITS: &[Limit] = &[
+    Limit { group: "all", weight: 2000, window: Duration::from_secs(1) },
+    Limit { group: "candle", weight: 200, window: Duration::from_secs(1) },
+];
+
+pub struct Toy(pub Profile);
+
+impl Toy {
+    pub fn profile() -> Profile {
+        Profile {
+            id: VenueId("toy"),
+            rest: "http://127.0.0.1:1",
+            stream: "ws://127.0.0.1:1",
+            keepalive: Keepalive::Ping(Duration::from_secs(20)),
+            silence_max: Duration::from_millis(400),
+            stale_after: Duration::from_secs(5),
+            lifetime: None,
+            markets_per_connection: 100,
+            frames_max: 2000,
+            frames_window: Duration::from_secs(1),
+            limits: LIMITS,
+            markets_per_request: 50,
+            candles_per_request: 10,
+        }
+    }
+
+    pub fn leak(profile: Profile) -> &'static dyn Venue {
+        Box::leak(Box::new(Self(profile)))
+    }
+}
+
+fn payload(text: &str) -> Result<Value, ParseError> {
+    serde_json::from_str(text).map_err(|error| ParseError::Payload(error.to_string()))
+}
+
+fn records(value: &Value) -> Vec<Record> {
+    let read = |item: &Value| {
+        let bad = Rejection { field: "p", problem: "missing" };
+        let price = item["p"].as_str().ok_or(bad.clone()).and_then(|p| p.parse::<Price>().map_err(|_| bad));
+        let ticker = price.map(|last| Ticker { trade_id: item["n"].as_u64(), ..Ticker::new(last) });
+        Record { symbol: item["s"].as_str().unwrap_or_default().to_owned(), ticker }
+    };
+    value.as_array().into_iter().flatten().map(read).collect()
+}
+
+impl Venue for Toy {
+    fn profile(&self) -> &Profile {
+        &self.0
+    }
+
+    fn symbol(&self, market: &Market) -> String {
+        market.base().to_lowercase()
+    }
+
+    fn subscribe(&self, markets: &[Market], had: &[Market]) -> Vec<String> {
+        let one = |verb: &str, market: &Market| json!({verb: [self.symbol(market)]}).to_string();
+        let off = had.iter().filter(|market| !markets.contains(market)).map(|market| one("unsub", market));
+        let on = markets.iter().filter(|market| !had.contains(market)).map(|market| one("sub", market));
+        off.chain(on).collect()
+    }
+
+    fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
+        let value = payload(text)?;
+        Ok(if value["t"].is_array() {
+            Incoming::Tickers(records(&value["t"]))
+        } else if value["bye"].is_string() {
+            Incoming::Reconnect("bye".to_owned())
+        } else if value["no"].is_string() {
+            Incoming::Refused("no".to_owned())
+        } else if value["ok"].is_boolean() {
+            Incoming::Reply("ok".to_owned())
+        } else {
+            Incoming::Unknown("other".to_owned())
+        })
+    }
+
+    fn ask(&self, ask: &Ask<'_>) -> Option<Request> {
+        let (path, group) = match ask {
+            Ask::Markets => ("/markets".to_owned(), "all"),
+            Ask::Tickers(markets) => {
+                let symbols: Vec<_> = markets.iter().map(|market| self.symbol(market)).collect();
+                (format!("/tickers?s={}", symbols.join(",")), "all")
+            }
+            Ask::Candles { market, end, count } => {
+                (format!("/candles?s={}&end={}&count={count}", self.symbol(market), end.0), "candle")
+            }
+        };
+        Some(Request { path, group, weight: 1 })
+    }
+
+    fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError> {
+        let value = payload(body)?;
+        if let Some(code) = value["error"].as_str() {
+            return Err(ParseError::Refused { code: code.to_owned(), message: "toy".to_owned() });
+        }
+        let field = |name: &str| {
+            value[name].as_array().cloned().ok_or_else(|| ParseError::Payload(format!("no member {name}")))
+        };
+        Ok(match ask {
+            Ask::Markets => Answer::Markets(field("markets")?.iter().map(listing).collect()),
+            Ask::Tickers(_) => Answer::Tickers(records(&Value::Array(field("tickers")?))),
+            Ask::Candles { .. } => Answer::Candles(field("candles")?.iter().map(candle).collect()),
+        })
+    }
+}
+
+fn listing(value: &Value) -> Result<Listing, Rejection> {
+    let symbol = value.as_str().unwrap_or_default().to_owned();
+    let market = Market::new(&symbol.to_uppercase(), "KRW");
+    let market = market.map_err(|_| Rejection { field: "symbol", problem: "symbol" })?;
+    Ok(Listing { symbol, market, korean_name: None, english_name: None, tick_size: None, halted: false })
+}
+
+fn candle(value: &Value) -> Candle {
+    let close: Price = value[1].as_str().unwrap().parse().unwrap();
+    let minute = Minute(value[0].as_i64().unwrap());
+    Candle { minute, open: close, high: close, low: close, close, base_volume: None, quote_volume: None }
+}

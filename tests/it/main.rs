@@ -1,0 +1,18 @@
+//! The one integration test program: a module a subject.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails where it stands")]
+
+mod api;
+mod architecture;
+mod config;
+mod end_to_end;
+mod fake;
+mod history;
+mod ingest;
+mod laws;
+mod pages;
+mod programs;
+mod simulation;
+mod store;
+mod under_faults;
+mod venues;

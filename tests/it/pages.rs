@@ -1,0 +1,364 @@
+//! What readers see, asked of the router.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use jiff::Timestamp;
+use sisepan::clock::Clock;
+use sisepan::config::Board;
+use sisepan::domain::{
+    Base, BaseSource, Basis, Market, Publish, Quote, Reason, ReasonCode, SourceId, State, VenueHealth, VenueId,
+    VenueState,
+};
+use sisepan::hub::Hub;
+use sisepan::web::{AppState, Shared, router};
+use tower::ServiceExt;
+
+const REFERENCE: [(&str, &str, &str, &str, &str); 11] = [
+    ("BTC-KRW", "비트코인", "142187000", "142,187,000", "+2.08%"),
+    ("ETH-KRW", "이더리움", "4949000", "4,949,000", "+2.02%"),
+    ("BCH-KRW", "비트코인 캐시", "914000", "914,000", "+2.87%"),
+    ("XRP-KRW", "리플", "3104", "3,104", "-0.86%"),
+    ("SOL-KRW", "솔라나", "213500", "213,500", "+0.52%"),
+    ("ADA-KRW", "에이다", "595", "595", "-2.94%"),
+    ("TRX-KRW", "트론", "447", "447", "+0.68%"),
+    ("XLM-KRW", "스텔라루멘", "340", "340", "-4.49%"),
+    ("BSV-KRW", "비트코인에스브이", "29670", "29,670", "+1.75%"),
+    ("LINK-KRW", "체인링크", "20590", "20,590", "+0.15%"),
+    ("SAND-KRW", "샌드박스", "183", "183", "-1.61%"),
+];
+
+/// A base that gives the change of the reference board.
+const BASES: [&str; 11] =
+    ["139290000", "4851000", "888500", "3131", "212400", "613", "444", "356", "29160", "20560", "186"];
+
+fn now() -> Timestamp {
+    "2026-01-15T06:27:15Z".parse().unwrap()
+}
+
+fn source() -> SourceId {
+    SourceId::new(["bithumb", "upbit"])
+}
+
+fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
+    let at = "2026-01-15T06:27:03Z".parse().unwrap();
+    let base = base.map(|price| Base {
+        price: price.parse().unwrap(),
+        at: "2026-01-14T06:27:00Z".parse().unwrap(),
+        source: BaseSource::Window,
+    });
+    Quote {
+        market: market.parse().unwrap(),
+        source: source(),
+        venue: VenueId("bithumb"),
+        fallback: false,
+        korean_name: None,
+        english_name: None,
+        last: Some(last.parse().unwrap()),
+        bases: [base; 3],
+        percent_places: 2,
+        digits: 0,
+        high_24h: None,
+        low_24h: None,
+        range_source: None,
+        base_volume_24h: None,
+        quote_volume_24h: None,
+        state: State::Live,
+        traded_at: None,
+        received_at: Some(at),
+        confirmed_at: Some(at),
+    }
+}
+
+fn health(venue: &'static str, state: VenueState, reason: Option<Reason>) -> VenueHealth {
+    VenueHealth {
+        venue: VenueId(venue),
+        state,
+        since: "2026-01-15T06:20:00Z".parse().unwrap(),
+        reason,
+        data_at: None,
+        clock_skew_ms: None,
+        not_before: None,
+        markets_wanted: 11,
+        markets_live: 11,
+        connects: 1,
+        requests_failed: 0,
+        rejected: Default::default(),
+    }
+}
+
+fn reference() -> Vec<Quote> {
+    REFERENCE.iter().zip(BASES).map(|(row, base)| quote(row.0, row.2, Some(base))).collect()
+}
+
+fn app_with(quotes: Vec<Quote>, venues: Vec<VenueHealth>, markets: &[&str], demo: bool) -> axum::Router {
+    let hub = Hub::new("epoch".to_owned());
+    hub.publish(Publish { at: now(), changed: quotes.into_iter().map(Arc::new).collect(), confirmed: vec![], venues });
+    let markets: Vec<Market> = markets.iter().map(|market| market.parse().unwrap()).collect();
+    let board = |id: &str, titles: [&str; 3], markets: Vec<Market>| Board {
+        id: id.to_owned(),
+        titles: titles.map(str::to_owned),
+        markets: markets.into(),
+        source: source(),
+        basis: Basis::Rolling24h,
+    };
+    let boards = vec![
+        board("krw", ["실시간 암호화폐 시세", "Live crypto prices", "暗号資産リアルタイム価格"], markets),
+        board("usdt", ["USDT 시세", "USDT prices", "USDT建て価格"], vec!["BTC-USDT".parse().unwrap()]),
+    ];
+    router(AppState::new(Shared { hub, boards, clock: Clock::manual(now()), history: None, keeper: None, demo }))
+}
+
+fn app() -> axum::Router {
+    let markets = REFERENCE.map(|row| row.0);
+    app_with(reference(), vec![health("bithumb", VenueState::Up, None)], &markets, false)
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// What stands between `start` and `end`, every time.
+    fn between(&self, start: &str, end: &str) -> Vec<&str> {
+        self.body.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
+    }
+}
+
+async fn ask_with(app: axum::Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let reply = tokio::time::timeout(Duration::from_secs(10), app.oneshot(request.body(Body::empty()).unwrap()));
+    let (parts, body) = reply.await.unwrap().unwrap().into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+async fn ask(path: &str) -> Answer {
+    ask_with(app(), path, &[]).await
+}
+
+#[tokio::test]
+async fn the_reference_board_reads_as_it_did() {
+    for path in ["/?lang=ko", "/embed/board?lang=ko", "/fragment/board?lang=ko"] {
+        let page = ask(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert_eq!(page.between("data-cell=\"name\">", "<"), REFERENCE.map(|row| row.1), "{path}");
+        assert_eq!(page.between("data-cell=\"last\">", "<"), REFERENCE.map(|row| row.3), "{path}");
+        assert_eq!(page.between("data-cell=\"change\">", "<"), REFERENCE.map(|row| row.4), "{path}");
+        for text in ["실시간 암호화폐 시세", ">종목<", ">현재가(원)<", ">변동률<", "* 24시간 변동률 기준", ">빗썸<"]
+        {
+            assert!(page.body.contains(text), "{path}: {text}");
+        }
+        assert!(page.body.contains(r#"title="기준 139,290,000 · 01-14 15:27 KST""#));
+        assert!(page.body.contains(r#"data-cell="word">상승<"#) && page.body.contains(r#"data-cell="word">하락<"#));
+    }
+}
+
+#[tokio::test]
+async fn each_basis_has_its_own_true_footnote() {
+    for (query, note) in [
+        ("basis=24h&lang=ko", "* 24시간 변동률 기준"),
+        ("basis=utc-day&lang=ko", "* 오전 9시(한국시간) 대비 변동률 기준"),
+        ("basis=kst-day&lang=ko", "* 0시(한국시간) 대비 변동률 기준"),
+        ("basis=utc-day&lang=en", "* Change since 00:00 UTC"),
+        ("basis=24h&lang=ja", "* 24時間の変動率"),
+    ] {
+        let page = ask(&format!("/embed/board?{query}")).await;
+        assert!(page.body.contains(note), "{query}");
+        assert_eq!(page.body.contains("24시간 변동률"), query == "basis=24h&lang=ko", "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_language_is_the_one_asked_for_or_the_one_preferred() {
+    let english = ask_with(app(), "/embed/board", &[("accept-language", "en-GB,en;q=0.9,ko;q=0.5")]).await;
+    assert!(english.body.contains(r#"<html lang="en""#) && english.body.contains(">Bitcoin Cash<"));
+    assert!(english.body.contains(">Price (KRW)<") && english.body.contains(r#"data-colors="intl""#));
+    assert_eq!(english.header("vary").to_ascii_lowercase().matches("accept-language").count(), 1);
+    let korean = ask_with(app(), "/embed/board?lang=ko", &[("accept-language", "en")]).await;
+    assert!(korean.body.contains(r#"<html lang="ko""#) && korean.body.contains(r#"data-colors="kr""#));
+    let japanese = ask("/fragment/board?lang=ja").await;
+    assert!(japanese.body.contains("ビットコイン") && japanese.body.contains(r#"data-colors="jp""#));
+}
+
+#[tokio::test]
+async fn a_hostile_name_stays_text() {
+    let evil = "<img src=x onerror=alert(1)>";
+    let mut row = quote("EVIL-KRW", "1", None);
+    row.korean_name = Some(evil.into());
+    row.english_name = Some("\"><script>alert(1)</script>".into());
+    let why = Reason::new(ReasonCode::Refused, evil);
+    for path in ["/?lang=ko", "/embed/board?lang=en", "/fragment/board?lang=ko"] {
+        let venues = vec![health("bithumb", VenueState::Down, Some(why.clone()))];
+        let page = ask_with(app_with(vec![row.clone()], venues, &["EVIL-KRW"], false), path, &[]).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(!page.body.contains("<img") && !page.body.contains("alert(1)</script>"), "{path}");
+        assert!(page.body.contains("&#60;"), "{path}: the name is shown, escaped");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_a_dash() {
+    let quotes = vec![quote("BTC-KRW", "142187000", None)];
+    let page = ask_with(app_with(quotes, vec![], &["BTC-KRW", "ETH-KRW"], false), "/fragment/board?lang=ko", &[]).await;
+    assert_eq!(page.between("data-cell=\"last\">", "<"), ["142,187,000", "–"]);
+    assert_eq!(page.between("data-cell=\"change\">", "<"), ["–", "–"]);
+    assert_eq!(page.between("data-state=\"", "\"")[..2], ["live", "unknown"]);
+    assert_eq!(page.between("data-direction=\"", "\""), ["even", "even"]);
+    assert!(page.body.contains(">이더리움<"));
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_live_says_so() {
+    let mut rows = reference();
+    rows[0].state = State::Stale;
+    rows[1].state = State::Delayed;
+    rows[2].state = State::Halted;
+    rows[3].fallback = true;
+    rows[3].venue = VenueId("upbit");
+    let why = Reason::new(ReasonCode::Silent, "bithumb: no data for 10 s");
+    let venues = vec![health("bithumb", VenueState::Down, Some(why))];
+    let app = app_with(rows, venues, &REFERENCE.map(|row| row.0), false);
+    let page = ask_with(app.clone(), "/fragment/board?lang=ko", &[]).await;
+    assert_eq!(page.between("data-cell=\"mark\">", "<")[..5], ["12초 전", "지연", "거래 중단", "업비트", ""]);
+    assert_eq!(page.between("data-cell=\"last\">", "<")[0], "142,187,000");
+    assert!(page.body.contains("빗썸 연결 끊김: 데이터가 오지 않음"));
+    let home = ask_with(app, "/?lang=ko", &[]).await;
+    assert!(home.body.contains("bithumb: no data for 10 s") && home.body.contains("15:20:00 KST"));
+}
+
+#[tokio::test]
+async fn a_board_is_as_well_off_as_its_best_row() {
+    for (state, light, said) in [
+        (State::Live, None, "15:27:03"),
+        (State::Delayed, Some("delayed"), "지연 · 15:27:03"),
+        (State::Stale, Some("stale"), "갱신 중단 · 15:27:03"),
+        (State::Halted, Some("halted"), "거래 중단 · 15:27:03"),
+        (State::Unknown, Some("unknown"), "시세 없음"),
+    ] {
+        let mut rows = reference();
+        rows.iter_mut().for_each(|row| row.state = State::Unknown);
+        rows[3].state = state;
+        let page = ask_with(app_with(rows, vec![], &REFERENCE.map(|row| row.0), false), "/fragment/board?lang=ko", &[]);
+        let page = page.await;
+        assert_eq!(page.between("data-live=\"", "\"").first().copied(), light, "{state:?}");
+        let clock = page.between("data-cell=\"clock\"", "<")[0];
+        assert!(clock.ends_with(&format!(">{said}")), "{state:?}: {clock}");
+    }
+}
+
+#[tokio::test]
+async fn invented_prices_are_marked() {
+    for path in ["/?lang=ko", "/embed/board", "/fragment/board"] {
+        let demo = app_with(reference(), vec![], &["BTC-KRW"], true);
+        assert!(ask_with(demo, path, &[]).await.body.contains("DEMO"), "{path}");
+        assert!(!ask(path).await.body.contains("DEMO"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn markets_may_be_picked_in_any_order() {
+    let page = ask("/fragment/board?markets=xrp-krw,BTC-KRW,XRP-KRW").await;
+    assert_eq!(page.between("data-market=\"", "\""), ["XRP-KRW", "BTC-KRW"]);
+    assert!(page.body.contains(r#"data-markets="XRP-KRW,BTC-KRW""#));
+}
+
+#[tokio::test]
+async fn a_bad_option_is_refused_by_name_and_never_echoed_raw() {
+    for (query, status, name, allowed) in [
+        ("board=%3Cscript%3E", 404, "board", "krw, usdt"),
+        ("markets=DOGE-KRW", 404, "markets", "BTC-KRW"),
+        ("markets=%3Cscript%3E", 404, "markets", "BTC-KRW"),
+        ("basis=%3Cscript%3E", 400, "basis", "24h, utc-day, kst-day"),
+        ("lang=fr", 400, "lang", "ko, en, ja"),
+        ("theme=pink", 400, "theme", "auto, light, dark"),
+        ("colors=red", 400, "colors", "kr, jp, cn, intl, cb"),
+        ("size=99", 400, "size", "xs, s, m, l, xl, inherit"),
+        ("lang=ko&lang=en", 400, "lang", ""),
+    ] {
+        for path in ["/", "/embed/board", "/fragment/board"] {
+            let page = ask(&format!("{path}?{query}")).await;
+            assert_eq!(page.status, status, "{path} {query}");
+            assert!(page.body.contains(name) && page.body.contains(allowed), "{path} {query}: {}", page.body);
+            assert!(!page.body.contains("<script>"), "{path} {query}");
+            assert_eq!(page.header("cache-control"), "no-store");
+            assert!(page.header("content-security-policy").contains("default-src 'none'"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_has_its_bounds_and_strangers_in_it_are_ignored() {
+    assert_eq!(ask(&format!("/?utm={}", "x".repeat(1100))).await.status, 400);
+    assert_eq!(ask(&format!("/?{}", "a=1&".repeat(30))).await.status, 400);
+    let known = ask("/fragment/board?lang=ko").await;
+    assert_eq!(ask("/fragment/board?utm_source=x&lang=ko").await.body, known.body);
+}
+
+#[tokio::test]
+async fn only_the_embed_may_be_framed_and_nothing_inline_runs() {
+    for (path, ancestors, frame, cors) in [
+        ("/", "frame-ancestors 'none'", "DENY", ""),
+        ("/embed/board", "frame-ancestors *", "", ""),
+        ("/fragment/board", "frame-ancestors 'none'", "DENY", "*"),
+    ] {
+        let page = ask(path).await;
+        let csp = page.header("content-security-policy");
+        assert!(csp.ends_with(ancestors) && csp.contains("script-src 'self'") && !csp.contains("unsafe"), "{path}");
+        assert_eq!(page.header("x-frame-options"), frame, "{path}");
+        assert_eq!(page.header("access-control-allow-origin"), cors, "{path}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        assert_eq!(page.header("referrer-policy"), "no-referrer");
+        assert!(!page.body.contains("style=") && !page.body.contains("onload=") && !page.body.contains("<style"));
+        let scripts = page.between("<script", ">");
+        assert!(scripts.iter().all(|script| script.contains("src=")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_page_is_not_sent_again() {
+    for path in ["/fragment/board", "/sisepan.js", "/sisepan.css", "/page.css", "/icon.svg"] {
+        let first = ask(path).await;
+        let tag = first.header("etag").to_owned();
+        assert!(tag.starts_with("W/\""), "{path}");
+        let again = ask_with(app(), path, &[("if-none-match", &format!("\"x\", {tag}"))]).await;
+        assert_eq!((again.status, again.body.as_str()), (StatusCode::NOT_MODIFIED, ""), "{path}");
+        assert_eq!(again.header("etag"), tag);
+        assert_eq!(again.header("cache-control"), first.header("cache-control"));
+    }
+}
+
+#[tokio::test]
+async fn assets_are_for_every_origin_and_small() {
+    let mut bytes = 0;
+    for (path, kind) in [
+        ("/sisepan.js", "text/javascript; charset=utf-8"),
+        ("/sisepan.css", "text/css; charset=utf-8"),
+        ("/embed/board", "text/html; charset=utf-8"),
+    ] {
+        let packed = app().oneshot(Request::get(path).header("accept-encoding", "br").body(Body::empty()).unwrap());
+        let (parts, body) = packed.await.unwrap().into_parts();
+        assert_eq!(parts.headers["content-encoding"], "br", "{path}");
+        assert_eq!(parts.headers["content-type"], kind);
+        if !path.contains("embed") {
+            assert_eq!(parts.headers["access-control-allow-origin"], "*");
+        }
+        let size = to_bytes(body, 1 << 20).await.unwrap().len();
+        assert!(path != "/sisepan.js" || size <= 5_000, "the script has {size} bytes");
+        bytes += size;
+    }
+    assert!(bytes <= 15_000, "a first load has {bytes} bytes");
+    println!("first load: {bytes} bytes");
+}

@@ -1,0 +1,202 @@
+//! The programs as anyone starts them: `sisepan fake` with its options, and `sisepan serve` reading from it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+const DEADLINE: Duration = Duration::from_secs(40);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A program that said where it listens. It ends with this.
+struct Program {
+    child: Child,
+    url: String,
+}
+
+impl Program {
+    async fn start(arguments: &[&str]) -> Self {
+        Self::logging(arguments, Stdio::null()).await
+    }
+
+    async fn logging(arguments: &[&str], log: Stdio) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sisepan"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(DEADLINE, said.next_line()).await.unwrap().unwrap();
+        let line = line.unwrap_or_else(|| panic!("{arguments:?} said nothing"));
+        Self { child, url: line.strip_prefix("listening on ").unwrap().to_owned() }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let body = reqwest::get(format!("{}{path}", self.url)).await.unwrap().text().await.unwrap();
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+    }
+
+    async fn wait(&self, what: &str, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let found = tokio::time::timeout(DEADLINE, async {
+            loop {
+                last = self.get(path).await;
+                if wanted(&last) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        let in_time = found.await.is_ok();
+        assert!(in_time, "never {what}: {last}");
+        last
+    }
+
+    async fn end(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// A folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("sisepan-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Writes a configuration whose exchanges are the fake ones at `url`; `head` comes first.
+fn configured(folder: &Path, url: &str, head: &str) -> PathBuf {
+    let stream = url.replacen("http", "ws", 1);
+    let venue = |id: &str, path: &str| {
+        format!("[venues.{id}]\nrest = \"{url}/{id}\"\nstream = \"{stream}/{id}/{path}\"\nstale_after_secs = 5\n")
+    };
+    // Programs that run side by side must not share a store.
+    let data = "data = \"none\"\n";
+    let text =
+        [data, head, &venue("upbit", "websocket/v1"), &venue("bithumb", "websocket/v1"), &venue("binance", "ws")];
+    let file = folder.join("sisepan.toml");
+    std::fs::write(&file, text.concat()).unwrap();
+    file
+}
+
+fn row<'a>(snapshot: &'a Value, market: &str) -> &'a Value {
+    let rows = snapshot["rows"].as_array().unwrap();
+    rows.iter().find(|row| row["market"] == market).unwrap_or(&Value::Null)
+}
+
+#[tokio::test]
+async fn https_and_wss_work_between_the_two_programs_and_its_clock_is_measured() {
+    let folder = folder("tls");
+    let ca = folder.join("ca.pem");
+    let path = ca.to_str().unwrap();
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--tls", "--tls-ca", path]).await;
+    assert!(fake.url.starts_with("https://"), "{}", fake.url);
+    let config = configured(&folder, &fake.url, &format!("[tls]\nca = \"{path}\"\n"));
+    let config = config.to_str().unwrap();
+    let board = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", config]).await;
+    board.wait("live", "/api/v1/snapshot", |snapshot| row(snapshot, "BTC-KRW")["state"] == "live").await;
+    let venues = board
+        .wait("all up", "/api/v1/venues", |health| {
+            let venues = health["venues"].as_array().unwrap();
+            venues.len() == 2 && venues.iter().all(|venue| venue["state"] == "up")
+        })
+        .await;
+    for venue in venues["venues"].as_array().unwrap() {
+        let skew = venue["clock_skew_ms"].as_i64().unwrap_or_else(|| panic!("no skew: {venue}"));
+        assert!(skew.abs() < 1500, "the clock is the same one: {venue}");
+    }
+    let live = Command::new(env!("CARGO_BIN_EXE_sisepan")).args(["check", "--live", "--config", config]).output();
+    let live = tokio::time::timeout(DEADLINE, live).await.unwrap().unwrap();
+    let said = String::from_utf8(live.stdout).unwrap();
+    assert_eq!(live.status.code(), Some(0), "{said}");
+    assert!(said.matches("stream   connected").count() == 2 && said.contains("11 of the 11 wanted"), "{said}");
+    board.end().await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn recorded_payloads_are_served_and_shown_as_what_they_are() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--from", fixtures]).await;
+    let served = fake.get("/upbit/v1/ticker?markets=KRW-BTC").await;
+    let recorded: Value =
+        serde_json::from_str(&std::fs::read_to_string(format!("{fixtures}/upbit/rest-tickers.json")).unwrap()).unwrap();
+    assert_eq!(served, recorded);
+    fake.end().await;
+}
+
+#[tokio::test]
+async fn a_script_of_faults_passes_over_the_board_and_it_comes_right_again() {
+    let folder = folder("script");
+    let script = folder.join("faults.jsonl");
+    let lines =
+        "{\"at\":4,\"fault\":\"status\",\"status\":503,\"seconds\":8}\n{\"at\":4,\"fault\":\"mute\",\"seconds\":8}\n";
+    std::fs::write(&script, lines).unwrap();
+    let script = script.to_str().unwrap();
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", script]).await;
+    let config = configured(&folder, &fake.url, "");
+    let board = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]).await;
+    for state in ["live", "stale", "live"] {
+        board.wait(state, "/api/v1/snapshot", |snapshot| row(snapshot, "BTC-KRW")["state"] == state).await;
+    }
+    board.end().await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_an_exchange_says_can_not_write_to_the_terminal() {
+    let folder = folder("hostile");
+    let script = folder.join("faults.jsonl");
+    let payload =
+        serde_json::json!({"error": {"name": "\u{1b}[2J\u{7}", "message": "\u{1b}]0;owned\n2026 INFO forged"}});
+    let order =
+        serde_json::json!({"at": 0, "seconds": 120, "fault": "raw", "payload": payload.to_string(), "text": true});
+    std::fs::write(&script, order.to_string()).unwrap();
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", script.to_str().unwrap()]).await;
+    let config = configured(&folder, &fake.url, "");
+    for form in ["text", "json"] {
+        let log = folder.join(form);
+        let file = std::fs::File::create(&log).unwrap();
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", form, "--config", config.to_str().unwrap()];
+        let board = Program::logging(&arguments, file.into()).await;
+        board
+            .wait("a refusal is counted", "/api/v1/venues", |health| {
+                health["venues"].as_array().unwrap().iter().any(|venue| venue["rejected"]["refused"].is_u64())
+            })
+            .await;
+        board.end().await;
+        let said = std::fs::read_to_string(&log).unwrap();
+        assert!(said.contains("owned"), "{form}: the refusal is in the log: {said}");
+        assert!(!said.contains(['\u{1b}', '\u{7}']) && !said.contains("\n2026 INFO forged"), "{form}: {said:?}");
+    }
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_flag_or_file_is_told_with_its_code() {
+    for (arguments, code, said) in [
+        (&["serve", "--listen", "here"][..], 2, "listen: must be an address and a port"),
+        (&["serve", "--config", "/nonexistent.toml"], 2, "/nonexistent.toml: can't be read"),
+        (&["serve", "--nonsense"], 2, "--nonsense"),
+        (&["nonsense"], 2, "nonsense"),
+        (&["fake", "--from", "/nonexistent"], 1, "reading the directory /nonexistent"),
+        (&["fake", "--script", "/nonexistent"], 1, "reading the script /nonexistent"),
+        (&["fake", "--tls-ca", "ca.pem"], 2, "--tls"),
+    ] {
+        let ended = Command::new(env!("CARGO_BIN_EXE_sisepan")).args(arguments).output();
+        let ended = tokio::time::timeout(DEADLINE, ended).await.unwrap().unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+        assert!(ended.stdout.is_empty(), "{arguments:?}");
+    }
+}

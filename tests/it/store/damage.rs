@@ -1,0 +1,111 @@
+//! A flipped bit or a lost end is a hole: nothing that is read afterwards is another price.
+
+use std::fs;
+use std::path::Path;
+
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
+use sisepan::clock::Clock;
+use sisepan::domain::Minute;
+use sisepan::store::{FILE, Settings, Store};
+
+use super::setup::{FIRST, Folder, LONG, UPBIT, VENUES, check_hours, markets, true_last, true_records};
+
+/// Names and contents.
+type Files = Vec<(&'static str, Vec<u8>)>;
+
+const FLIPS: usize = 500;
+const HOURS: i64 = 14;
+
+fn end() -> Minute {
+    FIRST.plus(HOURS * 60 - 20)
+}
+
+/// A store with older words of the same hours under the present ones, closed or as a killed process leaves it.
+fn originals() -> (Folder, Files, Files) {
+    let folder = Folder::new();
+    let settings = Settings { flush_every: std::time::Duration::from_millis(1), ..Settings::default() };
+    let store = Store::open(&folder.0, settings, &VENUES, Clock::manual(end().start())).unwrap().0;
+    for back in [400, 90, 30, 0] {
+        store.keep(markets().iter().map(|market| true_records(market, FIRST..end().plus(-back))).collect());
+        assert!(store.flush(LONG));
+    }
+    let read = |names: &[&'static str]| {
+        names.iter().map(|&name| (name, fs::read(folder.0.join(name)).unwrap())).collect::<Vec<_>>()
+    };
+    let killed = read(&[FILE, "sisepan.db-wal"]);
+    store.close();
+    let closed = read(&[FILE]);
+    (folder, closed, killed)
+}
+
+fn lay_out(folder: &Path, files: &[(&'static str, Vec<u8>)]) {
+    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+}
+
+/// Opens what lies there and checks every word of it; returns how many minutes are known.
+fn look(folder: &Folder) -> usize {
+    let clock = Clock::manual(end().start());
+    let Ok((store, restored)) = Store::open(&folder.0, Settings::default(), &VENUES, clock) else { return 0 };
+    for feed in &restored.feeds {
+        assert!(markets().contains(&feed.market) && feed.venue == UPBIT, "{feed:?} was never written");
+        let last = feed.last.as_ref().into_iter();
+        let ever = [400, 90, 30, 0].map(|back| true_last(&feed.market, end().plus(-back)));
+        last.for_each(|last| assert!(ever.contains(last), "{last:?}"));
+        check_hours(&feed.market, &feed.hours, FIRST..end());
+    }
+    let known = markets().into_iter().map(|market| {
+        let hours = store.past().hours(UPBIT, &market, FIRST..end()).unwrap_or_default();
+        check_hours(&market, &hours, FIRST..end())
+    });
+    known.sum()
+}
+
+fn dice() -> Pcg64 {
+    let seed = std::env::var("SISEPAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    println!("seed {seed} (set SISEPAN_SEED to replay another)");
+    Pcg64::seed_from_u64(seed)
+}
+
+#[test]
+fn a_flipped_bit_is_a_hole_and_never_another_price() {
+    let (_origin, closed, killed) = originals();
+    let mut dice = dice();
+    let whole = Folder::new();
+    lay_out(&whole.0, &closed);
+    let all = look(&whole);
+    assert!(all > 3 * 700, "{all}");
+    let (mut intact, mut partly) = (0, 0);
+    for turn in 0..FLIPS {
+        let folder = Folder::new();
+        let mut files = if turn % 2 == 0 { closed.clone() } else { killed.clone() };
+        let pick = dice.random_range(0..files.len());
+        let bytes = &mut files[pick].1;
+        let at = dice.random_range(0..bytes.len());
+        bytes[at] ^= 1 << (dice.next_u32() % 8);
+        lay_out(&folder.0, &files);
+        let known = look(&folder);
+        assert!(known <= all);
+        intact += usize::from(known == all);
+        partly += usize::from(known > 0 && known < all);
+    }
+    println!("of {FLIPS} flips {intact} cost nothing, {partly} some minutes, {} all", FLIPS - intact - partly);
+    // The test would be vain if a flip never or always cost everything.
+    assert!(intact + partly > FLIPS / 2 && partly > FLIPS / 20, "{intact} {partly}");
+}
+
+#[test]
+fn a_file_cut_off_anywhere_opens_and_says_nothing_false() {
+    let (_origin, closed, killed) = originals();
+    for (files, pick) in [(&closed, 0), (&killed, 0), (&killed, 1)] {
+        let length = files[pick].1.len();
+        let step = (length / 150).next_multiple_of(512).max(512);
+        for cut in (0..length).step_by(step) {
+            let folder = Folder::new();
+            let mut files = files.clone();
+            files[pick].1.truncate(cut);
+            lay_out(&folder.0, &files);
+            look(&folder);
+        }
+    }
+}

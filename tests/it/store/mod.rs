@@ -1,0 +1,11 @@
+//! What was learned outlives the process, whatever ends it, and is never anything else than what was learned.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod damage;
+mod files;
+mod kills;
+mod serve;
+mod setup;
+mod trip;
+mod view;

@@ -1,0 +1,375 @@
+//! The real program against the fake exchanges, ended and started in every way.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rand::RngExt as _;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use sisepan::clock::Clock;
+use sisepan::domain::{HourRecord, Minute, Window};
+use sisepan::fake::{self, Fake, Options};
+use sisepan::store::{Restored, Settings, Store};
+
+use super::setup::{Folder, UPBIT, VENUES, market};
+
+const MARKETS: [&str; 3] = ["BTC-KRW", "ETH-KRW", "XRP-KRW"];
+
+/// Starts and ends of the whole program.
+const LIVES: usize = 20;
+
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts the program, and returns when it says where it listens.
+    fn start(folder: &Folder, command: &mut Command) -> Self {
+        let config = folder.0.join("sisepan.toml");
+        let mut child = command
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("it said {line:?}"));
+        Self { child, address: address.parse().unwrap() }
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let mut connection = TcpStream::connect(self.address).unwrap();
+        write!(connection, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    fn rows(&self) -> Vec<Value> {
+        self.get("/api/v1/snapshot")["rows"].as_array().unwrap().clone()
+    }
+
+    async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..400 {
+            let answer = self.get(path);
+            if is_so(&answer) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{path} stayed at {}\n{}", self.get(path), self.get("/api/v1/venues"));
+    }
+
+    /// Waits until every row is live and has a change.
+    async fn is_live(&self) {
+        let live = |row: &Value| row["state"] == "live" && row["change"].is_object();
+        let all = |answer: &Value| {
+            let rows = answer["rows"].as_array().unwrap();
+            rows.len() == MARKETS.len() && rows.iter().all(live)
+        };
+        self.until("/api/v1/snapshot", all).await;
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_sisepan"))
+}
+
+fn configure(folder: &Folder, fake: &Fake, data: &str) {
+    let (rest, stream) = (fake.rest_url("upbit"), fake.stream_url("upbit"));
+    let text = format!(
+        "data = {data:?}\n[[boards]]\nid = \"krw\"\nmarkets = {MARKETS:?}\nsource = \"upbit\"\n\
+         [venues.upbit]\nrest = {rest:?}\nstream = {stream:?}\n"
+    );
+    std::fs::write(folder.0.join("sisepan.toml"), text).unwrap();
+}
+
+async fn set_up() -> (Folder, Fake, String) {
+    set_up_with(Options::default()).await
+}
+
+async fn set_up_with(options: Options) -> (Folder, Fake, String) {
+    let fake = fake::start(Options { seed: rand::random(), ..options }).await.unwrap();
+    let folder = Folder::new();
+    let data = folder.0.join("data").display().to_string();
+    configure(&folder, &fake, &data);
+    (folder, fake, data)
+}
+
+fn look_into(data: &str) -> (Store, Restored) {
+    Store::open(data.as_ref(), Settings::default(), &VENUES, Clock::system()).unwrap()
+}
+
+/// Asserts that every close that follows from the records is the exchange's own; returns the minutes that are known.
+fn check_truth(fake: &Fake, name: &str, hours: &[HourRecord]) -> Vec<Minute> {
+    let truth = fake.truth("upbit", name).unwrap();
+    let closes: BTreeMap<Minute, Decimal> = truth.minutes.iter().map(|(at, price)| (Minute::of(*at), *price)).collect();
+    let mut window = Window::default();
+    window.restore(hours);
+    let known = closes.into_iter().filter(|(minute, is)| {
+        let says = window.price_before(minute.end());
+        assert!(says.is_none_or(|says| says.get() == *is), "{name} at {minute:?}: {says:?} is said, {is} is true");
+        says.is_some()
+    });
+    known.map(|(minute, _)| minute).collect()
+}
+
+fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_program_killed_at_any_moment_keeps_what_it_knew_and_nothing_false() {
+    // Twenty starts in as many seconds are more than the exchange's limits would bear; bans have their own test.
+    let (folder, fake, data) = set_up_with(Options { limits: false, ..Options::default() }).await;
+    let mut known: BTreeMap<&str, Vec<Minute>> = BTreeMap::new();
+    for life in 0..LIVES {
+        let server = Server::start(&folder, &mut program());
+        let long = rand::rng().random_range(0..2000);
+        if life == 0 {
+            server.is_live().await;
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(long)).await;
+        server.kill();
+        let (store, restored) = look_into(&data);
+        assert_eq!(restored.damaged, 0);
+        for name in MARKETS {
+            let of = |feed: &&sisepan::domain::FeedRecords| feed.market == market(name);
+            let hours = restored.feeds.iter().find(of).map(|feed| feed.hours.clone()).unwrap_or_default();
+            let knows = check_truth(&fake, name, &hours);
+            let oldest = Minute::of(now()).plus(-24 * 60);
+            let lost: Vec<_> =
+                known.get(name).into_iter().flatten().filter(|m| **m > oldest && !knows.contains(m)).collect();
+            assert!(lost.is_empty(), "life {life} of {long} ms lost {lost:?} of {name}");
+            assert!(!knows.is_empty(), "life {life} of {long} ms knows nothing of {name}");
+            known.insert(name, knows);
+        }
+        store.close();
+    }
+    // What a page showed a second and a half ago is there.
+    let server = Server::start(&folder, &mut program());
+    server.is_live().await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    server.kill();
+    let (store, restored) = look_into(&data);
+    let base = Minute::of(now() - SignedDuration::from_hours(24));
+    for feed in &restored.feeds {
+        let age = now().duration_since(feed.last.as_ref().unwrap().confirmed_at);
+        assert!(age < SignedDuration::from_secs(9), "{} was last confirmed {age} ago", feed.market);
+        let knows = check_truth(&fake, feed.market.as_str(), &feed.hours);
+        assert!(knows.iter().any(|minute| (base.0 - 2..=base.0).contains(&minute.0)), "{} has no base", feed.market);
+    }
+    assert_eq!(restored.feeds.len(), MARKETS.len());
+    store.close();
+    println!("{LIVES} lives; minutes known: {:?}", known.values().map(Vec::len).collect::<Vec<_>>());
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_page_after_a_kill_shows_the_last_prices_as_stale_with_their_age() {
+    let (folder, fake, data) = set_up().await;
+    let server = Server::start(&folder, &mut program());
+    server.is_live().await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    server.kill();
+    fake.shutdown().await;
+    let kept: BTreeMap<String, _> = {
+        let (store, restored) = look_into(&data);
+        store.close();
+        restored.feeds.into_iter().map(|feed| (feed.market.to_string(), feed.last.unwrap())).collect()
+    };
+
+    let server = Server::start(&folder, &mut program());
+    let rows = server.rows();
+    assert_eq!(rows.len(), MARKETS.len());
+    for row in rows {
+        let last = &kept[row["market"].as_str().unwrap()];
+        assert_eq!(row["state"], "stale", "{row}");
+        assert_eq!(row["last"].as_str().unwrap().parse(), Ok(last.last.get()), "{row}");
+        assert_eq!(row["confirmed_at"], format!("{:.3}", last.confirmed_at), "{row}");
+        assert!(row["change"]["base_source"] == "window", "{row}");
+    }
+    assert_eq!(server.get("/readyz")["ready"], true);
+    assert!(server.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_end_writes_everything_and_a_start_asks_only_for_what_is_missing() {
+    let (folder, fake, _) = set_up().await;
+    let server = Server::start(&folder, &mut program());
+    server.is_live().await;
+    let candles =
+        |fake: &Fake| fake.log().iter().filter(|e| e.kind == "request" && e.text.contains("/candles/")).count();
+    // The whole window is filled: a day in pages of 200 minutes, for each market.
+    let enough = MARKETS.len() * 7;
+    for _ in 0..400 {
+        if candles(&fake) >= enough {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(candles(&fake) >= enough, "{}", candles(&fake));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(server.terminate().success());
+    let before = candles(&fake);
+    let server = Server::start(&folder, &mut program());
+    server.is_live().await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let asked = candles(&fake) - before;
+    assert!(asked <= MARKETS.len() * 2, "{asked} requests for candles after a restart, {before} before it");
+    assert!(server.terminate().success());
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_22_a_ban_is_honoured_after_a_kill() {
+    const BAN: SignedDuration = SignedDuration::from_secs(7);
+    let (folder, fake, _) = set_up().await;
+    fake.fault(r#"{"fault":"status","venue":"upbit","status":429,"retry_after":"7","times":1}"#).unwrap();
+    let server = Server::start(&folder, &mut program());
+    let requests = |fake: &Fake| fake.log().into_iter().filter(|entry| entry.kind == "request").collect::<Vec<_>>();
+    server.until("/api/v1/venues", |answer| answer["venues"][0]["not_before"].is_string()).await;
+    server.until("/readyz", |answer| answer["store"]["saved_at"].is_string()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.kill();
+    let banned = requests(&fake).into_iter().find(|entry| entry.status == Some(429)).unwrap().at;
+    // Again and again: a crash loop neither forgets the ban nor makes it longer.
+    for _ in 0..4 {
+        let server = Server::start(&folder, &mut program());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        server.kill();
+    }
+    let server = Server::start(&folder, &mut program());
+    server.until("/api/v1/venues", |answer| answer["venues"][0]["not_before"].is_null()).await;
+    server.is_live().await;
+    let all = requests(&fake);
+    let inside: Vec<_> = all.iter().filter(|entry| entry.at > banned && entry.at < banned + BAN).collect();
+    let answered_late = |entry: &&&fake::log::Entry| entry.at > banned + SignedDuration::from_millis(300);
+    assert!(inside.iter().filter(answered_late).count() == 0, "{inside:#?}");
+    assert!(all.iter().any(|entry| entry.at >= banned + BAN && entry.at < banned + BAN * 3));
+    assert!(server.terminate().success());
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_prices_go_on() {
+    let (folder, fake, _) = set_up().await;
+    let there = Command::new("scripts/system-env").current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(there.status.success(), "{}", String::from_utf8_lossy(&there.stderr));
+    // No file of this process may grow beyond 64 KiB; the signal that would end it is ignored.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -S -f 128; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_sisepan")]);
+    let server = Server::start(&folder, &mut limited);
+    let told = server.until("/readyz", |answer| answer["store"]["persisting"] == false).await;
+    assert!(told["store"]["reason"].is_string(), "{told}");
+    server.is_live().await;
+    assert_eq!(server.get("/readyz")["ready"], true);
+
+    let id = server.child.id().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status().unwrap().success());
+    let told = server.until("/readyz", |answer| answer["store"]["persisting"] == true).await;
+    assert!(told["store"]["reason"].is_null() && told["store"]["saved_at"].is_string(), "{told}");
+    assert!(server.terminate().success());
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_can_not_be_made_is_told_and_taken_up_when_it_can() {
+    let (folder, fake, _) = set_up().await;
+    let obstacle = folder.0.join("obstacle");
+    std::fs::write(&obstacle, "").unwrap();
+    configure(&folder, &fake, &obstacle.join("data").display().to_string());
+    let server = Server::start(&folder, &mut program());
+    server.is_live().await;
+    let told = server.get("/readyz");
+    assert!(told["ready"] == true && told["store"]["persisting"] == false, "{told}");
+    std::fs::remove_file(&obstacle).unwrap();
+    server.until("/readyz", |answer| answer["store"]["persisting"] == true).await;
+    assert!(server.terminate().success());
+    let (store, restored) = look_into(&obstacle.join("data").display().to_string());
+    assert_eq!(restored.feeds.len(), MARKETS.len());
+    store.close();
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_and_a_foreign_file_are_refused_with_exit_code_1() {
+    let (folder, fake, data) = set_up().await;
+    let server = Server::start(&folder, &mut program());
+    let refused = |say: &str| {
+        let config = folder.0.join("sisepan.toml");
+        let ended = program().args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(ended.stdout.is_empty() && said.contains(say) && said.contains(&data), "{said}");
+    };
+    refused("in use by another sisepan process");
+    assert!(server.terminate().success());
+    std::fs::write(folder.0.join("data/sisepan.db"), "not yours").unwrap();
+    refused("not a database");
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_data_directory_nothing_is_written() {
+    let (folder, fake, _) = set_up().await;
+    for data in ["none", ""] {
+        configure(&folder, &fake, data);
+        let server = Server::start(&folder, program().current_dir(&folder.0));
+        server.is_live().await;
+        assert!(server.get("/readyz").get("store").is_none());
+        assert!(server.terminate().success());
+    }
+    assert_eq!(folder.names(), ["sisepan.toml"]);
+    fake.shutdown().await;
+}
+
+/// The exchange's own prices and the program's, over the end of a minute: closes that were seen live.
+#[tokio::test(flavor = "multi_thread")]
+async fn closes_seen_live_are_kept_over_a_kill_and_are_the_exchanges_own() {
+    let (folder, fake, data) = set_up().await;
+    let server = Server::start(&folder, &mut program());
+    server.is_live().await;
+    let begun = Minute::of(now());
+    // Until a whole minute was seen from its beginning to its end, and a second flush.
+    let end = begun.plus(2).start() + SignedDuration::from_millis(3500);
+    while now() < end {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    server.kill();
+    let (store, restored) = look_into(&data);
+    for name in MARKETS {
+        let feed = restored.feeds.iter().find(|feed| feed.venue == UPBIT && feed.market == market(name)).unwrap();
+        let knows = check_truth(&fake, name, &feed.hours);
+        assert!(knows.contains(&begun.plus(1)), "{name}: {begun:?} is not known");
+    }
+    store.close();
+    fake.shutdown().await;
+}

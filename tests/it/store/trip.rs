@@ -1,0 +1,186 @@
+//! What is handed over is there after reopening, and what is too old is not.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use sisepan::clock::Clock;
+use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, Market, Minute, Price, VenueId};
+use sisepan::store::{Settings, Store};
+
+use super::setup::{self, FIRST, Folder, LONG, UPBIT, VENUES, all_hours, market, markets, true_hour, true_records};
+
+const HOURS: i64 = 20;
+
+fn price() -> impl Strategy<Value = Price> {
+    (1i128..=(1 << 95), 0u32..=28)
+        .prop_map(|(mantissa, scale)| Price::new(Decimal::from_i128_with_scale(mantissa, scale)).unwrap())
+}
+
+fn amount() -> impl Strategy<Value = Option<Decimal>> {
+    proptest::option::of((0i128..=(1 << 95), 0u32..=28).prop_map(|(m, scale)| Decimal::from_i128_with_scale(m, scale)))
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (1_230_940_800i64..4_000_000_000, 0i32..1_000_000_000).prop_map(|(s, n)| Timestamp::new(s, n).unwrap())
+}
+
+fn hour() -> impl Strategy<Value = HourRecord> {
+    let close = (0i64..HOUR, 0i64..60_000_000_000, price());
+    let before = proptest::option::of((1i64..2000, price()));
+    let closes = proptest::collection::vec(close, 0..60);
+    (0i64..HOURS, closes, any::<u64>(), any::<u64>(), before).prop_map(|(hour, closes, covered, settled, before)| {
+        let hour = FIRST.plus(hour * HOUR);
+        let closes: BTreeMap<i64, _> =
+            closes.into_iter().map(|(minute, nanos, price)| (minute, (nanos, price))).collect();
+        let close = |(minute, (nanos, price))| {
+            let minute = hour.plus(minute);
+            (minute, minute.start() + SignedDuration::from_nanos(nanos), price)
+        };
+        let before = before.map(|(ago, price)| (hour.plus(-ago), price));
+        HourRecord { hour, closes: closes.into_iter().map(close).collect(), covered, settled, before }
+    })
+}
+
+fn last() -> impl Strategy<Value = LastRecord> {
+    let first = (price(), proptest::option::of(time()), proptest::option::of(any::<u64>()), time(), time(), 0u32..=28);
+    let second = (proptest::option::of(price()), proptest::option::of(price()), amount(), amount());
+    (first, second).prop_map(|((last, venue_time, trade_id, received_at, confirmed_at, sent_places), rest)| {
+        let (high_24h, low_24h, base_volume_24h, quote_volume_24h) = rest;
+        LastRecord {
+            last,
+            venue_time,
+            trade_id,
+            received_at,
+            confirmed_at,
+            sent_places,
+            high_24h,
+            low_24h,
+            base_volume_24h,
+            quote_volume_24h,
+        }
+    })
+}
+
+fn records() -> impl Strategy<Value = FeedRecords> {
+    let name = prop_oneof![Just("BTC-KRW"), Just("币安人生-USDT"), Just("A'B\"%-KRW"), Just("1000SATS-USDT")];
+    let hours = proptest::collection::vec(hour(), 0..6);
+    let parts = (0usize..2, name, proptest::option::of(last()), hours, proptest::bool::weighted(0.1));
+    parts.prop_map(|(venue, name, last, hours, anew)| {
+        let hours = hours.into_iter().map(|record| (record.hour, record)).collect::<BTreeMap<_, _>>();
+        FeedRecords { venue: VENUES[venue], market: market(name), last, hours: hours.into_values().collect(), anew }
+    })
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Kept {
+    last: Option<LastRecord>,
+    hours: BTreeMap<Minute, HourRecord>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// The newest word of each key, whether it waited, was written, or lived through a restart.
+    #[test]
+    fn any_records_are_the_same_after_reopening(
+        steps in proptest::collection::vec((records(), 0u8..4), 1..25)
+    ) {
+        let folder = Folder::new();
+        let now = FIRST.plus(HOURS * HOUR);
+        let mut model: BTreeMap<(VenueId, Market), Kept> = BTreeMap::new();
+        let mut store = setup::open(&folder.0, now).0;
+        for (records, then) in steps {
+            let kept = model.entry((records.venue, records.market.clone())).or_default();
+            if records.anew {
+                *kept = Kept::default();
+            }
+            kept.last = records.last.clone().or(kept.last.take());
+            kept.hours.extend(records.hours.iter().map(|record| (record.hour, record.clone())));
+            store.keep(vec![records]);
+            match then {
+                0 => prop_assert!(store.flush(LONG)),
+                1 => {
+                    store.close();
+                    store = setup::open(&folder.0, now).0;
+                }
+                _ => {}
+            }
+        }
+        store.close();
+        model.retain(|_, kept| *kept != Kept::default());
+
+        let (store, restored) = setup::open(&folder.0, now);
+        prop_assert_eq!(restored.damaged, 0);
+        let found: BTreeMap<_, _> = restored.feeds.into_iter().map(|feed| {
+            prop_assert!(!feed.anew);
+            let hours = feed.hours.into_iter().map(|record| (record.hour, record)).collect();
+            Ok(((feed.venue, feed.market), Kept { last: feed.last, hours }))
+        }).collect::<Result<_, _>>()?;
+        prop_assert_eq!(&found, &model);
+        for ((venue, market), kept) in &model {
+            let hours: Vec<_> = kept.hours.values().cloned().collect();
+            prop_assert_eq!(&all_hours(&store, *venue, market), &hours);
+            let (from, to) = (FIRST.plus(90), FIRST.plus(301));
+            let some = store.past().hours(*venue, market, from..to).unwrap();
+            let overlap = |record: &&HourRecord| record.hour.plus(HOUR) > from && record.hour < to;
+            prop_assert_eq!(some, hours.iter().filter(overlap).cloned().collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_ban_is_kept_until_it_is_over_or_lifted() {
+    let folder = Folder::new();
+    let end = FIRST.plus(30).start();
+    let store = setup::open(&folder.0, FIRST).0;
+    store.keep_ban(VENUES[0], Some(end));
+    store.keep_ban(VENUES[1], Some(end));
+    store.keep_ban(VENUES[1], None);
+    store.close();
+    let (store, restored) = setup::open(&folder.0, FIRST.plus(29));
+    assert_eq!(restored.bans, [(VENUES[0], end)].into());
+    store.close();
+    assert_eq!(setup::open(&folder.0, FIRST.plus(30)).1.bans, BTreeMap::new());
+}
+
+#[test]
+fn what_is_older_than_the_retention_goes_and_nothing_else() {
+    let folder = Folder::new();
+    let end = FIRST.plus(60 * 24 * 10);
+    let clock = Clock::manual(end.start());
+    let settings =
+        Settings { retention_days: 3, flush_every: std::time::Duration::from_millis(5), ..Settings::default() };
+    let store = Store::open(&folder.0, settings, &VENUES, clock.clone()).unwrap().0;
+    // A window's worth at a time, as the board would.
+    for day in 0..10 {
+        for market in markets() {
+            store.keep(vec![true_records(&market, FIRST.plus(day * 1440)..FIRST.plus((day + 1) * 1440))]);
+        }
+        assert!(store.flush(LONG));
+    }
+    let oldest = || all_hours(&store, UPBIT, &markets()[0]).first().map(|record| record.hour);
+    let deadline = clock_of_test();
+    while oldest() != Some(end.plus(-3 * 1440)) {
+        assert!(deadline.elapsed() < LONG, "the oldest hour is {:?}", oldest());
+        store.flush(LONG);
+    }
+    let kept = all_hours(&store, UPBIT, &markets()[2]);
+    let wanted: Vec<_> = (0..72).map(|n| true_hour(&markets()[2], end.plus(-4320 + 60 * n), end)).collect();
+    let bare = |hours: &[HourRecord]| hours.iter().map(|r| (r.hour, r.closes.clone())).collect::<Vec<_>>();
+    assert_eq!(bare(&kept), bare(&wanted));
+
+    // A clock that is a year ahead deletes no more than a day of what is there.
+    clock.set_wall(end.plus(1440 * 365).start());
+    store.close();
+    let settings = Settings { retention_days: 3, ..Settings::default() };
+    let store = Store::open(&folder.0, settings, &VENUES, clock).unwrap().0;
+    assert!(store.flush(LONG));
+    assert!(all_hours(&store, UPBIT, &markets()[0]).len() >= 47);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline of the test itself")]
+fn clock_of_test() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,0 +1,145 @@
+//! What is sent: requests, subscriptions and their facts.
+
+use std::collections::BTreeSet;
+
+use sisepan::domain::{Market, Minute};
+use sisepan::venue::{self, Ask, Keepalive, Request, Venue};
+
+use super::{market, markets};
+
+/// 2026-08-30T04:27:00Z.
+const END: Minute = Minute(1_788_064_020 / 60);
+
+fn path(venue: &dyn Venue, ask: &Ask<'_>) -> String {
+    venue.ask(ask).unwrap().path
+}
+
+fn find(id: &str) -> &'static dyn Venue {
+    venue::find(id).unwrap()
+}
+
+#[test]
+fn questions_are_put_as_documented() {
+    let (pair, one) = (markets("BTC-KRW ETH-KRW"), market("BTC-KRW"));
+    let candles = Ask::Candles { market: &one, end: END, count: 1 };
+
+    let upbit = find("upbit");
+    assert_eq!(path(upbit, &Ask::Markets), "/v1/market/all?is_details=true");
+    assert_eq!(path(upbit, &Ask::Tickers(&pair)), "/v1/ticker?markets=KRW-BTC,KRW-ETH");
+    assert_eq!(path(upbit, &candles), "/v1/candles/minutes/1?market=KRW-BTC&to=2026-08-30T04:27:00Z&count=1");
+
+    let bithumb = find("bithumb");
+    assert_eq!(path(bithumb, &Ask::Markets), "/v1/market/all?isDetails=true");
+    assert_eq!(path(bithumb, &Ask::Tickers(&pair)), "/v1/ticker?markets=KRW-BTC,KRW-ETH");
+    assert_eq!(path(bithumb, &candles), "/v1/candles/minutes/1?market=KRW-BTC&to=2026-08-30%2013:27:00&count=1");
+
+    let (binance, usdt) = (find("binance"), market("BTC-USDT"));
+    let (pair, candles) = (markets("BTC-USDT ETH-USDT"), Ask::Candles { market: &usdt, end: END, count: 5000 });
+    assert_eq!(path(binance, &Ask::Markets), "/api/v3/exchangeInfo?showPermissionSets=false");
+    let symbols = "%5B%22BTCUSDT%22%2C%22ETHUSDT%22%5D";
+    assert_eq!(path(binance, &Ask::Tickers(&pair)), format!("/api/v3/ticker/24hr?symbols={symbols}"));
+    assert_eq!(path(binance, &candles), "/api/v3/klines?symbol=BTCUSDT&interval=1m&endTime=1788064019999&limit=1000");
+}
+
+#[test]
+fn a_name_can_not_break_out_of_its_parameter() {
+    for venue in venue::ALL {
+        let odd = [Market::new("币安&x=\"1", "US/T").unwrap()];
+        for ask in [Ask::Tickers(&odd), Ask::Candles { market: &odd[0], end: END, count: 1 }] {
+            let path = path(*venue, &ask);
+            let (_, query) = path.split_once('?').unwrap();
+            assert!(query.is_ascii(), "{path}");
+            assert!(!query.contains(['"', '/', ' ']) && !query.contains("&x="), "{path}");
+        }
+        let frames = venue.subscribe(&odd, &[]);
+        assert!(serde_json::from_str::<serde_json::Value>(&frames[0]).is_ok(), "{frames:?}");
+    }
+}
+
+#[test]
+fn no_question_is_asked_about_nothing() {
+    for venue in venue::ALL {
+        assert_eq!(venue.ask(&Ask::Tickers(&[])), None);
+        assert!(venue.subscribe(&[], &[]).is_empty());
+    }
+}
+
+#[test]
+fn every_request_counts_in_a_known_group() {
+    let one = market("BTC-KRW");
+    for venue in venue::ALL {
+        let asks =
+            [Ask::Markets, Ask::Tickers(std::slice::from_ref(&one)), Ask::Candles { market: &one, end: END, count: 1 }];
+        for Request { path, group, weight } in asks.iter().filter_map(|ask| venue.ask(ask)) {
+            let limit = venue.profile().limits.iter().find(|limit| limit.group == group).unwrap();
+            assert!((1..=limit.weight).contains(&weight), "{path}");
+            assert!(path.starts_with('/'), "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_weight_of_binance_tickers_grows_as_documented() {
+    let listed: Vec<Market> = (0..101).map(|n| Market::new(&format!("A{n}"), "USDT").unwrap()).collect();
+    for (count, weight) in [(1, 2), (20, 2), (21, 40), (100, 40), (101, 80)] {
+        assert_eq!(find("binance").ask(&Ask::Tickers(&listed[..count])).unwrap().weight, weight, "{count} symbols");
+    }
+}
+
+#[test]
+fn a_korean_subscription_always_holds_the_whole_list() {
+    for id in ["upbit", "bithumb"] {
+        let frames = find(id).subscribe(&markets("BTC-KRW SOL-KRW"), &markets("BTC-KRW ETH-KRW"));
+        assert_eq!(frames.len(), 1);
+        let frame: serde_json::Value = serde_json::from_str(&frames[0]).unwrap();
+        assert_eq!(frame.pointer("/1/codes").unwrap(), &serde_json::json!(["KRW-BTC", "KRW-SOL"]));
+        // With neither flag the venue sends a snapshot and then the stream.
+        assert_eq!(frame.pointer("/1").unwrap().as_object().unwrap().len(), 2, "{frame}");
+    }
+}
+
+#[test]
+fn a_binance_subscription_takes_back_what_is_not_wanted_any_more() {
+    let frames = find("binance").subscribe(&markets("BTC-USDT SOL-USDT"), &markets("BTC-USDT ETH-USDT"));
+    assert_eq!(
+        frames,
+        [
+            r#"{"method":"UNSUBSCRIBE","params":["ethusdt@ticker"],"id":1}"#,
+            r#"{"method":"SUBSCRIBE","params":["solusdt@ticker"],"id":2}"#,
+        ]
+    );
+    assert!(find("binance").subscribe(&markets("BTC-USDT"), &markets("BTC-USDT")).is_empty());
+}
+
+#[test]
+fn a_long_binance_list_is_cut_into_frames() {
+    let listed: Vec<Market> = (0..250).map(|n| Market::new(&format!("A{n}"), "USDT").unwrap()).collect();
+    let frames = find("binance").subscribe(&listed, &[]);
+    let streams = |frame: &String| {
+        let frame: serde_json::Value = serde_json::from_str(frame).unwrap();
+        frame["params"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(frames.iter().map(|frame| streams(frame).len()).collect::<Vec<_>>(), [100, 100, 50]);
+    assert_eq!(frames.iter().flat_map(streams).collect::<BTreeSet<_>>().len(), 250);
+    assert!(frames.iter().all(|frame| frame.len() < 4096));
+}
+
+#[test]
+fn the_facts_of_every_exchange_are_usable() {
+    for venue in venue::ALL {
+        let profile = venue.profile();
+        assert!(profile.rest.starts_with("https://") && !profile.rest.ends_with('/'));
+        assert!(profile.stream.starts_with("wss://"));
+        assert!(profile.frames_max > 0 && !profile.frames_window.is_zero());
+        assert!(
+            profile.markets_per_connection > 0 && profile.markets_per_request > 0 && profile.candles_per_request > 0
+        );
+        assert!(profile.silence_max <= profile.stale_after, "a silent connection is replaced before its rows go stale");
+        match profile.keepalive {
+            // Both Korean venues close after 60 s of silence.
+            Keepalive::Ping(every) | Keepalive::Text(_, every) => assert!(every.as_secs() <= 30),
+            Keepalive::ServerPings(most) => assert!(most.as_secs() >= 60),
+        }
+        assert!(profile.lifetime.is_none_or(|age| age.as_secs() < 24 * 3600));
+    }
+}

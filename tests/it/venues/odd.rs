@@ -1,0 +1,335 @@
+//! Inputs that no document promises and every exchange sends one day.
+
+use sisepan::domain::Minute;
+use sisepan::venue::{self, Answer, Ask, Incoming, ParseError, Record, Venue};
+
+use super::{answer, frame, market, markets};
+
+const END: Minute = Minute(1_788_064_020 / 60);
+
+fn find(id: &str) -> &'static dyn Venue {
+    venue::find(id).unwrap()
+}
+
+/// A ticker row of each venue's REST answer with `price` as its last price, as written.
+fn row(id: &str, symbol: &str, price: &str) -> String {
+    match id {
+        "binance" => format!(r#"{{"symbol":"{symbol}","lastPrice":{price}}}"#),
+        _ => format!(r#"{{"market":"{symbol}","trade_price":{price}}}"#),
+    }
+}
+
+/// A ticker frame of each venue's stream.
+fn streamed(id: &str, price: &str) -> String {
+    match id {
+        "binance" => format!(r#"{{"e":"24hrTicker","s":"BTCUSDT","c":{price}}}"#),
+        _ => format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":{price}}}"#),
+    }
+}
+
+fn record(venue: &dyn Venue, text: &str) -> Record {
+    let Ok(Incoming::Tickers(mut records)) = venue.parse(text) else { panic!("no ticker: {text}") };
+    records.remove(0)
+}
+
+#[test]
+fn what_is_not_json_is_refused_by_name_and_not_repeated() {
+    let page = format!("<!DOCTYPE html><html>{}</html>", "점검 중 ".repeat(10_000));
+    let long = format!("{}secret", "x".repeat(500));
+    let quoted = format!("[\"{}secret\"", "x".repeat(500));
+    for venue in venue::ALL {
+        for (body, names) in [
+            (page.as_str(), "an HTML page"),
+            ("  \r\n", "empty"),
+            ("", "empty"),
+            ("Too many requests", "starts with \"Too many requests"),
+            (long.as_str(), "starts with"),
+            (quoted.as_str(), "ends too early"),
+            ("[1,2,}", "broken"),
+            ("\u{1b}[31m{}", "\\u{1b}"),
+        ] {
+            let one = market("BTC-KRW");
+            let asks = [
+                Ask::Markets,
+                Ask::Tickers(std::slice::from_ref(&one)),
+                Ask::Candles { market: &one, end: END, count: 1 },
+            ];
+            let errors = asks.iter().map(|ask| venue.answer(ask, body).unwrap_err());
+            for error in errors.chain([venue.parse(body).unwrap_err()]) {
+                let ParseError::Payload(message) = &error else { panic!("{error}") };
+                let named = message.contains(names) || (body.starts_with('[') && message.contains("was expected"));
+                assert!(named, "{body:.40}: {message}");
+                assert!(message.len() < 120 && !message.contains("secret"), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_list_of_markets_is_not_the_truth() {
+    for (venue, body) in venue::ALL.iter().zip(["[]", "[]", r#"{"symbols":[]}"#]) {
+        assert!(matches!(venue.answer(&Ask::Markets, body), Err(ParseError::Payload(_))));
+    }
+}
+
+#[test]
+fn an_empty_list_of_tickers_confirms_nothing() {
+    for venue in venue::ALL {
+        assert_eq!(venue.answer(&Ask::Tickers(&markets("BTC-KRW")), "[]"), Ok(Answer::Tickers(Vec::new())));
+    }
+}
+
+#[test]
+fn a_price_reads_the_same_bare_and_quoted() {
+    let digits =
+        ["1.5", "1e-8", "1E-8", "9.9999E-8", "1.5e+3", "0.1234567890123456789", "123456789.123456789", "1.16539E8"];
+    for venue in venue::ALL {
+        let id = venue.profile().id.as_str();
+        for text in digits {
+            let bare = record(*venue, &streamed(id, text)).ticker.unwrap().last;
+            let quoted = record(*venue, &streamed(id, &format!("\"{text}\""))).ticker.unwrap().last;
+            assert_eq!((bare, bare.get().scale()), (quoted, quoted.get().scale()));
+            assert_eq!(bare, text.parse().unwrap());
+        }
+        // An escape is legal JSON for the same text.
+        assert_eq!(record(*venue, &streamed(id, "\"1\\u002e5\"")).ticker.unwrap().last.to_string(), "1.5");
+    }
+}
+
+#[test]
+fn an_unusable_price_rejects_its_record_with_a_word() {
+    let long = "1".repeat(41);
+    let bomb = format!("\"{}\"", "9".repeat(1_000_000));
+    for venue in venue::ALL {
+        let id = venue.profile().id.as_str();
+        for (price, problem) in [
+            ("0", "not-positive"),
+            ("\"0\"", "not-positive"),
+            ("-1.5", "not-positive"),
+            ("0e-30", "not-positive"),
+            ("null", "null"),
+            ("\"\"", "empty"),
+            ("\"NaN\"", "malformed"),
+            ("\"Infinity\"", "malformed"),
+            ("\"1,234.5\"", "malformed"),
+            ("\" 1\"", "malformed"),
+            ("\"１２\"", "malformed"),
+            ("\"1_000\"", "malformed"),
+            ("1e1000000000", "exponent"),
+            ("\"1e-1000000000\"", "exponent"),
+            ("0.12345678901234567890123456789", "inexact"),
+            (long.as_str(), "too-long"),
+            (bomb.as_str(), "too-long"),
+            ("true", "type"),
+            ("[1]", "type"),
+            ("{}", "type"),
+        ] {
+            let fault = record(*venue, &streamed(id, price)).ticker.unwrap_err();
+            assert_eq!(fault.problem, problem, "{id}: {price:.40}");
+        }
+    }
+    for absent in [r#"{"type":"ticker","code":"KRW-BTC"}"#, r#"{"e":"24hrTicker","s":"BTCUSDT"}"#] {
+        let venue = find(if absent.contains("code") { "upbit" } else { "binance" });
+        assert_eq!(record(venue, absent).ticker.unwrap_err().problem, "missing");
+    }
+}
+
+#[test]
+fn one_bad_record_harms_no_other() {
+    for venue in venue::ALL {
+        let id = venue.profile().id.as_str();
+        let long = "长".repeat(3000);
+        let bad = [
+            row(id, "KRW-NULL", "null"),
+            row(id, "", "1"),
+            row(id, &long, "1"),
+            "null".to_owned(),
+            "[\"KRW-BTC\",1]".to_owned(),
+            "7".to_owned(),
+            r#"{"market":7,"symbol":7,"trade_price":1,"lastPrice":1}"#.to_owned(),
+            r#"{"market":"A","market":"B","symbol":"A","symbol":"B"}"#.to_owned(),
+        ];
+        let good = ["KRW-BTC", "币安人生USDT", "🚀USDT"];
+        let rows = good.iter().flat_map(|symbol| [row(id, symbol, "1.50")].into_iter().chain(bad.iter().cloned()));
+        let body = format!("[{}]", rows.collect::<Vec<_>>().join(","));
+        let Ok(Answer::Tickers(records)) = venue.answer(&Ask::Tickers(&markets("BTC-KRW")), &body) else { panic!() };
+        assert_eq!(records.len(), good.len() * (bad.len() + 1));
+        let read: Vec<&str> = records.iter().filter(|r| r.ticker.is_ok()).map(|r| r.symbol.as_str()).collect();
+        assert_eq!(read, good, "{id}");
+    }
+}
+
+#[test]
+fn one_bad_listing_harms_no_other() {
+    let upbit = r#"[{"market":"KRW-BTC"},{"market":"KRW"},{"market":"KRW-\u202e"},{"market":""},{},null,{"market":"KRW-币安人生"},{"market":"KRW-A B"}]"#;
+    for id in ["upbit", "bithumb"] {
+        assert_eq!(
+            answer(find(id), &Ask::Markets, upbit),
+            [
+                "KRW-BTC BTC-KRW",
+                "rejected market: symbol",
+                "rejected market: symbol",
+                "rejected market: symbol",
+                "rejected market: missing",
+                "rejected record: type",
+                "KRW-币安人生 币安人生-KRW",
+                "rejected market: symbol",
+            ]
+        );
+    }
+    let binance = r#"{"serverTime":1,"rateLimits":[],"symbols":[
+        {"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[
+            {"filterType":"LOT_SIZE","stepSize":"0.00001000"},
+            {"filterType":"PRICE_FILTER","minPrice":"0.01000000","tickSize":"0.01000000"}]},
+        {"symbol":"TONUSDT","status":"BREAK","baseAsset":"TON","quoteAsset":"USDT","filters":[]},
+        {"symbol":"币安人生USDT","status":"TRADING","baseAsset":"币安人生","quoteAsset":"USDT",
+            "filters":[{"filterType":"PRICE_FILTER","tickSize":"0.00000000"}]},
+        {"symbol":"XUSDT","status":"TRADING","baseAsset":"","quoteAsset":"USDT"},
+        {"symbol":"YUSDT","baseAsset":"Y","quoteAsset":"USDT"},
+        {"symbol":"ZUSDT","status":"TRADING","baseAsset":"Z","quoteAsset":"USDT","filters":{}}]}"#;
+    assert_eq!(
+        answer(find("binance"), &Ask::Markets, binance),
+        [
+            "BTCUSDT BTC-USDT step=0.01000000",
+            "TONUSDT TON-USDT halted",
+            "币安人生USDT 币安人生-USDT",
+            "rejected baseAsset: symbol",
+            "rejected status: missing",
+            "rejected filters: type",
+        ]
+    );
+}
+
+#[test]
+fn unknown_fields_and_types_are_passed_over() {
+    let upbit = find("upbit");
+    let more =
+        r#"{"type":"ticker","code":"KRW-BTC","trade_price":1.5,"new_field":{"a":[1,null]},"trade_price_usd":"x"}"#;
+    assert_eq!(frame(upbit, more), ["KRW-BTC last=1.5"]);
+    assert_eq!(frame(upbit, r#"{"type":"candle.1m","code":"KRW-BTC"}"#), ["unknown candle.1m"]);
+    assert_eq!(frame(upbit, r#"{"type":7}"#), ["unknown 7"]);
+    assert_eq!(frame(upbit, "{}"), ["unknown "]);
+    let binance = find("binance");
+    assert_eq!(frame(binance, r#"{"e":"kline","s":"BTCUSDT"}"#), ["unknown kline"]);
+    assert_eq!(frame(binance, r#"{"stream":"a@depth","data":{"lastUpdateId":1}}"#), ["unknown "]);
+}
+
+#[test]
+fn a_figure_that_is_not_said_is_absent_and_never_zero() {
+    let upbit = find("upbit");
+    let with = |more: &str| frame(upbit, &format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":1{more}}}"#));
+    assert_eq!(with(r#","acc_trade_volume_24h":null,"acc_trade_price_24h":"","timestamp":null"#), ["KRW-BTC last=1"]);
+    assert_eq!(with(r#","acc_trade_volume_24h":0"#), ["KRW-BTC last=1 base_volume=0"]);
+    // More digits than can be held cost the figure, not the price.
+    assert_eq!(with(r#","acc_trade_volume_24h":1234567890123.123456789012345678"#), ["KRW-BTC last=1"]);
+    assert_eq!(with(r#","acc_trade_volume_24h":-1"#), ["KRW-BTC rejected acc_trade_volume_24h: not-positive"]);
+    assert_eq!(with(r#","acc_trade_volume_24h":{}"#), ["KRW-BTC rejected acc_trade_volume_24h: type"]);
+    // A market without a trade in its day has no open, no high, no low and no trade number.
+    let quiet = r#"{"e":"24hrTicker","s":"AUSDT","c":"1.5","o":"0.00","h":"0.00","l":"0.00","v":"0.00","L":-1}"#;
+    assert_eq!(frame(find("binance"), quiet), ["AUSDT last=1.5 base_volume=0.00"]);
+}
+
+#[test]
+fn a_time_out_of_range_rejects_its_record() {
+    let upbit = find("upbit");
+    for (time, reads) in [
+        ("1788063995338", "KRW-BTC last=1 traded=1788063995338"),
+        ("\"1788063995338\"", "KRW-BTC last=1 traded=1788063995338"),
+        ("1.788063995338E12", "KRW-BTC last=1 traded=1788063995338"),
+        ("-1", "KRW-BTC rejected trade_timestamp: time"),
+        ("1788063995338000000", "KRW-BTC rejected trade_timestamp: time"),
+        ("9223372036854775807", "KRW-BTC rejected trade_timestamp: time"),
+        ("1e30", "KRW-BTC rejected trade_timestamp: time"),
+        ("1788063995338.5", "KRW-BTC rejected trade_timestamp: time"),
+        ("\"2026-08-30T04:26:35Z\"", "KRW-BTC rejected trade_timestamp: malformed"),
+        ("true", "KRW-BTC rejected trade_timestamp: type"),
+    ] {
+        let text = format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":1,"trade_timestamp":{time}}}"#);
+        assert_eq!(frame(upbit, &text), [reads], "{time}");
+    }
+}
+
+#[test]
+fn a_market_that_does_not_trade_is_halted() {
+    let upbit = find("upbit");
+    // 1790134742106 is 2026-09-23 in Seoul.
+    let with = |more: &str| {
+        let text = format!(r#"{{"type":"ticker","code":"KRW-A","trade_price":1,"timestamp":1790134742106,{more}}}"#);
+        record(upbit, &text).ticker.unwrap().halted
+    };
+    assert_eq!(with(r#""x":1"#), None);
+    assert_eq!(with(r#""market_state":"ACTIVE","is_trading_suspended":false,"delisting_date":null"#), Some(false));
+    assert_eq!(with(r#""market_state":"ACTIVE","is_trading_suspended":true"#), Some(true));
+    assert_eq!(with(r#""market_state":"DELISTED""#), Some(true));
+    assert_eq!(with(r#""market_state":"PREVIEW""#), Some(true));
+    // A market is delisted on its day, and trades until then.
+    assert_eq!(with(r#""delisting_date":"2026-09-24""#), Some(false));
+    assert_eq!(with(r#""delisting_date":"2026-09-23""#), Some(true));
+    assert_eq!(with(r#""delisting_date":"20260923""#), Some(true));
+    assert_eq!(with(r#""delisting_date":"soon""#), Some(true));
+    assert_eq!(with(r#""delisting_date":"""#), None);
+}
+
+#[test]
+fn bithumb_rest_times_are_corrected_until_the_venue_mends_them() {
+    let with = |time: &str, stamp: &str| {
+        let row = format!(
+            r#"[{{"market":"KRW-BTC","trade_price":1,"trade_date":"20260830","trade_time":"{time}","trade_timestamp":{stamp}}}]"#
+        );
+        answer(find("bithumb"), &Ask::Tickers(&markets("BTC-KRW")), &row)
+    };
+    assert_eq!(with("042612", "1788096372643"), ["KRW-BTC last=1 traded=1788063972643"]);
+    assert_eq!(with("042612", "1788063972643"), ["KRW-BTC last=1 traded=1788063972643"]);
+    assert_eq!(with("", "1788096372643"), ["KRW-BTC last=1 traded=1788063972643"]);
+}
+
+#[test]
+fn the_old_bithumb_answer_passes_over_its_date_and_its_dead_markets() {
+    let body = r#"{"status":"0000","data":{"BTC":{"closing_price":"100","fluctate_24H":"-25"},"DEAD":[],
+        "ODD":{"closing_price":"1","fluctate_24H":"-160,000"},"NEW":{"closing_price":"5","fluctate_24H":"5"},
+        "date":"1723104735027"}}"#;
+    assert_eq!(
+        answer(find("bithumb"), &Ask::Tickers(&markets("BTC-KRW")), body),
+        [
+            "KRW-BTC last=100 sent=1723104735027 base=125",
+            "KRW-DEAD rejected record: type",
+            "KRW-NEW last=5 sent=1723104735027",
+            "KRW-ODD rejected fluctate_24H: malformed",
+        ]
+    );
+}
+
+#[test]
+fn the_change_that_a_venue_sends_appears_nowhere() {
+    // The venue says a rise of 50 %; nothing but the last price may come of it.
+    let text = r#"{"type":"ticker","code":"KRW-BTC","trade_price":100,"prev_closing_price":50,"opening_price":60,
+        "high_price":300,"low_price":2,"change":"RISE","signed_change_rate":0.5,"signed_change_price":50}"#;
+    for id in ["upbit", "bithumb"] {
+        assert_eq!(frame(find(id), text), ["KRW-BTC last=100"]);
+    }
+}
+
+#[test]
+fn binance_says_when_it_goes_away_and_what_it_refuses() {
+    let binance = find("binance");
+    for going in [
+        r#"{"e":"serverShutdown","E":1770123456789}"#,
+        r#"{"event":{"e":"serverShutdown","E":1770123456789}}"#,
+        r#"{"stream":"x","data":{"e":"serverShutdown","E":1770123456789}}"#,
+    ] {
+        assert_eq!(frame(binance, going), ["reconnect the server is about to shut down"]);
+    }
+    assert_eq!(frame(binance, r#"{"error":{"code":3,"msg":"Invalid JSON"},"id":7}"#), ["refused 3: Invalid JSON"]);
+    let invalid = r#"{"code":-1121,"msg":"Invalid symbol."}"#;
+    let asked = markets("BTC-USDT");
+    for ask in [Ask::Markets, Ask::Tickers(&asked), Ask::Candles { market: &asked[0], end: END, count: 1 }] {
+        assert_eq!(answer(binance, &ask, invalid), ["error the exchange answered -1121: Invalid symbol."]);
+    }
+}
+
+#[test]
+fn words_of_a_venue_can_not_forge_a_log_line() {
+    let text = format!(r#"{{"error":{{"name":"A\nB","message":"{}"}}}}"#, "긴".repeat(5000));
+    let found = frame(find("upbit"), &text).remove(0);
+    assert!(found.starts_with("refused A\\nB: 긴긴") && found.chars().count() < 300, "{found}");
+}
