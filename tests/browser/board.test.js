@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { NAMES, SHOTS, browser, fake, open, ready, server, site, until, written } from './harness.js';
+
+let exchanges, sisepan, chrome;
+const sites = [];
+
+before(async () => {
+  exchanges = await fake();
+  sisepan = await server(exchanges);
+  chrome = await browser();
+  await ready(sisepan);
+});
+
+after(async () => {
+  await chrome?.close();
+  for (const one of sites) await one.stop();
+  await sisepan?.stop();
+  await exchanges?.stop();
+});
+
+const host = async (body) => {
+  const made = await site(body);
+  sites.push(made);
+  return made.url;
+};
+const script = () => `<script type="module" src="${sisepan.url}/sisepan.js"></script>`;
+const element = () => host(`${script()}<style>td{font-size:40px!important}</style><sisepan-board board="krw" lang="ko">시세</sisepan-board>`);
+const frame = () => host(`${script()}<iframe src="${sisepan.url}/embed/board?board=krw&lang=ko" sandbox="allow-scripts" width="300"></iframe>`);
+
+const row = (view, market) => view.locator(`[data-market="${market}"]`);
+const cell = (view, market, name) => row(view, market).locator(`[data-cell="${name}"]`);
+const isLive = (view) => view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
+
+/** Sets a price at both Korean exchanges, whichever of them the board follows. */
+const setPrice = (market, price) => Promise.all(['upbit', 'bithumb'].map((venue) => exchanges.price(venue, market, price)));
+
+test('all rows are there without script', async () => {
+  const included = await (await fetch(`${sisepan.url}/fragment/board?board=krw&lang=ko`)).text();
+  const pages = [
+    `${sisepan.url}/?lang=ko`,
+    `${sisepan.url}/embed/board?board=krw&lang=ko`,
+    await host(included),
+  ];
+  for (const url of pages) {
+    const { page, close } = await open(chrome, url, { javaScriptEnabled: false });
+    assert.deepEqual(await page.locator('[data-cell="name"]').allTextContents(), NAMES, url);
+    assert.match(await page.locator('.sisepan').textContent(), /24시간 변동률 기준/);
+    await close();
+  }
+  const { page, close } = await open(chrome, await frame(), { javaScriptEnabled: false });
+  assert.equal(await page.frameLocator('iframe').locator('[data-market]').count(), 11);
+  await close();
+});
+
+for (const [what, url, inside] of [
+  ['an element on another origin', element, (page) => page],
+  ['a sandboxed iframe on another origin', frame, (page) => page.frameLocator('iframe')],
+  ['a fragment included by another server', async () => host(script() + (await (await fetch(`${sisepan.url}/fragment/board?lang=ko`)).text())), (page) => page],
+]) {
+  test(`${what} shows a new price within two seconds, written as the server writes it`, async () => {
+    const { page, trouble, close } = await open(chrome, await url());
+    const view = inside(page);
+    await isLive(view);
+    const price = 143_000_000 + Math.floor(Math.random() * 900) * 1000;
+    const shown = price.toLocaleString('en-US');
+    await setPrice('BTC-KRW', String(price));
+    await until(`${shown} is on screen`, async () => {
+      const text = await cell(view, 'BTC-KRW', 'last').textContent();
+      return text === shown || text;
+    }, 2_000);
+    for (const name of ['name', 'last', 'change']) {
+      await until(`${name} is written as by the server`, async () => (await cell(view, 'BTC-KRW', name).textContent()) === (await written(sisepan, 'BTC-KRW', name)), 3_000);
+    }
+    assert.deepEqual(await view.locator('[data-cell="name"]').allTextContents(), NAMES);
+    assert.deepEqual(trouble, []);
+    await close();
+  });
+}
+
+test('the iframe tells its height, and the parent takes it', async () => {
+  const { page, close } = await open(chrome, await frame());
+  await until('the frame is as high as its table', async () => {
+    const { height } = await page.locator('iframe').boundingBox();
+    return (height > 350 && height < 700) || height;
+  });
+  await close();
+});
+
+test('boards that ask for the same share one connection', async () => {
+  const url = await host(script() + '<sisepan-board lang="ko"></sisepan-board>'.repeat(8));
+  const context = await chrome.newContext();
+  const page = await context.newPage();
+  let sockets = 0;
+  page.on('websocket', () => sockets++);
+  await page.goto(url);
+  await until('all eight are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 8);
+  assert.equal(sockets, 1);
+  await context.close();
+});
+
+test('nothing is stored and nothing moves', async () => {
+  const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`);
+  await isLive(page);
+  const before = await page.locator('[data-market="SAND-KRW"]').boundingBox();
+  await setPrice('BTC-KRW', '99000');
+  await until('the new price is there', async () => (await cell(page, 'BTC-KRW', 'last').textContent()) === '99,000');
+  assert.deepEqual(await page.locator('[data-market="SAND-KRW"]').boundingBox(), before);
+  assert.deepEqual(await page.evaluate(() => [document.cookie, localStorage.length, sessionStorage.length]), ['', 0, 0]);
+  await close();
+});
+
+test('a mute exchange is told, and comes back by itself', { timeout: 180_000 }, async () => {
+  const { page, close } = await open(chrome, await element());
+  await isLive(page);
+  for (const venue of ['upbit', 'bithumb']) {
+    await exchanges.fault({ venue, fault: 'mute' });
+    await exchanges.fault({ venue, fault: 'status', status: 503 });
+  }
+  await until('the row says that it is not live', async () => {
+    const state = await row(page, 'BTC-KRW').getAttribute('data-state');
+    return (state === 'stale' && (await cell(page, 'BTC-KRW', 'mark').textContent()) !== '') || state;
+  }, 90_000);
+  assert.notEqual(await cell(page, 'BTC-KRW', 'last').textContent(), '–');
+  await until('the head of the board says so too', async () => {
+    const light = await page.locator('.sisepan').getAttribute('data-live');
+    const said = await page.locator('[data-cell="clock"]').textContent();
+    return (light === 'stale' && said === '갱신 중단') || `${light} ${said}`;
+  }, 30_000);
+  await page.screenshot({ path: `${SHOTS}/element-stale.png` });
+  await exchanges.heal();
+  await until('the row is live again', async () => {
+    const state = await row(page, 'BTC-KRW').getAttribute('data-state');
+    return state === 'live' || state;
+  }, 75_000);
+  await isLive(page);
+  assert.equal(await page.locator('[data-cell="clock"]').textContent(), '실시간');
+  await close();
+});
+
+test('a server that was killed and came back is followed again', { timeout: 120_000 }, async () => {
+  const { page, close } = await open(chrome, await element());
+  await isLive(page);
+  await sisepan.kill();
+  await page.locator('.sisepan[data-live="off"]').waitFor({ timeout: 20_000 });
+  assert.equal(await page.locator('[data-market]').count(), 11);
+  await page.screenshot({ path: `${SHOTS}/element-off.png` });
+  await sisepan.again();
+  await ready(sisepan);
+  await setPrice('ETH-KRW', '5123000');
+  await until('the board is live and right', async () => {
+    const text = await cell(page, 'ETH-KRW', 'last').textContent();
+    return (text === '5,123,000' && (await page.locator('.sisepan[data-live="on"]').count()) === 1) || text;
+  }, 70_000);
+  await close();
+});
+
+test('screenshots', async () => {
+  for (const [width, where] of [[320, '/embed/board'], [320, '/'], [1280, '/']]) {
+    for (const colorScheme of ['light', 'dark']) {
+      for (const lang of ['ko', 'en', 'ja']) {
+        const options = { viewport: { width, height: 800 }, deviceScaleFactor: 2, colorScheme };
+        const { page, trouble, close } = await open(chrome, `${sisepan.url}${where}?lang=${lang}`, options);
+        await isLive(page);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(wide <= 0, `${where} ${lang} is ${wide} px too wide at ${width}`);
+        assert.deepEqual(trouble, []);
+        const name = where === '/' ? 'home' : 'embed';
+        await page.screenshot({ path: `${SHOTS}/${name}-${width}-${colorScheme}-${lang}.png`, fullPage: true });
+        await close();
+      }
+    }
+  }
+});
