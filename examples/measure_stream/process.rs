@@ -1,0 +1,97 @@
+//! Processes under measurement: started on a core of their own where that can be, ended when dropped.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// The core of what is measured.
+const CORE_MEASURED: &str = "0";
+
+/// The core of what measures.
+const CORE_MEASURING: &str = "1";
+
+/// Length of a clock tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux of today.
+const CPU_TICK: Duration = Duration::from_millis(10);
+
+/// A child that says where it listens on its first line.
+pub struct Process {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Moves this process to its core, if there are two; returns whether the measured ones will have the other.
+pub fn part_cores() -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let own = std::process::id().to_string();
+    cores > 1 && taskset(&["-a", "-c", "-p", CORE_MEASURED, &own]) && taskset(&["-a", "-c", "-p", CORE_MEASURING, &own])
+}
+
+fn taskset(arguments: &[&str]) -> bool {
+    let status = Command::new("taskset").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+impl Process {
+    /// Starts a program and waits for its address.
+    ///
+    /// `input` is what it reads first; [`Process::feed`] can say more if it is `None`.
+    pub fn start(program: &str, arguments: &[&str], input: Option<&str>, pinned: bool) -> anyhow::Result<Self> {
+        let mut command = Command::new(if pinned { "taskset" } else { program });
+        if pinned {
+            // It becomes the program, so the process id stays.
+            command.args(["-c", CORE_MEASURED, program]);
+        }
+        command.args(arguments).env("RUST_LOG", "error").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
+        let mut line = String::new();
+        if let Some(input) = input {
+            let mut stdin = child.stdin.take().context("the child has no input")?;
+            stdin.write_all(input.as_bytes()).context("writing to the child")?;
+        }
+        let out = child.stdout.take().context("the child has no output")?;
+        let mut process = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        BufReader::new(out).read_line(&mut line).context("reading the child's address")?;
+        let address = line.trim().rsplit('/').next().unwrap_or_default();
+        process.address = address.parse().with_context(|| format!("{program} said {line:?}, not where it listens"))?;
+        Ok(process)
+    }
+
+    /// Hands it a frame.
+    pub fn feed(&mut self, frame: &[u8]) -> anyhow::Result<()> {
+        let stdin = self.child.stdin.as_mut().context("the child takes no more input")?;
+        let mut text = u16::try_from(frame.len())?.to_be_bytes().to_vec();
+        text.extend_from_slice(frame);
+        stdin.write_all(&text).context("writing to the child")
+    }
+
+    /// Returns its memory in KiB: pages shared with others count in part.
+    pub fn pss_kib(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("smaps_rollup has no Pss")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// Returns the CPU time it has taken, in user and kernel.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        // The name may hold anything; the figures stand behind its last bracket, utime and stime 11 words on.
+        let after = text.rsplit(')').next().context("stat is empty")?;
+        let mut words = after.split_whitespace().skip(11);
+        let mut ticks = || anyhow::Ok(words.next().context("stat is short")?.parse::<u32>()?);
+        Ok(CPU_TICK * (ticks()? + ticks()?))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,140 @@
+//! What the store costs: `cargo run --release --example store_bench`.
+//!
+//! Makes a store of 300 markets over 8 days and prints its size, what a minute of
+//! all markets costs to write, how long a start takes until everything is
+//! restored, and what the windows of 5,000 markets take in memory.
+
+#![allow(clippy::unwrap_used, reason = "a failure is to be seen")]
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use sisepan::clock::Clock;
+use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, Market, Minute, Price, VenueId, Window};
+use sisepan::store::{FILE, Settings, Store};
+
+const MARKETS: usize = 300;
+const DAYS: i64 = 8;
+const WINDOWS: usize = 5_000;
+const VENUE: VenueId = VenueId("upbit");
+const LONG: Duration = Duration::from_secs(600);
+
+/// 2026-01-01T00:00Z.
+const FIRST: Minute = Minute(29_453_760);
+
+fn main() {
+    let folder = std::env::temp_dir().join(format!("sisepan-store-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let markets: Vec<Market> =
+        (0..MARKETS.max(WINDOWS)).map(|n| Market::new(&format!("C{n}"), "KRW").unwrap()).collect();
+    let end = FIRST.plus(DAYS * 24 * HOUR);
+    let clock = Clock::manual(end.start());
+    let watch = Clock::system();
+
+    let (store, _) = Store::open(&folder, Settings::default(), &[VENUE], clock.clone()).unwrap();
+    let began = watch.monotonic();
+    for hour in (FIRST.0..end.0).step_by(60).map(Minute) {
+        store.keep(markets[..MARKETS].iter().map(|market| records(market, hour, hour.plus(HOUR))).collect());
+        assert!(store.flush(LONG));
+    }
+    println!("filled: {MARKETS} markets x {DAYS} days in {:?}", watch.monotonic() - began);
+
+    let minutes = 20;
+    let mut took = Duration::ZERO;
+    for minute in (1..=minutes).map(|n| end.plus(n)) {
+        clock.set_wall(minute.start());
+        let batch = markets[..MARKETS].iter().map(|market| records(market, end, minute)).collect();
+        let began = watch.monotonic();
+        store.keep(batch);
+        assert!(store.flush(LONG));
+        took += watch.monotonic() - began;
+    }
+    println!("a minute of all markets, synced: {:?}", took / u32::try_from(minutes).unwrap());
+    store.close();
+    let size = std::fs::metadata(folder.join(FILE)).unwrap().len();
+    println!(
+        "file: {} MiB, {} bytes a market and minute",
+        size >> 20,
+        size / (MARKETS as u64 * (DAYS * 24 * 60) as u64)
+    );
+
+    let began = watch.monotonic();
+    let (store, restored) = Store::open(&folder, Settings::default(), &[VENUE], clock.clone()).unwrap();
+    let read = watch.monotonic() - began;
+    let windows: Vec<Window> = restored.feeds.iter().map(window).collect();
+    let hours: usize = restored.feeds.iter().map(|feed| feed.hours.len()).sum();
+    println!(
+        "start to restored: {:?} ({read:?} of it reading), {} windows from {hours} hours",
+        watch.monotonic() - began,
+        windows.len()
+    );
+    let began = watch.monotonic();
+    let past = store.past().hours(VENUE, &markets[7], FIRST..end).unwrap();
+    println!("8 days of one market read: {} hours in {:?}", past.len(), watch.monotonic() - began);
+    store.close();
+    drop((windows, restored, past));
+
+    let before = resident();
+    let windows: Vec<Window> = markets[..WINDOWS]
+        .iter()
+        .map(|market| {
+            let mut window = Window::default();
+            let hours: Vec<_> = (0..25).map(|n| hour(market, end.plus((n - 25) * HOUR), end)).collect();
+            window.restore(&hours);
+            window
+        })
+        .collect();
+    println!("{} windows of 25 h, a trade in each minute: {} MiB", windows.len(), (resident() - before) >> 10);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn window(feed: &FeedRecords) -> Window {
+    let mut window = Window::default();
+    window.restore(&feed.hours);
+    window
+}
+
+fn records(market: &Market, start: Minute, until: Minute) -> FeedRecords {
+    let (at, price) = trade(market, until.plus(-1));
+    let last = LastRecord {
+        last: price,
+        venue_time: Some(at),
+        trade_id: Some(17_000_000_000),
+        received_at: at,
+        confirmed_at: at,
+        sent_places: 2,
+        high_24h: Some(price),
+        low_24h: Some(price),
+        base_volume_24h: Some(Decimal::new(123_456_789, 8)),
+        quote_volume_24h: Some(Decimal::new(123_456_789, 2)),
+    };
+    FeedRecords {
+        venue: VENUE,
+        market: market.clone(),
+        last: Some(last),
+        hours: vec![hour(market, start, until)],
+        anew: false,
+    }
+}
+
+fn hour(market: &Market, hour: Minute, until: Minute) -> HourRecord {
+    let minutes: Vec<Minute> = (0..HOUR).map(|n| hour.plus(n)).filter(|minute| *minute < until).collect();
+    let covered = minutes.iter().fold(0u64, |bits, minute| bits | 1 << (minute.0 - hour.0));
+    let closes = minutes.iter().map(|&minute| (minute, minute.start(), trade(market, minute).1)).collect();
+    let before = hour.plus(-1);
+    HourRecord { hour, closes, covered, settled: covered, before: Some((before, trade(market, before).1)) }
+}
+
+fn trade(market: &Market, minute: Minute) -> (Timestamp, Price) {
+    let letters: i64 = market.as_str().bytes().map(i64::from).sum();
+    let price = Decimal::new(142_000_000 + (letters * minute.0) % 999_983, 2);
+    (minute.start() + SignedDuration::from_millis(17_345), Price::new(price).unwrap())
+}
+
+/// Memory of this process, in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
