@@ -76,7 +76,7 @@ impl Service {
 
     pub(super) async fn stop(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap().unwrap();
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_board_shows_the_truth_and_follows_it() {
     let url = format!("ws://{}/api/v1/stream?board=krw&lang=ko&interval_ms=0", service.address);
     let (mut stream, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     fake.set_price("bithumb", "ADA-KRW", Decimal::from(777), true).unwrap();
-    let seen = tokio::time::timeout(Duration::from_secs(2), async {
+    let seen = tokio::time::timeout(DEADLINE, async {
         loop {
             let message = stream.next().await.unwrap().unwrap();
             let Ok(message) = serde_json::from_str::<Value>(message.to_text().unwrap()) else { continue };
@@ -124,7 +124,7 @@ async fn a_board_shows_the_truth_and_follows_it() {
             }
         }
     });
-    let row = seen.await.expect("the new price within two seconds");
+    let row = seen.await.expect("the new price arrives");
     assert_eq!(row["text"]["last"], "777");
     service.stop().await;
     fake.shutdown().await;

@@ -18,8 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The services' limit, and what a look at them may take.
-const STALE_AFTER: Duration = Duration::from_secs(4);
-const SLACK: Duration = Duration::from_secs(2);
+const STALE_AFTER: Duration = Duration::from_secs(6);
+const SLACK: Duration = Duration::from_secs(4);
 
 /// Cases at once: the machine is to be busy, not late.
 const AT_ONCE: usize = 7;
@@ -208,11 +208,13 @@ impl Program {
         for venue in venue::ALL {
             let id = venue.profile().id;
             let path = if id.as_str() == "binance" { "ws" } else { "websocket/v1" };
+            // Only the struck exchange has short limits: the others must be live at every look, also on a busy machine.
+            let struck = id.as_str() == "bithumb";
             let own = VenueConfig {
                 rest: Some(format!("http://{}/{id}", self.exchanges)),
                 stream: Some(format!("ws://{}/{id}/{path}", self.exchanges)),
-                stale_after: Some(STALE_AFTER),
-                silence_max: Some(Duration::from_secs(2)),
+                stale_after: Some(if struck { STALE_AFTER } else { 5 * STALE_AFTER }),
+                silence_max: Some(Duration::from_secs(if struck { 2 } else { 15 })),
                 confirm_after: Some(Duration::from_secs(1)),
                 ..VenueConfig::default()
             };

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::setup::*;
 
-const SOON: Duration = Duration::from_millis(300);
+const SOON: Duration = Duration::from_millis(1500);
 
 async fn serve_with(limits: Limits) -> String {
     serve(&state_with(&hub(), limits)).await
@@ -107,7 +107,7 @@ async fn a_listener_that_is_told_to_stop_finishes_what_it_has_begun() {
     let idle = TcpStream::connect(&address).await.unwrap();
     assert!(health(&address).await.starts_with("HTTP/1.1 200"));
     shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(5), listening).await.expect("it waits for no idle client").unwrap();
+    tokio::time::timeout(DEADLINE, listening).await.expect("it waits for no idle client").unwrap();
     drop(idle);
     assert!(TcpStream::connect(&address).await.is_err(), "nobody listens any more");
 }

@@ -121,7 +121,7 @@ async fn out_06_a_shutdown_tells_every_client_and_waits_for_none() {
     assert_eq!((&closing["type"], &closing["reason"]), (&json!("closing"), &json!("shutdown")));
     assert!(closing["retry_after_ms"].as_u64().unwrap() <= 15_000);
     assert_eq!(client.closed().await, 1012);
-    tokio::time::timeout(Duration::from_secs(5), app.streams().wait()).await.expect("every stream ended");
+    tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("every stream ended");
     assert_eq!(hub.load().members, 0);
     assert_eq!(Client::connect_status(&address).await, 503);
 }

@@ -27,14 +27,13 @@ async fn in_21_after_a_429_nothing_is_asked_before_retry_after() {
     bench.state(VenueState::Delayed).await;
     server.reply("/", "429 Too Many Requests\r\nRetry-After: 2", "slow down");
     let health = bench.reason(ReasonCode::RateLimited).await;
-    let told = server.elapsed();
     assert!(health.not_before.is_some());
+    let refused = *server.logged("get").last().unwrap();
     server.with(|world| world.replies.clear());
     server.trade("btc", "102");
     bench.price("btc", "102", polled).await;
-    let gets = server.logged("get");
-    let inside: Vec<_> = gets.iter().filter(|at| **at > told && **at < told + Duration::from_millis(1900)).collect();
-    assert!(inside.is_empty(), "asked inside the time: {inside:?}, told at {told:?}");
+    let next = server.logged("get").into_iter().find(|at| *at > refused).unwrap();
+    assert!(next - refused >= Duration::from_secs(2), "asked inside the time: {refused:?}, {next:?}");
     bench.state(VenueState::Delayed).await;
     bench.stop().await;
 }
@@ -48,7 +47,7 @@ async fn in_21_a_418_is_kept_until_the_time_in_its_body_and_the_stream_stays() {
     server.reply("/", "418 I'm a teapot", format!(r#"{{"code":-1003,"msg":"IP banned until {until_ms}."}}"#));
     let health = bench.health("a ban", |health| health.not_before.is_some()).await;
     let not_before = health.not_before.unwrap().as_millisecond();
-    assert!((not_before - until_ms).abs() < 200, "{not_before} is not {until_ms}");
+    assert!((not_before - until_ms).abs() < 1000, "{not_before} is not {until_ms}");
     let told = server.elapsed();
     server.with(|world| world.replies.clear());
     server.trade("btc", "103");
@@ -76,7 +75,7 @@ async fn in_23_a_venue_that_does_not_serve_us_is_retried_slowly() {
         server.reply("/", status, "<html>no</html>");
         let refusal = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
         server.with(|world| world.mode = Mode::Answer(refusal));
-        let retry = |settings: &mut sisepan::ingest::Settings| settings.blocked_retry = Duration::from_millis(1200);
+        let retry = |settings: &mut sisepan::ingest::Settings| settings.blocked_retry = Duration::from_secs(3);
         let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), retry);
         let health = bench.reason(ReasonCode::Blocked).await;
         assert!(health.reason.unwrap().message.contains("127.0.0.1"));
@@ -87,8 +86,8 @@ async fn in_23_a_venue_that_does_not_serve_us_is_retried_slowly() {
         for what in ["get", "ws"] {
             let all = server.logged(what);
             let first = all[0];
-            let early = all.iter().filter(|at| **at > first + Duration::from_millis(300)).min().unwrap();
-            assert!(*early > first + Duration::from_millis(1150), "{what} again too early: {all:?}");
+            let early = all.iter().filter(|at| **at > first + Duration::from_secs(1)).min().unwrap();
+            assert!(*early > first + Duration::from_millis(2950), "{what} again too early: {all:?}");
         }
         bench.stop().await;
     }

@@ -9,7 +9,7 @@ use sisepan::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
 use sisepan::venue::{Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Record, Rejection, Request, Venue};
 
 /// Deadline of every wait in these tests.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 const LIMITS: &[Limit] = &[
     Limit { group: "all", weight: 2000, window: Duration::from_secs(1) },

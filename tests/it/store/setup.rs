@@ -14,7 +14,7 @@ use sisepan::store::{FILE, Restored, Settings, Store};
 
 pub const UPBIT: VenueId = VenueId("upbit");
 pub const VENUES: [VenueId; 2] = [UPBIT, VenueId("bithumb")];
-pub const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// The minute in which the trades of [`price`] begin: 2026-01-10T00:00Z.
 pub const FIRST: Minute = Minute(29_466_720);
