@@ -1,7 +1,5 @@
 //! The stream over real sockets: what comes, in which order, and how it ends.
 
-use std::time::Duration;
-
 use serde_json::json;
 use sisepan::domain::VenueState;
 
