@@ -108,6 +108,11 @@ impl Subscription {
         }
     }
 
+    /// Returns the last sequence that the member was told.
+    pub fn sequence(&self) -> u64 {
+        self.seen
+    }
+
     fn resume(&mut self, since: u64, id: Option<&Id>) -> Vec<Bytes> {
         let catch_up = self.group.catch_up(&self.hub, since);
         self.seen = catch_up.sequence;
