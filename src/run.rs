@@ -126,7 +126,9 @@ pub(crate) async fn run_with(
     match failed {
         None => Ok(()),
         Some(Ok(())) => anyhow::bail!("a part of the program has ended, so prices would not be kept any more"),
-        Some(Err(error)) => Err(error).context("a part of the program has failed, so prices would not be kept any more"),
+        Some(Err(error)) => {
+            Err(error).context("a part of the program has failed, so prices would not be kept any more")
+        }
     }
 }
 
