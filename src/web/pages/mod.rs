@@ -45,7 +45,7 @@ async fn one_market(
     match Options::of_market(&app, &headers, query, &id) {
         Ok(options) => {
             let told = market::read(&app, &options).await;
-            rendered(asked, format!("market {options:?}"), || market::page(&app, &options, &told))
+            rendered(asked, &format!("market {options:?}"), || market::page(&app, &options, &told))
         }
         Err(bad) => refuse(asked, &bad),
     }
@@ -67,12 +67,12 @@ fn answer(app: &AppState, headers: &HeaderMap, query: Option<&str>, frame: Frame
     let query = query.unwrap_or_default();
     let asked = Asked { app, headers, query, frame };
     match Options::read(app, headers, query) {
-        Ok(options) => rendered(asked, format!("{frame:?} {options:?}"), || render(app, &options)),
+        Ok(options) => rendered(asked, &format!("{frame:?} {options:?}"), || render(app, &options)),
         Err(bad) => refuse(asked, &bad),
     }
 }
 
-fn rendered(asked: Asked<'_>, key: String, render: impl FnOnce() -> Result<String, askama::Error>) -> Response {
+fn rendered(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String, askama::Error>) -> Response {
     reply::html(asked, key, render).unwrap_or_else(|error| {
         tracing::error!(%error, "rendering a page failed");
         let status = StatusCode::INTERNAL_SERVER_ERROR;
