@@ -40,6 +40,9 @@ const GAPS_EVERY: u32 = 5;
 /// Two ends of a ban that are so near are the same.
 const SAME_BAN: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
+/// Open files that we reckon with where we can't find out: what systems allow by default.
+const OPEN_FILES_ASSUMED: u64 = 1024;
+
 /// How long the parts have to end by themselves.
 const GRACE: Duration = Duration::from_secs(9);
 
@@ -112,7 +115,8 @@ pub(crate) async fn run_with(
     tasks.spawn(part);
 
     let (boards, demo) = (config.boards, config.demo);
-    let state = web::AppState::new(web::Shared { hub, boards, clock, history: Some(history), keeper, demo });
+    let shared = web::Shared { hub, boards, clock, history: Some(history), keeper, demo };
+    let state = web::AppState::with(shared, config.limits.fit(open_files()), config.site);
     let failed = tokio::select! {
         () = serve(listener, state, shutdown) => None,
         // Before the shutdown none of them ends but by a panic.
@@ -132,9 +136,17 @@ pub(crate) async fn run_with(
     }
 }
 
+/// Allows as many open files as the system lets us, and returns how many that is.
+fn open_files() -> u64 {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        warn!(%error, "the limit of open files can't be read or raised");
+        OPEN_FILES_ASSUMED
+    })
+}
+
 async fn serve(listener: TcpListener, state: web::AppState, shutdown: CancellationToken) {
     let served = async {
-        web::listen(listener, web::router(state.clone()), state.limits(), shutdown.clone()).await;
+        web::listen(listener, state.clone(), shutdown.clone()).await;
         state.streams().wait().await;
     };
     let stopped = async {

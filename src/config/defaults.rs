@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Basis, Market, SourceId, change::PLACES_DEFAULT};
 
-use super::{Board, Config, LogFormat};
+use super::{Board, Config, Limits, LogFormat, Site};
 
 /// The eleven coins of the reference board, in its order.
 const REFERENCE: [&str; 11] = ["BTC", "ETH", "BCH", "XRP", "SOL", "ADA", "TRX", "XLM", "BSV", "LINK", "SAND"];
@@ -24,6 +24,8 @@ impl Default for Config {
             tls_ca: None,
             data: Some(DATA.into()),
             retention_days: 8,
+            site: Site::default(),
+            limits: Limits::default(),
             venues: BTreeMap::new(),
             boards: vec![Board::reference()],
             demo: false,

@@ -8,8 +8,11 @@
 //! reference board.
 
 mod defaults;
+mod limits;
+mod network;
 mod read;
 mod section;
+mod site;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,8 +21,11 @@ use std::time::Duration;
 
 use crate::domain::{Basis, Market, SourceId, VenueId};
 
+pub use limits::Limits;
+pub use network::{Network, NoNetwork};
 pub use read::{Environment, load, parse};
 pub use section::{ConfigErrors, Problem};
+pub use site::Site;
 
 /// Everything that an operator may set.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +42,10 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// `store.retention_days`, 2 to 3650: how long minute closes are kept. Default 8.
     pub retention_days: u32,
+    /// Where the publisher puts it: `base_path` and its neighbours.
+    pub site: Site,
+    /// `[limits]`: how much may come in, and how long we wait.
+    pub limits: Limits,
     /// `venues.<id>`: what differs from the exchange's defaults.
     pub venues: BTreeMap<VenueId, VenueConfig>,
     /// `[[boards]]`: at least one; the first is the default board.

@@ -15,7 +15,7 @@ use crate::venue;
 
 use super::defaults::TITLES;
 use super::section::{Found, Section, Source};
-use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig};
+use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, site};
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
@@ -112,6 +112,8 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
         config.retention_days = u32::try_from(days).unwrap_or(config.retention_days);
     }
     store.finish();
+    config.site = site::read(source, &mut root);
+    config.limits = limits::read(root.table("limits"));
     config.venues = read_venues(source, root.table("venues"));
     if let Some(boards) = root.tables("boards") {
         config.boards = read_boards(source, boards);

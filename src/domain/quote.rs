@@ -70,6 +70,16 @@ pub enum BaseSource {
     Venue,
 }
 
+impl BaseSource {
+    /// Returns the word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Venue => "venue",
+        }
+    }
+}
+
 /// The price that a change is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {

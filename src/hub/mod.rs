@@ -123,6 +123,11 @@ impl Hub {
         self.newest().sequence
     }
 
+    /// Returns a number that rises with each batch, also with one that only confirms.
+    pub fn version(&self) -> u64 {
+        self.newest().version
+    }
+
     /// Returns when the board last looked at the rows.
     pub fn as_of(&self) -> Option<Timestamp> {
         self.newest().as_of

@@ -1,20 +1,23 @@
-//! The JSON API: rows, markets, venues.
+//! The JSON API: rows, markets, venues. Every body is made once a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 use serde::Serialize;
 
+use super::ask::Ask;
+use super::bodies::Life;
 use super::error::Error;
-use super::{AppState, query};
+use super::{AppState, layers, query};
 use crate::text;
-use crate::wire::{self, Lang, MarketEntry, MarketNames, MarketSource, VenueEntry};
+use crate::wire::{self, Lang, MarketEntry, MarketNames, MarketSource, Row, VenueEntry};
 
 /// A row is at most a second old in a cache; while a new one is fetched the old may serve a little longer.
 const CACHE_SNAPSHOT: &str = "public, max-age=1, stale-while-revalidate=4, stale-if-error=30";
+
+const JSON: &str = "application/json";
 
 /// `GET /api/v1/snapshot`: the rows of a board or of a list of markets.
 pub async fn snapshot(
@@ -22,39 +25,49 @@ pub async fn snapshot(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let view = query::read(query.as_deref())?.view(&app)?;
-    let snapshot = app.hub.snapshot(&view);
-    Ok(answer(&headers, CACHE_SNAPSHOT, &format!("W/\"{:016x}\"", snapshot.tag), snapshot.body))
+    let ask = query::read(query.as_deref())?;
+    app.bodies().get(&app, &headers, key("snapshot", &ask), Life::Change, || {
+        let view = ask.view(&app)?;
+        Ok((head(JSON, CACHE_SNAPSHOT), app.hub.snapshot(&view).body))
+    })
 }
 
-/// Answers with the body, or with 304 if the asker has it.
-fn answer(request: &HeaderMap, cache: &'static str, etag: &str, body: Bytes) -> Response {
-    let mut response = if has(request, etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if let Ok(etag) = HeaderValue::from_str(etag) {
-        headers.insert(header::ETAG, etag);
-    }
-    response
-}
-
-/// Compares weakly, as RFC 9110 has it for `If-None-Match`: `W/` makes no difference.
-fn has(request: &HeaderMap, etag: &str) -> bool {
-    let opaque = etag.trim_start_matches("W/");
-    let values = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|one| one == "*" || one.trim_start_matches("W/") == opaque)
+/// `GET /api/v1/snapshot.csv`: the same as a table.
+pub async fn snapshot_csv(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let ask = query::read(query.as_deref())?;
+    app.bodies().get(&app, &headers, key("snapshot.csv", &ask), Life::Change, || {
+        let view = ask.view(&app)?;
+        let quotes = view.rows.iter().filter_map(|(source, market)| app.hub.row(source, market));
+        let rows: Vec<Row> = quotes.map(|quote| Row::new(&quote, view.basis, None)).collect();
+        Ok((head("text/csv; charset=utf-8", CACHE_SNAPSHOT), wire::rows_csv(&rows, view.basis).into()))
+    })
 }
 
 /// `GET /api/v1/markets`: every market that was ever published.
-pub async fn markets(State(app): State<AppState>) -> impl IntoResponse {
+pub async fn markets(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Error> {
+    let make = || Ok((head(JSON, "public, max-age=10"), all_markets(&app).into()));
+    app.bodies().get(&app, &headers, "markets".to_owned(), Life::Change, make)
+}
+
+/// `GET /api/v1/venues`: how each source is.
+pub async fn venues(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Error> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        venues: Vec<VenueEntry<'a>>,
+    }
+    app.bodies().get(&app, &headers, "venues".to_owned(), Life::Change, || {
+        let mut venues = app.hub.venues();
+        venues.sort_by_key(|health| health.venue);
+        let body = Body { venues: venues.iter().map(VenueEntry::from).collect() };
+        Ok((head(JSON, "public, max-age=1"), wire::json(&body).into()))
+    })
+}
+
+fn all_markets(app: &AppState) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         markets: Vec<MarketEntry<'a>>,
@@ -81,22 +94,24 @@ pub async fn markets(State(app): State<AppState>) -> impl IntoResponse {
             state: row.state,
         });
     }
-    json("public, max-age=10", &Body { markets: markets.into_values().collect() })
+    wire::json(&Body { markets: markets.into_values().collect() })
 }
 
-/// `GET /api/v1/venues`: how each source is.
-pub async fn venues(State(app): State<AppState>) -> impl IntoResponse {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        venues: Vec<VenueEntry<'a>>,
-    }
-    let mut venues = app.hub.venues();
-    venues.sort_by_key(|health| health.venue);
-    json("public, max-age=1", &Body { venues: venues.iter().map(VenueEntry::from).collect() })
+/// Writes what is asked for so that the same is always the same text.
+fn key(what: &str, ask: &Ask) -> String {
+    let Ask { board, markets, basis, lang, interval_ms: _ } = ask;
+    let mut seen = HashSet::new();
+    let named = markets.iter().flatten().map(|market| market.to_ascii_uppercase());
+    let each_once: Vec<_> = named.filter(|market| seen.insert(market.clone())).collect();
+    // How many were named counts: too many are refused, also of the same.
+    let count = markets.as_ref().map(Vec::len);
+    format!("{what} {board:?} {basis:?} {lang:?} {count:?} {each_once:?}")
 }
 
-fn json<T: Serialize>(cache: &'static str, body: &T) -> ([(HeaderName, &'static str); 3], Vec<u8>) {
-    let headers =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, cache), (header::VARY, "accept-encoding")];
-    (headers, wire::json(body))
+fn head(kind: &'static str, cache: &'static str) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    layers::mark(&mut head);
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    head.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    head
 }

@@ -1,62 +1,53 @@
-//! How much may come in, and how long we wait.
+//! What the limits mean for those who serve.
 
 use std::time::Duration;
 
-/// The limits of requests and streams.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Most markets of one request or subscription.
-    pub markets_max: usize,
-    /// Most streams at once; one more is answered with 503.
-    pub streams_max: usize,
-    /// Longest message of a stream client, in bytes; a longer one ends the connection with 1009.
-    pub message_bytes_max: usize,
-    /// Most messages of a stream client in a second; one more ends the connection with 3013.
-    pub messages_per_second_max: u32,
-    /// How soon the first subscription must come, else 3502.
-    pub subscribe_within: Duration,
-    /// How often a stream client is pinged.
-    pub ping_every: Duration,
-    /// How soon the answer must come, else 3012.
-    pub pong_within: Duration,
-    /// How long one write may be blocked, else 3008.
-    pub write_within: Duration,
-    /// How long we wait for the other side to close as well.
-    pub close_within: Duration,
-    /// Clients told to come back are spread over this time.
-    pub return_spread: Duration,
-    /// Most connections at once that are not streams; one more waits for a place.
-    pub connections_max: usize,
-    /// How soon the head of a request must be there, the next one's too: an idle connection is closed after this long.
-    pub head_within: Duration,
-    /// Longest head of a request, in bytes; a longer one is answered with 431.
-    pub head_bytes_max: usize,
-}
+pub use crate::config::Limits;
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            markets_max: 128,
-            streams_max: 15_000,
-            message_bytes_max: 4096,
-            messages_per_second_max: 5,
-            subscribe_within: Duration::from_secs(10),
-            ping_every: Duration::from_secs(25),
-            pong_within: Duration::from_secs(10),
-            write_within: Duration::from_secs(10),
-            close_within: Duration::from_secs(2),
-            return_spread: Duration::from_secs(15),
-            connections_max: 4096,
-            head_within: Duration::from_secs(10),
-            head_bytes_max: 16 << 10,
-        }
-    }
-}
+/// Files that the process opens for itself: store, exchanges, listener, logs, and clients that are being refused.
+const FILES_RESERVED: u64 = 256;
 
 impl Limits {
+    /// Lowers the number of connections and streams, alike, to what a process with so many open files can serve.
+    pub fn fit(self, open_files: u64) -> Self {
+        let places = open_files - FILES_RESERVED.min(open_files / 2);
+        let places = usize::try_from(places).unwrap_or(usize::MAX);
+        let wanted = self.connections_max.saturating_add(self.streams_max);
+        if wanted <= places {
+            return self;
+        }
+        let share = |most: usize| {
+            let share = u128::try_from(most).unwrap_or(0) * u128::try_from(places).unwrap_or(0);
+            usize::try_from(share / u128::try_from(wanted).unwrap_or(1).max(1)).unwrap_or(most).max(1)
+        };
+        let (connections_max, streams_max) = (share(self.connections_max), share(self.streams_max));
+        tracing::warn!(
+            open_files,
+            connections_max,
+            streams_max,
+            "fewer clients than set: the system allows few open files"
+        );
+        Self { connections_max, streams_max, ..self }
+    }
+
     /// Returns when one client, chosen at random, is to come back.
     pub fn come_back(&self) -> Duration {
         let most = u64::try_from(self.return_spread.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(rand::random_range(0..=most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_13_descriptors_are_kept_back() {
+        for (open_files, connections, streams) in
+            [(20_000, 4096, 15_000), (1_048_576, 4096, 15_000), (1024, 164, 603), (256, 27, 100), (2, 1, 1)]
+        {
+            let limits = Limits::default().fit(open_files);
+            assert_eq!((limits.connections_max, limits.streams_max), (connections, streams), "{open_files}");
+        }
     }
 }

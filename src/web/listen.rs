@@ -4,25 +4,23 @@
 //! to what is behind them. So no protocol is guessed, and the deadline of the
 //! head holds from a connection's first moment.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 use tracing::warn;
 
-use super::Limits;
+use super::front::Front;
+use super::place::Seat;
+use super::{AppState, Limits};
 
 /// Wait after the first failure to accept, doubled up to [`ACCEPT_WAIT_MAX`].
 const ACCEPT_WAIT_MIN: Duration = Duration::from_millis(10);
@@ -30,31 +28,49 @@ const ACCEPT_WAIT_MIN: Duration = Duration::from_millis(10);
 /// See [`ACCEPT_WAIT_MIN`].
 const ACCEPT_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Serves `router` to whom `listener` lets in, until `shutdown`; then waits until every connection has ended.
+/// Most refused connections at once that are still told why; any more are closed without a word.
+const REFUSALS_MAX: usize = 32;
+
+/// How long a refused client has to read why.
+const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long an answer that has begun may take after the end was ordered.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Most bytes that wait in the kernel for a client that does not read, beside those on their way.
+const UNSENT_BYTES_MAX: u32 = 64 << 10;
+
+/// Serves all routes to whom it lets in, until `shutdown`; then waits until every connection has ended.
 ///
-/// A connection beyond [`Limits::connections_max`] waits in the kernel's queue
-/// for its turn. Requests carry [`ConnectInfo`] with the peer's address.
-pub async fn listen(listener: TcpListener, router: Router, limits: &Limits, shutdown: CancellationToken) {
-    let (places, connections) = (Arc::new(Semaphore::new(limits.connections_max)), TaskTracker::new());
+/// A connection beyond the limits is told to come back later. Requests carry
+/// [`axum::extract::ConnectInfo`] with the peer's address.
+pub async fn listen(listener: TcpListener, app: AppState, shutdown: CancellationToken) {
+    let router = super::router(app.clone());
+    let (refusals, connections) = (Arc::new(Semaphore::new(REFUSALS_MAX)), TaskTracker::new());
     let mut wait = ACCEPT_WAIT_MIN;
     loop {
-        let accepted = async {
-            // Never closed, so there is always a place in the end.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => {
                 wait = ACCEPT_WAIT_MIN;
-                let connection = serve(tcp, peer, router.clone(), limits.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                prepare(&tcp, app.limits());
+                match Seat::take(&app, peer) {
+                    Some(seat) => {
+                        connections.spawn(serve(tcp, app.clone(), router.clone(), seat, shutdown.clone()));
+                    }
+                    None => {
+                        if let Ok(turn) = refusals.clone().try_acquire_owned() {
+                            let refusal = refusal(app.limits());
+                            connections.spawn(async move {
+                                let _ = tokio::time::timeout(REFUSAL_WITHIN, refuse(tcp, refusal)).await;
+                                drop(turn);
+                            });
+                        }
+                    }
+                }
             }
             Err(error) => {
                 // Out of file descriptors, mostly: it passes when some client leaves.
@@ -71,29 +87,58 @@ pub async fn listen(listener: TcpListener, router: Router, limits: &Limits, shut
     connections.wait().await;
 }
 
-async fn serve(tcp: TcpStream, peer: SocketAddr, router: Router, limits: Limits, shutdown: CancellationToken) {
-    // Frames are small and must not wait for each other; a failure to say so costs milliseconds only.
+/// Tells the kernel what we expect of a connection. Where it can't, slow clients cost a little more.
+fn prepare(tcp: &TcpStream, limits: &Limits) {
+    // Frames are small and must not wait for each other.
     let _ = tcp.set_nodelay(true);
-    let service = router.map_request(move |request: hyper::Request<Incoming>| -> Request {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request
-    });
+    #[cfg(target_os = "linux")]
+    {
+        let socket = SockRef::from(tcp);
+        // Who takes nothing for so long is cut off, whatever is being sent.
+        let _ = socket.set_tcp_user_timeout(Some(limits.write_within));
+        let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    }
+}
+
+async fn serve(tcp: TcpStream, app: AppState, router: Router, seat: Seat, shutdown: CancellationToken) {
+    let peer = seat.peer();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_within)
-        .max_buf_size(limits.head_bytes_max)
-        .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(service))
+        .header_read_timeout(app.limits().head_within)
+        .max_buf_size(app.limits().head_bytes_max)
+        .serve_connection(TokioIo::new(tcp), Front::new(app, router, seat))
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection broke off");
     }
+}
+
+/// Writes the answer to whatever would have been asked.
+fn refusal(limits: &Limits) -> String {
+    let body = concat!(
+        r#"{"type":"urn:sisepan:problem:too-many-connections","title":"Too many connections","status":503,"#,
+        r#""detail":"there are as many connections, in all or from this address, as this server takes"}"#
+    );
+    let (length, retry) = (body.len(), 1 + limits.come_back().as_secs());
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+         retry-after: {retry}\r\ncache-control: no-store\r\naccess-control-allow-origin: *\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+async fn refuse(mut tcp: TcpStream, refusal: String) -> std::io::Result<()> {
+    tcp.write_all(refusal.as_bytes()).await?;
+    tcp.shutdown().await?;
+    // To close with something unread would take the answer back.
+    let mut unread = [0; 1024];
+    while tcp.read(&mut unread).await? > 0 {}
+    Ok(())
 }

@@ -1,15 +1,20 @@
 //! HTTP: pages, widgets, the JSON API and the stream.
 
+mod addresses;
 mod api;
 mod ask;
 mod assets;
+mod bodies;
 mod error;
+mod events;
+mod front;
 mod health;
 mod history;
 mod layers;
 mod limits;
 mod listen;
 mod pages;
+mod place;
 mod query;
 mod stream;
 
@@ -22,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::Board;
+use crate::config::{Board, Site};
 use crate::domain::{HourSource, Keeper};
 use crate::hub::Hub;
 
@@ -37,10 +42,16 @@ pub struct AppState(Arc<Inner>);
 struct Inner {
     shared: Shared,
     limits: Limits,
+    site: Site,
     shutdown: CancellationToken,
     streams: TaskTracker,
+    /// Places for streams.
     slots: Arc<Semaphore>,
+    /// Places for connections that are no streams.
+    connections: Arc<Semaphore>,
+    addresses: Arc<addresses::Addresses>,
     past: history::Desk,
+    bodies: bodies::Bodies,
 }
 
 /// The parts of [`AppState`].
@@ -66,11 +77,46 @@ impl AppState {
         Self::with_limits(shared, Limits::default())
     }
 
-    /// Joins the parts.
+    /// Joins the parts, at the root of a host of their own.
     pub fn with_limits(shared: Shared, limits: Limits) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.streams_max));
-        let (shutdown, streams) = (CancellationToken::new(), TaskTracker::new());
-        Self(Arc::new(Inner { shared, limits, shutdown, streams, slots, past: history::Desk::default() }))
+        Self::with(shared, limits, Site::default())
+    }
+
+    /// Joins the parts.
+    pub fn with(shared: Shared, limits: Limits, site: Site) -> Self {
+        let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Inner {
+            shared,
+            site,
+            shutdown: CancellationToken::new(),
+            streams: TaskTracker::new(),
+            slots: places(limits.streams_max),
+            connections: places(limits.connections_max),
+            addresses: Arc::new(addresses::Addresses::new(&limits)),
+            past: history::Desk::default(),
+            bodies: bodies::Bodies::default(),
+            limits,
+        }))
+    }
+
+    /// Returns what the publisher has set.
+    pub fn site(&self) -> &Site {
+        &self.0.site
+    }
+
+    /// Returns the path that everything stands under, such as `/prices`; empty for the root.
+    pub fn base_path(&self) -> &str {
+        &self.0.site.base_path
+    }
+
+    /// Returns where readers find us, without a slash at the end, if that is set: the only source of whole addresses.
+    pub fn public_url(&self) -> Option<&str> {
+        self.0.site.public_url.as_deref()
+    }
+
+    /// Returns the bodies kept in memory.
+    pub fn bodies(&self) -> &bodies::Bodies {
+        &self.0.bodies
     }
 
     /// Returns the limits of what comes in.
@@ -106,18 +152,22 @@ impl std::ops::Deref for AppState {
 pub fn router(state: AppState) -> Router {
     let api = Router::new()
         .route("/api/v1/snapshot", get(api::snapshot))
+        .route("/api/v1/snapshot.csv", get(api::snapshot_csv))
         .route("/api/v1/markets", get(api::markets))
         .route("/api/v1/history/{market}", get(history::history))
         .route("/api/v1/venues", get(api::venues))
+        .route("/api/v1/events", get(events::events))
         .route("/api/v1/stream", get(stream::upgrade))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
-    Router::new()
+    let path = state.base_path().to_owned();
+    let routes = Router::new()
         .merge(layers::api(api))
         .merge(assets::routes())
         .merge(pages::routes())
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(layers::compression())
-        .with_state(state)
+        .with_state(state);
+    front::under(&path, routes)
 }

@@ -8,6 +8,7 @@ mod history;
 mod message;
 mod problem;
 mod row;
+mod table;
 mod time;
 
 pub use directory::{MarketEntry, MarketNames, MarketSource, Readiness, VenueEntry};
@@ -18,6 +19,7 @@ pub use message::{
 };
 pub use problem::Problem;
 pub use row::{Row, RowChange, RowDelta, RowText};
+pub use table::rows_csv;
 
 // The words that pass through the hub without being looked into.
 pub use crate::domain::{Basis, Market, Publish, Quote, SourceId, State, VenueHealth, VenueState};

@@ -12,8 +12,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::bodies::{is_known, tag};
 use super::error::Error;
-use super::pages::{etag, is_known};
 use super::{AppState, query};
 
 pub use desk::{Desk, Series};
@@ -35,7 +35,7 @@ pub async fn history(
     let series = app.past().read(&app, question).await?;
     let (kind, body) =
         if csv { ("text/csv; charset=utf-8", series.csv()) } else { ("application/json", series.json()) };
-    let tag = etag(&body);
+    let tag = tag(&body);
     let mut response = if is_known(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

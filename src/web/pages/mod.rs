@@ -5,7 +5,6 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
-use tower_http::compression::CompressionLayer;
 
 use super::AppState;
 
@@ -18,8 +17,7 @@ mod view;
 mod words;
 
 use options::{BadOption, Options};
-use reply::Frame;
-pub use reply::{etag, is_known};
+use reply::{Asked, Frame};
 
 /// Returns the routes of the pages.
 pub fn routes() -> Router<AppState> {
@@ -28,7 +26,6 @@ pub fn routes() -> Router<AppState> {
         .route("/market/{id}", get(one_market))
         .route("/embed/board", get(embed))
         .route("/fragment/board", get(fragment))
-        .layer(CompressionLayer::new())
 }
 
 /// The board with the health of its venues, for a reader who came here.
@@ -43,12 +40,14 @@ async fn one_market(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    match Options::of_market(&app, &headers, query.as_deref().unwrap_or_default(), &id) {
+    let query = query.as_deref().unwrap_or_default();
+    let asked = Asked { app: &app, headers: &headers, query, frame: Frame::Deep };
+    match Options::of_market(&app, &headers, query, &id) {
         Ok(options) => {
             let told = market::read(&app, &options).await;
-            rendered(&headers, Frame::Deep, market::page(&app, &options, &told))
+            rendered(asked, &format!("market {options:?}"), || market::page(&app, &options, &told))
         }
-        Err(bad) => refuse(&headers, Frame::Deep, &bad),
+        Err(bad) => refuse(asked, &bad),
     }
 }
 
@@ -65,26 +64,27 @@ async fn fragment(State(app): State<AppState>, headers: HeaderMap, RawQuery(quer
 type Render = fn(&AppState, &Options<'_>) -> Result<String, askama::Error>;
 
 fn answer(app: &AppState, headers: &HeaderMap, query: Option<&str>, frame: Frame, render: Render) -> Response {
-    match Options::read(app, headers, query.unwrap_or_default()) {
-        Ok(options) => rendered(headers, frame, render(app, &options)),
-        Err(bad) => refuse(headers, frame, &bad),
+    let query = query.unwrap_or_default();
+    let asked = Asked { app, headers, query, frame };
+    match Options::read(app, headers, query) {
+        Ok(options) => rendered(asked, &format!("{frame:?} {options:?}"), || render(app, &options)),
+        Err(bad) => refuse(asked, &bad),
     }
 }
 
-fn rendered(headers: &HeaderMap, frame: Frame, body: Result<String, askama::Error>) -> Response {
-    match body {
-        Ok(body) => reply::html(headers, frame, body),
-        Err(error) => {
-            tracing::error!(%error, "rendering a page failed");
-            reply::plain(frame, StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned())
-        }
-    }
+fn rendered(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String, askama::Error>) -> Response {
+    reply::html(asked, key, render).unwrap_or_else(|error| {
+        tracing::error!(%error, "rendering a page failed");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        reply::plain(asked.app, asked.frame, status, "internal error".to_owned())
+    })
 }
 
-fn refuse(headers: &HeaderMap, frame: Frame, bad: &BadOption) -> Response {
+fn refuse(asked: Asked<'_>, bad: &BadOption) -> Response {
+    let Asked { app, headers, frame, .. } = asked;
     let lang = options::preferred(headers);
     match error::page(bad, lang, frame) {
-        Ok(body) => reply::refusal(frame, bad.status(), body),
-        Err(_) => reply::plain(frame, bad.status(), bad.to_string()),
+        Ok(body) => reply::refusal(app, frame, bad.status(), body),
+        Err(_) => reply::plain(app, frame, bad.status(), bad.to_string()),
     }
 }

@@ -1,21 +1,21 @@
 //! The headers of a page: what it may load, who may frame it, how long it keeps.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::super::AppState;
+use super::super::bodies::Life;
 
 /// How long a page of prices may be served again, in a cache or a browser.
 const CACHE: &str = "public, max-age=1";
 
 /// Nothing but our own script, style sheet, images and connections; nothing inline.
-const CSP_PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+     base-uri 'none'";
 
-/// The same for a page that anyone may frame.
-const CSP_EMBED: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors *";
+/// The rest of it, for a page that nobody may frame.
+const CSP_PAGE: &str = "form-action 'self'; frame-ancestors 'none'";
 
 /// Where a body will stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,57 +30,60 @@ pub enum Frame {
     Fragment,
 }
 
-/// Answers with a body of prices, or 304 where the asker has it.
-pub fn html(asked: &HeaderMap, frame: Frame, body: String) -> Response {
-    let tag = etag(body.as_bytes());
-    let known = is_known(asked, &tag);
-    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { Body::from(body).into_response() };
-    let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
-    dress(headers, frame);
-    if known {
-        headers.remove(header::CONTENT_TYPE);
-    }
-    response
+/// A page of prices that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The server.
+    pub app: &'a AppState,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// Its query.
+    pub query: &'a str,
+    /// Where the body will stand.
+    pub frame: Frame,
+}
+
+/// Answers with a body of prices from memory, or 304 where the asker has it.
+///
+/// `key` says what is asked for as it was understood: the same key is the same body.
+/// A body has ages and the time in it, so it is made anew each second.
+///
+/// # Errors
+/// That of `render`.
+pub fn html<E>(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String, E>) -> Result<Response, E> {
+    let Asked { app, headers, query, frame } = asked;
+    // Who names the language in the address gets the same whatever the browser prefers.
+    let vary = if names_language(query) { "accept-encoding" } else { "accept-encoding, accept-language" };
+    app.bodies().get(app, headers, format!("{key} {vary}"), Life::Second, || {
+        let body = render()?;
+        let mut head = HeaderMap::new();
+        dress(&mut head, app, frame);
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
+        head.insert(header::VARY, HeaderValue::from_static(vary));
+        Ok((head, Bytes::from(body)))
+    })
+}
+
+fn names_language(query: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "lang" && !value.is_empty())
 }
 
 /// Answers with an error as HTML.
-pub fn refusal(frame: Frame, status: StatusCode, body: String) -> Response {
+pub fn refusal(app: &AppState, frame: Frame, status: StatusCode, body: String) -> Response {
     let mut response = (status, body).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    dress(response.headers_mut(), frame);
+    dress(response.headers_mut(), app, frame);
     response
 }
 
 /// Answers with an error as text, where even its page can't be made.
-pub fn plain(frame: Frame, status: StatusCode, body: String) -> Response {
-    let mut response = refusal(frame, status, body);
+pub fn plain(app: &AppState, frame: Frame, status: StatusCode, body: String) -> Response {
+    let mut response = refusal(app, frame, status, body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
-/// Returns a weak entity tag made from the content alone, so that it is the same on every node.
-pub fn etag(body: &[u8]) -> String {
-    // Hashed with fixed keys: it tells versions apart and protects nothing.
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    format!("W/\"{:016x}\"", hasher.finish())
-}
-
-/// Returns whether the request's `If-None-Match` names `tag`, compared weakly.
-pub fn is_known(asked: &HeaderMap, tag: &str) -> bool {
-    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    asked
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|list| list.split(',').any(|known| known.trim() == "*" || bare(known) == bare(tag)))
-}
-
-fn dress(headers: &mut HeaderMap, frame: Frame) {
+fn dress(headers: &mut HeaderMap, app: &AppState, frame: Frame) {
     let mut set = |name: header::HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
     };
@@ -88,16 +91,21 @@ fn dress(headers: &mut HeaderMap, frame: Frame) {
     set(header::VARY, "accept-language");
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
-    match frame {
-        Frame::Page | Frame::Deep => {
-            set(header::CONTENT_SECURITY_POLICY, CSP_PAGE);
+    let rest = match frame {
+        Frame::Page | Frame::Deep | Frame::Fragment => {
             set(header::X_FRAME_OPTIONS, "DENY");
+            CSP_PAGE.to_owned()
         }
-        Frame::Embed => set(header::CONTENT_SECURITY_POLICY, CSP_EMBED),
-        Frame::Fragment => {
-            set(header::CONTENT_SECURITY_POLICY, CSP_PAGE);
-            set(header::X_FRAME_OPTIONS, "DENY");
-            set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-        }
+        Frame::Embed => format!("form-action 'none'; frame-ancestors {}", app.site().frame_ancestors),
+    };
+    // Pages that let nothing in that does not say so let these in.
+    if matches!(frame, Frame::Embed | Frame::Fragment) {
+        set(header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
+    }
+    if frame == Frame::Fragment {
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    }
+    if let Ok(policy) = HeaderValue::from_str(&format!("{CSP}; {rest}")) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
 }

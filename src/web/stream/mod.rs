@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::error::Error;
+use super::place::Place;
 use super::{AppState, query};
 use session::Session;
 
@@ -25,22 +26,17 @@ pub async fn upgrade(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    place: Result<Place, Error>,
 ) -> Response {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return no_upgrade(&rejection),
     };
-    let full = || {
-        let retry = 1 + app.limits().come_back().as_secs();
-        let detail = "there are as many streams as this server takes";
-        Error::passing(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", "Too many streams", detail, retry)
-    };
-    if app.shutdown().is_cancelled() {
-        return full().into_response();
-    }
-    let Ok(slot) = app.0.slots.clone().try_acquire_owned() else { return full().into_response() };
     // Taken here, so that a shutdown between now and the first message waits for this stream as well.
-    let tracked = app.streams().token();
+    let place = match place {
+        Ok(place) => place,
+        Err(error) => return error.into_response(),
+    };
     let ask = Box::new(query::read(query.as_deref()));
     let message_bytes_max = app.limits().message_bytes_max;
     upgrade
@@ -51,7 +47,7 @@ pub async fn upgrade(
         .max_frame_size(message_bytes_max)
         .on_upgrade(move |socket| async move {
             Session::new(app, socket).run(ask).await;
-            drop((slot, tracked));
+            drop(place);
         })
 }
 

@@ -178,7 +178,7 @@ async fn out_26_every_answer_may_be_read_from_any_origin_and_run_by_none() {
     let request = Request::options("/api/v1/snapshot").body(Body::empty()).unwrap();
     let response = ask(&app, request).await;
     assert_eq!(response.status(), 204);
-    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], "If-None-Match");
+    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], "If-None-Match, Last-Event-ID");
 }
 
 #[tokio::test]

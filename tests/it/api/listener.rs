@@ -86,13 +86,23 @@ async fn out_09_a_head_over_16_kib_is_refused() {
 }
 
 #[tokio::test]
-async fn out_13_a_connection_too_many_waits_for_a_place_and_streams_take_none() {
+async fn out_16_a_connection_too_many_is_told_when_to_come_back_and_streams_take_no_place() {
     let address = serve_with(Limits { connections_max: 1, head_within: SOON, ..Limits::default() }).await;
     let mut stream = Client::welcomed(&address, "").await;
     let held = TcpStream::connect(&address).await.unwrap();
-    let waiting = health(&address);
-    assert!(waiting.await.starts_with("HTTP/1.1 200"), "as soon as the silent one was closed");
+    let mut refused = TcpStream::connect(&address).await.unwrap();
+    // It is told whether or not it asked already.
+    let said = rest(&mut refused).await;
+    assert!(said.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{said}");
+    let (head, body) = said.split_once("\r\n\r\n").unwrap();
+    let retry = head.lines().find_map(|line| line.strip_prefix("retry-after: ")).unwrap();
+    assert!((1..=16).contains(&retry.parse::<u64>().unwrap()), "{retry}");
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(problem["type"], "urn:sisepan:problem:too-many-connections");
     drop(held);
+    let back = async { while !health(&address).await.starts_with("HTTP/1.1 200") {} };
+    tokio::time::timeout(DEADLINE, back).await.expect("the place is free again");
     stream.send(r#"{"type":"ping","id":1}"#).await;
     assert_eq!(stream.json().await["type"], "pong");
 }
@@ -102,8 +112,7 @@ async fn a_listener_that_is_told_to_stop_finishes_what_it_has_begun() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (app, shutdown) = (state(&hub()), CancellationToken::new());
-    let (router, limits, stop) = (web::router(app.clone()), app.limits().clone(), shutdown.clone());
-    let listening = tokio::spawn(async move { web::listen(listener, router, &limits, stop).await });
+    let listening = tokio::spawn(web::listen(listener, app, shutdown.clone()));
     let idle = TcpStream::connect(&address).await.unwrap();
     assert!(health(&address).await.starts_with("HTTP/1.1 200"));
     shutdown.cancel();

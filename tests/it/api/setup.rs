@@ -162,9 +162,7 @@ pub async fn text(response: Response<Body>) -> String {
 pub async fn serve(app: &AppState) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let router = sisepan::web::router(app.clone());
-    let (limits, shutdown) = (app.limits().clone(), CancellationToken::new());
-    tokio::spawn(async move { sisepan::web::listen(listener, router, &limits, shutdown).await });
+    tokio::spawn(sisepan::web::listen(listener, app.clone(), CancellationToken::new()));
     address
 }
 

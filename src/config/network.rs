@@ -1,0 +1,88 @@
+//! A range of addresses, such as `10.0.0.0/8`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// Addresses that begin with the same bits. An IPv4 address inside an IPv6 one is that IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    first: IpAddr,
+    bits: u32,
+}
+
+/// Why a text is no [`Network`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no address and no range such as 10.0.0.0/8 or 2001:db8::/32")]
+pub struct NoNetwork(String);
+
+impl Network {
+    /// The addresses of this machine itself.
+    pub const LOOPBACK: [Self; 2] = [
+        Self { first: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), bits: 8 },
+        Self { first: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 },
+    ];
+
+    /// Whether an address is among them.
+    pub fn contains(self, address: IpAddr) -> bool {
+        match (self.first, address.to_canonical()) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => {
+                let shift = 32u32.saturating_sub(self.bits);
+                let start = |address: Ipv4Addr| address.to_bits().checked_shr(shift);
+                start(first) == start(address)
+            }
+            (IpAddr::V6(first), IpAddr::V6(address)) => {
+                let shift = 128u32.saturating_sub(self.bits);
+                let start = |address: Ipv6Addr| address.to_bits().checked_shr(shift);
+                start(first) == start(address)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NoNetwork;
+
+    fn from_str(text: &str) -> Result<Self, NoNetwork> {
+        let wrong = || NoNetwork(text.chars().take(64).collect());
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let first = address.parse::<IpAddr>().map_err(|_| wrong())?.to_canonical();
+        let most = if first.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), |bits| bits.parse().map_err(|_| wrong()))?;
+        if bits > most { Err(wrong()) } else { Ok(Self { first, bits }) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_what_begins_alike() {
+        for (range, address, holds) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "2001:db8::1", true),
+        ] {
+            let network: Network = range.parse().unwrap();
+            assert_eq!(network.contains(address.parse().unwrap()), holds, "{range} {address}");
+        }
+        for wrong in ["", "10.0.0.0/33", "10.0.0.0/x", "10.0.0/8", "::1/129", "localhost"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What stands before the routes: answers from memory, and the path that everything stands under.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::uri::{PathAndQuery, Uri};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::{BoxFuture, Either, Ready, ready};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tower::ServiceExt as _;
+
+use super::bodies::{Bodies, Kept};
+use super::place::Seat;
+use super::{AppState, error};
+
+/// Answers the requests of one connection.
+#[derive(Debug, Clone)]
+pub struct Front {
+    app: AppState,
+    router: Router,
+    seat: Seat,
+}
+
+impl Front {
+    /// Joins the parts.
+    pub fn new(app: AppState, router: Router, seat: Seat) -> Self {
+        Self { app, router, seat }
+    }
+}
+
+impl Service<hyper::Request<Incoming>> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, BoxFuture<'static, Result<Response, Infallible>>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        // Most requests are spelt like one before, so most need neither route nor layer.
+        if let Some(response) = self.app.bodies().again(&self.app, &request) {
+            return Either::Left(ready(Ok(response)));
+        }
+        let spelling = Bodies::spelling(&request);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(self.seat.peer()));
+        request.extensions_mut().insert(self.seat.clone());
+        let (app, router) = (self.app.clone(), self.router.clone());
+        Either::Right(Box::pin(async move {
+            let mut response = router.oneshot(request).await?;
+            if let (Some(spelling), Some(kept)) = (spelling, response.extensions_mut().remove::<Kept>()) {
+                app.bodies().learn(spelling, kept);
+            }
+            Ok(response)
+        }))
+    }
+}
+
+/// Puts all routes under a path such as `/prices`.
+pub fn under(path: &str, routes: Router) -> Router {
+    if path.is_empty() {
+        return routes;
+    }
+    let path: std::sync::Arc<str> = path.into();
+    Router::new().fallback(move |request: Request| {
+        let (path, routes) = (path.clone(), routes.clone());
+        async move { below(&path, routes, request).await }
+    })
+}
+
+async fn below(path: &str, routes: Router, mut request: Request) -> Response {
+    let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let rest = match target.strip_prefix(path) {
+        Some(rest) if rest.starts_with('/') => rest,
+        // Links of a page are relative to its folder, so the folder's own page needs the slash.
+        Some(rest) if rest.is_empty() || rest.starts_with('?') => {
+            let location = format!("{path}/{rest}");
+            return (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response();
+        }
+        _ => return error::no_route(request.uri().clone()).await.into_response(),
+    };
+    match rest.parse::<Uri>() {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(_) => return error::no_route(request.uri().clone()).await.into_response(),
+    }
+    // Its error type has no value.
+    routes.oneshot(request).await.into_response()
+}

@@ -1,0 +1,50 @@
+//! Rows as a table.
+
+use std::fmt::{Display, Write as _};
+
+use jiff::Timestamp;
+
+use super::{Basis, Row};
+
+const HEAD: &str = "market,base,quote,venue,last,change_percent,change_amount,direction,basis,base_price,base_at,base_source,\
+     high_24h,low_24h,range_source,base_volume_24h,quote_volume_24h,state,traded_at,received_at,confirmed_at\n";
+
+/// Returns the rows as CSV, a line each, under a line of names. No cell holds a text of a venue, so none needs quoting.
+pub fn rows_csv(rows: &[Row], basis: Basis) -> String {
+    let mut csv = String::from(HEAD);
+    for row in rows {
+        let change = row.change.as_ref();
+        let time = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!("{at:.3}"));
+        let cells = [
+            row.market.to_string(),
+            row.base.clone(),
+            row.quote.clone(),
+            row.venue.to_string(),
+            cell(row.last),
+            cell(change.map(|change| change.percent)),
+            cell(change.map(|change| change.amount)),
+            cell(change.map(|change| change.direction.as_str())),
+            basis.to_string(),
+            cell(change.map(|change| change.base_price)),
+            change.map_or_else(String::new, |change| format!("{:.0}", change.base_at)),
+            cell(change.map(|change| change.base_source.as_str())),
+            cell(row.high_24h),
+            cell(row.low_24h),
+            cell(row.range_source.map(|source| source.as_str())),
+            cell(row.base_volume_24h),
+            cell(row.quote_volume_24h),
+            row.state.as_str().to_owned(),
+            time(row.traded_at),
+            time(row.received_at),
+            time(row.confirmed_at),
+        ];
+        // Writing into a text can't fail.
+        let _ = writeln!(csv, "{}", cells.join(","));
+    }
+    csv
+}
+
+/// What is not known is an empty cell.
+fn cell(value: Option<impl Display>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
