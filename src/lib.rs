@@ -24,6 +24,7 @@ pub mod board;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod domain;
 pub mod fake;
 pub mod hub;
@@ -35,6 +36,7 @@ pub mod telemetry;
 pub mod text;
 pub mod venue;
 pub mod web;
+pub mod websocket;
 pub mod wire;
 
 pub use run::run;

@@ -148,6 +148,9 @@ async fn serve(listener: TcpListener, state: web::AppState, shutdown: Cancellati
     let served = async {
         web::listen(listener, state.clone(), shutdown.clone()).await;
         state.streams().wait().await;
+        let state = state.clone();
+        // They have let go of every client, so this takes no time.
+        let _ = tokio::task::spawn_blocking(move || state.join_delivery()).await;
     };
     let stopped = async {
         shutdown.cancelled().await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::messages::{Body, Messages};
 use super::{Entry, Hub, Newest, View};
-use crate::wire::{self, Delta, Heartbeat, Row, RowDelta, Status, VenueHealth};
+use crate::wire::{self, Delta, GroupId, Head, Heartbeat, Row, RowDelta, Status, VenueHealth};
 
 /// Longest silence of a group.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -27,11 +28,33 @@ pub(super) struct GroupKey {
     pub interval: Duration,
 }
 
+impl GroupKey {
+    /// Returns the same number for the same key, in every process.
+    fn id(&self) -> GroupId {
+        let View { board, rows, basis, lang, demo } = &self.view;
+        let lang = lang.map_or_else(String::new, |lang| lang.to_string());
+        let mut text = format!("{board:?} {basis} {lang} {demo} {}", self.interval.as_millis());
+        for (source, market) in rows.iter() {
+            text += &format!(" {} {market}", source.as_str());
+        }
+        GroupId(super::snapshot::fingerprint(text.as_bytes()))
+    }
+}
+
+/// Somebody to call when a group has a new frame. Called with nothing locked that a member may need.
+pub trait Watcher: std::fmt::Debug + Send + Sync {
+    /// There is a new frame.
+    fn changed(&self);
+}
+
 #[derive(Debug)]
 pub(super) struct Group {
     key: GroupKey,
+    id: GroupId,
     newest: watch::Sender<Arc<Frame>>,
     sent: Mutex<Sent>,
+    /// Those to call for a new frame: one for each thread that has members.
+    watchers: Mutex<Vec<Weak<dyn Watcher>>>,
     ended: CancellationToken,
 }
 
@@ -44,7 +67,7 @@ pub(super) struct Frame {
     pub sequence: u64,
     /// Whether they hold no news.
     pub heartbeat: bool,
-    pub texts: Arc<[Bytes]>,
+    pub messages: Arc<Messages>,
 }
 
 /// What a member knows that has had every frame.
@@ -68,9 +91,9 @@ pub(super) struct CatchUp {
     /// How far the member is after it.
     pub sequence: u64,
     /// The rows without the head of the message.
-    pub body: Bytes,
+    pub body: Body,
     /// Everything, as messages.
-    pub texts: Arc<[Bytes]>,
+    pub messages: Arc<Messages>,
 }
 
 /// What there is to say.
@@ -117,9 +140,26 @@ impl Group {
             catch_ups: HashMap::new(),
         };
         let sequence = sent.sequence;
-        let first = Frame { previous: sequence, sequence, heartbeat: true, texts: Arc::new([]) };
-        let newest = watch::Sender::new(Arc::new(first));
-        Self { key, newest, sent: Mutex::new(sent), ended: CancellationToken::new() }
+        // No member is behind it, so nobody is ever told it.
+        let messages = Arc::new(Messages::new([]));
+        let newest = watch::Sender::new(Arc::new(Frame { previous: u64::MAX, sequence, heartbeat: false, messages }));
+        let id = key.id();
+        Self { key, id, newest, sent: Mutex::new(sent), watchers: Mutex::default(), ended: CancellationToken::new() }
+    }
+
+    pub(super) fn key(&self) -> &GroupKey {
+        &self.key
+    }
+
+    pub(super) fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// Calls `watcher` for each frame from now on, until it is gone.
+    pub(super) fn watch(&self, watcher: &Arc<dyn Watcher>) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|watcher| watcher.strong_count() > 0);
+        watchers.push(Arc::downgrade(watcher));
     }
 
     pub(super) fn frames(&self) -> watch::Receiver<Arc<Frame>> {
@@ -147,6 +187,7 @@ impl Group {
             if !sent {
                 continue;
             }
+            self.call();
             silence.set(tokio::time::sleep(HEARTBEAT));
             if !self.key.interval.is_zero() {
                 tokio::select! {
@@ -180,11 +221,12 @@ impl Group {
             let rows: Vec<_> =
                 fresh.iter().map(|(place, new)| RowDelta { old: known(*place), new: &new.row }).collect();
             let body = wire::json(&Delta { epoch: hub.epoch(), sequence, previous, rows: &rows });
-            texts.push(wire::delta_message(None, None, &body).into());
+            texts.push(self.delta(&body));
         }
-        texts.extend(statuses(hub, sequence, &news.venues));
+        texts.extend(statuses(hub, self.id, sequence, &news.venues));
         sent.learn(sequence, fresh, news.venues);
-        self.send(hub, Frame { previous, sequence, heartbeat: false, texts: texts.into() });
+        let messages = Arc::new(Messages::new(texts));
+        self.send(hub, Frame { previous, sequence, heartbeat: false, messages });
         true
     }
 
@@ -202,16 +244,44 @@ impl Group {
     fn say_alive(&self, hub: &Hub, sequence: u64, as_of: Option<Timestamp>) -> bool {
         let mut sent = self.sent();
         let previous = sent.sequence;
-        let text = wire::json(&Heartbeat { epoch: hub.epoch(), sequence, as_of });
+        let text = wire::json(&Heartbeat { group: self.id, epoch: hub.epoch(), sequence, as_of });
         sent.learn(sequence, Vec::new(), Vec::new());
-        self.send(hub, Frame { previous, sequence, heartbeat: true, texts: Arc::new([text.into()]) });
+        let messages = Arc::new(Messages::new([text.into()]));
+        self.send(hub, Frame { previous, sequence, heartbeat: true, messages });
         true
+    }
+
+    fn delta(&self, body: &[u8]) -> Bytes {
+        let mut text = Head { kind: "delta", id: None, recovered: None, group: self.id }.text();
+        text.extend_from_slice(body.get(1..).unwrap_or_default());
+        text.into()
     }
 
     // Called with `sent` locked, so that no member sees a frame that `sent` does not know.
     fn send(&self, hub: &Hub, frame: Frame) {
         hub.0.frames_encoded.fetch_add(1, Ordering::Relaxed);
         self.newest.send_replace(Arc::new(frame));
+    }
+
+    /// Tells the watchers that there is a new frame.
+    fn call(&self) {
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.iter().filter_map(Weak::upgrade).for_each(|watcher| watcher.changed());
+    }
+
+    /// Returns what continues the knowledge of a member that was told `seen`, if there is news for it.
+    pub(super) fn step(&self, hub: &Hub, seen: u64) -> Option<(u64, Arc<Messages>)> {
+        let frame = self.newest.borrow();
+        let fits = frame.previous == seen || (frame.heartbeat && frame.previous < seen);
+        if fits && frame.sequence >= seen && (frame.heartbeat || frame.sequence > seen) {
+            return Some((frame.sequence, frame.messages.clone()));
+        }
+        let is_behind = frame.sequence > seen;
+        drop(frame);
+        is_behind.then(|| {
+            let catch_up = self.catch_up(hub, seen);
+            (catch_up.sequence, catch_up.messages)
+        })
     }
 
     /// Returns the newest of the rows that changed after `since`, whole.
@@ -226,9 +296,9 @@ impl Group {
         let rows: Vec<_> = newer.map(|sent| RowDelta { old: None, new: &sent.row }).collect();
         let body = Bytes::from(wire::json(&Delta { epoch: hub.epoch(), sequence, previous: since, rows: &rows }));
         let venues: Vec<_> = sent.venues.iter().filter(|(changed, _)| *changed > since).cloned().collect();
-        let mut texts = vec![wire::delta_message(None, None, &body).into()];
-        texts.extend(statuses(hub, sequence, &venues));
-        let catch_up = CatchUp { sequence, body, texts: texts.into() };
+        let mut texts = vec![self.delta(&body)];
+        texts.extend(statuses(hub, self.id, sequence, &venues));
+        let catch_up = CatchUp { sequence, body: Body::new(&body), messages: Arc::new(Messages::new(texts)) };
         if sent.catch_ups.len() < CATCH_UPS_MAX {
             sent.catch_ups.insert(since, catch_up.clone());
         }
@@ -262,6 +332,11 @@ fn reads_alike(old: &Row, new: &Row) -> bool {
     old == new || timeless(old) == timeless(new)
 }
 
-pub(super) fn statuses(hub: &Hub, sequence: u64, venues: &[(u64, VenueHealth)]) -> impl Iterator<Item = Bytes> {
-    venues.iter().map(move |(_, health)| wire::json(&Status::new(hub.epoch(), sequence, health)).into())
+pub(super) fn statuses(
+    hub: &Hub,
+    group: GroupId,
+    sequence: u64,
+    venues: &[(u64, VenueHealth)],
+) -> impl Iterator<Item = Bytes> {
+    venues.iter().map(move |(_, health)| wire::json(&Status::new(group, hub.epoch(), sequence, health)).into())
 }

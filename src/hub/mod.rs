@@ -1,9 +1,9 @@
 //! Groups of subscribers that get the same bytes, and the newest rows for whoever asks.
 //!
 //! ```text
-//!             publish            a task a group                  a watch a group
-//!  board ──────────────▶ newest ────────────────▶ frame, encoded ────────────────▶ members
-//!                          │  rows, sequence        once, shared    newest only
+//!             publish            a task a group                  newest only
+//!  board ──────────────▶ newest ────────────────▶ frame, encoded ─────────────▶ members
+//!                          │  rows, sequence        once, shared    a call a thread, or a watch a task
 //!                          └──▶ snapshot, encoded once a change
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! change, and a way to become bytes.
 
 mod group;
+mod messages;
 mod snapshot;
 mod subscription;
 
@@ -28,9 +29,10 @@ use crate::wire::{Basis, Lang, Market, Publish, Quote, SourceId, VenueHealth};
 
 use group::{Group, GroupKey};
 
-pub use group::HEARTBEAT;
+pub use group::{HEARTBEAT, Watcher};
+pub use messages::{Answer, Messages};
 pub use snapshot::Snapshot;
-pub use subscription::{Resume, Subscription};
+pub use subscription::{Member, Resume, Subscription};
 
 /// The newest rows. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::messages::Body;
 use super::{Hub, Newest, View};
 use crate::wire::{self, Quote, Row, SnapshotBody};
 
@@ -13,7 +14,7 @@ use crate::wire::{self, Quote, Row, SnapshotBody};
 const KEPT_MAX: usize = 256;
 
 /// The body of `/api/v1/snapshot`. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// How far its rows are.
     pub sequence: u64,
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub body: Bytes,
     /// A number that differs where the body does.
     pub tag: u64,
+    /// The JSON as the end of a message.
+    pub(super) rest: Body,
 }
 
 /// A snapshot that is yet to be encoded, or was.
@@ -60,7 +63,7 @@ impl Hub {
         let body = SnapshotBody { epoch, sequence, as_of, board, basis: view.basis, demo: view.demo, rows: &rows };
         let body = Bytes::from(wire::json(&body));
         self.0.snapshots_encoded.fetch_add(1, Ordering::Relaxed);
-        let snapshot = Snapshot { sequence, tag: fingerprint(&body), body };
+        let snapshot = Snapshot { sequence, tag: fingerprint(&body), rest: Body::new(&body), body };
         self.keep(view, version, &snapshot);
         snapshot
     }
@@ -85,6 +88,6 @@ impl Hub {
 }
 
 /// FNV-1a, 64 bits: the same on every machine and in every build.
-fn fingerprint(bytes: &[u8]) -> u64 {
+pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::group::{Frame, Group, GroupKey, statuses};
+use super::messages::{Answer, Messages};
 use super::{Hub, View};
-use crate::wire::{self, Id, VenueState};
+use crate::wire::{Id, VenueState};
 
 /// Where a client was when it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,24 +20,35 @@ pub struct Resume {
     pub sequence: u64,
 }
 
-/// One subscriber. Leaves its group when dropped; the last one ends it.
+/// A place in a group. Left when dropped; the last one ends the group.
 #[derive(Debug)]
-pub struct Subscription {
+pub struct Member {
     hub: Hub,
     group: Arc<Group>,
-    key: GroupKey,
+}
+
+/// A member that waits for its news, in a task of its own.
+#[derive(Debug)]
+pub struct Subscription {
+    member: Member,
     frames: watch::Receiver<Arc<Frame>>,
     /// The last sequence that the member was told.
     seen: u64,
 }
 
 impl Hub {
-    /// Joins the group of a view, and returns the messages to begin with.
+    /// Joins the group of a view, and returns what to begin with.
     ///
-    /// They are the rows changed since, if `resume` is of this epoch and not of
-    /// its future, else a snapshot. Nothing falls between them and what
-    /// [`Subscription::next`] gives. `interval` is the shortest time between
-    /// two frames. Must be called within a tokio runtime.
+    /// It is the rows changed since, if `resume` is of this epoch and not of
+    /// its future, else a snapshot. Nothing falls between that and what
+    /// [`Member::step`] gives for its sequence. `interval` is the shortest time
+    /// between two frames. Must be called within a tokio runtime.
+    pub fn join(&self, view: View, interval: Duration, resume: Option<&Resume>) -> (Member, Answer) {
+        let (member, answer, _) = self.enter(view, interval, resume);
+        (member, answer)
+    }
+
+    /// [`Hub::join`] for a member that has a task of its own; also returns the messages to begin with.
     pub fn subscribe(
         &self,
         view: View,
@@ -44,9 +56,19 @@ impl Hub {
         id: Option<&Id>,
         resume: Option<&Resume>,
     ) -> (Subscription, Vec<Bytes>) {
+        let (member, answer, frames) = self.enter(view, interval, resume);
+        (Subscription { member, frames, seen: answer.sequence }, answer.texts(id))
+    }
+
+    fn enter(
+        &self,
+        view: View,
+        interval: Duration,
+        resume: Option<&Resume>,
+    ) -> (Member, Answer, watch::Receiver<Arc<Frame>>) {
         let key = GroupKey { view, interval };
         let mut newest = self.newest();
-        let answerable = resume.filter(|resume| resume.epoch == self.epoch() && resume.sequence <= newest.sequence);
+        let known = resume.filter(|resume| resume.epoch == self.epoch() && resume.sequence <= newest.sequence);
         let group = match newest.groups.get_mut(&key) {
             Some((group, members)) => {
                 *members += 1;
@@ -59,51 +81,96 @@ impl Hub {
                 group
             }
         };
+        // Before the rows can change again, so that no frame falls between.
         let frames = group.frames();
-        let seen = newest.sequence;
         let down: Vec<_> =
             newest.venues_of(&key.view).filter(|(_, health)| health.state != VenueState::Up).cloned().collect();
-        let draft = answerable.is_none().then(|| self.draft(&newest, &key.view));
+        let draft = known.is_none().then(|| self.draft(&newest, &key.view));
         drop(newest);
 
-        let mut subscription = Subscription { hub: self.clone(), group, key, frames, seen };
-        let texts = match (answerable, draft) {
-            (Some(resume), _) => subscription.resume(resume.sequence, id),
-            (None, None) => Vec::new(),
-            (None, Some(draft)) => {
-                let snapshot = self.encode(&subscription.key.view, draft);
-                let recovered = resume.map(|_| false);
-                let mut texts = vec![wire::snapshot_message(id, recovered, &snapshot.body).into()];
-                texts.extend(statuses(self, snapshot.sequence, &down));
-                texts
+        let member = Member { hub: self.clone(), group };
+        let answer = match draft {
+            None => member.recover(known.map_or(u64::MAX, |resume| resume.sequence)),
+            Some(draft) => {
+                let snapshot = self.encode(&key.view, draft);
+                let group = member.group.id();
+                Answer {
+                    sequence: snapshot.sequence,
+                    kind: "snapshot",
+                    recovered: resume.map(|_| false),
+                    group,
+                    statuses: statuses(self, group, snapshot.sequence, &down).collect(),
+                    body: snapshot.rest,
+                }
             }
         };
-        (subscription, texts)
+        (member, answer, frames)
+    }
+}
+
+impl Member {
+    /// Returns the messages that continue what a member knows that was told `seen`, and how far it is after them.
+    ///
+    /// They are the same bytes for every member that kept up. One that did not
+    /// gets the newest rows in one message, however long it was away. `None` if
+    /// there is no news.
+    pub fn step(&self, seen: u64) -> Option<(u64, Arc<Messages>)> {
+        self.group.step(&self.hub, seen)
+    }
+
+    /// Returns the rows changed since, as the answer to a member that was told `since`.
+    pub fn recover(&self, since: u64) -> Answer {
+        let catch_up = self.group.catch_up(&self.hub, since);
+        Answer {
+            sequence: catch_up.sequence,
+            kind: "delta",
+            recovered: Some(true),
+            group: self.group.id(),
+            body: catch_up.body,
+            statuses: catch_up.messages.texts().iter().skip(1).cloned().collect(),
+        }
+    }
+
+    /// Returns which rows it is told.
+    pub fn view(&self) -> &View {
+        &self.group.key().view
+    }
+
+    /// Returns a number that two members share if they are of one group, while both are.
+    pub fn place(&self) -> usize {
+        Arc::as_ptr(&self.group).addr()
+    }
+
+    /// Lets the group call whenever it has a new frame, until `watcher` is dropped.
+    pub fn watch(&self, watcher: &Arc<dyn super::Watcher>) {
+        self.group.watch(watcher);
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut newest = self.hub.newest();
+        let Some((group, members)) = newest.groups.get_mut(self.group.key()) else { return };
+        *members = members.saturating_sub(1);
+        if *members == 0 {
+            group.end();
+            newest.groups.remove(self.group.key());
+        }
     }
 }
 
 impl Subscription {
-    /// Waits for news and returns the messages that continue what the member knows.
-    ///
-    /// They are the same bytes for every member that kept up. One that did not
-    /// gets the newest rows in one message, however long it was away. Safe to
-    /// drop and call again.
+    /// Waits for news and returns the messages that continue what the member knows. Safe to drop and call again.
     pub async fn next(&mut self) -> Arc<[Bytes]> {
         loop {
             if self.frames.changed().await.is_err() {
                 // The group lives as long as its members, so its sender does.
                 std::future::pending::<()>().await;
             }
-            let frame = self.frames.borrow_and_update().clone();
-            let fits = frame.previous == self.seen || (frame.heartbeat && frame.previous < self.seen);
-            if fits && frame.sequence >= self.seen {
-                self.seen = frame.sequence;
-                return frame.texts.clone();
-            }
-            if frame.sequence > self.seen {
-                let catch_up = self.group.catch_up(&self.hub, self.seen);
-                self.seen = catch_up.sequence;
-                return catch_up.texts;
+            self.frames.mark_unchanged();
+            if let Some((sequence, messages)) = self.member.step(self.seen) {
+                self.seen = sequence;
+                return messages.texts().clone();
             }
         }
     }
@@ -111,27 +178,5 @@ impl Subscription {
     /// Returns the last sequence that the member was told.
     pub fn sequence(&self) -> u64 {
         self.seen
-    }
-
-    fn resume(&mut self, since: u64, id: Option<&Id>) -> Vec<Bytes> {
-        let catch_up = self.group.catch_up(&self.hub, since);
-        self.seen = catch_up.sequence;
-        let mut texts = catch_up.texts.to_vec();
-        if let Some(first) = texts.first_mut() {
-            *first = wire::delta_message(id, Some(true), &catch_up.body).into();
-        }
-        texts
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let mut newest = self.hub.newest();
-        let Some((group, members)) = newest.groups.get_mut(&self.key) else { return };
-        *members = members.saturating_sub(1);
-        if *members == 0 {
-            group.end();
-            newest.groups.remove(&self.key);
-        }
     }
 }

@@ -143,6 +143,7 @@ fn welcome(app: &AppState) -> Vec<u8> {
         limits: wire::Limits {
             message_bytes: limits.message_bytes_max,
             messages_per_second: limits.messages_per_second_max,
+            subscriptions: 1,
             markets: limits.markets_max,
             subscribe_within_ms: millis(limits.subscribe_within),
         },

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 pub use crate::config::Limits;
+use crate::delivery;
 
 /// Files that the process opens for itself: store, exchanges, listener, logs, and clients that are being refused.
 const FILES_RESERVED: u64 = 256;
+
+/// What the kernel may hold for a stream client on its way out; it takes twice as much memory at most.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 impl Limits {
     /// Lowers the number of connections and streams, alike, to what a process with so many open files can serve.
@@ -28,6 +32,21 @@ impl Limits {
             "fewer clients than set: the system allows few open files"
         );
         Self { connections_max, streams_max, ..self }
+    }
+
+    /// Returns what of them holds for streams.
+    pub(super) fn delivery(&self) -> delivery::Settings {
+        delivery::Settings {
+            threads: 0,
+            message_bytes_max: self.message_bytes_max,
+            messages_per_second_max: self.messages_per_second_max,
+            subscribe_within: Some(self.subscribe_within),
+            ping_every: self.ping_every,
+            pong_within: self.pong_within,
+            write_within: self.write_within,
+            close_within: self.close_within,
+            send_buffer_bytes: SEND_BUFFER_BYTES,
+        }
     }
 
     /// Returns when one client, chosen at random, is to come back.

@@ -18,7 +18,8 @@ mod place;
 mod query;
 mod stream;
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, OnceLock, Weak};
 
 use axum::Router;
 use axum::routing::get;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Board, Site};
+use crate::delivery::{Delivery, Newcomer, Service};
 use crate::domain::{HourSource, Keeper};
 use crate::hub::Hub;
 
@@ -50,6 +52,7 @@ struct Inner {
     /// Places for connections that are no streams.
     connections: Arc<Semaphore>,
     addresses: Arc<addresses::Addresses>,
+    delivery: OnceLock<Delivery>,
     past: history::Desk,
     bodies: bodies::Bodies,
 }
@@ -93,6 +96,7 @@ impl AppState {
             slots: places(limits.streams_max),
             connections: places(limits.connections_max),
             addresses: Arc::new(addresses::Addresses::new(&limits)),
+            delivery: OnceLock::new(),
             past: history::Desk::default(),
             bodies: bodies::Bodies::default(),
             limits,
@@ -134,9 +138,57 @@ impl AppState {
         &self.0.shutdown
     }
 
-    /// Returns the tasks of the streams: after [`AppState::shutdown`], close and await it, with a deadline.
+    /// Returns the count of the streams: after [`AppState::shutdown`], close and await it, with a deadline.
     pub fn streams(&self) -> &TaskTracker {
         &self.0.streams
+    }
+
+    /// Starts the threads that write to streams, if they are not there.
+    fn start_delivery(&self) -> io::Result<()> {
+        if self.0.delivery.get().is_some() {
+            return Ok(());
+        }
+        let service: Arc<dyn Service> = Arc::new(stream::Feed::new(self));
+        let delivery = Delivery::start(&self.0.limits.delivery(), &self.clock, &service)?;
+        // Whoever comes second drops its own threads, which have no clients.
+        if self.0.delivery.set(delivery).is_ok() {
+            let (shutdown, state) = (self.0.shutdown.clone(), self.downgrade());
+            tokio::spawn(async move {
+                shutdown.cancelled().await;
+                if let Some(delivery) = state.upgrade().as_ref().and_then(|state| state.0.delivery.get()) {
+                    delivery.close();
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Hands a stream to its thread.
+    fn deliver(&self, newcomer: Newcomer) {
+        if let Some(delivery) = self.0.delivery.get() {
+            delivery.admit(newcomer);
+        }
+    }
+
+    /// Waits for the threads of the streams, which end by themselves after [`AppState::shutdown`]. Blocks.
+    pub fn join_delivery(&self) {
+        if let Some(delivery) = self.0.delivery.get() {
+            delivery.join();
+        }
+    }
+
+    fn downgrade(&self) -> WeakState {
+        WeakState(Arc::downgrade(&self.0))
+    }
+}
+
+/// An [`AppState`] that keeps nothing alive.
+#[derive(Debug, Clone)]
+struct WeakState(Weak<Inner>);
+
+impl WeakState {
+    fn upgrade(&self) -> Option<AppState> {
+        self.0.upgrade().map(AppState)
     }
 }
 

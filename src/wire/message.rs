@@ -16,6 +16,16 @@ pub enum Id {
     Text(String),
 }
 
+/// Names a group: the subscribers that get the same bytes. Sixteen hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GroupId(pub u64);
+
+impl Serialize for GroupId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:016x}", self.0))
+    }
+}
+
 /// The rows of one board or list, whole: the body of `/api/v1/snapshot`.
 #[derive(Debug, Serialize)]
 pub struct SnapshotBody<'a> {
@@ -77,7 +87,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Most messages in a second.
     pub messages_per_second: u32,
-    /// Most markets of a subscription.
+    /// Most subscriptions at once.
+    pub subscriptions: usize,
+    /// Most markets of all of them together.
     pub markets: usize,
     /// How soon the first subscription must come.
     pub subscribe_within_ms: u64,
@@ -87,6 +99,8 @@ pub struct Limits {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "status")]
 pub struct Status<'a> {
+    /// To whom it is said.
+    pub group: GroupId,
     /// Which life of the numbering.
     pub epoch: &'a str,
     /// How far the client is after it.
@@ -104,9 +118,9 @@ pub struct Status<'a> {
 
 impl<'a> Status<'a> {
     /// Says how a venue is.
-    pub fn new(epoch: &'a str, sequence: u64, health: &'a VenueHealth) -> Self {
+    pub fn new(group: GroupId, epoch: &'a str, sequence: u64, health: &'a VenueHealth) -> Self {
         let VenueHealth { venue, state, since, .. } = *health;
-        Self { epoch, sequence, venue, state, reason: health.reason.as_ref(), since }
+        Self { group, epoch, sequence, venue, state, reason: health.reason.as_ref(), since }
     }
 }
 
@@ -114,6 +128,8 @@ impl<'a> Status<'a> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "heartbeat")]
 pub struct Heartbeat<'a> {
+    /// To whom it is said.
+    pub group: GroupId,
     /// Which life of the numbering.
     pub epoch: &'a str,
     /// How far the client is.
@@ -169,31 +185,29 @@ pub struct Unsubscribed {
     pub id: Option<Id>,
 }
 
-#[derive(Serialize)]
-struct Head<'a> {
+/// What stands before the rest of a `snapshot` or `delta`.
+#[derive(Debug, Serialize)]
+pub struct Head<'a> {
+    /// `snapshot` or `delta`.
     #[serde(rename = "type")]
-    kind: &'static str,
+    pub kind: &'static str,
+    /// The request that it answers, if it does and the request said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Id>,
+    pub id: Option<&'a Id>,
+    /// Whether the server could go on from where the client was, if it said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    recovered: Option<bool>,
+    pub recovered: Option<bool>,
+    /// To whom it is said.
+    pub group: GroupId,
 }
 
-/// Puts the head of a `snapshot` message before a [`SnapshotBody`] that was encoded for everybody.
-pub fn snapshot_message(id: Option<&Id>, recovered: Option<bool>, body: &[u8]) -> Vec<u8> {
-    behead(&Head { kind: "snapshot", id, recovered }, body)
-}
-
-/// Puts the head of a `delta` message before a [`Delta`] that was encoded for everybody.
-pub fn delta_message(id: Option<&Id>, recovered: Option<bool>, body: &[u8]) -> Vec<u8> {
-    behead(&Head { kind: "delta", id, recovered }, body)
-}
-
-/// Joins two JSON objects, neither of them empty, by their text.
-fn behead(head: &Head<'_>, body: &[u8]) -> Vec<u8> {
-    let mut message = super::json(head);
-    message.pop();
-    message.push(b',');
-    message.extend_from_slice(body.get(1..).unwrap_or_default());
-    message
+impl Head<'_> {
+    /// Returns its text up to the comma before the rest, which is a [`SnapshotBody`] or [`Delta`] without its first
+    /// brace: that was encoded for everybody, and its bytes are not touched again.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = super::json(self);
+        text.pop();
+        text.push(b',');
+        text
+    }
 }

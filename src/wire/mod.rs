@@ -14,8 +14,8 @@ mod time;
 pub use directory::{MarketEntry, MarketNames, MarketSource, Readiness, VenueEntry};
 pub use history::{HistoryHead, history_csv, history_json};
 pub use message::{
-    Closing, Delta, ErrorMessage, Heartbeat, Id, Limits, Pong, SnapshotBody, Status, Unsubscribed, Welcome,
-    delta_message, snapshot_message,
+    Closing, Delta, ErrorMessage, GroupId, Head, Heartbeat, Id, Limits, Pong, SnapshotBody, Status, Unsubscribed,
+    Welcome,
 };
 pub use problem::Problem;
 pub use row::{Row, RowChange, RowDelta, RowText};

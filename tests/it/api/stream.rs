@@ -19,7 +19,7 @@ async fn a_url_carries_the_subscription() {
 
     hub.publish(changed([quote("ETH-KRW", "4512500")]));
     let delta = client.json().await;
-    let expected = json!({"type":"delta","epoch":EPOCH,"sequence":2,"previous":1,
+    let expected = json!({"type":"delta","group":snapshot["group"],"epoch":EPOCH,"sequence":2,"previous":1,
         "rows":[{"market":"ETH-KRW","last":"4512500"}]});
     assert_eq!(delta, expected);
 }
@@ -37,22 +37,21 @@ async fn a_row_in_another_language_has_its_texts() {
 }
 
 #[tokio::test]
-async fn a_second_subscription_replaces_the_first() {
+async fn a_subscription_of_the_same_name_replaces_the_one_before() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1"), quote("XRP-KRW", "2")]));
     let address = serve(&state(&hub)).await;
     let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
     client.json().await;
-    client.send(r#"{"type":"subscribe","id":2,"board":"small","interval_ms":0}"#).await;
-    let snapshot = client.json().await;
-    assert_eq!((&snapshot["id"], &snapshot["board"]), (&json!(2), &json!("small")));
+    client.send(r#"{"type":"subscribe","board":"small","interval_ms":0}"#).await;
+    assert_eq!(client.json().await["board"], "small");
     hub.publish(changed([quote("BTC-KRW", "3")]));
     hub.publish(changed([quote("XRP-KRW", "4")]));
     assert_eq!(client.json().await["rows"], json!([{"market":"XRP-KRW","last":"4"}]));
     assert_eq!(hub.load().members, 1);
 
-    client.send(r#"{"type":"unsubscribe","id":3}"#).await;
-    assert_eq!(client.json().await, json!({"type":"unsubscribed","id":3}));
+    client.send(r#"{"type":"unsubscribe"}"#).await;
+    assert_eq!(client.json().await, json!({"type":"unsubscribed","id":null}));
     eventually("the group ends with its last member", || hub.load().groups == 0 && hub.load().tasks == 0).await;
 }
 

@@ -1,12 +1,14 @@
 //! Why a stream ends: 3000 to 3499 come back, 3500 to 3999 do not.
 
-use axum::extract::ws::{CloseCode, CloseFrame};
+use crate::websocket::{self, Violation};
 
 /// A reason to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
-    /// The client closed, or its connection broke.
-    Left,
+    /// The connection broke.
+    Broken,
+    /// The client closed, with this code.
+    Left(Option<u16>),
     /// The client broke the WebSocket protocol.
     Protocol,
     /// A message that is not text.
@@ -15,6 +17,8 @@ pub enum Close {
     NotUtf8,
     /// A message that is too long.
     TooLong,
+    /// We made a mistake.
+    Failed,
     /// We restart.
     Shutdown,
     /// A write was blocked for too long.
@@ -30,14 +34,16 @@ pub enum Close {
 }
 
 impl Close {
-    /// Returns the code and the reason, or `None` where there is nobody to tell.
-    pub fn frame(self) -> Option<CloseFrame> {
-        let (code, reason): (CloseCode, &'static str) = match self {
-            Self::Left => return None,
+    /// Returns the last frame, or `None` where there is nobody to tell.
+    pub(super) fn frame(self) -> Option<Vec<u8>> {
+        let (code, reason) = match self {
+            Self::Broken => return None,
+            Self::Left(code) => return Some(websocket::close_frame(code, "")),
             Self::Protocol => (1002, "protocol error"),
             Self::Binary => (1003, "messages are text"),
             Self::NotUtf8 => (1007, "text is not utf-8"),
             Self::TooLong => (1009, "message too long"),
+            Self::Failed => (1011, "server error"),
             Self::Shutdown => (1012, "server restarts"),
             Self::Slow => (3008, "slow"),
             Self::NoPong => (3012, "no pong"),
@@ -45,6 +51,22 @@ impl Close {
             Self::BadRequest => (3501, "bad request"),
             Self::NoSubscription => (3502, "no subscription"),
         };
-        Some(CloseFrame { code, reason: reason.into() })
+        Some(websocket::close_frame(Some(code), reason))
+    }
+}
+
+impl From<Violation> for Close {
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::Protocol => Self::Protocol,
+            Violation::TooLong => Self::TooLong,
+            Violation::NotUtf8 => Self::NotUtf8,
+        }
+    }
+}
+
+impl From<std::io::Error> for Close {
+    fn from(_: std::io::Error) -> Self {
+        Self::Broken
     }
 }
