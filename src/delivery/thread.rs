@@ -45,6 +45,8 @@ pub(super) struct Thread {
     pub(super) groups: Groups,
     pub(super) timers: Timers,
     buffer: Box<[u8]>,
+    /// Clients that have more to read, after the others' turn.
+    unread: Vec<u32>,
     inflater: Inflater,
     pub(super) now: Millis,
     order: Order,
@@ -70,6 +72,7 @@ pub(super) fn start(
         groups: Groups::new(port.clone()),
         timers: Timers::default(),
         buffer: vec![0; BUFFER_BYTES].into(),
+        unread: Vec::new(),
         inflater: Inflater::default(),
         order: Order::Deliver,
     };
@@ -88,7 +91,10 @@ impl Thread {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while self.order < Order::Close || (self.order == Order::Close && !self.clients.is_empty()) {
-            let wait = self.timers.next().map(|at| Duration::from_millis(at.saturating_sub(self.now).max(1)));
+            let wait = match self.timers.next() {
+                _ if !self.unread.is_empty() => Some(Duration::ZERO),
+                next => next.map(|at| Duration::from_millis(at.saturating_sub(self.now).max(1))),
+            };
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != ErrorKind::Interrupted
             {
@@ -96,6 +102,9 @@ impl Thread {
                 return;
             }
             self.look_at_clock();
+            for key in std::mem::take(&mut self.unread) {
+                self.read_on(key);
+            }
             for event in &events {
                 if let Some(key) = self.clients.key(event.token()) {
                     self.ready(key, event);
@@ -179,6 +188,12 @@ impl Thread {
         self.settle(key, client, result);
     }
 
+    fn read_on(&mut self, key: u32) {
+        let Some(mut client) = self.clients.take(key) else { return };
+        let result = self.read(key, &mut client);
+        self.settle(key, client, result);
+    }
+
     /// Writes the rest of what was begun, and then what is newest.
     fn unblock(&mut self, client: &mut Client) -> Result<(), Close> {
         if !client.flush(self.now)? {
@@ -228,8 +243,12 @@ impl Thread {
                 Err(error) => return Err(error.into()),
             }
         }
-        // It sends faster than any reader of prices has to.
-        Err(Close::TooMany)
+        if client.closing_by.is_some() {
+            // It was told to stop, and goes on as fast as it can.
+            return Err(Close::TooMany);
+        }
+        self.unread.push(key);
+        Ok(())
     }
 
     /// Answers what was read.

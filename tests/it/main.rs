@@ -7,6 +7,7 @@ mod architecture;
 mod config;
 mod end_to_end;
 mod fake;
+mod feed;
 mod history;
 mod http;
 mod ingest;

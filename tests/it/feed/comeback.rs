@@ -1,0 +1,138 @@
+//! A server that ends, and all its clients coming back at once.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
+use sisepan::web::Limits;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use super::raw::{End, Raw};
+use crate::api::setup::*;
+
+const HERD: usize = 300;
+
+async fn serve_at(app: &sisepan::web::AppState, address: &str) -> (String, CancellationToken) {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (router, limits, stop) = (sisepan::web::router(app.clone()), app.limits().clone(), CancellationToken::new());
+    let stopped = stop.clone();
+    tokio::spawn(async move { sisepan::web::listen(listener, router, &limits, stopped).await });
+    (address, stop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn out_07_a_herd_that_was_sent_away_is_spread_and_comes_back_to_one_encoding() {
+    let limits = || Limits { return_spread: Duration::from_secs(1), ..Limits::default() };
+    let old = hub();
+    old.publish(changed([bitcoin()]));
+    let app = state_with(&old, limits());
+    let (address, stop) = serve_at(&app, "127.0.0.1:0").await;
+    let mut herd = Vec::new();
+    for _ in 0..HERD {
+        let mut raw = Raw::welcomed(&address, "?board=krw&interval_ms=0").await;
+        raw.text().await;
+        herd.push(raw);
+    }
+    stop.cancel();
+    app.shutdown().cancel();
+    app.streams().close();
+    let mut waits = BTreeSet::new();
+    for raw in &mut herd {
+        let closing = raw.json().await;
+        waits.insert(closing["retry_after_ms"].as_u64().unwrap());
+        assert_eq!(raw.end().await, End::Close(Some(1012)));
+    }
+    assert!(waits.len() > HERD / 4, "{} different waits", waits.len());
+    assert!(*waits.last().unwrap() <= 1000);
+    tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("the old one has ended");
+
+    // All at once all the same: what waits are for is not what saves us.
+    let new = hub();
+    new.publish(changed([bitcoin(), quote("ETH-KRW", "1")]));
+    let app = state_with(&new, limits());
+    let (address, _stop) = serve_at(&app, &address).await;
+    let mut coming = tokio::task::JoinSet::new();
+    for _ in 0..HERD {
+        let address = address.clone();
+        coming.spawn(async move {
+            let mut raw = Raw::welcomed(&address, "?board=krw&interval_ms=0").await;
+            assert_eq!(raw.json().await["rows"].as_array().unwrap().len(), 2);
+            raw
+        });
+    }
+    let mut herd = coming.join_all().await;
+    assert_eq!(new.load().snapshots_encoded, 1);
+    new.publish(changed([quote("ETH-KRW", "2")]));
+    for raw in &mut herd {
+        assert_eq!(raw.json().await["rows"][0]["last"], "2");
+    }
+    assert_eq!(new.load().frames_encoded, 1);
+}
+
+/// A demo of its own, started by a shell that sets a limit first.
+struct Demo {
+    child: Child,
+    address: String,
+}
+
+impl Demo {
+    async fn start(before: &str) -> Self {
+        let program = env!("CARGO_BIN_EXE_sisepan");
+        let line = format!("{before}exec {program} demo --listen 127.0.0.1:0");
+        let mut child = Command::new("sh")
+            .args(["-c", &line])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
+        let address = line.strip_prefix("listening on http://").unwrap().to_owned();
+        Self { child, address }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn out_06_sigterm_ends_a_program_with_a_crowd_that_does_not_listen() {
+    let mut demo = Demo::start("").await;
+    let (mut mute, mut readers) = (Vec::new(), Vec::new());
+    for number in 0..HERD {
+        let mut raw = Raw::welcomed(&demo.address, "?board=krw&interval_ms=0").await;
+        if number % 3 == 0 {
+            mute.push(raw);
+        } else {
+            readers.push(tokio::spawn(async move { raw.end().await }));
+        }
+    }
+    let pid = demo.child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    let status = tokio::time::timeout(DEADLINE, demo.child.wait()).await.expect("it ends").unwrap();
+    assert_eq!(status.code(), Some(0));
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), End::Close(Some(1012)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn out_13_a_server_out_of_descriptors_serves_again_when_some_are_free() {
+    let mut demo = Demo::start("ulimit -n 256; ").await;
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        held.push(tokio::net::TcpStream::connect(&demo.address).await.unwrap());
+    }
+    // It has no place for this one; in the end, it has.
+    let address = demo.address.clone();
+    let late = tokio::spawn(async move {
+        let mut raw = Raw::welcomed(&address, "?board=krw").await;
+        raw.text().await
+    });
+    held.truncate(100);
+    let snapshot = tokio::time::timeout(DEADLINE, late).await.expect("served again").unwrap();
+    assert!(snapshot.starts_with(r#"{"type":"snapshot""#));
+    assert!(demo.child.try_wait().unwrap().is_none(), "it lives");
+}
