@@ -4,14 +4,14 @@
 //! steps, and [`Ticks`] holds when it was set.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -27,10 +27,26 @@ const CONNECTING_MAX: usize = 64;
 /// Longest wait for one client to be connected.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 
+/// Clients that come from one address: few enough for a server's limits of one address, and for its ports.
+const FROM_ONE_ADDRESS: u32 = 16;
+
 /// An empty pong, masked with zeros.
 const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
 
 const LAST: &[u8] = b"\"last\":\"";
+
+/// How a client behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Reads, and answers pings.
+    Good,
+    /// Never reads.
+    Mute,
+    /// Reads a byte a second.
+    Slow,
+    /// Reads, but answers no ping.
+    Rude,
+}
 
 thread_local! {
     /// What all clients read into, one after the other.
@@ -84,34 +100,36 @@ pub struct Seen {
 /// Clients of one server; dropping it ends them.
 pub struct Crowd {
     seen: Arc<Mutex<Seen>>,
-    more: mpsc::Sender<usize>,
+    more: Option<mpsc::Sender<(usize, Manner)>>,
     joined: std::sync::mpsc::Receiver<anyhow::Result<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Crowd {
     /// Starts the thread; there is nobody in it yet.
     pub fn new(address: SocketAddr, path: &str, ticks: &Arc<Ticks>) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (more, mut wanted) = mpsc::channel(1);
+        let (more, mut wanted) = mpsc::channel::<(usize, Manner)>(1);
         let (told, joined) = std::sync::mpsc::sync_channel(1);
         let member = Member { address, path: path.into(), ticks: ticks.clone(), seen: seen.clone() };
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
-                while let Some(count) = wanted.recv().await {
-                    if told.send(join(&member, count).await).is_err() {
+                while let Some((count, manner)) = wanted.recv().await {
+                    if told.send(join(&member, count, manner).await).is_err() {
                         return;
                     }
                 }
             });
         });
-        Self { seen, more, joined }
+        Self { seen, more: Some(more), joined, thread: Some(thread) }
     }
 
     /// Connects so many more.
-    pub fn join(&self, count: usize) -> anyhow::Result<()> {
-        self.more.blocking_send(count).context("the clients' thread has ended")?;
+    pub fn join(&self, count: usize, manner: Manner) -> anyhow::Result<()> {
+        let more = self.more.as_ref().context("the clients' thread has ended")?;
+        more.blocking_send((count, manner)).context("the clients' thread has ended")?;
         self.joined.recv().context("the clients' thread has ended")?
     }
 
@@ -121,7 +139,16 @@ impl Crowd {
     }
 }
 
-async fn join(member: &Member, count: usize) -> anyhow::Result<()> {
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.more = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn join(member: &Member, count: usize, manner: Manner) -> anyhow::Result<()> {
     let mut connecting = JoinSet::new();
     for _ in 0..count {
         if connecting.len() >= CONNECTING_MAX {
@@ -131,7 +158,7 @@ async fn join(member: &Member, count: usize) -> anyhow::Result<()> {
         connecting.spawn(async move {
             let tcp =
                 tokio::time::timeout(CONNECT_MAX, member.connect()).await.context("connecting took too long")??;
-            tokio::spawn(member.listen(tcp));
+            tokio::spawn(member.behave(tcp, manner));
             anyhow::Ok(())
         });
     }
@@ -151,7 +178,11 @@ struct Member {
 
 impl Member {
     async fn connect(&self) -> anyhow::Result<TcpStream> {
-        let mut tcp = TcpStream::connect(self.address).await.context("connecting a client")?;
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let [_, _, high, low] = (NUMBER.fetch_add(1, Ordering::Relaxed) / FROM_ONE_ADDRESS).to_be_bytes();
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::new(127, 1, high, low), 0).into()).context("taking an address for a client")?;
+        let mut tcp = socket.connect(self.address).await.context("connecting a client")?;
         let request = format!(
             "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -169,7 +200,21 @@ impl Member {
         Ok(tcp)
     }
 
-    async fn listen(self, tcp: TcpStream) {
+    async fn behave(self, mut tcp: TcpStream, manner: Manner) {
+        match manner {
+            Manner::Good | Manner::Rude => return self.listen(tcp, manner).await,
+            // Only an error or the end can be seen without reading; a mute one sees neither.
+            Manner::Mute => std::future::pending::<()>().await,
+            Manner::Slow => {
+                while tcp.read_u8().await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+        lock(&self.seen).ended += 1;
+    }
+
+    async fn listen(self, tcp: TcpStream, manner: Manner) {
         let mut rest = Vec::new();
         while tcp.readable().await.is_ok() {
             let read = BUFFER.with_borrow_mut(|buffer| {
@@ -192,6 +237,7 @@ impl Member {
             });
             match read {
                 Ok((0, _)) => break,
+                Ok(_) if manner == Manner::Rude => {}
                 Ok((_, pings)) => (0..pings).for_each(|_| drop(tcp.try_write(&PONG))),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => break,

@@ -24,40 +24,44 @@ impl Pass {
     }
 }
 
-/// Prints the medians of all passes with so many clients; `wanted` is how many frames each should have delivered.
-pub fn print(clients: usize, wanted: usize, passes: &[(Pass, Pass)]) {
+/// Prints the medians of all passes of each side with so many clients; the first side is the floor, `wanted` is how many
+/// frames each should have delivered.
+pub fn print(clients: usize, wanted: usize, names: &[&str], passes: &[Vec<Pass>]) {
     for row in 0..3 {
-        let share = passes.first().map_or(0, |(server, _)| server.within[row].0);
+        let share = passes.first().and_then(|pass| pass.first()).map_or(0, |pass| pass.within[row].0);
         let name = format!("p{}.{}, µs", share / 10, share % 10);
-        line(clients, &name, passes.iter().map(|(a, b)| (a.within[row].1.into(), b.within[row].1.into())));
+        line(clients, &name, names, passes, |pass| pass.within[row].1.into());
     }
-    if passes.iter().all(|(_, floor)| floor.frames >= 10_000) {
-        line(clients, "CPU of a frame, ns", passes.iter().map(|(a, b)| (a.cpu_ns, b.cpu_ns)));
-    }
-    let fewest = |frames: &mut dyn Iterator<Item = usize>| frames.min().unwrap_or_default();
-    let server = fewest(&mut passes.iter().map(|(server, _)| server.frames));
-    let floor = fewest(&mut passes.iter().map(|(_, floor)| floor.frames));
-    println!("{clients:>8}  frames of {wanted:<12}{server:>10}{floor:>10}   (fewest of a pass)");
+    line(clients, "CPU of a frame, ns", names, passes, |pass| pass.cpu_ns);
+    let fewest = |side: usize| passes.iter().filter_map(|pass| pass.get(side)).map(|pass| pass.frames).min();
+    let fewest: Vec<String> = (0..names.len()).map(|side| fewest(side).unwrap_or_default().to_string()).collect();
+    println!("{clients:>8}  frames of {wanted:<10} {}   (fewest of a pass)", fewest.join(" "));
 }
 
-fn line(clients: usize, name: &str, pairs: impl Iterator<Item = (u64, u64)>) {
-    let pairs: Vec<(u64, u64)> = pairs.collect();
-    let ratios: Vec<u64> = pairs.iter().map(|(server, floor)| server * 100 / (*floor).max(1)).collect();
-    let server = median(pairs.iter().map(|pair| pair.0));
-    let floor = median(pairs.iter().map(|pair| pair.1));
-    let (ratio, least) = (median(ratios.iter().copied()), ratios.iter().min().copied().unwrap_or_default());
-    let most = ratios.iter().max().copied().unwrap_or_default();
-    let range = format!("{} to {}", times(least), times(most));
-    println!("{clients:>8}  {name:<22}{server:>10}{floor:>10}{:>8}   {range}", times(ratio));
+/// Prints a figure of each side with its ratio to the floor, taken within a pass, and the range of that ratio.
+fn line(clients: usize, name: &str, names: &[&str], passes: &[Vec<Pass>], figure: impl Fn(&Pass) -> u64) {
+    for (side, server) in names.iter().enumerate() {
+        let of = |side: usize| passes.iter().filter_map(move |pass| pass.get(side)).map(&figure);
+        let own = median(of(side));
+        if side == 0 {
+            println!("{clients:>8}  {name:<20}{server:<10}{own:>10}");
+            continue;
+        }
+        let ratios: Vec<u64> = of(side).zip(of(0)).map(|(server, floor)| server * 100 / floor.max(1)).collect();
+        let (least, most) = (ratios.iter().min().copied(), ratios.iter().max().copied());
+        let range = format!("{} to {}", times(least.unwrap_or_default()), times(most.unwrap_or_default()));
+        println!("{clients:>8}  {name:<20}{server:<10}{own:>10}{:>8}   {range}", times(median(ratios.into_iter())));
+    }
 }
 
-fn median(figures: impl Iterator<Item = u64>) -> u64 {
+/// Returns the one in the middle.
+pub fn median(figures: impl Iterator<Item = u64>) -> u64 {
     let mut figures: Vec<u64> = figures.collect();
     figures.sort_unstable();
     figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 /// Hundredths as text.
-fn times(hundredths: u64) -> String {
+pub fn times(hundredths: u64) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

@@ -33,9 +33,11 @@ pub fn run() -> anyhow::Result<()> {
     while input.read_exact(&mut length).is_ok() {
         frame.resize(usize::from(u16::from_be_bytes(length)), 0);
         input.read_exact(&mut frame).context("reading a frame")?;
-        for mut socket in sockets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _ = socket.write(&frame);
-        }
+        // It only learns that a client has left by writing to it.
+        sockets.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|socket| match socket.write(&frame) {
+            Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+            Ok(_) => true,
+        });
     }
     Ok(())
 }

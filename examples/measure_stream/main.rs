@@ -1,15 +1,18 @@
-//! What the stream costs: memory of an idle client, time from exchange to client, CPU of a delivered frame.
+//! What the stream costs: memory of an idle client, time from exchange to client, CPU of a delivered frame, and what bad
+//! clients do to the others.
 //!
 //! The server is the release program, in a process of its own, fed by a fake
-//! exchange in this one. Beside it, in turn and with the same clients, runs the
-//! floor: a loop that writes the same bytes to the same number of sockets.
-//! Ratios are taken within a pass. `scripts/measure` builds and runs it.
+//! exchange in this one. Beside it, in turn and with the same clients, run the
+//! floor (a loop that writes the same bytes to the same number of sockets) and
+//! two servers of the usual kinds. Ratios to the floor are taken within a pass.
+//! `scripts/measure-feed` builds and runs it.
 
 #![allow(clippy::disallowed_methods)] // A measurement reads the clock itself.
 
 mod crowd;
 mod figures;
 mod floor;
+mod old;
 mod process;
 mod stage;
 
@@ -23,26 +26,44 @@ struct Options {
     #[arg(long, default_value = "target/release/sisepan")]
     program: String,
     /// Numbers of idle clients to measure the memory with, rising.
-    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
     idle: Vec<usize>,
-    /// Numbers of clients to measure time and CPU with, rising.
-    #[arg(long, value_delimiter = ',', default_value = "1,1000")]
+    /// Numbers of clients to measure time and CPU with.
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
     clients: Vec<usize>,
-    /// Passes of each; server and floor in turn.
+    /// Beats, in milliseconds, to measure the CPU of a tick with.
+    #[arg(long, value_delimiter = ',', default_value = "100,250")]
+    beats: Vec<u64>,
+    /// Number of clients of which one in five is bad; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    bad: usize,
+    /// Number of clients that are cut off at once and come back; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    herd: usize,
+    /// Passes of each; the sides in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     passes: u32,
     /// Length of a pass, in seconds.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
-    /// Runs as the floor instead.
+    /// Frames a second that are aimed at: below what any side could write.
+    #[arg(long, default_value_t = 20_000)]
+    frames_per_second: usize,
+    /// Further lines of the program's configuration.
+    #[arg(long, default_value = "")]
+    settings: String,
+    /// Runs as one of the servers beside it instead.
     #[arg(long, hide = true)]
-    floor: bool,
+    serve: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if options.floor {
-        return floor::run();
+    match options.serve.as_deref() {
+        Some("textbook") => return old::textbook(),
+        Some("task") => return old::task(),
+        Some(_) => return floor::run(),
+        None => {}
     }
     let pinned = process::part_cores();
     let cores = if pinned { "server and floor on one core, exchange and clients on another" } else { "not pinned" };
@@ -50,9 +71,15 @@ fn main() -> anyhow::Result<()> {
     // One thread for the exchange, so that it does not crowd the clients out.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let fake = runtime.block_on(fake::start(fake::Options::default()))?;
-    let mut stage = stage::Stage::new(fake, options.program.clone(), pinned);
+    let mut stage = stage::Stage::new(fake, &options, pinned);
     stage.memory(&options.idle)?;
     stage.delivery(&options)?;
+    if options.bad > 0 {
+        stage.bad(&options)?;
+    }
+    if options.herd > 0 {
+        stage.herd(options.herd)?;
+    }
     runtime.block_on(stage.end());
     Ok(())
 }

@@ -14,9 +14,6 @@ const CORE_MEASURED: &str = "0";
 /// The core of what measures.
 const CORE_MEASURING: &str = "1";
 
-/// Length of a clock tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux of today.
-const CPU_TICK: Duration = Duration::from_millis(10);
-
 /// A child that says where it listens on its first line.
 pub struct Process {
     child: Child,
@@ -77,15 +74,27 @@ impl Process {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Returns the CPU time it has taken, in user and kernel.
+    /// Returns the connections of its clients that stand.
+    pub fn sockets(&self) -> anyhow::Result<usize> {
+        let own = format!(":{:04X}", self.address.port());
+        let table = fs::read_to_string("/proc/net/tcp").context("reading /proc/net/tcp")?;
+        // Local address, remote address, and the state: 01 is ESTABLISHED.
+        let words = table.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
+        let stands =
+            |words: &Vec<&str>| words.first().is_some_and(|at| at.ends_with(&own)) && words.get(2) == Some(&"01");
+        Ok(words.filter(stands).count())
+    }
+
+    /// Returns the CPU time it has taken, in user and kernel, of the threads that there are.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        // The name may hold anything; the figures stand behind its last bracket, utime and stime 11 words on.
-        let after = text.rsplit(')').next().context("stat is empty")?;
-        let mut words = after.split_whitespace().skip(11);
-        let mut ticks = || anyhow::Ok(words.next().context("stat is short")?.parse::<u32>()?);
-        Ok(CPU_TICK * (ticks()? + ticks()?))
+        let path = format!("/proc/{}/task", self.child.id());
+        let mut nanos = 0;
+        for task in fs::read_dir(&path).with_context(|| format!("reading {path}"))? {
+            // A thread may have ended in between.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanos += text.split_whitespace().next().context("schedstat is empty")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The exchange, the server set up for it, and what is done to them.
+//! The exchange, the servers set up for it, and what is done to them.
 
 use std::sync::Arc;
 use std::thread::sleep;
@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use sisepan::fake::Fake;
 
 use super::Options;
-use super::crowd::{self, Crowd, Ticks};
+use super::crowd::{self, Crowd, Manner, Ticks};
 use super::figures::{self, Pass};
 use super::process::Process;
 
@@ -22,20 +22,20 @@ const STREAM: &str = "/api/v1/stream?board=one&interval_ms=0";
 /// The stream as a widget of the reference board asks for it, but slow: a client that is nearly idle.
 const BOARD_STREAM: &str = "/api/v1/stream?board=krw&lang=ko&interval_ms=5000";
 
+/// The sides of a comparison; the second is the program.
+const SIDES: [&str; 4] = ["floor", "sisepan", "textbook", "task"];
+
 /// Prices begin here; the whole run stays within a few percent.
 const PRICE: u64 = 140_000_000;
 
-/// Ticks a second with few clients.
-const RATE_MAX: usize = 200;
-
-/// Frames a second with many: well below what either could write, on a machine that has other work too.
-const FRAMES_PER_SECOND_MAX: usize = 10_000;
+/// Ticks a second with few clients, and with a beat.
+const RATE_MAX: usize = 110;
 
 /// How long the first price may take.
 const FIRST_MAX: Duration = Duration::from_secs(30);
 
 /// How long a server takes to come to rest.
-const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_millis(1500);
 
 /// Longest wait for a server that is still filling its windows.
 const REST_MAX: Duration = Duration::from_secs(60);
@@ -44,29 +44,37 @@ const REST_MAX: Duration = Duration::from_secs(60);
 const REST_GROWTH: u64 = 16;
 
 /// How long the last frames of a pass may be on their way.
-const DRAIN: Duration = Duration::from_millis(500);
+const DRAIN: Duration = Duration::from_millis(700);
+
+/// In what time bad clients must be gone.
+const BAD_MAX: Duration = Duration::from_secs(45);
+
+/// In what time a herd must be right again.
+const HERD_MAX: Duration = Duration::from_secs(20);
 
 /// See the module.
 pub struct Stage {
     fake: Fake,
     program: String,
+    settings: String,
     pinned: bool,
     ticks: Arc<Ticks>,
     next: usize,
 }
 
-/// A process that delivers, and its clients.
+/// A process that delivers.
 struct Side {
     process: Process,
-    crowd: Crowd,
-    /// What the floor is given; the server makes its own.
+    path: String,
+    /// What it is given, where it does not make its own.
     frame: Option<Vec<u8>>,
 }
 
 impl Stage {
     /// Nothing is started yet but the exchange.
-    pub fn new(fake: Fake, program: String, pinned: bool) -> Self {
-        Self { fake, program, pinned, ticks: Arc::new(Ticks::new(PRICE)), next: 0 }
+    pub fn new(fake: Fake, options: &Options, pinned: bool) -> Self {
+        let (program, settings) = (options.program.clone(), options.settings.clone());
+        Self { fake, program, settings, pinned, ticks: Arc::new(Ticks::new(PRICE)), next: 0 }
     }
 
     /// Ends the exchange.
@@ -74,62 +82,110 @@ impl Stage {
         self.fake.shutdown().await;
     }
 
-    /// Measures the memory of the reference board's server: at the start, at rest, and with these numbers of clients.
+    /// Measures the memory of servers: at the start, at rest, and with these numbers of clients.
     pub fn memory(&mut self, counts: &[usize]) -> anyhow::Result<()> {
-        println!("\nmemory (PSS), KiB, of the reference board\n{:>8}{:>10}", "clients", "process");
-        let process = self.start_server("")?;
-        sleep(SETTLE);
-        println!("{:>8}{:>10}   just started", 0, process.pss_kib()?);
-        let start = at_rest(&process)?;
-        println!("{:>8}{start:>10}   at rest", 0);
-        let crowd = Crowd::new(process.address, BOARD_STREAM, &self.ticks);
-        let mut connected = 0;
-        for &count in counts {
-            let more = count.saturating_sub(connected);
-            crowd.join(more)?;
-            connected += more;
+        println!("\nmemory (PSS), KiB; sisepan serves the reference board");
+        println!("{:>8}  {:<10}{:>10}   KiB for each client", "clients", "", "process");
+        let frame = self.frame()?;
+        for name in SIDES {
+            let mut side = if name == "sisepan" {
+                Side { process: self.start_server("")?, path: BOARD_STREAM.to_owned(), frame: None }
+            } else {
+                self.other(name, &frame)?
+            };
             sleep(SETTLE);
-            let now = process.pss_kib()?;
-            let each = now.saturating_sub(start) * 100 / u64::try_from(connected.max(1))?;
-            println!("{connected:>8}{now:>10}   {}.{:02} for each client", each / 100, each % 100);
+            println!("{:>8}  {name:<10}{:>10}   just started", 0, side.process.pss_kib()?);
+            let start = at_rest(&side.process)?;
+            println!("{:>8}  {name:<10}{start:>10}   at rest", 0);
+            let crowd = Crowd::new(side.process.address, &side.path, &self.ticks);
+            let mut connected = 0;
+            for &count in counts {
+                let more = count.saturating_sub(connected);
+                crowd.join(more, Manner::Good)?;
+                connected += more;
+                if let Some(frame) = &side.frame {
+                    side.process.feed(frame)?;
+                }
+                sleep(SETTLE);
+                let now = side.process.pss_kib()?;
+                let each = now.saturating_sub(start) * 100 / u64::try_from(connected.max(1))?;
+                println!("{connected:>8}  {name:<10}{now:>10}   {}", figures::times(each));
+            }
+            let ended = crowd.take().ended;
+            ensure!(ended == 0, "{ended} clients were cut off");
         }
-        let ended = crowd.take().ended;
-        ensure!(ended == 0, "{ended} clients were cut off");
         Ok(())
     }
 
     /// Measures time and CPU against the floor.
     pub fn delivery(&mut self, options: &Options) -> anyhow::Result<()> {
-        let mut server = self.server()?;
-        self.tick(&mut server)?;
-        sleep(SETTLE);
-        let mut floor = self.floor(server.crowd.take().frame)?;
-        println!("\ntime to the client and CPU, frames of {} bytes", floor.frame.as_ref().map_or(0, Vec::len));
-        println!(
-            "{:>8}  {:<22}{:>10}{:>10}{:>8}   range",
-            "clients", "median of the passes", "server", "floor", "ratio"
-        );
-        let mut connected = 1;
+        if options.clients.is_empty() {
+            return Ok(());
+        }
+        let frame = self.frame()?;
+        let mut sides = vec![self.other(SIDES[0], &frame)?, self.server(0)?];
+        for name in &SIDES[2..] {
+            sides.push(self.other(name, &frame)?);
+        }
+        println!("\ntime to the client and CPU, frames of {} bytes, beat 0", frame.len());
+        println!("{:>8}  {:<20}{:<10}{:>10}{:>8}   range", "clients", "median of the passes", "", "", "× floor");
         for &clients in &options.clients {
-            let more = clients.saturating_sub(connected);
-            server.crowd.join(more)?;
-            floor.crowd.join(more)?;
-            connected += more;
-            sleep(SETTLE);
-            let rate = (FRAMES_PER_SECOND_MAX / connected).clamp(1, RATE_MAX);
+            let rate = (options.frames_per_second / clients.max(1)).clamp(1, RATE_MAX);
             let count = rate * usize::try_from(options.seconds)?;
             let mut passes = Vec::new();
             for _ in 0..options.passes {
-                passes.push((self.pass(rate, count, &mut server)?, self.pass(rate, count, &mut floor)?));
+                let pass: anyhow::Result<Vec<Pass>> =
+                    sides.iter_mut().map(|side| self.pass(rate, count, clients, side)).collect();
+                passes.push(pass?);
             }
-            figures::print(connected, count * connected, &passes);
+            figures::print(clients, count * clients, &SIDES, &passes);
+            let floor = figures::median(passes.iter().filter_map(|pass| pass.first()).map(|pass| pass.cpu_ns));
+            for &beat in &options.beats {
+                self.beat(options, clients, beat, floor)?;
+            }
         }
         Ok(())
     }
 
-    /// Ticks at an even pace, late ticks included, and returns what came of it.
-    fn pass(&mut self, rate: usize, count: usize, side: &mut Side) -> anyhow::Result<Pass> {
-        side.crowd.take();
+    /// Measures what a tick costs for each client if there is a beat; the floor writes every tick.
+    fn beat(&mut self, options: &Options, clients: usize, beat: u64, floor_ns: u64) -> anyhow::Result<()> {
+        let mut server = self.server(beat)?;
+        let count = RATE_MAX * usize::try_from(options.seconds)?;
+        let mut costs = Vec::new();
+        for _ in 0..options.passes {
+            let pass = self.pass(RATE_MAX, count, clients, &mut server)?;
+            costs.push(pass.cpu_ns * u64::try_from(pass.frames)? / u64::try_from(count * clients)?);
+        }
+        let cost = figures::median(costs.into_iter());
+        let name = format!("CPU of a tick, beat {beat}");
+        println!(
+            "{clients:>8}  {name:<20}{:<10}{cost:>10}{:>8}",
+            "sisepan",
+            figures::times(cost * 100 / floor_ns.max(1))
+        );
+        Ok(())
+    }
+
+    /// Lets clients join, ticks at an even pace, late ticks included, and returns what came of it.
+    fn pass(&mut self, rate: usize, count: usize, clients: usize, side: &mut Side) -> anyhow::Result<Pass> {
+        let crowd = Crowd::new(side.process.address, &side.path, &self.ticks);
+        crowd.join(clients, Manner::Good)?;
+        sleep(SETTLE);
+        let pass = self.ticked(rate, count, side, &crowd)?;
+        drop(crowd);
+        sleep(SETTLE);
+        if let Some(frame) = &side.frame {
+            // The floor learns that they have left at the second frame.
+            for _ in 0..2 {
+                side.process.feed(frame)?;
+                sleep(DRAIN);
+            }
+        }
+        Ok(pass)
+    }
+
+    fn ticked(&mut self, rate: usize, count: usize, side: &mut Side, crowd: &Crowd) -> anyhow::Result<Pass> {
+        crowd.take();
         let (before, start) = (side.process.cpu()?, Instant::now());
         let gap = Duration::from_secs(1) / u32::try_from(rate)?;
         for n in 0..u32::try_from(count)? {
@@ -138,12 +194,11 @@ impl Stage {
         }
         sleep(DRAIN);
         let cpu = side.process.cpu()?.saturating_sub(before);
-        let seen = side.crowd.take();
-        ensure!(seen.ended == 0, "{} clients were cut off", seen.ended);
+        let seen = crowd.take();
         Ok(Pass::new(seen.ages_us, cpu))
     }
 
-    /// Sets the next price: at the exchange, or for the floor as the frame that the server would send.
+    /// Sets the next price: at the exchange, or for the others as the frame that the server would send.
     fn tick(&mut self, side: &mut Side) -> anyhow::Result<()> {
         self.next += 1;
         let price = self.ticks.set(self.next)?;
@@ -155,36 +210,108 @@ impl Stage {
         side.process.feed(frame)
     }
 
-    /// Starts a server of one market with one client that has seen a price.
-    fn server(&mut self) -> anyhow::Result<Side> {
+    /// Measures what one bad client in five does to the others, and when they are gone.
+    pub fn bad(&mut self, options: &Options) -> anyhow::Result<()> {
+        let mut server = self.server(0)?;
+        let crowd = Crowd::new(server.process.address, STREAM, &self.ticks);
+        let (bad, rate) = (options.bad / 20, (options.frames_per_second / options.bad).clamp(1, RATE_MAX));
+        let count = rate * 10;
+        println!("\n{} clients, of which 10 % never read, 5 % read a byte a second, 5 % answer no ping", options.bad);
+        crowd.join(options.bad - 4 * bad, Manner::Good)?;
+        sleep(SETTLE);
+        let before = self.ticked(rate, count, &mut server, &crowd)?;
+        let memory = server.process.pss_kib()?;
+        crowd.join(2 * bad, Manner::Mute)?;
+        crowd.join(bad, Manner::Slow)?;
+        crowd.join(bad, Manner::Rude)?;
+        let joined = Instant::now();
+        let with = self.ticked(rate, count, &mut server, &crowd)?;
+        println!("memory: {memory} KiB without the bad ones, {} KiB with them", server.process.pss_kib()?);
+        for (row, name) in ["p50", "p99", "p99.9"].into_iter().enumerate() {
+            let (before, with) = (before.within[row].1, with.within[row].1);
+            let ratio = u64::from(with) * 100 / u64::from(before.max(1));
+            println!("{name}: {before} µs without, {with} µs with them, {}", figures::times(ratio));
+        }
+        let mut gone = None;
+        while joined.elapsed() < BAD_MAX + SETTLE {
+            self.tick(&mut server)?;
+            sleep(Duration::from_millis(500));
+            let streams = server.process.sockets()?;
+            if gone.is_none() && streams <= options.bad - 4 * bad {
+                gone = Some(joined.elapsed());
+            }
+        }
+        let streams = server.process.sockets()?;
+        println!("{streams} of {} are left after {BAD_MAX:?}; all bad ones gone after {gone:?}", options.bad);
+        println!("memory after: {} KiB", server.process.pss_kib()?);
+        Ok(())
+    }
+
+    /// Cuts clients off at once, by a new server where the old one was, and waits until all are right again.
+    pub fn herd(&mut self, clients: usize) -> anyhow::Result<()> {
+        println!("\n{clients} clients, cut off at once, come back at once");
+        let mut server = self.server(0)?;
+        let crowd = Crowd::new(server.process.address, STREAM, &self.ticks);
+        crowd.join(clients, Manner::Good)?;
+        self.tick(&mut server)?;
+        sleep(SETTLE);
+        drop(crowd);
+        let (start, cpu) = (Instant::now(), server.process.cpu()?);
+        let crowd = Crowd::new(server.process.address, STREAM, &self.ticks);
+        crowd.join(clients, Manner::Good)?;
+        let joined = start.elapsed();
+        self.tick(&mut server)?;
+        let mut right = 0;
+        while right < clients && start.elapsed() < HERD_MAX {
+            sleep(Duration::from_millis(50));
+            right += crowd.take().ages_us.len();
+        }
+        let cpu = server.process.cpu()?.saturating_sub(cpu);
+        println!("all connected after {joined:?}, {right} right after {:?}; CPU {cpu:?}", start.elapsed());
+        Ok(())
+    }
+
+    /// Returns a frame of the program that holds a price.
+    fn frame(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut server = self.server(0)?;
+        let crowd = Crowd::new(server.process.address, &server.path, &self.ticks);
+        crowd.join(1, Manner::Good)?;
+        sleep(SETTLE);
+        crowd.take();
+        self.tick(&mut server)?;
+        sleep(SETTLE);
+        let frame = crowd.take().frame;
+        ensure!(!frame.is_empty(), "no frame came");
+        Ok(frame)
+    }
+
+    /// Starts a server of one market that has seen a price.
+    fn server(&mut self, beat: u64) -> anyhow::Result<Side> {
         let board =
             format!("[[boards]]\nid = \"one\"\ntitle = \"One\"\nmarkets = [\"{MARKET}\"]\nsource = \"{VENUE}\"\n");
         let process = self.start_server(&board)?;
         let start = Instant::now();
         let crowd = Crowd::new(process.address, STREAM, &self.ticks);
-        let mut side = Side { process, crowd, frame: None };
-        side.crowd.join(1)?;
-        while side.crowd.take().ages_us.is_empty() {
+        let mut side = Side { process, path: format!("/api/v1/stream?board=one&interval_ms={beat}"), frame: None };
+        crowd.join(1, Manner::Good)?;
+        while crowd.take().ages_us.is_empty() {
             ensure!(start.elapsed() < FIRST_MAX, "no price came within {FIRST_MAX:?}");
             self.tick(&mut side)?;
             sleep(Duration::from_millis(200));
         }
-        sleep(SETTLE);
         Ok(side)
     }
 
-    fn floor(&self, frame: Vec<u8>) -> anyhow::Result<Side> {
+    fn other(&self, name: &str, frame: &[u8]) -> anyhow::Result<Side> {
         let own = std::env::current_exe().context("finding this program")?;
         let own = own.to_str().context("the path of this program is not text")?;
-        let process = Process::start(own, &["--floor"], None, self.pinned)?;
-        let crowd = Crowd::new(process.address, "/", &self.ticks);
-        crowd.join(1)?;
-        Ok(Side { process, crowd, frame: Some(frame) })
+        let process = Process::start(own, &["--serve", name], None, self.pinned)?;
+        Ok(Side { process, path: "/".to_owned(), frame: Some(frame.to_vec()) })
     }
 
-    /// Starts the server for this exchange.
+    /// Starts the program for this exchange.
     fn start_server(&self, board: &str) -> anyhow::Result<Process> {
-        let mut config = "listen = \"127.0.0.1:0\"\n".to_owned() + board;
+        let mut config = format!("listen = \"127.0.0.1:0\"\ndata = \"none\"\n{}\n{board}", self.settings);
         for venue in ["upbit", "bithumb", "binance"] {
             let (rest, stream) = (self.fake.rest_url(venue), self.fake.stream_url(venue));
             config += &format!("[venues.{venue}]\nrest = \"{rest}\"\nstream = \"{stream}\"\n");

@@ -151,6 +151,9 @@ impl Thread {
         // What they hold counts for a client too. Where that can't be said, the kernel's own limits hold.
         let _ = socket.set_send_buffer_size(self.settings.send_buffer_bytes);
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+        // A deadline of the kernel's would end a stream without a word; ours says why.
+        #[cfg(target_os = "linux")]
+        let _ = socket.set_tcp_user_timeout(None);
         let mut stream = mio::net::TcpStream::from_std(stream);
         let key = self.clients.reserve();
         let token = self.clients.token(key);
@@ -347,6 +350,11 @@ impl Thread {
         let sent = client.send(parts, self.now);
         if sent.is_err() || (client.has_closed && !client.has_rest()) {
             return self.end(key, client, false);
+        }
+        if client.is_deaf && !client.has_rest() {
+            // Nothing more is said to one that broke the protocol. It is read on, since what is left unread would
+            // make the kernel take our last words back.
+            let _ = client.stream.shutdown(std::net::Shutdown::Write);
         }
         self.arm(key, &mut client);
         self.clients.put(key, client);

@@ -1,0 +1,88 @@
+//! Says back what it hears, over the same frames and threads as the stream: a server for conformance suites such as
+//! Autobahn's fuzzing client, which need one that echoes. `cargo run --example echo -- 127.0.0.1:9001`
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sisepan::clock::Clock;
+use sisepan::delivery::{Close, Delivery, Exchange, Newcomer, Said, Service, Settings};
+use sisepan::websocket;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+#[derive(Debug)]
+struct Echo;
+
+impl Service for Echo {
+    fn message(&self, exchange: &mut Exchange<'_>, said: Said<'_>) -> Result<(), Close> {
+        match said {
+            Said::Text(text) => exchange.send(text.as_bytes()),
+            Said::Binary(bytes) => exchange.send_binary(bytes),
+        }
+        Ok(())
+    }
+
+    fn farewell(&self) -> Vec<u8> {
+        b"bye".to_vec()
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let runtime = tokio::runtime::Runtime::new()?;
+    let _runtime = runtime.enter();
+    let settings = Settings {
+        threads: 0,
+        message_bytes_max: 32 << 20,
+        messages_per_second_max: u32::MAX,
+        subscribe_within: None,
+        ping_every: Duration::from_secs(3600),
+        pong_within: Duration::from_secs(10),
+        write_within: Duration::from_secs(10),
+        close_within: Duration::from_secs(2),
+        send_buffer_bytes: 64 << 10,
+    };
+    let service: Arc<dyn Service> = Arc::new(Echo);
+    let delivery = Delivery::start(&settings, &Clock::system(), &service)?;
+    let listener = TcpListener::bind(address)?;
+    println!("listening on ws://{}", listener.local_addr()?);
+    for stream in listener.incoming().flatten() {
+        if let Err(error) = admit(&delivery, stream) {
+            eprintln!("echo: {error}");
+        }
+    }
+    Ok(())
+}
+
+fn admit(delivery: &Delivery, stream: TcpStream) -> anyhow::Result<()> {
+    let (mut key, mut offers) = (String::new(), String::new());
+    let mut reader = BufReader::new(&stream);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        if line.trim().is_empty() {
+            break;
+        }
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "sec-websocket-key" => key = value.trim().to_owned(),
+            "sec-websocket-extensions" => offers = value.trim().to_owned(),
+            _ => {}
+        }
+    }
+    let read = reader.buffer().to_vec();
+    let deflate = websocket::takes_deflate([offers.as_str()]);
+    let extension =
+        if deflate { format!("sec-websocket-extensions: {}\r\n", websocket::DEFLATE) } else { String::new() };
+    let accept = derive_accept_key(key.as_bytes());
+    write!(
+        &stream,
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: {accept}\r\n{extension}\r\n"
+    )?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    delivery.admit(Newcomer { stream, read, deflate, guard: Box::new(()), begin: Box::new(|_| Ok(())) });
+    Ok(())
+}
