@@ -69,9 +69,9 @@ pub fn weight(target: &Target) -> u32 {
         ("/api/v3/trades" | "/api/v3/historicalTrades", _) => 25,
         ("/api/v3/aggTrades", _) => 4,
         ("/api/v3/depth", _) => match target.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100) {
-            ..=100_u32 => 5,
-            ..=500 => 25,
-            ..=1000 => 50,
+            0..=100_u32 => 5,
+            101..=500 => 25,
+            501..=1000 => 50,
             _ => 250,
         },
         _ => 1,
