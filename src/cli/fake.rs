@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,12 @@ pub struct FakeArgs {
     /// Timed faults, one JSON object a line with "at" in seconds.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
+    /// How long Binance leaves a stream open, in seconds; it says so a tenth of that before, or ten minutes.
+    #[arg(long, value_name = "SECS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
+    pub lifetime: u64,
+    /// Count and refuse nothing.
+    #[arg(long)]
+    pub no_limits: bool,
     /// Serve https and wss.
     #[arg(long)]
     pub tls: bool,
@@ -53,7 +60,8 @@ pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<
         from: args.from,
         script: args.script,
         tls: args.tls.then_some(args.tls_cert),
-        limits: true,
+        limits: !args.no_limits,
+        lifetime: Duration::from_secs(args.lifetime),
     };
     let fake = fake::start(options).await?;
     if let (Some(path), Some(pem)) = (&args.tls_ca, fake.ca_pem()) {

@@ -1,28 +1,23 @@
-//! Binance's words: REST answers and the ticker frames.
+//! Binance's words: REST answers and the ticker frames; what is about candles, trades, books and windows has its own file.
 //!
 //! Numbers are strings with eight places; the change is over rolling 24 hours
 //! in percent; candles oldest first, minutes without a trade are flat rows.
 //! Source: developers.binance.com, spot API, and payloads seen 2024 to 2026.
 
+use super::book::Book;
 use super::figures::{DAY, Figures};
-use super::json::{Object, array, text};
+use super::json::{Object, array};
 use super::query::Target;
 use super::tape::Bar;
 use super::units::{fixed, fixed8, ratio};
 use super::view::{FakeResponse, View};
 use super::world::Line;
-
-/// Most candles of one answer.
-pub const CANDLES_MAX: usize = 1000;
-
-/// Candles of an answer whose request does not say.
-const CANDLES_USUAL: usize = 500;
+use super::{binance_depth as depth, binance_kline as kline, binance_trade as trade, binance_window as window};
 
 const VENUE: &str = "binance";
-const MINUTE: i64 = 60_000;
 
 /// Code and message of an error.
-type Refusal = (i32, String);
+pub type Refusal = (i32, String);
 
 /// Answers a request.
 pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
@@ -32,7 +27,15 @@ pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
         "/api/v3/exchangeInfo" => info(view, target),
         "/api/v3/ticker/24hr" => tickers(view, target),
         "/api/v3/ticker/price" => prices(view, target),
-        "/api/v3/klines" => candles(view, target),
+        "/api/v3/ticker" => window::tickers(view, target),
+        "/api/v3/ticker/tradingDay" => window::days(view, target),
+        "/api/v3/ticker/bookTicker" => depth::book_tickers(view, target),
+        "/api/v3/avgPrice" => depth::average_price(view, target),
+        "/api/v3/depth" => depth::depth(view, target),
+        "/api/v3/trades" | "/api/v3/historicalTrades" => trade::trades(view, target),
+        "/api/v3/aggTrades" => trade::aggregated(view, target),
+        // They differ in how a chart would draw them, not in their figures.
+        "/api/v3/klines" | "/api/v3/uiKlines" => kline::klines(view, target),
         _ => return FakeResponse { headers: Vec::new(), ..FakeResponse::json(404, "") },
     };
     match answer {
@@ -44,19 +47,39 @@ pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
 /// Returns what a request costs of the minute's 6,000.
 pub fn weight(target: &Target) -> u32 {
     let symbols = target.get("symbols").map(|list| list.split(',').count());
-    match (target.path.as_str(), target.get("symbol").is_some(), symbols) {
-        ("/api/v3/exchangeInfo", ..) => 20,
-        ("/api/v3/ticker/24hr", true, _) | ("/api/v3/ticker/24hr", _, Some(..=20)) => 2,
-        ("/api/v3/ticker/24hr", _, Some(..=100)) => 40,
-        ("/api/v3/ticker/24hr", ..) => 80,
-        ("/api/v3/ticker/price", true, _) | ("/api/v3/klines", ..) => 2,
-        ("/api/v3/ticker/price", ..) => 4,
+    let single = target.get("symbol").is_some();
+    match (target.path.as_str(), symbols) {
+        ("/api/v3/exchangeInfo", _) => 20,
+        ("/api/v3/ticker/24hr", _) if single => 2,
+        ("/api/v3/ticker/24hr", Some(..=20)) => 2,
+        ("/api/v3/ticker/24hr", Some(..=100)) => 40,
+        ("/api/v3/ticker/24hr", _) => 80,
+        // Four for each symbol, and no more than for fifty.
+        ("/api/v3/ticker" | "/api/v3/ticker/tradingDay", symbols) => {
+            4 * u32::try_from(symbols.unwrap_or(1).min(50)).unwrap_or(50)
+        }
+        ("/api/v3/ticker/price" | "/api/v3/ticker/bookTicker", _) => {
+            if single {
+                2
+            } else {
+                4
+            }
+        }
+        ("/api/v3/klines" | "/api/v3/uiKlines" | "/api/v3/avgPrice", _) => 2,
+        ("/api/v3/trades" | "/api/v3/historicalTrades", _) => 25,
+        ("/api/v3/aggTrades", _) => 4,
+        ("/api/v3/depth", _) => match target.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100) {
+            0..=100_u32 => 5,
+            101..=500 => 25,
+            501..=1000 => 50,
+            _ => 250,
+        },
         _ => 1,
     }
 }
 
-/// The markets asked for; and whether the answer is one object rather than a list.
-fn wanted<'a>(view: &View<'a>, target: &Target) -> Result<(Vec<&'a Line>, bool), Refusal> {
+/// Returns the markets asked for; and whether the answer is one object rather than a list.
+pub fn wanted<'a>(view: &View<'a>, target: &Target) -> Result<(Vec<&'a Line>, bool), Refusal> {
     let find = |symbol: &str| view.world.by_symbol(VENUE, symbol).ok_or_else(|| (-1121, "Invalid symbol.".to_owned()));
     match (target.get("symbol"), target.get("symbols")) {
         (Some(_), Some(_)) => Err((-1128, "Combination of optional parameters invalid.".to_owned())),
@@ -69,11 +92,46 @@ fn wanted<'a>(view: &View<'a>, target: &Target) -> Result<(Vec<&'a Line>, bool),
     }
 }
 
+/// Returns the one market that must be asked for.
+///
+/// # Errors
+/// If there is none, or it is not listed.
+pub fn one<'a>(view: &View<'a>, target: &Target) -> Result<&'a Line, Refusal> {
+    let symbol = target.get("symbol").ok_or_else(|| missing("symbol"))?;
+    view.world.by_symbol(VENUE, symbol).ok_or_else(|| (-1121, "Invalid symbol.".to_owned()))
+}
+
+/// Reads a whole number, if it is there.
+///
+/// # Errors
+/// If it is none.
+pub fn number(target: &Target, name: &str) -> Result<Option<i64>, Refusal> {
+    target.get(name).map(|value| value.parse::<i64>().map_err(|_| illegal(name))).transpose()
+}
+
+/// Reads `limit`; more than `most` is as much as `most`.
+///
+/// # Errors
+/// If it is not a number above zero.
+pub fn limit(target: &Target, usual: usize, most: usize) -> Result<usize, Refusal> {
+    let limit = number(target, "limit")?.map_or(usual, |limit| usize::try_from(limit).unwrap_or(0));
+    if limit == 0 {
+        return Err((-1130, "Data sent for parameter 'limit' is not valid.".to_owned()));
+    }
+    Ok(limit.min(most))
+}
+
+/// Refuses a request that lacks a parameter.
+pub fn missing(name: &str) -> Refusal {
+    (-1102, format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."))
+}
+
 fn illegal(parameter: &str) -> Refusal {
     (-1100, format!("Illegal characters found in parameter '{parameter}'; legal range is '^[0-9]{{1,20}}$'."))
 }
 
-fn shape(rows: Vec<String>, single: bool) -> String {
+/// Joins rows to a list, or to the one object that was asked for.
+pub fn shape(rows: Vec<String>, single: bool) -> String {
     match rows.first() {
         Some(row) if single => row.clone(),
         _ => array(rows),
@@ -95,17 +153,18 @@ fn ticker(figures: &Figures<'_>, mini: bool) -> String {
         object = object
             .text("priceChange", &fixed8(change))
             .text("priceChangePercent", &percent(change, sum.open))
-            .text("weightedAvgPrice", &average(figures))
+            .text("weightedAvgPrice", &average(&sum, trade.price))
             .text("prevClosePrice", &fixed8(figures.before));
     }
     object = object.text("lastPrice", &fixed8(trade.price));
     if !mini {
+        let book = Book::of(figures.line, &trade, 1);
         object = object
             .text("lastQty", &fixed8(trade.volume))
-            .text("bidPrice", &fixed8(trade.price))
-            .text("bidQty", "1.25000000")
-            .text("askPrice", &fixed8(trade.price + figures.line.tick()))
-            .text("askQty", "1.50000000");
+            .text("bidPrice", &fixed8(book.bid().0))
+            .text("bidQty", &fixed8(book.bid().1))
+            .text("askPrice", &fixed8(book.ask().0))
+            .text("askQty", &fixed8(book.ask().1));
     }
     object
         .text("openPrice", &fixed8(sum.open))
@@ -121,18 +180,19 @@ fn ticker(figures: &Figures<'_>, mini: bool) -> String {
         .end()
 }
 
-fn trades(sum: &Bar) -> u64 {
+/// Returns how many trades a stretch has.
+pub fn trades(sum: &Bar) -> u64 {
     if sum.volume == 0 { 0 } else { sum.last_id - sum.first_id + 1 }
 }
 
-fn percent(change: i64, open: i64) -> String {
+/// Spells a change in percent of a price.
+pub fn percent(change: i64, open: i64) -> String {
     fixed(ratio(change.into(), open.into(), 5), 3)
 }
 
-fn average(figures: &Figures<'_>) -> String {
-    let sum = figures.rolling;
-    let average = if sum.volume == 0 { figures.trade.price.into() } else { sum.value / sum.volume };
-    fixed(average, 8)
+/// Spells the average price of a stretch, weighted by volume; the last price if nothing was traded.
+pub fn average(sum: &Bar, last: i64) -> String {
+    fixed(if sum.volume == 0 { last.into() } else { sum.value / sum.volume }, 8)
 }
 
 fn prices(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
@@ -142,75 +202,6 @@ fn prices(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
         Some(Object::new().text("symbol", &line.symbol).text("price", &fixed8(trade.price)).end())
     };
     Ok(shape(lines.into_iter().filter_map(row).collect(), single))
-}
-
-fn candles(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let missing =
-        |name: &str| (-1102, format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."));
-    let symbol = target.get("symbol").ok_or_else(|| missing("symbol"))?;
-    let line = view.world.by_symbol(VENUE, symbol).ok_or_else(|| (-1121, "Invalid symbol.".to_owned()))?;
-    if target.get("interval").ok_or_else(|| missing("interval"))? != "1m" {
-        return Err((-1120, "Invalid interval.".to_owned()));
-    }
-    let number = |name: &str| target.get(name).map(|value| value.parse::<i64>().map_err(|_| illegal(name))).transpose();
-    let limit = number("limit")?.map_or(CANDLES_USUAL, |limit| usize::try_from(limit).unwrap_or(0));
-    if limit == 0 {
-        return Err((-1130, "Data sent for parameter 'limit' is not valid.".to_owned()));
-    }
-    let limit = limit.min(CANDLES_MAX);
-    let (start, end) = (number("startTime")?, number("endTime")?);
-    let newest = end.unwrap_or(view.now).min(view.now).div_euclid(MINUTE) * MINUTE;
-    let first = line.tape.bars(i64::MIN, i64::MAX).next().map_or(i64::MAX, |bar| bar.start);
-    let from = match start {
-        Some(start) => start.saturating_add(MINUTE - 1).div_euclid(MINUTE).saturating_mul(MINUTE).max(first),
-        None => first.max(newest - (i64::try_from(limit).unwrap_or(1) - 1) * MINUTE),
-    };
-    Ok(array(rows(line, from, newest, limit)))
-}
-
-/// Rows from `from` to `to`, both included; a minute without trades repeats the close before it.
-fn rows(line: &Line, from: i64, to: i64, limit: usize) -> Vec<String> {
-    let mut bars = line.tape.bars(from, i64::MAX).copied().peekable();
-    let mut close = line.tape.before(from).map(|trade| trade.price);
-    let mut rows = Vec::new();
-    let mut minute = from;
-    while minute <= to && rows.len() < limit {
-        if let Some(bar) = bars.next_if(|bar| bar.start == minute) {
-            close = Some(bar.close);
-            rows.push(row(minute, [bar.open, bar.high, bar.low, bar.close], &bar));
-        } else if let Some(price) = close {
-            rows.push(row(minute, [price; 4], &EMPTY));
-        }
-        minute += MINUTE;
-    }
-    rows
-}
-
-const EMPTY: Bar = Bar {
-    start: 0,
-    open: 0,
-    high: 0,
-    low: 0,
-    close: 0,
-    volume: 0,
-    asks: 0,
-    value: 0,
-    last_at: 0,
-    first_id: 0,
-    last_id: 0,
-};
-
-fn row(minute: i64, prices: [i64; 4], bar: &Bar) -> String {
-    let bids = bar.volume - bar.asks;
-    let bid_value = if bar.volume == 0 { 0 } else { bar.value / 100_000_000 * bids / bar.volume };
-    let mut cells = vec![minute.to_string()];
-    cells.extend(prices.map(|price| text(&fixed8(price))));
-    cells.push(text(&fixed(bar.volume, 8)));
-    cells.push((minute + MINUTE - 1).to_string());
-    cells.push(text(&fixed(bar.value / 100_000_000, 8)));
-    cells.push(trades(bar).to_string());
-    cells.extend([text(&fixed(bids, 8)), text(&fixed(bid_value, 8)), text("0")]);
-    array(cells)
 }
 
 fn info(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
@@ -230,6 +221,14 @@ fn info(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
                 .text("maxQty", "9000.00000000")
                 .text("stepSize", "0.00001000")
                 .end(),
+            Object::new()
+                .text("filterType", "NOTIONAL")
+                .text("minNotional", "5.00000000")
+                .raw("applyMinToMarket", "true")
+                .text("maxNotional", "9000000.00000000")
+                .raw("applyMaxToMarket", "false")
+                .raw("avgPriceMins", 5)
+                .end(),
         ]);
         Object::new()
             .text("symbol", &line.symbol)
@@ -239,12 +238,21 @@ fn info(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
             .text("quoteAsset", "USDT")
             .raw("quotePrecision", 8)
             .raw("quoteAssetPrecision", 8)
-            .raw("orderTypes", r#"["LIMIT","MARKET"]"#)
+            .raw("baseCommissionPrecision", 8)
+            .raw("quoteCommissionPrecision", 8)
+            .raw("orderTypes", r#"["LIMIT","LIMIT_MAKER","MARKET"]"#)
+            .raw("icebergAllowed", "true")
+            .raw("ocoAllowed", "true")
+            .raw("quoteOrderQtyMarketAllowed", "true")
+            .raw("allowTrailingStop", "true")
+            .raw("cancelReplaceAllowed", "true")
             .raw("isSpotTradingAllowed", "true")
             .raw("isMarginTradingAllowed", "false")
             .raw("filters", filters)
             .raw("permissions", "[]")
             .raw("permissionSets", r#"[["SPOT"]]"#)
+            .text("defaultSelfTradePreventionMode", "EXPIRE_MAKER")
+            .raw("allowedSelfTradePreventionModes", r#"["EXPIRE_TAKER","EXPIRE_MAKER","EXPIRE_BOTH"]"#)
             .end()
     }));
     let limit = r#"[{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000}]"#;
@@ -261,20 +269,21 @@ fn info(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
 pub fn ticker_frame(figures: &Figures<'_>) -> String {
     let (trade, sum) = (figures.trade, figures.rolling);
     let change = trade.price - sum.open;
+    let book = Book::of(figures.line, &trade, 1);
     Object::new()
         .text("e", "24hrTicker")
         .raw("E", figures.now)
         .text("s", &figures.line.symbol)
         .text("p", &fixed8(change))
         .text("P", &percent(change, sum.open))
-        .text("w", &average(figures))
+        .text("w", &average(&sum, trade.price))
         .text("x", &fixed8(figures.before))
         .text("c", &fixed8(trade.price))
         .text("Q", &fixed8(trade.volume))
-        .text("b", &fixed8(trade.price))
-        .text("B", "1.25000000")
-        .text("a", &fixed8(trade.price + figures.line.tick()))
-        .text("A", "1.50000000")
+        .text("b", &fixed8(book.bid().0))
+        .text("B", &fixed8(book.bid().1))
+        .text("a", &fixed8(book.ask().0))
+        .text("A", &fixed8(book.ask().1))
         .text("o", &fixed8(sum.open))
         .text("h", &fixed8(sum.high))
         .text("l", &fixed8(sum.low))

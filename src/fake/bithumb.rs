@@ -6,9 +6,13 @@
 
 use super::figures::Figures;
 use super::json::{Object, array};
+use super::korean::Korean;
+use super::korean_book::orderbooks;
+use super::korean_candle::candles;
+use super::korean_trade::ticks;
 use super::query::{KOREA, KOREA_MS, Target, spell};
 use super::units::{plain, plain8, python};
-use super::upbit::{Refusal, candles, listed};
+use super::upbit::{Refusal, listed};
 use super::view::{FakeResponse, View};
 use super::world::Line;
 
@@ -22,9 +26,11 @@ pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
     let answer = match target.path.as_str() {
         "/v1/market/all" => Ok(markets(view, target)),
         "/v1/ticker" => tickers(view, target),
-        "/v1/market/virtual_asset_warning" => Ok("[]".to_owned()),
-        _ => match target.under("/v1/candles/minutes/") {
-            Some(unit) => candles(view, VENUE, target, unit, KOREA),
+        "/v1/orderbook" => orderbooks(view, Korean::Bithumb, target),
+        "/v1/trades/ticks" => ticks(view, Korean::Bithumb, target),
+        "/v1/market/virtual_asset_warning" | "/v1/notices" => Ok("[]".to_owned()),
+        _ => match target.under("/v1/candles/") {
+            Some(path) => candles(view, Korean::Bithumb, target, path),
             None => Err(Refusal::Path),
         },
     };

@@ -1,6 +1,7 @@
 //! One TCP connection to the exchanges: requests one after another, until one asks for a stream.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use jiff::fmt::rfc2822;
 use super::fault::Plane;
 use super::http::{self, Request};
 use super::json::null_member;
-use super::limits::Verdict;
+use super::limits::{Asked, Verdict};
 use super::query::Target;
 use super::shared::{Shared, lock};
 use super::view::{FakeResponse, rest};
@@ -26,6 +27,7 @@ pub const STALL_MAX: Duration = Duration::from_secs(600);
 /// Serves a connection until it ends.
 pub async fn serve(shared: Arc<Shared>, mut wire: Wire, id: u64) {
     let mut buffer = Vec::new();
+    let from = wire.peer();
     loop {
         let request = tokio::select! {
             () = shared.stop.cancelled() => return,
@@ -34,11 +36,11 @@ pub async fn serve(shared: Arc<Shared>, mut wire: Wire, id: u64) {
         let Ok(Ok(Some(request))) = request else { return };
         let (venue, path) = split(&request.target);
         if request.websocket_key().is_some() {
-            return stream::serve(&shared, wire, buffer, request, (id, venue, path)).await;
+            return stream::serve(&shared, wire, buffer, request, (id, from, venue, path)).await;
         }
         let keep = tokio::select! {
             () = shared.stop.cancelled() => return,
-            keep = answer(&shared, &mut wire, &request, (id, venue, &path)) => keep,
+            keep = answer(&shared, &mut wire, &request, (id, from, venue, &path)) => keep,
         };
         let close = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if close || !keep.unwrap_or(false) {
@@ -60,7 +62,7 @@ async fn answer(
     shared: &Shared,
     wire: &mut Wire,
     request: &Request,
-    (id, venue, path): (u64, &'static str, &str),
+    (id, from, venue, path): (u64, IpAddr, &'static str, &str),
 ) -> io::Result<bool> {
     let line = format!("{} {path}", request.method);
     let site = shared.site(Plane::Rest, venue, path);
@@ -76,7 +78,7 @@ async fn answer(
         }
         return Ok(false);
     }
-    let mut response = respond(shared, request, venue, path);
+    let mut response = respond(shared, request, from, venue, path);
     response.headers.extend(dated(shared, venue, path));
     shared.note(id, venue, "request", &line, Some(response.status));
     if lock(&shared.faults).take("stall-body", &site).is_some() {
@@ -96,7 +98,7 @@ fn dated(shared: &Shared, venue: &str, path: &str) -> Option<(String, String)> {
     Some(("date".to_owned(), date))
 }
 
-fn respond(shared: &Shared, request: &Request, venue: &str, path: &str) -> FakeResponse {
+fn respond(shared: &Shared, request: &Request, from: IpAddr, venue: &'static str, path: &str) -> FakeResponse {
     let site = shared.site(Plane::Rest, venue, path);
     if venue.is_empty() {
         return FakeResponse::json(404, r#"{"error":"paths begin with /upbit, /bithumb or /binance"}"#);
@@ -110,7 +112,8 @@ fn respond(shared: &Shared, request: &Request, venue: &str, path: &str) -> FakeR
     let target = Target::parse(path);
     let mut headers = Vec::new();
     if let Some(limits) = &shared.limits {
-        match lock(limits).count(venue, &target, site.now) {
+        let asked = Asked { venue, from, target: Some(&target), origin: request.header("origin").is_some() };
+        match lock(limits).count(&asked, site.now) {
             Verdict::Pass(more) => headers = more,
             Verdict::Refuse(response) => return response,
         }

@@ -62,23 +62,10 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// The last price before an instant and the sum from it on.
-fn stretch(line: &Line, from: i64, price: i64) -> (i64, Bar) {
+/// Returns the last price before an instant, and the sum from it on; that is flat without trades.
+pub fn stretch(line: &Line, from: i64, price: i64) -> (i64, Bar) {
     let sum = line.tape.since(from);
     let before = line.tape.before(from).map(|trade| trade.price);
     let before = before.or(sum.map(|sum| sum.open)).unwrap_or(price);
-    let flat = Bar {
-        start: from,
-        open: before,
-        high: before,
-        low: before,
-        close: before,
-        volume: 0,
-        asks: 0,
-        value: 0,
-        last_at: from,
-        first_id: 0,
-        last_id: 0,
-    };
-    (before, sum.unwrap_or(flat))
+    (before, sum.unwrap_or(Bar::flat(from, before)))
 }

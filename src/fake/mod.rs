@@ -13,8 +13,15 @@
 //! counts in whole units of 10^-8, never in floats.
 
 pub mod binance;
+mod binance_depth;
+mod binance_kline;
+mod binance_stream;
+mod binance_trade;
+mod binance_window;
 pub mod bithumb;
 pub mod bithumb_old;
+pub mod book;
+pub mod candle;
 pub mod coins;
 mod connection;
 mod control;
@@ -23,8 +30,13 @@ pub mod figures;
 mod gzip;
 mod http;
 mod json;
+pub mod korean;
+mod korean_book;
+mod korean_candle;
+mod korean_trade;
 mod limits;
 pub mod log;
+mod manners;
 pub mod query;
 mod recorded;
 mod rng;

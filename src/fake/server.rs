@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::fault::{Faults, Order, Plane};
 use super::limits::Limits;
 use super::log::{Entry, Log};
+use super::manners::LIFETIME;
 use super::recorded::Recorded;
 use super::script::{self, Timed};
 use super::shared::{Shared, lock};
@@ -54,8 +55,10 @@ pub struct Options {
     pub script: Option<PathBuf>,
     /// Serve https and wss with a certificate of this kind.
     pub tls: Option<Certificate>,
-    /// Whether requests are counted and refused as the venues do.
+    /// Whether requests, connections and frames are counted and refused as the venues do.
     pub limits: bool,
+    /// How long a venue that ends streams at an age leaves them open.
+    pub lifetime: Duration,
 }
 
 impl Default for Options {
@@ -70,6 +73,7 @@ impl Default for Options {
             script: None,
             tls: None,
             limits: true,
+            lifetime: LIFETIME,
         }
     }
 }
@@ -102,6 +106,7 @@ pub async fn start(options: Options) -> anyhow::Result<Fake> {
         faults: Mutex::new(Faults::default()),
         log: Mutex::new(Log::default()),
         limits: options.limits.then(|| Mutex::new(Limits::default())),
+        lifetime: options.lifetime,
         recorded,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),

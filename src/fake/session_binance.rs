@@ -1,32 +1,24 @@
-//! Binance's stream: named streams, acknowledged, each once a second if it has changed.
+//! Binance's side of a stream connection: named streams, added, listed and removed, each acknowledged.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::binance::{mini_frame, ticker_frame};
-use super::figures::Figures;
+use super::binance_stream::Stream;
 use super::json::{Object, array, text};
 use super::session::{Session, Step};
 use super::view::View;
-use super::world::Line;
 
 /// Most streams of one connection.
 pub const STREAMS_MAX: usize = 1024;
 
-/// Between two events of a stream, in ms.
-const EVERY: i64 = 1000;
-
-const VENUE: &str = "binance";
 const CLOSE_POLICY: u16 = 1008;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct BinanceSession {
     combined: bool,
-    /// Last trade sent by symbol, by stream.
-    streams: BTreeMap<String, BTreeMap<String, u64>>,
-    next_at: i64,
+    streams: BTreeMap<String, Stream>,
 }
 
 impl BinanceSession {
@@ -35,54 +27,84 @@ impl BinanceSession {
         let mut session = Self::default();
         if path == "/stream" {
             session.combined = true;
-            let streams = query.split('&').find_map(|pair| pair.strip_prefix("streams=")).unwrap_or_default();
-            let streams = streams.replace("%2F", "/").replace("%40", "@");
-            session.add(streams.split('/'));
+            let query = query.replace('+', "%2B");
+            let streams = url::form_urlencoded::parse(query.as_bytes());
+            let streams = streams.into_owned().find(|(name, _)| name == "streams").map(|(_, streams)| streams);
+            session.add(&streams.unwrap_or_default().split('/').collect::<Vec<_>>(), None).ok()?;
         } else {
-            let streams = path.strip_prefix("/ws")?;
-            session.add(streams.split('/'));
+            let streams = path.strip_prefix("/ws").filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+            let streams = streams.replace("%40", "@").replace("%2F", "/").replace("%21", "!");
+            session.add(&streams.split('/').collect::<Vec<_>>(), None).ok()?;
         }
         Some(session)
     }
 
-    fn add<'a>(&mut self, streams: impl Iterator<Item = &'a str>) {
-        for stream in streams.filter(|stream| !stream.is_empty()) {
-            self.streams.entry(stream.to_owned()).or_default();
+    /// Adds streams, or none of them if one of them can't be had.
+    fn add(&mut self, names: &[&str], view: Option<&View<'_>>) -> Result<(), String> {
+        let mut added = Vec::new();
+        for name in names.iter().filter(|name| !name.is_empty() && !self.streams.contains_key(**name)) {
+            let stream = Stream::named(name);
+            let mut stream = stream.ok_or_else(|| format!("Invalid request: stream `{name}` is not served here"))?;
+            if let Some(view) = view {
+                stream.begin(view);
+            }
+            added.push(((*name).to_owned(), stream));
         }
+        self.streams.extend(added);
+        Ok(())
     }
 
-    fn request(&mut self, frame: &str) -> Result<Option<String>, String> {
-        let request: serde_json::Map<String, Value> =
+    /// Answers a request; `None` if it asks for too many streams.
+    fn request(&mut self, frame: &str, view: &View<'_>) -> Result<Option<String>, String> {
+        let request: Map<String, Value> =
             serde_json::from_str(frame).map_err(|error| refusal(3, &format!("Invalid JSON: {error}")))?;
         let id = request.get("id").cloned().unwrap_or(Value::Null);
         let Some(method) = request.get("method").and_then(Value::as_str) else {
             return Err(refusal(2, "Invalid request: missing field `method`"));
         };
-        let names: Vec<&str> = match request.get("params") {
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
+        let params: &[Value] = match request.get("params") {
+            Some(Value::Array(params)) => params,
+            _ => &[],
         };
-        let mut result = "null".to_owned();
-        match method {
+        let names: Vec<&str> = params.iter().filter_map(Value::as_str).collect();
+        let result = match method {
+            "SUBSCRIBE" | "UNSUBSCRIBE" if names.is_empty() || names.len() < params.len() => {
+                return Err(refusal(2, "Invalid request: params must be a list of stream names"));
+            }
+            "SUBSCRIBE" if self.streams.len() + names.len() > STREAMS_MAX => return Ok(None),
             "SUBSCRIBE" => {
-                if self.streams.len() + names.len() > STREAMS_MAX {
-                    return Ok(None);
-                }
-                self.add(names.into_iter());
+                self.add(&names, Some(view)).map_err(|message| refusal(2, &message))?;
+                "null".to_owned()
             }
-            "UNSUBSCRIBE" => self.streams.retain(|stream, _| !names.contains(&stream.as_str())),
-            "LIST_SUBSCRIPTIONS" => result = array(self.streams.keys().map(|name| text(name))),
-            "SET_PROPERTY" => {
-                if let Some(Value::Array(params)) = request.get("params") {
-                    self.combined = params.get(1) == Some(&Value::Bool(true));
-                }
+            "UNSUBSCRIBE" => {
+                self.streams.retain(|stream, _| !names.contains(&stream.as_str()));
+                "null".to_owned()
             }
+            "LIST_SUBSCRIPTIONS" => array(self.streams.keys().map(|name| text(name))),
+            "SET_PROPERTY" | "GET_PROPERTY" => self.property(method == "SET_PROPERTY", params)?,
             other => {
-                let known = "expected one of `SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`";
-                return Err(refusal(2, &format!("Invalid request: unknown variant `{other}`, {known}")));
+                let known = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`";
+                let message = format!("Invalid request: unknown variant `{other}`, expected one of {known}");
+                return Err(refusal(2, &message));
             }
-        }
+        };
         Ok(Some(Object::new().raw("result", result).raw("id", id).end()))
+    }
+
+    /// Sets or tells the one property that there is.
+    fn property(&mut self, set: bool, params: &[Value]) -> Result<String, String> {
+        match params.first() {
+            Some(Value::String(name)) if name == "combined" => {}
+            Some(Value::String(_)) => return Err(refusal(0, "Unknown property")),
+            _ => return Err(refusal(2, "Invalid request: property name must be a string")),
+        }
+        match params.get(1) {
+            Some(Value::Bool(combined)) if set => self.combined = *combined,
+            None if !set => return Ok(self.combined.to_string()),
+            _ if set => return Err(refusal(1, "Invalid value type: expected Boolean")),
+            _ => return Err(refusal(2, "Invalid request: too many parameters")),
+        }
+        Ok("null".to_owned())
     }
 }
 
@@ -95,61 +117,34 @@ impl Session for BinanceSession {
         false
     }
 
-    fn receive(&mut self, frame: &str, _view: &View<'_>) -> Vec<Step> {
-        match self.request(frame) {
+    fn open(&mut self, view: &View<'_>) -> Vec<Step> {
+        for stream in self.streams.values_mut() {
+            stream.begin(view);
+        }
+        Vec::new()
+    }
+
+    fn receive(&mut self, frame: &str, view: &View<'_>) -> Vec<Step> {
+        match self.request(frame, view) {
             Ok(Some(answer)) | Err(answer) => vec![Step::Reply(answer)],
             Ok(None) => vec![Step::Close(CLOSE_POLICY, "Too many streams".to_owned())],
         }
     }
 
     fn poll(&mut self, view: &View<'_>) -> Vec<Step> {
-        if view.now < self.next_at {
-            return Vec::new();
-        }
         let mut steps = Vec::new();
-        for (stream, seen) in &mut self.streams {
-            let (subject, kind) = stream.split_once('@').unwrap_or((stream, ""));
-            let mini = match kind {
-                "ticker" => false,
-                "miniTicker" | "arr" => true,
-                _ => continue,
-            };
-            let every = matches!(subject, "!miniTicker");
-            let lines = view.world.lines(VENUE);
-            let wanted = lines.filter(|line| every || line.symbol.to_ascii_lowercase() == *subject);
-            let changed: Vec<(&Line, String)> = wanted.filter_map(|line| event(view, line, mini, seen)).collect();
-            let (symbol, body) = match (every, changed.into_iter()) {
-                (_, events) if events.len() == 0 => continue,
-                (true, events) => (String::new(), array(events.map(|(_, body)| body))),
-                (false, mut events) => match events.next() {
-                    Some((line, body)) => (line.symbol.clone(), body),
-                    None => continue,
-                },
-            };
-            let wrap = |body: &String| Object::new().text("stream", stream).raw("data", body).end();
-            let body = if self.combined { wrap(&body) } else { body };
-            steps.push(Step::Data { symbol, body });
-        }
-        // A look that found nothing does not use the second up.
-        if !steps.is_empty() {
-            self.next_at = view.now - view.now.rem_euclid(EVERY) + EVERY;
+        for (name, stream) in &mut self.streams {
+            for (symbol, body) in stream.poll(view) {
+                let wrap = |body: &String| Object::new().text("stream", name).raw("data", body).end();
+                let body = if self.combined { wrap(&body) } else { body };
+                steps.push(Step::Data { symbol, body });
+            }
         }
         steps
     }
-}
 
-/// The event of a market that has traded since the last one.
-fn event<'a>(
-    view: &View<'_>,
-    line: &'a Line,
-    mini: bool,
-    seen: &mut BTreeMap<String, u64>,
-) -> Option<(&'a Line, String)> {
-    let last = line.tape.last()?;
-    let before = seen.insert(line.symbol.clone(), last.id);
-    if before == Some(last.id) {
-        return None;
+    fn notice(&self, view: &View<'_>) -> Option<Step> {
+        // How a combined connection wraps it is not known.
+        Some(Step::Reply(Object::new().text("e", "serverShutdown").raw("E", view.time(view.now)).end()))
     }
-    let figures = Figures::of(view, line, last, 0);
-    Some((line, if mini { mini_frame(&figures) } else { ticker_frame(&figures) }))
 }

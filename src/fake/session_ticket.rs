@@ -7,18 +7,22 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::candle::{Grid, newest_first};
 use super::figures::Figures;
 use super::json::{Object, array, text};
-use super::query::KOREA_MS;
+use super::korean::Korean;
+use super::korean_book::{STREAMED, Shape, UNITS_MAX};
 use super::session::{Session, Step};
 use super::tape::Trade;
-use super::units::{java, plain8};
 use super::view::View;
 use super::world::Line;
-use super::{bithumb, upbit};
+use super::{bithumb, korean_book, korean_candle, korean_trade, units, upbit};
 
 /// Frames of one market in one poll: after a pause the older trades are passed over.
 const BURST_MAX: usize = 20;
+
+/// Between two frames about a candle, in ms.
+const CANDLE_EVERY: i64 = 1000;
 
 /// Codes of one connection.
 const CODES_MAX: usize = 2000;
@@ -31,7 +35,7 @@ const CLOSE_NORMAL: u16 = 1000;
 /// See the module.
 #[derive(Debug)]
 pub struct TicketSession {
-    upbit: bool,
+    korean: Korean,
     ticket: String,
     simple: bool,
     list: bool,
@@ -42,20 +46,45 @@ pub struct TicketSession {
 
 #[derive(Debug, Clone, Copy)]
 struct Want {
+    data: Data,
     snapshot: bool,
     realtime: bool,
     seen: u64,
+    /// Nothing is sent before, in Unix ms.
+    next_at: i64,
+}
+
+/// What a request's `type` asks for.
+#[derive(Debug, Clone, Copy)]
+enum Data {
+    Ticker,
+    Trade,
+    Orderbook(Shape),
+    Candle(Grid),
+}
+
+impl Data {
+    /// Reads a type; `None` where the venue has none of that name. Bithumb has no candles on its stream.
+    fn of(korean: Korean, kind: &str, level: i64, code: &str) -> Option<Self> {
+        match kind {
+            "ticker" => Some(Self::Ticker),
+            "trade" => Some(Self::Trade),
+            "orderbook" => {
+                let count = code.split_once('.').and_then(|(_, count)| count.parse().ok());
+                let count = count.filter(|count| STREAMED.contains(count)).unwrap_or(UNITS_MAX);
+                Some(Self::Orderbook(Shape { level, count }))
+            }
+            _ if korean == Korean::Upbit => korean_candle::streamed(kind).map(Self::Candle),
+            _ => None,
+        }
+    }
 }
 
 impl TicketSession {
-    /// Begins a connection to Upbit, or else to Bithumb.
-    pub fn new(upbit: bool) -> Self {
+    /// Begins a connection.
+    pub fn new(korean: Korean) -> Self {
         let ticket = String::new();
-        Self { upbit, ticket, simple: false, list: false, wanted: BTreeMap::new(), status_at: None }
-    }
-
-    fn venue(&self) -> &'static str {
-        if self.upbit { "upbit" } else { "bithumb" }
+        Self { korean, ticket, simple: false, list: false, wanted: BTreeMap::new(), status_at: None }
     }
 
     fn request(&mut self, frame: &str) -> Result<Option<String>, (&'static str, String)> {
@@ -93,17 +122,21 @@ impl TicketSession {
     ) -> Result<(), (&'static str, String)> {
         let kind = part.get("type").and_then(Value::as_str);
         let kind = kind.ok_or_else(|| ("NO_TYPE", "타입이 존재하지 않습니다.".to_owned()))?;
-        if !matches!(kind, "ticker" | "trade" | "orderbook") && !kind.starts_with("candle.") {
+        let level = part.get("level").map(|level| level.as_str().map_or_else(|| level.to_string(), str::to_owned));
+        let level = level.and_then(|level| units::of(level.parse().ok()?));
+        let data = |code: &str| Data::of(self.korean, kind, level.unwrap_or(0), code);
+        if data("").is_none() {
             return Err(("INVALID_PARAM", format!("{kind} 은 지원하지 않는 타입입니다.")));
         }
         let codes = part.get("codes").and_then(Value::as_array).filter(|codes| !codes.is_empty());
         let codes = codes.ok_or_else(|| ("NO_CODES", "코드가 존재하지 않습니다.".to_owned()))?;
         let flag = |names: &[&str]| names.iter().any(|name| part.get(*name) == Some(&Value::Bool(true)));
-        let snake = |name: &'static str| if self.upbit { name } else { "" };
+        let snake = |name: &'static str| if self.korean == Korean::Upbit { name } else { "" };
         let only_snapshot = flag(&["isOnlySnapshot", snake("is_only_snapshot")]);
         let only_realtime = flag(&["isOnlyRealtime", snake("is_only_realtime")]);
         for code in codes.iter().filter_map(Value::as_str).take(CODES_MAX) {
-            let want = Want { snapshot: !only_realtime, realtime: !only_snapshot, seen: 0 };
+            let Some(data) = data(code) else { continue };
+            let want = Want { data, snapshot: !only_realtime, realtime: !only_snapshot, seen: 0, next_at: 0 };
             wanted.insert((kind.to_owned(), code.to_owned()), want);
         }
         Ok(())
@@ -120,37 +153,67 @@ impl TicketSession {
         answer.text("ticket", &self.ticket).end()
     }
 
-    fn frame(&self, kind: &str, view: &View<'_>, line: &Line, trade: &Trade, stream: &str) -> Option<String> {
-        let offset = if self.upbit { 0 } else { KOREA_MS };
-        let figures = Figures::of(view, line, trade, offset);
-        let body = match (kind, self.upbit, self.simple) {
-            ("ticker", _, true) => upbit::ticker_frame_simple(&figures, stream),
-            ("ticker", true, false) => upbit::ticker_frame(&figures, stream),
-            ("ticker", false, false) => bithumb::ticker_frame(&figures, stream),
-            ("trade", ..) => trade_frame(&figures, self.upbit, stream),
-            _ => return None,
-        };
-        Some(if self.list { array([body]) } else { body })
+    /// Spells what there is to say about a trade.
+    fn frame(&self, view: &View<'_>, data: Data, (line, trade): (&Line, &Trade), stream: &str) -> Option<String> {
+        match (data, self.korean, self.simple) {
+            (Data::Ticker, korean, simple) => {
+                let figures = Figures::of(view, line, trade, korean.offset());
+                Some(match (korean, simple) {
+                    (_, true) => upbit::ticker_frame_simple(&figures, stream),
+                    (Korean::Upbit, false) => upbit::ticker_frame(&figures, stream),
+                    (Korean::Bithumb, false) => bithumb::ticker_frame(&figures, stream),
+                })
+            }
+            (Data::Trade, korean, simple) => Some(korean_trade::frame(view, korean, line, trade, simple, stream)),
+            (Data::Orderbook(shape), korean, simple) => {
+                korean_book::frame(view, korean, (line, trade), shape, simple, stream)
+            }
+            (Data::Candle(_), ..) => None,
+        }
+    }
+
+    /// The frames that are due about a market: its first, or what came after `want.seen`.
+    fn frames(&self, view: &View<'_>, kind: &str, want: &Want, line: &Line, last: &Trade) -> Vec<String> {
+        let first = want.seen == 0;
+        let stream = if first { "SNAPSHOT" } else { "REALTIME" };
+        if !(if first { want.snapshot } else { want.realtime }) {
+            return Vec::new();
+        }
+        match want.data {
+            Data::Candle(grid) => {
+                // Every candle that has changed; of the first, none but the newest.
+                let candles = newest_first(&line.tape, grid).take_while(|candle| candle.last_id > want.seen);
+                let mut candles: Vec<_> = candles.take(if first { 1 } else { BURST_MAX }).collect();
+                candles.reverse();
+                let spell = |candle| korean_candle::frame(view, line, kind, candle, self.simple, stream);
+                candles.iter().map(spell).collect()
+            }
+            Data::Ticker | Data::Trade if !first => {
+                let trades = line.tape.after_id(want.seen, BURST_MAX);
+                trades.filter_map(|trade| self.frame(view, want.data, (line, trade), stream)).collect()
+            }
+            _ => self.frame(view, want.data, (line, last), stream).into_iter().collect(),
+        }
     }
 
     fn due(&mut self, view: &View<'_>) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut wanted = std::mem::take(&mut self.wanted);
         for ((kind, code), want) in &mut wanted {
-            let Some(line) = view.world.by_symbol(self.venue(), code) else { continue };
-            let Some(last) = line.tape.last() else { continue };
-            let first = want.seen == 0;
-            if first && want.snapshot {
-                let body = self.frame(kind, view, line, last, "SNAPSHOT");
-                steps.extend(body.map(|body| Step::Data { symbol: code.clone(), body }));
+            let symbol = if matches!(want.data, Data::Orderbook(_)) { code.split('.').next() } else { None };
+            let symbol = symbol.unwrap_or(code);
+            let Some(line) = view.world.by_symbol(self.korean.venue(), symbol) else { continue };
+            let Some(last) = line.tape.last().filter(|last| last.id > want.seen) else { continue };
+            if view.now < want.next_at {
+                continue;
             }
-            if !first && want.realtime {
-                for trade in line.tape.after_id(want.seen, BURST_MAX) {
-                    let body = self.frame(kind, view, line, trade, "REALTIME");
-                    steps.extend(body.map(|body| Step::Data { symbol: code.clone(), body }));
-                }
-            }
+            let bodies = self.frames(view, kind, want, line, last).into_iter();
+            let bodies = bodies.map(|body| if self.list { array([body]) } else { body });
+            steps.extend(bodies.map(|body| Step::Data { symbol: symbol.to_owned(), body }));
             want.seen = last.id;
+            if matches!(want.data, Data::Candle(_)) {
+                want.next_at = view.now - view.now.rem_euclid(CANDLE_EVERY) + CANDLE_EVERY;
+            }
         }
         self.wanted = wanted;
         steps
@@ -189,26 +252,4 @@ impl Session for TicketSession {
         }
         steps
     }
-}
-
-fn trade_frame(figures: &Figures<'_>, upbit: bool, stream: &str) -> String {
-    let trade = figures.trade;
-    let price = |price| if upbit { java(price) } else { plain8(price) };
-    let hours = if upbit { 0 } else { super::query::KOREA };
-    Object::new()
-        .text("type", "trade")
-        .text("code", &figures.line.symbol)
-        .raw("timestamp", figures.now)
-        .text("trade_date", &super::query::spell(trade.at, hours, "%Y-%m-%d"))
-        .text("trade_time", &super::query::spell(trade.at, hours, "%H:%M:%S"))
-        .raw("trade_timestamp", trade.at)
-        .raw("trade_price", price(trade.price))
-        .raw("trade_volume", plain8(trade.volume))
-        .text("ask_bid", if trade.ask { "ASK" } else { "BID" })
-        .raw("prev_closing_price", price(figures.day_before))
-        .text("change", figures.direction())
-        .raw("change_price", price(figures.day_change().abs()))
-        .raw("sequential_id", i128::from(trade.at) * 1_000_000 + i128::from(trade.id % 1_000_000))
-        .text("stream_type", stream)
-        .end()
 }

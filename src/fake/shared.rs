@@ -30,6 +30,8 @@ pub struct Shared {
     pub log: Mutex<Log>,
     /// Request counters; `None` counts nothing.
     pub limits: Option<Mutex<Limits>>,
+    /// The longest that a venue leaves a stream open, where it has such a rule.
+    pub lifetime: Duration,
     /// Payloads served instead of the walk.
     pub recorded: Option<Recorded>,
     /// Cancelled when the fake ends.

@@ -1,6 +1,6 @@
 //! One client's stream on its socket: handshake, keep-alive, faults.
 
-use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,22 +17,12 @@ use super::fault::Plane;
 use super::gzip;
 use super::http::{self, Request};
 use super::json::null_member;
+use super::limits::{Asked, Verdict};
+use super::manners::{Inbound, Manners};
 use super::session::{self, Session, Step};
 use super::shared::{Shared, lock};
 use super::view::FakeResponse;
 use super::wire::Wire;
-
-/// Upbit and Bithumb close a connection that says nothing for this long.
-const IDLE_MAX: Duration = Duration::from_secs(60);
-
-/// Binance pings this often.
-const PING_EVERY: Duration = Duration::from_secs(20);
-
-/// Binance drops a connection without a pong for this long.
-const PONG_MAX: Duration = Duration::from_secs(60);
-
-/// Frames that Binance takes in a second.
-const INBOUND_MAX: usize = 5;
 
 /// A client that does not take a frame for this long is dropped.
 const WRITE_MAX: Duration = Duration::from_secs(30);
@@ -42,13 +32,13 @@ const FRAME_MAX: usize = 1 << 20;
 
 type Socket = WebSocketStream<Wire>;
 
-/// Serves a stream until it ends; the last argument is (connection, venue, path).
+/// Serves a stream until it ends; the last argument is (connection, its address, venue, path).
 pub async fn serve(
     shared: &Shared,
     mut wire: Wire,
     buffer: Vec<u8>,
     request: Request,
-    (id, venue, path): (u64, &'static str, String),
+    (id, from, venue, path): (u64, IpAddr, &'static str, String),
 ) {
     let stalled = lock(&shared.faults).take("stall-upgrade", &shared.site(Plane::Stream, venue, &path)).is_some();
     if stalled {
@@ -59,7 +49,7 @@ pub async fn serve(
         }
         return;
     }
-    let (response, session) = handshake(shared, &request, venue, &path);
+    let (response, session) = handshake(shared, &request, from, venue, &path);
     shared.note(id, venue, "upgrade", &path, Some(response.status));
     if http::write(&mut wire, &response, None).await.is_err() {
         return;
@@ -77,18 +67,33 @@ pub async fn serve(
         session,
         opened: serial,
         raw_done: serial,
+        manners: Manners::of(venue, shared.lifetime),
+        begun: now,
+        noticed: false,
         heard: now,
         pinged: now,
         pinged_with: Bytes::new(),
-        inbound: VecDeque::new(),
+        inbound: Inbound::default(),
         swapped: None,
     };
     client.run(socket).await;
 }
 
-fn handshake(shared: &Shared, request: &Request, venue: &str, path: &str) -> (FakeResponse, Option<Box<dyn Session>>) {
+fn handshake(
+    shared: &Shared,
+    request: &Request,
+    from: IpAddr,
+    venue: &'static str,
+    path: &str,
+) -> (FakeResponse, Option<Box<dyn Session>>) {
     if let Some(response) = refused(shared, Plane::Stream, venue, path) {
         return (response, None);
+    }
+    if let Some(limits) = &shared.limits {
+        let asked = Asked { venue, from, target: None, origin: request.header("origin").is_some() };
+        if let Verdict::Refuse(response) = lock(limits).count(&asked, shared.monotonic()) {
+            return (response, None);
+        }
     }
     let session = session::open(venue, path);
     let session = match (&shared.recorded, session) {
@@ -130,12 +135,16 @@ struct Client<'a> {
     /// The newest fault when it opened.
     opened: u64,
     raw_done: u64,
+    manners: Manners,
+    /// When it was opened.
+    begun: Duration,
+    /// Whether it was told that its time is up.
+    noticed: bool,
     /// When it last said what counts for staying.
     heard: Duration,
     pinged: Duration,
     pinged_with: Bytes,
-    /// When the frames of the last second came.
-    inbound: VecDeque<Duration>,
+    inbound: Inbound,
     /// A frame held back to be sent after the next.
     swapped: Option<String>,
 }
@@ -181,13 +190,18 @@ impl Client<'_> {
 
     async fn receive(&mut self, socket: &mut Socket, message: Message) -> Result<(), End> {
         let now = self.shared.monotonic();
-        self.count_inbound(socket, now).await?;
+        let control = matches!(message, Message::Ping(_) | Message::Pong(_) | Message::Close(_));
+        // Without limits a client is as free here as elsewhere.
+        let counts = self.shared.limits.is_some() && (self.manners.control_counts || !control);
+        if counts && !self.inbound.count(&self.manners, now) {
+            return self.close(socket, 1008, "Too many requests").await;
+        }
         let text = match message {
             Message::Text(text) => text.to_string(),
             Message::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Message::Ping(payload) => {
                 self.note("ping", &String::from_utf8_lossy(&payload));
-                if self.venue != "binance" {
+                if self.manners.ping_every.is_none() {
                     self.heard = now;
                 }
                 return Ok(socket.flush().await?);
@@ -195,7 +209,7 @@ impl Client<'_> {
             Message::Pong(payload) => {
                 self.note("pong", &String::from_utf8_lossy(&payload));
                 // Only an answer to our last ping counts.
-                if self.venue == "binance" && payload == self.pinged_with {
+                if self.manners.ping_every.is_some() && payload == self.pinged_with {
                     self.heard = now;
                 }
                 return Ok(());
@@ -208,7 +222,7 @@ impl Client<'_> {
             Message::Frame(_) => return Ok(()),
         };
         self.note("frame", &text);
-        if self.venue != "binance" {
+        if self.manners.ping_every.is_none() {
             self.heard = now;
         }
         let path = self.path.clone();
@@ -217,33 +231,35 @@ impl Client<'_> {
         self.perform(socket, steps).await
     }
 
-    async fn count_inbound(&mut self, socket: &mut Socket, now: Duration) -> Result<(), End> {
-        if self.venue != "binance" {
-            return Ok(());
+    async fn keep_alive(&mut self, socket: &mut Socket) -> Result<(), End> {
+        let now = self.shared.monotonic();
+        if now >= self.heard + self.manners.silence_max {
+            return match self.manners.silence_close {
+                None => Err(End::Drop),
+                Some((code, reason)) => self.close(socket, code, reason).await,
+            };
         }
-        self.inbound.push_back(now);
-        while self.inbound.front().is_some_and(|at| *at + Duration::from_secs(1) <= now) {
-            self.inbound.pop_front();
-        }
-        if self.inbound.len() > INBOUND_MAX {
-            return self.close(socket, 1008, "Too many requests").await;
+        self.grow_old(socket, now).await?;
+        if self.manners.ping_every.is_some_and(|every| now >= self.pinged + every) {
+            self.pinged = now;
+            self.pinged_with = Bytes::from(self.shared.clock.now().as_millisecond().to_string());
+            return self.send(socket, Message::Ping(self.pinged_with.clone())).await;
         }
         Ok(())
     }
 
-    async fn keep_alive(&mut self, socket: &mut Socket) -> Result<(), End> {
-        let now = self.shared.monotonic();
-        if self.venue != "binance" {
-            // Seen on the wire: no close frame at all.
-            return if now >= self.heard + IDLE_MAX { Err(End::Drop) } else { Ok(()) };
+    /// Tells a connection whose time is nearly up, and ends one whose time is.
+    async fn grow_old(&mut self, socket: &mut Socket, now: Duration) -> Result<(), End> {
+        let Some(lifetime) = self.manners.lifetime else { return Ok(()) };
+        let age = now.saturating_sub(self.begun);
+        if age >= lifetime {
+            return self.close(socket, 1001, "").await;
         }
-        if now >= self.heard + PONG_MAX {
-            return Err(End::Drop);
-        }
-        if now >= self.pinged + PING_EVERY {
-            self.pinged = now;
-            self.pinged_with = Bytes::from(self.shared.clock.now().as_millisecond().to_string());
-            return self.send(socket, Message::Ping(self.pinged_with.clone())).await;
+        if !self.noticed && age + self.manners.notice >= lifetime {
+            self.noticed = true;
+            let site = self.shared.site(Plane::Stream, self.venue, &self.path);
+            let notice = self.shared.look(&site, |view| self.session.notice(view));
+            return self.perform(socket, notice.into_iter().collect()).await;
         }
         Ok(())
     }

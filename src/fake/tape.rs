@@ -56,7 +56,25 @@ pub struct Bar {
 }
 
 impl Bar {
-    fn of(trade: &Trade) -> Self {
+    /// Returns a stretch without trades, at a price.
+    pub fn flat(start: i64, price: i64) -> Self {
+        Self {
+            start,
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            volume: 0,
+            asks: 0,
+            value: 0,
+            last_at: start,
+            first_id: 0,
+            last_id: 0,
+        }
+    }
+
+    /// Returns the stretch of one trade; it starts where the trade's minute does.
+    pub fn of(trade: &Trade) -> Self {
         let volume = i128::from(trade.volume);
         Self {
             start: trade.at - trade.at.rem_euclid(MINUTE),
@@ -134,6 +152,11 @@ impl Tape {
     /// Returns every trade kept, oldest first.
     pub fn trades(&self) -> impl DoubleEndedIterator<Item = &Trade> {
         self.trades.iter()
+    }
+
+    /// Returns the trades from an instant on, oldest first.
+    pub fn from(&self, at: i64) -> impl DoubleEndedIterator<Item = &Trade> {
+        self.trades.range(self.trades.partition_point(|trade| trade.at < at)..)
     }
 
     /// Returns the bars of the minutes in `[from, to)`, oldest first; a minute without trades has none.

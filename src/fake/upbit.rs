@@ -1,4 +1,4 @@
-//! Upbit's words: REST answers and the ticker frame.
+//! Upbit's words: REST answers and the ticker frame; what Bithumb shares is in the `korean` files.
 //!
 //! Changes are against the close at 00:00 UTC; `to` is UTC; candles newest
 //! first; minutes without a trade are left out. Source: docs.upbit.com/kr
@@ -6,20 +6,16 @@
 
 use super::figures::Figures;
 use super::json::{Object, array, text};
-use super::query::{KOREA, Target, instant, spell};
-use super::tape::Bar;
+use super::korean::Korean;
+use super::korean_book::{instruments, orderbooks, supported_levels};
+use super::korean_candle::candles;
+use super::korean_trade::ticks;
+use super::query::{KOREA, Target, spell};
 use super::units::{fixed, java, plain, plain8, pointed};
 use super::view::{FakeResponse, View};
 use super::world::{Line, World};
 
-/// Most candles of one answer.
-pub const CANDLES_MAX: usize = 200;
-
-/// Candle lengths in minutes.
-pub const UNITS: [i64; 8] = [1, 3, 5, 10, 15, 30, 60, 240];
-
 const VENUE: &str = "upbit";
-const MINUTE: i64 = 60_000;
 
 /// Answers a request.
 pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
@@ -28,9 +24,11 @@ pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
         "/v1/ticker" => tickers(view, target),
         "/v1/ticker/all" => tickers_of_quotes(view, target),
         "/v1/orderbook/instruments" => instruments(view.world, target),
-        "/v1/orderbook" => orderbooks(view, target),
-        _ => match target.under("/v1/candles/minutes/") {
-            Some(unit) => candles(view, VENUE, target, unit, 0),
+        "/v1/orderbook/supported_levels" => supported_levels(view.world, target),
+        "/v1/orderbook" => orderbooks(view, Korean::Upbit, target),
+        "/v1/trades/ticks" => ticks(view, Korean::Upbit, target),
+        _ => match target.under("/v1/candles/") {
+            Some(path) => candles(view, Korean::Upbit, target, path),
             None => Err(Refusal::Path),
         },
     };
@@ -141,82 +139,6 @@ fn ticker(view: &View<'_>, line: &Line) -> Option<String> {
             .raw("timestamp", figures.now)
             .end(),
     )
-}
-
-/// Answers with minute candles; `hours` is where a `to` without an offset is read.
-///
-/// # Errors
-/// For a market, unit, count or time that is not there or makes no sense.
-pub fn candles(view: &View<'_>, venue: &str, target: &Target, unit: &str, hours: i8) -> Result<String, Refusal> {
-    let unit: i64 = unit.parse().ok().filter(|unit| UNITS.contains(unit)).ok_or(Refusal::Parameter)?;
-    let code = target.get("market").ok_or(Refusal::Missing)?.to_ascii_uppercase();
-    let line = view.world.by_symbol(venue, &code).ok_or(Refusal::Code)?;
-    let count = target.get("count").map_or(Ok(1), |count| count.parse::<usize>().map_err(|_| Refusal::Parameter))?;
-    if !(1..=CANDLES_MAX).contains(&count) {
-        return Err(Refusal::Parameter);
-    }
-    let to = target.get("to").map(|to| instant(to, hours).ok_or(Refusal::Parameter)).transpose()?;
-    let to = to.unwrap_or(i64::MAX);
-    let candles = grouped(line, unit * MINUTE).filter(|bar| bar.start < to).take(count);
-    Ok(array(candles.map(|bar| candle(&line.symbol, &bar, unit, venue == VENUE))))
-}
-
-/// Candles of `length` ms, newest first.
-fn grouped(line: &Line, length: i64) -> impl Iterator<Item = Bar> {
-    let mut bars = line.tape.bars(i64::MIN, i64::MAX).rev().copied().peekable();
-    std::iter::from_fn(move || {
-        let mut candle = bars.next()?;
-        let start = candle.start - candle.start.rem_euclid(length);
-        while let Some(mut earlier) = bars.next_if(|bar| bar.start >= start) {
-            earlier.join(&candle);
-            candle = earlier;
-        }
-        Some(Bar { start, ..candle })
-    })
-}
-
-fn candle(symbol: &str, bar: &Bar, unit: i64, points: bool) -> String {
-    let price = |price| if points { pointed(price) } else { plain8(price) };
-    Object::new()
-        .text("market", symbol)
-        .text("candle_date_time_utc", &spell(bar.start, 0, "%Y-%m-%dT%H:%M:%S"))
-        .text("candle_date_time_kst", &spell(bar.start, KOREA, "%Y-%m-%dT%H:%M:%S"))
-        .raw("opening_price", price(bar.open))
-        .raw("high_price", price(bar.high))
-        .raw("low_price", price(bar.low))
-        .raw("trade_price", price(bar.close))
-        .raw("timestamp", bar.last_at)
-        .raw("candle_acc_trade_price", plain(bar.value / 100_000_000, 8))
-        .raw("candle_acc_trade_volume", plain(bar.volume, 8))
-        .raw("unit", unit)
-        .end()
-}
-
-fn instruments(world: &World, target: &Target) -> Result<String, Refusal> {
-    Ok(array(listed(world, VENUE, target)?.into_iter().map(|line| {
-        let levels = if line.coin.id == "BTC" { "[0,10000,100000]" } else { "[0]" };
-        Object::new()
-            .text("market", &line.symbol)
-            .text("quote_currency", "KRW")
-            .text("tick_size", &plain8(line.tick()))
-            .raw("supported_levels", levels)
-            .end()
-    })))
-}
-
-fn orderbooks(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    Ok(array(listed(view.world, VENUE, target)?.into_iter().filter_map(|line| {
-        let last = line.tape.last()?;
-        let unit = Object::new()
-            .raw("ask_price", pointed(last.price + line.tick()))
-            .raw("bid_price", pointed(last.price))
-            .raw("ask_size", "1.5")
-            .raw("bid_size", "1.25")
-            .end();
-        let book = Object::new().text("market", &line.symbol).raw("timestamp", view.now);
-        let book = book.raw("total_ask_size", "1.5").raw("total_bid_size", "1.25");
-        Some(book.raw("orderbook_units", array([unit])).raw("level", "0").end())
-    })))
 }
 
 /// Spells a ticker frame in DEFAULT format: large prices as `1.42187E8`, zeros kept in volumes.

@@ -1,6 +1,7 @@
 //! A connection, plain or under TLS, that can also be broken on purpose.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,13 +19,21 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// Makes the end of this connection a reset instead of an orderly end; the caller drops it next.
-    pub fn reset(&self) {
-        let tcp = match self {
+    /// Returns the client's address, or 0.0.0.0 if it is gone already.
+    pub fn peer(&self) -> IpAddr {
+        self.tcp().peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip())
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
-        };
-        if let Err(error) = tcp.set_zero_linger() {
+        }
+    }
+
+    /// Makes the end of this connection a reset instead of an orderly end; the caller drops it next.
+    pub fn reset(&self) {
+        if let Err(error) = self.tcp().set_zero_linger() {
             tracing::debug!(%error, "the connection can't be reset");
         }
     }

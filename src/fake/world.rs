@@ -157,7 +157,12 @@ impl Line {
 
     /// Returns the price step at the last price, in units.
     pub fn tick(&self) -> i64 {
-        self.walk.tick(self.tape.last().map_or(0, |trade| trade.price))
+        self.tick_at(self.tape.last().map_or(0, |trade| trade.price))
+    }
+
+    /// Returns the price step at a price, both in units.
+    pub fn tick_at(&self, price: i64) -> i64 {
+        self.walk.tick(price)
     }
 }
 

@@ -1,10 +1,11 @@
-//! The witness: a client library that others wrote, with nothing changed but the base URLs.
+//! The witnesses: client libraries that others wrote, with nothing changed but the base URLs.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use sisepan::fake::{Options, start};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 /// Making the environment may load packages.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -18,16 +19,35 @@ async fn run(program: &str, arguments: &[String]) -> Output {
         .unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_library_by_others_works_against_it() {
-    let made = run("scripts/python-env", &[]).await;
-    let said = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "this test needs Python 3 with venv and ccxt from PyPI: {said}");
-    let fake = start(Options::default()).await.unwrap();
+/// Makes the environment, once for all tests.
+async fn environment() {
+    static MADE: OnceCell<()> = OnceCell::const_new();
+    let make = async || {
+        let made = run("scripts/python-env", &[]).await;
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "this test needs Python 3 with venv, ccxt and websockets from PyPI: {said}");
+    };
+    MADE.get_or_init(make).await;
+}
+
+/// Runs a script of `tests/clients` against a fake; it says `all well` at its end.
+async fn witness(script: &str, options: Options) {
+    environment().await;
+    let fake = start(options).await.unwrap();
     let (base, control) = (format!("http://{}", fake.addr()), format!("http://{}", fake.control_addr()));
-    let script = "tests/clients/ccxt_against_fake.py".to_owned();
-    let ran = run("target/python/bin/python", &[script, base, control]).await;
+    let ran = run("target/python/bin/python", &[format!("tests/clients/{script}"), base, control]).await;
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success() && out.ends_with("all well\n"), "{out}{err}");
     fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_library_by_others_works_against_it() {
+    witness("ccxt_against_fake.py", Options::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_library_by_others_works_against_it() {
+    let options = Options { lifetime: Duration::from_secs(6), ..Options::default() };
+    witness("websockets_against_fake.py", options).await;
 }

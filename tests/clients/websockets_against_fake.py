@@ -1,0 +1,100 @@
+"""Runs websockets, a WebSocket library by others, against the fake exchanges.
+
+usage: websockets_against_fake.py HTTP_BASE CONTROL_BASE
+
+Needs a fake whose Binance ends streams after a few seconds. Exits 1 with what
+is not as that exchange's documents say.
+"""
+
+import asyncio
+import json
+
+import websockets
+
+from fakes import STREAM, WAIT, check, fail, hold
+
+
+def connect(path):
+    # The exchanges' own pings are enough. A client that reads no more closes late: its own queue is full.
+    return websockets.connect(f"{STREAM}{path}", ping_interval=None, open_timeout=WAIT, close_timeout=1)
+
+
+async def message(socket):
+    return await asyncio.wait_for(socket.recv(), WAIT)
+
+
+async def korean(venue):
+    async with connect(f"/{venue}/websocket/v1") as socket:
+        kinds = ["ticker", "trade", "orderbook"] + (["candle.1s", "candle.240m"] if venue == "upbit" else [])
+        parts = [{"type": kind, "codes": ["KRW-BTC"]} for kind in kinds]
+        await socket.send(json.dumps([{"ticket": "t"}, *parts, {"format": "DEFAULT"}]))
+        seen = set()
+        while seen != set(kinds):
+            frame = await message(socket)
+            if not isinstance(frame, bytes):
+                fail(f"{venue}: a frame that is not binary: {frame}")
+            told = json.loads(frame)
+            seen.add(told["type"])
+        print(f"ok {venue} tells of {', '.join(kinds)}")
+        await asyncio.wait_for(await socket.ping(), WAIT)
+        print(f"ok {venue} answers a ping")
+        await socket.send("PING")
+        while json.loads(await message(socket)) != {"status": "UP"}:
+            pass
+        print(f"ok {venue} answers the text PING")
+        await socket.send("[]")
+        try:
+            while "error" not in (told := json.loads(await message(socket))):
+                pass
+            check(f"{venue}, a request without a ticket", told["error"]["name"] == "NO_TICKET", True)
+            await message(socket)
+            fail(f"{venue}: still open after an error")
+        except websockets.ConnectionClosed as closed:
+            check(f"{venue} closes after an error", closed.rcvd.code, 1000)
+
+
+async def binance():
+    names = ["ticker", "trade", "aggTrade", "kline_1s", "bookTicker", "depth@100ms", "depth5", "avgPrice"]
+    streams = "/".join(f"btcusdt@{name}" for name in names)
+    async with connect(f"/binance/stream?streams={streams}") as socket:
+        seen, prices = set(), ["96397.12", "96397.13"]
+        while seen != {f"btcusdt@{name}" for name in names}:
+            hold("binance", "BTC-USDT", prices[len(seen) % 2])
+            prices.reverse()
+            told = json.loads(await message(socket))
+            if told.get("e") != "serverShutdown":
+                seen.add(told["stream"])
+        print(f"ok binance tells of {', '.join(names)}")
+    async with connect("/binance/ws") as socket:
+        await socket.send(json.dumps({"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": "x1"}))
+        check("binance acknowledges", json.loads(await message(socket)) == {"result": None, "id": "x1"}, True)
+        try:
+            while json.loads(await message(socket)).get("e") != "serverShutdown":
+                pass
+            print("ok binance says that it will end the stream")
+            while True:
+                await message(socket)
+        except websockets.ConnectionClosed as closed:
+            check("binance ends the stream", closed.rcvd.code, 1001)
+
+
+async def refused():
+    for count in range(20):
+        try:
+            async with connect("/upbit/websocket/v1"):
+                pass
+        except websockets.InvalidStatus as error:
+            check(f"upbit refuses connection {count + 1} of a second", error.response.status_code, 429)
+            return
+    fail("upbit took twenty connections at once")
+
+
+async def every():
+    await korean("upbit")
+    await korean("bithumb")
+    await binance()
+    await refused()
+
+
+asyncio.run(every())
+print("all well")

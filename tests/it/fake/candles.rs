@@ -1,0 +1,211 @@
+//! Candles of every length, against a naive grouping of the trade list.
+
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sisepan::fake::tape::Trade;
+use sisepan::fake::{View, World, rest};
+
+use super::client::epoch;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// A world with some live trade behind it, in the middle of everything's candle.
+fn world() -> World {
+    let mut world = World::new(11, epoch());
+    world.advance(epoch() + SignedDuration::from_millis(1_234_567));
+    world
+}
+
+fn asked(world: &World, venue: &str, path: &str) -> Vec<Value> {
+    let answer = rest(venue, &View::new(world), path);
+    let body = String::from_utf8(answer.body).unwrap();
+    assert_eq!(answer.status, 200, "{venue} {path}: {body}");
+    let rows: Value = serde_json::from_str(&body).unwrap();
+    rows.as_array().unwrap_or_else(|| panic!("{venue} {path}: {body}")).clone()
+}
+
+/// When the candle of an instant begins: `days` of them from a Monday, or by the month, or by the clock.
+fn begin(at: i64, name: &str, hours: i8) -> i64 {
+    let offset = Offset::constant(hours);
+    let wall = offset.to_datetime(Timestamp::from_millisecond(at).unwrap());
+    let midnight = |date: Date| offset.to_timestamp(date.at(0, 0, 0, 0)).unwrap().as_millisecond();
+    match name {
+        "weeks" | "1w" => {
+            let back = wall.date().weekday().to_monday_zero_offset();
+            midnight(wall.date()) - i64::from(back) * DAY
+        }
+        "months" | "1M" => midnight(Date::new(wall.year(), wall.month(), 1).unwrap()),
+        "years" => midnight(Date::new(wall.year(), 1, 1).unwrap()),
+        // Not from midnight: the one length that days can't be counted into.
+        "3d" => at - at.rem_euclid(3 * DAY),
+        _ => {
+            let length = match name.split_at(name.len() - 1) {
+                ("second", "s") => 1000,
+                ("day", "s") => DAY,
+                (number, unit) => {
+                    let unit = [("s", 1000), ("m", MINUTE), ("h", HOUR), ("d", DAY)].iter().find(|it| it.0 == unit);
+                    number.parse::<i64>().unwrap() * unit.unwrap().1
+                }
+            };
+            let since_midnight = at - midnight(wall.date());
+            at - since_midnight % length
+        }
+    }
+}
+
+struct Naive {
+    begin: i64,
+    prices: [i64; 4],
+    volume: i128,
+    count: usize,
+}
+
+/// Candles with trades, oldest first.
+fn naive(trades: &[Trade], name: &str, hours: i8) -> Vec<Naive> {
+    let mut candles: Vec<Naive> = Vec::new();
+    for trade in trades {
+        let begin = begin(trade.at, name, hours);
+        match candles.last_mut().filter(|last| last.begin == begin) {
+            Some(last) => {
+                let [open, high, low, _] = last.prices;
+                last.prices = [open, high.max(trade.price), low.min(trade.price), trade.price];
+                last.volume += i128::from(trade.volume);
+                last.count += 1;
+            }
+            None => candles.push(Naive { begin, prices: [trade.price; 4], volume: trade.volume.into(), count: 1 }),
+        }
+    }
+    candles
+}
+
+/// Units of 10^-8 of a number or of a string with one.
+fn units(value: &Value) -> i128 {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    assert!(fraction.len() <= 8 && !text.contains(['e', 'E']), "{text}");
+    format!("{whole}{fraction:0<8}").parse().unwrap()
+}
+
+#[test]
+fn candles_of_upbit_and_bithumb_hold_what_the_trade_list_holds() {
+    let world = world();
+    let minutes = ["1m", "3m", "5m", "10m", "15m", "30m", "60m", "240m"];
+    let long = ["days", "weeks", "months"];
+    for (venue, hours, more) in [("upbit", 0, &["seconds", "years"][..]), ("bithumb", 9, &[][..])] {
+        for symbol in ["KRW-BTC", "KRW-SAND"] {
+            let trades: Vec<Trade> = world.by_symbol(venue, symbol).unwrap().tape.trades().copied().collect();
+            for name in minutes.iter().chain(&long).chain(more).copied() {
+                let path = name.strip_suffix('m').map_or(name.to_owned(), |unit| format!("minutes/{unit}"));
+                let path = format!("/v1/candles/{path}?market={symbol}&count=200");
+                let rows = asked(&world, venue, &path);
+                let wanted = naive(&trades, name, hours);
+                assert_eq!(rows.len(), wanted.len().min(200), "{venue} {path}");
+                for (row, wanted) in rows.iter().zip(wanted.iter().rev()) {
+                    let at = format!("{}Z", row["candle_date_time_utc"].as_str().unwrap());
+                    assert_eq!(at.parse::<Timestamp>().unwrap().as_millisecond(), wanted.begin, "{venue} {path}");
+                    let prices = ["opening_price", "high_price", "low_price", "trade_price"];
+                    for (name, price) in prices.into_iter().zip(wanted.prices) {
+                        assert_eq!(units(&row[name]), price.into(), "{venue} {path} {at} {name}");
+                    }
+                    assert_eq!(units(&row["candle_acc_trade_volume"]), wanted.volume, "{venue} {path} {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_day_says_the_close_before_it_and_longer_ones_their_first_day() {
+    let world = world();
+    let days = asked(&world, "upbit", "/v1/candles/days?market=KRW-BTC&count=2");
+    assert_eq!(days[0]["candle_date_time_utc"], "2026-01-15T00:00:00");
+    assert_eq!(days[0]["prev_closing_price"], days[1]["trade_price"]);
+    let change = units(&days[0]["trade_price"]) - units(&days[1]["trade_price"]);
+    assert_eq!(units(&days[0]["change_price"]), change);
+    assert_eq!(days[0]["change_rate"].to_string().starts_with('-'), change < 0);
+    assert!(days[0].get("converted_trade_price").is_none());
+    let path = "/v1/candles/days?market=KRW-BTC&converting_price_unit=KRW";
+    assert_eq!(asked(&world, "upbit", path)[0]["converted_trade_price"], days[0]["trade_price"]);
+    let korean = &asked(&world, "bithumb", "/v1/candles/days?market=KRW-BTC")[0];
+    assert_eq!(korean["candle_date_time_kst"], "2026-01-15T00:00:00");
+    for (venue, path, first) in [
+        ("upbit", "weeks", "2026-01-12"),
+        ("upbit", "months", "2026-01-01"),
+        ("upbit", "years", "2026-01-01"),
+        ("bithumb", "weeks", "2026-01-12"),
+    ] {
+        let row = &asked(&world, venue, &format!("/v1/candles/{path}?market=KRW-BTC"))[0];
+        assert_eq!(row["first_day_of_period"], first, "{venue} {path}");
+    }
+    for (venue, path, status) in [
+        ("bithumb", "/v1/candles/seconds?market=KRW-BTC", 200),
+        ("upbit", "/v1/candles/hours?market=KRW-BTC", 404),
+        ("upbit", "/v1/candles/minutes/7?market=KRW-BTC", 400),
+    ] {
+        let answer = rest(venue, &View::new(&world), path);
+        assert_eq!(answer.status, status, "{venue} {path}");
+        assert!(String::from_utf8(answer.body).unwrap().starts_with(r#"{"error":"#), "{venue} {path}");
+    }
+}
+
+#[test]
+fn klines_are_without_a_gap_and_hold_what_the_trade_list_holds() {
+    let world = world();
+    let names = "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M";
+    for symbol in ["BTCUSDT", "SANDUSDT"] {
+        let trades: Vec<Trade> = world.by_symbol("binance", symbol).unwrap().tape.trades().copied().collect();
+        for name in names.split(' ') {
+            let rows = asked(&world, "binance", &format!("/api/v3/klines?symbol={symbol}&interval={name}&limit=1000"));
+            let wanted = naive(&trades, name, 0);
+            let newest = begin(world.now(), name, 0);
+            assert_eq!(rows.last().unwrap()[0], newest, "{symbol} {name}");
+            if rows.len() < 1000 {
+                assert_eq!(rows[0][0], wanted[0].begin, "{symbol} {name}: not from the first trade on");
+            }
+            for pair in rows.windows(2) {
+                assert_eq!(pair[0][6].as_i64().unwrap() + 1, pair[1][0].as_i64().unwrap(), "{symbol} {name}");
+            }
+            let mut close = None;
+            for row in &rows {
+                let begin = row[0].as_i64().unwrap();
+                let prices = [1, 2, 3, 4].map(|cell: usize| units(&row[cell]));
+                match wanted.iter().find(|candle| candle.begin == begin) {
+                    Some(candle) => {
+                        assert_eq!(prices, candle.prices.map(i128::from), "{symbol} {name} {begin}");
+                        assert_eq!(units(&row[5]), candle.volume, "{symbol} {name} {begin}");
+                        assert_eq!(row[8].as_u64().unwrap(), candle.count as u64, "{symbol} {name} {begin}");
+                    }
+                    None => {
+                        assert_eq!((units(&row[5]), row[8].as_u64()), (0, Some(0)), "{symbol} {name} {begin}");
+                        assert!(prices.iter().all(|price| close.is_none_or(|close| *price == close)), "{name} {begin}");
+                    }
+                }
+                close = Some(prices[3]);
+            }
+        }
+    }
+}
+
+#[test]
+fn klines_begin_and_end_where_they_are_told_to() {
+    let world = world();
+    let opens = |more: &str| -> Vec<i64> {
+        let rows = asked(&world, "binance", &format!("/api/v3/klines?symbol=BTCUSDT&interval=1h{more}"));
+        rows.iter().map(|row| row[0].as_i64().unwrap()).collect()
+    };
+    let hour = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+    let (three, six) = (hour("2026-01-15T03:00:00Z"), hour("2026-01-15T06:00:00Z"));
+    let hours: Vec<i64> = (0..4).map(|count| three + count * HOUR).collect();
+    assert_eq!(opens(&format!("&startTime={three}&endTime={six}")), hours);
+    assert_eq!(opens(&format!("&startTime={}&endTime={six}", three + 1)), hours[1..]);
+    assert_eq!(opens(&format!("&startTime={}&endTime={six}", three - HOUR + 1)), hours);
+    assert_eq!(opens(&format!("&startTime={three}&limit=2")), hours[..2]);
+    assert_eq!(opens(&format!("&endTime={}&limit=2", six + HOUR - 1)), hours[2..]);
+    assert!(opens("&startTime=0&limit=1000").len() > 26, "not from the first trade on");
+    let zoned = asked(&world, "binance", "/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=1&timeZone=9");
+    assert_eq!(zoned[0][0], hour("2026-01-14T15:00:00Z"));
+}

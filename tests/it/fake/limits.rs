@@ -1,0 +1,178 @@
+//! Limits of connections and frames, and the age at which a venue ends a stream.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use sisepan::clock::Clock;
+use sisepan::fake::{Fake, Options, start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::client::{DEADLINE, Stream, epoch, http, still};
+
+/// Asks for a stream from a local address, with further header lines; returns the status, and the connection.
+async fn upgrade(fake: &Fake, from: &str, venue: &str, more: &str) -> (u16, TcpStream) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse::<SocketAddr>().unwrap()).unwrap();
+    let mut tcp = socket.connect(fake.addr()).await.unwrap();
+    let path = fake.stream_url(venue).split_once(&fake.addr().to_string()).unwrap().1.to_owned();
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    );
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    tokio::time::timeout(DEADLINE, tcp.read_exact(&mut answer)).await.expect("no answer in time").unwrap();
+    (std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap(), tcp)
+}
+
+async fn status(fake: &Fake, from: &str, venue: &str) -> u16 {
+    upgrade(fake, from, venue, "").await.0
+}
+
+#[tokio::test]
+async fn upbit_takes_five_connections_a_second_from_an_address() {
+    let (fake, clock) = still().await;
+    for _ in 0..5 {
+        assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
+    }
+    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 429);
+    assert_eq!(status(&fake, "127.0.0.2", "upbit").await, 101, "another address has its own count");
+    assert_eq!(status(&fake, "127.0.0.1", "bithumb").await, 101, "and so has another venue");
+    clock.advance(Duration::from_secs(1));
+    for _ in 0..3 {
+        assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
+    }
+    // The window began with its first connection, not with a second of the clock.
+    clock.advance(Duration::from_millis(999));
+    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
+    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
+    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 429);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn bithumb_shuts_out_for_ten_minutes_who_goes_on_connecting() {
+    let (fake, clock) = still().await;
+    let mut seen = Vec::new();
+    for _ in 0..21 {
+        seen.push(status(&fake, "127.0.0.1", "bithumb").await);
+    }
+    assert_eq!((&seen[..10], &seen[10..]), (&[101; 10][..], &[429; 11][..]));
+    clock.advance(Duration::from_secs(599));
+    assert_eq!(status(&fake, "127.0.0.1", "bithumb").await, 429, "the block lasts ten minutes");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(status(&fake, "127.0.0.1", "bithumb").await, 101);
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn binance_takes_three_hundred_connections_in_five_minutes() {
+    let (fake, clock) = still().await;
+    for count in 0..300 {
+        assert_eq!(status(&fake, "127.0.0.1", "binance").await, 101, "connection {count}");
+    }
+    assert_eq!(status(&fake, "127.0.0.1", "binance").await, 429);
+    assert_eq!(status(&fake, "127.0.0.2", "binance").await, 101);
+    clock.advance(Duration::from_secs(300));
+    assert_eq!(status(&fake, "127.0.0.1", "binance").await, 101);
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_page_may_ask_upbit_for_one_thing_in_ten_seconds() {
+    let (fake, clock) = still().await;
+    let url = format!("{}/v1/ticker?markets=KRW-BTC", fake.rest_url("upbit"));
+    let ask = async || {
+        let answer = http().get(&url).header("origin", "https://page.example").send().await.unwrap();
+        let group = answer.headers().get("remaining-req").map(|value| value.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), group.unwrap_or_default())
+    };
+    assert_eq!(ask().await, (200, "group=origin; min=60; sec=0".to_owned()));
+    assert_eq!(ask().await.0, 429);
+    let page = "origin: https://page.example\r\n";
+    assert_eq!(upgrade(&fake, "127.0.0.1", "upbit", page).await.0, 429, "streams fall under it too");
+    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101, "but nothing without the header");
+    assert_eq!(upgrade(&fake, "127.0.0.1", "bithumb", page).await.0, 101, "and no other venue");
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(upgrade(&fake, "127.0.0.1", "upbit", page).await.0, 101);
+    assert_eq!(ask().await.0, 429);
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn upbit_takes_five_frames_a_second_and_a_hundred_a_minute() {
+    let (fake, clock) = still().await;
+    let mut stream = Stream::open(&fake.stream_url("upbit")).await;
+    for _ in 0..5 {
+        stream.say("PING").await;
+        assert_eq!(stream.text().await, r#"{"status":"UP"}"#);
+        stream.0.send(Message::Ping("x".into())).await.unwrap();
+    }
+    stream.say("PING").await;
+    assert_eq!(stream.closed().await.0, 1008, "the sixth in a second");
+
+    let mut stream = Stream::open(&fake.stream_url("upbit")).await;
+    for count in 0..100 {
+        if count % 5 == 0 {
+            clock.advance(Duration::from_secs(1));
+        }
+        stream.say(r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]"#).await;
+        while !stream.text().await.contains("LIST_SUBSCRIPTIONS") {}
+    }
+    clock.advance(Duration::from_secs(1));
+    stream.say("PING").await;
+    assert_eq!(stream.closed().await.0, 1008, "the hundred and first in a minute");
+    let mut bithumb = Stream::open(&fake.stream_url("bithumb")).await;
+    for _ in 0..20 {
+        bithumb.say("PING").await;
+        assert_eq!(bithumb.text().await, r#"{"status":"UP"}"#, "bithumb documents no such limit");
+    }
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn binance_says_that_it_will_end_a_stream_and_then_does() {
+    assert_eq!(Options::default().lifetime, Duration::from_secs(86_400));
+    let clock = Clock::manual(epoch());
+    let options = Options { clock: clock.clone(), lifetime: Duration::from_secs(50), ..Options::default() };
+    let fake = start(options).await.unwrap();
+    let mut old = Stream::open(&fake.stream_url("binance")).await;
+    old.say(r#"{"method":"LIST_SUBSCRIPTIONS","id":1}"#).await;
+    assert_eq!(old.json().await["id"], 1);
+    clock.advance(Duration::from_secs(44));
+    old.say(r#"{"method":"LIST_SUBSCRIPTIONS","id":2}"#).await;
+    assert_eq!(old.json().await["id"], 2, "too early for a notice");
+    let mut young = Stream::open(&fake.stream_url("binance")).await;
+    clock.advance(Duration::from_secs(1));
+    let notice = old.json().await;
+    let now = clock.now().as_millisecond();
+    assert_eq!(notice, serde_json::json!({"e": "serverShutdown", "E": now}));
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(old.closed().await.0, 1001);
+    young.say(r#"{"method":"LIST_SUBSCRIPTIONS","id":3}"#).await;
+    assert_eq!(young.json().await["id"], 3, "the younger stream goes on");
+    let mut upbit = Stream::open(&fake.stream_url("upbit")).await;
+    clock.advance(Duration::from_secs(55));
+    upbit.say("PING").await;
+    assert_eq!(upbit.text().await, r#"{"status":"UP"}"#, "no other venue has such an age");
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_limits_nothing_is_counted() {
+    let fake = start(Options { limits: false, clock: Clock::manual(epoch()), ..Options::default() }).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
+    }
+    let mut stream = Stream::open(&fake.stream_url("binance")).await;
+    for id in 0..20 {
+        stream.say(&format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":{id}}}"#)).await;
+        assert_eq!(stream.json().await["id"], id);
+    }
+    fake.shutdown().await;
+}
