@@ -145,7 +145,8 @@ impl Day {
                 venue: id,
                 market,
                 ticker,
-                received_at: self.now.wall,
+                asked: self.now,
+                received: self.now,
                 via: Via::Stream { session: 1 },
             };
             self.quotes.apply(event, self.now);
@@ -160,7 +161,8 @@ impl Day {
         for record in records {
             let market = self.world.by_symbol(id.as_str(), &record.symbol).unwrap().market.parse().unwrap();
             let ticker = record.ticker.unwrap();
-            let event = Event::Ticker { venue: id, market, ticker, received_at: self.now.wall, via: Via::Check };
+            let event =
+                Event::Ticker { venue: id, market, ticker, asked: self.now, received: self.now, via: Via::Check };
             self.quotes.apply(event, self.now);
         }
     }
