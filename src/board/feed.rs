@@ -349,16 +349,18 @@ impl Feed {
 
     fn known_bases(&self, at: Timestamp) -> Bases {
         let kept = self.kept.filter(|(as_of, _)| *as_of == at).map(|(_, bases)| bases).unwrap_or_default();
-        std::array::from_fn(|index| self.known_base(Basis::ALL[index], at).or(kept[index]))
+        std::array::from_fn(|index| {
+            let (basis, time) = (Basis::ALL[index], Basis::ALL[index].base_time(at));
+            let ours = self.window.price_before(time).map(|price| Base { price, at: time, source: BaseSource::Window });
+            ours.or(kept[index]).or_else(|| self.venue_base(basis, time))
+        })
     }
 
-    fn known_base(&self, basis: Basis, at: Timestamp) -> Option<Base> {
-        let time = basis.base_time(at);
-        let window = self.window.price_before(time).map(|price| Base { price, at: time, source: BaseSource::Window });
+    fn venue_base(&self, basis: Basis, time: Timestamp) -> Option<Base> {
         // The venue's own figure may reach back to a listing that ended.
         let own = self.presence.since().is_none_or(|since| since <= time);
-        let venue = self.base_24h.filter(|_| basis == Basis::Rolling24h && own);
-        window.or(venue.map(|price| Base { price, at: time, source: BaseSource::Venue }))
+        let price = self.base_24h.filter(|_| basis == Basis::Rolling24h && own)?;
+        Some(Base { price, at: time, source: BaseSource::Venue })
     }
 
     fn is_rescaled(&self, base: Base, last: Price) -> bool {
