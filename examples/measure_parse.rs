@@ -110,7 +110,8 @@ fn whole(venue: &dyn Venue, market: &Market, frames: &[String; 2]) -> anyhow::Re
         now.monotonic += Duration::from_micros(1);
         let ticker = ticker(venue, black_box(&frames[usize::from(round % 2 == 1)]))?;
         let via = Via::Stream { session: 1 };
-        quotes.apply(Event::Ticker { venue: id, market: market.clone(), ticker, received_at: now.wall, via }, now);
+        let event = Event::Ticker { venue: id, market: market.clone(), ticker, asked: now, received: now, via };
+        quotes.apply(event, now);
         changed += u32::try_from(black_box(quotes.publish(now)).changed.len())?;
     }
     let each = start.elapsed().as_nanos() / u128::from(ROUNDS);

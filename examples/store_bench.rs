@@ -103,6 +103,7 @@ fn records(market: &Market, start: Minute, until: Minute) -> FeedRecords {
         trade_id: Some(17_000_000_000),
         received_at: at,
         confirmed_at: at,
+        confirmed_there: Some(at),
         sent_places: 2,
         high_24h: Some(price),
         low_24h: Some(price),
@@ -113,6 +114,7 @@ fn records(market: &Market, start: Minute, until: Minute) -> FeedRecords {
         venue: VENUE,
         market: market.clone(),
         last: Some(last),
+        listing: None,
         hours: vec![hour(market, start, until)],
         anew: false,
     }

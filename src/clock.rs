@@ -1,7 +1,9 @@
 //! The only reader of time.
 //!
 //! Two times exist: the *wall clock* dates things and may jump; the
-//! *monotonic clock* measures how long something took and never does. Both
+//! *monotonic clock* measures how long something took and never does. It goes
+//! on while the process is stopped and while the machine sleeps: what is an
+//! hour old is an hour old, whoever slept. Both
 //! come from a [`Clock`] that is handed in, so that a test can hold them still.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +21,7 @@ pub struct Clock(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     System {
-        start: Instant,
+        start: Duration,
     },
     /// Follows tokio's clock, which tests pause and advance.
     Tokio {
@@ -37,9 +39,8 @@ struct Hands {
 
 impl Clock {
     /// The machine's clocks.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads them")]
     pub fn system() -> Self {
-        Self(Kind::System { start: Instant::now() })
+        Self(Kind::System { start: since_boot() })
     }
 
     /// A wall clock that reads `epoch` now and moves with tokio's, paused or not.
@@ -71,7 +72,8 @@ impl Clock {
     /// Returns the time since the clock was made; it never goes back.
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
-            Kind::System { start } | Kind::Tokio { start, .. } => start.elapsed(),
+            Kind::System { start } => since_boot().saturating_sub(*start),
+            Kind::Tokio { start, .. } => start.elapsed(),
             Kind::Manual(hands) => hands.lock().unwrap_or_else(PoisonError::into_inner).monotonic,
         }
     }
@@ -91,6 +93,28 @@ impl Clock {
             hands.lock().unwrap_or_else(PoisonError::into_inner).wall = to;
         }
     }
+}
+
+/// Returns the time since some moment before the program began, the time asleep included.
+#[cfg(unix)]
+fn since_boot() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+
+    // Linux calls that clock boottime; elsewhere the monotonic clock is the one that counts sleep.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const UNINTERRUPTED: ClockId = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const UNINTERRUPTED: ClockId = ClockId::Monotonic;
+    let time = clock_gettime(UNINTERRUPTED);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Returns the time since the first call; the system's counter goes on while the machine sleeps.
+#[cfg(not(unix))]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
+fn since_boot() -> Duration {
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(std::time::Instant::now).elapsed()
 }
 
 fn later(at: Timestamp, by: Duration) -> Timestamp {

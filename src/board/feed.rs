@@ -8,10 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
 use super::extremes::Extremes;
+use super::presence::{Presence, Word};
 use crate::domain::window::Sighting;
 use crate::domain::{
-    Base, BaseSource, Basis, FeedRecords, HourRecord, LastRecord, Listing, Market, Minute, Now, Price, State, Ticker,
-    VenueId, Via, Window, tick_size,
+    Base, BaseSource, Basis, FeedRecords, LastRecord, Market, Minute, Now, Price, State, Ticker, VenueClock, VenueId,
+    Via, Window, tick_size,
 };
 
 /// A venue time further ahead of ours than this is not believed.
@@ -23,8 +24,17 @@ const BEHIND_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// No trade of a cryptocurrency is older than the first block of Bitcoin, 2009-01-03.
 const FIRST_TRADE: Timestamp = Timestamp::constant(1_230_940_800, 0);
 
-/// A fetched answer speaks for a moment at most this long before it arrived: a request may take ten seconds.
-const FETCH_MARGIN: SignedDuration = SignedDuration::from_secs(12);
+/// A fetched answer speaks for the moment when it was asked for, so much earlier as we may mistake the venue's clock.
+const FETCH_MARGIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// An answer that took longer was held up, by us or on the way: it confirms what was so when it was asked for.
+const ANSWER_MAX: Duration = Duration::from_secs(12);
+
+/// A trade so long before a new listing was first seen may belong to it: lists are some time apart.
+const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(2);
+
+/// A feed not confirmed for so long keeps its bases: the window moves on without it.
+const KEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// A session's first message, if it was longer on its way than this, may be one repeated from before the session.
 const FIRST_LAG_MAX: SignedDuration = SignedDuration::from_secs(2);
@@ -33,10 +43,16 @@ const FIRST_LAG_MAX: SignedDuration = SignedDuration::from_secs(2);
 #[derive(Debug)]
 pub struct Arrival {
     pub ticker: Ticker,
-    pub received_at: Timestamp,
+    pub asked: Now,
+    pub received: Now,
     pub via: Via,
-    /// The venue's clock minus ours, in milliseconds.
-    pub skew_ms: i64,
+    /// The venue's clock, if it is known; else ours stands for it.
+    pub clock: Option<VenueClock>,
+}
+
+/// Returns what the venue's clock shows, or ours for want of it.
+pub fn there(clock: Option<VenueClock>, now: Now) -> Timestamp {
+    clock.map_or(now.wall, |clock| clock.at(now.monotonic))
 }
 
 /// Why a ticker was not believed.
@@ -46,6 +62,8 @@ pub enum Implausible {
     Ahead,
     /// Its time is of another age: another unit or another zone.
     Behind,
+    /// Its trade is one of the coin that had this name before.
+    Former,
 }
 
 impl Implausible {
@@ -54,6 +72,7 @@ impl Implausible {
         match self {
             Self::Ahead => "time-ahead",
             Self::Behind => "time-behind",
+            Self::Former => "former-listing",
         }
     }
 }
@@ -69,17 +88,26 @@ pub struct Feed {
     base_24h: Option<Price>,
     halted: bool,
     confirmed_at: Option<Timestamp>,
+    /// When that was by the venue's clock: the change is measured as of then.
+    confirmed_there: Option<Timestamp>,
     /// When that was by the monotonic clock; not known of what another life of the process has confirmed.
     confirmed: Option<Duration>,
     polled: bool,
     session: Option<u64>,
     sent_places: u32,
-    listing: Presence,
+    presence: Presence,
     window: Window,
     extremes: Extremes,
+    /// The bases of a price that is not confirmed any more, and as of when.
+    kept: Option<(Timestamp, Bases)>,
+    /// Whether the price is in another unit than its base was.
+    rescaled: bool,
     unrecorded: bool,
     anew: bool,
 }
+
+/// One for each [`Basis`].
+type Bases = [Option<Base>; 3];
 
 /// The last trade as far as we know.
 #[derive(Debug, Clone, Copy)]
@@ -90,28 +118,23 @@ struct Last {
     received_at: Timestamp,
 }
 
-/// What the venue's list of markets says.
-#[derive(Debug, Default)]
-enum Presence {
-    #[default]
-    NotSaid,
-    Listed(Listing),
-    Absent,
-}
-
 impl Feed {
     /// Takes in a ticker.
     ///
     /// An older trade never replaces a newer one, whichever way and in
     /// whichever order they come; it may still be the close of its minute.
-    pub fn take(&mut self, arrival: Arrival, now: Now) -> Result<(), Implausible> {
-        let Arrival { ticker, received_at, via, skew_ms } = arrival;
-        let venue_now = shifted(received_at, SignedDuration::from_millis(skew_ms));
+    pub fn take(&mut self, arrival: Arrival) -> Result<(), Implausible> {
+        let Arrival { ticker, asked, received, via, clock } = arrival;
+        let venue_now = there(clock, received);
         check_times(&ticker, venue_now)?;
+        let own = self.presence.since().map(|since| shifted(since, -NOTICED_AFTER));
+        if own.zip(ticker.traded_at).is_some_and(|(own, traded_at)| traded_at < own) {
+            return Err(Implausible::Former);
+        }
 
         let fetched = !matches!(via, Via::Stream { .. });
         let said_at = ticker.sent_at.unwrap_or(venue_now);
-        let asked_at = shifted(venue_now, -FETCH_MARGIN);
+        let asked_at = shifted(there(clock, asked).min(venue_now), -FETCH_MARGIN);
         let until = if fetched { ticker.sent_at.unwrap_or(asked_at).max(asked_at) } else { said_at };
         self.observe(&ticker, via, until);
         match via {
@@ -127,6 +150,7 @@ impl Feed {
             return Ok(());
         }
 
+        let received_at = received.wall;
         let new = Last { price: ticker.last, venue_time: ticker.venue_time(), trade_id: ticker.trade_id, received_at };
         self.last = Some(match self.last {
             Some(old) if old.price == new.price && old.venue_time == new.venue_time => {
@@ -140,12 +164,27 @@ impl Feed {
         // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
         let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
         if fresh {
-            self.confirmed_at = Some(now.wall);
-            self.confirmed = Some(now.monotonic);
+            let held_up = received.monotonic.saturating_sub(asked.monotonic) > ANSWER_MAX;
+            self.confirm(if held_up { asked } else { received }, clock);
             self.polled = via == Via::Poll;
         }
         self.seek_extremes();
         Ok(())
+    }
+
+    /// An answer that was held up does not take back what was confirmed after it was asked for.
+    fn confirm(&mut self, at: Now, clock: Option<VenueClock>) {
+        if self.confirmed.is_none_or(|before| before <= at.monotonic) {
+            self.confirmed_at = Some(at.wall);
+            self.confirmed_there = Some(there(clock, at));
+            self.confirmed = Some(at.monotonic);
+        }
+    }
+
+    /// Nobody was looking for a while: what comes next proves nothing of the time between.
+    pub fn interrupt(&mut self) {
+        self.session = None;
+        self.window.interrupt();
     }
 
     fn observe(&mut self, ticker: &Ticker, via: Via, until: Timestamp) {
@@ -184,7 +223,7 @@ impl Feed {
     }
 
     fn seek_extremes(&mut self) {
-        if let Some(at) = self.confirmed_at {
+        if let Some(at) = self.confirmed_there {
             self.extremes.seek(&self.window, at);
         }
     }
@@ -194,24 +233,33 @@ impl Feed {
         if self.high_24h.is_some() || self.low_24h.is_some() {
             return (self.low_24h, self.high_24h, Some(BaseSource::Venue));
         }
-        let ours = self.last.and_then(|last| self.extremes.with(last.price));
+        let ours = self.last.filter(|_| !self.rescaled).and_then(|last| self.extremes.with(last.price));
         ours.map_or((None, None, None), |(low, high)| (Some(low), Some(high), Some(BaseSource::Window)))
     }
 
-    /// Takes in what the venue's list says; `None` if the market is not in it.
+    /// Takes in what the venue's list says, `at` by its clock.
     ///
-    /// A market that was gone and is back starts a new window: the name may
-    /// stand for another coin, or for the same one in other units.
-    pub fn list(&mut self, listing: Option<Listing>) {
-        if matches!((&self.listing, &listing), (Presence::Absent, Some(_))) && self.last.is_some() {
-            *self = Self { anew: true, ..Self::default() };
+    /// Another listing starts a new window: the name may stand for another
+    /// coin, or for the same one in other units.
+    pub fn list(&mut self, word: Word, at: Timestamp) {
+        if self.presence.take(word, self.last.is_some(), at) {
+            *self = Self { presence: std::mem::take(&mut self.presence), anew: true, ..Self::default() };
+            self.window.begin(Minute::of(at));
         }
-        self.listing = listing.map_or(Presence::Absent, Presence::Listed);
     }
 
-    /// Forgets what is too old to matter.
-    pub fn prune(&mut self, now: Now) {
-        self.window.prune(now.wall);
+    /// Forgets what is too old to matter at `at` by the venue's clock; of a price that nobody confirms the bases stay.
+    pub fn prune(&mut self, at: Timestamp, now: Now) {
+        let left = self.confirmed.is_none_or(|confirmed| now.monotonic.saturating_sub(confirmed) > KEEP_AFTER);
+        self.kept = self.confirmed_there.filter(|_| left).map(|as_of| (as_of, self.known_bases(as_of)));
+        self.window.prune(at);
+    }
+
+    /// Returns whether the unit of the price was just found to be another one than that of its base.
+    pub fn is_newly_rescaled(&mut self, at: Timestamp) -> bool {
+        let base = self.known_bases(at)[0];
+        let is = self.last.zip(base).is_some_and(|(last, base)| self.is_rescaled(base, last.price));
+        !std::mem::replace(&mut self.rescaled, is) && is
     }
 
     /// Returns what has changed since the last call and should outlive the process, if anything has.
@@ -219,8 +267,9 @@ impl Feed {
         let hours = self.window.take_unrecorded();
         let last = if std::mem::take(&mut self.unrecorded) { self.last_record() } else { None };
         let anew = std::mem::take(&mut self.anew);
-        let any = anew || last.is_some() || !hours.is_empty();
-        any.then(|| FeedRecords { venue, market: market.clone(), last, hours, anew })
+        let listing = self.presence.take_unrecorded();
+        let any = anew || listing.is_some() || last.is_some() || !hours.is_empty();
+        any.then(|| FeedRecords { venue, market: market.clone(), last, listing, hours, anew })
     }
 
     fn last_record(&self) -> Option<LastRecord> {
@@ -231,6 +280,7 @@ impl Feed {
             trade_id: last.trade_id,
             received_at: last.received_at,
             confirmed_at: self.confirmed_at?,
+            confirmed_there: self.confirmed_there,
             sent_places: self.sent_places,
             high_24h: self.high_24h,
             low_24h: self.low_24h,
@@ -240,9 +290,15 @@ impl Feed {
     }
 
     /// Takes in what another life of the process knew: its last price is stale until it is confirmed.
-    pub fn restore(&mut self, last: Option<&LastRecord>, hours: &[HourRecord]) {
-        self.window.restore(hours);
-        let Some(last) = last else { return };
+    pub fn restore(&mut self, records: &FeedRecords) {
+        if let Some(listing) = records.listing {
+            self.presence = Presence::restored(listing);
+        }
+        if let Some(since) = self.presence.since() {
+            self.window.begin(Minute::of(since));
+        }
+        self.window.restore(&records.hours);
+        let Some(last) = &records.last else { return };
         if let Some(at) = last.venue_time {
             self.window.knows_of(at);
         }
@@ -253,6 +309,7 @@ impl Feed {
             received_at: last.received_at,
         });
         self.confirmed_at = Some(last.confirmed_at);
+        self.confirmed_there = last.confirmed_there.or(Some(last.confirmed_at));
         self.sent_places = last.sent_places;
         self.high_24h = last.high_24h;
         self.low_24h = last.low_24h;
@@ -267,9 +324,8 @@ impl Feed {
         if self.last.is_none() || self.confirmed_at.is_none() {
             return State::Unknown;
         }
-        let gone = matches!(self.listing, Presence::Absent);
-        let suspended = matches!(&self.listing, Presence::Listed(listing) if listing.halted);
-        if gone || suspended || self.halted {
+        let suspended = self.presence.listing().is_some_and(|listing| listing.halted);
+        if self.presence.is_gone() || suspended || self.halted {
             State::Halted
         } else if self.confirmed.is_none_or(|at| now.monotonic.saturating_sub(at) > stale_after) {
             State::Stale
@@ -282,18 +338,36 @@ impl Feed {
 
     /// Returns whether the venue's list lacks the market and it never traded here.
     pub fn is_foreign(&self) -> bool {
-        matches!(self.listing, Presence::Absent) && self.last.is_none()
+        self.presence.is_gone() && self.last.is_none()
     }
 
-    /// Returns the base of each basis, as of `at`.
-    pub fn bases(&self, at: Timestamp) -> [Option<Base>; 3] {
-        Basis::ALL.map(|basis| {
-            let time = basis.base_time(at);
-            let window =
-                self.window.price_before(time).map(|price| Base { price, at: time, source: BaseSource::Window });
-            let venue = self.base_24h.filter(|_| basis == Basis::Rolling24h);
-            window.or(venue.map(|price| Base { price, at: time, source: BaseSource::Venue }))
+    /// Returns the base of each basis, as of `at` by the venue's clock; none that is in another unit than the price.
+    pub fn bases(&self, at: Timestamp) -> Bases {
+        let known = self.known_bases(at);
+        known.map(|base| base.filter(|&base| self.last.is_none_or(|last| !self.is_rescaled(base, last.price))))
+    }
+
+    fn known_bases(&self, at: Timestamp) -> Bases {
+        let kept = self.kept.filter(|(as_of, _)| *as_of == at).map(|(_, bases)| bases).unwrap_or_default();
+        std::array::from_fn(|index| {
+            let (basis, time) = (Basis::ALL[index], Basis::ALL[index].base_time(at));
+            let ours = self.window.price_before(time).map(|price| Base { price, at: time, source: BaseSource::Window });
+            ours.or(kept[index]).or_else(|| self.venue_base(basis, time))
         })
+    }
+
+    fn venue_base(&self, basis: Basis, time: Timestamp) -> Option<Base> {
+        // The venue's own figure may reach back to a listing that ended.
+        let own = self.presence.since().is_none_or(|since| since <= time);
+        let price = self.base_24h.filter(|_| basis == Basis::Rolling24h && own)?;
+        Some(Base { price, at: time, source: BaseSource::Venue })
+    }
+
+    fn is_rescaled(&self, base: Base, last: Price) -> bool {
+        // Only where they lie far apart is it worth a look at what lies between.
+        let far = |a: Price, b: Price| a.get().checked_mul(Decimal::TWO).is_some_and(|twice| twice < b.get());
+        let apart = far(base.price, last) || far(last, base.price);
+        apart && self.window.rescaled(Minute::of(base.at), base.price, last) != 0
     }
 
     /// Returns the window.
@@ -306,12 +380,14 @@ impl Feed {
         self.confirmed_at
     }
 
+    /// Returns when that was by the venue's clock.
+    pub fn confirmed_there(&self) -> Option<Timestamp> {
+        self.confirmed_there
+    }
+
     /// Fills in the figures of a row; its source and state are the row's own matter.
     pub fn figures(&self, quote_asset: &str) -> Figures {
-        let listing = match &self.listing {
-            Presence::Listed(listing) => Some(listing),
-            Presence::NotSaid | Presence::Absent => None,
-        };
+        let listing = self.presence.listing();
         let (low_24h, high_24h, range_source) = self.range();
         let name = |name: Option<&String>| name.map(|name| Arc::from(name.as_str()));
         Figures {

@@ -1,11 +1,11 @@
 //! Which minutes of which windows candles should fill.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use crate::domain::{Basis, Gap, Market, Minute, Now, Urgency, VenueId};
+use crate::domain::{Basis, Gap, Market, Minute, Now, Urgency, VenueClock, VenueId};
 
-use super::feed::Feed;
+use super::feed::{self, Feed};
 use super::row::Row;
 
 /// The newest minutes are left to the stream: it may be about to say them.
@@ -21,17 +21,26 @@ const SETTLE_BATCH: i64 = 60;
 const DAY: i64 = 24 * 60;
 
 /// Returns the gaps in the windows behind a row.
-pub fn of_row(row: &Row, feeds: &HashMap<(VenueId, Market), Feed>, now: Now) -> Vec<Gap> {
+pub fn of_row(
+    row: &Row,
+    feeds: &HashMap<(VenueId, Market), Feed>,
+    clocks: &BTreeMap<VenueId, VenueClock>,
+    now: Now,
+) -> Vec<Gap> {
     let mut gaps = Vec::new();
-    let present = Minute::of(now.wall);
     for &venue in &row.venues {
+        let there = feed::there(clocks.get(&venue).copied(), now);
+        let present = Minute::of(there);
         let Some(feed) = feeds.get(&(venue, row.market.clone())).filter(|feed| !feed.is_foreign()) else { continue };
         let window = feed.window();
         let mut add = |span: Range<Minute>, urgency| {
             gaps.push(Gap { venue, market: row.market.clone(), span, urgency });
         };
         for basis in Basis::ALL {
-            let base = Minute::of(basis.base_time(now.wall));
+            let base = Minute::of(basis.base_time(there));
+            if window.own(base.plus(-1)..base).is_empty() {
+                continue;
+            }
             let unknown = window.price_before(base.start()).is_none();
             if unknown {
                 add(base.plus(-1)..base, if basis == row.basis { Urgency::Base } else { Urgency::Hole });

@@ -12,6 +12,7 @@
 mod extremes;
 mod feed;
 mod gaps;
+mod presence;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, SourceId, VenueHealth, VenueId,
+    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, SourceId, VenueClock, VenueHealth, VenueId,
     change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
+use presence::Word;
 use row::Row;
 
 /// How often a row that was only confirmed again is handed on, at most.
@@ -57,6 +59,8 @@ pub struct Settings {
     pub return_after: Duration,
     /// How long after the start a row waits for its preferred venue.
     pub patience: Duration,
+    /// Without a look at the board for so long we were stopped or asleep, and may have missed what was said meanwhile.
+    pub pause_min: Duration,
 }
 
 impl Default for Settings {
@@ -67,6 +71,7 @@ impl Default for Settings {
             stale_after_default: Duration::from_secs(15),
             return_after: Duration::from_secs(30),
             patience: Duration::from_secs(5),
+            pause_min: Duration::from_secs(5),
         }
     }
 }
@@ -76,6 +81,9 @@ impl Default for Settings {
 pub struct Quotes {
     settings: Settings,
     started: Now,
+    /// When anything was last looked at, by the monotonic clock.
+    looked: Duration,
+    clocks: BTreeMap<VenueId, VenueClock>,
     feeds: HashMap<(VenueId, Market), Feed>,
     rows: Vec<Row>,
     /// Rows to look at again when a feed changes.
@@ -92,6 +100,8 @@ impl Quotes {
         let mut quotes = Self {
             settings,
             started: now,
+            looked: now.monotonic,
+            clocks: BTreeMap::new(),
             feeds: HashMap::new(),
             rows: Vec::new(),
             readers: HashMap::new(),
@@ -125,11 +135,12 @@ impl Quotes {
     ///
     /// Events for markets that no row wants change nothing.
     pub fn apply(&mut self, event: Event, now: Now) {
+        self.look(now);
         match event {
-            Event::Ticker { venue, market, ticker, received_at, via } => {
-                let skew_ms = self.health.get(&venue).and_then(|health| health.clock_skew_ms).unwrap_or(0);
-                let sighting = feed::Arrival { ticker, received_at, via, skew_ms };
-                self.with_feed(venue, market, |feed| feed.take(sighting, now));
+            Event::Ticker { venue, market, ticker, asked, received, via } => {
+                let clock = self.clocks.get(&venue).copied();
+                let arrival = feed::Arrival { ticker, asked, received, via, clock };
+                self.with_feed(venue, market, |feed| feed.take(arrival));
             }
             Event::Settled { venue, market, span, closes } => {
                 self.with_feed(venue, market, |feed| {
@@ -137,7 +148,10 @@ impl Quotes {
                     Ok(())
                 });
             }
-            Event::Listings { venue, listings } => self.apply_listings(venue, listings),
+            Event::Listings { venue, listings, unreadable } => self.apply_listings(venue, listings, &unreadable, now),
+            Event::Clock { venue, clock } => {
+                self.clocks.insert(venue, clock);
+            }
             Event::Health(health) => {
                 self.health_changed.insert(health.venue);
                 self.health.insert(health.venue, health);
@@ -155,17 +169,34 @@ impl Quotes {
         let Some(feed) = self.feeds.get_mut(&key) else { return };
         match take(feed) {
             Ok(()) => self.touched.extend(self.readers.get(&key).into_iter().flatten()),
-            Err(implausible) => {
-                *self.refused.entry((venue, implausible.code())).or_default() += 1;
-                self.health_changed.insert(venue);
-            }
+            Err(implausible) => self.count(venue, implausible.code()),
         }
     }
 
-    fn apply_listings(&mut self, venue: VenueId, listings: Vec<Listing>) {
+    fn count(&mut self, venue: VenueId, what: &'static str) {
+        *self.refused.entry((venue, what)).or_default() += 1;
+        self.health_changed.insert(venue);
+    }
+
+    /// Notes that we are looking; after a pause nothing live is joined to what was before it.
+    fn look(&mut self, now: Now) {
+        let paused = now.monotonic.saturating_sub(self.looked) > self.settings.pause_min;
+        self.looked = now.monotonic;
+        if paused {
+            self.feeds.values_mut().for_each(Feed::interrupt);
+        }
+    }
+
+    fn apply_listings(&mut self, venue: VenueId, listings: Vec<Listing>, unreadable: &[Market], now: Now) {
+        let there = feed::there(self.clocks.get(&venue).copied(), now);
         let mut listed: HashMap<Market, Listing> = listings.into_iter().map(|l| (l.market.clone(), l)).collect();
         for ((_, market), feed) in self.feeds.iter_mut().filter(|((v, _), _)| *v == venue) {
-            feed.list(listed.remove(market));
+            let word = match listed.remove(market) {
+                Some(listing) => Word::Listed(listing),
+                None if unreadable.contains(market) => Word::Unreadable,
+                None => Word::Missing,
+            };
+            feed.list(word, there);
             self.touched.extend(self.readers.get(&(venue, market.clone())).into_iter().flatten());
         }
     }
@@ -174,9 +205,19 @@ impl Quotes {
     ///
     /// To be called about once a second.
     pub fn tick(&mut self, now: Now) {
-        for feed in self.feeds.values_mut() {
-            feed.prune(now);
+        self.look(now);
+        let mut rescaled = Vec::new();
+        for ((venue, _), feed) in &mut self.feeds {
+            let clock = self.clocks.get(venue).copied();
+            let there = feed::there(clock, now);
+            // Our own clock alone, which may be days ahead, is no reason to forget anything.
+            let sure = clock.map(|_| there).or(feed.confirmed_there().map(|at| at.min(there)));
+            feed.prune(sure.unwrap_or(there), now);
+            if feed.is_newly_rescaled(there) {
+                rescaled.push(*venue);
+            }
         }
+        rescaled.into_iter().for_each(|venue| self.count(venue, "rescaled"));
         self.touched.extend(0..self.rows.len());
     }
 
@@ -185,7 +226,8 @@ impl Quotes {
         let mut publish = Publish { at: now.wall, changed: Vec::new(), confirmed: Vec::new(), venues: Vec::new() };
         for index in std::mem::take(&mut self.touched) {
             let row = &mut self.rows[index];
-            let look = row::Look { feeds: &self.feeds, settings: &self.settings, started: self.started, now };
+            let (feeds, clocks) = (&self.feeds, &self.clocks);
+            let look = row::Look { feeds, clocks, settings: &self.settings, started: self.started, now };
             let quote = row.quote(&look);
             match &row.published {
                 Some(old) if old.quote.reads_like(&quote) => {
@@ -224,13 +266,14 @@ impl Quotes {
     /// Feeds that no row wants any more are left aside.
     pub fn restore(&mut self, records: &FeedRecords) {
         if let Some(feed) = self.feeds.get_mut(&(records.venue, records.market.clone())) {
-            feed.restore(records.last.as_ref(), &records.hours);
+            feed.restore(records);
         }
     }
 
     /// Returns the minutes that candles should fill, most urgent first.
     pub fn gaps(&self, now: Now) -> Vec<Gap> {
-        let mut gaps: Vec<Gap> = self.rows.iter().flat_map(|row| gaps::of_row(row, &self.feeds, now)).collect();
+        let mut gaps: Vec<Gap> =
+            self.rows.iter().flat_map(|row| gaps::of_row(row, &self.feeds, &self.clocks, now)).collect();
         gaps.sort_by_key(|gap| (gap.urgency, gap.span.start));
         gaps.dedup();
         gaps

@@ -1,12 +1,12 @@
 //! One market of one board: which venue it is shown from, and what it says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Basis, Market, Now, Quote, SourceId, State, VenueId};
+use crate::domain::{Basis, Market, Now, Quote, SourceId, State, VenueClock, VenueId};
 
-use super::feed::Feed;
+use super::feed::{self, Feed};
 use super::{Published, Settings, Wanted};
 
 /// A row and the choice it has made.
@@ -27,6 +27,8 @@ pub struct Row {
 pub struct Look<'a> {
     pub feeds: &'a HashMap<(VenueId, Market), Feed>,
     pub settings: &'a Settings,
+    /// The venues' clocks, as far as they are known.
+    pub clocks: &'a BTreeMap<VenueId, VenueClock>,
     pub started: Now,
     pub now: Now,
 }
@@ -58,10 +60,12 @@ impl Row {
         let feed = look.feeds.get(&(venue, self.market.clone()));
         let figures = feed.map(|feed| feed.figures(self.market.quote()));
         let confirmed_at = feed.and_then(Feed::confirmed_at);
+        // Minutes, and so bases, are those of the venue's clock: ours may be wrong.
+        let there = feed::there(look.clocks.get(&venue).copied(), look.now);
         // A price that is not of now is measured as of when it was: its change stays the one of its last moment.
         let as_of = match state {
-            State::Stale | State::Halted => confirmed_at.unwrap_or(look.now.wall),
-            State::Live | State::Delayed | State::Unknown => look.now.wall,
+            State::Stale | State::Halted => feed.and_then(Feed::confirmed_there).unwrap_or(there),
+            State::Live | State::Delayed | State::Unknown => there,
         };
         Quote {
             market: self.market.clone(),

@@ -1,5 +1,8 @@
 //! The board against hand-made events on a clock that only moves when told to.
 
+mod clocks;
+mod listings;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +20,8 @@ const STREAM: Via = Via::Stream { session: 1 };
 struct Scene {
     quotes: Quotes,
     now: Now,
+    /// What the venues' clocks show; ours may be wrong.
+    truth: Timestamp,
 }
 
 impl Scene {
@@ -28,22 +33,60 @@ impl Scene {
             markets: vec![market("BTC"), market("ETH")],
             basis: Basis::Rolling24h,
         };
-        Self { quotes: Quotes::new(&[wanted], Settings::default(), now), now }
+        Self { quotes: Quotes::new(&[wanted], Settings::default(), now), now, truth: now.wall }
     }
 
+    /// The next life of the process, with what was recorded in the one before.
+    fn reborn(&mut self) -> Self {
+        let records = self.quotes.take_unrecorded();
+        let mut next = Self::new();
+        (next.now, next.truth) = (self.now, self.truth);
+        let wanted = [Wanted {
+            source: SourceId::new(["first", "second"]),
+            venues: vec![FIRST, SECOND],
+            markets: vec![market("BTC"), market("ETH")],
+            basis: Basis::Rolling24h,
+        }];
+        next.quotes = Quotes::new(&wanted, Settings::default(), next.now);
+        records.iter().for_each(|record| next.quotes.restore(record));
+        next
+    }
+
+    /// Time passes, and the board is looked at all the while.
     fn pass(&mut self, seconds: u64) {
+        for second in 1..=seconds {
+            self.sleep(1);
+            if second % 4 == 0 || second == seconds {
+                self.quotes.tick(self.now);
+            }
+        }
+    }
+
+    /// Time passes, and nobody looks.
+    fn sleep(&mut self, seconds: u64) {
         let by = Duration::from_secs(seconds);
+        self.truth += SignedDuration::try_from(by).unwrap();
         self.now =
             Now { wall: self.now.wall + SignedDuration::try_from(by).unwrap(), monotonic: self.now.monotonic + by };
-        self.quotes.tick(self.now);
     }
 
     fn tick(&mut self, venue: VenueId, base: &str, last: &str, via: Via) {
-        self.ticker(venue, base, Ticker { traded_at: Some(self.now.wall), ..Ticker::new(price(last)) }, via);
+        self.ticker(
+            venue,
+            base,
+            Ticker { traded_at: Some(self.truth), sent_at: Some(self.truth), ..Ticker::new(price(last)) },
+            via,
+        );
     }
 
     fn ticker(&mut self, venue: VenueId, base: &str, ticker: Ticker, via: Via) {
-        let event = Event::Ticker { venue, market: market(base), ticker, received_at: self.now.wall, via };
+        self.answer(venue, base, ticker, self.now, via);
+    }
+
+    /// A ticker that comes now and was asked for earlier.
+    fn answer(&mut self, venue: VenueId, base: &str, ticker: Ticker, asked: Now, via: Via) {
+        let received = self.now;
+        let event = Event::Ticker { venue, market: market(base), ticker, asked, received, via };
         self.quotes.apply(event, self.now);
     }
 
@@ -55,15 +98,8 @@ impl Scene {
     }
 
     fn list(&mut self, venue: VenueId, bases: &[&str]) {
-        let listings = bases.iter().map(|base| Listing {
-            symbol: (*base).to_owned(),
-            market: market(base),
-            korean_name: None,
-            english_name: None,
-            tick_size: None,
-            halted: false,
-        });
-        self.quotes.apply(Event::Listings { venue, listings: listings.collect() }, self.now);
+        let listings = bases.iter().map(|base| listing(base, false)).collect();
+        self.quotes.apply(Event::Listings { venue, listings, unreadable: Vec::new() }, self.now);
     }
 
     /// The row as a reader would see it now.
@@ -77,6 +113,11 @@ impl Scene {
     fn percent(&mut self, base: &str, basis: Basis) -> Option<String> {
         self.row(base).change(basis).map(|change| change.percent.to_string())
     }
+}
+
+fn listing(base: &str, halted: bool) -> Listing {
+    let (symbol, market) = (base.to_owned(), market(base));
+    Listing { symbol, market, korean_name: None, english_name: None, tick_size: None, halted }
 }
 
 fn market(base: &str) -> Market {
@@ -276,6 +317,8 @@ fn in_54_a_market_that_left_the_list_is_halted_and_starts_anew_when_it_returns()
     scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["200"]);
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.list(FIRST, &["ETH"]);
+    assert_eq!(scene.row("BTC").state, State::Live, "one list may be a bad one");
+    scene.list(FIRST, &["ETH"]);
     assert_eq!(scene.row("BTC").state, State::Halted);
     scene.list(FIRST, &["BTC"]);
     scene.tick(FIRST, "BTC", "3", STREAM);
@@ -472,22 +515,15 @@ fn a_trade_older_than_the_last_one_recorded_joins_nothing_after_a_restart() {
 }
 
 #[test]
-fn a_fetched_answer_speaks_for_a_moment_before_it_came() {
+fn a_fetched_answer_speaks_for_the_moment_when_it_was_asked_for() {
     let mut scene = Scene::new();
-    scene.pass(65);
-    scene.ticker(
-        FIRST,
-        "BTC",
-        Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("300")) },
-        Via::Check,
-    );
-    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "it may have been asked before the minute's end");
-    scene.pass(10);
-    scene.ticker(
-        FIRST,
-        "BTC",
-        Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("300")) },
-        Via::Check,
-    );
+    let ticker = Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("300")) };
+    scene.pass(59);
+    let asked = scene.now;
+    scene.pass(8);
+    scene.answer(FIRST, "BTC", ticker.clone(), asked, Via::Check);
+    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "it was asked for before the minute's end");
+    assert_eq!(scene.row("BTC").state, State::Live);
+    scene.answer(FIRST, "BTC", ticker, scene.now, Via::Check);
     assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), Some(price("300")));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-use super::{Market, Minute, Price, Quote, Ticker, VenueHealth, VenueId};
+use super::{Market, Minute, Now, Price, Quote, Ticker, VenueClock, VenueHealth, VenueId};
 
 /// How a ticker came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +33,10 @@ pub enum Event {
         market: Market,
         /// The figures.
         ticker: Ticker,
-        /// When we received them, by our wall clock.
-        received_at: Timestamp,
+        /// When they were asked for: they are no older. Of a pushed message, when it was received.
+        asked: Now,
+        /// When we received them.
+        received: Now,
         /// By which way.
         via: Via,
     },
@@ -55,6 +57,15 @@ pub enum Event {
         venue: VenueId,
         /// Every market it lists.
         listings: Vec<Listing>,
+        /// Markets whose row could not be read: they are there, but nothing more is known.
+        unreadable: Vec<Market>,
+    },
+    /// What the venue's clock shows, by the dates of its answers.
+    Clock {
+        /// Whose.
+        venue: VenueId,
+        /// What it shows.
+        clock: VenueClock,
     },
     /// The state of the connection to a venue.
     Health(VenueHealth),

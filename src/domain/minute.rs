@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 const SECONDS: i64 = 60;
 
@@ -12,7 +12,7 @@ const SECONDS: i64 = 60;
 pub struct Now {
     /// The date and time; may jump.
     pub wall: Timestamp,
-    /// Time since the program began; never jumps.
+    /// Time since the program began, sleep and pauses included; never goes back.
     pub monotonic: Duration,
 }
 
@@ -41,6 +41,27 @@ impl Minute {
     /// Returns the minute that many minutes later (earlier, if negative).
     pub fn plus(self, minutes: i64) -> Self {
         Self(self.0.saturating_add(minutes))
+    }
+}
+
+/// What a venue's clock shows, told against our monotonic clock: a step of our wall clock does not move it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VenueClock {
+    /// What it showed when our monotonic clock stood at zero.
+    pub at_zero: Timestamp,
+}
+
+impl VenueClock {
+    /// Returns the clock that shows `there` when our monotonic clock shows `monotonic`.
+    pub fn showing(there: Timestamp, monotonic: Duration) -> Option<Self> {
+        let passed = SignedDuration::try_from(monotonic).ok()?;
+        there.checked_sub(passed).ok().map(|at_zero| Self { at_zero })
+    }
+
+    /// Returns what it shows when our monotonic clock shows `monotonic`.
+    pub fn at(self, monotonic: Duration) -> Timestamp {
+        let passed = SignedDuration::try_from(monotonic).unwrap_or(SignedDuration::MAX);
+        self.at_zero.checked_add(passed).unwrap_or(Timestamp::MAX)
     }
 }
 

@@ -51,8 +51,10 @@ pub struct LastRecord {
     pub trade_id: Option<u64>,
     /// When we received it.
     pub received_at: Timestamp,
-    /// When it was last confirmed.
+    /// When it was last confirmed, by our wall clock.
     pub confirmed_at: Timestamp,
+    /// The same by the venue's clock, which its change is measured by; absent in old records.
+    pub confirmed_there: Option<Timestamp>,
     /// Largest number of decimal places that the venue has sent.
     pub sent_places: u32,
     /// Highest price of 24 hours, as the venue said.
@@ -65,6 +67,17 @@ pub struct LastRecord {
     pub quote_volume_24h: Option<Decimal>,
 }
 
+/// What the venue's lists have said of one market over time, by the venue's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListingRecord {
+    /// When the present listing was first seen, if one before it is known to have ended.
+    pub since: Option<Timestamp>,
+    /// Since when the market is not in the list.
+    pub gone_since: Option<Timestamp>,
+    /// Since when it is listed and does not trade.
+    pub halted_since: Option<Timestamp>,
+}
+
 /// Records of one feed that are new or have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedRecords {
@@ -74,6 +87,8 @@ pub struct FeedRecords {
     pub market: Market,
     /// Its newest figures, if they changed.
     pub last: Option<LastRecord>,
+    /// What is known of its listing, if that changed.
+    pub listing: Option<ListingRecord>,
     /// The hours of its window that changed.
     pub hours: Vec<HourRecord>,
     /// Whether all that was recorded of it before is to be forgotten: the name now stands for another listing.

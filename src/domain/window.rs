@@ -17,6 +17,7 @@ use std::ops::Range;
 use jiff::{SignedDuration, Timestamp};
 
 use super::record::{HOUR, HourRecord};
+use super::rescale::power_of_ten;
 use super::{Minute, Price, Ranges};
 
 /// Minutes kept: a day for every basis, and an hour to settle what was seen live.
@@ -48,6 +49,8 @@ pub struct Window {
     traded_at: Option<Timestamp>,
     /// Hours of which more, or something else, is known than was last recorded.
     unrecorded: BTreeSet<Minute>,
+    /// The first minute of the market's present listing, if it is known to have had another: none before is its own.
+    first: Option<Minute>,
 }
 
 /// One live sighting of the last trade.
@@ -64,6 +67,24 @@ pub struct Sighting {
 }
 
 impl Window {
+    /// Begins at `minute`: what is known of the minutes before is forgotten, and never taken in again.
+    pub fn begin(&mut self, minute: Minute) {
+        self.first = Some(minute);
+        self.closes.retain(|close| close.minute >= minute);
+        self.covered.cut_before(minute);
+        self.settled.cut_before(minute);
+    }
+
+    /// Returns the part of `span` that can belong to the market's present listing.
+    pub fn own(&self, span: Range<Minute>) -> Range<Minute> {
+        self.first.map_or(span.start, |first| span.start.max(first))..span.end
+    }
+
+    /// Notes that nobody was looking for a while: what comes next is not joined to what was seen live before.
+    pub fn interrupt(&mut self) {
+        self.known_until = None;
+    }
+
     /// Takes in what a ticker says.
     ///
     /// Sightings may repeat and may come in any order: a minute keeps its
@@ -95,7 +116,8 @@ impl Window {
         // Of two trades at one instant the one that was seen standing later is the last.
         let is_newest = self.seen_until.is_none_or(|seen| seen <= until);
         self.seen_until = self.seen_until.max(Some(until));
-        if self.settled.containing(close.minute).is_some() {
+        let former = self.first.is_some_and(|first| close.minute < first);
+        if former || self.settled.containing(close.minute).is_some() {
             return;
         }
         match self.closes.binary_search_by_key(&close.minute, |c| c.minute) {
@@ -111,6 +133,7 @@ impl Window {
     }
 
     fn cover(&mut self, span: Range<Minute>) {
+        let span = self.own(span);
         if self.covered.containing(span.start).is_some_and(|known| known.end >= span.end) {
             return;
         }
@@ -134,6 +157,10 @@ impl Window {
     /// another close than we would have answered with: a minute seen only in
     /// part was never claimed and does not count.
     pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) -> usize {
+        let span = self.own(span);
+        if span.is_empty() {
+            return 0;
+        }
         let mut settled: Vec<Close> = closes
             .iter()
             .filter(|(minute, _)| span.contains(minute))
@@ -191,6 +218,17 @@ impl Window {
         Some(closes.fold((first, first), |(low, high), close| (low.min(close.price), high.max(close.price))))
     }
 
+    /// Returns by how many powers of ten the unit of the price has changed between `base`, the price that stood when
+    /// `from` began, and `last`: the sum of the jumps that are no market's, up and down, from one close to the next.
+    pub fn rescaled(&self, from: Minute, base: Price, last: Price) -> i32 {
+        let after = self.closes.partition_point(|c| c.minute < from);
+        let closes = self.closes[after..].iter().map(|close| close.price);
+        let steps = closes
+            .chain([last])
+            .scan(base, |before, price| Some(power_of_ten(std::mem::replace(before, price), price)));
+        steps.sum()
+    }
+
     /// Returns the end of the minutes that are covered without a break from `minute` on; `None` if it is not itself.
     pub fn known_from(&self, minute: Minute) -> Option<Minute> {
         self.covered.containing(minute).map(|known| known.end)
@@ -236,6 +274,9 @@ impl Window {
             }
         }
         records.iter().for_each(|record| self.restore_before(record));
+        if let Some(first) = self.first {
+            self.begin(first);
+        }
     }
 
     /// Takes in the close before an hour, unless the records of the hours before know it better.
@@ -269,12 +310,12 @@ impl Window {
 
     /// Returns the parts of `span` whose close is not known, oldest first.
     pub fn missing(&self, span: Range<Minute>) -> Vec<Range<Minute>> {
-        self.covered.missing(span)
+        self.covered.missing(self.own(span))
     }
 
     /// Returns the parts of `span` no candle answer has spoken for, oldest first.
     pub fn unsettled(&self, span: Range<Minute>) -> Vec<Range<Minute>> {
-        self.settled.missing(span)
+        self.settled.missing(self.own(span))
     }
 
     /// Forgets what is older than [`KEPT_MINUTES`] before `now`, except the

@@ -52,6 +52,11 @@ pub struct Truth {
 impl World {
     /// Makes the world of a seed with 27 hours of history, as it is at `begin`.
     pub fn new(seed: u64, begin: Timestamp) -> Self {
+        Self::of(seed, begin, |_, _| true)
+    }
+
+    /// [`World::new`] with only those markets that `wanted` names, by venue and market; their prices are the same.
+    pub fn of(seed: u64, begin: Timestamp, wanted: impl Fn(&str, &str) -> bool) -> Self {
         let now = begin.as_millisecond();
         let from = now - HISTORY - now.rem_euclid(MINUTE);
         let mut lines = Vec::new();
@@ -64,8 +69,11 @@ impl World {
                     "binance" => ("USDT", format!("{}USDT", coin.id)),
                     _ => ("KRW", format!("KRW-{}", coin.id)),
                 };
-                let walk = Walk::new(seed, venue, (index, coin), from, now);
                 let market = format!("{}-{quote}", coin.id);
+                if !wanted(venue, &market) {
+                    continue;
+                }
+                let walk = Walk::new(seed, venue, (index, coin), from, now);
                 lines.push(Line { venue, market, symbol, coin, tape: Tape::default(), walk, held: false });
             }
         }

@@ -133,7 +133,7 @@ impl News for Listener<'_> {
     }
 
     fn tickers(&mut self, records: Vec<Record>) -> usize {
-        let told = self.shared.deliver(records, Via::Stream { session: self.session });
+        let told = self.shared.deliver(records, Via::Stream { session: self.session }, None);
         let usable = told.len();
         if usable > 0 {
             self.up();

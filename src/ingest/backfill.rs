@@ -87,7 +87,7 @@ pub async fn run(shared: Arc<Shared>, mut gaps: mpsc::Receiver<Gap>) {
     let mut resume_at = Duration::ZERO;
     let mut open = true;
     loop {
-        let over = Minute::of(shared.clock.now().saturating_sub(SETTLE_AFTER).unwrap_or_default());
+        let over = Minute::of(shared.there().saturating_sub(SETTLE_AFTER).unwrap_or_default());
         let job = if shared.now() >= resume_at { jobs.take(shared.now(), over) } else { None };
         let Some(job) = job else {
             tokio::select! {
@@ -108,9 +108,10 @@ pub async fn run(shared: Arc<Shared>, mut gaps: mpsc::Receiver<Gap>) {
         };
         drop(asking);
         match answer {
-            Ok(Some((candles, skew_ms))) => {
+            Ok(Some((candles, date))) => {
                 backoff.reset();
-                let over = over.min(over_there(shared.clock.now(), skew_ms));
+                // By the date of the answer: what we think of the venue's clock may be wrong.
+                let over = over.min(date.map_or(over, Minute::of));
                 settle(&shared, &mut jobs, job, over, candles).await;
             }
             Ok(None) => {}
@@ -129,14 +130,8 @@ fn accept(jobs: &mut Jobs, gap: Gap, now: Duration) {
     jobs.add(Job { urgency, market, span, not_before: Duration::ZERO }, now);
 }
 
-/// Returns the minute that runs at the venue, by the date of its answer: our clock may be ahead.
-fn over_there(now: Timestamp, skew_ms: Option<i64>) -> Minute {
-    let there = skew_ms.map_or(now, |skew| now.checked_add(SignedDuration::from_millis(skew)).unwrap_or(now));
-    Minute::of(there)
-}
-
-/// Asks for the newest candles of a job, with how far the venue's clock is ahead; `None` where it has no candles.
-async fn ask(shared: &Shared, job: &Job, over: Minute) -> Result<Option<(Vec<Candle>, Option<i64>)>, Reason> {
+/// Asks for the newest candles of a job, with the date of the answer; `None` where it has no candles.
+async fn ask(shared: &Shared, job: &Job, over: Minute) -> Result<Option<(Vec<Candle>, Option<Timestamp>)>, Reason> {
     let end = job.span.end.min(over);
     let length = usize::try_from(end.0 - job.span.start.0).unwrap_or(1);
     let count = match job.urgency {
@@ -147,7 +142,7 @@ async fn ask(shared: &Shared, job: &Job, over: Minute) -> Result<Option<(Vec<Can
     let Some(request) = shared.venue.ask(&ask) else { return Ok(None) };
     let body = shared.http.get(&request, Priority::Backfill).await.map_err(|error| error.reason)?;
     match shared.venue.answer(&ask, &body.text) {
-        Ok(Answer::Candles(candles)) => Ok(Some((candles, body.skew_ms))),
+        Ok(Answer::Candles(candles)) => Ok(Some((candles, body.dated.map(|dated| dated.date)))),
         Ok(_) => Err(Reason::new(ReasonCode::Payload, "the answer is not one of candles")),
         Err(error) => Err(Reason::new(ReasonCode::Payload, super::decode::quoted(&error.to_string()))),
     }
@@ -171,17 +166,5 @@ async fn settle(shared: &Shared, jobs: &mut Jobs, job: Job, over: Minute, candle
     if job.urgency != Urgency::Base {
         jobs.add(Job { span: job.span.start..oldest, ..job }, now);
         jobs.add(later, now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_over_is_said_by_the_date_of_the_answer() {
-        let now = Minute(3_000).start();
-        assert_eq!(over_there(now, None), Minute(3_000));
-        assert_eq!(over_there(now, Some(-3_600_000)), Minute(2_940));
     }
 }

@@ -83,13 +83,6 @@ impl Health {
         }
     }
 
-    /// Takes the venue's clock as one more answer tells it, smoothed.
-    pub fn skew(&mut self, sample_ms: i64) {
-        const WEIGHT: i64 = 8;
-        let before = self.now.clock_skew_ms.unwrap_or(sample_ms);
-        self.now.clock_skew_ms = Some(before + (sample_ms - before) / WEIGHT);
-    }
-
     /// Whether a line of this kind may be logged now, and how many were left out since the last one.
     pub fn may_log(&mut self, kind: &'static str, now: Duration) -> Option<u64> {
         match self.logged.get_mut(kind) {

@@ -14,9 +14,10 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use super::decode::quoted;
 use super::dial::{find_tls, plain};
 use super::pace::{Pace, Priority};
+use super::their_clock::Dated;
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Reason, ReasonCode};
+use crate::domain::{Now, Reason, ReasonCode};
 use crate::venue::{Profile, Request};
 
 /// How we name ourselves.
@@ -54,8 +55,10 @@ struct Gate {
 #[derive(Debug)]
 pub struct Body {
     pub text: String,
-    /// The venue's clock minus ours in milliseconds, where the answer was dated.
-    pub skew_ms: Option<i64>,
+    /// When the request was sent.
+    pub asked: Now,
+    /// The answer's date, where it bears one.
+    pub dated: Option<Dated>,
 }
 
 /// Why a call gave nothing.
@@ -170,12 +173,12 @@ impl Http {
     /// The error's flag says that the peer closed a kept connection before it answered.
     async fn send(&self, request: &Request) -> Result<Raw, (Reason, bool)> {
         let url = format!("{}{}", self.settings.rest, request.path);
-        let began = self.clock.now();
+        let asked = self.clock.read();
         let mut response = self.client.get(url).send().await.map_err(|error| {
             let again = error.is_request() && !error.is_timeout() && !error.is_connect();
             (self.failure(&error), again)
         })?;
-        let arrived = self.clock.now();
+        let arrived = self.clock.monotonic();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let max = if status == 200 { self.settings.body_max } else { ERROR_BODY_BYTES_MAX };
@@ -190,7 +193,8 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Raw { status, skew_ms: skew(&headers, began, arrived), headers, body })
+        let dated = date(&headers).map(|date| Dated { date, asked: asked.monotonic, arrived });
+        Ok(Raw { status, asked, dated, headers, body })
     }
 
     fn judge(&self, raw: Raw) -> Result<Body, CallError> {
@@ -203,7 +207,7 @@ impl Http {
         let text = text.map_err(|_| payload("is not UTF-8"))?;
         let html = raw.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         match text.trim_start().as_bytes().first() {
-            Some(b'{' | b'[') => Ok(Body { text, skew_ms: raw.skew_ms }),
+            Some(b'{' | b'[') => Ok(Body { text, asked: raw.asked, dated: raw.dated }),
             Some(b'<') => Err(payload("is a web page, not data").into()),
             Some(_) if html => Err(payload("is a web page, not data").into()),
             Some(_) => Err(payload("is not JSON").into()),
@@ -263,7 +267,8 @@ struct Raw {
     status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
-    skew_ms: Option<i64>,
+    asked: Now,
+    dated: Option<Dated>,
 }
 
 /// Returns the causes below the library's own summary, which repeats the URL.
@@ -328,11 +333,9 @@ fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
 }
 
-/// Returns the peer's clock minus ours: its `Date` against the middle of the exchange.
-fn skew(headers: &HeaderMap, began: Timestamp, arrived: Timestamp) -> Option<i64> {
+/// Returns the peer's clock as its `Date` tells it.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
     // A date of whole seconds lies half a second back on average.
-    const HALF_SECOND_MS: i64 = 500;
-    let date = http_date(headers.get(DATE)?.to_str().ok()?)?.as_millisecond();
-    let middle = i64::midpoint(began.as_millisecond(), arrived.as_millisecond());
-    Some(date + HALF_SECOND_MS - middle)
+    const HALF_SECOND: SignedDuration = SignedDuration::from_millis(500);
+    http_date(headers.get(DATE)?.to_str().ok()?)?.checked_add(HALF_SECOND).ok()
 }

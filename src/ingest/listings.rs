@@ -1,7 +1,11 @@
 //! The list of markets: fetched at the start, anew every ten minutes, and never believed when empty.
+//!
+//! One list that lacks a market may be a bad one: the market is let go when a
+//! second says so, which is asked for soon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Backoff;
 use super::pace::Priority;
@@ -9,20 +13,33 @@ use super::shared::Shared;
 use crate::domain::{Event, Listing, Market, Reason, ReasonCode};
 use crate::venue::{Answer, Ask};
 
+/// While a market is missing or halted the list is asked for this often: its return matters to the minute.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A market is let go when so many lists in a row lack it.
+const MISSED_MAX: u32 = 2;
+
+/// A list, and what could not be read of it.
+struct List {
+    listings: Vec<Listing>,
+    unreadable: Vec<Market>,
+}
+
 /// Keeps the list fresh until shutdown. The last good one stays while no other can be had.
 pub async fn run(shared: Arc<Shared>) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
+    let mut missed = BTreeMap::new();
     loop {
         let wait = match fetch(&shared).await {
-            Some(Ok(listings)) => {
+            Some(Ok(list)) => {
                 backoff.reset();
-                publish(&shared, listings);
-                settings.list_every
+                let away = publish(&shared, list, &mut missed);
+                if away { settings.list_every.min(LOOK_AGAIN) } else { settings.list_every }
             }
             Some(Err(reason)) => {
                 shared.rest_failed("list of markets", &reason);
-                let held = shared.http.held().map_or(std::time::Duration::ZERO, |(left, _)| left);
+                let held = shared.http.held().map_or(Duration::ZERO, |(left, _)| left);
                 held + backoff.after_failure()
             }
             None => return,
@@ -31,7 +48,7 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-async fn fetch(shared: &Shared) -> Option<Result<Vec<Listing>, Reason>> {
+async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
     let request = shared.venue.ask(&Ask::Markets)?;
     let body = match shared.http.get(&request, Priority::Price).await {
         Ok(body) => body,
@@ -45,26 +62,55 @@ async fn fetch(shared: &Shared) -> Option<Result<Vec<Listing>, Reason>> {
             return Some(Err(Reason::new(ReasonCode::Payload, format!("the list of markets can't be read: {text}"))));
         }
     };
-    let mut listings = Vec::with_capacity(records.len());
+    let (mut listings, mut refused) = (Vec::with_capacity(records.len()), false);
     for record in records {
         match record {
             Ok(listing) => listings.push(listing),
-            Err(rejection) => shared.reject(rejection.problem, &format!("a listed market: {rejection}")),
+            Err(rejection) => {
+                refused = true;
+                shared.reject(rejection.problem, &format!("a listed market: {rejection}"));
+            }
         }
     }
     if listings.is_empty() {
         return Some(Err(Reason::new(ReasonCode::Payload, "the list of markets is empty, which is not believed")));
     }
-    shared.rest_worked(body.skew_ms);
-    Some(Ok(listings))
+    shared.rest_worked(body.dated);
+    let read: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
+    // A row that can't be read is there all the same: its symbol stands in the text.
+    let named = |market: &&Market| body.text.contains(&format!("\"{}\"", shared.venue.symbol(market)));
+    let unread = shared.wanted.iter().filter(|market| !read.contains(market));
+    let unreadable = if refused { unread.filter(named).cloned().collect() } else { Vec::new() };
+    Some(Ok(List { listings, unreadable }))
 }
 
-fn publish(shared: &Shared, listings: Vec<Listing>) {
-    let all: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
-    let listed: BTreeSet<Market> = shared.wanted.iter().filter(|market| all.contains(market)).cloned().collect();
+/// Passes a list on; returns whether some market that was there is missing or halted.
+fn publish(shared: &Shared, list: List, missed: &mut BTreeMap<Market, u32>) -> bool {
+    let List { listings, unreadable } = list;
+    let all: BTreeMap<&Market, &Listing> = listings.iter().map(|listing| (&listing.market, listing)).collect();
     let first = !*shared.has_list.borrow();
+    let before = shared.listed.borrow().clone();
+    let mut away = false;
+    let mut listed = BTreeSet::new();
+    for market in &shared.wanted {
+        if let Some(listing) = all.get(market) {
+            missed.insert(market.clone(), 0);
+            away |= listing.halted;
+            listed.insert(market.clone());
+            continue;
+        }
+        if unreadable.contains(market) {
+            listed.extend(before.contains(market).then(|| market.clone()));
+            continue;
+        }
+        // What no list of this life has had is taken at its word.
+        let Some(missed) = missed.get_mut(market) else { continue };
+        *missed = missed.saturating_add(1);
+        away = true;
+        listed.extend((*missed < MISSED_MAX).then(|| market.clone()));
+    }
     for market in shared.wanted.iter().filter(|market| !listed.contains(*market)) {
-        if first || shared.listed.borrow().contains(market) {
+        if first || before.contains(market) {
             tracing::warn!(venue = %shared.id(), %market, "a wanted market is not listed");
             shared.health().count("unlisted", 1);
         }
@@ -77,6 +123,7 @@ fn publish(shared: &Shared, listings: Vec<Listing>) {
         changed
     });
     shared.has_list.send_replace(true);
-    shared.outbox.push(Event::Listings { venue: shared.id(), listings });
+    shared.outbox.push(Event::Listings { venue: shared.id(), listings, unreadable });
     shared.report(false);
+    away
 }

@@ -24,6 +24,7 @@ mod settings;
 mod shared;
 mod slot;
 mod supervisor;
+mod their_clock;
 mod tls;
 
 pub use backoff::Backoff;

@@ -26,9 +26,10 @@ pub struct Outbox {
     more: Notify,
 }
 
-/// In the order of sending: what a market is, then its prices, then how the venue does.
+/// In the order of sending: what time it is there, what a market is, then its prices, then how the venue does.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
+    Clock,
     Listings,
     Ticker(Market, Minute),
     Health,
@@ -100,12 +101,13 @@ impl Outbox {
 
 fn key(event: &Event) -> Option<Key> {
     match event {
-        Event::Ticker { market, ticker, received_at, .. } => {
-            let at: Timestamp = ticker.venue_time().unwrap_or(*received_at);
+        Event::Ticker { market, ticker, received, .. } => {
+            let at: Timestamp = ticker.venue_time().unwrap_or(received.wall);
             Some(Key::Ticker(market.clone(), Minute::of(at)))
         }
         Event::Listings { .. } => Some(Key::Listings),
         Event::Health(_) => Some(Key::Health),
+        Event::Clock { .. } => Some(Key::Clock),
         Event::Settled { .. } => None,
     }
 }

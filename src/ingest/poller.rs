@@ -168,8 +168,8 @@ async fn call(shared: &Shared, markets: &[Market], via: Via, priority: Priority)
     };
     match shared.venue.answer(&ask, &body.text) {
         Ok(Answer::Tickers(records)) => {
-            shared.rest_worked(body.skew_ms);
-            Ok(shared.deliver(records, via).len())
+            shared.rest_worked(body.dated);
+            Ok(shared.deliver(records, via, Some(body.asked)).len())
         }
         Ok(_) => Err(Failure::Call(Reason::new(ReasonCode::Payload, "the answer is not one of tickers"))),
         Err(error) => Err(unreadable(&error)),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -12,9 +13,10 @@ use super::http::Http;
 use super::liveness::Liveness;
 use super::outbox::Outbox;
 use super::pace::Bucket;
+use super::their_clock::{Dated, TheirClock};
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Event, Market, Reason, Ticker, VenueId, Via};
+use crate::domain::{Event, Market, Now, Reason, Ticker, VenueId, Via};
 use crate::venue::{Record, Venue};
 
 /// REST counts as working for this many polling intervals after its last answer.
@@ -41,6 +43,7 @@ pub struct Shared {
     /// Each lock is held for a few lines and never two at once.
     liveness: Mutex<Liveness>,
     health: Mutex<Health>,
+    their_clock: Mutex<TheirClock>,
     connects: Mutex<Bucket>,
 }
 
@@ -64,6 +67,7 @@ impl Shared {
         Self {
             liveness: Mutex::new(Liveness::new(&slots, &settings)),
             health: Mutex::new(Health::new(profile.id, wanted.len(), clock.now())),
+            their_clock: Mutex::default(),
             connects: Mutex::new(Bucket::new(
                 settings.connect_burst,
                 settings.connect_every * settings.connect_burst.max(1),
@@ -92,6 +96,16 @@ impl Shared {
         self.clock.monotonic()
     }
 
+    /// Returns what the venue's clock shows, or ours for want of it.
+    pub fn there(&self) -> Timestamp {
+        let known = self.their_clock().known();
+        known.map_or_else(|| self.clock.now(), |clock| clock.at(self.now()))
+    }
+
+    fn their_clock(&self) -> MutexGuard<'_, TheirClock> {
+        self.their_clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn liveness(&self) -> MutexGuard<'_, Liveness> {
         self.liveness.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,9 +125,10 @@ impl Shared {
         }
     }
 
-    /// Passes on the usable records of a message; returns the markets they told of.
-    pub fn deliver(&self, records: Vec<Record>, via: Via) -> Vec<Market> {
-        let (received_at, now) = (self.clock.now(), self.now());
+    /// Passes on the usable records of a message that was `asked` for, or was pushed; returns the markets they told of.
+    pub fn deliver(&self, records: Vec<Record>, via: Via, asked: Option<Now>) -> Vec<Market> {
+        let received = self.clock.read();
+        let (asked, now) = (asked.unwrap_or(received), received.monotonic);
         let mut told = Vec::with_capacity(records.len());
         for Record { symbol, ticker } in records {
             let Some(market) = self.symbols.get(&symbol) else {
@@ -125,13 +140,13 @@ impl Shared {
                     self.note(market, &ticker, via, now);
                     let (venue, market) = (self.id(), market.clone());
                     told.push(market.clone());
-                    self.outbox.push(Event::Ticker { venue, market, ticker, received_at, via });
+                    self.outbox.push(Event::Ticker { venue, market, ticker, asked, received, via });
                 }
                 Err(rejection) => self.reject(rejection.problem, &format!("{market}: {rejection}")),
             }
         }
         if !told.is_empty() {
-            self.health().figures().data_at = Some(received_at);
+            self.health().figures().data_at = Some(received.wall);
         }
         told
     }
@@ -163,16 +178,25 @@ impl Shared {
     }
 
     /// A REST call worked.
-    pub fn rest_worked(&self, skew_ms: Option<i64>) {
+    pub fn rest_worked(&self, dated: Option<Dated>) {
         {
             let mut health = self.health();
             health.rest_reason = None;
             health.rest_ok = Some(self.now());
-            if let Some(sample) = skew_ms {
-                health.skew(sample);
-            }
         }
+        self.tell_clock(dated);
         self.report(false);
+    }
+
+    /// The board is told of the venue's clock before of what was dated by it.
+    fn tell_clock(&self, dated: Option<Dated>) {
+        let known = {
+            let mut clock = self.their_clock();
+            dated.is_some_and(|dated| clock.take(dated)).then(|| clock.known()).flatten()
+        };
+        if let Some(clock) = known {
+            self.outbox.push(Event::Clock { venue: self.id(), clock });
+        }
     }
 
     /// A REST call failed.
@@ -201,7 +225,8 @@ impl Shared {
 
     /// Publishes the state if it changed, or (`figures`) anything else that did.
     pub fn report(&self, figures: bool) {
-        let (now, at) = (self.now(), self.clock.now());
+        let Now { wall: at, monotonic: now } = self.clock.read();
+        let skew = self.their_clock().known().map(|clock| clock.at(now).duration_since(at));
         let active = self.active();
         let (streaming, partly, heard) = {
             let liveness = self.liveness();
@@ -217,6 +242,7 @@ impl Shared {
                 && health.rest_ok.is_some_and(|ok| now.saturating_sub(ok) <= fresh.max(self.settings.confirm_after));
             let starting = self.settings.stream_enabled && health.stream_reason.is_none();
             health.figures().markets_live = heard;
+            health.figures().clock_skew_ms = skew.and_then(|skew| i64::try_from(skew.as_millis()).ok());
             health.figures().not_before = not_before;
             health.figures().requests_failed = self.http.failed();
             health.tell(Links { streaming, partly, polling, starting }, at, figures)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::{FeedRecords, HourRecord, LastRecord, Market, Minute, VenueId};
+use crate::domain::{FeedRecords, HourRecord, LastRecord, ListingRecord, Market, Minute, VenueId};
 
 /// Hours of one feed that may wait: those of a whole window.
 const HOURS_MAX: usize = 27;
@@ -16,6 +16,7 @@ pub struct Waiting {
     /// What was written before is to be deleted first.
     pub anew: bool,
     pub last: Option<LastRecord>,
+    pub listing: Option<ListingRecord>,
     pub hours: BTreeMap<Minute, HourRecord>,
 }
 
@@ -35,9 +36,10 @@ impl Pending {
     pub fn add(&mut self, records: FeedRecords) {
         let waiting = self.feeds.entry((records.venue, records.market)).or_default();
         if records.anew {
-            *waiting = Waiting { anew: true, ..Waiting::default() };
+            *waiting = Waiting { anew: true, listing: waiting.listing.take(), ..Waiting::default() };
         }
         waiting.last = records.last.or(waiting.last.take());
+        waiting.listing = records.listing.or(waiting.listing.take());
         waiting.hours.extend(records.hours.into_iter().map(|record| (record.hour, record)));
         waiting.bound();
     }
@@ -46,6 +48,7 @@ impl Pending {
     pub fn put_back(&mut self, older: Pending) {
         for (key, older) in older.feeds {
             let newer = self.feeds.entry(key).or_default();
+            newer.listing = newer.listing.take().or(older.listing);
             if newer.anew {
                 continue;
             }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::domain::window::KEPT_MINUTES;
-use crate::domain::{FeedRecords, HourRecord, Market, Minute, VenueId};
+use crate::domain::{FeedRecords, HOUR, HourRecord, Market, Minute, VenueId};
 
 use super::row::{self, Read};
 
@@ -49,9 +49,17 @@ impl<'a> Reader<'a> {
                 feed.last = Some(last);
             }
         })?;
+        self.each(from, row::LISTING_COLUMNS, "listings", row::listing, |reader, (venue, market, listing)| {
+            if let Some(feed) = reader.feed(&venue, market) {
+                feed.listing = Some(listing);
+            }
+        })?;
         // An hour that has not begun was written by a clock that ran ahead; it is asked for again when it comes.
-        let present = Minute::of(now);
-        let (oldest, newest) = (HourRecord::of(present.plus(-KEPT_MINUTES)), present);
+        let newest = Minute::of(now);
+        // A clock that runs ahead, or a long sleep, must not hide the day before the newest hour.
+        let last: Option<i64> = from.query_row("SELECT max(hour) FROM hours", [], |row| row.get(0))?;
+        let present = last.map_or(newest, |hour| newest.min(Minute(hour.div_euclid(SECONDS)).plus(HOUR)));
+        let oldest = HourRecord::of(present.plus(-KEPT_MINUTES));
         let span = format!("hours WHERE hour BETWEEN {} AND {}", oldest.0 * SECONDS, newest.0 * SECONDS);
         self.each(from, row::HOUR_COLUMNS, &span, row::hour, |reader, (venue, market, record)| {
             if let Some(feed) = reader.feed(&venue, market) {
@@ -85,7 +93,8 @@ impl<'a> Reader<'a> {
 
     fn feed(&mut self, venue: &str, market: Market) -> Option<&mut FeedRecords> {
         let venue = self.venue(venue)?;
-        let empty = || FeedRecords { venue, market: market.clone(), last: None, hours: Vec::new(), anew: false };
+        let (last, listing, hours) = (None, None, Vec::new());
+        let empty = || FeedRecords { venue, market: market.clone(), last, listing, hours, anew: false };
         Some(self.feeds.entry((venue, market.clone())).or_insert_with(empty))
     }
 

@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
-use crate::domain::{HourRecord, LastRecord, Market, Minute, Price, amount};
+use crate::domain::{HourRecord, LastRecord, ListingRecord, Market, Minute, Price, amount};
 
 const SECONDS: i64 = 60;
 
@@ -19,7 +19,8 @@ const BETWEEN: char = '\u{1f}';
 
 pub const HOUR_COLUMNS: &str = "hour, venue, market, closes, covered, settled, before_at, before_price, checksum";
 pub const LAST_COLUMNS: &str = "venue, market, last, venue_time, trade_id, received_at, confirmed_at, sent_places, \
-                                high_24h, low_24h, base_volume_24h, quote_volume_24h, checksum";
+                                high_24h, low_24h, base_volume_24h, quote_volume_24h, checksum, confirmed_there";
+pub const LISTING_COLUMNS: &str = "venue, market, since, gone_since, halted_since, checksum";
 pub const BAN_COLUMNS: &str = "venue, not_before, checksum";
 
 /// A row that is not what was written.
@@ -112,10 +113,12 @@ pub fn put_last(to: &Connection, venue: &str, market: &str, record: &LastRecord)
     sum.add(venue).add(market).add(&last).maybe(venue_time.as_ref()).maybe(trade_id.as_ref());
     sum.add(&received_at).add(&confirmed_at).add(record.sent_places);
     sum.maybe(high.as_ref()).maybe(low.as_ref()).maybe(base.as_ref()).maybe(quote.as_ref());
+    let there = record.confirmed_there.map(|time| time.to_string());
+    sum.later(there.as_ref());
     let mut statement = to.prepare_cached(
         "INSERT OR REPLACE INTO last_rows (venue, market, last, venue_time, trade_id, received_at, confirmed_at,
-         sent_places, high_24h, low_24h, base_volume_24h, quote_volume_24h, checksum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         sent_places, high_24h, low_24h, base_volume_24h, quote_volume_24h, checksum, confirmed_there)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
     let places = record.sent_places;
     statement
@@ -132,7 +135,8 @@ pub fn put_last(to: &Connection, venue: &str, market: &str, record: &LastRecord)
             low,
             base,
             quote,
-            sum.end()
+            sum.end(),
+            there
         ])
         .map(drop)
 }
@@ -147,6 +151,8 @@ pub fn last(row: &Row<'_>) -> Read<(String, Market, LastRecord)> {
     let mut sum = Sum::of("last_rows");
     sum.add(venue).add(market).add(last).maybe(venue_time).maybe(trade_id);
     sum.add(received_at).add(confirmed_at).add(places).maybe(high).maybe(low).maybe(base).maybe(quote);
+    let there = maybe(13)?;
+    sum.later(there);
     sum.check(integer(row, 12)?)?;
 
     let price = |text: Option<&str>| text.map(|text| text.parse::<Price>().map_err(|_| Damaged)).transpose();
@@ -157,12 +163,38 @@ pub fn last(row: &Row<'_>) -> Read<(String, Market, LastRecord)> {
         trade_id: trade_id.map(|id| id.parse().map_err(|_| Damaged)).transpose()?,
         received_at: time(received_at)?,
         confirmed_at: time(confirmed_at)?,
+        confirmed_there: there.map(time).transpose()?,
         sent_places: u32::try_from(places).map_err(|_| Damaged)?,
         high_24h: price(high)?,
         low_24h: price(low)?,
         base_volume_24h: volume(base)?,
         quote_volume_24h: volume(quote)?,
     };
+    Ok((venue.to_owned(), market.parse().map_err(|_| Damaged)?, record))
+}
+
+/// Writes what is known of a listing in the place of what was there.
+pub fn put_listing(to: &Connection, venue: &str, market: &str, record: ListingRecord) -> rusqlite::Result<()> {
+    let [since, gone, halted] =
+        [record.since, record.gone_since, record.halted_since].map(|time| time.map(|time| time.to_string()));
+    let mut sum = Sum::of("listings");
+    sum.add(venue).add(market).maybe(since.as_ref()).maybe(gone.as_ref()).maybe(halted.as_ref());
+    let mut statement = to.prepare_cached(
+        "INSERT OR REPLACE INTO listings (venue, market, since, gone_since, halted_since, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    statement.execute(params![venue, market, since, gone, halted, sum.end()]).map(drop)
+}
+
+/// Reads the columns [`LISTING_COLUMNS`]: venue, market, record.
+pub fn listing(row: &Row<'_>) -> Read<(String, Market, ListingRecord)> {
+    let (venue, market) = (text(row, 0)?, text(row, 1)?);
+    let [since, gone, halted] = [optional(row, 2, text)?, optional(row, 3, text)?, optional(row, 4, text)?];
+    let mut sum = Sum::of("listings");
+    sum.add(venue).add(market).maybe(since).maybe(gone).maybe(halted);
+    sum.check(integer(row, 5)?)?;
+    let read = |text: Option<&str>| text.map(time).transpose();
+    let record = ListingRecord { since: read(since)?, gone_since: read(gone)?, halted_since: read(halted)? };
     Ok((venue.to_owned(), market.parse().map_err(|_| Damaged)?, record))
 }
 
@@ -204,6 +236,14 @@ impl Sum {
                 self
             }
         }
+    }
+
+    /// A column that older files do not have: without it the sum is what it was before there was one.
+    fn later(&mut self, column: Option<impl std::fmt::Display>) -> &mut Self {
+        if let Some(column) = column {
+            self.add(column);
+        }
+        self
     }
 
     fn end(&self) -> u32 {

@@ -49,6 +49,16 @@ const MIGRATIONS: &[&str] = &[
          json_extract(close.value, '$[2]'),
          (hours.settled >> json_extract(close.value, '$[0]')) & 1
        FROM hours, json_each(hours.closes) AS close;",
+    "ALTER TABLE last_rows ADD COLUMN confirmed_there TEXT;
+     CREATE TABLE listings (
+       venue TEXT NOT NULL,
+       market TEXT NOT NULL,
+       since TEXT,
+       gone_since TEXT,
+       halted_since TEXT,
+       checksum INTEGER NOT NULL,
+       PRIMARY KEY (venue, market)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The version that this program writes.

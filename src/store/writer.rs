@@ -302,6 +302,9 @@ fn put_feed(to: &Connection, venue: VenueId, market: &Market, waiting: &Waiting)
     for record in waiting.hours.values() {
         row::put_hour(to, venue, market, record)?;
     }
+    if let Some(listing) = waiting.listing {
+        row::put_listing(to, venue, market, listing)?;
+    }
     waiting.last.as_ref().map_or(Ok(()), |last| row::put_last(to, venue, market, last))
 }
 

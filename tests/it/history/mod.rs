@@ -50,7 +50,7 @@ pub fn hours(told: &Told) -> Vec<HourRecord> {
 
 pub fn records(venue: &'static str, market: &str, told: &Told) -> FeedRecords {
     let market: Market = market.parse().unwrap();
-    FeedRecords { venue: VenueId(venue), market, last: None, hours: hours(told), anew: false }
+    FeedRecords { venue: VenueId(venue), market, last: None, listing: None, hours: hours(told), anew: false }
 }
 
 pub fn kept(venue: &'static str, market: &str, told: &Told) -> Arc<MemoryHistory> {

@@ -35,6 +35,7 @@ fn write(folder: &std::path::Path, from: Minute, enough: impl Fn(Minute) -> bool
         let records = markets().into_iter().map(|market| FeedRecords {
             venue: UPBIT,
             last: Some(true_last(&market, next)),
+            listing: None,
             hours: vec![true_hour(&market, HourRecord::of(minute), next)],
             market,
             anew: false,

@@ -6,6 +6,6 @@ mod damage;
 mod files;
 mod kills;
 mod serve;
-mod setup;
+pub mod setup;
 mod trip;
 mod view;

@@ -107,6 +107,7 @@ pub fn true_last(market: &Market, until: Minute) -> LastRecord {
         trade_id: Some(u64::MAX - until.0.cast_unsigned()),
         received_at: minute.start(),
         confirmed_at: until.start(),
+        confirmed_there: Some(until.start()),
         sent_places: 3,
         high_24h: Some(price),
         low_24h: None,
@@ -122,6 +123,7 @@ pub fn true_records(market: &Market, span: Range<Minute>) -> FeedRecords {
         venue: UPBIT,
         market: market.clone(),
         last: Some(true_last(market, span.end)),
+        listing: None,
         hours: hours.map(|hour| true_hour(market, hour, span.end)).collect(),
         anew: false,
     }

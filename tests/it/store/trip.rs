@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, Market, Minute, Price, VenueId};
+use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, ListingRecord, Market, Minute, Price, VenueId};
 use sisepan::store::{Settings, Store};
 
 use super::setup::{self, FIRST, Folder, LONG, UPBIT, VENUES, all_hours, market, markets, true_hour, true_records};
@@ -45,15 +45,22 @@ fn hour() -> impl Strategy<Value = HourRecord> {
 
 fn last() -> impl Strategy<Value = LastRecord> {
     let first = (price(), proptest::option::of(time()), proptest::option::of(any::<u64>()), time(), time(), 0u32..=28);
-    let second = (proptest::option::of(price()), proptest::option::of(price()), amount(), amount());
+    let second = (
+        proptest::option::of(price()),
+        proptest::option::of(price()),
+        amount(),
+        amount(),
+        proptest::option::of(time()),
+    );
     (first, second).prop_map(|((last, venue_time, trade_id, received_at, confirmed_at, sent_places), rest)| {
-        let (high_24h, low_24h, base_volume_24h, quote_volume_24h) = rest;
+        let (high_24h, low_24h, base_volume_24h, quote_volume_24h, confirmed_there) = rest;
         LastRecord {
             last,
             venue_time,
             trade_id,
             received_at,
             confirmed_at,
+            confirmed_there,
             sent_places,
             high_24h,
             low_24h,
@@ -63,19 +70,28 @@ fn last() -> impl Strategy<Value = LastRecord> {
     })
 }
 
+fn listing() -> impl Strategy<Value = ListingRecord> {
+    let maybe = || proptest::option::of(time());
+    let times = (maybe(), maybe(), maybe());
+    times.prop_map(|(since, gone_since, halted_since)| ListingRecord { since, gone_since, halted_since })
+}
+
 fn records() -> impl Strategy<Value = FeedRecords> {
     let name = prop_oneof![Just("BTC-KRW"), Just("币安人生-USDT"), Just("A'B\"%-KRW"), Just("1000SATS-USDT")];
     let hours = proptest::collection::vec(hour(), 0..6);
-    let parts = (0usize..2, name, proptest::option::of(last()), hours, proptest::bool::weighted(0.1));
-    parts.prop_map(|(venue, name, last, hours, anew)| {
+    let words = (proptest::option::of(last()), proptest::option::of(listing()));
+    let parts = (0usize..2, name, words, hours, proptest::bool::weighted(0.1));
+    parts.prop_map(|(venue, name, (last, listing), hours, anew)| {
         let hours = hours.into_iter().map(|record| (record.hour, record)).collect::<BTreeMap<_, _>>();
-        FeedRecords { venue: VENUES[venue], market: market(name), last, hours: hours.into_values().collect(), anew }
+        let (venue, market, hours) = (VENUES[venue], market(name), hours.into_values().collect());
+        FeedRecords { venue, market, last, listing, hours, anew }
     })
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Kept {
     last: Option<LastRecord>,
+    listing: Option<ListingRecord>,
     hours: BTreeMap<Minute, HourRecord>,
 }
 
@@ -94,8 +110,10 @@ proptest! {
         for (records, then) in steps {
             let kept = model.entry((records.venue, records.market.clone())).or_default();
             if records.anew {
-                *kept = Kept::default();
+                // What is known of its listing is not what the listing before it did.
+                *kept = Kept { listing: kept.listing, ..Kept::default() };
             }
+            kept.listing = records.listing.or(kept.listing);
             kept.last = records.last.clone().or(kept.last.take());
             kept.hours.extend(records.hours.iter().map(|record| (record.hour, record.clone())));
             store.keep(vec![records]);
@@ -116,7 +134,7 @@ proptest! {
         let found: BTreeMap<_, _> = restored.feeds.into_iter().map(|feed| {
             prop_assert!(!feed.anew);
             let hours = feed.hours.into_iter().map(|record| (record.hour, record)).collect();
-            Ok(((feed.venue, feed.market), Kept { last: feed.last, hours }))
+            Ok(((feed.venue, feed.market), Kept { last: feed.last, listing: feed.listing, hours }))
         }).collect::<Result<_, _>>()?;
         prop_assert_eq!(&found, &model);
         for ((venue, market), kept) in &model {

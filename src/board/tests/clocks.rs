@@ -1,0 +1,200 @@
+//! Wall clocks that are wrong or set, a process that was stopped, a machine that slept.
+
+use super::*;
+use crate::domain::VenueClock;
+
+const DAY: u64 = 86_400;
+
+/// By how much an operator or a time server sets our clock, in seconds.
+const STEPS: [i64; 7] = [5, -5, 3_600, -3_600, 90_000, -90_000, 34];
+
+impl Scene {
+    /// An answer of the venue told its clock.
+    fn tell_clock(&mut self, venue: VenueId) {
+        let clock = VenueClock::showing(self.truth, self.now.monotonic).unwrap();
+        self.quotes.apply(Event::Clock { venue, clock }, self.now);
+    }
+
+    fn step_wall(&mut self, seconds: i64) {
+        self.now.wall += SignedDuration::from_secs(seconds);
+    }
+
+    /// A day of closes: 100, 101, 102 and so on, so that each minute has its own.
+    fn settle_day(&mut self) {
+        let from = self.truth - SignedDuration::from_mins(1441);
+        let closes: Vec<String> = (0..1441).map(|n| (100 + n).to_string()).collect();
+        let closes: Vec<&str> = closes.iter().map(String::as_str).collect();
+        self.settle(FIRST, "BTC", &from.to_string(), &closes);
+    }
+
+    /// The base of 24 hours as price and time.
+    fn base(&mut self) -> Option<(String, Timestamp)> {
+        self.row("BTC").base(Basis::Rolling24h).map(|base| (base.price.to_string(), base.at))
+    }
+
+    /// The minutes since `from` whose close is known, as `minute of the hour: close`.
+    fn known_since(&self, from: &str) -> Vec<String> {
+        let window = self.quotes.feeds[&(FIRST, market("BTC"))].window();
+        let from = Minute::of(from.parse().unwrap());
+        let minutes = (0..Minute::of(self.truth).0 - from.0).map(|n| from.plus(n));
+        let known = minutes.filter_map(|m| Some((m, window.price_before(m.end())?)));
+        known.map(|(m, price)| format!("{:02}: {price}", m.0.rem_euclid(60))).collect()
+    }
+}
+
+#[test]
+fn in_43_a_step_of_our_clock_moves_no_base_and_refuses_no_price() {
+    for step in STEPS {
+        let mut scene = Scene::new();
+        scene.tell_clock(FIRST);
+        scene.settle_day();
+        scene.tick(FIRST, "BTC", "2000", STREAM);
+        let day_ago = scene.truth - SignedDuration::from_hours(24);
+        assert_eq!(scene.base(), Some(("100".to_owned(), day_ago)));
+        scene.step_wall(step);
+        assert_eq!(scene.row("BTC").state, State::Live, "{step} s");
+        for minute in 1..=3u64 {
+            for _ in 0..20 {
+                scene.pass(3);
+                scene.tick(FIRST, "BTC", &(2000 + minute).to_string(), STREAM);
+                assert_eq!(scene.row("BTC").state, State::Live, "{step} s");
+            }
+            let at = day_ago + SignedDuration::from_mins(i64::try_from(minute).unwrap());
+            assert_eq!(scene.base(), Some(((100 + minute).to_string(), at)), "{step} s");
+        }
+        assert_eq!(scene.quotes.refused.values().sum::<u64>(), 0, "{step} s");
+        let (known, refused) = (scene.known_since("2026-01-15T06:26:00Z"), scene.quotes.gaps(scene.now));
+        assert_eq!(known, ["26: 1540", "27: 2001", "28: 2002", "29: 2003"], "{step} s: and nothing is forgotten");
+        assert!(!refused.iter().any(|gap| gap.venue == FIRST && gap.market == market("BTC")), "{step} s: {refused:?}");
+    }
+}
+
+#[test]
+fn in_43_a_host_whose_clock_was_always_wrong_shows_the_venues_day() {
+    for step in STEPS {
+        let mut scene = Scene::new();
+        scene.step_wall(step);
+        // The first answer that dates itself comes before the first price that is believed.
+        scene.tick(FIRST, "BTC", "1999", STREAM);
+        assert!(step.abs() < 15 || scene.row("BTC").state != State::Live, "{step} s");
+        scene.tell_clock(FIRST);
+        let gaps = scene.quotes.gaps(scene.now);
+        let base = Minute::of(scene.truth).plus(-24 * 60 - 1);
+        assert!(gaps.iter().any(|gap| gap.venue == FIRST && gap.span == (base..base.plus(1))), "{step} s");
+        scene.settle_day();
+        scene.pass(1);
+        scene.tick(FIRST, "BTC", "2000", STREAM);
+        let day_ago = "2026-01-14T06:27:00Z".parse().unwrap();
+        assert_eq!(
+            (scene.row("BTC").state, scene.base()),
+            (State::Live, Some(("100".to_owned(), day_ago))),
+            "{step} s"
+        );
+        // What was true when it was last confirmed stays so, in the next life too.
+        let mut scene = scene.reborn();
+        scene.pass(100);
+        assert_eq!(
+            (scene.row("BTC").state, scene.base()),
+            (State::Stale, Some(("100".to_owned(), day_ago))),
+            "{step} s"
+        );
+    }
+}
+
+#[test]
+fn no_price_of_after_a_pause_is_written_into_its_minutes() {
+    for (asleep, told) in [(600, false), (600, true), (8 * 3600, true), (40, false)] {
+        let mut scene = Scene::new();
+        scene.tell_clock(FIRST);
+        for _ in 0..25 {
+            scene.tick(FIRST, "BTC", "300", STREAM);
+            scene.pass(4);
+        }
+        assert_eq!(scene.known_since("2026-01-15T06:27:00Z"), ["27: 300"]);
+        // Stopped in the middle of 06:28.
+        scene.sleep(asleep);
+        if told {
+            scene.quotes.tick(scene.now);
+            assert_eq!(scene.row("BTC").state, State::Stale, "nothing old is live");
+        }
+        let began = Minute::of(scene.truth);
+        // The same connection goes on, as if nothing had been.
+        scene.tick(FIRST, "BTC", "500", STREAM);
+        assert_eq!(scene.row("BTC").state, State::Live, "right again at the first word of now");
+        scene.pass(120);
+        scene.tick(FIRST, "BTC", "501", STREAM);
+        let (known, first) = (scene.known_since("2026-01-15T06:28:00Z"), began.0.rem_euclid(60));
+        assert_eq!(known, [format!("{first:02}: 500"), format!("{:02}: 500", first + 1)], "asleep {asleep} s");
+    }
+}
+
+#[test]
+fn what_a_socket_kept_during_a_pause_is_old_when_it_is_read() {
+    let mut scene = Scene::new();
+    scene.tell_clock(FIRST);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    let before = scene.truth;
+    scene.sleep(600);
+    for second in [10, 70, 130] {
+        let at = Some(before + SignedDuration::from_secs(second));
+        scene.ticker(FIRST, "BTC", Ticker { traded_at: at, sent_at: at, ..Ticker::new(price("400")) }, STREAM);
+        assert_eq!(scene.row("BTC").state, State::Stale, "{second} s after");
+    }
+    // Whether the venue left anything out meanwhile, nobody knows.
+    assert_eq!(scene.known_since("2026-01-15T06:27:00Z"), Vec::<String>::new());
+}
+
+#[test]
+fn an_event_that_waited_through_a_pause_is_as_old_as_it_is() {
+    let mut scene = Scene::new();
+    scene.tell_clock(FIRST);
+    let (asked, at) = (scene.now, Some(scene.truth));
+    let ticker = Ticker { traded_at: at, sent_at: at, ..Ticker::new(price("300")) };
+    // Received before the pause, looked at after it.
+    let waiting = Event::Ticker {
+        venue: FIRST,
+        market: market("BTC"),
+        ticker: ticker.clone(),
+        asked,
+        received: scene.now,
+        via: STREAM,
+    };
+    scene.sleep(600);
+    scene.quotes.apply(waiting, scene.now);
+    assert_eq!(scene.row("BTC").state, State::Stale);
+    // Asked for before the pause, answered after it.
+    scene.answer(FIRST, "BTC", Ticker { sent_at: None, ..ticker.clone() }, asked, Via::Check);
+    assert_eq!(scene.row("BTC").state, State::Stale);
+    assert_eq!(scene.known_since("2026-01-15T06:27:00Z"), Vec::<String>::new());
+    scene.answer(FIRST, "BTC", Ticker { sent_at: None, ..ticker }, scene.now, Via::Check);
+    assert_eq!(scene.row("BTC").state, State::Live);
+}
+
+#[test]
+fn a_step_of_the_wall_during_a_request_claims_nothing() {
+    let mut scene = Scene::new();
+    let ticker = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("300")) };
+    // The venue does not date its answers: our own clock is all there is.
+    scene.answer(FIRST, "BTC", ticker.clone(), scene.now, Via::Check);
+    let asked = scene.now;
+    scene.step_wall(3_600);
+    scene.answer(FIRST, "BTC", ticker, asked, Via::Check);
+    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None);
+}
+
+#[test]
+fn a_stale_row_keeps_its_change_for_as_long_as_it_is_stale() {
+    let mut scene = Scene::new();
+    scene.tell_clock(FIRST);
+    scene.settle_day();
+    scene.tick(FIRST, "BTC", "2000", STREAM);
+    let base = scene.base();
+    assert!(base.is_some());
+    for _ in 0..6 {
+        scene.pass(DAY / 2);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Stale, Some(price("2000"))));
+        assert_eq!(scene.base(), base);
+        assert!(scene.quotes.feeds[&(FIRST, market("BTC"))].window().len() < 1600, "and holds no more for it");
+    }
+}

@@ -1,0 +1,197 @@
+//! Markets that go and come back, halt, and change their unit.
+
+use super::*;
+
+const HOUR: u64 = 3600;
+
+impl Scene {
+    fn list_halted(&mut self, base: &str) {
+        let listings = vec![listing(base, true)];
+        self.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable: Vec::new() }, self.now);
+    }
+
+    /// A candle answer for the last `minutes`, all of them at `close`.
+    fn settle_last(&mut self, minutes: i64, close: &str) {
+        let from = self.truth - SignedDuration::from_mins(minutes);
+        let closes = vec![close; usize::try_from(minutes).unwrap()];
+        self.settle(FIRST, "BTC", &from.to_string(), &closes);
+    }
+
+    /// Gone for two lists, and back.
+    fn relist(&mut self) {
+        for bases in [&["BTC"][..], &["ETH"], &["ETH"], &["BTC"]] {
+            self.pass(600);
+            self.list(FIRST, bases);
+        }
+    }
+
+    fn gaps_of(&self, venue: VenueId) -> Vec<crate::domain::Gap> {
+        let gaps = self.quotes.gaps(self.now).into_iter();
+        gaps.filter(|gap| gap.venue == venue && gap.market == market("BTC")).collect()
+    }
+
+    fn counted(&self, what: &str) -> u64 {
+        self.quotes.refused.get(&(FIRST, what)).copied().unwrap_or(0)
+    }
+}
+
+#[test]
+fn in_52_a_relisted_market_never_gets_the_old_coins_base_back() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "300");
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.relist();
+    let since = Minute::of(scene.truth);
+    for life in 0..2 {
+        scene.tick(FIRST, "BTC", "3", STREAM);
+        assert_eq!(scene.row("BTC").last, Some(price("3")));
+        assert!(scene.gaps_of(FIRST).iter().all(|gap| gap.span.start >= since), "{:?}", scene.gaps_of(FIRST));
+        // The venue's newest candle of that name before the listing, whoever asks for it.
+        scene.settle_last(1500, "300");
+        let with_base = Ticker { base_24h: Some(price("300")), ..Ticker::new(price("3")) };
+        scene.ticker(FIRST, "BTC", with_base, STREAM);
+        let row = scene.row("BTC");
+        assert_eq!(row.bases, [None; 3], "life {life}");
+        assert_eq!((row.low_24h, row.high_24h), (None, None), "life {life}");
+        scene = scene.reborn();
+    }
+    // Its own day has passed: it has its own base.
+    scene.sleep(24 * HOUR);
+    scene.quotes.tick(scene.now);
+    scene.settle_last(1440, "2");
+    scene.tick(FIRST, "BTC", "3", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::UtcDay).as_deref(), Some("50.00"));
+    scene.pass(60);
+    scene.tick(FIRST, "BTC", "3", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+}
+
+#[test]
+fn in_52_the_last_trade_of_the_former_coin_is_not_the_price_of_the_new_one() {
+    let mut scene = Scene::new();
+    let old = scene.truth;
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.relist();
+    scene.ticker(FIRST, "BTC", Ticker { traded_at: Some(old), ..Ticker::new(price("300")) }, Via::Check);
+    assert_eq!((scene.row("BTC").last, scene.counted("former-listing")), (None, 1));
+}
+
+#[test]
+fn a_market_gone_when_the_process_ended_and_back_when_it_began_is_another() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "300");
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.list(FIRST, &["BTC"]);
+    scene.list(FIRST, &["ETH"]);
+    scene.list(FIRST, &["ETH"]);
+    let mut scene = scene.reborn();
+    assert_eq!(scene.row("BTC").state, State::Halted, "before any list");
+    scene.pass(HOUR);
+    scene.list(FIRST, &["BTC"]);
+    scene.tick(FIRST, "BTC", "3", STREAM);
+    scene.settle_last(1500, "300");
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
+    let records = scene.quotes.take_unrecorded();
+    let of = records.iter().find(|records| records.venue == FIRST && records.market == market("BTC")).unwrap();
+    assert!(of.anew && of.listing.unwrap().since.is_some(), "{of:?}");
+}
+
+#[test]
+fn one_list_or_an_unreadable_row_takes_no_history_away() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "200");
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    // The first list of a life, too, may be a bad one.
+    let mut scene = scene.reborn();
+    for _ in 0..3 {
+        scene.list(FIRST, &["ETH"]);
+        scene.list(FIRST, &["BTC"]);
+    }
+    for _ in 0..5 {
+        let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
+        scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable }, scene.now);
+    }
+    scene.list(FIRST, &["BTC"]);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    assert_eq!(scene.row("BTC").state, State::Live);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+}
+
+#[test]
+fn in_54_a_halt_under_the_same_name_is_another_listing_after_a_day() {
+    for (hours, kept) in [(1, true), (23, true), (25, false), (18 * 24, false)] {
+        let mut scene = Scene::new();
+        scene.list(FIRST, &["BTC"]);
+        scene.tick(FIRST, "BTC", "200", STREAM);
+        scene.settle_last(1500, "200");
+        scene.list_halted("BTC");
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Halted, Some(price("200"))));
+        // Also when nobody was there for a part of it.
+        let mut scene = scene.reborn();
+        scene.sleep(hours * HOUR);
+        scene.quotes.tick(scene.now);
+        scene.list(FIRST, &["BTC"]);
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        scene.settle_last(1500, "200");
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).is_some(), kept, "{hours} h");
+        assert_eq!(scene.row("BTC").state, State::Live);
+    }
+}
+
+#[test]
+fn in_53_a_price_in_another_unit_has_no_change_until_its_base_is_in_it_too() {
+    for (before, after) in [("100", "10900"), ("10900", "100"), ("5", "47")] {
+        let mut scene = Scene::new();
+        scene.settle_last(1500, before);
+        scene.tick(FIRST, "BTC", before, STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("0.00"));
+        scene.pass(60);
+        scene.tick(FIRST, "BTC", after, STREAM);
+        scene.quotes.tick(scene.now);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last, row.bases), (State::Live, Some(price(after)), [None; 3]), "{before}");
+        assert_eq!((row.low_24h, row.high_24h), (None, None));
+        assert_eq!(scene.counted("rescaled"), 1);
+
+        // It lasts, over a restart as well, and moves on by itself.
+        scene.pass(300);
+        scene.settle_last(4, after);
+        scene.tick(FIRST, "BTC", after, STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
+        let mut scene = scene.reborn();
+        scene.tick(FIRST, "BTC", after, STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
+        scene.sleep(24 * HOUR);
+        scene.quotes.tick(scene.now);
+        scene.settle_last(1440, after);
+        scene.tick(FIRST, "BTC", after, STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("0.00"), "a day later");
+    }
+}
+
+#[test]
+fn in_53_a_jump_that_does_not_last_leaves_nothing_behind() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "100");
+    for (last, percent) in [("100", Some("0.00")), ("1000", None), ("101", Some("1.00"))] {
+        scene.pass(61);
+        scene.tick(FIRST, "BTC", last, STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), percent, "{last}");
+    }
+}
+
+#[test]
+fn in_53_a_market_that_falls_by_itself_is_shown_as_it_falls() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "1000");
+    let mut last = 1000;
+    while last > 80 {
+        last = last * 9 / 10;
+        scene.pass(60);
+        scene.tick(FIRST, "BTC", &last.to_string(), STREAM);
+        let exact = crate::domain::Change::between(price(&last.to_string()), price("1000"), 2).unwrap();
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h), Some(exact.percent.to_string()));
+    }
+    assert_eq!(scene.counted("rescaled"), 0);
+}

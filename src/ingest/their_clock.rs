@@ -1,0 +1,120 @@
+//! The venue's clock, as the dates of its answers tell it.
+//!
+//! It is kept against our monotonic clock, so that neither a step of our wall
+//! clock nor a machine that slept moves it. Pure: time is an argument.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::VenueClock;
+
+/// The date of an answer is of some moment of its journey: of a longer one than this it says too little.
+const JOURNEY_MAX: Duration = Duration::from_secs(2);
+
+/// Of the first answer one takes what one gets, unless we slept meanwhile.
+const FIRST_JOURNEY_MAX: Duration = Duration::from_secs(12);
+
+/// A date that lies so far beside what we thought is believed when the next one says the same.
+const STEP_MIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// The weight of one more date is one part in so many.
+const WEIGHT: i32 = 8;
+
+/// When an answer was dated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dated {
+    /// The date that it bears, in the middle of its second.
+    pub date: Timestamp,
+    /// When it was asked for, by the monotonic clock.
+    pub asked: Duration,
+    /// When it came.
+    pub arrived: Duration,
+}
+
+/// What we think it shows.
+#[derive(Debug, Default)]
+pub struct TheirClock {
+    known: Option<VenueClock>,
+    doubted: Option<VenueClock>,
+}
+
+impl TheirClock {
+    /// Returns it, once an answer has told it.
+    pub fn known(&self) -> Option<VenueClock> {
+        self.known
+    }
+
+    /// Takes in one more date; returns whether it is believed.
+    pub fn take(&mut self, dated: Dated) -> bool {
+        let journey = dated.arrived.saturating_sub(dated.asked);
+        let long = if self.known.is_some() { JOURNEY_MAX } else { FIRST_JOURNEY_MAX };
+        let told = VenueClock::showing(dated.date, dated.asked + journey / 2);
+        let Some(told) = told.filter(|_| journey <= long) else { return false };
+        let off = |other: VenueClock| told.at_zero.duration_since(other.at_zero);
+        match self.known {
+            Some(known) if off(known).abs() < STEP_MIN => {
+                let nearer = known.at_zero.checked_add(off(known) / WEIGHT);
+                self.known = nearer.ok().map(|at_zero| VenueClock { at_zero });
+            }
+            // One odd date may be an old answer that somebody kept; two that agree are a clock that was set.
+            Some(_) if self.doubted.is_none_or(|doubted| off(doubted).abs() >= STEP_MIN) => {
+                self.doubted = Some(told);
+                return false;
+            }
+            _ => self.known = Some(told),
+        }
+        self.doubted = None;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZERO: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn dated(ahead_ms: i64, asked_ms: u64, journey_ms: u64) -> Dated {
+        let (asked, arrived) = (Duration::from_millis(asked_ms), Duration::from_millis(asked_ms + journey_ms));
+        let middle = i64::try_from(asked_ms + journey_ms / 2).unwrap();
+        let date = Timestamp::from_millisecond(middle + ahead_ms).unwrap();
+        Dated { date, asked, arrived }
+    }
+
+    fn ahead_ms(clock: &TheirClock) -> Option<i64> {
+        clock.known().map(|known| known.at_zero.duration_since(ZERO).as_millis().try_into().unwrap())
+    }
+
+    #[test]
+    fn the_first_date_is_taken_and_later_ones_draw_it_nearer() {
+        let mut clock = TheirClock::default();
+        assert_eq!(ahead_ms(&clock), None);
+        assert!(clock.take(dated(3_600_000, 5_000, 100)));
+        assert_eq!(ahead_ms(&clock), Some(3_600_000), "an hour off at once, not by and by");
+        assert!(clock.take(dated(3_600_800, 6_000, 100)));
+        assert_eq!(ahead_ms(&clock), Some(3_600_100));
+    }
+
+    #[test]
+    fn one_odd_date_changes_nothing_and_two_that_agree_do() {
+        let mut clock = TheirClock::default();
+        clock.take(dated(0, 0, 100));
+        assert!(!clock.take(dated(-60_000, 1_000, 100)));
+        assert!(clock.take(dated(80, 2_000, 100)), "it was an old answer");
+        assert!(!clock.take(dated(-60_000, 3_000, 100)));
+        assert!(!clock.take(dated(60_000, 4_000, 100)));
+        assert_eq!(ahead_ms(&clock), Some(10));
+        assert!(clock.take(dated(60_500, 5_000, 100)));
+        assert_eq!(ahead_ms(&clock), Some(60_500));
+    }
+
+    #[test]
+    fn an_answer_that_was_long_on_its_way_says_nothing() {
+        let mut clock = TheirClock::default();
+        assert!(!clock.take(dated(0, 0, 600_000)), "we were stopped or asleep meanwhile");
+        assert!(clock.take(dated(0, 700_000, 8_000)), "better than nothing");
+        assert!(!clock.take(dated(1_000, 800_000, 3_000)));
+        assert_eq!(ahead_ms(&clock), Some(0));
+    }
+}
