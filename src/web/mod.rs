@@ -51,6 +51,7 @@ struct Inner {
     connections: Arc<Semaphore>,
     addresses: Arc<addresses::Addresses>,
     past: history::Desk,
+    sparks: history::Desk,
     bodies: bodies::Bodies,
 }
 
@@ -94,6 +95,7 @@ impl AppState {
             connections: places(limits.connections_max),
             addresses: Arc::new(addresses::Addresses::new(&limits)),
             past: history::Desk::default(),
+            sparks: history::Desk::of_sparks(),
             bodies: bodies::Bodies::default(),
             limits,
         }))
@@ -127,6 +129,11 @@ impl AppState {
     /// Returns where questions of the past are answered.
     fn past(&self) -> &history::Desk {
         &self.0.past
+    }
+
+    /// Returns where the small lines are kept.
+    fn sparks(&self) -> &history::Desk {
+        &self.0.sparks
     }
 
     /// Returns what ends every stream when cancelled.
