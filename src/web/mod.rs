@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Board, Site};
-use crate::domain::{HourSource, Keeper};
+use crate::domain::{HourSource, Keeper, MoversRule};
 use crate::hub::Hub;
 
 pub use limits::Limits;
@@ -114,6 +114,11 @@ impl AppState {
     /// Returns where readers find us, without a slash at the end, if that is set: the only source of whole addresses.
     pub fn public_url(&self) -> Option<&str> {
         self.0.site.public_url.as_deref()
+    }
+
+    /// Returns which markets may be called movers.
+    pub fn movers(&self) -> &MoversRule {
+        &self.0.site.movers
     }
 
     /// Returns the bodies kept in memory.

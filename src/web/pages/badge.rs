@@ -5,10 +5,12 @@
 
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 
 use super::super::AppState;
+use super::super::bodies::Life;
 use super::choice::{Colors, Theme};
 use super::options::{Options, preferred};
 use crate::domain::{Direction, Quote, State as RowState};
@@ -61,14 +63,10 @@ pub async fn badge(
     RawQuery(query): RawQuery,
 ) -> Response {
     let id = file.strip_suffix(".svg").unwrap_or(&file);
-    match Options::of_market(&app, &headers, query.as_deref().unwrap_or_default(), id) {
+    let drawn = match Options::of_market(&app, &headers, query.as_deref().unwrap_or_default(), id) {
         Ok(options) => {
-            let row = options.picks.first().and_then(|pick| app.hub.row(&pick.source, &pick.market));
-            let name = options.picks.first().map_or_else(String::new, |pick| {
-                row.as_deref()
-                    .map_or_else(|| text::asset(pick.market.base(), options.lang), |q| text::name(q, options.lang))
-            });
-            picture(&headers, StatusCode::OK, Badge::of_row(&options, row.as_deref(), &name, app.demo))
+            let draw = || Ok((head(CACHE), Bytes::from(Badge::of_options(&app, &options).render()?)));
+            app.bodies().get(&app, &headers, format!("badge {}", options.query()), Life::Change, draw)
         }
         Err(bad) => {
             let lang = preferred(&headers);
@@ -76,44 +74,43 @@ pub async fn badge(
                 StatusCode::NOT_FOUND => lang.pick("없는 종목", "no such market", "該当銘柄なし"),
                 _ => lang.pick("잘못된 주소", "bad address", "URLが不正です"),
             };
-            picture(&headers, bad.status(), Badge::of_words(word, &bad.to_string(), lang))
-        }
-    }
-}
-
-fn picture(asked: &HeaderMap, status: StatusCode, badge: Badge) -> Response {
-    let body = match badge.render() {
-        Ok(body) => body,
-        Err(error) => {
-            tracing::error!(%error, "rendering a badge failed");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            let badge = Badge::of_words(word, &bad.to_string(), lang);
+            badge.render().map(|body| (bad.status(), head(CACHE_REFUSAL), body).into_response())
         }
     };
-    let tag = super::etag(body.as_bytes());
-    let known = status == StatusCode::OK && super::is_known(asked, &tag);
-    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { (status, body).into_response() };
-    let headers = response.headers_mut();
-    if let (StatusCode::OK, Ok(tag)) = (status, HeaderValue::from_str(&tag)) {
-        headers.insert(header::ETAG, tag);
-    }
-    let cache = if status == StatusCode::OK { CACHE } else { CACHE_REFUSAL };
+    drawn.unwrap_or_else(|error: askama::Error| {
+        tracing::error!(%error, "rendering a badge failed");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
+fn head(cache: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CONTENT_TYPE, "image/svg+xml"),
         (header::CACHE_CONTROL, cache),
-        (header::VARY, "accept-language"),
+        (header::VARY, "accept-encoding, accept-language"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         // For whoever opens it as a document: then it is light, and nothing in it loads or runs.
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    response
+    headers
 }
 
 impl Badge {
+    fn of_options(app: &AppState, options: &Options<'_>) -> Self {
+        let pick = options.picks.first();
+        let row = pick.and_then(|pick| app.hub.row(&pick.source, &pick.market));
+        let asset = || pick.map_or_else(String::new, |pick| text::asset(pick.market.base(), options.lang));
+        let name = row.as_deref().map_or_else(asset, |quote| text::name(quote, options.lang));
+        Self::of_row(options, row.as_deref(), &name, app.demo)
+    }
+
     fn of_row(options: &Options<'_>, quote: Option<&Quote>, name: &str, demo: bool) -> Self {
         let lang = options.lang;
         let change = quote.and_then(|quote| quote.change(options.basis));

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::choice::Widget;
+use super::past::Past;
 use super::row::RowView;
 use super::spark::{self, Spark};
 use super::stage::{AsOf, Root, SourceView, Stage, source_word};
@@ -31,8 +32,9 @@ struct CardView<'a> {
 ///
 /// # Errors
 /// When the template can't be written out.
-pub async fn html(stage: &Stage<'_>) -> Result<String, askama::Error> {
-    let sparks = spark::read(stage, MARKETS_MAX).await;
+pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
+    let mut sparks = spark::draw_all(stage, past);
+    sparks.resize_with(stage.quotes.len(), || None);
     let sources: &[SourceView] = if stage.credit(Widget::Card) { &stage.sources } else { &[] };
     CardView {
         root: stage.root(Widget::Card, REFRESH_SECS),

@@ -2,11 +2,10 @@
 
 use askama::Template;
 
-use super::super::history;
 use super::choice::{Reach, Widget};
+use super::past::Past;
 use super::plot::Plot;
 use super::row::RowView;
-use super::spark::question;
 use super::stage::{AsOf, Root, SourceView, Stage, source_word};
 use crate::text::{self, Lang};
 
@@ -32,19 +31,12 @@ struct ChartView<'a> {
 ///
 /// # Errors
 /// When the template can't be written out.
-pub async fn html(stage: &Stage<'_>) -> Result<String, askama::Error> {
+pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
     let (options, lang) = (stage.options, stage.options.lang);
     let pick = options.picks.first();
     let quote = stage.quotes.first().and_then(Option::as_deref);
-    let mut plots = Vec::new();
-    if let Some(pick) = pick
-        && let Some(board) = stage.app.boards.iter().find(|board| board.source == pick.source)
-        && let Some(question) = question(board, &pick.market, quote, options.span, false)
-    {
-        let series = history::for_page(stage.app, question).await;
-        let base = quote.and_then(|quote| quote.base(options.basis));
-        plots.extend(series.map(|series| Plot::new(&series, quote, base, lang)));
-    }
+    let base = quote.and_then(|quote| quote.base(options.basis));
+    let plots = past.plot.iter().map(|series| Plot::new(series, quote, base, lang)).collect();
     let row = pick.map(|pick| stage.row(pick, quote));
     let sources: &[SourceView] = if stage.credit(Widget::Chart) { &stage.sources } else { &[] };
     ChartView {

@@ -1,9 +1,10 @@
 //! A publisher's own colours as a style sheet of one rule: an inline style would need a hole in the policy.
 
 use axum::extract::RawQuery;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::super::bodies::{Body, Effort};
 use super::choice::Colors;
 use super::given::Given;
 
@@ -18,24 +19,17 @@ pub async fn style(headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
         let detail = format!("/* colors: {} */", Colors::ALLOWED);
         return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/css; charset=utf-8")], detail).into_response();
     };
-    let body = rule(colors);
-    let tag = super::etag(body.as_bytes());
-    let known = super::is_known(&headers, &tag);
-    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { body.into_response() };
-    let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
+    let mut head = HeaderMap::new();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/css; charset=utf-8"),
         (header::CACHE_CONTROL, CACHE),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        head.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    response
+    Body::new(head, rule(colors).into(), Effort::Quick).answer(&headers)
 }
 
 /// Colours are digits by type: nothing of the query can leave the rule.

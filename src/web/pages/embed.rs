@@ -6,6 +6,7 @@ use super::super::AppState;
 use super::choice::{Choice, Widget};
 use super::given::BadOption;
 use super::options::Options;
+use super::past::Past;
 use super::reply::Frame;
 use super::stage::{Stage, own_style};
 use super::{board, card, chart, line, movers, oembed};
@@ -21,8 +22,8 @@ struct EmbedPage<'a> {
     transparent: bool,
     title: String,
     style: Option<String>,
-    /// Where an editor may ask how to embed this.
-    discovery: String,
+    /// Where an editor may ask how to embed this, where our address is known.
+    discovery: Option<String>,
     content: String,
 }
 
@@ -51,20 +52,21 @@ pub fn fit<'a>(mut options: Options<'a>, widget: Widget) -> Result<Options<'a>, 
 ///
 /// # Errors
 /// When a template can't be written out.
-pub async fn html(
+pub fn html(
     app: &AppState,
     options: &Options<'_>,
     widget: Widget,
     frame: Frame,
+    past: &Past,
 ) -> Result<String, askama::Error> {
     let stage = Stage::new(app, options, frame);
     let content = match widget {
         Widget::Board => board::html(&stage)?,
         Widget::Tape => line::tape(&stage)?,
-        Widget::Card => card::html(&stage).await?,
+        Widget::Card => card::html(&stage, past)?,
         Widget::Ticker => line::ticker(&stage)?,
-        Widget::Movers => movers::html(&stage).await?,
-        Widget::Chart => chart::html(&stage).await?,
+        Widget::Movers => movers::html(&stage, past)?,
+        Widget::Chart => chart::html(&stage, past)?,
     };
     if frame == Frame::Fragment {
         return Ok(content);
@@ -77,7 +79,7 @@ pub async fn html(
         transparent: options.transparent,
         title: title(&stage, widget),
         style: own_style(options.colors, &stage.home()),
-        discovery: oembed::discovery(app, &oembed::embed_url(app, options, widget)),
+        discovery: oembed::discovery(app, options, widget),
         content,
     }
     .render()

@@ -9,6 +9,7 @@ use super::given::{BadOption, Given};
 use super::link::Link;
 use super::movers::MoversView;
 use super::options::{Options, Pick, of};
+use super::past::{self, Past};
 use super::reply::Frame;
 use super::row::{RowView, SortKey};
 use super::spark::{self, Spark};
@@ -134,20 +135,41 @@ struct VenueView {
     since_utc: String,
 }
 
+/// What the page shows: the rows of the table, and all markets of the board for the movers.
+pub struct Shown<'a> {
+    table: Options<'a>,
+    all: Options<'a>,
+}
+
+impl<'a> Shown<'a> {
+    /// Finds the rows.
+    pub fn new(app: &'a AppState, options: Options<'a>, view: &View) -> Self {
+        let whole = Options { link: Link::Market, ..options };
+        let all = Options { picks: of(whole.board), of_board: true, picked: false, ..whole.clone() };
+        Self { table: if view.search.is_empty() { whole } else { search(app, &whole, view) }, all }
+    }
+
+    /// Returns the query that stands for all of it.
+    pub fn query(&self) -> String {
+        format!("{} {}", self.table.query(), self.all.query())
+    }
+
+    /// Reads the past of what is shown.
+    pub async fn read(&self, app: &AppState) -> Past {
+        let days = past::days(app, &self.table.picks, SPARKS_MAX).await;
+        Past { days, plot: None, old: past::old(app, &self.all).await }
+    }
+}
+
 /// Renders the page.
 ///
 /// # Errors
 /// When the template can't be written out.
-pub async fn page(app: &AppState, options: Options<'_>, view: &View) -> Result<String, askama::Error> {
-    let whole = Options { link: Link::Market, ..options };
-    let shown = if view.search.is_empty() { whole.clone() } else { search(app, &whole, view) };
-    let stage = Stage::new(app, &shown, Frame::Page);
-    let board = board(&stage, view).await.render()?;
-
-    let of_board = Options { picks: of(whole.board), of_board: true, picked: false, ..whole.clone() };
-    let all = Stage::new(app, &of_board, Frame::Page);
-    let movers = MoversView::read(&all).await.render()?;
-    let first = all.quotes.iter().flatten().next();
+pub fn page(app: &AppState, shown: &Shown<'_>, view: &View, past: &Past) -> Result<String, askama::Error> {
+    let (stage, all) = (Stage::new(app, &shown.table, Frame::Page), Stage::new(app, &shown.all, Frame::Page));
+    let board = board(&stage, view, past).render()?;
+    let movers = MoversView::new(&all, past).render()?;
+    let (whole, first) = (&shown.all, all.quotes.iter().flatten().next());
     let (lang, basis, id) = (whole.lang, whole.basis, whole.board.id.as_str());
     let at = |board, basis, lang| view.query(&At { board, basis, lang }, view.sort);
     HomePage {
@@ -213,10 +235,10 @@ fn search<'a>(app: &'a AppState, options: &Options<'a>, view: &View) -> Options<
 }
 
 /// Makes the table, sorted, with a line for each row.
-async fn board<'a>(stage: &'a Stage<'a>, view: &View) -> BoardView<'a> {
+fn board<'a>(stage: &'a Stage<'a>, view: &View, past: &Past) -> BoardView<'a> {
     let lang = stage.options.lang;
     let mut board = BoardView::new(stage);
-    let mut sparks = spark::read(stage, SPARKS_MAX).await;
+    let mut sparks = spark::draw_all(stage, past);
     sparks.resize_with(board.rows.len(), || None);
     let mut rows: Vec<(RowView, Option<Spark>)> = board.rows.into_iter().zip(sparks).collect();
     if let Some((column, desc)) = view.sort {

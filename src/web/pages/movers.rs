@@ -2,21 +2,17 @@
 
 use askama::Template;
 
-use super::super::history;
 use super::board::{column_word, widest};
-use super::choice::{Column, Reach, Widget};
+use super::choice::{Column, Widget};
 use super::options::Pick;
+use super::past::Past;
 use super::row::RowView;
-use super::spark::question;
 use super::stage::{Root, SourceView, Stage, source_word};
 use crate::domain::{Basis, Quote, State};
 use crate::text::{self, Lang};
 
 /// Seconds between two renewals.
 const REFRESH_SECS: u32 = 15;
-
-/// Most rows that are looked at for one that is old enough, each way.
-const LOOKED_AT_MAX: usize = 40;
 
 /// The widget, and the part of our own page.
 #[derive(Template)]
@@ -45,13 +41,13 @@ struct Side {
 
 impl<'a> MoversView<'a> {
     /// Ranks the rows of a stage.
-    pub async fn read(stage: &'a Stage<'a>) -> Self {
+    pub fn new(stage: &'a Stage<'a>, past: &Past) -> Self {
         let (options, lang) = (stage.options, stage.options.lang);
         let rule = stage.app.movers();
         let count = options.count.unwrap_or(rule.count);
         let ranked = rule.rank(stage.quotes.iter().flatten().map(AsRef::as_ref), options.basis);
-        let risers = first(stage, &ranked.risers, count).await;
-        let fallers = first(stage, &ranked.fallers, count).await;
+        let risers = first(stage, &ranked.risers, count, past);
+        let fallers = first(stage, &ranked.fallers, count, past);
         let markets: Vec<_> = options.picks.iter().map(|pick| pick.market.clone()).collect();
         let at = stage.confirmed();
         let wide = widest(&risers).max(widest(&fallers));
@@ -77,8 +73,8 @@ impl<'a> MoversView<'a> {
 ///
 /// # Errors
 /// When the template can't be written out.
-pub async fn html(stage: &Stage<'_>) -> Result<String, askama::Error> {
-    MoversView::read(stage).await.render()
+pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
+    MoversView::new(stage, past).render()
 }
 
 fn side(rows: Vec<RowView>, rise: bool, best: State, lang: Lang) -> Side {
@@ -111,28 +107,11 @@ fn title(basis: Basis, lang: Lang) -> &'static str {
 }
 
 /// Takes the first that are old enough.
-async fn first(stage: &Stage<'_>, ranked: &[&Quote], count: usize) -> Vec<RowView> {
-    let mut rows = Vec::new();
-    for quote in ranked.iter().take(LOOKED_AT_MAX) {
-        if rows.len() == count {
-            break;
-        }
-        if is_old_enough(stage, quote).await {
-            let pick = Pick { market: quote.market.clone(), source: quote.source.clone() };
-            rows.push(stage.row(&pick, Some(quote)));
-        }
-    }
-    rows
-}
-
-/// Whether the past that is kept begins early enough. What can't be read proves nothing.
-async fn is_old_enough(stage: &Stage<'_>, quote: &Quote) -> bool {
-    let Some(since) = stage.app.movers().traded_since(stage.now) else { return true };
-    let Some(board) = stage.app.boards.iter().find(|board| board.source == quote.source) else { return false };
-    let Some(question) = question(board, &quote.market, Some(quote), Reach::Week, true) else { return false };
-    let Some(series) = history::for_spark(stage.app, question).await else { return false };
-    let step = i64::from(series.question.step.minutes) * 60;
-    let Some(first) = series.bars.iter().position(Option::is_some) else { return false };
-    let first = i64::try_from(first).unwrap_or(i64::MAX).saturating_mul(step);
-    series.start.as_second().saturating_add(first) <= since.as_second()
+fn first(stage: &Stage<'_>, ranked: &[&Quote], count: usize, past: &Past) -> Vec<RowView> {
+    let is_old = |quote: &&&Quote| past.old.as_ref().is_none_or(|old| old.contains(&quote.market));
+    let row = |quote: &&Quote| {
+        let pick = Pick { market: quote.market.clone(), source: quote.source.clone() };
+        stage.row(&pick, Some(quote))
+    };
+    ranked.iter().filter(is_old).take(count).map(row).collect()
 }

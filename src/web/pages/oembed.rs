@@ -54,7 +54,11 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
     let url = given
         .get("url")
         .ok_or_else(|| Error::new(StatusCode::BAD_REQUEST, "bad-field", "Bad parameter", "url is missing"))?;
-    let (widget, options) = read(&app, url)?;
+    let ours = app.public_url().ok_or_else(|| {
+        let detail = "this server does not know its own address: its operator has not set public_url";
+        Error::new(StatusCode::NOT_FOUND, "no-embed", "Nothing to embed", detail)
+    })?;
+    let (widget, options) = read(&app, ours, url)?;
 
     let stage = Stage::new(&app, &options, Frame::Embed);
     let title = embed::title(&stage, widget);
@@ -66,14 +70,14 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
     let html = format!(
         "<iframe src=\"{}\" width=\"{width}\" height=\"{height}\" title=\"{}\" frameborder=\"0\" marginwidth=\"0\" \
          marginheight=\"0\" scrolling=\"{scrolling}\"></iframe>",
-        escape(&embed_url(&app, &options, widget)),
+        escape(&embed_url(ours, &options, widget)),
         escape(&title),
     );
     let body = wire::json(&Rich {
         version: "1.0",
         r#type: "rich",
         provider_name: "sisepan",
-        provider_url: app.public_url(),
+        provider_url: ours,
         title: &title,
         width,
         height,
@@ -87,24 +91,25 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
 }
 
 /// Returns the address of a widget's page, in its one spelling.
-pub fn embed_url(app: &AppState, options: &Options<'_>, widget: Widget) -> String {
-    format!("{}/embed/{}?{}", app.public_url(), widget.word(), options.query())
+fn embed_url(ours: &str, options: &Options<'_>, widget: Widget) -> String {
+    format!("{ours}/embed/{}?{}", widget.word(), options.query())
 }
 
-/// Returns where an editor may ask how to embed an address.
-pub fn discovery(app: &AppState, url: &str) -> String {
+/// Returns where an editor may ask how to embed a widget; nothing where our own address is not set.
+pub fn discovery(app: &AppState, options: &Options<'_>, widget: Widget) -> Option<String> {
+    let ours = app.public_url()?;
+    let url = embed_url(ours, options, widget);
     let url: String = url::form_urlencoded::byte_serialize(url.as_bytes()).collect();
-    format!("{}/oembed?url={url}&format=json", app.public_url())
+    Some(format!("{ours}/oembed?url={url}&format=json"))
 }
 
 /// Finds the widget that one of our addresses stands for. Nothing of the address is given back as it was.
-fn read<'a>(app: &'a AppState, url: &str) -> Result<(Widget, Options<'a>), Error> {
+fn read<'a>(app: &'a AppState, ours: &str, url: &str) -> Result<(Widget, Options<'a>), Error> {
     let nothing = || {
-        let detail =
-            format!("url must be a page of {} that can be embedded: /embed/…, /market/… or /", app.public_url());
+        let detail = format!("url must be a page of {} that can be embedded: /embed/…, /market/… or /", ours);
         Error::new(StatusCode::NOT_FOUND, "no-embed", "Nothing to embed", detail)
     };
-    let (asked, ours) = Url::parse(url).ok().zip(Url::parse(app.public_url()).ok()).ok_or_else(nothing)?;
+    let (asked, ours) = Url::parse(url).ok().zip(Url::parse(ours).ok()).ok_or_else(nothing)?;
     if asked.origin() != ours.origin() || !asked.username().is_empty() || asked.password().is_some() {
         return Err(nothing());
     }

@@ -2,15 +2,13 @@
 
 use std::fmt::Write as _;
 
-use futures_util::future::join_all;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
-use super::super::history::{self, Question, Series, Span};
-use super::choice::Reach;
+use super::super::history::Series;
+use super::past::Past;
 use super::stage::Stage;
-use crate::config::Board;
-use crate::domain::{Base, Basis, Market, Price, Quote, VenueId};
+use crate::domain::{Base, Basis, Price, Quote};
 
 /// Width of the ground that the browser stretches: ten for each quarter of an hour.
 pub const WIDTH: i64 = 960;
@@ -28,31 +26,16 @@ pub struct Spark {
     pub last: Option<i64>,
 }
 
-/// Reads the last day of every row and draws it; a past that can't be read is no line.
-pub async fn read(stage: &Stage<'_>, most: usize) -> Vec<Option<Spark>> {
-    let (basis, pairs) = (stage.options.basis, stage.options.picks.iter().zip(&stage.quotes).take(most));
-    let drawn = pairs.map(|(pick, quote)| async move {
-        let board = stage.app.boards.iter().find(|board| board.source == pick.source)?;
-        let question = question(board, &pick.market, quote.as_deref(), Reach::Day, true)?;
-        let series = history::for_spark(stage.app, question).await?;
+/// Draws the last day of every row whose past was read.
+pub fn draw_all(stage: &Stage<'_>, past: &Past) -> Vec<Option<Spark>> {
+    let basis = stage.options.basis;
+    let draw_one = |(quote, series): (&Option<std::sync::Arc<Quote>>, &Option<std::sync::Arc<Series>>)| {
         let quote = quote.as_deref();
         // A day that began at midnight has its base in the middle of the line: only that of 24 hours ago is drawn.
         let base = quote.and_then(|quote| quote.base(basis)).filter(|_| basis == Basis::Rolling24h);
-        draw(&series, quote, base)
-    });
-    join_all(drawn).await
-}
-
-/// Asks for the past of a market at the venue that its row shows.
-pub fn question(board: &Board, market: &Market, quote: Option<&Quote>, reach: Reach, coarse: bool) -> Option<Question> {
-    let venues: Vec<VenueId> = board.venues();
-    let venue = quote.map(|quote| quote.venue).or(venues.first().copied())?;
-    let span = match reach {
-        Reach::Day => Span::Day,
-        Reach::Week => Span::Week,
+        draw(series.as_deref()?, quote, base)
     };
-    let step = if coarse { span.spark_step() } else { span.plot_step() };
-    Some(Question { market: market.clone(), venue, venues, span, step })
+    stage.quotes.iter().zip(&past.days).map(draw_one).collect()
 }
 
 /// Draws the closes; a hole ends the line, and what goes on after it begins anew.

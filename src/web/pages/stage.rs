@@ -135,7 +135,8 @@ impl<'a> Stage<'a> {
         match self.frame {
             Frame::Page => String::new(),
             Frame::Deep | Frame::Embed => "../".to_owned(),
-            Frame::Fragment => format!("{}/", self.app.public_url()),
+            // It may stand in another host's page: there only a whole address is right.
+            Frame::Fragment => format!("{}/", self.app.public_url().unwrap_or(self.app.base_path())),
         }
     }
 
