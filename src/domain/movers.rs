@@ -58,7 +58,7 @@ impl MoversRule {
             .filter(|quote| is_now(quote) || !any_now)
             .filter_map(|quote| Some((self.change(quote, basis)?, quote)))
             .collect();
-        ranked.sort_by(|a, b| order(a, b));
+        ranked.sort_by(order);
         let of = |direction: Direction| {
             let these = ranked.iter().filter(move |(change, _)| change.direction == direction);
             these.map(|(_, quote)| *quote).collect()

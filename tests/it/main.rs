@@ -16,3 +16,4 @@ mod simulation;
 mod store;
 mod under_faults;
 mod venues;
+mod widgets;

@@ -144,7 +144,9 @@ impl Badge {
             || format!("{name} {}", text::state(RowState::Unknown, lang)),
             |quote| text::sentence(quote, options.basis, lang),
         );
-        let title = [said, word.to_owned(), time, if demo { "DEMO".to_owned() } else { String::new() }];
+        // Without a price the sentence says the state itself.
+        let reason = if quote.is_some_and(|quote| quote.last.is_some()) { word.to_owned() } else { String::new() };
+        let title = [said, reason, time, if demo { "DEMO".to_owned() } else { String::new() }];
         let title = title.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         Self::new(line, &title, options.theme, options.colors, direction, lang)
     }
