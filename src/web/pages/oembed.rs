@@ -166,19 +166,20 @@ fn height(widget: Widget, options: &Options<'_>, width: u32) -> u32 {
     };
     let credit = if options.credit.unwrap_or(!matches!(widget, Widget::Tape | Widget::Ticker)) { 12 } else { 0 };
     let tenths = match widget {
-        Widget::Board => 60 + row * rows + credit,
+        // A heading of two lines where there is little room.
+        Widget::Board => (if width < text * 26 { 75 } else { 60 }) + row * rows + credit,
         Widget::Tape => 42 + credit,
         Widget::Ticker => 16 + credit,
         Widget::Card => {
             let beside = (width / (text * 14)).clamp(1, 4).min(rows.max(1));
-            125 * rows.max(1).div_ceil(beside) + 20 + credit
+            136 * rows.max(1).div_ceil(beside) + 20 + credit
         }
         Widget::Movers => {
             let count = u32::try_from(options.count.unwrap_or(5)).unwrap_or(5);
             let side = 50 + row * count;
             (if width < text * 32 { side * 2 } else { side }) + 50 + credit
         }
-        Widget::Chart => 260 + credit,
+        Widget::Chart => 270 + credit,
     };
     // And the space that the page of a widget leaves above and below.
     tenths * text / 10 + 12

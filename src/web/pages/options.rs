@@ -302,3 +302,16 @@ fn columns(asked: &str) -> Result<Vec<Column>, BadOption> {
     }
     Ok(columns)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_widgets_lists_exactly_these_options() {
+        let page = include_str!("../../../docs/widgets.md");
+        let table = page.split("## Options").nth(1).and_then(|rest| rest.split("###").next()).unwrap();
+        let listed: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(listed, names().collect::<Vec<_>>());
+    }
+}
