@@ -52,6 +52,7 @@ async fn out_23_hostile_names_stay_text_in_every_template() {
         paths.push("/market/%3CB%3E%27%26%22-KRW?lang=ko".to_owned());
         for widget in WIDGETS {
             for lang in ["ko", "en", "ja"] {
+                paths.push(format!("/embed/{widget}?lang={lang}"));
                 paths.push(format!("/embed/{widget}?lang={lang}&link=market"));
                 paths.push(format!("/fragment/{widget}?lang={lang}&credit=on&link=/x/%7Bmarket%7D"));
             }
