@@ -52,7 +52,8 @@ const GRACE: Duration = Duration::from_secs(9);
 /// not end it: they are told on the page, in `/api/v1/venues` and in the log.
 ///
 /// # Errors
-/// If a certificate file can't be used.
+/// If a certificate file can't be used, or if a part has ended that never should:
+/// prices that nobody keeps must not go on being served as live.
 pub async fn run(
     config: Config,
     listener: TcpListener,
@@ -116,13 +117,23 @@ pub(crate) async fn run_with(
     let (boards, demo) = (config.boards, config.demo);
     let shared = web::Shared { hub, boards, clock, history: Some(history), keeper, demo };
     let state = web::AppState::with(shared, config.limits.fit(open_files()), config.site);
-    serve(listener, state, shutdown).await;
+    let failed = tokio::select! {
+        () = serve(listener, state, shutdown) => None,
+        // Before the shutdown none of them ends but by a panic.
+        Some(ended) = tasks.join_next() => Some(ended),
+    };
     parts.cancel();
     let ended = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
     if ended.is_err() {
         warn!("some parts did not end in time and are abandoned");
     }
-    Ok(())
+    match failed {
+        None => Ok(()),
+        Some(Ok(())) => anyhow::bail!("a part of the program has ended, so prices would not be kept any more"),
+        Some(Err(error)) => {
+            Err(error).context("a part of the program has failed, so prices would not be kept any more")
+        }
+    }
 }
 
 /// Allows as many open files as the system lets us, and returns how many that is.

@@ -76,7 +76,7 @@ pub struct VenueConfig {
     pub streaming: Option<bool>,
     /// `stale_after_secs`, 1 to 3600: a price not confirmed for this long is stale.
     pub stale_after: Option<Duration>,
-    /// `silence_max_secs`, 1 to 3600: a stream without data for this long is given up.
+    /// `silence_max_secs`, 1 to 3600: a stream without data for this long is checked by REST, and given up unless its markets are quiet.
     pub silence_max: Option<Duration>,
     /// `confirm_after_secs`, 1 to 3600: a market not heard from for this long is asked for over REST.
     pub confirm_after: Option<Duration>,

@@ -159,4 +159,14 @@ mod tests {
         ];
         assert_eq!(names, known);
     }
+
+    /// Fifty of the coins with the largest turnover in won and USDT in 2025 and 2026, beside the reference board's.
+    #[test]
+    fn the_most_traded_coins_have_names() {
+        let traded = "BTC ETH USDT XRP SOL BNB USDC DOGE TRX ADA LINK XLM BCH SUI AVAX HBAR LTC SHIB DOT UNI AAVE NEAR ETC \
+             APT ATOM ARB OP FIL POL KAIA SAND BSV SEI WLD ONDO ENA PEPE BONK TRUMP GRT INJ IMX STX TIA ALGO FET RENDER \
+             XTZ EOS MANA AXS GRAM TON HYPE";
+        let missing: Vec<&str> = traded.split_whitespace().filter(|id| find(id).is_none()).collect();
+        assert!(missing.is_empty() && traded.split_whitespace().count() >= 50, "{missing:?}");
+    }
 }

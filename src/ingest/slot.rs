@@ -4,10 +4,12 @@
 //! before the old one is closed, so nothing is unseen in between.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +19,7 @@ use super::attempt::{Attempt, Finished, Report};
 use super::connection::Command;
 use super::dial::DialError;
 use super::shared::Shared;
-use crate::domain::{Market, ReasonCode};
+use crate::domain::{Market, Reason, ReasonCode};
 
 /// Reports that a slot's connections may have under way; a connection makes four kinds, each once.
 const REPORTS_MAX: usize = 16;
@@ -84,6 +86,7 @@ pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<O
             Some(order) = orders.recv() => slot.order(order),
             Some(report) = inbox.recv() => slot.report(report),
             Some(done) = slot.tasks.join_next(), if !slot.tasks.is_empty() => {
+                // None is aborted, and `survive` lets none panic.
                 if let Ok(finished) = done {
                     slot.finished(finished);
                 }
@@ -95,6 +98,15 @@ pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<O
         live.cancel.cancel();
     }
     while slot.tasks.join_next().await.is_some() {}
+}
+
+/// Runs an attempt; one that panics, over a frame that nobody foresaw say, is a connection that failed, and no more.
+async fn survive(session: u64, attempt: impl Future<Output = Finished>) -> Finished {
+    AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(session, "the task of a connection has panicked");
+        let reason = Reason::new(ReasonCode::Closed, "the task of this connection failed; see the log");
+        Finished { session, error: reason.into(), good: false }
+    })
 }
 
 impl Slot {
@@ -131,7 +143,7 @@ impl Slot {
             cancel: cancel.clone(),
             reports: self.reports.clone(),
         };
-        self.tasks.spawn(attempt.run());
+        self.tasks.spawn(survive(session, attempt.run()));
         let live = Some(Live { session, up: false, cancel, commands });
         if self.primary.is_none() {
             self.primary = live;

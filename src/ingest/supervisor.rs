@@ -23,8 +23,9 @@ const ORDERS_MAX: usize = 16;
 /// Reads `wanted` from `venue` until `shutdown`: streams, polls, checks and fills gaps.
 ///
 /// What it learns goes to `events`; `gaps` are answered with [`Event::Settled`].
-/// It never gives up, and returns only when `shutdown` is cancelled, with every
-/// task ended and every socket closed.
+/// It never gives up, and returns when `shutdown` is cancelled, with every task
+/// ended and every socket closed; before that only if one of its tasks has
+/// panicked: whoever started it must not go on as if the exchange were read.
 #[expect(clippy::too_many_arguments, reason = "the parts of one venue, each from another owner")]
 pub async fn run(
     venue: &'static dyn Venue,
@@ -78,7 +79,16 @@ pub async fn run(
     tasks.spawn(flush(shared.clone()));
     tasks.spawn(report(shared));
 
-    shutdown.cancelled().await;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        // None of them ever ends by itself: it panicked, and what it did is done by nobody now.
+        _ = tasks.join_next() => {}
+        Some(_) = slots.join_next() => {}
+    }
+    if !shutdown.is_cancelled() {
+        tracing::error!(venue = %venue.profile().id, "a task that reads this exchange has ended");
+        return;
+    }
     // Connections close politely; everything else stops where it waits.
     while slots.join_next().await.is_some() {}
     tasks.shutdown().await;

@@ -262,7 +262,8 @@ fn candle(raw: &RawValue, asked: &Market) -> Result<Candle, Rejection> {
     if market(&row.market.symbol("market")?).as_ref() != Some(asked) {
         return Err(refuse("market", "symbol"));
     }
-    if row.unit.count_maybe("unit")?.is_some_and(|minutes| minutes != 1) {
+    // Candles of a day have no unit: read as minutes, they would call a whole day quiet.
+    if row.unit.count_maybe("unit")? != Some(1) {
         return Err(refuse("unit", "candle"));
     }
     let opened = row.candle_date_time_utc.text_maybe("candle_date_time_utc")?;

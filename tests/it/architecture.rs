@@ -125,12 +125,11 @@ fn code(file: &Path) -> String {
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// Every `x` of `crate::x`, and of `crate::{x, y::z}`.
+/// Every `x` of `crate::x`, and of `crate::{x, y::z, w::{v}}`.
 fn named_modules(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in code.split("crate::").skip(1) {
-        let group = part.strip_prefix('{').map(|group| group.split('}').next().unwrap());
-        for item in group.map_or_else(|| vec![part], |group| group.split(',').collect()) {
+        for item in part.strip_prefix('{').map_or_else(|| vec![part], items) {
             let name: String = item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if name.chars().next().is_some_and(char::is_lowercase) {
                 names.push(name);
@@ -138,4 +137,31 @@ fn named_modules(code: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// The items of a group up to its own closing brace, whatever groups are in it.
+fn items(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut items) = (0, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                items.push(&group[start..at]);
+                return items;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    panic!("a group of names is not closed: {group}");
+}
+
+#[test]
+fn names_within_groups_are_seen() {
+    let code = "use crate::{domain::{a, b}, hub};\nuse crate::web::x;\nuse crate::{\n clock,\n text::{self},\n};";
+    assert_eq!(named_modules(code), ["domain", "hub", "web", "clock", "text"]);
 }

@@ -278,20 +278,37 @@ async fn the_program_says_one_line_serves_and_ends_with_zero() {
     assert_eq!(lines.next_line().await.unwrap(), None, "one line, and no other");
 }
 
-#[tokio::test]
+/// Starts the program on exchanges at `at`, of which one is Bithumb, and returns it with its log.
+fn on_exchanges_at(at: std::net::SocketAddr) -> (tokio::process::Child, std::path::PathBuf) {
+    let folder = std::env::temp_dir().join(format!("sisepan-offline-{}-{}", std::process::id(), at.port()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let venue = |id: &str, stream: &str| {
+        format!("[venues.{id}]\nrest = \"http://{at}/{id}\"\nstream = \"ws://{at}/{id}/{stream}\"\n")
+    };
+    let config = folder.join("sisepan.toml");
+    let text = format!("data = \"none\"\n{}{}", venue("bithumb", "websocket/v1"), venue("upbit", "websocket/v1"));
+    std::fs::write(&config, text).unwrap();
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_sisepan"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    (child, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_network_it_starts_says_why_and_keeps_trying() {
     // A port that was just free: nobody listens there.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut config = Config { data: None, ..Config::default() };
-    for venue in venue::ALL {
-        let own = VenueConfig {
-            rest: Some(format!("http://{free}")),
-            stream: Some(format!("ws://{free}/stream")),
-            ..VenueConfig::default()
-        };
-        config.venues.insert(venue.profile().id, own);
-    }
-    let service = Service::start(config.clone()).await;
+    let (mut child, folder) = on_exchanges_at(free);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("it said {first:?}"));
+    let task = tokio::spawn(async { Ok(()) });
+    let service = Service { address: address.parse().unwrap(), shutdown: CancellationToken::new(), task };
     let mut venue = Value::Null;
     let told = tokio::time::timeout(DEADLINE, async {
         while venue["state"] != "down" {
@@ -310,6 +327,17 @@ async fn without_a_network_it_starts_says_why_and_keeps_trying() {
     assert_eq!(service.get("/readyz").await["ready"], false);
 
     let page = reqwest::get(format!("http://{}/?lang=ko", service.address)).await.unwrap().text().await.unwrap();
-    assert!(page.contains("빗썸") && page.contains("data-state=\"unknown\""), "the page is there, and honest");
-    service.stop().await;
+    let rows = page.matches("data-state=\"unknown\"").count();
+    assert!(rows >= 11, "every row is there, and honest: {rows}");
+    assert!(page.contains("빗썸 연결 끊김: 접속할 수 없음"), "the page says which exchange, and why");
+    let log = std::fs::read_to_string(folder.join("log")).unwrap();
+    assert!(log.contains("bithumb") && log.contains("can't connect to 127.0.0.1"), "the log says so too: {log}");
+
+    // It keeps trying: as soon as the exchanges are there, so are the prices.
+    let fake = fake::start(Options { listen: free, ..Options::default() }).await.unwrap();
+    let row = service.wait_row("BTC-KRW", |row| row["state"] == "live" && !row["change"].is_null()).await;
+    assert_eq!(row["venue"], "bithumb");
+    child.kill().await.unwrap();
+    fake.shutdown().await;
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -8,6 +8,7 @@ mod config;
 mod end_to_end;
 mod fake;
 mod history;
+mod http;
 mod ingest;
 mod laws;
 mod pages;

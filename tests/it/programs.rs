@@ -124,14 +124,26 @@ async fn https_and_wss_work_between_the_two_programs_and_its_clock_is_measured()
 }
 
 #[tokio::test]
-async fn recorded_payloads_are_served_and_shown_as_what_they_are() {
+async fn recorded_payloads_are_served_as_they_are_and_old_frames_are_refused() {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--from", fixtures]).await;
     let served = fake.get("/upbit/v1/ticker?markets=KRW-BTC").await;
     let recorded: Value =
         serde_json::from_str(&std::fs::read_to_string(format!("{fixtures}/upbit/rest-tickers.json")).unwrap()).unwrap();
     assert_eq!(served, recorded);
+    // A board that reads them refuses frames that were sent months ago, and says so.
+    let folder = folder("recorded");
+    let config = configured(&folder, &fake.url, "");
+    let board = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]).await;
+    board
+        .wait("old frames are refused", "/api/v1/venues", |health| {
+            let venues = health["venues"].as_array().unwrap();
+            venues.iter().any(|venue| venue["venue"] == "bithumb" && venue["rejected"]["time-behind"].is_u64())
+        })
+        .await;
+    board.end().await;
     fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

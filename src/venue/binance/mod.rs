@@ -240,11 +240,17 @@ fn tick_size(filters: Raw<'_>) -> Result<Option<rust_decimal::Decimal>, Rejectio
 /// A quiet minute is there as a flat candle at the close before.
 fn candle(raw: &RawValue) -> Result<Candle, Rejection> {
     let row: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| refuse("record", "type"))?;
-    let &[start, open, high, low, close, volume, _, quote_volume, ..] = row.as_slice() else {
+    let &[start, open, high, low, close, volume, end, quote_volume, ..] = row.as_slice() else {
         return Err(refuse("record", "type"));
     };
+    let minute = candles::minute("openTime", Raw::of(start).time_maybe("openTime")?)?;
+    // A longer candle, read as a minute, would call the rest of its time quiet.
+    let last_moment = minute.end() - jiff::SignedDuration::from_millis(1);
+    if Raw::of(end).time_maybe("closeTime")? != Some(last_moment) {
+        return Err(refuse("closeTime", "candle"));
+    }
     candles::checked(Candle {
-        minute: candles::minute("openTime", Raw::of(start).time_maybe("openTime")?)?,
+        minute,
         open: Raw::of(open).price("open")?,
         high: Raw::of(high).price("high")?,
         low: Raw::of(low).price("low")?,

@@ -111,17 +111,22 @@ impl Venue for Bithumb {
 /// so the answer has none.
 fn ticker(row: &Row<'_>) -> Result<Ticker, Rejection> {
     let plain = upbit_like::ticker(row)?;
-    let traded_at = plain.traded_at.map(|written| truly(written, row));
+    let traded_at = plain.traded_at.and_then(|written| truly(written, row));
     Ok(Ticker { traded_at, sent_at: None, ..plain })
 }
 
 /// Returns the true time of a trade whose Unix milliseconds are nine hours ahead.
 ///
 /// The row carries its own check: `trade_date` and `trade_time` are UTC. Should
-/// the venue mend its milliseconds one day, they agree and are left alone.
-fn truly(written: Timestamp, row: &Row<'_>) -> Timestamp {
-    let said = utc_of(row).is_some_and(|said| said.as_second() == written.as_second());
-    if said { written } else { written.saturating_sub(AHEAD).unwrap_or(Timestamp::MIN) }
+/// the venue mend its milliseconds one day, they agree and are left alone. At any
+/// other distance they are of a clock that we do not know, and no time is guessed.
+fn truly(written: Timestamp, row: &Row<'_>) -> Option<Timestamp> {
+    let shifted = written.checked_sub(AHEAD).ok()?;
+    match utc_of(row).map(Timestamp::as_second) {
+        Some(said) if said == written.as_second() => Some(written),
+        Some(said) if said != shifted.as_second() => None,
+        _ => Some(shifted),
+    }
 }
 
 /// Reads `trade_date` and `trade_time` (`20260830`, `042612`).

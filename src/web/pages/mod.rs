@@ -59,7 +59,7 @@ async fn home_page(State(app): State<AppState>, headers: HeaderMap, RawQuery(que
         Ok((view, options)) => {
             let shown = home::Shown::new(&app, options, &view);
             let past = shown.read(&app).await;
-            rendered(asked, format!("home {view:?} {}", shown.query()), || home::page(&app, &shown, &view, &past))
+            rendered(asked, &format!("home {view:?} {}", shown.query()), || home::page(&app, &shown, &view, &past))
         }
         Err(bad) => refuse(asked, &bad),
     }
@@ -77,7 +77,7 @@ async fn one_market(
     match Options::of_market(&app, &headers, query, &id) {
         Ok(options) => {
             let told = market::read(&app, &options).await;
-            rendered(asked, format!("market {}", options.query()), || market::page(&app, &options, &told))
+            rendered(asked, &format!("market {}", options.query()), || market::page(&app, &options, &told))
         }
         Err(bad) => refuse(asked, &bad),
     }
@@ -115,13 +115,13 @@ async fn answer(app: &AppState, headers: &HeaderMap, query: Option<&str>, widget
         Ok((options, widget)) => {
             let past = Past::read(app, &options, widget).await;
             let key = format!("{frame:?} {widget:?} {}", options.query());
-            rendered(asked, key, || embed::html(app, &options, widget, frame, &past))
+            rendered(asked, &key, || embed::html(app, &options, widget, frame, &past))
         }
         Err(bad) => refuse(asked, &bad),
     }
 }
 
-fn rendered(asked: Asked<'_>, key: String, render: impl FnOnce() -> Result<String, askama::Error>) -> Response {
+fn rendered(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String, askama::Error>) -> Response {
     reply::html(asked, key, render).unwrap_or_else(|error| {
         tracing::error!(%error, "rendering a page failed");
         let status = StatusCode::INTERNAL_SERVER_ERROR;

@@ -50,15 +50,15 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// That of `render`.
-pub fn html<E>(asked: Asked<'_>, key: String, render: impl FnOnce() -> Result<String, E>) -> Result<Response, E> {
+pub fn html<E>(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String, E>) -> Result<Response, E> {
     let Asked { app, headers, query, frame } = asked;
-    app.bodies().get(app, headers, key, Life::Second, || {
+    // Who names the language in the address gets the same whatever the browser prefers.
+    let vary = if names_language(query) { "accept-encoding" } else { "accept-encoding, accept-language" };
+    app.bodies().get(app, headers, format!("{key} {vary}"), Life::Second, || {
         let body = render()?;
         let mut head = HeaderMap::new();
         dress(&mut head, app, frame);
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
-        // Who names the language in the address gets the same whatever the browser prefers.
-        let vary = if names_language(query) { "accept-encoding" } else { "accept-encoding, accept-language" };
         head.insert(header::VARY, HeaderValue::from_static(vary));
         Ok((head, Bytes::from(body)))
     })

@@ -218,22 +218,49 @@ async fn in_15_a_peer_that_accepts_and_says_nothing_is_left_at_each_step() {
         }
     });
     let server = Server::start(&["btc"]).await;
-    for (stream, step) in [(format!("wss://{address}/"), "TLS handshake"), (format!("ws://{address}/"), "upgrade")] {
-        let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
-            settings.stream = stream;
-            settings.rest = format!("http://{address}");
-            settings.request = Duration::from_millis(400);
-        });
-        bench
-            .health(step, |health| {
-                let message = health.reason.as_ref().map(|reason| reason.message.clone()).unwrap_or_default();
-                message.contains(step) || message.contains("took too long")
-            })
-            .await;
-        bench.state(VenueState::Down).await;
+    for (stream, step) in
+        [(format!("wss://{address}/"), "TLS handshake with"), (format!("ws://{address}/"), "WebSocket upgrade with")]
+    {
+        // REST is well, so what is told is the stream's own trouble, with the step that hung.
+        let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.stream = stream);
+        let health = bench.reason(ReasonCode::Timeout).await;
+        let message = health.reason.unwrap().message;
+        assert!(message.starts_with(step) && message.ends_with("took longer than 500ms"), "{message}");
+        bench.state(VenueState::Delayed).await;
         bench.stop().await;
     }
+    // And where REST hangs as well, both are told in the end, and nothing waits for ever.
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+        settings.stream = format!("ws://{address}/");
+        settings.rest = format!("http://{address}");
+        settings.request = Duration::from_millis(400);
+    });
+    bench.state(VenueState::Down).await;
+    bench.stop().await;
     hold.abort();
+}
+
+#[tokio::test]
+async fn in_15_a_connection_that_nobody_takes_has_its_deadline() {
+    // A backlog that is full: the kernel answers no further connection at all.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(Ok(tcp)) =
+        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+    {
+        waiting.push(tcp);
+        assert!(waiting.len() < 100, "the backlog is never full here, so this test proves nothing");
+    }
+    let server = Server::start(&["btc"]).await;
+    let stream = format!("ws://{address}/");
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.stream = stream);
+    let message = bench.reason(ReasonCode::Timeout).await.reason.unwrap().message;
+    assert_eq!(message, "TCP connection with 127.0.0.1 took longer than 500ms");
+    bench.price("btc", "100", polled).await;
+    bench.stop().await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use sisepan::domain::{ReasonCode, VenueState, Via};
 use sisepan::venue::Keepalive;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::toy::{Bench, Do, Mode, Server, Toy, fetched, polled, streamed, until};
+use super::toy::{Bench, Do, Mode, PATIENCE, Server, Toy, fetched, polled, streamed, until};
 
 #[tokio::test]
 async fn the_first_prices_come_by_rest_and_then_by_stream() {
@@ -394,4 +394,29 @@ async fn a_board_that_does_not_listen_loses_no_newest_price() {
     assert!(received < 50, "old prices were queued: {received}");
     shutdown.cancel();
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_frame_that_our_own_code_falls_over_costs_its_connection_and_no_more() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    server.streams.send(Do::Send(Message::text(r#"{"boom":true}"#))).unwrap();
+    bench.health("the failure", |health| health.connects > 1 && health.state == VenueState::Up).await;
+    server.trade("btc", "105");
+    bench.price("btc", "105", streamed).await;
+    bench.stop().await;
+}
+
+/// A reader that has died must not look like a venue that is quiet: whoever started it has to know.
+#[tokio::test]
+async fn a_task_that_dies_ends_the_whole_reading_of_its_venue() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    server.reply("/tickers", "200 OK", r#"{"boom":true}"#);
+    server.with(|world| world.mode = Mode::StallUpgrade);
+    server.streams.send(Do::Cut).unwrap();
+    tokio::time::timeout(PATIENCE, bench.task).await.expect("reading goes on without its poller").unwrap();
+    assert!(!bench.shutdown.is_cancelled());
 }

@@ -74,6 +74,7 @@ impl Venue for Toy {
 
     fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
         let value = payload(text)?;
+        assert!(!value["boom"].is_boolean(), "the toy fell over a frame, as it was told to");
         Ok(if value["t"].is_array() {
             Incoming::Tickers(records(&value["t"]))
         } else if value["bye"].is_string() {
@@ -103,6 +104,7 @@ impl Venue for Toy {
 
     fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError> {
         let value = payload(body)?;
+        assert!(!value["boom"].is_boolean(), "the toy fell over an answer, as it was told to");
         if let Some(code) = value["error"].as_str() {
             return Err(ParseError::Refused { code: code.to_owned(), message: "toy".to_owned() });
         }

@@ -155,3 +155,23 @@ fn the_known_traps_read_as_they_must() {
         assert_eq!(not_positive.parse::<Price>(), Err(AmountError::NotPositive), "{not_positive}");
     }
 }
+
+/// The numbers of a recorded frame in exponent form, each read to its last digit.
+#[test]
+fn recorded_exponents_are_read_digit_for_digit() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/upbit/ws-orderbook-exponent-trimmed.json");
+    let frame = std::fs::read_to_string(file).unwrap();
+    for (written, read) in [
+        ("1.16539E8", "116539000"),
+        ("1.16538E8", "116538000"),
+        ("1.16542E8", "116542000"),
+        ("1.16537E8", "116537000"),
+        ("0.00077720", "0.00077720"),
+        ("0.02054761", "0.02054761"),
+        ("2.51469375", "2.51469375"),
+    ] {
+        assert!(frame.contains(&format!(":{written}")), "{written} is not in the recording");
+        assert_eq!(amount::parse(written).unwrap().to_string(), read, "{written}");
+        assert_eq!(last_price(written).unwrap().to_string(), read, "{written}");
+    }
+}

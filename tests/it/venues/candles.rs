@@ -32,6 +32,8 @@ fn a_candle_answer_is_whole_or_nothing() {
         (minute("24 August", "5"), "candle 1: candle_date_time_utc: missing"),
         (minute("2026-08-30T04:27:00", "5"), "candle 1: 2026-08-30T04:27:00Z is not before 2026-08-30T04:27:00Z"),
         (minute("2026-08-30T04:24:00", "5").replace("KRW-BTC", "KRW-ETH"), "candle 1: market: symbol"),
+        (minute("2026-08-30T04:24:00", "5").replace(r#""unit":1"#, r#""unit":3"#), "candle 1: unit: candle"),
+        (minute("2026-08-30T04:24:00", "5").replace(r#","unit":1"#, ""), "candle 1: unit: candle"),
         ("[]".to_owned(), "candle 1: record: type"),
     ] {
         assert_eq!(read(&[&good, &bad]), [format!("error unreadable answer: {says}")]);
@@ -44,7 +46,8 @@ fn a_binance_answer_keeps_its_flat_candles_and_its_order() {
     let ask = Ask::Candles { market: &one, end: END, count: 2 };
     let row = |minute: i64, prices: [&str; 4]| {
         let [open, high, low, close] = prices;
-        format!(r#"[{},"{open}","{high}","{low}","{close}","0.0",1,"0.0",0,"0","0","0"]"#, minute * 60_000)
+        let (start, end) = (minute * 60_000, minute * 60_000 + 59_999);
+        format!(r#"[{start},"{open}","{high}","{low}","{close}","0.0",{end},"0.0",0,"0","0","0"]"#)
     };
     let body = format!("[{},{}]", row(END.0 - 2, ["5", "7", "4", "6"]), row(END.0 - 1, ["6"; 4]));
     assert_eq!(

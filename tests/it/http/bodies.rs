@@ -1,0 +1,298 @@
+//! Bodies from memory: how often they are made, what makes a second one, and the headers they travel with.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use sisepan::web::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+use super::*;
+
+const KEPT: [&str; 7] = [
+    "/api/v1/snapshot?board=krw&lang=ko",
+    "/api/v1/snapshot.csv?board=krw",
+    "/api/v1/markets",
+    "/api/v1/venues",
+    "/embed/board?board=krw&lang=ko",
+    "/fragment/board?board=krw&lang=ko",
+    "/?lang=ko",
+];
+
+/// The state, with a clock that stands still: no second ends by itself.
+fn still(hub: &Hub) -> AppState {
+    let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
+    let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    AppState::new(Shared { hub: hub.clone(), boards, clock, history: None, keeper: None, demo: false })
+}
+
+async fn bytes(response: Response<Body>) -> Vec<u8> {
+    to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn a_body_is_made_once_a_change_for_however_many() {
+    let hub = filled();
+    let app = still(&hub);
+    for path in KEPT {
+        let before = app.bodies().made();
+        let first = bytes(get(&app, path).await).await;
+        for _ in 0..20 {
+            assert_eq!(bytes(get(&app, path).await).await, first, "{path}");
+        }
+        assert_eq!(app.bodies().made() - before, 1, "{path}");
+    }
+    hub.publish(changed([quote("ETH-KRW", "4512999")]));
+    for path in KEPT {
+        let before = app.bodies().made();
+        let now = bytes(get(&app, path).await).await;
+        get(&app, path).await;
+        assert_eq!(app.bodies().made() - before, 1, "{path}");
+        let shows_prices = !path.contains("markets") && !path.contains("venues");
+        let text = String::from_utf8(now).unwrap();
+        assert_eq!(text.contains("4512999") || text.contains("4,512,999"), shows_prices, "{path}");
+    }
+    // Pages tell ages, so they last a second; the rest lasts until something changes.
+    app.clock.advance(std::time::Duration::from_secs(1));
+    for (path, made) in KEPT.into_iter().zip([0, 0, 0, 0, 1, 1, 1]) {
+        let before = app.bodies().made();
+        get(&app, path).await;
+        assert_eq!(app.bodies().made() - before, made, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_who_ask_at_once_wait_for_one() {
+    let app = still(&filled());
+    let together = Arc::new(tokio::sync::Barrier::new(64));
+    let asking = (0..64).map(|_| {
+        let (app, together) = (app.clone(), together.clone());
+        tokio::spawn(async move {
+            together.wait().await;
+            get(&app, "/embed/board?board=krw&lang=ko").await.status()
+        })
+    });
+    for asked in asking.collect::<Vec<_>>() {
+        assert_eq!(asked.await.unwrap(), 200);
+    }
+    assert_eq!(app.bodies().made(), 1);
+}
+
+#[tokio::test]
+async fn out_28_order_spelling_and_foreign_parameters_make_no_second_body() {
+    let app = still(&filled());
+    for path in [
+        "/api/v1/snapshot?markets=BTC-KRW,XRP-KRW&lang=ko",
+        "/api/v1/snapshot?lang=ko&markets=btc-krw,xrp-krw",
+        "/api/v1/snapshot?utm_source=x&lang=ko&markets=Btc-Krw%2CXRP-KRW",
+        "/api/v1/snapshot?lang=ko&markets=btc-krw%2cxrp-krw&fbclid=1&interval_ms=250",
+    ] {
+        assert_eq!(get(&app, path).await.status(), 200, "{path}");
+    }
+    assert_eq!((app.bodies().made(), app.bodies().kept().0), (1, 1));
+    for path in [
+        "/fragment/board?lang=ko&board=krw",
+        "/fragment/board?board=krw&lang=ko&utm_source=x",
+        "/fragment/board?x=1&board=krw&lang=ko",
+    ] {
+        assert_eq!(get(&app, path).await.status(), 200, "{path}");
+    }
+    assert_eq!((app.bodies().made(), app.bodies().kept().0), (2, 2));
+    // What is refused is not kept.
+    for n in 0..100 {
+        assert_eq!(get(&app, &format!("/api/v1/snapshot?board=no{n}")).await.status(), 400);
+    }
+    assert_eq!(app.bodies().kept().0, 2);
+}
+
+#[tokio::test]
+async fn out_28_a_hundred_thousand_queries_leave_memory_and_the_known_ones_as_they_were() {
+    let hub = filled();
+    let app = still(&hub);
+    let address = serve(&app).await;
+    let mut socket = Kept::connect(&address).await;
+    socket.get("/api/v1/snapshot?board=krw").await;
+    let router = sisepan::web::router(app.clone());
+    let ask = async |path: String| {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap().status()
+    };
+    for n in 0..100_000 {
+        let path = format!("/api/v1/snapshot?board=krw&x={n}");
+        // Only what comes through a socket is remembered as it is spelt.
+        let status = if n % 50 == 0 { socket.get(&path).await.0 } else { ask(path).await.as_u16() };
+        assert_eq!(status, 200);
+    }
+    let (bodies, spellings) = app.bodies().kept();
+    assert_eq!((app.bodies().made(), bodies), (1, 1));
+    assert!(spellings <= 1024, "{spellings}");
+    // Variants that exist are bounded too, and the one that is used stays.
+    let markets = ["BTC-KRW", "ETH-KRW", "XRP-KRW"];
+    for n in 0..2000usize {
+        let lang = ["ko", "en", "ja"][n % 3];
+        let basis = ["24h", "utc-day", "kst-day"][n / 3 % 3];
+        let list: Vec<_> = (0..8).map(|bit| markets[(n >> bit & 1) + (n >> bit & 2) / 2]).collect();
+        let theme = ["auto", "light", "dark"][n / 9 % 3];
+        let colors = ["kr", "jp", "cn", "intl", "cb"][n / 27 % 5];
+        let size = ["xs", "s", "m", "l", "xl", "inherit"][n / 135 % 6];
+        let list = list.join(",");
+        let query = format!("lang={lang}&basis={basis}&markets={list}&theme={theme}&colors={colors}&size={size}");
+        assert_eq!(ask(format!("/fragment/board?{query}")).await, 200, "{query}");
+        assert_eq!(ask("/api/v1/snapshot?board=krw".to_owned()).await, 200);
+    }
+    assert_eq!(app.bodies().kept().0, 256);
+    let before = app.bodies().made();
+    get(&app, "/api/v1/snapshot?board=krw").await;
+    assert_eq!(app.bodies().made(), before, "the one in use was not put out");
+}
+
+/// A connection that is kept for several requests.
+struct Kept(TcpStream);
+
+impl Kept {
+    async fn connect(address: &str) -> Self {
+        Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    async fn get(&mut self, path: &str) -> (u16, String) {
+        self.ask("GET", path, "").await
+    }
+
+    /// Returns status and head; reads the body away.
+    async fn ask(&mut self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+        self.0.write_all(request.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        let head_end = loop {
+            if let Some(at) = said.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            let mut some = [0; 4096];
+            let count = self.0.read(&mut some).await.unwrap();
+            assert!(count > 0, "closed");
+            said.extend_from_slice(&some[..count]);
+        };
+        let head = String::from_utf8(said[..head_end].to_vec()).unwrap();
+        let status = head[9..12].parse().unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.map_or(0, |length| length.parse().unwrap());
+        let mut left = if method == "HEAD" || status == 304 { 0 } else { head_end + length - said.len() };
+        while left > 0 {
+            let mut some = vec![0; left];
+            let count = self.0.read(&mut some).await.unwrap();
+            assert!(count > 0, "closed within a body");
+            left -= count;
+        }
+        (status, head)
+    }
+}
+
+#[tokio::test]
+async fn a_request_spelt_as_before_is_answered_alike() {
+    let hub = filled();
+    let app = still(&hub);
+    let address = serve(&app).await;
+    let mut socket = Kept::connect(&address).await;
+    let dateless = |head: &str| -> Vec<String> {
+        head.lines().filter(|line| !line.starts_with("date: ")).map(str::to_owned).collect()
+    };
+    for path in KEPT {
+        for headers in ["", "accept-encoding: br\r\n", "accept-encoding: gzip;q=0.5, zstd\r\n", "if-none-match: *\r\n"]
+        {
+            let (first, first_head) = socket.ask("GET", path, headers).await;
+            let (again, again_head) = socket.ask("GET", path, headers).await;
+            assert_eq!((first, dateless(&first_head)), (again, dateless(&again_head)), "{path} {headers}");
+            let (status, head) = socket.ask("HEAD", path, headers).await;
+            assert_eq!((status, dateless(&head)), (first, dateless(&first_head)), "HEAD {path} {headers}");
+        }
+        assert_eq!(socket.ask("POST", path, "content-length: 0\r\n").await.0, 405, "{path}");
+    }
+    assert_eq!(app.bodies().kept(), (KEPT.len(), KEPT.len()));
+    // Another language is another body, though the address is the same.
+    let korean = socket.ask("GET", "/fragment/board", "accept-language: ko\r\n").await.1;
+    let english = socket.ask("GET", "/fragment/board", "accept-language: en\r\n").await.1;
+    let korean_again = socket.ask("GET", "/fragment/board", "accept-language: ko\r\n").await.1;
+    assert_eq!(dateless(&korean), dateless(&korean_again));
+    assert_ne!(dateless(&korean), dateless(&english));
+    assert!(korean.contains("vary: accept-encoding, accept-language\r\n"), "{korean}");
+    // A change is seen at once.
+    let before = socket.ask("GET", KEPT[0], "").await.1;
+    hub.publish(changed([quote("ETH-KRW", "7777777")]));
+    assert_ne!(dateless(&before), dateless(&socket.ask("GET", KEPT[0], "").await.1));
+}
+
+#[tokio::test]
+async fn out_31_compressed_plain_and_another_node_have_the_same_tag_and_bytes() {
+    let (app, other) = (still(&filled()), still(&filled()));
+    for path in KEPT {
+        let plain = get(&app, path).await;
+        let tag = header(&plain, "etag").to_owned();
+        let (cache, vary) = (header(&plain, "cache-control").to_owned(), header(&plain, "vary").to_owned());
+        assert!(tag.starts_with("W/\"") && vary.starts_with("accept-encoding"), "{path}: {tag} {vary}");
+        assert_eq!(header(&get(&other, path).await, "etag"), tag, "{path} of another node");
+        let plain = bytes(plain).await;
+        for coding in ["br", "gzip", "zstd"] {
+            let packed = with(&app, path, &[("accept-encoding", coding)]).await;
+            assert_eq!(header(&packed, "etag"), tag);
+            assert_eq!(header(&packed, "vary"), vary);
+            if plain.len() < 256 {
+                continue;
+            }
+            assert_eq!(header(&packed, "content-encoding"), coding, "{path}");
+            let packed = bytes(packed).await;
+            assert!(packed.len() < plain.len());
+            assert_eq!(unpack(coding, &packed), plain, "{path} in {coding}");
+        }
+        let strong = tag.trim_start_matches("W/").to_owned();
+        for known in [tag.clone(), strong, "*".to_owned(), format!("\"a\", {tag}"), format!("{tag},W/\"b\"")] {
+            let headers = [("if-none-match", known.as_str()), ("accept-encoding", "br")];
+            let response = with(&app, path, &headers).await;
+            assert_eq!(response.status(), 304, "{path} {known}");
+            for (name, value) in [("etag", &tag), ("cache-control", &cache), ("vary", &vary)] {
+                assert_eq!(header(&response, name), value, "{path}");
+            }
+            assert_eq!((header(&response, "content-type"), header(&response, "content-encoding")), ("", ""));
+        }
+        assert_eq!(with(&app, path, &[("if-none-match", "\"other\"")]).await.status(), 200);
+    }
+}
+
+fn unpack(coding: &str, packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match coding {
+        "br" => brotli::BrotliDecompress(&mut &*packed, &mut plain).unwrap(),
+        "gzip" => {
+            flate2::read::GzDecoder::new(packed).read_to_end(&mut plain).unwrap();
+        }
+        _ => plain = zstd::decode_all(packed).unwrap(),
+    }
+    plain
+}
+
+#[tokio::test]
+async fn the_table_has_the_rows_of_the_snapshot() {
+    let hub = hub();
+    hub.publish(changed([bitcoin(), quote("XRP-KRW", "0.00001234")]));
+    let app = state_with(&hub, Limits::default());
+    let response = get(&app, "/api/v1/snapshot.csv?markets=btc-krw,XRP-KRW").await;
+    assert_eq!(header(&response, "content-type"), "text/csv; charset=utf-8");
+    assert_eq!(
+        text(response).await,
+        concat!(
+            "market,base,quote,venue,last,change_percent,change_amount,direction,basis,base_price,base_at,base_source,",
+            "high_24h,low_24h,range_source,base_volume_24h,quote_volume_24h,state,traded_at,received_at,confirmed_at\n",
+            "BTC-KRW,BTC,KRW,bithumb,142187000,2.08,2897000,rise,24h,139290000,2026-01-14T06:27:00Z,window,",
+            "142500000,138900000,venue,1234.5678,175000000000,live,",
+            "2026-01-15T06:27:01.123Z,2026-01-15T06:27:01.180Z,2026-01-15T06:27:03.000Z\n",
+            "XRP-KRW,XRP,KRW,bithumb,0.00001234,,,,24h,,,,,,,,,live,,,\n",
+        )
+    );
+    assert_eq!(get(&app, "/api/v1/snapshot.csv?board=usd").await.status(), 400);
+    let request = Request::head("/api/v1/snapshot.csv").body(Body::empty()).unwrap();
+    let response = ask(&app, request).await;
+    assert!(header(&response, "content-length").parse::<usize>().unwrap() > 100);
+    assert_eq!(text(response).await, "");
+}

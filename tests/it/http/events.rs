@@ -1,0 +1,352 @@
+//! Server-sent events: the same messages as the stream, and how a client comes back.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Response;
+use futures_util::StreamExt;
+use serde_json::Value;
+use sisepan::config::Site;
+use sisepan::web::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// One event as it was sent.
+#[derive(Debug, Default, PartialEq)]
+struct Event {
+    id: Option<String>,
+    retry: Option<u64>,
+    data: Option<Value>,
+    comment: bool,
+}
+
+/// Reads events as the HTML standard has it, as far as they are used here.
+struct Reader {
+    chunks: axum::body::BodyDataStream,
+    rest: String,
+}
+
+impl Reader {
+    fn new(response: Response<Body>) -> Self {
+        assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "text/event-stream"));
+        Self { chunks: response.into_body().into_data_stream(), rest: String::new() }
+    }
+
+    /// Returns the next event, or `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((event, rest)) = self.rest.split_once("\n\n") {
+                let event = read_event(event);
+                self.rest = rest.to_owned();
+                return Some(event);
+            }
+            let chunk = tokio::time::timeout(DEADLINE, self.chunks.next()).await.expect("an event in time")?.unwrap();
+            self.rest.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    async fn data(&mut self) -> (Option<String>, Value) {
+        let event = self.next().await.expect("an event");
+        (event.id, event.data.expect("data"))
+    }
+}
+
+fn read_event(text: &str) -> Event {
+    let mut event = Event::default();
+    for line in text.lines() {
+        match line.split_once(": ") {
+            Some(("id", id)) => event.id = Some(id.to_owned()),
+            Some(("retry", retry)) => event.retry = Some(retry.parse().unwrap()),
+            Some(("data", data)) => event.data = Some(serde_json::from_str(data).unwrap()),
+            _ if line.starts_with(':') => event.comment = true,
+            _ => panic!("what is {line:?}?"),
+        }
+    }
+    event
+}
+
+async fn opened(app: &AppState, query: &str, last: Option<&str>) -> Reader {
+    let headers: Vec<_> = last.map(|last| ("last-event-id", last)).into_iter().collect();
+    Reader::new(with(app, &format!("/api/v1/events{query}"), &headers).await)
+}
+
+#[tokio::test]
+async fn the_messages_are_those_of_the_stream() {
+    let hub = filled();
+    let app = state(&hub);
+    let mut events = opened(&app, "?board=krw&interval_ms=0", None).await;
+    let welcome = events.next().await.unwrap();
+    assert!((1000..=5000).contains(&welcome.retry.unwrap()));
+    assert_eq!((&welcome.id, &welcome.data.unwrap()["type"]), (&None, &"welcome".into()));
+    let (id, snapshot) = events.data().await;
+    assert_eq!((id.as_deref(), &snapshot["type"]), (Some("01JH2M8Q:1"), &"snapshot".into()));
+    assert_eq!(snapshot["rows"].as_array().unwrap().len(), 3);
+
+    let address = serve(&app).await;
+    let mut socket = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
+    assert_eq!(socket.json().await, snapshot);
+    hub.publish(changed([quote("ETH-KRW", "4512500")]));
+    let (id, delta) = events.data().await;
+    assert_eq!((id.as_deref(), &delta), (Some("01JH2M8Q:2"), &socket.json().await));
+    assert_eq!(hub.load().members, 2);
+    drop(events);
+    eventually("it left its group", || hub.load().members == 1).await;
+}
+
+#[tokio::test]
+async fn without_a_board_the_first_one_is_meant() {
+    let app = state(&filled());
+    let mut events = opened(&app, "", None).await;
+    events.data().await;
+    assert_eq!(events.data().await.1["board"], "krw");
+}
+
+#[tokio::test]
+async fn out_32_no_proxy_is_to_hold_it_back() {
+    let app = state(&filled());
+    let response = with(&app, "/api/v1/events", &[("accept-encoding", "gzip, br, zstd")]).await;
+    for (name, value) in [
+        ("cache-control", "no-cache, no-transform"),
+        ("x-accel-buffering", "no"),
+        ("content-encoding", ""),
+        ("connection", "close"),
+        ("access-control-allow-origin", "*"),
+    ] {
+        assert_eq!(header(&response, name), value, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_32_silence_is_broken_every_fifteen_seconds() {
+    let hub = filled();
+    let app = state(&hub);
+    let mut events = opened(&app, "?board=krw", None).await;
+    events.data().await;
+    events.data().await;
+    let mut comments = 0;
+    let begun = app.clock.monotonic();
+    for _ in 0..4 {
+        let before = app.clock.monotonic();
+        let event = events.next().await.unwrap();
+        assert!(app.clock.monotonic() - before <= Duration::from_millis(15_010), "{event:?}");
+        match event.data {
+            Some(data) => assert_eq!(data["type"], "heartbeat"),
+            None => comments += usize::from(event.comment),
+        }
+    }
+    assert!(app.clock.monotonic() - begun >= Duration::from_secs(15));
+    assert!(comments <= 4);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_is_told_what_it_missed() {
+    let hub = filled();
+    let app = state(&hub);
+    hub.publish(changed([quote("ETH-KRW", "4512500")]));
+    hub.publish(venue(sisepan::domain::VenueState::Down));
+    for (query, last) in [
+        ("?board=krw", Some("01JH2M8Q:1")),
+        ("?board=krw&resume=01JH2M8Q:1", None),
+        // What the browser remembers wins over the address that it began with.
+        ("?board=krw&resume=01JH2M8Q:3", Some("01JH2M8Q:1")),
+        ("?board=krw&resume=01JH2M8Q:1", Some("")),
+    ] {
+        let mut events = opened(&app, query, last).await;
+        events.data().await;
+        let (id, delta) = events.data().await;
+        // Who breaks off now has not heard of the venue: so this one has no id yet.
+        assert_eq!((id, &delta["type"], &delta["recovered"]), (None, &"delta".into(), &true.into()), "{query}");
+        assert_eq!(delta["rows"][0]["last"], "4512500");
+        assert_eq!(delta["rows"].as_array().unwrap().len(), 1);
+        let (id, status) = events.data().await;
+        assert_eq!((id.as_deref(), &status["type"]), (Some("01JH2M8Q:3"), &"status".into()));
+    }
+}
+
+#[tokio::test]
+async fn out_35_a_position_in_doubt_is_answered_with_everything_and_says_so() {
+    let app = state(&filled());
+    let long = format!("01JH2M8Q:{:0>60}", 1);
+    for last in [
+        "1",
+        ":",
+        ":1",
+        "01JH2M8Q",
+        "01JH2M8Q:",
+        "01JH2M8Q:x",
+        "01JH2M8Q:-1",
+        "01JH2M8Q:+1",
+        "01JH2M8Q: 1",
+        "01JH2M8Q:1.0",
+        "01JH2M8Q:2",
+        "01JH2M8Q:18446744073709551615",
+        "01JH2M8Q:18446744073709551616",
+        "another:1",
+        "01jh2m8q:1",
+        "a:b:c:1",
+        "가:1",
+        &long,
+        &"x".repeat(8000),
+    ] {
+        // A header holds bytes; the query of a URL holds 1 KiB.
+        let bytes = axum::http::HeaderValue::from_bytes(last.as_bytes()).unwrap();
+        let request = axum::http::Request::get("/api/v1/events?board=krw").header("last-event-id", bytes);
+        let mut events = Reader::new(ask(&app, request.body(Body::empty()).unwrap()).await);
+        events.data().await;
+        let (id, snapshot) = events.data().await;
+        assert_eq!((&snapshot["type"], &snapshot["recovered"]), (&"snapshot".into(), &false.into()), "{last}");
+        assert_eq!(id.as_deref(), Some("01JH2M8Q:1"));
+    }
+    // Where nobody said anything of a position, nothing is said of it either.
+    let mut events = opened(&app, "?board=krw", None).await;
+    events.data().await;
+    assert!(events.data().await.1.get("recovered").is_none());
+}
+
+#[tokio::test]
+async fn what_there_is_not_is_a_problem() {
+    let app = state(&filled());
+    for (query, code) in [
+        ("?board=usd", "unknown-board"),
+        ("?markets=NOPE-KRW", "unknown-market"),
+        ("?board=krw&interval_ms=7", "bad-interval"),
+        ("?resume=a:1&resume=a:2", "bad-field"),
+    ] {
+        let response = with(&app, &format!("/api/v1/events{query}"), &[]).await;
+        assert_eq!(response.status(), 400, "{query}");
+        assert_eq!(header(&response, "content-type"), "application/problem+json");
+        assert!(text(response).await.contains(code), "{query}");
+    }
+    assert_eq!(app.hub.load().members, 0);
+}
+
+#[tokio::test]
+async fn events_and_sockets_share_the_places_for_streams() {
+    let app = state_with(&filled(), Limits { streams_max: 2, ..Limits::default() });
+    let address = serve(&app).await;
+    let _socket = Client::welcomed(&address, "").await;
+    let events = opened(&app, "", None).await;
+    let refused = with(&app, "/api/v1/events", &[]).await;
+    assert_eq!(refused.status(), 503);
+    assert!((1..=16).contains(&header(&refused, "retry-after").parse::<u64>().unwrap()));
+    assert!(text(refused).await.contains("too-many-streams"));
+    assert_eq!(Client::connect_status(&address).await, 503);
+    drop(events);
+    assert_eq!(with(&app, "/api/v1/events", &[]).await.status(), 200);
+}
+
+/// Opens events over a socket and reads up to the snapshot.
+async fn over_socket(address: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(b"GET /api/v1/events?board=krw&interval_ms=0 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_until(&mut socket, "\"snapshot\"").await;
+    socket
+}
+
+async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
+    let mut said = Vec::new();
+    let reading = async {
+        while !said.windows(wanted.len()).any(|some| some == wanted.as_bytes()) {
+            let mut some = [0; 4096];
+            let count = socket.read(&mut some).await.unwrap();
+            assert!(count > 0, "ended before {wanted}: {}", String::from_utf8_lossy(&said));
+            said.extend_from_slice(&some[..count]);
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.expect("in time");
+    // A read may end within a character.
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn an_open_one_takes_no_place_of_the_connections() {
+    let app = state_with(&filled(), Limits { connections_max: 1, ..Limits::default() });
+    let address = serve(&app).await;
+    let mut first = over_socket(&address).await;
+    let _second = over_socket(&address).await;
+    app.hub.publish(changed([quote("ETH-KRW", "9")]));
+    read_until(&mut first, "\"last\":\"9\"").await;
+}
+
+#[tokio::test]
+async fn out_06_a_shutdown_tells_when_to_come_back_and_ends() {
+    let hub = filled();
+    let app = state(&hub);
+    let address = serve(&app).await;
+    let mut socket = over_socket(&address).await;
+    let mut events = opened(&app, "?board=krw", None).await;
+    events.data().await;
+    events.data().await;
+    app.shutdown().cancel();
+    app.streams().close();
+    let event = events.next().await.unwrap();
+    let closing = event.data.unwrap();
+    assert_eq!((&closing["type"], &closing["reason"]), (&"closing".into(), &"shutdown".into()));
+    assert_eq!(closing["retry_after_ms"].as_u64(), event.retry);
+    assert!(event.retry.unwrap() <= 15_000);
+    assert_eq!(events.next().await, None);
+    read_until(&mut socket, "\"closing\"").await;
+    tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("every stream ended");
+    assert_eq!(hub.load().members, 0);
+    assert_eq!(with(&app, "/api/v1/events", &[]).await.status(), 503);
+}
+
+#[tokio::test]
+async fn out_01_a_client_that_reads_nothing_is_cut_off_and_holds_up_nobody() {
+    let hub = filled();
+    let limits = Limits { write_within: Duration::from_millis(500), ..Limits::default() };
+    let app = state_at(&hub, limits, Site::default());
+    let address = serve(&app).await;
+    let mute = over_socket(&address).await;
+    let mut healthy = over_socket(&address).await;
+    eventually("both are there", || hub.load().members == 2).await;
+    let given_up = async {
+        let mut price = 1u64;
+        while hub.load().members == 2 {
+            price += 1;
+            let mut big = venue(sisepan::domain::VenueState::Down);
+            for health in &mut big.venues {
+                let code = sisepan::domain::ReasonCode::Silent;
+                health.reason = Some(sisepan::domain::Reason::new(code, "가".repeat(20_000)));
+            }
+            big.changed = changed([quote("BTC-KRW", &price.to_string())]).changed;
+            hub.publish(big);
+            read_until(&mut healthy, &format!("\"last\":\"{price}\"")).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, given_up).await.expect("the mute client is given up");
+    assert_eq!(hub.load().members, 1, "the healthy one stays");
+    drop(mute);
+}
+
+#[tokio::test]
+async fn curl_reads_it() {
+    let hub = filled();
+    let address = serve(&state(&hub)).await;
+    let url = format!("http://{address}/api/v1/events?board=krw&interval_ms=0");
+    let mut curl = tokio::process::Command::new("curl")
+        .args(["--silent", "--no-buffer", "--max-time", "60", "--header", "Last-Event-ID: 01JH2M8Q:1", &url])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("curl is needed: scripts/system-env installs it");
+    let mut out = curl.stdout.take().unwrap();
+    let mut said = String::new();
+    let reading = async {
+        let mut published = false;
+        while !said.contains("\"last\":\"4512777\"") {
+            let mut some = [0; 4096];
+            let count = out.read(&mut some).await.unwrap();
+            assert!(count > 0, "curl ended: {said}");
+            said.push_str(std::str::from_utf8(&some[..count]).unwrap());
+            if !published && said.contains("\"recovered\":true") {
+                hub.publish(changed([quote("ETH-KRW", "4512777")]));
+                published = true;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.expect("in time");
+    assert!(said.starts_with("retry: ") && said.contains("\nid: 01JH2M8Q:2\ndata: {\"type\":\"delta\""), "{said}");
+}

@@ -1,0 +1,252 @@
+//! Through proxies that others wrote, set up as `deploy/` shows: nginx and Caddy.
+//!
+//! `scripts/system-env` installs both, and curl.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use sisepan::web::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+const NGINX: &str = include_str!("../../../deploy/nginx.conf");
+const CADDY: &str = include_str!("../../../deploy/Caddyfile");
+
+/// What an operator would have set in nginx beside the recipe: it compresses what we did not.
+const NGINX_GZIP: &str =
+    "gzip on; gzip_vary on; gzip_proxied any; gzip_types application/json text/css text/javascript;";
+
+/// A running proxy, in a folder of its own.
+struct Proxy {
+    child: Child,
+    folder: PathBuf,
+    address: String,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Proxy {
+    /// Starts one on a free port; `make` writes its configuration for a port and returns the command.
+    async fn start(name: &str, make: impl Fn(u16, &PathBuf) -> Command) -> Self {
+        for attempt in 0..5 {
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let folder = std::env::temp_dir().join(format!("sisepan-{name}-{}-{port}-{attempt}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            let child = make(port, &folder).stdout(Stdio::null()).spawn();
+            let child = child.unwrap_or_else(|error| panic!("{name}: {error}; scripts/system-env installs it"));
+            let mut proxy = Self { child, folder, address: format!("127.0.0.1:{port}") };
+            if proxy.answers().await {
+                return proxy;
+            }
+        }
+        panic!("{name} did not start");
+    }
+
+    /// Waits until it takes connections; `false` if it ended instead.
+    async fn answers(&mut self) -> bool {
+        let waiting = async {
+            loop {
+                if TcpStream::connect(&self.address).await.is_ok() {
+                    return self.child.try_wait().unwrap().is_none();
+                }
+                if self.child.try_wait().unwrap().is_some() {
+                    return false;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.expect("the proxy starts or ends")
+    }
+
+    async fn nginx(upstream: &str, http: &str, location: &str) -> Self {
+        Self::start("nginx", |port, folder| {
+            let listen = format!("listen 127.0.0.1:{port};");
+            let recipe = NGINX.replace("listen 80;", &listen).replace("127.0.0.1:8080", upstream);
+            let recipe = recipe.replace("proxy_http_version 1.1;", &format!("proxy_http_version 1.1; {location}"));
+            let at = folder.display();
+            let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                .map(|kind| format!("{kind}_temp_path {at}/{kind};"))
+                .concat();
+            let config = format!(
+                "daemon off; master_process off; pid {at}/pid; error_log stderr crit; events {{}} http {{ access_log off; {temp} {http} {recipe} }}"
+            );
+            std::fs::write(folder.join("nginx.conf"), config).unwrap();
+            let mut command = Command::new("nginx");
+            command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
+            command.env("PATH", format!("/usr/sbin:{}", std::env::var("PATH").unwrap_or_default()));
+            command
+        })
+        .await
+    }
+
+    async fn caddy(upstream: &str) -> Self {
+        Self::start("caddy", |port, folder| {
+            let site = format!("http://127.0.0.1:{port} {{\n\tbind 127.0.0.1");
+            let recipe = CADDY.replace("news.example.com {", &site).replace("127.0.0.1:8080", upstream);
+            std::fs::write(folder.join("Caddyfile"), format!("{{\n\tadmin off\n}}\n{recipe}")).unwrap();
+            let mut command = Command::new("caddy");
+            command.arg("run").arg("--config").arg(folder.join("Caddyfile")).stderr(Stdio::null());
+            command.env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
+            command
+        })
+        .await
+    }
+
+    /// Asks with curl; returns status, head and body, unpacked.
+    async fn ask(&self, path: &str, headers: &[&str]) -> (u16, String, String) {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["--silent", "--include", "--max-time", "40"]);
+        for header in headers {
+            curl.args(["--header", header]);
+        }
+        let out = curl.arg(format!("http://{}{path}", self.address)).output().await.expect("curl is there");
+        let split = out.stdout.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(out.stdout[..split].to_vec()).unwrap().to_lowercase();
+        let body = &out.stdout[split + 4..];
+        let mut plain = String::new();
+        if head.contains("content-encoding: gzip") {
+            std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(body), &mut plain).unwrap();
+        } else {
+            plain = String::from_utf8(body.to_vec()).unwrap();
+        }
+        (head[9..12].parse().unwrap(), head, plain)
+    }
+}
+
+fn line<'a>(head: &'a str, name: &str) -> &'a str {
+    let start = format!("{name}: ");
+    head.lines().find_map(|line| line.strip_prefix(start.as_str())).unwrap_or_default()
+}
+
+fn app() -> AppState {
+    let site = Site { base_path: "/prices".to_owned(), ..Site::default() };
+    state_at(&filled(), Limits { per_ipv4_max: 4, ..Limits::default() }, site)
+}
+
+/// What must hold behind any proxy.
+async fn serves_as_without(proxy: &Proxy, app: &AppState) {
+    let (status, head, _) = proxy.ask("/prices?lang=ko", &[]).await;
+    assert_eq!(status, 308, "{head}");
+    assert!(line(&head, "location").contains("/prices/"), "{head}");
+    for path in ["/prices/", "/prices/embed/board", "/prices/sisepan.js", "/prices/api/v1/snapshot?board=krw"] {
+        assert_eq!(proxy.ask(path, &[]).await.0, 200, "{path}");
+    }
+
+    // A socket passes, and says what changes.
+    let url = format!("ws://{}/prices/api/v1/stream?board=krw&interval_ms=0", proxy.address);
+    let connecting = tokio_tungstenite::connect_async(url);
+    let (socket, _) = tokio::time::timeout(DEADLINE, connecting).await.unwrap().expect("the upgrade passes");
+    let mut socket = Client(socket);
+    assert_eq!(socket.json().await["type"], "welcome");
+    assert_eq!(socket.json().await["type"], "snapshot");
+    app.hub.publish(changed([quote("ETH-KRW", "5000001")]));
+    assert_eq!(socket.json().await["rows"][0]["last"], "5000001");
+    drop(socket);
+
+    // Events come one by one: each is here before there is anything that could push it out of a buffer.
+    let mut events = TcpStream::connect(&proxy.address).await.unwrap();
+    let request = format!(
+        "GET /prices/api/v1/events?board=small&interval_ms=0 HTTP/1.1\r\nhost: {}\r\naccept-encoding: gzip, br\r\n\r\n",
+        proxy.address
+    );
+    events.write_all(request.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    for (wanted, next) in
+        [("\"snapshot\"", "5000002"), ("\"last\":\"5000002\"", "5000003"), ("\"last\":\"5000003\"", "5")]
+    {
+        let reading = async {
+            while !said.contains(wanted) {
+                let mut some = [0; 4096];
+                let count = events.read(&mut some).await.unwrap();
+                assert!(count > 0, "ended: {said}");
+                said.push_str(&String::from_utf8_lossy(&some[..count]));
+            }
+        };
+        tokio::time::timeout(DEADLINE, reading).await.unwrap_or_else(|_| panic!("held back: {wanted} after {said}"));
+        app.hub.publish(changed([quote("XRP-KRW", next)]));
+    }
+    let head = said.split("\r\n\r\n").next().unwrap().to_lowercase();
+    assert!(head.contains("content-type: text/event-stream") && !head.contains("content-encoding"), "{head}");
+}
+
+/// Tag, `304` and `Vary` are as they should be, whoever compresses.
+async fn caches_as_without(proxy: &Proxy) {
+    for path in ["/prices/api/v1/snapshot?board=krw&lang=ko", "/prices/sisepan.css"] {
+        let (_, plain_head, plain) = proxy.ask(path, &[]).await;
+        let tag = line(&plain_head, "etag").to_owned();
+        assert!(tag.starts_with("w/\""), "{plain_head}");
+        let (_, packed_head, packed) = proxy.ask(path, &["Accept-Encoding: gzip"]).await;
+        assert_eq!(line(&packed_head, "content-encoding"), "gzip", "{path}");
+        assert_eq!((line(&packed_head, "etag"), packed), (tag.as_str(), plain), "{path}");
+        // curl's heads are in lower case here; ours has a capital W.
+        let known = tag.replacen("w/", "W/", 1);
+        for asked in [known.clone(), known.trim_start_matches("W/").to_owned(), format!("\"x\", {known}")] {
+            let asked = format!("If-None-Match: {asked}");
+            let (status, head, body) = proxy.ask(path, &["Accept-Encoding: gzip", &asked]).await;
+            assert_eq!((status, body.as_str()), (304, ""), "{asked}");
+            for name in ["etag", "cache-control"] {
+                assert_eq!(line(&head, name), line(&plain_head, name), "{name}");
+            }
+            assert!(line(&head, "vary").contains("accept-encoding"), "{head}");
+        }
+        assert!(line(&packed_head, "vary").contains("accept-encoding"));
+    }
+}
+
+/// Each reader is counted by his own address, which he can't write himself.
+async fn counts_clients(proxy: &Proxy, app: &AppState) {
+    let mut held = Vec::new();
+    let open = async |forged: &str| {
+        let mut socket = TcpStream::connect(&proxy.address).await.unwrap();
+        let request = format!("GET /prices/api/v1/events HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {forged}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        tokio::time::timeout(DEADLINE, socket.read_exact(&mut status)).await.unwrap().unwrap();
+        (String::from_utf8_lossy(&status[9..]).into_owned(), socket)
+    };
+    // This machine is the proxy and the reader at once, so what stands before it in the list counts.
+    for _ in 0..4 {
+        let (status, socket) = open("203.0.113.1").await;
+        assert_eq!(status, "200");
+        held.push(socket);
+    }
+    assert_eq!(open("203.0.113.1").await.0, "503");
+    assert_eq!(open("198.51.100.1, 203.0.113.1").await.0, "503");
+    drop(held);
+    eventually("they left", || app.hub.load().members == 0).await;
+}
+
+#[tokio::test]
+async fn out_31_out_32_nginx_passes_sockets_events_and_caching() {
+    let app = app();
+    let upstream = serve(&app).await;
+    let nginx = Proxy::nginx(&upstream, "", "").await;
+    serves_as_without(&nginx, &app).await;
+    caches_as_without(&nginx).await;
+    counts_clients(&nginx, &app).await;
+}
+
+#[tokio::test]
+async fn out_31_nginx_that_compresses_itself_keeps_the_tag() {
+    let app = app();
+    let upstream = serve(&app).await;
+    let nginx = Proxy::nginx(&upstream, NGINX_GZIP, "proxy_set_header Accept-Encoding '';").await;
+    caches_as_without(&nginx).await;
+}
+
+#[tokio::test]
+async fn out_31_out_32_caddy_passes_sockets_events_and_caching() {
+    let app = app();
+    let upstream = serve(&app).await;
+    let caddy = Proxy::caddy(&upstream).await;
+    serves_as_without(&caddy, &app).await;
+    caches_as_without(&caddy).await;
+}

@@ -1,0 +1,256 @@
+//! What a publisher sets: the path, who may frame and connect, and that no request changes what others are served.
+
+use sisepan::config;
+use sisepan::web::Limits;
+
+use super::*;
+
+/// The settings of a configuration file.
+fn site(text: &str) -> Site {
+    config::parse("sisepan.toml", text, &Default::default()).unwrap_or_else(|errors| panic!("{errors}")).site
+}
+
+fn at(text: &str) -> AppState {
+    state_at(&filled(), Limits::default(), site(text))
+}
+
+#[tokio::test]
+async fn everything_stands_under_the_base_path() {
+    let app = at(r#"base_path = "/prices/kr/""#);
+    assert_eq!(app.base_path(), "/prices/kr");
+    for path in [
+        "/",
+        "/?board=krw",
+        "/api/v1/snapshot?board=krw",
+        "/api/v1/events",
+        "/embed/board",
+        "/fragment/board",
+        "/market/BTC-KRW",
+        "/sisepan.js",
+        "/sisepan.css",
+        "/healthz",
+    ] {
+        assert_eq!(get(&app, &format!("/prices/kr{path}")).await.status(), 200, "{path}");
+        assert_eq!(get(&app, path).await.status(), 404, "{path} without it");
+        assert_eq!(get(&app, &format!("/prices/krx{path}")).await.status(), 404, "{path} beside it");
+    }
+    for (path, location) in [("/prices/kr", "/prices/kr/"), ("/prices/kr?lang=ko", "/prices/kr/?lang=ko")] {
+        let response = get(&app, path).await;
+        assert_eq!((response.status().as_u16(), header(&response, "location")), (308, location));
+    }
+    let address = serve(&app).await;
+    let url = format!("ws://{address}/prices/kr/api/v1/stream?board=krw");
+    let (_socket, _) = tokio_tungstenite::connect_async(url).await.expect("the stream is there too");
+}
+
+#[tokio::test]
+async fn no_page_has_a_link_that_leaves_the_base_path() {
+    let app = at(r#"base_path = "/prices""#);
+    for path in ["/prices/", "/prices/embed/board", "/prices/fragment/board", "/prices/market/BTC-KRW"] {
+        let page = text(get(&app, path).await).await;
+        for attribute in ["href=\"", "src=\"", "action=\""] {
+            for link in page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                // The snippet for a publisher's own page is a text, no link.
+                let is_text = link.starts_with("https://HOST/");
+                assert!(is_text || !(link.starts_with('/') || link.contains("://")), "{path} links to {link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_publisher_can_set_wrong_is_told() {
+    let problems = |text: &str| match config::parse("x", text, &Default::default()) {
+        Ok(_) => panic!("{text} was taken"),
+        Err(errors) => errors.to_string(),
+    };
+    for (text, said) in [
+        (r#"base_path = "prices""#, "base_path: must be a path such as /prices"),
+        (r#"base_path = "/a//b""#, "base_path: must be a path"),
+        (r#"base_path = "/../b""#, "base_path: must be a path"),
+        (r#"base_path = "/a b""#, "base_path: must be a path"),
+        (r#"public_url = "example.com""#, "public_url: must be a URL"),
+        (r#"public_url = "https://user:word@example.com""#, "public_url: must be a URL"),
+        (r#"public_url = "https://example.com/?a=b""#, "public_url: must be a URL"),
+        (r#"frame_ancestors = ["example.com"]"#, "frame_ancestors: must be *, 'self'"),
+        (r#"frame_ancestors = ["https://a.example; script-src *"]"#, "frame_ancestors: must be"),
+        (r#"frame_ancestors = ["null"]"#, "frame_ancestors: must be"),
+        (r#"origins = ["https://a.example/path"]"#, "origins: must be *, null or https://example.com"),
+        (r#"trusted_proxies = ["10.0.0.0/99"]"#, "trusted_proxies: must be an address or a range"),
+        ("[limits]\nhead_bytes = 1", "limits.head_bytes: must be from 8192 to 65536"),
+        ("[limits]\nping_every_secs = 5\npong_within_secs = 6", "limits.pong_within_secs: must be from 1 to 5"),
+        ("[limits]\nconections = 1", "limits.conections: unknown setting"),
+    ] {
+        let problems = problems(text);
+        assert!(problems.contains(said), "{text} gave {problems}, not {said}");
+    }
+    let set =
+        site("public_url = \"https://News.example:443/prices/\"\norigins = [\"https://A.example:443\", \"null\"]");
+    assert_eq!(set.public_url.as_deref(), Some("https://news.example/prices"));
+    assert_eq!(set.origins, Some(vec!["https://a.example".to_owned(), "null".to_owned()]));
+    assert_eq!(site("origins = [\"*\"]").origins, None);
+    assert_eq!(site("origins = []").origins, Some(Vec::new()));
+    assert_eq!(site("frame_ancestors = []").frame_ancestors, "'none'");
+    assert_eq!(
+        site("frame_ancestors = [\"'self'\", \"https://*.News.example\"]").frame_ancestors,
+        "'self' https://*.news.example"
+    );
+}
+
+#[test]
+fn every_limit_is_documented_with_its_default() {
+    let table = include_str!("../../../docs/settings.md");
+    let source = include_str!("../../../src/config/limits.rs");
+    // Their names stand in the documentation of their fields.
+    let names: Vec<_> = source.split("    /// `").skip(1).map(|rest| rest.split('`').next().unwrap()).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        assert!(table.contains(&format!("| `{name}` |")), "docs/settings.md lacks {name}");
+    }
+    let read = config::parse("x", "", &Default::default()).unwrap().limits;
+    assert_eq!(read, Limits::default());
+    let set = config::parse("x", "[limits]\nsubscriptions = 3\nstreams = 7\nhead_within_secs = 4", &Default::default());
+    let set = set.unwrap().limits;
+    assert_eq!((set.subscriptions_max, set.streams_max, set.head_within.as_secs()), (3, 7, 4));
+}
+
+#[tokio::test]
+async fn out_22_a_page_may_open_a_stream_only_where_its_origin_is_listed() {
+    // Suffix and prefix tricks, another scheme, another port.
+    const FOREIGN: [&str; 7] = [
+        "https://evil.example",
+        "https://good.example.evil.example",
+        "https://notgood.example",
+        "http://good.example",
+        "https://good.example:8443",
+        "https://good.example/",
+        "https://GOOD.example",
+    ];
+    let any = at("");
+    let listed = at("public_url = \"https://own.example/prices\"\norigins = [\"https://good.example\"]");
+    let with_null = at("origins = [\"null\"]");
+    let none = at("origins = []");
+    for (app, origin, status) in [
+        (&any, Some("https://evil.example"), 200),
+        (&any, Some("null"), 200),
+        (&any, None, 200),
+        (&listed, Some("https://good.example"), 200),
+        (&listed, Some("https://own.example"), 200),
+        (&listed, None, 200),
+        (&listed, Some("null"), 403),
+        (&listed, Some(""), 403),
+        (&with_null, Some("null"), 200),
+        (&with_null, Some("https://good.example"), 403),
+        (&none, Some("https://good.example"), 403),
+        (&none, Some("null"), 403),
+        (&none, None, 200),
+    ]
+    .into_iter()
+    .chain(FOREIGN.map(|origin| (&listed, Some(origin), 403)))
+    {
+        let headers: Vec<_> = origin.map(|origin| ("origin", origin)).into_iter().collect();
+        let response = with(app, "/api/v1/events?board=krw", &headers).await;
+        assert_eq!(response.status(), status, "events from {origin:?}");
+        if status == 403 {
+            assert!(text(response).await.contains("urn:sisepan:problem:origin-not-allowed"));
+        }
+    }
+    // The same for sockets.
+    let address = serve(&listed).await;
+    for (origin, allowed) in [("https://good.example", true), ("https://evil.example", false), ("null", false)] {
+        use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+        let mut request = format!("ws://{address}/api/v1/stream?board=krw").into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        let status = match tokio_tungstenite::connect_async(request).await {
+            Ok(_) => 101,
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => response.status().as_u16(),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(status, if allowed { 101 } else { 403 }, "a socket from {origin}");
+    }
+}
+
+#[tokio::test]
+async fn out_25_only_widgets_may_be_framed_and_by_whom_is_set() {
+    let default = at("");
+    let set = at("frame_ancestors = [\"'self'\", \"https://news.example\"]");
+    for (app, who) in [(&default, "*"), (&set, "'self' https://news.example")] {
+        for path in ["/embed/board", "/embed/board?board=nope"] {
+            let response = get(app, path).await;
+            let policy = header(&response, "content-security-policy");
+            assert!(policy.ends_with(&format!("frame-ancestors {who}")), "{path}: {policy}");
+            assert_eq!(policy.matches("frame-ancestors").count(), 1);
+            assert_eq!(header(&response, "x-frame-options"), "", "{path}");
+        }
+        for path in ["/", "/market/BTC-KRW", "/fragment/board", "/?board=nope", "/api/v1/snapshot", "/nothing"] {
+            let response = get(app, path).await;
+            let policy = header(&response, "content-security-policy");
+            assert!(policy.ends_with("frame-ancestors 'none'"), "{path}: {policy}");
+            assert_eq!(header(&response, "x-frame-options"), "DENY", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn out_26_the_same_words_for_every_origin() {
+    let app = at("origins = [\"https://good.example\"]");
+    for path in ["/api/v1/snapshot", "/api/v1/snapshot.csv", "/api/v1/markets", "/fragment/board", "/sisepan.js"] {
+        for origin in ["https://good.example", "https://evil.example", "null"] {
+            let first = with(&app, path, &[("origin", origin)]).await;
+            let tag = header(&first, "etag").to_owned();
+            let again = with(&app, path, &[("origin", origin), ("if-none-match", &tag)]).await;
+            assert_eq!(again.status(), 304);
+            for response in [first, again] {
+                assert_eq!(header(&response, "access-control-allow-origin"), "*", "{path} for {origin}");
+                assert_eq!(header(&response, "access-control-allow-credentials"), "");
+                assert!(!header(&response, "vary").contains("origin"), "nothing differs by it");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_others_embed_passes_a_page_that_asks_for_permission() {
+    let app = at("");
+    for path in [
+        "/embed/board",
+        "/fragment/board",
+        "/sisepan.js",
+        "/sisepan.css",
+        "/icon.svg",
+        "/api/v1/snapshot",
+        "/api/v1/events",
+    ] {
+        let response = get(&app, path).await;
+        assert_eq!(header(&response, "cross-origin-resource-policy"), "cross-origin", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn out_27_no_header_of_a_request_is_in_an_answer() {
+    let app = at("public_url = \"https://own.example/prices\"\nbase_path = \"/prices\"");
+    assert_eq!(app.public_url(), Some("https://own.example/prices"));
+    let forged = [
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "evil"),
+        ("forwarded", "host=evil.example"),
+        ("x-original-url", "/evil"),
+        ("referer", "https://evil.example/"),
+        ("origin", "https://evil.example"),
+    ];
+    for path in
+        ["", "/", "/embed/board", "/fragment/board", "/market/BTC-KRW", "/api/v1/snapshot", "/nothing", "/sisepan.js"]
+    {
+        let path = format!("/prices{path}");
+        // First with the forged headers, so that what is kept would be theirs.
+        let first = with(&app, &path, &forged).await;
+        let clean = get(&app, &path).await;
+        let words = |response: &Response<Body>| format!("{:?}", response.headers());
+        assert!(!words(&first).contains("evil"), "{path}: {}", words(&first));
+        assert_eq!(words(&first), words(&clean), "{path}");
+        let first = text(first).await;
+        assert!(!first.contains("evil"), "{path}: {first}");
+        assert_eq!(first, text(clean).await, "{path}");
+    }
+}
