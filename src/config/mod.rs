@@ -9,6 +9,7 @@
 
 mod defaults;
 mod limits;
+mod movers;
 mod network;
 mod read;
 mod section;

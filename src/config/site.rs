@@ -2,8 +2,9 @@
 
 use url::Url;
 
-use super::Network;
 use super::section::{Found, Section, Source};
+use super::{Network, movers};
+use crate::domain::MoversRule;
 
 /// Longest `base_path`, in bytes.
 const BASE_PATH_MAX: usize = 128;
@@ -26,6 +27,8 @@ pub struct Site {
     pub origins: Option<Vec<String>>,
     /// `trusted_proxies`: whose `X-Forwarded-For` is believed. Default: this machine.
     pub trusted_proxies: Vec<Network>,
+    /// `[movers]`: which markets may be called movers.
+    pub movers: MoversRule,
 }
 
 impl Default for Site {
@@ -36,6 +39,7 @@ impl Default for Site {
             frame_ancestors: "*".to_owned(),
             origins: None,
             trusted_proxies: Network::LOOPBACK.to_vec(),
+            movers: MoversRule::default(),
         }
     }
 }
@@ -69,6 +73,7 @@ pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Site {
     if let Some(list) = list(source, root, "trusted_proxies", "an address or a range such as 10.0.0.0/8", network) {
         site.trusted_proxies = list;
     }
+    site.movers = movers::read(source, root.table("movers"));
     site
 }
 

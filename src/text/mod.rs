@@ -12,10 +12,10 @@ mod time;
 mod trouble;
 
 pub use lang::{Lang, UnknownLang, negotiate};
-pub use name::{asset, name, venue};
-pub use number::{change, grouped, last, percent, signed, volume};
-pub use phrase::{base_source, direction, footnote, mark, price_column, range_source, sentence, state, unit};
-pub use time::{Zone, age, age_patterns, base, clock, day, moment, moment_exact, zone};
+pub use name::{asset, initials, name, venue};
+pub use number::{change, compact, grouped, last, percent, signed, volume};
+pub use phrase::{base_source, direction, footnote, mark, price_column, range_source, sentence, session, state, unit};
+pub use time::{Zone, age, age_patterns, base, clock, day, moment, moment_exact, stamp, stamp_day, zone};
 pub use trouble::{reason, reason_word, trouble, venue_state};
 
 /// Stands where a figure is not known.

@@ -27,6 +27,20 @@ pub fn asset(id: &str, lang: Lang) -> String {
     table::find(id).map_or(id, |asset| lang.pick(asset.ko, asset.en, asset.ja)).to_owned()
 }
 
+/// Returns the first consonant of each Hangul syllable, as Korean readers type to find a word: `비트코인` is `ㅂㅌㅋㅇ`.
+pub fn initials(text: &str) -> String {
+    const INITIALS: [char; 19] = [
+        'ㄱ', 'ㄲ', 'ㄴ', 'ㄷ', 'ㄸ', 'ㄹ', 'ㅁ', 'ㅂ', 'ㅃ', 'ㅅ', 'ㅆ', 'ㅇ', 'ㅈ', 'ㅉ', 'ㅊ', 'ㅋ', 'ㅌ', 'ㅍ',
+        'ㅎ',
+    ];
+    // Syllables stand by their initial, 588 to each (Unicode 15, section 3.12).
+    let initial = |c: char| {
+        let at = u32::from(c).checked_sub(0xac00).filter(|at| *at < 19 * 588)?;
+        INITIALS.get(usize::try_from(at / 588).ok()?).copied()
+    };
+    text.chars().filter_map(initial).collect()
+}
+
 /// Returns what readers call an exchange; its id where we know no other.
 pub fn venue(id: VenueId, lang: Lang) -> &'static str {
     let known = VENUES.iter().find(|(known, _)| *known == id.as_str());
@@ -56,3 +70,14 @@ const VENUES: &[(&str, [&str; 3])] = &[
     ("okx", ["OKX", "OKX", "OKX"]),
     ("upbit", ["업비트", "Upbit", "アップビット"]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initials_are_those_that_readers_type() {
+        assert_eq!(initials("비트코인 캐시"), "ㅂㅌㅋㅇㅋㅅ");
+        assert_eq!(initials("ㅎ 힣 가 Bitcoin"), "ㅎㄱ");
+    }
+}

@@ -71,6 +71,31 @@ pub fn volume(value: Decimal) -> String {
     grouped(value.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero), 0)
 }
 
+/// Returns a turnover in short, to about three figures: `1,750억`, `175.0B`.
+///
+/// Rounded once, half away from zero. Large amounts count in ten-thousands in Korean and Japanese, in thousands in English.
+pub fn compact(value: Decimal, lang: Lang) -> String {
+    let words = lang.pick(
+        [(12, "조"), (8, "억"), (4, "만")].as_slice(),
+        [(12, "T"), (9, "B"), (6, "M"), (3, "K")].as_slice(),
+        [(12, "兆"), (8, "億"), (4, "万")].as_slice(),
+    );
+    for (zeros, word) in words {
+        let unit = Decimal::from(10u64.pow(*zeros));
+        let Some(count) = value.checked_div(unit) else { continue };
+        let places = match count {
+            count if count >= Decimal::ONE_HUNDRED => 0,
+            count if count >= Decimal::TEN => 1,
+            _ => 2,
+        };
+        let rounded = count.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero);
+        if rounded >= Decimal::ONE {
+            return format!("{}{word}", grouped(rounded, 0));
+        }
+    }
+    volume(value)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -123,6 +148,19 @@ mod tests {
         assert_eq!(volume("0"), "0");
         let signed = |text: &str| signed(amount::parse(text).unwrap(), 2);
         assert_eq!([signed("2897000"), signed("0"), signed("-0.5")], ["+2,897,000.00", "0.00", "-0.50"]);
+    }
+
+    #[test]
+    fn a_turnover_is_short() {
+        let all = |text: &str| Lang::ALL.map(|lang| compact(amount::parse(text).unwrap(), lang));
+        assert_eq!(all("175000000000"), ["1,750억", "175B", "1,750億"]);
+        assert_eq!(all("1234567890123"), ["1.23조", "1.23T", "1.23兆"]);
+        assert_eq!(all("99995000000"), ["1,000억", "100B", "1,000億"]);
+        assert_eq!(all("9999"), ["1만", "10K", "1万"], "rounded to three figures");
+        assert_eq!(all("9949"), ["9,949", "9.95K", "9,949"]);
+        assert_eq!(all("12345.6"), ["1.23만", "12.3K", "1.23万"]);
+        assert_eq!(all("999.5"), ["999.5", "1K", "999.5"]);
+        assert_eq!(all("0"), ["0", "0", "0"]);
     }
 
     proptest! {

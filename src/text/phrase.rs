@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Lang, age, last, name, percent, venue};
+use super::{Lang, age, last, name, percent, stamp, stamp_day, venue};
 use crate::domain::{BaseSource, Basis, Direction, Market, Quote, State};
 
 /// Returns what the changes of a board are measured against; true for exactly that basis.
@@ -69,6 +69,21 @@ pub fn mark(quote: &Quote, now: Timestamp, lang: Lang) -> String {
     };
     let from = quote.fallback.then(|| venue(quote.venue, lang).to_owned());
     from.into_iter().chain(state).collect::<Vec<_>>().join(" · ")
+}
+
+/// Returns of when figures are, and whether the market is open: `11.25 10:15 기준`, `01.15 장종료`.
+///
+/// `best` is the state of the row that is best off. A feed that is silent is not called a closed market.
+pub fn session(best: State, at: Option<Timestamp>, lang: Lang) -> String {
+    let Some(at) = at else { return state(State::Unknown, lang).to_owned() };
+    let (time, day) = (stamp(at, lang), stamp_day(at, lang));
+    match best {
+        State::Live | State::Delayed => {
+            lang.pick(format!("{time} 기준"), format!("as of {time}"), format!("{time} 時点"))
+        }
+        State::Halted => lang.pick(format!("{day} 장종료"), format!("{day}, market closed"), format!("{day} 取引終了")),
+        State::Stale | State::Unknown => format!("{time} {}", state(best, lang)),
+    }
 }
 
 /// Returns the word for the currency of a price: `원`.
@@ -146,6 +161,16 @@ mod tests {
         assert_eq!(price_column(&markets(&["BTC-USDT"]), Lang::En), "Price (USDT)");
         assert_eq!(price_column(&markets(&["BTC-KRW", "BTC-USDT"]), Lang::Ko), "현재가");
         assert_eq!(price_column(&[], Lang::Ja), "現在値");
+    }
+
+    #[test]
+    fn a_caption_says_of_when_it_is_and_whether_trading_goes_on() {
+        let at = Some("2026-01-15T06:27:12Z".parse().unwrap());
+        let all = |state| Lang::ALL.map(|lang| session(state, at, lang));
+        assert_eq!(all(State::Live), ["01.15 15:27 기준", "as of 15 Jan 06:27 UTC", "01.15 15:27 時点"]);
+        assert_eq!(all(State::Halted), ["01.15 장종료", "15 Jan, market closed", "01.15 取引終了"]);
+        assert_eq!(all(State::Stale)[0], "01.15 15:27 갱신 중단");
+        assert_eq!(session(State::Unknown, None, Lang::Ko), "시세 없음");
     }
 
     #[test]

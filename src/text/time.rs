@@ -49,6 +49,16 @@ pub fn base(base: &Base, lang: Lang) -> String {
     format!("{} {price} · {at} {}", lang.pick("기준", "base", "基準"), zone(lang).label)
 }
 
+/// Returns a day and a minute in figures, as a newspaper's caption has it: `11.25 10:15`, in English `25 Nov 01:15 UTC`.
+pub fn stamp(at: Timestamp, lang: Lang) -> String {
+    local(at, lang).strftime(lang.pick("%m.%d %H:%M", "%-d %b %H:%M UTC", "%m.%d %H:%M")).to_string()
+}
+
+/// Returns a day alone in the same way: `01.15`.
+pub fn stamp_day(at: Timestamp, lang: Lang) -> String {
+    local(at, lang).strftime(lang.pick("%m.%d", "%-d %b", "%m.%d")).to_string()
+}
+
 /// Returns how long ago `at` was, such as `12초 전`; the future counts as now.
 pub fn age(at: Timestamp, now: Timestamp, lang: Lang) -> String {
     let seconds = now.duration_since(at).as_secs().max(0);

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Board, Site};
 use crate::delivery::{Delivery, Newcomer, Service};
-use crate::domain::{HourSource, Keeper};
+use crate::domain::{HourSource, Keeper, MoversRule};
 use crate::hub::Hub;
 
 pub use limits::Limits;
@@ -54,6 +54,7 @@ struct Inner {
     addresses: Arc<addresses::Addresses>,
     delivery: OnceLock<Delivery>,
     past: history::Desk,
+    sparks: history::Desk,
     bodies: bodies::Bodies,
 }
 
@@ -98,6 +99,7 @@ impl AppState {
             addresses: Arc::new(addresses::Addresses::new(&limits)),
             delivery: OnceLock::new(),
             past: history::Desk::default(),
+            sparks: history::Desk::of_sparks(),
             bodies: bodies::Bodies::default(),
             limits,
         }))
@@ -118,6 +120,11 @@ impl AppState {
         self.0.site.public_url.as_deref()
     }
 
+    /// Returns which markets may be called movers.
+    pub fn movers(&self) -> &MoversRule {
+        &self.0.site.movers
+    }
+
     /// Returns the bodies kept in memory.
     pub fn bodies(&self) -> &bodies::Bodies {
         &self.0.bodies
@@ -131,6 +138,11 @@ impl AppState {
     /// Returns where questions of the past are answered.
     fn past(&self) -> &history::Desk {
         &self.0.past
+    }
+
+    /// Returns where the small lines are kept.
+    fn sparks(&self) -> &history::Desk {
+        &self.0.sparks
     }
 
     /// Returns what ends every stream when cancelled.

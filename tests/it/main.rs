@@ -18,3 +18,4 @@ mod simulation;
 mod store;
 mod under_faults;
 mod venues;
+mod widgets;

@@ -22,6 +22,12 @@ const KEPT_MAX: usize = 32;
 /// How long an answer is given out again. Shorter than the minute: the close of one that has just ended comes late.
 const KEPT_SECS: i64 = 10;
 
+/// Most small lines kept, of about 8 kB each.
+const SPARKS_MAX: usize = 512;
+
+/// How long a small line is given out again: it has a point each quarter of an hour.
+const SPARKS_SECS: i64 = 60;
+
 /// Most reads at once; each may hold a thread on a slow disk.
 const READS_MAX: usize = 4;
 
@@ -80,18 +86,29 @@ impl Series {
 /// Where questions of the past are answered.
 #[derive(Debug)]
 pub struct Desk {
-    /// Each with the ten seconds that it was read in.
+    /// Each with the slot of time that it was read in.
     kept: Mutex<HashMap<Question, (i64, Arc<Series>)>>,
+    kept_max: usize,
+    kept_secs: i64,
     reads: Arc<Semaphore>,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        Self { kept: Mutex::default(), reads: Arc::new(Semaphore::new(READS_MAX)) }
+        Self::with_room(KEPT_MAX, KEPT_SECS)
     }
 }
 
 impl Desk {
+    /// A desk for the small lines of many markets.
+    pub fn of_sparks() -> Self {
+        Self::with_room(SPARKS_MAX, SPARKS_SECS)
+    }
+
+    fn with_room(kept_max: usize, kept_secs: i64) -> Self {
+        Self { kept: Mutex::default(), kept_max, kept_secs, reads: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+
     /// Answers a question.
     ///
     /// # Errors
@@ -102,7 +119,7 @@ impl Desk {
             Error::new(StatusCode::SERVICE_UNAVAILABLE, "no-history", "No history", detail)
         })?;
         let now = app.clock.now();
-        let slot = now.as_second().div_euclid(KEPT_SECS);
+        let slot = now.as_second().div_euclid(self.kept_secs);
         if let Some(series) = self.kept(&question, slot) {
             return Ok(series);
         }
@@ -144,10 +161,10 @@ impl Desk {
 
     fn keep(&self, slot: i64, series: &Arc<Series>) {
         let mut kept = self.answers();
-        if kept.len() >= KEPT_MAX && !kept.contains_key(&series.question) {
+        if kept.len() >= self.kept_max && !kept.contains_key(&series.question) {
             kept.retain(|_, (of, _)| *of == slot);
         }
-        if kept.len() < KEPT_MAX || kept.contains_key(&series.question) {
+        if kept.len() < self.kept_max || kept.contains_key(&series.question) {
             kept.insert(series.question.clone(), (slot, series.clone()));
         }
     }

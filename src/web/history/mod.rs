@@ -54,3 +54,8 @@ pub async fn history(
 pub async fn for_page(app: &AppState, question: Question) -> Option<Arc<Series>> {
     app.past().read(app, question).await.ok()
 }
+
+/// Reads the past of a market for a small line: coarse, kept for a minute, so that a page may have many.
+pub async fn for_spark(app: &AppState, question: Question) -> Option<Arc<Series>> {
+    app.sparks().read(app, question).await.ok()
+}

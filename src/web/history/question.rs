@@ -66,6 +66,14 @@ impl Span {
             Self::Week => H1,
         }
     }
+
+    /// Returns the step for a line of the size of a word.
+    pub fn spark_step(self) -> Step {
+        match self {
+            Self::Day => M15,
+            Self::Week => H4,
+        }
+    }
 }
 
 /// One question of the past.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::options::BadOption;
+use super::given::BadOption;
 use super::reply::Frame;
 use crate::text::Lang;
 

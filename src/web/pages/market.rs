@@ -6,8 +6,11 @@ use askama::Template;
 
 use super::super::AppState;
 use super::super::history::{self, Question, Series, Span};
-use super::options::{Choice, Options};
+use super::choice::{Choice, Widget};
+use super::oembed;
+use super::options::Options;
 use super::plot::Plot;
+use super::stage::own_style;
 use super::words;
 use crate::domain::{Basis, Direction, Market, Quote, State, VenueId};
 use crate::text::{self, Lang};
@@ -21,7 +24,9 @@ struct MarketPage<'a> {
     basis: &'a str,
     basis_word: &'static str,
     theme: &'a str,
-    colors: &'a str,
+    colors: String,
+    style: Option<String>,
+    discovery: Option<String>,
     market: &'a str,
     said: String,
     words: String,
@@ -68,8 +73,9 @@ pub struct Told {
 
 /// Reads what the page shows. A past that can't be read leaves its place empty.
 pub async fn read(app: &AppState, options: &Options<'_>) -> Told {
-    let Some(market) = options.markets.first() else { return Told { quote: None, past: Vec::new() } };
-    let quote = app.hub.row(&options.board.source, market);
+    let Some(pick) = options.picks.first() else { return Told { quote: None, past: Vec::new() } };
+    let market = &pick.market;
+    let quote = app.hub.row(&pick.source, market);
     let venues = options.board.venues();
     let mut past = Vec::new();
     if let Some(venue) = quote.as_ref().map(|quote| quote.venue).or(venues.first().copied()) {
@@ -86,8 +92,8 @@ pub async fn read(app: &AppState, options: &Options<'_>) -> Told {
 /// # Errors
 /// When the template can't be written out.
 pub fn page(app: &AppState, options: &Options<'_>, told: &Told) -> Result<String, askama::Error> {
-    let Some(market) = options.markets.first() else { return Ok(String::new()) };
-    MarketPage::new(app, options, market, told).render()
+    let Some(pick) = options.picks.first() else { return Ok(String::new()) };
+    MarketPage::new(app, options, &pick.market, told).render()
 }
 
 impl<'a> MarketPage<'a> {
@@ -105,10 +111,12 @@ impl<'a> MarketPage<'a> {
             basis: options.basis.as_str(),
             basis_word: basis_word(options.basis, lang),
             theme: options.theme.word(),
-            colors: options.colors.word(),
+            colors: options.colors.to_string(),
+            style: own_style(options.colors, "../"),
+            discovery: oembed::discovery(app, options, Widget::Chart),
             market: market.as_str(),
             said: quote.map_or_else(String::new, |quote| said(quote, options.basis)),
-            words: words::json(&options.board.venues(), lang),
+            words: words::json(&options.board.venues(), lang, true),
             summary: quote
                 .map_or_else(|| text::asset(market.base(), lang), |quote| text::sentence(quote, options.basis, lang)),
             name: quote.map_or_else(|| text::asset(market.base(), lang), |quote| text::name(quote, lang)),

@@ -8,29 +8,61 @@ use axum::routing::get;
 
 use super::AppState;
 
+mod badge;
+mod board;
+mod card;
+mod chart;
+mod choice;
+mod colors;
+mod embed;
 mod error;
+mod given;
+mod home;
+mod line;
+mod link;
 mod market;
+mod movers;
+mod oembed;
 mod options;
+mod past;
 mod plot;
 mod reply;
-mod view;
+mod row;
+mod spark;
+mod stage;
 mod words;
 
-use options::{BadOption, Options};
+use choice::Widget;
+use given::BadOption;
+use options::Options;
+use past::Past;
 use reply::{Asked, Frame};
 
 /// Returns the routes of the pages.
 pub fn routes() -> Router<AppState> {
     Router::new()
-        .route("/", get(home))
+        .route("/", get(home_page))
         .route("/market/{id}", get(one_market))
-        .route("/embed/board", get(embed))
-        .route("/fragment/board", get(fragment))
+        .route("/embed/{widget}", get(embed_page))
+        .route("/fragment/{widget}", get(fragment))
+        .route("/badge/{file}", get(badge::badge))
+        .route("/sisepan-colors.css", get(colors::style))
+        .route("/oembed", get(oembed::oembed))
 }
 
-/// The board with the health of its venues, for a reader who came here.
-async fn home(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    answer(&app, &headers, query.as_deref(), Frame::Page, view::home)
+/// The boards with a search, the movers and the health of the venues, for a reader who came here.
+async fn home_page(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = query.as_deref().unwrap_or_default();
+    let asked = Asked { app: &app, headers: &headers, query, frame: Frame::Page };
+    let read = || Ok((home::View::read(query)?, Options::read(&app, &headers, query)?));
+    match read() {
+        Ok((view, options)) => {
+            let shown = home::Shown::new(&app, options, &view);
+            let past = shown.read(&app).await;
+            rendered(asked, &format!("home {view:?} {}", shown.query()), || home::page(&app, &shown, &view, &past))
+        }
+        Err(bad) => refuse(asked, &bad),
+    }
 }
 
 /// One market on every basis, with its past.
@@ -45,29 +77,46 @@ async fn one_market(
     match Options::of_market(&app, &headers, query, &id) {
         Ok(options) => {
             let told = market::read(&app, &options).await;
-            rendered(asked, &format!("market {options:?}"), || market::page(&app, &options, &told))
+            rendered(asked, &format!("market {}", options.query()), || market::page(&app, &options, &told))
         }
         Err(bad) => refuse(asked, &bad),
     }
 }
 
-/// The board alone, for an iframe.
-async fn embed(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    answer(&app, &headers, query.as_deref(), Frame::Embed, view::embed)
+/// A widget alone, for an iframe.
+async fn embed_page(
+    State(app): State<AppState>,
+    Path(widget): Path<String>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    answer(&app, &headers, query.as_deref(), &widget, Frame::Embed).await
 }
 
-/// The board as a piece of HTML, for a server-side include and for the script.
-async fn fragment(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    answer(&app, &headers, query.as_deref(), Frame::Fragment, view::fragment)
+/// A widget as a piece of HTML, for a server-side include and for the script.
+async fn fragment(
+    State(app): State<AppState>,
+    Path(widget): Path<String>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    answer(&app, &headers, query.as_deref(), &widget, Frame::Fragment).await
 }
 
-type Render = fn(&AppState, &Options<'_>) -> Result<String, askama::Error>;
-
-fn answer(app: &AppState, headers: &HeaderMap, query: Option<&str>, frame: Frame, render: Render) -> Response {
+async fn answer(app: &AppState, headers: &HeaderMap, query: Option<&str>, widget: &str, frame: Frame) -> Response {
     let query = query.unwrap_or_default();
     let asked = Asked { app, headers, query, frame };
-    match Options::read(app, headers, query) {
-        Ok(options) => rendered(asked, &format!("{frame:?} {options:?}"), || render(app, &options)),
+    let read = || {
+        let found = choice::find::<Widget>(widget);
+        let widget = found.ok_or_else(|| BadOption::missing("widget", widget, choice::allowed::<Widget>()))?;
+        Ok((embed::fit(Options::read(app, headers, query)?, widget)?, widget))
+    };
+    match read() {
+        Ok((options, widget)) => {
+            let past = Past::read(app, &options, widget).await;
+            let key = format!("{frame:?} {widget:?} {}", options.query());
+            rendered(asked, &key, || embed::html(app, &options, widget, frame, &past))
+        }
         Err(bad) => refuse(asked, &bad),
     }
 }

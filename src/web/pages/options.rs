@@ -3,85 +3,103 @@
 //! Known parameters are checked against what exists; unknown ones are ignored,
 //! so that a publisher's own tracking parameters break nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 
 use super::super::AppState;
+use super::super::ask::{INTERVALS_MS, words};
+use super::choice::{Choice, Colors, Column, Density, Reach, Size, Switch, Theme, Widget};
+use super::given::{BadOption, Given};
+use super::link::Link;
 use crate::config::Board;
-use crate::domain::{Basis, Market};
+use crate::domain::{Basis, Market, SourceId};
 use crate::text::{Lang, negotiate};
 
-/// Longest query, in bytes.
-const QUERY_BYTES_MAX: usize = 1024;
+/// Every option: its name, the same in queries and attributes, and what it is for. `docs/widgets.md` has the same list.
+pub const TABLE: [(&str, &str); 17] = [
+    ("board", "a board of this server; the first if not given"),
+    ("markets", "markets in the order wanted, with commas; those of the board if not given"),
+    ("basis", "what changes are measured against"),
+    ("lang", "the language; the reader's own if not given"),
+    ("theme", "the ground"),
+    ("colors", "which colours mean rise and fall"),
+    ("size", "the size of the text"),
+    ("columns", "the columns of a board, with commas"),
+    ("density", "how close rows stand"),
+    ("flash", "whether a price that changed lights up for a moment"),
+    ("link", "where a name leads"),
+    ("credit", "whether the sources are named"),
+    ("transparent", "whether the page behind shows through"),
+    ("interval", "shortest time between two changes, in milliseconds"),
+    ("span", "how far back a chart begins"),
+    ("count", "how many risers and fallers"),
+    ("title", "whether the heading stands"),
+];
 
-/// Most parameters in a query.
-const PARAMETERS_MAX: usize = 20;
+/// How often prices are renewed unless asked otherwise, in milliseconds.
+const INTERVAL_MS_DEFAULT: u64 = 500;
 
-/// Most characters of a refused value that are shown again.
-const VALUE_CHARS_MAX: usize = 40;
+/// Most risers, and most fallers.
+pub const COUNT_MAX: usize = 20;
 
-/// The options of a board widget, all of them usable.
+/// Most markets that a refusal lists.
+const LISTED_MAX: usize = 40;
+
+/// The columns of the reference board.
+const COLUMNS_DEFAULT: [Column; 3] = [Column::Name, Column::Last, Column::Change];
+
+/// The options of a widget, all of them usable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options<'a> {
-    /// Which board.
+    /// Which board: named, or the first one that has the first market.
     pub board: &'a Board,
-    /// Its markets, or those of them that were asked for, in the asked order.
-    pub markets: Vec<Market>,
+    /// Whether all markets are of that board.
+    pub of_board: bool,
+    /// The markets, in the asked order, each with the source of its row.
+    pub picks: Vec<Pick>,
     /// Whether markets were asked for.
     pub picked: bool,
     /// In which language.
     pub lang: Lang,
     /// Against which base.
     pub basis: Basis,
-    /// Light, dark, or as the reader's system is.
+    /// Light, dark, or as the page around it is.
     pub theme: Theme,
     /// Which colours mean rise and fall.
     pub colors: Colors,
-    /// The text size.
-    pub size: Size,
+    /// The text size; a ticker's is that of its sentence unless asked otherwise.
+    pub size: Option<Size>,
+    /// The columns of a board, the name first.
+    pub columns: Vec<Column>,
+    /// How close rows stand.
+    pub density: Density,
+    /// Whether a price that changed lights up for a moment.
+    pub flash: bool,
+    /// Where a name leads.
+    pub link: Link,
+    /// Whether the sources are named; each widget has its own habit.
+    pub credit: Option<bool>,
+    /// Whether the page behind shows through.
+    pub transparent: bool,
+    /// Shortest time between two changes, in milliseconds.
+    pub interval_ms: u64,
+    /// How far back a chart begins.
+    pub span: Reach,
+    /// How many risers and fallers; as the operator says if not given.
+    pub count: Option<usize>,
+    /// Whether the heading stands.
+    pub title: bool,
 }
 
-/// Why a query can't be answered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadOption {
-    /// The value is none of those allowed.
-    #[error("{name} {value:?} is not known: use {allowed}")]
-    Value {
-        /// The parameter.
-        name: &'static str,
-        /// What was asked for, shortened.
-        value: String,
-        /// What may be asked for.
-        allowed: String,
-    },
-    /// A board or market that does not exist here.
-    #[error("{name} {value:?} does not exist here: use {allowed}")]
-    Missing {
-        /// The parameter.
-        name: &'static str,
-        /// What was asked for, shortened.
-        value: String,
-        /// What may be asked for.
-        allowed: String,
-    },
-    /// The same parameter more than once.
-    #[error("{0} is given more than once")]
-    Twice(&'static str),
-    /// More than is read.
-    #[error("the query is over {QUERY_BYTES_MAX} bytes or {PARAMETERS_MAX} parameters")]
-    TooLong,
-}
-
-impl BadOption {
-    /// Returns the HTTP status for it.
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Missing { .. } => StatusCode::NOT_FOUND,
-            Self::Value { .. } | Self::Twice(_) | Self::TooLong => StatusCode::BAD_REQUEST,
-        }
-    }
+/// A market with the source of its row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pick {
+    /// The market.
+    pub market: Market,
+    /// Where its row comes from.
+    pub source: SourceId,
 }
 
 impl<'a> Options<'a> {
@@ -90,11 +108,18 @@ impl<'a> Options<'a> {
     /// # Errors
     /// [`BadOption`], naming the first parameter at fault and what it may be.
     pub fn read(app: &'a AppState, headers: &HeaderMap, query: &str) -> Result<Self, BadOption> {
-        let given = Given::read(query)?;
-        let board = find_board(app, given.get("board"))?;
-        let picked = given.get("markets").filter(|markets| !markets.is_empty());
-        let markets = picked.map_or_else(|| Ok(board.markets.to_vec()), |picked| pick(board, picked))?;
-        Self::join(&given, headers, board, markets, picked.is_some())
+        let given = Given::read(query, names())?;
+        let named = given.get("board").map(|id| find_board(app, Some(id))).transpose()?;
+        match given.get("markets").map(|list| pick(app, named, list)).transpose()? {
+            Some((board, picks)) => {
+                let of_board = picks.iter().all(|pick| is_on(board, pick));
+                Self::join(&given, headers, board, of_board, picks, true)
+            }
+            None => {
+                let board = named.map_or_else(|| find_board(app, None), Ok)?;
+                Self::join(&given, headers, board, true, of(board), false)
+            }
+        }
     }
 
     /// Reads the options of the page of one market; without a board, the first that has it counts.
@@ -102,41 +127,106 @@ impl<'a> Options<'a> {
     /// # Errors
     /// As [`Options::read`]; a market that no board has is missing.
     pub fn of_market(app: &'a AppState, headers: &HeaderMap, query: &str, id: &str) -> Result<Self, BadOption> {
-        let given = Given::read(query)?;
-        let named = given.get("board").filter(|id| !id.is_empty());
-        let boards = match named {
-            Some(_) => std::slice::from_ref(find_board(app, named)?),
-            None => app.boards.as_slice(),
-        };
+        let given = Given::read(query, names())?;
+        let named = given.get("board").map(|id| find_board(app, Some(id))).transpose()?;
+        let boards = named.map_or(app.boards.as_slice(), std::slice::from_ref);
         let market = Market::from_str(id).ok();
-        let board = boards.iter().find(|board| market.as_ref().is_some_and(|market| board.markets.contains(market)));
-        let (market, board) = market.zip(board).ok_or_else(|| {
-            let markets: BTreeSet<&str> = boards.iter().flat_map(|b| b.markets.iter().map(Market::as_str)).collect();
-            let allowed = markets.into_iter().collect::<Vec<_>>().join(", ");
-            BadOption::Missing { name: "market", value: shorten(id), allowed }
-        })?;
-        Self::join(&given, headers, board, vec![market], true)
+        let found =
+            market.and_then(|market| Some((boards.iter().find(|board| board.markets.contains(&market))?, market)));
+        let (board, market) = found.ok_or_else(|| BadOption::missing("market", id, listed(boards)))?;
+        let picks = vec![Pick { market, source: board.source.clone() }];
+        Self::join(&given, headers, board, true, picks, true)
     }
 
     fn join(
         given: &Given,
         headers: &HeaderMap,
         board: &'a Board,
-        markets: Vec<Market>,
+        of_board: bool,
+        picks: Vec<Pick>,
         picked: bool,
     ) -> Result<Self, BadOption> {
         let lang = given.choose("lang")?.unwrap_or_else(|| preferred(headers));
+        let switch = |name| Ok::<_, BadOption>(given.choose::<Switch>(name)?.map(|switch| switch == Switch::On));
+        let interval = |text: &str| text.parse().ok().filter(|millis| INTERVALS_MS.contains(millis));
+        let count = |text: &str| text.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
         Ok(Self {
             board,
-            markets,
+            of_board,
+            picks,
             picked,
             lang,
             basis: given.choose("basis")?.unwrap_or(board.basis),
             theme: given.choose("theme")?.unwrap_or(Theme::Auto),
-            colors: given.choose("colors")?.unwrap_or_else(|| Colors::usual(lang)),
-            size: given.choose("size")?.unwrap_or(Size::M),
+            colors: given
+                .parse("colors", |text| text.parse().ok(), || Colors::ALLOWED.to_owned())?
+                .unwrap_or_else(|| Colors::usual(lang)),
+            size: given.choose("size")?,
+            columns: given.get("columns").map_or_else(|| Ok(COLUMNS_DEFAULT.into()), columns)?,
+            density: given.choose("density")?.unwrap_or(Density::Normal),
+            flash: switch("flash")?.unwrap_or(true),
+            link: given.parse("link", Link::read, || Link::ALLOWED.to_owned())?.unwrap_or(Link::Off),
+            credit: switch("credit")?,
+            transparent: switch("transparent")?.unwrap_or(false),
+            interval_ms: given
+                .parse("interval", interval, || words(&INTERVALS_MS).join(", "))?
+                .unwrap_or(INTERVAL_MS_DEFAULT),
+            span: given.choose("span")?.unwrap_or(Reach::Day),
+            count: given.parse("count", count, || format!("1 to {COUNT_MAX}"))?,
+            title: switch("title")?.unwrap_or(true),
         })
     }
+
+    /// Returns the size: what was asked for, else that of the text around a ticker, else the middle one.
+    pub fn size_of(&self, widget: Widget) -> Size {
+        self.size.unwrap_or(if widget == Widget::Ticker { Size::Inherit } else { Size::M })
+    }
+
+    /// Returns the markets with commas between them.
+    pub fn market_list(&self) -> String {
+        self.picks.iter().map(|pick| pick.market.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Returns the query that asks for the same again, in one spelling: what is usual is left out, but for the language.
+    pub fn query(&self) -> String {
+        let mut query: Vec<(&str, String)> = Vec::new();
+        if self.of_board {
+            query.push(("board", self.board.id.clone()));
+        }
+        if self.picked {
+            query.push(("markets", self.market_list()));
+        }
+        query.push(("basis", self.basis.to_string()));
+        query.push(("lang", self.lang.to_string()));
+        let mut unless = |usual: bool, name: &'static str, value: String| {
+            if !usual {
+                query.push((name, value));
+            }
+        };
+        let switch = |on: bool| if on { Switch::On } else { Switch::Off }.word().to_owned();
+        unless(self.theme == Theme::Auto, "theme", self.theme.word().to_owned());
+        unless(self.colors == Colors::usual(self.lang), "colors", self.colors.to_string());
+        unless(self.size.is_none(), "size", self.size.map_or("", Choice::word).to_owned());
+        let columns = self.columns.iter().map(|column| column.word()).collect::<Vec<_>>().join(",");
+        unless(self.columns == COLUMNS_DEFAULT, "columns", columns);
+        unless(self.density == Density::Normal, "density", self.density.word().to_owned());
+        unless(self.flash, "flash", switch(self.flash));
+        unless(self.link == Link::Off, "link", self.link.to_string());
+        unless(self.credit.is_none(), "credit", switch(self.credit.unwrap_or_default()));
+        unless(!self.transparent, "transparent", switch(self.transparent));
+        unless(self.interval_ms == INTERVAL_MS_DEFAULT, "interval", self.interval_ms.to_string());
+        unless(self.span == Reach::Day, "span", self.span.word().to_owned());
+        unless(self.count.is_none(), "count", self.count.unwrap_or_default().to_string());
+        unless(self.title, "title", switch(self.title));
+        let written = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        // A comma may stand in a query as it is, and is easier to read.
+        written.replace("%2C", ",")
+    }
+}
+
+/// Returns the names of all options.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+    TABLE.iter().map(|(name, _)| *name)
 }
 
 /// Returns the language that the request prefers.
@@ -145,170 +235,83 @@ pub fn preferred(headers: &HeaderMap) -> Lang {
     negotiate(accepted.unwrap_or_default())
 }
 
-/// The parameters that we know, as they were given.
-struct Given(HashMap<&'static str, String>);
-
-impl Given {
-    const NAMES: [&'static str; 7] = ["board", "markets", "lang", "basis", "theme", "colors", "size"];
-
-    fn read(query: &str) -> Result<Self, BadOption> {
-        if query.len() > QUERY_BYTES_MAX {
-            return Err(BadOption::TooLong);
-        }
-        let mut known = HashMap::new();
-        for (at, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
-            if at >= PARAMETERS_MAX {
-                return Err(BadOption::TooLong);
-            }
-            let Some(name) = Self::NAMES.into_iter().find(|known| *known == name) else { continue };
-            if known.insert(name, value.into_owned()).is_some() {
-                return Err(BadOption::Twice(name));
-            }
-        }
-        Ok(Self(known))
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// Reads one of a fixed set of words; an empty value is an absent one.
-    fn choose<T: Choice>(&self, name: &'static str) -> Result<Option<T>, BadOption> {
-        let Some(value) = self.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-        let found = T::EVERY.iter().copied().find(|choice| choice.word() == value);
-        found.map(Some).ok_or_else(|| BadOption::Value {
-            name,
-            value: shorten(value),
-            allowed: T::EVERY.iter().map(|choice| choice.word()).collect::<Vec<_>>().join(", "),
-        })
-    }
+/// Returns the markets of a board.
+pub fn of(board: &Board) -> Vec<Pick> {
+    board.markets.iter().map(|market| Pick { market: market.clone(), source: board.source.clone() }).collect()
 }
 
 fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<&'a Board, BadOption> {
-    let id = id.filter(|id| !id.is_empty());
     let found = match id {
         Some(id) => app.boards.iter().find(|board| board.id == id),
         None => app.boards.first(),
     };
-    found.ok_or_else(|| BadOption::Missing {
-        name: "board",
-        value: shorten(id.unwrap_or_default()),
-        allowed: app.boards.iter().map(|board| board.id.as_str()).collect::<Vec<_>>().join(", "),
+    found.ok_or_else(|| {
+        let allowed = app.boards.iter().map(|board| board.id.as_str()).collect::<Vec<_>>().join(", ");
+        BadOption::missing("board", id.unwrap_or_default(), allowed)
     })
 }
 
 /// Reads `BTC-KRW,ETH-KRW`; a market named twice stands where it is named first.
-fn pick(board: &Board, asked: &str) -> Result<Vec<Market>, BadOption> {
-    let mut picked: Vec<Market> = Vec::new();
+///
+/// Without a board each is looked for on every board; the board of the first is the board of them all.
+fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<(&'a Board, Vec<Pick>), BadOption> {
+    let boards = named.map_or(app.boards.as_slice(), std::slice::from_ref);
+    let (mut first, mut picks) = (None::<&Board>, Vec::<Pick>::new());
     for name in asked.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        let market = Market::from_str(name).ok().filter(|market| board.markets.contains(market));
-        let market = market.ok_or_else(|| BadOption::Missing {
-            name: "markets",
-            value: shorten(name),
-            allowed: board.markets.iter().map(Market::as_str).collect::<Vec<_>>().join(", "),
-        })?;
-        if !picked.contains(&market) {
-            picked.push(market);
+        let market = Market::from_str(name).ok();
+        let likely = first.into_iter().chain(boards);
+        let found = market.and_then(|market| {
+            let board = likely.into_iter().find(|board| board.markets.contains(&market))?;
+            Some((board, market))
+        });
+        let (board, market) = found.ok_or_else(|| BadOption::missing("markets", name, listed(boards)))?;
+        first.get_or_insert(board);
+        if !picks.iter().any(|pick| pick.market == market) {
+            picks.push(Pick { market, source: board.source.clone() });
         }
     }
-    Ok(picked)
+    let most = app.limits().markets_max;
+    if picks.len() > most {
+        return Err(BadOption::value("markets", asked, format!("at most {most}")));
+    }
+    let board = first.or(named).or(app.boards.first());
+    let board = board.ok_or_else(|| BadOption::missing("board", "", ""))?;
+    Ok(if picks.is_empty() { (board, of(board)) } else { (board, picks) })
 }
 
-fn shorten(value: &str) -> String {
-    value.chars().take(VALUE_CHARS_MAX).collect()
+fn is_on(board: &Board, pick: &Pick) -> bool {
+    board.source == pick.source && board.markets.contains(&pick.market)
 }
 
-/// One of a fixed set of words.
-pub trait Choice: Copy + 'static {
-    /// All of them.
-    const EVERY: &'static [Self];
-
-    /// Returns the word in URLs and markup.
-    fn word(self) -> &'static str;
+/// Names the markets of some boards, the first ones at least.
+fn listed(boards: &[Board]) -> String {
+    let markets: BTreeSet<&str> = boards.iter().flat_map(|b| b.markets.iter().map(Market::as_str)).collect();
+    let more = if markets.len() > LISTED_MAX { ", …" } else { "" };
+    markets.into_iter().take(LISTED_MAX).collect::<Vec<_>>().join(", ") + more
 }
 
-/// Defines an option whose values are words.
-macro_rules! choice {
-    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $case:ident = $word:literal),+ $(,)? }) => {
-        $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$doc])* $case),+ }
-
-        impl Choice for $name {
-            const EVERY: &'static [Self] = &[$(Self::$case),+];
-
-            fn word(self) -> &'static str {
-                match self { $(Self::$case => $word),+ }
-            }
+/// Reads `name,last,change`; the name stands first whether it is asked for or not.
+fn columns(asked: &str) -> Result<Vec<Column>, BadOption> {
+    let mut columns = vec![Column::Name];
+    for word in asked.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let column = super::choice::find(word);
+        let column = column.ok_or_else(|| BadOption::value("columns", word, super::choice::allowed::<Column>()))?;
+        if !columns.contains(&column) {
+            columns.push(column);
         }
-    };
-}
-
-choice! {
-    /// The ground that a widget is drawn on.
-    Theme {
-        /// As the reader's system is.
-        Auto = "auto",
-        /// Dark on light.
-        Light = "light",
-        /// Light on dark.
-        Dark = "dark",
     }
+    Ok(columns)
 }
 
-choice! {
-    /// Which colours mean rise and fall.
-    Colors {
-        /// Korea: red and blue.
-        Kr = "kr",
-        /// Japan: red and green.
-        Jp = "jp",
-        /// China: red and green.
-        Cn = "cn",
-        /// Elsewhere: green and red.
-        Intl = "intl",
-        /// Told apart by colour-blind readers: orange and blue.
-        Cb = "cb",
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-choice! {
-    /// The five steps of a newspaper's text size control.
-    Size {
-        /// 가장작게.
-        Xs = "xs",
-        /// 작게.
-        S = "s",
-        /// 기본.
-        M = "m",
-        /// 크게.
-        L = "l",
-        /// 가장크게.
-        Xl = "xl",
-        /// The size of the text around it.
-        Inherit = "inherit",
-    }
-}
-
-impl Colors {
-    /// Returns the colours that readers of a language expect.
-    pub fn usual(lang: Lang) -> Self {
-        lang.pick(Self::Kr, Self::Intl, Self::Jp)
-    }
-}
-
-impl Choice for Lang {
-    const EVERY: &'static [Self] = &Self::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Choice for Basis {
-    const EVERY: &'static [Self] = &Self::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
+    #[test]
+    fn the_page_of_the_widgets_lists_exactly_these_options() {
+        let page = include_str!("../../../docs/widgets.md");
+        let table = page.split("## Options").nth(1).and_then(|rest| rest.split("###").next()).unwrap();
+        let listed: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(listed, names().collect::<Vec<_>>());
     }
 }

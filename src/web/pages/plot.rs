@@ -18,14 +18,14 @@ use crate::text::{self, Lang};
 /// Width of the ground.
 const WIDTH: i64 = 10_000;
 
-/// Height of the ground: a hundred to a pixel.
-const HEIGHT: i64 = 16_000;
+/// Height of the ground: a thousand to the size of the labels' text, so that a plot grows with the text around it.
+const HEIGHT: i64 = 14_500;
 
 /// How far below the ground the foot lies: the label of the lowest price stands between.
-const FOOT: i64 = HEIGHT + 2_000;
+const FOOT: i64 = HEIGHT + 1_800;
 
-/// Pixels above the ground, for the label of the highest price.
-const ABOVE: i64 = 24;
+/// Above the ground there is room for the label of the highest price.
+const ABOVE: i64 = 2_200;
 
 /// Labels nearer to an edge than this, of `WIDTH`, are drawn inwards.
 const EDGE: i64 = 1_800;
@@ -48,10 +48,26 @@ pub struct Plot {
     pub high: Option<Label>,
     pub low: Option<Label>,
     pub ticks: Vec<Tick>,
-    /// Where the last price is, in pixels.
+    /// Where the last price is.
     pub last: Option<String>,
     pub last_is_live: bool,
     pub empty: Option<&'static str>,
+    /// What a script needs to read a point out.
+    pub read_out: ReadOut,
+}
+
+/// The figures of a plot, for a pointer or a key that asks for one of them.
+#[derive(Debug)]
+pub struct ReadOut {
+    pub start: String,
+    pub end: String,
+    pub step_secs: u32,
+    pub digits: u32,
+    /// The price at the top of the ground, and at the bottom.
+    pub top: String,
+    pub bottom: String,
+    /// A close a step with spaces between, `-` for a hole.
+    pub closes: String,
 }
 
 /// A word at a place.
@@ -110,11 +126,28 @@ impl Plot {
             high: top.and_then(|(at, bar)| label(*at, bar.high, false)),
             low: bottom.and_then(|(at, bar)| label(*at, bar.low, true)),
             ticks: ticks(series, lang),
-            last: axes.as_ref().zip(last).and_then(|(axes, last)| Some(pixels(axes.y(last)? + ABOVE * 100))),
+            last: axes.as_ref().zip(last).and_then(|(axes, last)| Some(em(axes.y(last)? + ABOVE))),
             last_is_live: quote.is_some_and(|quote| matches!(quote.state, State::Live | State::Delayed)),
             empty: known
                 .is_empty()
                 .then(|| lang.pick("아직 기록이 없습니다", "Nothing recorded yet", "まだ記録がありません")),
+            read_out: ReadOut::new(series, axes.as_ref(), digits),
+        }
+    }
+}
+
+impl ReadOut {
+    fn new(series: &Series, axes: Option<&Axes>, digits: u32) -> Self {
+        let plain = |price: Decimal| price.normalize().to_string();
+        let close = |bar: &Option<Bar>| bar.map_or_else(|| "-".to_owned(), |bar| plain(bar.close.get()));
+        Self {
+            start: format!("{:.0}", series.start),
+            end: format!("{:.0}", series.end),
+            step_secs: series.question.step.minutes * 60,
+            digits,
+            top: axes.map_or_else(String::new, |axes| plain(axes.top)),
+            bottom: axes.map_or_else(String::new, |axes| plain(axes.top.saturating_sub(axes.range))),
+            closes: series.bars.iter().map(close).collect::<Vec<_>>().join(" "),
         }
     }
 }
@@ -207,8 +240,8 @@ impl Axes {
         } else {
             "middle"
         };
-        let offset = if below { 1_500 } else { -700 };
-        Label { x: percent(x), y: pixels(self.y(price).unwrap_or(0) + ABOVE * 100 + offset), anchor, text }
+        let offset = if below { 1_350 } else { -650 };
+        Label { x: percent(x), y: em(self.y(price).unwrap_or(0) + ABOVE + offset), anchor, text }
     }
 }
 
@@ -223,9 +256,10 @@ fn end_run(run: &mut Vec<(i64, i64)>, line: &mut String, area: &mut String) {
     line.push_str(&path);
 }
 
-/// Writes hundredths of a pixel.
-fn pixels(hundredths: i64) -> String {
-    format!("{}.{:02}", hundredths / 100, hundredths.rem_euclid(100))
+/// Writes thousandths of the size of the labels' text.
+fn em(thousandths: i64) -> String {
+    let sign = if thousandths < 0 { "-" } else { "" };
+    format!("{sign}{}.{:03}em", thousandths.abs() / 1000, thousandths.abs() % 1000)
 }
 
 /// Writes a part of [`WIDTH`].

@@ -14,7 +14,9 @@ struct Words<'a> {
     state: BTreeMap<&'a str, &'a str>,
     age: [&'a str; 4],
     venue: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     link: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reason: BTreeMap<&'a str, &'a str>,
     base: &'a str,
     zone: &'a str,
@@ -23,8 +25,9 @@ struct Words<'a> {
     off: &'a str,
 }
 
-/// Returns the words for a board of these venues.
-pub fn json(venues: &[VenueId], lang: Lang) -> String {
+/// Returns the words for rows of these venues; those for the state of the venues only where they are named.
+pub fn json(venues: &[VenueId], lang: Lang, named: bool) -> String {
+    let links = [VenueState::Connecting, VenueState::Delayed, VenueState::Down];
     let words = Words {
         direction: [Direction::Rise, Direction::Even, Direction::Fall]
             .map(|it| (it.as_str(), text::direction(it, lang)))
@@ -34,10 +37,8 @@ pub fn json(venues: &[VenueId], lang: Lang) -> String {
             .into(),
         age: text::age_patterns(lang),
         venue: venues.iter().map(|&id| (id.as_str(), text::venue(id, lang))).collect(),
-        link: [VenueState::Connecting, VenueState::Delayed, VenueState::Down]
-            .map(|it| (it.as_str(), text::venue_state(it, lang)))
-            .into(),
-        reason: text::reason_word(lang).collect(),
+        link: links.into_iter().filter(|_| named).map(|it| (it.as_str(), text::venue_state(it, lang))).collect(),
+        reason: text::reason_word(lang).filter(|_| named).collect(),
         base: lang.pick("기준", "base", "基準"),
         zone: text::zone(lang).label,
         hours: text::zone(lang).hours,

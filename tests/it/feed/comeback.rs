@@ -18,9 +18,8 @@ const HERD: usize = 300;
 async fn serve_at(app: &sisepan::web::AppState, address: &str) -> (String, CancellationToken) {
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (router, limits, stop) = (sisepan::web::router(app.clone()), app.limits().clone(), CancellationToken::new());
-    let stopped = stop.clone();
-    tokio::spawn(async move { sisepan::web::listen(listener, router, &limits, stopped).await });
+    let stop = CancellationToken::new();
+    tokio::spawn(sisepan::web::listen(listener, app.clone(), stop.clone()));
     (address, stop)
 }
 

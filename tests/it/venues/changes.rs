@@ -110,7 +110,7 @@ fn shown(id: &str, ticker: sisepan::domain::Ticker, wall: Timestamp) -> sisepan:
     let wanted = Wanted { source, venues: vec![venue], markets: vec![market.clone()], basis: Basis::Rolling24h };
     let now = Now { wall, monotonic: Duration::from_secs(60) };
     let mut quotes = Quotes::new(&[wanted], Settings::default(), now);
-    quotes.apply(Event::Ticker { venue, market, ticker, received_at: wall, via: Via::Poll }, now);
+    quotes.apply(Event::Ticker { venue, market, ticker, asked: now, received: now, via: Via::Poll }, now);
     let changed = quotes.publish(now).changed;
     assert_eq!(changed.len(), 1);
     sisepan::domain::Quote::clone(&changed[0])

@@ -1,0 +1,114 @@
+//! The board: the table of the reference page, with the columns that were asked for.
+
+use askama::Template;
+
+use super::choice::{Choice, Column, Widget};
+use super::row::RowView;
+use super::spark::Spark;
+use super::stage::{AsOf, Root, SourceView, Stage, source_word};
+use crate::text::{self, Lang};
+
+/// Seconds between two renewals of a table with figures that the stream's texts don't have.
+const REFRESH_SECS: u32 = 10;
+
+/// A table of rows, for the widget and for our own page.
+#[derive(Template)]
+#[template(path = "board.html")]
+pub struct BoardView<'a> {
+    pub root: Root<'a>,
+    pub title: String,
+    pub as_of: AsOf,
+    pub columns: Vec<ColumnView>,
+    pub rows: Vec<RowView>,
+    pub footnote: &'a str,
+    pub sources: &'a [SourceView],
+    pub source_word: &'a str,
+    pub leaves_frame: bool,
+    /// Digits of the longest price: the column keeps that width.
+    pub wide: usize,
+    /// The line of the last day of each row; none on other people's pages.
+    pub sparks: Vec<Option<Spark>>,
+    pub spark_word: &'static str,
+    /// What stands instead of rows, where there are none.
+    pub empty: &'static str,
+}
+
+/// One column of figures.
+pub struct ColumnView {
+    pub column: Column,
+    pub key: &'static str,
+    pub word: String,
+    /// The link that sorts by it.
+    pub sort: Option<String>,
+    /// How the table is sorted by it now, as `aria-sort` has it; empty if it is not.
+    pub sorted: &'static str,
+}
+
+impl<'a> BoardView<'a> {
+    /// Makes the table.
+    pub fn new(stage: &'a Stage<'a>) -> Self {
+        let (options, lang) = (stage.options, stage.options.lang);
+        let live = [Column::Name, Column::Last, Column::Change];
+        let refresh = if options.columns.iter().all(|column| live.contains(column)) { 0 } else { REFRESH_SECS };
+        let rows = stage.rows();
+        Self {
+            root: stage.root(Widget::Board, refresh),
+            title: stage.title().to_owned(),
+            as_of: stage.as_of(),
+            columns: options.columns.iter().map(|column| column_view(*column, stage)).collect(),
+            wide: widest(&rows),
+            rows,
+            footnote: text::footnote(options.basis, lang),
+            sources: if stage.credit(Widget::Board) { &stage.sources } else { &[] },
+            source_word: source_word(lang),
+            leaves_frame: stage.leaves_frame(),
+            sparks: Vec::new(),
+            spark_word: lang.pick("24시간", "24 h", "24時間"),
+            empty: "",
+        }
+    }
+
+    /// Returns the line of a row.
+    fn spark(&self, at: &usize) -> Option<&Spark> {
+        self.sparks.get(*at)?.as_ref()
+    }
+}
+
+/// Renders the widget.
+///
+/// # Errors
+/// When the template can't be written out.
+pub fn html(stage: &Stage<'_>) -> Result<String, askama::Error> {
+    BoardView::new(stage).render()
+}
+
+/// Returns the breadth of the longest price in digits, within what a column is made for; a comma is half a digit.
+pub fn widest(rows: &[RowView]) -> usize {
+    let breadth = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { 2 } else { 1 }).sum::<usize>().div_ceil(2);
+    rows.iter().map(|row| breadth(&row.last)).max().unwrap_or_default().clamp(4, 12)
+}
+
+fn column_view(column: Column, stage: &Stage<'_>) -> ColumnView {
+    let lang = stage.options.lang;
+    let word = match column {
+        Column::Last => {
+            let markets: Vec<_> = stage.options.picks.iter().map(|pick| pick.market.clone()).collect();
+            text::price_column(&markets, lang)
+        }
+        column => column_word(column, lang).to_owned(),
+    };
+    ColumnView { column, key: column.word(), word, sort: None, sorted: "" }
+}
+
+/// Returns the heading of a column without its unit.
+pub fn column_word(column: Column, lang: Lang) -> &'static str {
+    match column {
+        Column::Name => lang.pick("종목", "Coin", "銘柄"),
+        Column::Last => lang.pick("현재가", "Price", "現在値"),
+        Column::Change => lang.pick("변동률", "Change", "変動率"),
+        Column::Amount => lang.pick("변동", "Difference", "変動幅"),
+        Column::High => lang.pick("24시간 고가", "24 h high", "24時間高値"),
+        Column::Low => lang.pick("24시간 저가", "24 h low", "24時間安値"),
+        Column::Volume => lang.pick("24시간 거래대금", "24 h turnover", "24時間売買代金"),
+    }
+}

@@ -1,0 +1,126 @@
+//! The query of a page, bounded, with only the parameters that we know.
+
+use std::collections::HashMap;
+
+use axum::http::StatusCode;
+
+use super::choice::{Choice, allowed, find};
+
+/// Longest query, in bytes.
+const QUERY_BYTES_MAX: usize = 1024;
+
+/// Most parameters in a query.
+const PARAMETERS_MAX: usize = 20;
+
+/// Most characters of a refused value that are shown again.
+const VALUE_CHARS_MAX: usize = 40;
+
+/// Why a query can't be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadOption {
+    /// The value is none of those allowed.
+    #[error("{name} {value:?} is not known: use {allowed}")]
+    Value {
+        /// The parameter.
+        name: &'static str,
+        /// What was asked for, shortened.
+        value: String,
+        /// What may be asked for.
+        allowed: String,
+    },
+    /// A widget, board or market that does not exist here.
+    #[error("{name} {value:?} does not exist here: use {allowed}")]
+    Missing {
+        /// The parameter.
+        name: &'static str,
+        /// What was asked for, shortened.
+        value: String,
+        /// What may be asked for.
+        allowed: String,
+    },
+    /// The same parameter more than once.
+    #[error("{0} is given more than once")]
+    Twice(&'static str),
+    /// More than is read.
+    #[error("the query is over {QUERY_BYTES_MAX} bytes or {PARAMETERS_MAX} parameters")]
+    TooLong,
+}
+
+impl BadOption {
+    /// Refuses a value.
+    pub fn value(name: &'static str, value: &str, allowed: impl Into<String>) -> Self {
+        Self::Value { name, value: shorten(value), allowed: allowed.into() }
+    }
+
+    /// Refuses a name that nothing here has.
+    pub fn missing(name: &'static str, value: &str, allowed: impl Into<String>) -> Self {
+        Self::Missing { name, value: shorten(value), allowed: allowed.into() }
+    }
+
+    /// Returns the HTTP status for it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Missing { .. } => StatusCode::NOT_FOUND,
+            Self::Value { .. } | Self::Twice(_) | Self::TooLong => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+fn shorten(value: &str) -> String {
+    value.chars().take(VALUE_CHARS_MAX).collect()
+}
+
+/// The parameters that we know, as they were given; an empty value is an absent one.
+#[derive(Debug, Default)]
+pub struct Given(HashMap<&'static str, String>);
+
+impl Given {
+    /// Reads a query. Parameters that are none of `names` are passed over.
+    ///
+    /// # Errors
+    /// If it is too long, or names one of ours twice.
+    pub fn read(query: &str, names: impl Iterator<Item = &'static str> + Clone) -> Result<Self, BadOption> {
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(BadOption::TooLong);
+        }
+        let mut known = HashMap::new();
+        for (at, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
+            if at >= PARAMETERS_MAX {
+                return Err(BadOption::TooLong);
+            }
+            let Some(name) = names.clone().find(|known| *known == name) else { continue };
+            if known.insert(name, value.into_owned()).is_some() {
+                return Err(BadOption::Twice(name));
+            }
+        }
+        known.retain(|_, value| !value.is_empty());
+        Ok(Self(known))
+    }
+
+    /// Returns a value as it was given.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Reads one of a fixed set of words.
+    ///
+    /// # Errors
+    /// If it is none of them.
+    pub fn choose<T: Choice>(&self, name: &'static str) -> Result<Option<T>, BadOption> {
+        self.parse(name, find, allowed::<T>)
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// If `read` makes nothing of it; `allowed` says what it would take.
+    pub fn parse<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+        allowed: impl FnOnce() -> String,
+    ) -> Result<Option<T>, BadOption> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| BadOption::value(name, value, allowed()))
+    }
+}

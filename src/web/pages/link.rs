@@ -1,0 +1,97 @@
+//! Where the name of a market leads.
+//!
+//! A widget's address can be written by anybody, so a link may only stay on
+//! the host that the widget stands on: no other host can be named.
+
+use std::fmt;
+
+use crate::domain::Market;
+
+/// Longest template, in bytes.
+const TEMPLATE_BYTES_MAX: usize = 200;
+
+/// Where the name of a market leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// Nowhere: the name is text.
+    Off,
+    /// To our own page of the market.
+    Market,
+    /// To a page of the host around it: `/coins/{base}`.
+    Path(String),
+}
+
+impl Link {
+    /// What may be asked for, in words.
+    pub const ALLOWED: &'static str =
+        "off, market, or a path such as /coins/{base} with {market}, {base} or {quote} in it";
+
+    /// Reads a value of the option.
+    pub fn read(text: &str) -> Option<Self> {
+        match text {
+            "off" => Some(Self::Off),
+            "market" => Some(Self::Market),
+            path => is_template(path).then(|| Self::Path(path.to_owned())),
+        }
+    }
+
+    /// Returns the address for a market; `ours` is that of our own page.
+    pub fn to(&self, market: &Market, ours: impl FnOnce() -> String) -> Option<String> {
+        let part = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        match self {
+            Self::Off => None,
+            Self::Market => Some(ours()),
+            Self::Path(path) => Some(
+                path.replace("{market}", &part(market.as_str()))
+                    .replace("{base}", &part(market.base()))
+                    .replace("{quote}", &part(market.quote())),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Market => "market",
+            Self::Path(path) => path,
+        })
+    }
+}
+
+/// Whether it is a path of the same host: one slash, and nothing that a browser would read as another host.
+fn is_template(text: &str) -> bool {
+    let plain = ["{market}", "{base}", "{quote}"].iter().fold(text.to_owned(), |text, name| text.replace(name, "x"));
+    let usable = |b: u8| b.is_ascii_alphanumeric() || b"/-._~?&=%+,:@#".contains(&b);
+    text.len() <= TEMPLATE_BYTES_MAX && text.starts_with('/') && !text.starts_with("//") && plain.bytes().all(usable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_stays_on_its_host() {
+        let to = |text: &str, market: &str| {
+            Link::read(text).unwrap().to(&market.parse().unwrap(), || "ours".to_owned()).unwrap_or_default()
+        };
+        assert_eq!(to("off", "BTC-KRW"), "");
+        assert_eq!(to("market", "BTC-KRW"), "ours");
+        assert_eq!(to("/coins/{base}?in={quote}", "BTC-KRW"), "/coins/BTC?in=KRW");
+        assert_eq!(to("/{market}", "<B>'-KRW"), "/%3CB%3E%27-KRW");
+        for text in [
+            "//evil.example/",
+            "/\\evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "x",
+            "",
+            "/\"x",
+            "/{x}",
+            "/ ",
+        ] {
+            assert_eq!(Link::read(text), None, "{text}");
+        }
+    }
+}

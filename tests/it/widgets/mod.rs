@@ -1,0 +1,164 @@
+//! The widgets, the badge, oEmbed and the start page, asked of the router.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
+
+mod badge;
+mod dashboard;
+mod each;
+mod hostile;
+mod look;
+mod movers;
+mod numbers;
+mod oembed;
+mod options;
+mod parse;
+
+use std::sync::Arc;
+
+use axum::body::to_bytes;
+use axum::http::{HeaderMap, Request, StatusCode};
+use jiff::Timestamp;
+use sisepan::clock::Clock;
+use sisepan::config::{Board, Site};
+use sisepan::domain::{Base, BaseSource, Basis, HourSource, Publish, Quote, SourceId, State, VenueId};
+use sisepan::hub::Hub;
+use sisepan::web::{AppState, Limits, Shared, router};
+use tower::ServiceExt;
+
+use crate::history::{kept, minute, rising};
+
+pub const WIDGETS: [&str; 6] = ["board", "tape", "card", "ticker", "movers", "chart"];
+
+pub const PUBLIC: &str = "https://news.example/prices";
+
+pub const NOW: &str = "2026-01-15T06:27:15Z";
+
+pub fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+/// A live row with its base of a day ago.
+pub fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
+    let at = "2026-01-15T06:27:03Z".parse().unwrap();
+    let base = base.map(|price| Base {
+        price: price.parse().unwrap(),
+        at: "2026-01-14T06:27:00Z".parse().unwrap(),
+        source: BaseSource::Window,
+    });
+    Quote {
+        market: market.parse().unwrap(),
+        source: SourceId::new(["bithumb"]),
+        venue: VenueId("bithumb"),
+        fallback: false,
+        korean_name: None,
+        english_name: None,
+        last: Some(last.parse().unwrap()),
+        bases: [base; 3],
+        percent_places: 2,
+        digits: 0,
+        high_24h: None,
+        low_24h: None,
+        range_source: None,
+        base_volume_24h: None,
+        quote_volume_24h: Some("5000000000".parse().unwrap()),
+        state: State::Live,
+        traded_at: None,
+        received_at: Some(at),
+        confirmed_at: Some(at),
+    }
+}
+
+/// Four rows: one that rose, one that fell, one that did neither, one that is not known.
+pub fn rows() -> Vec<Quote> {
+    let price = |text: &str| Some(text.parse().unwrap());
+    let btc = Quote {
+        high_24h: price("142500000"),
+        low_24h: price("138900000"),
+        quote_volume_24h: Some("175000000000".parse().unwrap()),
+        ..quote("BTC-KRW", "142187000", Some("139290000"))
+    };
+    vec![btc, quote("XRP-KRW", "3104", Some("3131")), quote("TRX-KRW", "447", Some("447"))]
+}
+
+pub fn board(id: &str, markets: &[&str], source: &'static str) -> Board {
+    Board {
+        id: id.to_owned(),
+        titles: ["암호화폐 시세", "Crypto prices", "暗号資産価格"].map(str::to_owned),
+        markets: markets.iter().map(|market| market.parse().unwrap()).collect(),
+        source: SourceId::new([source]),
+        basis: Basis::Rolling24h,
+    }
+}
+
+pub struct Set {
+    pub quotes: Vec<Quote>,
+    pub boards: Vec<Board>,
+    pub history: Option<Arc<dyn HourSource>>,
+    pub site: Site,
+    pub demo: bool,
+}
+
+impl Default for Set {
+    fn default() -> Self {
+        let end = minute(NOW);
+        let mut told = rising(end - 1500..end, 139_000_000);
+        told.retain(|at, _| !(end - 700..end - 640).contains(at));
+        Self {
+            quotes: rows(),
+            boards: vec![
+                board("krw", &["BTC-KRW", "XRP-KRW", "TRX-KRW", "ETH-KRW"], "bithumb"),
+                board("usdt", &["BTC-USDT"], "binance"),
+            ],
+            history: Some(kept("bithumb", "BTC-KRW", &told)),
+            site: Site { public_url: Some(PUBLIC.to_owned()), ..Site::default() },
+            demo: false,
+        }
+    }
+}
+
+impl Set {
+    pub fn app(self) -> AppState {
+        let Self { quotes, boards, history, site, demo } = self;
+        let hub = Hub::new("epoch".to_owned());
+        let changed = quotes.into_iter().map(Arc::new).collect();
+        hub.publish(Publish { at: now(), changed, confirmed: vec![], venues: vec![] });
+        let shared = Shared { hub, boards, clock: Clock::manual(now()), history, keeper: None, demo };
+        AppState::with(shared, Limits::default(), site)
+    }
+}
+
+pub fn app() -> AppState {
+    Set::default().app()
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// What stands between `start` and `end`, every time.
+    pub fn between(&self, start: &str, end: &str) -> Vec<&str> {
+        self.body.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
+    }
+}
+
+pub async fn ask(app: &AppState, path: &str) -> Answer {
+    ask_with(app, path, &[]).await
+}
+
+pub async fn ask_with(app: &AppState, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let reply = router(app.clone()).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    let (parts, body) = reply.into_parts();
+    let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
