@@ -141,12 +141,11 @@ async fn out_28_a_hundred_thousand_queries_leave_memory_and_the_known_ones_as_th
         let list = list.join(",");
         let query = format!("lang={lang}&basis={basis}&markets={list}&theme={theme}&colors={colors}&size={size}");
         assert_eq!(ask(format!("/fragment/board?{query}")).await, 200, "{query}");
+        let before = app.bodies().made();
         assert_eq!(ask("/api/v1/snapshot?board=krw".to_owned()).await, 200);
+        assert_eq!(app.bodies().made(), before, "the one in use was put out");
     }
     assert_eq!(app.bodies().kept().0, 256);
-    let before = app.bodies().made();
-    get(&app, "/api/v1/snapshot?board=krw").await;
-    assert_eq!(app.bodies().made(), before, "the one in use was not put out");
 }
 
 /// A connection that is kept for several requests.

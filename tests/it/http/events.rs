@@ -96,6 +96,20 @@ async fn the_messages_are_those_of_the_stream() {
 }
 
 #[tokio::test]
+async fn the_documented_event_is_what_is_sent() {
+    let document = include_str!("../../../docs/api.md");
+    let (_, rest) = document.split_once("<!-- example: events -->\n```text\n").unwrap();
+    let (documented, _) = rest.split_once("```").unwrap();
+    let hub = filled();
+    let mut events = opened(&state(&hub), "?board=krw&interval_ms=0", None).await;
+    events.data().await;
+    events.data().await;
+    hub.publish(venue(sisepan::domain::VenueState::Delayed));
+    let chunk = tokio::time::timeout(DEADLINE, events.chunks.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(std::str::from_utf8(&chunk).unwrap(), format!("{documented}\n"));
+}
+
+#[tokio::test]
 async fn without_a_board_the_first_one_is_meant() {
     let app = state(&filled());
     let mut events = opened(&app, "", None).await;
