@@ -171,6 +171,7 @@ async fn what_is_not_live_or_not_known_is_said_by_every_widget() {
         for (lang, said) in [("ko", "시세 없음"), ("en", "no price yet"), ("ja", "価格なし")] {
             let page = parse(&ask(&app, &format!("/fragment/{widget}?lang={lang}")).await.body).unwrap();
             assert!(page.text.contains(said) && !page.text.contains('%'), "{widget} {lang}: {}", page.words());
+            assert!(page.all("time").all(|time| time.get("datetime").ends_with('Z')), "{widget}: no time that is none");
         }
     }
 }
