@@ -89,7 +89,8 @@ test('the iframe tells its height, and the parent takes it', async () => {
 
 test('boards that ask for the same share one connection', async () => {
   const url = await host(script() + '<sisepan-board lang="ko"></sisepan-board>'.repeat(8));
-  const context = await chrome.newContext();
+  // High enough for all: what is off screen is not written to.
+  const context = await chrome.newContext({ viewport: { width: 400, height: 5000 } });
   const page = await context.newPage();
   let sockets = 0;
   page.on('websocket', () => sockets++);
