@@ -130,6 +130,8 @@ test('nothing overflows: right to left, 200 px wide, text at twice its size', as
       }),
     );
     assert.deepEqual(over, [], what);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(wide, 0, `${what}: the page itself has become wider`);
     await close();
   }
 });
