@@ -24,6 +24,8 @@ async function renew() {
   timer = 0;
   fetched = Date.now();
   if (document.hidden || said === told()?.dataset.said) return;
+  // A plot that is just being read stays.
+  if (document.querySelector('[data-probe] :is(:focus, :hover)')) return soon();
   try {
     const answer = await fetch(location.href, { cache: 'no-cache' });
     if (!answer.ok) throw new Error('page: ' + answer.status);

@@ -1,387 +1,404 @@
 // @ts-check
 /**
- * Keeps price boards fresh, and brings them to pages of other hosts as <sisepan-board>.
+ * Keeps price widgets fresh, and brings them to any page as <sisepan-board> and its kin.
  *
- * A board is complete as the server wrote it; this only writes newer texts into
- * it, and says when they are no longer new. Loads nothing but from its own host,
- * stores nothing, and writes data only as text.
+ * A widget is complete as the server wrote it; this only writes newer texts into
+ * it, and says when they are no longer new. Stores nothing, asks no other host,
+ * writes data only as text. Types, with a word on each member: internal.d.ts.
  */
 
-/** @typedef {{basis: string, direction: string, base_price: string, base_at: string}} Change */
-/** @typedef {{name: string, last: string, change: string}} Text */
-/** @typedef {{market: string, last?: string | null, state?: string, venue?: string, fallback?: boolean, change?: Change | null, received_at?: string | null, confirmed_at?: string | null, text?: Text}} Row */
-/** @typedef {{direction: Dict, state: Dict, age: string[], venue: Dict, link: Dict, reason: Dict, base: string, zone: string, hours: number, live: string, off: string}} Words */
-/** @typedef {Record<string, string>} Dict */
-
 const HOME = new URL('.', import.meta.url);
-const INTERVAL_MS = 500;
-/** The server sends something at least this often. */
-const HEARTBEAT_MS = 15_000;
-const SILENCE_MAX_MS = 2 * HEARTBEAT_MS;
-/** Without a connection for this long, a board says that it is not live. */
+const TAGS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'].map((widget) => 'sisepan-' + widget);
+const OPTIONS = 'board markets basis lang theme colors size columns density flash link credit transparent interval span count title'.split(' ');
+/** After this without a connection, a widget says that it is not live. */
 const DOUBT_MS = 10_000;
-const RETRY_MIN_MS = 1_000;
+/** The server takes five messages a second. */
+const PACE_MS = 210;
+const RETRY_MS = 1_000;
+/** After a loss: all other readers come back as well. */
+const RETURN_MS = 15_000;
 const RETRY_MAX_MS = 60_000;
-/** A hidden page keeps its connection this long. */
 const HIDDEN_MAX_MS = 20_000;
 
-/** @param {Element} element @param {string} name @param {string} value */
+let heartbeat = 15_000;
+
+/** @type {(element: Element, name: string, value: string) => void} */
 const mark = (element, name, value) => {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 };
 
-/** @param {Element | null} element @param {string} text */
+/** @type {(element: Element | null, text: string) => void} */
 const write = (element, text) => {
   if (element && element.textContent !== text) element.textContent = text;
 };
 
-/** One board in a page. */
-class Board {
-  /** @param {HTMLElement} root */
-  constructor(root) {
-    this.root = root;
-    /** @type {Words} */
-    this.words = JSON.parse(root.dataset.words || '{}');
-    /** @type {Map<string, {tr: HTMLElement, row: Row}>} */
-    this.rows = new Map();
-    for (const tr of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-market]'))) {
-      const market = tr.dataset.market || '';
-      this.rows.set(market, { tr, row: { market } });
+/** @type {(root: ParentNode, selector: string) => HTMLElement[]} */
+const all = (root, selector) => [...root.querySelectorAll(selector)].map((it) => /** @type {HTMLElement} */ (it));
+
+/** @type {(what: unknown) => void} */
+const warn = (what) => console.warn('sisepan:', what);
+
+/** @type {import('./internal').Kit} */
+const kit = {
+  home: HOME,
+  comma(price) {
+    const [whole, fraction = ''] = price.split('.');
+    const rest = fraction.replace(/0+$/, '');
+    return whole.replace(/\B(?=(\d{3})+$)/g, ',') + (rest && '.' + rest);
+  },
+  moment(at, hours) {
+    const time = +new Date(at) + hours * 3_600_000;
+    return time ? new Date(time).toISOString() : '';
+  },
+  parse: (html) => new DOMParser().parseFromString(html, 'text/html').querySelector('.sisepan'),
+};
+
+/** @type {(first: number, failures: number) => number} */
+const jitter = (first, failures) => Math.random() * Math.min(RETRY_MAX_MS, first * 2 ** failures);
+
+/** @type {(ms: number, patterns: string[]) => string} */
+const ago = (ms, patterns) => {
+  const units = [1, 60, 3600, 86_400];
+  const seconds = Math.max(0, ms / 1000);
+  const unit = Math.max(0, units.findLastIndex((length) => seconds >= length));
+  return patterns[unit].replace('#', String(Math.floor(seconds / units[unit])));
+};
+
+/** @type {Map<Element, import('./internal').Widget>} */
+const widgets = new Map();
+
+/** Off-screen widgets don't write; they catch up when they are seen. */
+const seeing = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) widgets.get(target)?.see(isIntersecting);
+});
+
+/** @type {(root: HTMLElement, host?: HTMLElement) => import('./internal').Widget} */
+const enliven = (root, host = root) => {
+  /** @type {import('./internal').Words} */
+  const words = JSON.parse(root.dataset.words || '{}');
+  /** @type {import('./internal').Widget} */
+  const widget = {
+    root,
+    host,
+    words,
+    seen: false,
+    rows: new Map(),
+    index() {
+      this.rows.clear();
+      for (const at of [root, ...all(root, '[data-market]')]) {
+        const { market } = at.dataset;
+        if (!market) continue;
+        const held = this.rows.get(market) || { row: { market }, late: false, at: [] };
+        held.at.push(at);
+        this.rows.set(market, held);
+      }
+      this.sub?.widgets.delete(this);
+      this.sub = link.join(this);
+      for (const row of this.sub.rows.values()) this.apply(row);
+    },
+    leave() {
+      this.sub?.widgets.delete(this);
+      widgets.delete(root);
+      seeing.unobserve(root);
+      this.tell('leave');
+    },
+    see(seen) {
+      this.seen = seen;
+      if (seen) for (const held of this.rows.values()) this.show(held);
+      this.tell('see');
+    },
+    tell(type, detail) {
+      host.dispatchEvent(new CustomEvent('sisepan:' + type, { detail, bubbles: !!detail, composed: true }));
+    },
+    apply(row) {
+      const held = this.rows.get(row.market);
+      if (!held) return;
+      held.row = row;
+      held.late = true;
+      if (this.seen) this.show(held);
+      this.tell('row', { row });
+    },
+    show(held) {
+      if (!held.late) return;
+      held.late = false;
+      const { row: { change, text, state, confirmed_at, received_at } } = held;
+      const title = change ? `${words.base} ${kit.comma(change.base_price)} · ${kit.moment(change.base_at, words.hours).slice(5, 16).replace('T', ' ')} ${words.zone}` : '';
+      for (const at of held.at) {
+        const cell = (/** @type {string} */ name) => at.querySelector(`[data-cell="${name}"]`);
+        if (state) mark(at, 'data-state', state);
+        mark(at, 'data-direction', change ? change.direction : 'even');
+        mark(at, 'data-confirmed', confirmed_at || received_at || '');
+        if (text) {
+          const last = cell('last');
+          if (last?.textContent !== text.last && root.dataset.flash !== 'off' && !matchMedia('(prefers-reduced-motion: reduce)').matches) {
+            last?.animate([{ backgroundColor: 'var(--flash)', boxShadow: '0 0 0 .15em var(--flash)' }, {}], 900);
+          }
+          for (const [name, value] of Object.entries(text)) write(cell(name), value);
+        }
+        write(cell('word'), (change && words.direction[change.direction]) || '');
+        write(cell('base'), title);
+        const over = cell('change')?.parentElement;
+        if (over?.hasAttribute('title')) mark(over, 'title', title);
+      }
+      this.age(held, Date.now());
+    },
+    age({ row: { state, fallback, venue, confirmed_at, received_at }, at }, now) {
+      if (!state) return;
+      const since = Date.parse(confirmed_at || received_at || '');
+      const how = state === 'live' ? '' : state === 'stale' && since ? ago(now - since, words.age) : words.state[state] || state;
+      const text = [fallback && venue && (words.venue[venue] || venue), how].filter(Boolean).join(' · ');
+      for (const element of at) write(element.querySelector('[data-cell="mark"]'), text);
+    },
+    status({ venue, state, reason }) {
+      const why = reason && words.reason?.[reason.code];
+      const word = words.link?.[state];
+      for (const element of all(root, `[data-venue="${venue}"]`)) {
+        mark(element, 'data-state', state);
+        write(element, (words.venue[venue] || venue) + (word ? ' ' + word + (why ? ': ' + why : '') : ''));
+      }
+    },
+    tick(live, now, heard) {
+      if (!this.seen) return;
+      // A connection makes no price live: a widget is as well off as its best row.
+      const best = ['live', 'delayed', 'stale', 'halted'].find((state) => root.querySelector(`[data-state="${state}"][data-market]`)) || 'unknown';
+      const was = root.dataset.live;
+      const is = !live ? 'off' : best === 'live' ? 'on' : best;
+      if (was !== is && (heard || !live)) {
+        root.dataset.live = is;
+        this.tell('live', { live: is });
+      }
+      for (const clock of all(root, '[data-cell="clock"]')) {
+        if (heard) write(clock, live ? words.state[best] || words.live : `${words.off} · ${ago(now - heard, words.age)}`);
+        else if (!live && was !== 'off') write(clock, `${words.off} · ${clock.textContent}`);
+      }
+      for (const held of this.rows.values()) if (held.row.state === 'stale') this.age(held, now);
+    },
+  };
+  widgets.set(root, widget);
+  widget.index();
+  const { dataset } = root;
+  if (dataset.widget === 'tape') import('./sisepan-tape.js').then((it) => it.run(widget), warn);
+  if (root.querySelector('.plot')) import('./sisepan-chart.js').then((it) => it.read(widget, kit), warn);
+  if (dataset.refresh) import('./sisepan-refresh.js').then((it) => it.refresh(widget, kit), warn);
+  if (host.closest('[announce],[data-announce]')) import('./sisepan-announce.js').then((it) => it.announce(widget), warn);
+  seeing.observe(root);
+  return widget;
+};
+
+/** @type {import('./internal').Link} */
+const link = {
+  subs: new Map(),
+  queue: new Set(),
+  heard: 0,
+  since: Date.now(),
+  begun: 0,
+  failures: 0,
+  strikes: 0,
+  retry: 0,
+  pace: 0,
+  ids: 0,
+  over: false,
+  join(widget) {
+    const { lang, dataset: { board, basis, markets, interval } } = widget.root;
+    const ask = { board, basis, markets: markets?.split(','), lang, interval_ms: +(interval || 500) };
+    const key = JSON.stringify(ask);
+    let sub = this.subs.get(key);
+    if (!sub) {
+      sub = { id: ++this.ids, key, ask, widgets: new Set(), rows: new Map(), epoch: '', sequence: -1, group: '', fresh: false };
+      this.subs.set(key, sub);
+      this.say(sub);
     }
-    this.feed = join(this);
-  }
-
-  leave() {
-    this.feed.leave(this);
-  }
-
-  /** @param {Row} row whole */
-  apply(row) {
-    const held = this.rows.get(row.market);
-    if (!held) return;
-    held.row = row;
-    const { tr } = held;
-    const { words } = this;
-    const { change, text } = row;
-    const cell = (/** @type {string} */ name) => tr.querySelector(`[data-cell="${name}"]`);
-    if (row.state) mark(tr, 'data-state', row.state);
-    mark(tr, 'data-direction', change ? change.direction : 'even');
-    mark(tr, 'data-confirmed', row.confirmed_at || row.received_at || '');
-    if (text) {
-      const last = cell('last');
-      if (last && last.textContent !== text.last) flash(last);
-      write(cell('name'), text.name);
-      write(last, text.last);
-      write(cell('change'), text.change);
-    }
-    write(cell('word'), (change && words.direction[change.direction]) || '');
-    const title = change
-      ? `${words.base} ${group(change.base_price)} · ${moment(change.base_at, words.hours).slice(5, 16).replace('T', ' ')} ${words.zone}`
-      : '';
-    const over = cell('change')?.parentElement;
-    if (over) mark(over, 'title', title);
-    write(cell('base'), title);
-    this.age(held, Date.now());
-    this.root.dispatchEvent(new CustomEvent('sisepan:row', { detail: { row }, bubbles: true }));
-  }
-
-  /** Writes the small mark of a row. @param {{tr: HTMLElement, row: Row}} held @param {number} now */
-  age({ tr, row }, now) {
-    if (!row.state) return;
-    const { words } = this;
-    const parts = [];
-    if (row.fallback && row.venue) parts.push(words.venue[row.venue] || row.venue);
-    const at = Date.parse(row.confirmed_at || row.received_at || '');
-    if (row.state === 'stale' && at) parts.push(ago(now - at, words.age));
-    else if (row.state !== 'live') parts.push(words.state[row.state] || row.state);
-    write(tr.querySelector('[data-cell="mark"]'), parts.join(' · '));
-  }
-
-  /** @param {{venue: string, state: string, reason?: {code: string} | string | null}} news */
-  status(news) {
-    const { words } = this;
-    for (const element of this.root.querySelectorAll('[data-venue]')) {
-      if (element.getAttribute('data-venue') !== news.venue) continue;
-      const code = typeof news.reason === 'string' ? news.reason : news.reason?.code;
-      const why = code && words.reason[code];
-      const link = words.link[news.state];
-      mark(element, 'data-state', news.state);
-      write(element, [words.venue[news.venue] || news.venue, link && ' ' + link, link && why && ': ' + why].filter(Boolean).join(''));
-    }
-  }
-
-  /** Once a second. @param {boolean} live @param {number} now @param {number} heard when the server was last heard, 0 for never */
-  tick(live, now, heard) {
-    const clock = this.root.querySelector('[data-cell="clock"]');
-    // Our connection makes no price live: a board is as well off as its best row.
-    const best = ['live', 'delayed', 'stale', 'halted'].find((state) => this.root.querySelector(`[data-market][data-state="${state}"]`)) || 'unknown';
-    if (heard || !live) mark(this.root, 'data-live', !live ? 'off' : best === 'live' ? 'on' : best);
-    if (heard && clock) {
-      const time = moment(heard, this.words.hours).slice(11, 19);
-      write(clock, live ? this.words.state[best] || this.words.live : `${this.words.off} · ${time}`);
-    } else if (!live && clock && !clock.hasAttribute('data-said')) {
-      clock.setAttribute('data-said', '');
-      write(clock, `${this.words.off} · ${clock.textContent}`);
-    }
-    for (const held of this.rows.values()) if (held.row.state === 'stale') this.age(held, now);
-  }
-}
-
-/** One connection, shared by all boards of a page that ask for the same. */
-class Feed {
-  /** @param {string} query */
-  constructor(query) {
-    this.url = new URL('api/v1/stream?' + query, HOME);
-    this.url.protocol = this.url.protocol.replace('http', 'ws');
-    /** @type {Set<Board>} */
-    this.boards = new Set();
-    /** @type {WebSocket | null} */
-    this.socket = null;
-    /** The newest row of each market, whole. @type {Map<string, Row>} */
-    this.rows = new Map();
-    this.epoch = '';
-    this.sequence = -1;
-    this.heard = 0;
-    this.begun = Date.now();
-    this.failures = 0;
-    this.retry = 0;
-    this.over = false;
-  }
-
-  /** @param {Board} board */
-  leave(board) {
-    this.boards.delete(board);
-    if (!this.boards.size) this.close();
-  }
-
+    sub.widgets.add(widget);
+    if (!this.retry) this.open();
+    return sub;
+  },
   open() {
-    if (this.socket || this.over || !this.boards.size || document.hidden) return;
+    if (this.socket || this.over || document.hidden) return;
     clearTimeout(this.retry);
     this.begun = Date.now();
-    this.sequence = -1;
-    const socket = new WebSocket(this.url);
-    this.socket = socket;
-    socket.onmessage = (event) => {
-      if (socket !== this.socket) return;
-      this.heard = Date.now();
-      try {
-        this.take(JSON.parse(event.data));
-      } catch {
-        this.again();
-      }
+    const url = new URL('api/v1/stream', HOME);
+    url.protocol = url.protocol.replace('http', 'ws');
+    const socket = (this.socket = new WebSocket(url));
+    socket.onopen = () => {
+      this.queue = new Set(this.subs.values());
+      this.say();
     };
-    socket.onclose = (event) => {
+    socket.onmessage = ({ data }) => socket === this.socket && this.take(JSON.parse(data));
+    socket.onclose = ({ code }) => {
       if (socket !== this.socket) return;
-      this.socket = null;
-      this.over = event.code >= 3500 && event.code < 4000;
+      this.over = code >= 3500 && code < 4000;
       this.again();
     };
-  }
-
+  },
   close() {
     clearTimeout(this.retry);
     const { socket } = this;
-    this.socket = null;
+    this.retry = 0;
+    this.socket = undefined;
+    if (!this.detour) for (const sub of this.subs.values()) sub.fresh = false;
     socket?.close();
-  }
-
-  /** Connects anew after a while, with full jitter. @param {number} [wait] */
+  },
   again(wait) {
+    this.strikes = this.heard < this.begun ? this.strikes + 1 : 0;
     this.close();
-    const most = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.failures++);
-    this.retry = setTimeout(() => this.open(), wait ?? Math.random() * most);
-  }
-
-  /** @param {any} message */
+    if (this.over) return;
+    this.retry = setTimeout(() => this.open(), wait ?? jitter(this.heard ? RETURN_MS : RETRY_MS, this.failures++));
+    if (this.strikes > 1) import('./sisepan-detour.js').then((it) => (this.detour ||= it.detour(this, kit)), warn);
+  },
+  say(sub) {
+    if (sub) this.queue.add(sub);
+    const [next] = this.queue;
+    if (this.pace || !next || this.socket?.readyState !== 1) return;
+    this.queue.delete(next);
+    const { id, ask, key, epoch, sequence } = next;
+    const wanted = { type: 'subscribe', id, ...ask, resume: sequence < 0 ? undefined : { epoch, sequence } };
+    this.socket.send(JSON.stringify(this.subs.get(key) === next ? wanted : { type: 'unsubscribe', id }));
+    this.pace = setTimeout(() => {
+      this.pace = 0;
+      this.say();
+    }, PACE_MS);
+  },
   take(message) {
+    const { type, id, group } = message;
+    this.heard = Date.now();
+    if (type === 'welcome') {
+      heartbeat = message.heartbeat_ms;
+      this.detour = this.detour?.stop();
+    }
+    if (type === 'closing') this.again(Math.min(RETRY_MAX_MS, message.retry_after_ms));
+    if (type === 'error') warn(message.message);
+    if (group) for (const sub of this.subs.values()) {
+      if (sub.id === id) sub.group = group;
+      if (sub.group === group) this.put(sub, message);
+    }
+  },
+  put(sub, message) {
     const { type, rows, sequence, epoch } = message;
-    if (type === 'closing') {
-      const least = Math.min(RETRY_MAX_MS, +message.retry_after_ms || 0);
-      return this.again(least * (1 + Math.random() / 2));
-    }
     if (type === 'snapshot') {
-      this.failures = 0;
-      this.sequence = sequence;
-      this.epoch = epoch;
-      this.rows.clear();
-    } else if (type === 'delta' && (message.previous > this.sequence || epoch !== this.epoch)) {
-      // Only a new connection's snapshot mends a gap.
-      return this.again();
+      sub.sequence = sequence;
+      sub.epoch = epoch;
+    } else if (type === 'delta' && (epoch !== sub.epoch || (!message.recovered && message.previous > sub.sequence))) {
+      // Something is missing: ask for it from where we are.
+      return this.say(sub);
     }
-    // Heartbeats and states count on as well, whatever they say.
-    if (this.sequence >= 0 && sequence > this.sequence) this.sequence = sequence;
-    if (type === 'status') for (const board of this.boards) board.status(message);
-    if (type !== 'snapshot' && type !== 'delta') return;
+    // Heartbeats and states count on as well.
+    if (epoch === sub.epoch && sequence > sub.sequence) sub.sequence = sequence;
+    if (type === 'status') for (const widget of sub.widgets) widget.status(message);
+    if (!rows) return;
+    sub.fresh = true;
+    if (!this.detour) this.failures = 0;
     for (const news of rows) {
       // A delta holds the members that changed; a snapshot leaves out what is usual.
-      const row = type === 'delta' ? { ...this.rows.get(news.market), ...news } : news;
-      this.rows.set(row.market, row);
-      for (const board of this.boards) board.apply(row);
+      const row = type === 'delta' ? { ...sub.rows.get(news.market), ...news } : news;
+      sub.rows.set(row.market, row);
+      for (const widget of sub.widgets) widget.apply(row);
     }
     this.tick(Date.now());
-  }
-
-  /** @param {number} now */
+  },
   tick(now) {
     if (document.hidden) return;
-    if (this.socket && now - Math.max(this.heard, this.begun) > SILENCE_MAX_MS) this.again();
-    const live = this.socket?.readyState === 1 && this.sequence >= 0 ? now - this.heard < SILENCE_MAX_MS : now - (this.heard || this.begun) < DOUBT_MS;
-    for (const board of this.boards) board.tick(live, now, this.heard);
-  }
-
-  /** The page is seen again, or the network is back. */
-  wake() {
-    if (!this.socket || Date.now() - Math.max(this.heard, this.begun) > SILENCE_MAX_MS) {
-      this.close();
-      this.failures = 0;
-      this.open();
+    const { socket, heard, begun, since } = this;
+    for (const [key, sub] of this.subs) {
+      const told = sub.sequence < 0 ? 0 : heard;
+      const live = sub.fresh ? now - told < 2 * heartbeat : now - (told || since) < DOUBT_MS;
+      for (const widget of sub.widgets) widget.tick(live, now, told);
+      if (!sub.widgets.size && this.subs.delete(key)) this.say(sub);
     }
-  }
-}
-
-/** @type {Map<string, Feed>} */
-const feeds = new Map();
-
-/** @param {Board} board */
-function join(board) {
-  const { lang, dataset } = board.root;
-  const query = new URLSearchParams({ lang, interval_ms: String(INTERVAL_MS) });
-  for (const name of ['board', 'basis', 'markets']) {
-    const value = dataset[name];
-    // A list of markets stands alone: it names more than its board.
-    if (value) query.set(name, value);
-  }
-  const key = String(query);
-  const feed = feeds.get(key) || new Feed(key);
-  feeds.set(key, feed);
-  feed.boards.add(board);
-  board.feed = feed;
-  for (const row of feed.rows.values()) board.apply(row);
-  feed.open();
-  return feed;
-}
-
-/** @param {Element} element */
-function flash(element) {
-  if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
-  element.animate?.([{ backgroundColor: 'var(--flash)', boxShadow: '0 0 0 .15em var(--flash)' }, {}], 900);
-}
-
-/** @param {string} price as the feed writes it */
-function group(price) {
-  const [whole, fraction = ''] = price.split('.');
-  const rest = fraction.replace(/0+$/, '');
-  return whole.replace(/\B(?=(\d{3})+$)/g, ',') + (rest && '.' + rest);
-}
-
-/** @param {string | number} at @param {number} hours east of UTC */
-function moment(at, hours) {
-  const time = new Date(at).getTime() + hours * 3_600_000;
-  return isNaN(time) ? '' : new Date(time).toISOString();
-}
-
-/** @param {number} ms @param {string[]} patterns for seconds, minutes, hours, days */
-function ago(ms, patterns) {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const [count, unit] = seconds < 60 ? [seconds, 0] : seconds < 3600 ? [seconds / 60, 1] : seconds < 86_400 ? [seconds / 3600, 2] : [seconds / 86_400, 3];
-  return patterns[unit].replace('#', String(Math.floor(count)));
-}
-
-const OPTIONS = ['board', 'markets', 'lang', 'theme', 'colors', 'basis', 'size'];
+    if (!this.subs.size) this.close();
+    else if (socket && now > (heard < begun ? begun + DOUBT_MS : heard + 2 * heartbeat)) this.again();
+  },
+  wake() {
+    if (document.hidden || (this.socket && Date.now() - Math.max(this.heard, this.begun) < 2 * heartbeat)) return;
+    this.close();
+    this.since = Date.now();
+    this.over = false;
+    if (this.subs.size) this.open();
+  },
+  sleep() {
+    this.detour = this.detour?.stop();
+    this.close();
+  },
+};
 
 /** @type {Promise<CSSStyleSheet> | undefined} */
 let style;
 
-async function sheet() {
-  const answer = await fetch(new URL('sisepan.css', HOME));
-  if (!answer.ok) throw new Error('style sheet: ' + answer.status);
-  return new CSSStyleSheet().replace(await answer.text());
-}
+const get = async (/** @type {string} */ where) => {
+  const answer = await fetch(new URL(where, HOME));
+  if (answer.status > 499) throw answer;
+  return { ok: answer.ok, text: await answer.text() };
+};
 
-/** A board on a page of any host. What stands inside is shown until the board is there. */
-class SisepanBoard extends HTMLElement {
+/** What stands inside is shown until the widget is there. */
+class Sisepan extends HTMLElement {
   static observedAttributes = OPTIONS;
-  /** @type {Board | undefined} */
-  board;
-  /** Counts the fetches, so that only the newest is shown. */
+  /** @type {import('./internal').Widget | undefined} */
+  widget;
+  /** Only the newest fetch is shown. */
   turn = 0;
   failures = 0;
 
   connectedCallback() {
-    const included = /** @type {HTMLElement | null} */ (this.querySelector('.sisepan'));
-    if (included) this.board = new Board(included);
+    const odd = this.getAttributeNames().filter((name) => !(OPTIONS.includes(name) || name in this || /^(announce|class|tabindex|aria-|data-)/.test(name)));
+    if (odd.length) warn(`<${this.localName}> does not know ${odd}: it takes ${OPTIONS}, announce`);
+    const [included] = all(this.shadowRoot || this, '.sisepan');
+    if (included) this.widget = enliven(included, this);
     else this.fill();
   }
 
   disconnectedCallback() {
     this.turn++;
-    this.board?.leave();
-    this.board = undefined;
+    this.widget?.leave();
+    this.widget = undefined;
   }
 
   attributeChangedCallback() {
-    if (this.board && !this.board.root.closest('sisepan-board')) this.fill();
+    if (this.widget && this.shadowRoot) this.fill();
   }
 
   async fill() {
     const turn = ++this.turn;
-    const query = new URLSearchParams();
-    for (const name of OPTIONS) {
-      const value = this.getAttribute(name);
-      if (value) query.set(name, value);
-    }
+    // Attributes that are set together are asked for once.
+    await undefined;
+    if (turn !== this.turn) return;
+    const query = new URLSearchParams(OPTIONS.filter((name) => this.getAttribute(name)).map((name) => [name, this.getAttribute(name) || '']));
     try {
-      const [css, answer] = await Promise.all([(style ??= sheet()), fetch(new URL('fragment/board?' + query, HOME))]);
+      style ??= get('sisepan.css').then(({ text }) => new CSSStyleSheet().replace(text));
+      const [css, { ok, text }] = await Promise.all([style, get(`fragment/${this.localName.slice(8)}?${query}`)]);
       if (turn !== this.turn) return;
       // A refusal is for whoever wrote the page.
-      if (answer.status < 500 && !answer.ok) return console.error('sisepan-board:', new DOMParser().parseFromString(await answer.text(), 'text/html').body.textContent?.trim());
-      if (!answer.ok) throw new Error('board: ' + answer.status);
-      // Parsed into a document of its own, where nothing runs; escaped by the server.
-      const root = new DOMParser().parseFromString(await answer.text(), 'text/html').querySelector('.sisepan');
-      if (!root || turn !== this.turn) return;
+      if (!ok) return console.error(`<${this.localName}>`, text.replace(/<.*?>/g, ''));
+      const root = kit.parse(text);
+      if (!root) throw text;
       const shadow = this.shadowRoot || this.attachShadow({ mode: 'open' });
-      const host = new CSSStyleSheet();
-      host.replaceSync(':host{display:block}:host([hidden]){display:none}');
-      shadow.adoptedStyleSheets = [host, css];
-      this.board?.leave();
-      shadow.replaceChildren(document.importNode(root, true));
+      shadow.adoptedStyleSheets = [css];
+      this.widget?.leave();
+      shadow.replaceChildren(root);
       this.failures = 0;
-      this.board = new Board(/** @type {HTMLElement} */ (shadow.firstElementChild));
+      this.widget = enliven(root, this);
     } catch {
       style = undefined;
-      const most = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.failures++);
-      if (turn === this.turn) setTimeout(() => turn === this.turn && this.fill(), Math.random() * most);
+      setTimeout(() => turn === this.turn && this.fill(), jitter(RETRY_MS, this.failures++));
     }
   }
 }
 
-if (!customElements.get('sisepan-board')) {
-  customElements.define('sisepan-board', SisepanBoard);
-  for (const root of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.sisepan'))) {
-    if (!root.closest('sisepan-board')) new Board(root);
-  }
+if (!customElements.get(TAGS[0])) {
+  for (const tag of TAGS) customElements.define(tag, class extends Sisepan {});
+  for (const root of all(document, '.sisepan')) if (!root.closest(String(TAGS))) enliven(root);
 
-  setInterval(() => feeds.forEach((feed) => feed.tick(Date.now())), 1000);
-
-  const wake = () => document.hidden || feeds.forEach((feed) => feed.wake());
+  setInterval(() => link.tick(Date.now()), 1000);
   let asleep = 0;
   document.addEventListener('visibilitychange', () => {
     clearTimeout(asleep);
-    if (document.hidden) asleep = setTimeout(() => feeds.forEach((feed) => feed.close()), HIDDEN_MAX_MS);
-    else wake();
+    if (document.hidden) asleep = setTimeout(() => link.sleep(), HIDDEN_MAX_MS);
+    else link.wake();
   });
-  addEventListener('pageshow', wake);
-  addEventListener('online', wake);
-  addEventListener('pagehide', () => feeds.forEach((feed) => feed.close()));
+  addEventListener('pageshow', () => link.wake());
+  addEventListener('online', () => link.wake());
+  addEventListener('pagehide', () => link.sleep());
 
-  if (parent !== self) {
-    const tell = () => parent.postMessage({ type: 'sisepan:height', height: document.documentElement.offsetHeight }, '*');
-    new ResizeObserver(tell).observe(document.documentElement);
-  }
-  addEventListener('message', ({ data, source }) => {
-    if (data?.type !== 'sisepan:height' || !(data.height > 0 && data.height < 10_000)) return;
-    for (const frame of document.querySelectorAll('iframe')) {
-      if (frame.contentWindow === source && frame.src.startsWith(HOME.href)) frame.style.height = Math.ceil(data.height) + 'px';
-    }
-  });
+  // Frames of ours tell their height; the page around them tells its theme.
+  addEventListener('message', (event) => event.data?.type === 'sisepan:height' && import('./sisepan-frame.js').then((it) => it.fit(event, kit), warn));
+  if (document.querySelector('html.embed')) import('./sisepan-frame.js').then((it) => it.inside(widgets), warn);
 }

@@ -11,10 +11,12 @@ use super::AppState;
 use super::bodies::{Body, Effort};
 
 /// How long a browser uses an asset without asking. Short: its address has no version in it.
-const CACHE: &str = "public, max-age=300, stale-while-revalidate=86400";
+pub const CACHE: &str = "public, max-age=300, stale-while-revalidate=86400";
 
-static SCRIPT: Asset =
-    LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/sisepan.js")));
+static STUDIO_SCRIPT: Asset =
+    LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/widgets.js")));
+static STUDIO_STYLE: Asset =
+    LazyLock::new(|| asset("text/css; charset=utf-8", include_str!("../../static/widgets.css")));
 static MARKET_SCRIPT: Asset =
     LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/market.js")));
 static WIDGET_STYLE: Asset =
@@ -29,22 +31,27 @@ type Asset = LazyLock<Body>;
 pub fn routes() -> Router<AppState> {
     let serve = |asset: &'static Asset| get(move |asked: HeaderMap| async move { asset.answer(&asked) });
     Router::new()
-        .route("/sisepan.js", serve(&SCRIPT))
         .route("/market.js", serve(&MARKET_SCRIPT))
         .route("/sisepan.css", serve(&WIDGET_STYLE))
         .route("/page.css", serve(&PAGE_STYLE))
+        .route("/widgets.js", serve(&STUDIO_SCRIPT))
+        .route("/widgets.css", serve(&STUDIO_STYLE))
         .route("/icon.svg", serve(&ICON))
 }
 
-/// Anyone's page may load it.
 fn asset(kind: &'static str, body: &'static str) -> Body {
+    file(kind, CACHE, Bytes::from_static(body.as_bytes()))
+}
+
+/// Holds a file that anyone's page may load, for as long as `cache` says.
+pub fn file(kind: &'static str, cache: &'static str, body: Bytes) -> Body {
     let head = [
         (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, CACHE),
+        (header::CACHE_CONTROL, cache),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let head = head.map(|(name, value)| (name, HeaderValue::from_static(value)));
-    Body::new(HeaderMap::from_iter(head), Bytes::from_static(body.as_bytes()), Effort::Best)
+    Body::new(HeaderMap::from_iter(head), body, Effort::Best)
 }

@@ -16,6 +16,7 @@ mod listen;
 mod pages;
 mod place;
 mod query;
+mod script;
 mod stream;
 
 use std::io;
@@ -222,12 +223,14 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/venues", get(api::venues))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/stream", get(stream::upgrade))
+        .route("/api/v1/script", get(script::answer))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     let path = state.base_path().to_owned();
     let routes = Router::new()
         .merge(layers::api(api))
         .merge(assets::routes())
+        .merge(script::routes())
         .merge(pages::routes())
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)

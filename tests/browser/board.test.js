@@ -28,7 +28,7 @@ const script = () => `<script type="module" src="${sisepan.url}/sisepan.js"></sc
 const element = () => host(`${script()}<style>td{font-size:40px!important}</style><sisepan-board board="krw" lang="ko">시세</sisepan-board>`);
 const frame = () => host(`${script()}<iframe src="${sisepan.url}/embed/board?board=krw&lang=ko" sandbox="allow-scripts" width="300"></iframe>`);
 
-const row = (view, market) => view.locator(`[data-market="${market}"]`);
+const row = (view, market) => view.locator(`[data-market="${market}"]`).first();
 const cell = (view, market, name) => row(view, market).locator(`[data-cell="${name}"]`);
 const isLive = (view) => view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
 
@@ -44,8 +44,9 @@ test('all rows are there without script', async () => {
   ];
   for (const url of pages) {
     const { page, close } = await open(chrome, url, { javaScriptEnabled: false });
-    assert.deepEqual(await page.locator('[data-cell="name"]').allTextContents(), NAMES, url);
-    assert.match(await page.locator('.sisepan').textContent(), /24시간 변동률 기준/);
+    const board = page.locator('[data-widget="board"]').first();
+    assert.deepEqual(await board.locator('[data-cell="name"]').allTextContents(), NAMES, url);
+    assert.match(await board.textContent(), /24시간 변동률 기준/);
     await close();
   }
   const { page, close } = await open(chrome, await frame(), { javaScriptEnabled: false });
@@ -89,7 +90,8 @@ test('the iframe tells its height, and the parent takes it', async () => {
 
 test('boards that ask for the same share one connection', async () => {
   const url = await host(script() + '<sisepan-board lang="ko"></sisepan-board>'.repeat(8));
-  const context = await chrome.newContext();
+  // High enough for all: what is off screen is not written to.
+  const context = await chrome.newContext({ viewport: { width: 400, height: 5000 } });
   const page = await context.newPage();
   let sockets = 0;
   page.on('websocket', () => sockets++);
@@ -102,10 +104,10 @@ test('boards that ask for the same share one connection', async () => {
 test('nothing is stored and nothing moves', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`);
   await isLive(page);
-  const before = await page.locator('[data-market="SAND-KRW"]').boundingBox();
+  const before = await page.locator('[data-market="SAND-KRW"]').first().boundingBox();
   await setPrice('BTC-KRW', '99000');
   await until('the new price is there', async () => (await cell(page, 'BTC-KRW', 'last').textContent()) === '99,000');
-  assert.deepEqual(await page.locator('[data-market="SAND-KRW"]').boundingBox(), before);
+  assert.deepEqual(await page.locator('[data-market="SAND-KRW"]').first().boundingBox(), before);
   assert.deepEqual(await page.evaluate(() => [document.cookie, localStorage.length, sessionStorage.length]), ['', 0, 0]);
   await close();
 });

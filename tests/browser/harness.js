@@ -142,13 +142,13 @@ export async function until(what, check, ms = 10_000) {
 export async function written(server, market, cell, lang = 'ko') {
   const html = await (await fetch(`${server.url}/fragment/board?lang=${lang}`, { cache: 'no-store' })).text();
   const row = html.split(`data-market="${market}"`)[1] ?? '';
-  return row.split(`data-cell="${cell}">`)[1]?.split('<')[0];
+  return row.split(`data-cell="${cell}"`)[1]?.match(/^[^>]*>([^<]*)/)?.[1];
 }
 
 /** Waits until the server itself has all prices. */
 export const ready = (server) =>
   until('all rows have a price', async () => {
     const html = await (await fetch(`${server.url}/fragment/board?lang=ko`)).text();
-    const last = [...html.matchAll(/data-cell="last">([^<]*)/g)].map((match) => match[1]);
+    const last = [...html.matchAll(/data-cell="last"[^>]*>([^<]*)/g)].map((match) => match[1]);
     return (last.length === 11 && !last.includes('–')) || last;
   }, 30_000);

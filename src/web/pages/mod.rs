@@ -28,8 +28,10 @@ mod past;
 mod plot;
 mod reply;
 mod row;
+mod snippet;
 mod spark;
 mod stage;
+mod widgets;
 mod words;
 
 use choice::Widget;
@@ -48,6 +50,7 @@ pub fn routes() -> Router<AppState> {
         .route("/badge/{file}", get(badge::badge))
         .route("/sisepan-colors.css", get(colors::style))
         .route("/oembed", get(oembed::oembed))
+        .route("/widgets", get(widgets::widgets))
 }
 
 /// The boards with a search, the movers and the health of the venues, for a reader who came here.

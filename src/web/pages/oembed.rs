@@ -147,7 +147,7 @@ fn usual_width(widget: Widget) -> u32 {
 /// Returns the height of a widget in pixels, for a reader whose text is of the usual size.
 ///
 /// An iframe has no other way to know it, where the page around it runs none of our script.
-fn height(widget: Widget, options: &Options<'_>, width: u32) -> u32 {
+pub fn height(widget: Widget, options: &Options<'_>, width: u32) -> u32 {
     let rows = u32::try_from(options.picks.len()).unwrap_or(u32::MAX).min(128);
     let text = match options.size_of(widget) {
         Size::Xs => 13,

@@ -1,0 +1,481 @@
+//! The configurator: pick a widget, its markets and its look, see it, copy what brings it.
+//!
+//! A plain form: each choice is a part of the address, and the server writes the
+//! whole page again. The script only asks sooner.
+
+use std::collections::HashSet;
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+
+use super::super::AppState;
+use super::choice::{Choice, Column, Density, Reach, Size, Switch, Theme, Widget, find};
+use super::given::BadOption;
+use super::options::{self, Options};
+use super::reply::{Asked, Frame};
+use super::snippet::{Snippet, Wish};
+use super::stage::{Stage, title};
+use super::{card, embed, oembed};
+use crate::domain::Basis;
+use crate::text::{self, Lang};
+
+/// Longest query, in bytes: a box for each market of a large board.
+const QUERY_BYTES_MAX: usize = 8_192;
+
+/// Most parameters in it.
+const PARAMETERS_MAX: usize = 200;
+
+/// Longest search, in characters.
+const SEARCH_CHARS_MAX: usize = 64;
+
+/// The policy of the page: as that of our other pages, and it shows our own frames.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+     frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// What the form says.
+#[derive(Debug)]
+struct Form {
+    widget: Widget,
+    ui: Lang,
+    search: String,
+    /// The options as given, empty ones left out.
+    given: Vec<(&'static str, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "widgets.html")]
+struct Page<'a> {
+    lang: Lang,
+    demo: bool,
+    langs: Vec<Tab>,
+    widgets: Vec<Item>,
+    boards: Vec<Item>,
+    search: &'a str,
+    markets: Vec<MarketItem>,
+    fields: Vec<Field>,
+    /// Nothing can be made of what was asked for.
+    refusal: String,
+    result: Option<Made>,
+    home: String,
+}
+
+struct Made {
+    snippets: Vec<Snippet>,
+    /// The widget's page on a light ground, and on a dark one.
+    light: String,
+    dark: String,
+    title: String,
+}
+
+struct Tab {
+    tag: &'static str,
+    text: &'static str,
+    href: String,
+    current: bool,
+}
+
+struct Item {
+    value: String,
+    text: String,
+    about: &'static str,
+    checked: bool,
+}
+
+struct MarketItem {
+    market: String,
+    name: String,
+    found_by: String,
+    checked: bool,
+    hidden: bool,
+}
+
+/// A choice among words, the first being the usual one.
+struct Field {
+    name: &'static str,
+    label: &'static str,
+    items: Vec<Item>,
+    /// Whether several may be chosen.
+    many: bool,
+}
+
+/// `GET /widgets`.
+pub async fn widgets(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = query.as_deref().unwrap_or_default();
+    let asked = Asked { app: &app, headers: &headers, query, frame: Frame::Page };
+    let form = match Form::read(&headers, query) {
+        Ok(form) => form,
+        Err(bad) => return super::refuse(asked, &bad),
+    };
+    let key = format!("widgets {form:?} {}", options::preferred(&headers));
+    let mut response = super::rendered(asked, &key, || page(&app, &headers, &form));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+    response
+}
+
+fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, askama::Error> {
+    let lang = form.ui;
+    let read = Options::read(app, headers, &form.query());
+    let fitting = read.and_then(|mut options| {
+        // A market too many for this widget is left out, not refused: the form was made for another a moment ago.
+        options.picks.truncate(most(form.widget));
+        embed::fit(options, form.widget)
+    });
+    let (refusal, result) = match &fitting {
+        Ok(options) => (String::new(), Some(form.make(app, options))),
+        Err(bad) => (bad.to_string(), None),
+    };
+    Page {
+        lang,
+        demo: app.demo,
+        langs: form.tabs(),
+        widgets: form.widgets(),
+        boards: form.boards(app),
+        search: &form.search,
+        markets: form.markets(app, lang),
+        fields: form.fields(),
+        refusal,
+        result,
+        home: home(app),
+    }
+    .render()
+}
+
+/// Returns where readers find this server; a word that the script replaces where the operator did not say.
+fn home(app: &AppState) -> String {
+    app.public_url().map_or_else(|| format!("https://HOST{}", app.base_path()), str::to_owned)
+}
+
+fn most(widget: Widget) -> usize {
+    match widget {
+        Widget::Board | Widget::Tape | Widget::Movers => usize::MAX,
+        Widget::Card | Widget::Ticker => card::MARKETS_MAX,
+        Widget::Chart => 1,
+    }
+}
+
+impl Form {
+    fn read(headers: &HeaderMap, query: &str) -> Result<Self, BadOption> {
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(BadOption::TooLong);
+        }
+        let (mut widget, mut ui, mut search) = (None, None, String::new());
+        let (mut given, mut listed, mut boxes) = (Vec::new(), Vec::new(), Vec::<String>::new());
+        for (at, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
+            if at >= PARAMETERS_MAX {
+                return Err(BadOption::TooLong);
+            }
+            if value.is_empty() {
+                continue;
+            }
+            match &*name {
+                "widget" => widget = find::<Widget>(&value),
+                "ui" => ui = find::<Lang>(&value),
+                "q" => search = value.trim().chars().take(SEARCH_CHARS_MAX).collect(),
+                "m" => boxes.push(value.into_owned()),
+                "markets" => listed.extend(value.split(',').map(str::to_owned)),
+                name => {
+                    let Some(name) = options::names().find(|known| *known == name) else { continue };
+                    match given.iter_mut().find(|(other, _)| *other == name) {
+                        // The boxes of columns.
+                        Some((_, list)) if name == "columns" => *list = format!("{list},{value}"),
+                        Some(_) => return Err(BadOption::Twice(name)),
+                        None => given.push((name, value.into_owned())),
+                    }
+                }
+            }
+        }
+        let markets = order(listed, boxes).join(",");
+        if !markets.is_empty() {
+            given.push(("markets", markets));
+        }
+        Ok(Self {
+            widget: widget.unwrap_or(Widget::Board),
+            ui: ui.unwrap_or_else(|| options::preferred(headers)),
+            search,
+            given,
+        })
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.given.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    /// What the options are read from; who chose no language sees that of the form.
+    fn query(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.given);
+        if self.get("lang").is_empty() {
+            query.append_pair("lang", self.ui.as_str());
+        }
+        query.finish()
+    }
+
+    /// Makes what is copied and what is seen.
+    fn make(&self, app: &AppState, options: &Options<'_>) -> Made {
+        let spelled = options.query();
+        let given: HashSet<&str> = self.given.iter().map(|(name, _)| *name).collect();
+        let one = matches!(self.widget, Widget::Card | Widget::Ticker | Widget::Chart);
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(spelled.as_bytes())
+            .into_owned()
+            // What nobody chose is left to the server and the reader; a single market is always named.
+            .filter(|(name, _)| given.contains(name.as_str()) || (one && name == "markets"))
+            .collect();
+        let stage = Stage::new(app, options, Frame::Page);
+        let title = embed::title(&stage, self.widget);
+        let height = oembed::height(self.widget, options, 480);
+        let home = home(app);
+        let wish = Wish { home: &home, widget: self.widget, options, pairs, height, title, lang: self.ui };
+        let seen = |theme: &str| {
+            let mut pairs: Vec<_> = wish.pairs.clone();
+            if !given.contains("lang") {
+                pairs.push(("lang".to_owned(), self.ui.to_string()));
+            }
+            if matches!(self.get("theme"), "" | "auto") {
+                pairs.retain(|(name, _)| name != "theme");
+                pairs.push(("theme".to_owned(), theme.to_owned()));
+            }
+            let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+            format!("embed/{}?{}", self.widget.word(), query.replace("%2C", ","))
+        };
+        Made { light: seen("light"), dark: seen("dark"), snippets: wish.snippets(), title: wish.title }
+    }
+
+    /// The same form in the other languages.
+    fn tabs(&self) -> Vec<Tab> {
+        let tab = |lang: Lang| {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.append_pair("ui", lang.as_str()).append_pair("widget", self.widget.word()).extend_pairs(&self.given);
+            let href = format!("widgets?{}", query.finish());
+            Tab { tag: lang.as_str(), text: lang.own_name(), href, current: lang == self.ui }
+        };
+        Lang::ALL.map(tab).into()
+    }
+
+    fn widgets(&self) -> Vec<Item> {
+        let item = |widget: &Widget| {
+            let (text, about) = described(*widget, self.ui);
+            Item { value: widget.word().to_owned(), text: text.to_owned(), about, checked: *widget == self.widget }
+        };
+        Widget::EVERY.iter().map(item).collect()
+    }
+
+    fn boards(&self, app: &AppState) -> Vec<Item> {
+        let item = |board: &crate::config::Board| Item {
+            value: board.id.clone(),
+            text: title(board, self.ui).to_owned(),
+            about: "",
+            checked: board.id == self.get("board"),
+        };
+        app.boards.iter().map(item).collect()
+    }
+
+    /// Every market of every board, those that are chosen first, in their order.
+    fn markets(&self, app: &AppState, lang: Lang) -> Vec<MarketItem> {
+        let chosen: Vec<&str> = self.get("markets").split(',').filter(|market| !market.is_empty()).collect();
+        let mut known = HashSet::new();
+        let all = app.boards.iter().flat_map(|board| board.markets.iter());
+        let words = self.search.to_lowercase();
+        let mut items: Vec<MarketItem> = all
+            .filter(|market| known.insert(market.as_str()))
+            .map(|market| {
+                let names = Lang::ALL.map(|lang| text::asset(market.base(), lang)).join(" ");
+                let found_by = format!("{market} {names} {}", text::initials(&names)).to_lowercase();
+                let checked = chosen.contains(&market.as_str());
+                let hidden = !checked && !words.split_whitespace().all(|word| found_by.contains(word));
+                let name = text::asset(market.base(), lang);
+                MarketItem { market: market.to_string(), name, found_by, checked, hidden }
+            })
+            .collect();
+        items.sort_by_key(|item| chosen.iter().position(|market| *market == item.market).unwrap_or(usize::MAX));
+        items
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let ui = self.ui;
+        let mut fields = vec![
+            self.field::<Lang>(
+                "lang",
+                ui.pick("언어", "Language", "言語"),
+                ui.pick("독자의 언어", "The reader's", "読者の言語"),
+            ),
+            self.field::<Theme>(
+                "theme",
+                ui.pick("바탕", "Ground", "背景"),
+                ui.pick("페이지를 따름", "As the page", "ページに従う"),
+            ),
+            self.named(
+                "colors",
+                ui.pick("색", "Colours", "色"),
+                ui.pick("언어를 따름", "By language", "言語に従う"),
+                &["kr", "jp", "cn", "intl", "cb"],
+            ),
+            self.field::<Size>(
+                "size",
+                ui.pick("글자 크기", "Text size", "文字の大きさ"),
+                ui.pick("보통", "Usual", "標準"),
+            ),
+            self.field::<Density>("density", ui.pick("줄 간격", "Density", "行間"), ui.pick("보통", "Usual", "標準")),
+            self.field::<Basis>(
+                "basis",
+                ui.pick("변동률 기준", "Change from", "変動率の基準"),
+                ui.pick("시세판을 따름", "The board's", "ボードに従う"),
+            ),
+            self.named(
+                "interval",
+                ui.pick("갱신 간격(ms)", "Interval (ms)", "更新間隔 (ms)"),
+                "500",
+                &["0", "100", "250", "1000", "2000", "5000"],
+            ),
+            self.named("link", ui.pick("이름의 링크", "Links", "リンク"), ui.pick("없음", "None", "なし"), &["market"]),
+        ];
+        for (name, label) in [
+            ("flash", ui.pick("바뀔 때 깜박임", "Flash on change", "変化時の点滅")),
+            ("credit", ui.pick("출처 표시", "Name the sources", "出所の表示")),
+            ("transparent", ui.pick("투명한 바탕", "Transparent", "背景を透明に")),
+            ("title", ui.pick("제목", "Heading", "見出し")),
+        ] {
+            fields.push(self.field::<Switch>(name, label, ui.pick("보통", "Usual", "標準")));
+        }
+        match self.widget {
+            Widget::Board => fields.push(Field { many: true, ..self.columns() }),
+            Widget::Chart => fields.push(self.field::<Reach>(
+                "span",
+                ui.pick("기간", "Span", "期間"),
+                ui.pick("24시간", "24 hours", "24時間"),
+            )),
+            Widget::Movers => fields.push(self.named(
+                "count",
+                ui.pick("개수", "How many", "件数"),
+                ui.pick("보통", "Usual", "標準"),
+                &["3", "5", "10"],
+            )),
+            Widget::Tape | Widget::Card | Widget::Ticker => {}
+        }
+        fields
+    }
+
+    fn columns(&self) -> Field {
+        let chosen = self.get("columns");
+        let chosen: Vec<&str> = if chosen.is_empty() { vec!["last", "change"] } else { chosen.split(',').collect() };
+        let item = |column: &Column| Item {
+            value: column.word().to_owned(),
+            text: column_name(*column, self.ui).to_owned(),
+            about: "",
+            checked: chosen.contains(&column.word()),
+        };
+        let columns = Column::EVERY.iter().filter(|column| **column != Column::Name);
+        Field {
+            name: "columns",
+            label: self.ui.pick("열", "Columns", "列"),
+            items: columns.map(item).collect(),
+            many: true,
+        }
+    }
+
+    fn field<T: Choice>(&self, name: &'static str, label: &'static str, usual: &'static str) -> Field {
+        let words: Vec<&str> = T::EVERY.iter().map(|choice| choice.word()).collect();
+        self.named(name, label, usual, &words)
+    }
+
+    fn named(&self, name: &'static str, label: &'static str, usual: &'static str, words: &[&str]) -> Field {
+        let chosen = self.get(name);
+        let item = |value: &str, text: &str| Item {
+            value: value.to_owned(),
+            text: text.to_owned(),
+            about: "",
+            checked: value == chosen,
+        };
+        let mut items = vec![item("", usual)];
+        items.extend(words.iter().map(|word| item(word, spoken(name, word, self.ui))));
+        Field { name, label, items, many: false }
+    }
+}
+
+/// Puts the boxes in the order of the list; without boxes the list stands.
+fn order(listed: Vec<String>, boxes: Vec<String>) -> Vec<String> {
+    if boxes.is_empty() {
+        return listed;
+    }
+    let mut markets: Vec<String> = listed.into_iter().filter(|market| boxes.contains(market)).collect();
+    for market in boxes {
+        if !markets.contains(&market) {
+            markets.push(market);
+        }
+    }
+    markets
+}
+
+fn described(widget: Widget, lang: Lang) -> (&'static str, &'static str) {
+    match widget {
+        Widget::Board => (
+            lang.pick("시세표", "Board", "ボード"),
+            lang.pick("표 하나에 여러 종목", "A table of markets", "複数銘柄の表"),
+        ),
+        Widget::Tape => (
+            lang.pick("흐르는 줄", "Tape", "テープ"),
+            lang.pick("한 줄에 여러 종목", "Markets in a line", "1行に複数銘柄"),
+        ),
+        Widget::Card => (
+            lang.pick("카드", "Card", "カード"),
+            lang.pick("하루의 선과 함께", "With the line of a day", "1日の線とともに"),
+        ),
+        Widget::Ticker => (
+            lang.pick("글 속 시세", "Ticker", "ティッカー"),
+            lang.pick("문장 안의 말", "Words in a sentence", "文の中の言葉"),
+        ),
+        Widget::Movers => (
+            lang.pick("급등락", "Movers", "値動き"),
+            lang.pick("오른 것과 내린 것", "Risers and fallers", "上昇と下落"),
+        ),
+        Widget::Chart => (
+            lang.pick("차트", "Chart", "チャート"),
+            lang.pick("하루나 한 주의 그림", "A day or a week", "1日または1週間"),
+        ),
+    }
+}
+
+fn column_name(column: Column, lang: Lang) -> &'static str {
+    match column {
+        Column::Name => lang.pick("종목", "Name", "銘柄"),
+        Column::Last => lang.pick("현재가", "Price", "価格"),
+        Column::Change => lang.pick("변동률", "Change", "変動率"),
+        Column::Amount => lang.pick("변동액", "Amount", "変動額"),
+        Column::High => lang.pick("고가", "High", "高値"),
+        Column::Low => lang.pick("저가", "Low", "安値"),
+        Column::Volume => lang.pick("거래대금", "Turnover", "売買代金"),
+    }
+}
+
+/// Returns what a reader understands by a value; most stand for themselves.
+fn spoken<'a>(name: &str, word: &'a str, lang: Lang) -> &'a str {
+    match (name, word) {
+        ("lang", word) => find::<Lang>(word).map_or(word, |lang| lang.own_name()),
+        ("theme", "auto") => lang.pick("자동", "Auto", "自動"),
+        ("theme", "light") => lang.pick("밝게", "Light", "明るい"),
+        ("theme", "dark") => lang.pick("어둡게", "Dark", "暗い"),
+        ("colors", "kr") => lang.pick("한국: 빨강·파랑", "Korea: red, blue", "韓国: 赤・青"),
+        ("colors", "jp") => lang.pick("일본: 빨강·초록", "Japan: red, green", "日本: 赤・緑"),
+        ("colors", "cn") => lang.pick("중국: 빨강·초록", "China: red, green", "中国: 赤・緑"),
+        ("colors", "intl") => lang.pick("그 밖: 초록·빨강", "Elsewhere: green, red", "その他: 緑・赤"),
+        ("colors", "cb") => lang.pick("색각 배려", "Colour-blind safe", "色覚に配慮"),
+        ("size", "xs") => lang.pick("가장 작게", "Smallest", "最小"),
+        ("size", "s") => lang.pick("작게", "Small", "小"),
+        ("size", "m") => lang.pick("기본", "Medium", "中"),
+        ("size", "l") => lang.pick("크게", "Large", "大"),
+        ("size", "xl") => lang.pick("가장 크게", "Largest", "最大"),
+        ("size", "inherit") => lang.pick("본문을 따름", "As the text around", "本文に従う"),
+        ("density", "normal") => lang.pick("보통", "Normal", "標準"),
+        ("density", "compact") => lang.pick("좁게", "Compact", "狭い"),
+        ("basis", "24h") => lang.pick("24시간 전", "24 hours ago", "24時間前"),
+        ("basis", "utc-day") => lang.pick("오전 9시(UTC 0시)", "00:00 UTC", "UTC 0時"),
+        ("basis", "kst-day") => lang.pick("한국 0시", "00:00 in Seoul", "韓国 0時"),
+        ("span", "24h") => lang.pick("24시간", "24 hours", "24時間"),
+        ("span", "7d") => lang.pick("7일", "7 days", "7日間"),
+        ("link", "market") => lang.pick("시세 페이지로", "To the market's page", "銘柄のページへ"),
+        (_, "on") => lang.pick("켬", "On", "オン"),
+        (_, "off") => lang.pick("끔", "Off", "オフ"),
+        (_, word) => word,
+    }
+}

@@ -1,0 +1,77 @@
+// @ts-check
+/**
+ * Speaks changes to readers who ask for it. Off until then: prices that speak unasked drown the page.
+ */
+
+/** Least time between two announcements. */
+const EVERY_MS = 10_000;
+/** Most markets in one. */
+const MARKETS_MAX = 3;
+
+/** @type {Record<string, {speak: string, won: string}>} */
+const WORDS = {
+  ko: { speak: '가격 변동 읽어 주기', won: '원' },
+  en: { speak: 'Speak price changes', won: ' won' },
+  ja: { speak: '価格の変化を読み上げる', won: 'ウォン' },
+};
+
+/** Puts the control under a widget. @param {import('./internal').Widget} widget */
+export function announce(widget) {
+  const { root, host } = widget;
+  if (root.querySelector('[data-say]')) return;
+  const words = WORDS[root.lang] || WORDS.en;
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.className = 'announce';
+  button.textContent = words.speak;
+  button.setAttribute('aria-pressed', 'false');
+  const region = document.createElement('span');
+  region.setAttribute('data-say', '');
+  region.setAttribute('role', 'status');
+  root.append(button, region);
+
+  /** Markets whose price changed since the last word. @type {Set<string>} */
+  const changed = new Set();
+  /** @type {Map<string, string>} */
+  const known = new Map();
+  let timer = 0;
+  const is_on = () => button.getAttribute('aria-pressed') === 'true';
+
+  const say = () => {
+    timer = 0;
+    if (!is_on() || document.hidden) return;
+    const spoken = [...changed].slice(0, MARKETS_MAX).map((market) => sentence(widget, market, words.won));
+    changed.clear();
+    if (spoken.length) {
+      region.textContent = spoken.join('. ');
+      timer = setTimeout(say, EVERY_MS);
+    }
+  };
+  button.addEventListener('click', () => {
+    button.setAttribute('aria-pressed', String(!is_on()));
+    if (is_on()) for (const market of widget.rows.keys()) changed.add(market);
+    else region.textContent = '';
+    if (!timer) say();
+  });
+  host.addEventListener('sisepan:row', (event) => {
+    const { row } = /** @type {CustomEvent} */ (event).detail;
+    if (known.get(row.market) === row.last) return;
+    known.set(row.market, row.last);
+    changed.add(row.market);
+    if (!timer && is_on()) timer = setTimeout(say, 0);
+  });
+  // What was replaced from the server has no control of ours.
+  host.addEventListener('sisepan:renew', () => root.append(button, region));
+}
+
+/** As one would read it aloud: 비트코인 142,187,000원 2.08% 상승. @param {import('./internal').Widget} widget @param {string} market @param {string} won */
+function sentence(widget, market, won) {
+  const held = widget.rows.get(market);
+  const cell = (/** @type {string} */ name) => held?.at[0].querySelector(`[data-cell="${name}"]`)?.textContent?.trim() || '';
+  const unit = market.endsWith('-KRW') ? won : ' ' + market.split('-')[1];
+  const name = cell('name') || held?.row.text?.name || market;
+  const word = cell('word');
+  const change = word ? cell('change').replace(/^[+\-−]/, '') : cell('change');
+  const last = cell('last');
+  return [name, last + (/\d$/.test(last) ? unit : ''), change, word, cell('mark')].filter(Boolean).join(' ');
+}

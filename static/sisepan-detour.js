@@ -1,0 +1,121 @@
+// @ts-check
+/**
+ * The same rows where a WebSocket can't get through: as server-sent events, and where those are held up too, by asking.
+ *
+ * HTTP/1.1 has six connections for a host, and other tabs want some: at most two
+ * are held here, for what is asked for first. The rest is asked for.
+ */
+
+/** @typedef {import('./internal').Sub} Sub */
+
+const STREAMS_MAX = 2;
+/** Events that have brought nothing by then are held up somewhere. */
+const MUTE_MS = 8_000;
+const ASK_MS = 5_000;
+const ASK_MAX_MS = 60_000;
+
+/** @param {import('./internal').Link} link @param {import('./internal').Kit} kit @returns {import('./internal').Detour} */
+export function detour(link, kit) {
+  /** @type {Map<Sub, {stop: () => void}>} */
+  const ways = new Map();
+  let streams = 0;
+  let muted = typeof EventSource === 'undefined';
+
+  /** @param {string} path @param {Sub} sub @param {Record<string, string>} [more] */
+  const address = (path, { ask: { board, basis, markets, lang } }, more) => {
+    const url = new URL(path, kit.home);
+    for (const [name, value] of Object.entries({ board, markets: markets?.join(), basis, lang, ...more })) {
+      if (value) url.searchParams.set(name, value);
+    }
+    return url;
+  };
+
+  /** @param {Sub} sub @param {object} message */
+  const put = (sub, message) => {
+    link.heard = Date.now();
+    link.put(sub, message);
+  };
+
+  /** @param {Sub} sub */
+  const listen = (sub) => {
+    const { epoch, sequence, ask } = sub;
+    /** @type {Record<string, string>} */
+    const more = { interval_ms: String(ask.interval_ms) };
+    if (sequence >= 0) more.resume = `${epoch}:${sequence}`;
+    const source = new EventSource(address('api/v1/events', sub, more));
+    streams++;
+    const stop = () => {
+      clearTimeout(mute);
+      source.close();
+      streams--;
+      sub.fresh = false;
+    };
+    const give_up = () => {
+      stop();
+      muted = true;
+      ways.set(sub, ask_for(sub));
+    };
+    const mute = setTimeout(give_up, MUTE_MS);
+    source.onmessage = ({ data }) => {
+      clearTimeout(mute);
+      put(sub, JSON.parse(data));
+    };
+    source.onerror = () => {
+      sub.fresh = false;
+      // The browser comes back by itself, unless it was refused.
+      if (source.readyState === EventSource.CLOSED) give_up();
+    };
+    return { stop };
+  };
+
+  /** @param {Sub} sub */
+  const ask_for = (sub) => {
+    let failures = 0;
+    let timer = 0;
+    let over = false;
+    const once = async () => {
+      try {
+        // The browser keeps the answer with its ETag, and asks whether there is a newer one.
+        const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache' });
+        if (!answer.ok) throw new Error('snapshot: ' + answer.status);
+        const snapshot = await answer.json();
+        if (over) return;
+        failures = 0;
+        put(sub, { ...snapshot, type: 'snapshot' });
+      } catch {
+        failures++;
+        sub.fresh = false;
+      }
+      const wait = Math.min(ASK_MAX_MS, ASK_MS * 2 ** failures) * (0.8 + 0.4 * Math.random());
+      if (!over) timer = setTimeout(once, wait);
+    };
+    once();
+    return {
+      stop() {
+        over = true;
+        clearTimeout(timer);
+        sub.fresh = false;
+      },
+    };
+  };
+
+  const follow = () => {
+    for (const [sub, way] of ways) {
+      if (sub.widgets.size) continue;
+      way.stop();
+      ways.delete(sub);
+    }
+    for (const sub of link.subs.values()) {
+      if (!ways.has(sub) && sub.widgets.size) ways.set(sub, !muted && streams < STREAMS_MAX ? listen(sub) : ask_for(sub));
+    }
+  };
+  follow();
+  const timer = setInterval(follow, 1000);
+  return {
+    stop() {
+      clearInterval(timer);
+      for (const way of ways.values()) way.stop();
+      return undefined;
+    },
+  };
+}

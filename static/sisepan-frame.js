@@ -1,0 +1,64 @@
+// @ts-check
+/**
+ * What a frame of ours and the page around it tell each other: its height, and the page's theme.
+ *
+ * Works without an origin (`sandbox="allow-scripts"`): neither message holds anything that somebody could not know.
+ */
+
+const HEIGHT_MAX = 10_000;
+
+/** In the frame. @param {Map<Element, import('./internal').Widget>} widgets */
+export function inside(widgets) {
+  const page = document.documentElement;
+  const tell = () => parent.postMessage({ type: 'sisepan:height', height: page.offsetHeight }, '*');
+  if (parent !== self) {
+    // Without its style sheet a page is higher than it will be.
+    const watch = () => new ResizeObserver(tell).observe(page);
+    if (document.readyState === 'complete') watch();
+    else addEventListener('load', watch);
+  }
+
+  // Only what follows the reader's system may follow the page.
+  const free = [page, ...widgets.keys()].filter((element) => element.getAttribute('data-theme') === 'auto');
+  addEventListener('message', ({ data, source }) => {
+    if (source !== parent || data?.type !== 'sisepan:theme' || !['auto', 'light', 'dark'].includes(data.theme)) return;
+    for (const element of free) element.setAttribute('data-theme', data.theme);
+  });
+
+  if (new URLSearchParams(location.search).has('announce')) {
+    import('./sisepan-announce.js').then((it) => widgets.forEach((widget) => it.announce(widget)));
+  }
+}
+
+/** What each frame was told last. @type {Map<HTMLIFrameElement, string>} */
+const frames = new Map();
+
+/** In the page around it. @param {MessageEvent} event a frame's height @param {import('./internal').Kit} kit */
+export function fit({ data: { height }, source }, kit) {
+  if (!(height > 0 && height < HEIGHT_MAX)) return;
+  for (const frame of document.querySelectorAll('iframe')) {
+    if (frame.contentWindow !== source || !frame.src.startsWith(kit.home.href)) continue;
+    const wanted = Math.ceil(height) + 'px';
+    if (frame.style.height !== wanted) frame.style.height = wanted;
+    if (!frames.size) watch();
+    if (!frames.has(frame)) frames.set(frame, 'auto');
+    dress();
+  }
+}
+
+/** Tells the frames on which ground they stand: `color-scheme` is how a page says it. */
+function dress() {
+  for (const [frame, was] of frames) {
+    if (!frame.isConnected) frames.delete(frame);
+    const scheme = getComputedStyle(frame).colorScheme.replace('only', '').trim();
+    const theme = scheme === 'dark' || scheme === 'light' ? scheme : 'auto';
+    if (theme === was) continue;
+    frames.set(frame, theme);
+    frame.contentWindow?.postMessage({ type: 'sisepan:theme', theme }, '*');
+  }
+}
+
+function watch() {
+  const seen = new MutationObserver(dress);
+  for (const element of [document.documentElement, document.body]) seen.observe(element, { attributes: true });
+}

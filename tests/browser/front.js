@@ -1,0 +1,69 @@
+/**
+ * A proxy in front of a server, to see and to spoil what a browser does: it counts
+ * connections, refuses WebSockets or events, holds them up, cuts them.
+ */
+import http from 'node:http';
+import net from 'node:net';
+
+/** Starts a front; change `rules` at any time. */
+export async function front(target) {
+  const { hostname, port } = new URL(target.url ?? target);
+  const rules = { websocket: true, events: true, mute: false, down: false };
+  /** Paths that were asked for, with the time. */
+  const log = [];
+  const sockets = new Set();
+  const streams = new Set();
+
+  const proxy = http.createServer((ask, answer) => {
+    const path = ask.url.split('?')[0];
+    log.push({ path, url: ask.url, headers: ask.headers, at: Date.now() });
+    if (rules.down) return ask.socket.destroy();
+    if (path.endsWith('/api/v1/events') && !rules.events) return void answer.writeHead(403).end();
+    const on = http.request({ hostname, port, path: ask.url, method: ask.method, headers: ask.headers }, (from) => {
+      answer.writeHead(from.statusCode, from.headers);
+      from.pipe(answer);
+    });
+    on.on('error', () => answer.destroy());
+    answer.on('close', () => on.destroy());
+    ask.pipe(on);
+  });
+  proxy.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  proxy.on('upgrade', (ask, socket, head) => {
+    log.push({ path: 'websocket', url: ask.url, headers: ask.headers, at: Date.now() });
+    socket.on('error', () => {});
+    if (!rules.websocket || rules.down) return void socket.destroy();
+    const on = net.connect(port, hostname, () => {
+      const lines = Object.entries(ask.headers).map(([name, value]) => `${name}: ${value}`);
+      on.write(`${ask.method} ${ask.url} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`);
+      on.write(head);
+      socket.pipe(on);
+    });
+    on.on('data', (data) => rules.mute || socket.write(data));
+    streams.add(socket);
+    const end = () => {
+      streams.delete(socket);
+      on.destroy();
+      socket.destroy();
+    };
+    on.on('error', end).on('close', end);
+    socket.on('close', end);
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${proxy.address().port}`,
+    rules,
+    log,
+    /** WebSockets that are open now. */
+    open: () => streams.size,
+    count: (path) => log.filter((it) => it.path.endsWith(path)).length,
+    /** Cuts every WebSocket. */
+    cut: () => streams.forEach((socket) => socket.destroy()),
+    stop: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => proxy.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,316 @@
+// How a page stays connected: one connection for all, resumed, paced, patient, and around what is blocked.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { browser, fake, open, ready, server, site, until } from './harness.js';
+import { front } from './front.js';
+
+let exchanges, sisepan, chrome;
+const opened = [];
+
+before(async () => {
+  exchanges = await fake();
+  sisepan = await server(exchanges);
+  chrome = await browser();
+  await ready(sisepan);
+});
+
+after(async () => {
+  await chrome?.close();
+  for (const one of opened) await one.stop();
+  await sisepan?.stop();
+  await exchanges?.stop();
+});
+
+const keep = (one) => {
+  opened.push(one);
+  return one;
+};
+const setPrice = (market, price) => Promise.all(['upbit', 'bithumb'].map((venue) => exchanges.price(venue, market, String(price))));
+const isLive = (view) => view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 20_000 });
+const shows = (page, market, text, ms) =>
+  until(`${market} is ${text}`, async () => {
+    const shown = await page.locator(`[data-market="${market}"] [data-cell="last"]`).first().textContent();
+    return shown === text || shown;
+  }, ms);
+
+/** A page with a board of the server behind a front of its own. */
+async function through(body = '<sisepan-board board="krw" lang="ko">시세</sisepan-board>') {
+  const before = keep(await front(sisepan));
+  const host = keep(await site(`<script type="module" src="${before.url}/sisepan.js"></script>${body}`));
+  return { before, url: host.url };
+}
+
+/** Everything that a page says over its WebSockets. */
+function overhear(page) {
+  const said = [];
+  const heard = [];
+  page.on('websocket', (socket) => {
+    socket.on('framesent', ({ payload }) => said.push({ at: Date.now(), ...JSON.parse(String(payload)) }));
+    socket.on('framereceived', ({ payload }) => heard.push({ at: Date.now(), ...JSON.parse(String(payload)) }));
+  });
+  return { said, heard };
+}
+
+async function visit(url, options) {
+  const context = await chrome.newContext({ viewport: { width: 400, height: 900 }, ...options });
+  const page = await context.newPage();
+  const talk = overhear(page);
+  await page.goto(url);
+  return { page, ...talk, close: () => context.close() };
+}
+
+test('twelve widgets that ask for seven things have one connection, asked for at a pace that the server takes', async () => {
+  const asks = ['', 'basis="utc-day"', 'basis="kst-day"', 'lang="en"', 'lang="ja"', 'markets="BTC-KRW"', 'markets="ETH-KRW,XRP-KRW"'];
+  const elements = [...asks, ...asks.slice(0, 5)].map((ask) => `<sisepan-board board="krw" ${ask.includes('lang') ? '' : 'lang="ko"'} ${ask}></sisepan-board>`);
+  const { before, url } = await through(elements.join(''));
+  const { page, said, close } = await visit(url, { viewport: { width: 400, height: 8000 } });
+  await until('all twelve are live', async () => {
+    const live = await page.locator('.sisepan[data-live="on"]').count();
+    return live === 12 || live;
+  }, 20_000);
+  assert.equal(before.count('websocket'), 1);
+  const asked = said.filter(({ type }) => type === 'subscribe');
+  assert.equal(asked.length, 7);
+  assert.equal(new Set(asked.map(({ id }) => id)).size, 7);
+  for (const [at, message] of said.entries()) {
+    const second = said.slice(at).filter((other) => other.at - message.at < 1000);
+    assert.ok(second.length <= 5, `${second.length} messages in a second`);
+  }
+  await setPrice('ETH-KRW', 5_111_000);
+  await until('all that show it have the new price', async () => {
+    const texts = await page.locator('[data-market="ETH-KRW"] [data-cell="last"]').allTextContents();
+    return (texts.length === 11 && texts.every((text) => text === '5,111,000')) || texts;
+  });
+  assert.equal(before.count('websocket'), 1);
+  await close();
+});
+
+test('a widget that leaves is not asked for any more, and the last one takes the connection with it', async () => {
+  const { before, url } = await through('<sisepan-board id="a" board="krw" lang="ko"></sisepan-board><sisepan-board id="b" board="krw" lang="en"></sisepan-board>');
+  const { page, said, close } = await visit(url, { viewport: { width: 400, height: 2000 } });
+  await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2, 15_000);
+  await page.evaluate(() => document.getElementById('b')?.remove());
+  await until('one is unsubscribed', async () => said.some(({ type, id }) => type === 'unsubscribe' && id === said.find(({ lang }) => lang === 'en').id));
+  await page.evaluate(() => document.getElementById('a')?.remove());
+  await until('nothing is connected', async () => before.open() === 0 || before.open());
+  await page.evaluate(() => document.body.append(document.createElement('sisepan-board')));
+  await isLive(page);
+  await close();
+});
+
+test('OUT-07 a cut connection is taken up again where it was', async () => {
+  const { before, url } = await through();
+  const { page, said, heard, close } = await visit(url);
+  await isLive(page);
+  // The wait is random within 15 s; here it is short.
+  await page.evaluate(() => (Math.random = () => 0.05));
+  const { epoch } = heard.find(({ type }) => type === 'snapshot');
+  before.cut();
+  await setPrice('BTC-KRW', 141_234_000);
+  await shows(page, 'BTC-KRW', '141,234,000', 15_000);
+  const again = said.filter(({ type }) => type === 'subscribe')[1];
+  assert.equal(again.resume.epoch, epoch);
+  assert.ok(again.resume.sequence > 0);
+  assert.ok(heard.some((message) => message.recovered === true), 'the server continued from there');
+  assert.equal(before.count('websocket'), 2);
+  await close();
+});
+
+test('OUT-07 readers of a server that restarts come back at different times within 15 seconds', async () => {
+  const { before, url } = await through();
+  const { page, close } = await visit(url);
+  await isLive(page);
+  // The page's clock stands, so that what is planned can be seen.
+  await page.evaluate(() => {
+    const { setTimeout } = globalThis;
+    Object.assign(globalThis, { waits: [] });
+    Object.assign(globalThis, { setTimeout: (what, wait, ...more) => (globalThis.waits.push(wait), setTimeout(what, wait, ...more)) });
+    Math.random = () => 0.9;
+  });
+  before.rules.down = true;
+  before.cut();
+  await until('the first wait is of 15 s at most', async () => {
+    const waits = await page.evaluate(() => globalThis.waits);
+    return waits.includes(0.9 * 15_000) || waits;
+  });
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await until('the next is longer', async () => {
+    const waits = await page.evaluate(() => globalThis.waits);
+    return waits.includes(0.9 * 30_000) || waits;
+  });
+  for (let turn = 0; turn < 4; turn++) {
+    await page.evaluate(() => dispatchEvent(new Event('online')));
+    await page.waitForTimeout(200);
+  }
+  const waits = await page.evaluate(() => globalThis.waits);
+  assert.equal(Math.max(...waits), 0.9 * 60_000, 'never more than a minute');
+  await close();
+});
+
+test('OUT-34 a page that comes out of the cache for back and forward is live again', async () => {
+  const { before, url } = await through();
+  const { page, close } = await visit(url);
+  await isLive(page);
+  await page.evaluate(() => addEventListener('pageshow', ({ persisted }) => (document.title = `persisted ${persisted}`)));
+  await page.goto(url + '?elsewhere');
+  await until('the first page let go', async () => before.open() === 1 || before.open());
+  await page.goBack();
+  await setPrice('XRP-KRW', 3_333);
+  await shows(page, 'XRP-KRW', '3,333', 15_000);
+  await isLive(page);
+  await close();
+});
+
+test('OUT-34 a connection that went mute while the page slept is made anew at once when the page is seen', async () => {
+  const { before, url } = await through();
+  const { page, close } = await visit(url);
+  await isLive(page);
+  before.rules.mute = true;
+  // An hour of sleep, as the page's own clock has it.
+  await page.evaluate(() => {
+    const { now } = Date;
+    Date.now = () => now() + 3_600_000;
+  });
+  before.rules.mute = false;
+  const had = before.count('websocket');
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await until('there is a new one', async () => before.count('websocket') === had + 1, 3_000);
+  await close();
+});
+
+test('a hidden page lets go of its connection, and is live when it is seen again', async () => {
+  const { before, url } = await through();
+  const { page, close } = await visit(url);
+  await page.clock.install();
+  await isLive(page);
+  const hide = (hidden) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, hidden);
+  await hide(true);
+  await page.clock.runFor(25_000);
+  await until('nothing is connected', async () => before.open() === 0);
+  await hide(false);
+  await setPrice('TRX-KRW', 444);
+  await until('it is connected', async () => before.open() === 1);
+  await page.clock.runFor(2_000);
+  await shows(page, 'TRX-KRW', '444', 10_000);
+  await close();
+});
+
+test('OUT-33 where a server is gone, a board says so after ten seconds, with the age, and keeps its prices', async () => {
+  const { before, url } = await through();
+  const { page, close } = await visit(url);
+  await isLive(page);
+  before.rules.down = true;
+  before.cut();
+  await page.locator('.sisepan[data-live="off"]').waitFor({ timeout: 20_000 });
+  const clock = page.locator('[data-cell="clock"]').first();
+  await until('the age grows', async () => {
+    const text = await clock.textContent();
+    return /^연결 끊김 · 1\d초 전$/.test(text) || text;
+  }, 15_000);
+  assert.equal(await page.locator('[data-market]').count(), 11);
+  assert.ok((await page.locator('[data-cell="last"]').allTextContents()).every((text) => /^[\d,.]+$/.test(text)));
+  await close();
+});
+
+test('OUT-33 where WebSockets are blocked, events bring the prices; where those are too, asking does; and the WebSocket is tried again', async () => {
+  const { before, url } = await through(
+    ['ko', 'en', 'ja'].map((lang) => `<sisepan-board board="krw" lang="${lang}"></sisepan-board>`).join(''),
+  );
+  before.rules.websocket = false;
+  const { page, close } = await visit(url, { viewport: { width: 400, height: 2500 } });
+  const live = () => until('all three are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 3, 30_000);
+  await live();
+  assert.equal(before.count('/api/v1/events'), 2, 'two are listened to');
+  assert.ok(before.count('/api/v1/snapshot') > 0, 'the third is asked for');
+  await setPrice('ADA-KRW', 1_234);
+  await until('all three have the price', async () => {
+    const texts = await page.locator('[data-market="ADA-KRW"] [data-cell="last"]').allTextContents();
+    return texts.every((text) => text === '1,234') || texts;
+  }, 20_000);
+  assert.ok(before.log.some(({ path, headers }) => path.endsWith('/snapshot') && headers['if-none-match']), 'asked with the ETag');
+  before.rules.websocket = true;
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await until('the WebSocket is taken', async () => before.open() === 1, 40_000);
+  await until('nothing is asked any more', async () => {
+    const asked = before.count('/api/v1/snapshot');
+    await page.waitForTimeout(7_000);
+    return before.count('/api/v1/snapshot') === asked;
+  }, 30_000);
+  await live();
+  await close();
+});
+
+test('OUT-33 with WebSockets and events blocked, asking brings the prices', async () => {
+  const { before, url } = await through();
+  Object.assign(before.rules, { websocket: false, events: false });
+  const { page, close } = await visit(url);
+  await isLive(page);
+  await setPrice('ADA-KRW', 1_235);
+  await shows(page, 'ADA-KRW', '1,235', 20_000);
+  await close();
+});
+
+test('a widget off screen is not written to, and has caught up when it is seen', async () => {
+  const { url } = await through('<sisepan-board board="krw" lang="ko"></sisepan-board><div style="height:3000px"></div><sisepan-board id="below" board="krw" lang="ko"></sisepan-board>');
+  const { page, close } = await visit(url);
+  await isLive(page);
+  await page.waitForFunction(() => document.querySelector('#below')?.shadowRoot?.querySelector('.sisepan'));
+  await page.evaluate(() => {
+    const root = document.querySelector('#below')?.shadowRoot;
+    Object.assign(globalThis, { writes: 0 });
+    new MutationObserver((records) => (globalThis.writes += records.length)).observe(root, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  await setPrice('SOL-KRW', 222_200);
+  await shows(page, 'SOL-KRW', '222,200', 10_000);
+  assert.equal(await page.evaluate(() => globalThis.writes), 0);
+  await page.locator('#below').scrollIntoViewIfNeeded();
+  await until('it has caught up', async () => (await page.locator('#below [data-market="SOL-KRW"] [data-cell="last"]').textContent()) === '222,200');
+  await close();
+});
+
+test('only what changed is written', async () => {
+  const { url } = await through();
+  const { page, close } = await visit(url);
+  await isLive(page);
+  await exchanges.hold?.();
+  const rows = await page.evaluate(async () => {
+    const root = document.querySelector('sisepan-board')?.shadowRoot;
+    const touched = new Set();
+    const seen = new MutationObserver((records) => {
+      for (const { target } of records) {
+        const element = target instanceof Element ? target : target.parentElement;
+        const cell = element?.closest('[data-cell]');
+        if (cell) touched.add(`${cell.closest('[data-market]')?.getAttribute('data-market')} ${cell.getAttribute('data-cell')} ${cell.textContent}`);
+      }
+    });
+    const before = Object.fromEntries([...root.querySelectorAll('[data-market] [data-cell]')].map((cell) => [`${cell.closest('[data-market]')?.getAttribute('data-market')} ${cell.getAttribute('data-cell')}`, cell.textContent]));
+    seen.observe(root, { subtree: true, childList: true, characterData: true });
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    return { before, touched: [...touched] };
+  });
+  for (const entry of rows.touched) {
+    const [market, cell, ...text] = entry.split(' ');
+    if (market === 'undefined') continue;
+    assert.ok(['last', 'change', 'word', 'base', 'mark'].includes(cell), `${entry} was ${rows.before[`${market} ${cell}`]}, now ${text}`);
+  }
+  await close();
+});
+
+test('an attribute that does not exist is told to whoever writes the page', async () => {
+  const { url } = await through('<sisepan-board board="krw" lang="ko" colour="red" class="x" data-y="z"></sisepan-board>');
+  const context = await chrome.newContext();
+  const page = await context.newPage();
+  const told = [];
+  page.on('console', (message) => told.push(`${message.type()} ${message.text()}`));
+  await page.goto(url);
+  await isLive(page);
+  const about = told.filter((text) => text.includes('colour'));
+  assert.equal(about.length, 1);
+  assert.match(about[0], /^warning .*sisepan-board.*colour.*board.*markets.*theme/);
+  assert.ok(!/class|data-y/.test(about[0].split('it takes')[0]));
+  await context.close();
+});

@@ -1,0 +1,101 @@
+// What widgets look like: pictures in shots/, compared with a tolerance. UPDATE_SHOTS=1 takes them anew.
+import assert from 'node:assert/strict';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import pixelmatch from 'pixelmatch';
+import { PNG } from 'pngjs';
+import { SHOTS, browser, fake, ready, server } from './harness.js';
+
+const KEPT = fileURLToPath(new URL('shots', import.meta.url));
+/** Part of the pixels that may differ: fonts are drawn a little differently from version to version. */
+const TOLERANCE = 0.02;
+
+const WIDGETS = { board: 320, tape: 640, card: 320, ticker: 320, movers: 640, chart: 480 };
+let exchanges, sisepan, chrome;
+
+before(async () => {
+  exchanges = await fake();
+  sisepan = await server(exchanges);
+  chrome = await browser();
+  await ready(sisepan);
+  await mkdir(KEPT, { recursive: true });
+});
+
+after(async () => {
+  await chrome?.close();
+  await sisepan?.stop();
+  await exchanges?.stop();
+});
+
+/** Puts the same prices and times on a page whenever it is looked at. Only the look is compared here. */
+function still(states) {
+  const prices = ['142,187,000', '4,955,000', '914,000', '3,100', '213,300', '591', '447', '336', '29,640', '20,680', '184'];
+  const changes = ['+2.08', '-1.61', '+0.76', '0.00', '-3.44', '+12.34', '-0.34', '+2.44', '-1.69', '+2.48', '-3.16'];
+  const marks = { stale: '3분 전', halted: '거래정지', unknown: '정보 없음', delayed: '지연' };
+  const set = (root, name, text) => root.querySelectorAll(`[data-cell="${name}"]`).forEach((cell) => (cell.textContent = text));
+  // Which markets are movers changes by the minute.
+  document.querySelectorAll('[data-widget="movers"] tbody').forEach((body) => {
+    const rows = [...body.querySelectorAll('tr[data-market]')];
+    while (rows.length > 3) rows.pop().remove();
+    rows.forEach((row, at) => set(row, 'name', ['가나다', '라마바사', '아자'][at]));
+    for (let at = rows.length; at < 3 && rows[0]; at++) body.append(rows[0].cloneNode(true));
+  });
+  document.querySelectorAll('[data-market]').forEach((row, at) => {
+    const state = states[at % states.length];
+    const unknown = state === 'unknown';
+    row.dataset.state = state;
+    row.dataset.direction = unknown ? 'even' : { '+': 'rise', '-': 'fall' }[changes[at % 11][0]] ?? 'even';
+    set(row, 'last', unknown ? '–' : prices[at % 11]);
+    set(row, 'change', unknown ? '–' : changes[at % 11] + '%');
+    set(row, 'mark', marks[state] ?? '');
+    set(row, 'high', '143,000,000');
+    set(row, 'low', '139,000,000');
+  });
+  document.querySelectorAll('time').forEach((time) => (time.textContent = '12:00:00'));
+  document.querySelectorAll('[data-venue]').forEach((venue) => (venue.textContent = venue.dataset.venue));
+  document.querySelectorAll('.plot > .tick, .plot > .axis, .plot > .extreme, .plot .base, .spark .base').forEach((part) => part.remove());
+  document.querySelectorAll('[data-legend]').forEach((part) => (part.textContent = '기준'));
+  document.querySelectorAll('svg').forEach((plot) => {
+    const own = plot.viewBox.baseVal;
+    if (!own?.width) return;
+    const points = [0.6, 0.4, 0.5, 0.2, 0.3, 0.1, 0.4, 0.7, 0.6, 0.9, 0.8].map((y, at) => `${(own.width * at) / 10} ${own.height * y}`);
+    plot.querySelectorAll('path').forEach((line) => line.setAttribute('d', line.matches('.last') ? '' : `M${points.join('L')}` + (line.matches('.area') ? `L${own.width} ${own.height}L0 ${own.height}Z` : '')));
+  });
+  document.querySelectorAll('svg.plot > circle').forEach((dot) => dot.remove());
+  document.querySelectorAll('.plot, .spark').forEach((plot) => (plot.dataset.direction = 'rise'));
+}
+
+async function look(name, url, { width, colorScheme = 'light', states = ['live'], live = 'on' }) {
+  const context = await chrome.newContext({ viewport: { width, height: 200 }, colorScheme, locale: 'ko-KR' });
+  const page = await context.newPage();
+  await page.route(/sisepan.*\.js$/, (route) => route.abort());
+  await page.goto(url);
+  await page.evaluate(still, states);
+  await page.evaluate((live) => document.querySelectorAll('.sisepan').forEach((root) => (root.dataset.live = live)), live);
+  const taken = await page.screenshot({ fullPage: true });
+  await context.close();
+  await writeFile(path.join(SHOTS, name + '.png'), taken);
+  const kept = path.join(KEPT, name + '.png');
+  if (process.env.UPDATE_SHOTS) return void (await writeFile(kept, taken));
+  const [is, was] = [PNG.sync.read(taken), PNG.sync.read(await readFile(kept))];
+  assert.deepEqual([is.width, is.height], [was.width, was.height], `${name} has another size`);
+  const differ = pixelmatch(is.data, was.data, null, is.width, is.height, { threshold: 0.2 });
+  assert.ok(differ <= is.width * is.height * TOLERANCE, `${name}: ${differ} pixels differ; see target/screenshots/${name}.png`);
+}
+
+for (const [widget, width] of Object.entries(WIDGETS)) {
+  for (const colorScheme of ['light', 'dark']) {
+    test(`${widget} in ${colorScheme}`, () => look(`${widget}-${colorScheme}`, `${sisepan.url}/embed/${widget}?lang=ko`, { width, colorScheme }));
+  }
+}
+
+for (const lang of ['en', 'ja']) {
+  test(`board in ${lang}`, () => look(`board-${lang}`, `${sisepan.url}/embed/board?lang=${lang}`, { width: 320 }));
+}
+
+test('every state of a row', () => look('board-states', `${sisepan.url}/embed/board?lang=ko`, { width: 320, states: ['live', 'delayed', 'stale', 'halted', 'unknown'] }));
+test('a board without a connection', () => look('board-off', `${sisepan.url}/embed/board?lang=ko`, { width: 320, live: 'off' }));
+test('a board of 200 px', () => look('board-narrow', `${sisepan.url}/embed/board?lang=ko`, { width: 200 }));
+test('a card whose price is old', () => look('card-stale', `${sisepan.url}/embed/card?lang=ko`, { width: 320, states: ['stale'] }));
