@@ -76,12 +76,12 @@ impl Process {
 
     /// Returns the connections of its clients that stand.
     pub fn sockets(&self) -> anyhow::Result<usize> {
-        let own = format!(":{:04X}", self.address.port());
+        // 127.0.0.1; a client may have the same port at another address.
+        let own = format!("0100007F:{:04X}", self.address.port());
         let table = fs::read_to_string("/proc/net/tcp").context("reading /proc/net/tcp")?;
         // Local address, remote address, and the state: 01 is ESTABLISHED.
         let words = table.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
-        let stands =
-            |words: &Vec<&str>| words.first().is_some_and(|at| at.ends_with(&own)) && words.get(2) == Some(&"01");
+        let stands = |words: &Vec<&str>| words.first().is_some_and(|at| **at == own) && words.get(2) == Some(&"01");
         Ok(words.filter(stands).count())
     }
 

@@ -218,12 +218,18 @@ impl Stage {
         let count = rate * 10;
         println!("\n{} clients, of which 10 % never read, 5 % read a byte a second, 5 % answer no ping", options.bad);
         crowd.join(options.bad - 4 * bad, Manner::Good)?;
+        // As many as the bad ones, so that there are always as many in all.
+        let others = Crowd::new(server.process.address, STREAM, &self.ticks);
+        others.join(4 * bad, Manner::Good)?;
         sleep(SETTLE);
         let before = self.ticked(rate, count, &mut server, &crowd)?;
         let memory = server.process.pss_kib()?;
-        crowd.join(2 * bad, Manner::Mute)?;
-        crowd.join(bad, Manner::Slow)?;
-        crowd.join(bad, Manner::Rude)?;
+        drop(others);
+        sleep(SETTLE);
+        let others = Crowd::new(server.process.address, STREAM, &self.ticks);
+        others.join(2 * bad, Manner::Mute)?;
+        others.join(bad, Manner::Slow)?;
+        others.join(bad, Manner::Rude)?;
         let joined = Instant::now();
         let with = self.ticked(rate, count, &mut server, &crowd)?;
         println!("memory: {memory} KiB without the bad ones, {} KiB with them", server.process.pss_kib()?);
@@ -244,10 +250,11 @@ impl Stage {
         let streams = server.process.sockets()?;
         println!("{streams} of {} are left after {BAD_MAX:?}; all bad ones gone after {gone:?}", options.bad);
         println!("memory after: {} KiB", server.process.pss_kib()?);
+        drop(others);
         Ok(())
     }
 
-    /// Cuts clients off at once, by a new server where the old one was, and waits until all are right again.
+    /// Cuts clients off at once, has them come back as fast as they can, and waits until all are right again.
     pub fn herd(&mut self, clients: usize) -> anyhow::Result<()> {
         println!("\n{clients} clients, cut off at once, come back at once");
         let mut server = self.server(0)?;
