@@ -176,11 +176,12 @@ impl Feed {
         self.halted = ticker.halted.unwrap_or(self.halted);
     }
 
-    /// Takes in a candle answer.
-    pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) {
-        self.window.settle(span, closes);
+    /// Takes in a candle answer; returns in how many minutes it says something else than we did.
+    pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) -> usize {
+        let overruled = self.window.settle(span, closes);
         self.extremes.forget();
         self.seek_extremes();
+        overruled
     }
 
     fn seek_extremes(&mut self) {
@@ -212,6 +213,12 @@ impl Feed {
     /// Forgets what is too old to matter.
     pub fn prune(&mut self, now: Now) {
         self.window.prune(now.wall);
+    }
+
+    /// Has everything recorded anew: what was recorded is lost.
+    pub fn record_all(&mut self) {
+        self.window.record_all();
+        self.unrecorded = self.last.is_some();
     }
 
     /// Returns what has changed since the last call and should outlive the process, if anything has.

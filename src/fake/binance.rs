@@ -165,18 +165,21 @@ fn candles(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
         Some(start) => start.saturating_add(MINUTE - 1).div_euclid(MINUTE).saturating_mul(MINUTE).max(first),
         None => first.max(newest - (i64::try_from(limit).unwrap_or(1) - 1) * MINUTE),
     };
-    Ok(array(rows(line, from, newest, limit)))
+    Ok(array(rows(view, line, from, newest, limit)))
 }
 
 /// Rows from `from` to `to`, both included; a minute without trades repeats the close before it.
-fn rows(line: &Line, from: i64, to: i64, limit: usize) -> Vec<String> {
+fn rows(view: &View<'_>, line: &Line, from: i64, to: i64, limit: usize) -> Vec<String> {
     let mut bars = line.tape.bars(from, i64::MAX).copied().peekable();
     let mut close = line.tape.before(from).map(|trade| trade.price);
     let mut rows = Vec::new();
     let mut minute = from;
     while minute <= to && rows.len() < limit {
-        if let Some(bar) = bars.next_if(|bar| bar.start == minute) {
-            close = Some(bar.close);
+        let bar = bars.next_if(|bar| bar.start == minute);
+        close = bar.map_or(close, |bar| Some(bar.close));
+        if view.leaves_out(line, minute) {
+            // Nothing at all.
+        } else if let Some(bar) = bar {
             rows.push(row(minute, [bar.open, bar.high, bar.low, bar.close], &bar));
         } else if let Some(price) = close {
             rows.push(row(minute, [price; 4], &EMPTY));
@@ -233,8 +236,8 @@ fn info(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
         ]);
         Object::new()
             .text("symbol", &line.symbol)
-            .text("status", "TRADING")
-            .text("baseAsset", line.coin.id)
+            .text("status", if line.halted { "HALT" } else { "TRADING" })
+            .text("baseAsset", line.symbol.strip_suffix("USDT").unwrap_or(line.coin.id))
             .raw("baseAssetPrecision", 8)
             .text("quoteAsset", "USDT")
             .raw("quotePrecision", 8)

@@ -117,7 +117,22 @@ impl Session for BinanceSession {
             let every = matches!(subject, "!miniTicker");
             let lines = view.world.lines(VENUE);
             let wanted = lines.filter(|line| every || line.symbol.to_ascii_lowercase() == *subject);
-            let changed: Vec<(&Line, String)> = wanted.filter_map(|line| event(view, line, mini, seen)).collect();
+            let wanted: Vec<&Line> = wanted.collect();
+            for line in wanted.iter().filter(|line| !seen.contains_key(&line.symbol) && !every) {
+                let n = u64::from(view.warp.replay);
+                let last = line.tape.last().map_or(0, |last| last.id);
+                for trade in line.tape.after_id(last.saturating_sub(n), usize::try_from(n).unwrap_or(0)) {
+                    let figures = Figures::again(view, line, trade, 0);
+                    let body = if mini { mini_frame(&figures) } else { ticker_frame(&figures) };
+                    let wrapped = Object::new().text("stream", stream).raw("data", &body).end();
+                    steps.push(Step::Data {
+                        symbol: line.symbol.clone(),
+                        body: if self.combined { wrapped } else { body },
+                    });
+                }
+            }
+            let changed = wanted.into_iter().filter_map(|line| event(view, line, mini, seen));
+            let changed: Vec<(&Line, String)> = changed.collect();
             let (symbol, body) = match (every, changed.into_iter()) {
                 (_, events) if events.len() == 0 => continue,
                 (true, events) => (String::new(), array(events.map(|(_, body)| body))),

@@ -45,6 +45,8 @@ struct Want {
     snapshot: bool,
     realtime: bool,
     seen: u64,
+    /// Whether it was told that the market is halted.
+    halted: bool,
 }
 
 impl TicketSession {
@@ -103,7 +105,7 @@ impl TicketSession {
         let only_snapshot = flag(&["isOnlySnapshot", snake("is_only_snapshot")]);
         let only_realtime = flag(&["isOnlyRealtime", snake("is_only_realtime")]);
         for code in codes.iter().filter_map(Value::as_str).take(CODES_MAX) {
-            let want = Want { snapshot: !only_realtime, realtime: !only_snapshot, seen: 0 };
+            let want = Want { snapshot: !only_realtime, realtime: !only_snapshot, seen: 0, halted: false };
             wanted.insert((kind.to_owned(), code.to_owned()), want);
         }
         Ok(())
@@ -120,14 +122,24 @@ impl TicketSession {
         answer.text("ticket", &self.ticket).end()
     }
 
+    fn offset(&self) -> i64 {
+        if self.upbit { 0 } else { KOREA_MS }
+    }
+
     fn frame(&self, kind: &str, view: &View<'_>, line: &Line, trade: &Trade, stream: &str) -> Option<String> {
-        let offset = if self.upbit { 0 } else { KOREA_MS };
-        let figures = Figures::of(view, line, trade, offset);
+        self.spell(kind, &Figures::of(view, line, trade, self.offset()), stream)
+    }
+
+    fn again(&self, kind: &str, view: &View<'_>, line: &Line, trade: &Trade) -> Option<String> {
+        self.spell(kind, &Figures::again(view, line, trade, self.offset()), "REALTIME")
+    }
+
+    fn spell(&self, kind: &str, figures: &Figures<'_>, stream: &str) -> Option<String> {
         let body = match (kind, self.upbit, self.simple) {
-            ("ticker", _, true) => upbit::ticker_frame_simple(&figures, stream),
-            ("ticker", true, false) => upbit::ticker_frame(&figures, stream),
-            ("ticker", false, false) => bithumb::ticker_frame(&figures, stream),
-            ("trade", ..) => trade_frame(&figures, self.upbit, stream),
+            ("ticker", _, true) => upbit::ticker_frame_simple(figures, stream),
+            ("ticker", true, false) => upbit::ticker_frame(figures, stream),
+            ("ticker", false, false) => bithumb::ticker_frame(figures, stream),
+            ("trade", ..) => trade_frame(figures, self.upbit, stream),
             _ => return None,
         };
         Some(if self.list { array([body]) } else { body })
@@ -142,6 +154,19 @@ impl TicketSession {
             let first = want.seen == 0;
             if first && want.snapshot {
                 let body = self.frame(kind, view, line, last, "SNAPSHOT");
+                steps.extend(body.map(|body| Step::Data { symbol: code.clone(), body }));
+            }
+            if first && want.realtime && view.warp.replay > 0 {
+                let n = u64::from(view.warp.replay);
+                for trade in line.tape.after_id(last.id.saturating_sub(n), usize::try_from(n).unwrap_or(0)) {
+                    let body = self.again(kind, view, line, trade);
+                    steps.extend(body.map(|body| Step::Data { symbol: code.clone(), body }));
+                }
+            }
+            // A halt is said once, then there is nothing to say.
+            if line.halted != want.halted && !first {
+                want.halted = line.halted;
+                let body = self.frame(kind, view, line, last, "REALTIME");
                 steps.extend(body.map(|body| Step::Data { symbol: code.clone(), body }));
             }
             if !first && want.realtime {

@@ -157,13 +157,14 @@ pub fn candles(view: &View<'_>, venue: &str, target: &Target, unit: &str, hours:
     }
     let to = target.get("to").map(|to| instant(to, hours).ok_or(Refusal::Parameter)).transpose()?;
     let to = to.unwrap_or(i64::MAX);
-    let candles = grouped(line, unit * MINUTE).filter(|bar| bar.start < to).take(count);
+    let candles = grouped(view, line, unit * MINUTE).filter(|bar| bar.start < to).take(count);
     Ok(array(candles.map(|bar| candle(&line.symbol, &bar, unit, venue == VENUE))))
 }
 
 /// Candles of `length` ms, newest first.
-fn grouped(line: &Line, length: i64) -> impl Iterator<Item = Bar> {
-    let mut bars = line.tape.bars(i64::MIN, i64::MAX).rev().copied().peekable();
+fn grouped(view: &View<'_>, line: &Line, length: i64) -> impl Iterator<Item = Bar> {
+    let bars = line.tape.bars(i64::MIN, i64::MAX).rev().copied();
+    let mut bars = bars.filter(move |bar| !view.leaves_out(line, bar.start)).peekable();
     std::iter::from_fn(move || {
         let mut candle = bars.next()?;
         let start = candle.start - candle.start.rem_euclid(length);
@@ -249,8 +250,8 @@ pub fn ticker_frame(figures: &Figures<'_>, kind: &str) -> String {
         .text("highest_52_week_date", &spell(figures.now - 200 * 86_400_000, 0, "%Y-%m-%d"))
         .raw("lowest_52_week_price", java((trade.price / 2).max(1)))
         .text("lowest_52_week_date", &spell(figures.now - 100 * 86_400_000, 0, "%Y-%m-%d"))
-        .text("market_state", "ACTIVE")
-        .raw("is_trading_suspended", "false")
+        .text("market_state", figures.market_state())
+        .raw("is_trading_suspended", figures.line.halted)
         .raw("delisting_date", "null")
         .text("market_warning", "NONE")
         .raw("timestamp", figures.now)
@@ -286,8 +287,8 @@ pub fn ticker_frame_simple(figures: &Figures<'_>, kind: &str) -> String {
         .text("td", &spell(trade.at, 0, "%Y%m%d"))
         .text("ttm", &spell(trade.at, 0, "%H%M%S"))
         .raw("ttms", trade.at)
-        .text("ms", "ACTIVE")
-        .raw("its", "false")
+        .text("ms", figures.market_state())
+        .raw("its", figures.line.halted)
         .raw("dd", "null")
         .text("mw", "NONE")
         .raw("tms", figures.now)

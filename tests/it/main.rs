@@ -13,6 +13,7 @@ mod ingest;
 mod laws;
 mod pages;
 mod programs;
+mod series;
 mod simulation;
 mod store;
 mod under_faults;

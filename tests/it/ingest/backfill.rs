@@ -44,20 +44,21 @@ async fn a_base_is_one_candle_that_speaks_for_all_minutes_up_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_hole_is_filled_in_pages_until_it_is_whole() {
+async fn a_hole_is_filled_in_pages_from_its_oldest_minute_on_until_it_is_whole() {
     let server = Server::start(&["btc"]).await;
     let end = now().plus(-10);
     let candles = (0..25).map(|at| (end.0 - 25 + at, at.to_string().replace('0', "1"))).collect();
     server.with(|world| world.candles.insert("btc".to_owned(), candles));
     let mut bench = Bench::start(&server, &["btc"]);
     bench.gaps.send(gap("btc", end.plus(-25), end, Urgency::Hole)).await.unwrap();
-    let mut to = end;
+    let mut from = end.plus(-25);
     for length in [10, 10, 5] {
         let (span, closes) = settled(&mut bench, "btc").await;
-        assert_eq!(span, to.plus(-length)..to);
+        assert_eq!(span, from..from.plus(length));
         assert_eq!(closes.len(), usize::try_from(length).unwrap());
-        to = span.start;
+        from = span.end;
     }
+    assert_eq!(server.logged("get /candles").len(), 3);
     bench.stop().await;
 }
 
