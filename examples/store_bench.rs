@@ -2,10 +2,16 @@
 //!
 //! Makes a store of 300 markets over 8 days and prints its size, what a minute of
 //! all markets costs to write, how long a start takes until everything is
-//! restored, and what the windows of 5,000 markets take in memory.
+//! restored, and what the windows of 5,000 markets take in memory. Then it starts
+//! the program itself (`cargo build --release` first) with that store and no
+//! exchange to be had, and prints how long it takes until a client has all rows.
 
 #![allow(clippy::unwrap_used, reason = "a failure is to be seen")]
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,25 +22,26 @@ use sisepan::store::{FILE, Settings, Store};
 
 const MARKETS: usize = 300;
 const DAYS: i64 = 8;
+/// Markets of one board.
+const BOARD: usize = 100;
 const WINDOWS: usize = 5_000;
 const VENUE: VenueId = VenueId("upbit");
 const LONG: Duration = Duration::from_secs(600);
-
-/// 2026-01-01T00:00Z.
-const FIRST: Minute = Minute(29_453_760);
 
 fn main() {
     let folder = std::env::temp_dir().join(format!("sisepan-store-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let markets: Vec<Market> =
         (0..MARKETS.max(WINDOWS)).map(|n| Market::new(&format!("C{n}"), "KRW").unwrap()).collect();
-    let end = FIRST.plus(DAYS * 24 * HOUR);
-    let clock = Clock::manual(end.start());
     let watch = Clock::system();
+    // The present hour: what is older than a day is not a start's matter.
+    let end = HourRecord::of(Minute::of(watch.now()).plus(-20));
+    let first = end.plus(-DAYS * 24 * HOUR);
+    let clock = Clock::manual(end.start());
 
     let (store, _) = Store::open(&folder, Settings::default(), &[VENUE], clock.clone()).unwrap();
     let began = watch.monotonic();
-    for hour in (FIRST.0..end.0).step_by(60).map(Minute) {
+    for hour in (first.0..end.0).step_by(60).map(Minute) {
         store.keep(markets[..MARKETS].iter().map(|market| records(market, hour, hour.plus(HOUR))).collect());
         assert!(store.flush(LONG));
     }
@@ -70,10 +77,12 @@ fn main() {
         windows.len()
     );
     let began = watch.monotonic();
-    let past = store.past().hours(VENUE, &markets[7], FIRST..end).unwrap();
+    let past = store.past().hours(VENUE, &markets[7], first..end).unwrap();
     println!("8 days of one market read: {} hours in {:?}", past.len(), watch.monotonic() - began);
     store.close();
     drop((windows, restored, past));
+
+    serve(&folder, &markets[..MARKETS], &watch);
 
     let before = resident();
     let windows: Vec<Window> = markets[..WINDOWS]
@@ -87,6 +96,51 @@ fn main() {
         .collect();
     println!("{} windows of 25 h, a trade in each minute: {} MiB", windows.len(), (resident() - before) >> 10);
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Starts the program thrice, and prints the times from its start to its first page.
+fn serve(folder: &Path, markets: &[Market], watch: &Clock) {
+    let program = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("sisepan");
+    if !program.exists() {
+        return println!("start to serving: not measured, {} is not there", program.display());
+    }
+    let config = folder.join("sisepan.toml");
+    let boards = markets.chunks(BOARD).enumerate().map(|(at, markets)| {
+        let names: Vec<&str> = markets.iter().map(Market::as_str).collect();
+        format!("[[boards]]\nid = \"b{at}\"\nmarkets = {names:?}\nsource = \"upbit\"\n")
+    });
+    let text = format!(
+        "data = {:?}\n{}[venues.upbit]\nrest = \"http://127.0.0.1:9\"\nstream = \"ws://127.0.0.1:9/\"\n",
+        folder.display().to_string(),
+        boards.collect::<String>()
+    );
+    std::fs::write(&config, text).unwrap();
+    for _ in 0..3 {
+        let began = watch.monotonic();
+        let mut child = Command::new(&program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap();
+        let listening = watch.monotonic() - began;
+        let mut stale = 0;
+        for board in 0..markets.len().div_ceil(BOARD) {
+            let mut connection = TcpStream::connect(address).unwrap();
+            write!(connection, "GET /api/v1/snapshot?board=b{board} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).unwrap();
+            stale += answer.matches("\"state\":\"stale\"").count();
+        }
+        let served = watch.monotonic() - began;
+        println!("start to serving: {served:?} ({listening:?} to listening), {stale} stale rows of {}", markets.len());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 fn window(feed: &FeedRecords) -> Window {

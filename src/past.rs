@@ -13,7 +13,7 @@ use crate::domain::{FeedRecords, HOUR, HourRecord, HourSource, Market, Minute, V
 pub const KEPT_HOURS: usize = 8 * 24;
 
 /// Most feeds whose past is kept; records of any more are dropped.
-pub const FEEDS_MAX: usize = 4096;
+pub const FEEDS_MAX: usize = 8192;
 
 /// The hours of one feed, by their first minute.
 type Hours = BTreeMap<Minute, HourRecord>;

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::board::{self, Quotes, Wanted};
 use crate::clock::Clock;
 use crate::config::{Board, Config, VenueConfig};
-use crate::domain::{Event, Gap, HourSource, Market, VenueId};
+use crate::domain::{Event, Gap, HourSource, Link, Market, VenueHealth, VenueId};
 use crate::hub::Hub;
 use crate::past::MemoryHistory;
 use crate::store::{self, Restored, Store};
@@ -103,13 +103,14 @@ pub(crate) async fn run_with(
         let (gaps, wanted_gaps) = mpsc::channel(GAPS_WAITING);
         backfills.insert(id, gaps);
         let mut settings = ingest_settings(venue, config.venues.get(&id));
-        settings.not_before = restored.bans.get(&id).copied();
+        settings.not_before = restored.bans.get(&(id, Link::Rest)).copied();
+        settings.stream_not_before = restored.bans.get(&(id, Link::Stream)).copied();
         let markets = markets_of(&config, id);
         let (tls, clock, events, parts) = (tls.clone(), clock.clone(), events.clone(), parts.clone());
         tasks.spawn(ingest::run(venue, settings, markets, tls, clock, events, wanted_gaps, parts));
     }
     drop(events);
-    let bans = restored.bans.into_iter().map(|(venue, end)| (venue, Some(end))).collect();
+    let bans = restored.bans.into_iter().map(|(whose, end)| (whose, Some(end))).collect();
     let memory = Memory { store, recent, bans };
     let part = keep_board(quotes, inbox, backfills, hub.clone(), memory, clock.clone(), parts.clone());
     tasks.spawn(part);
@@ -216,11 +217,15 @@ struct Memory {
     /// The past for those who ask, where there is no store to read it from.
     recent: Arc<MemoryHistory>,
     /// What the store was last told of each venue.
-    bans: BTreeMap<VenueId, Option<Timestamp>>,
+    bans: BTreeMap<(VenueId, Link), Option<Timestamp>>,
 }
 
 impl Memory {
     fn keep(&self, quotes: &mut Quotes) {
+        if let Some(store) = self.store.as_ref().filter(|store| store.has_begun_anew()) {
+            quotes.record_all();
+            self.bans.iter().for_each(|(&(venue, link), &end)| store.keep_ban(venue, link, end));
+        }
         let records = quotes.take_unrecorded();
         match &self.store {
             Some(store) => store.keep(records),
@@ -230,15 +235,18 @@ impl Memory {
 
     fn keep_ban(&mut self, event: &Event) {
         let (Some(store), Event::Health(health)) = (&self.store, event) else { return };
-        let said = self.bans.entry(health.venue).or_default();
-        // Worked out anew each time from what is left, it is never quite the same.
-        let same = match (*said, health.not_before) {
-            (Some(said), Some(new)) => said.duration_since(new).abs() < SAME_BAN,
-            (said, new) => said == new,
-        };
-        if !same {
-            *said = health.not_before;
-            store.keep_ban(health.venue, health.not_before);
+        let VenueHealth { venue, not_before, stream_not_before, .. } = *health;
+        for (link, not_before) in [(Link::Rest, not_before), (Link::Stream, stream_not_before)] {
+            let said = self.bans.entry((venue, link)).or_default();
+            // Worked out anew each time from what is left, it is never quite the same.
+            let same = match (*said, not_before) {
+                (Some(said), Some(new)) => said.duration_since(new).abs() < SAME_BAN,
+                (said, new) => said == new,
+            };
+            if !same {
+                *said = not_before;
+                store.keep_ban(venue, link, not_before);
+            }
         }
     }
 }

@@ -218,11 +218,12 @@ impl Feed {
         self.halted = ticker.halted.unwrap_or(self.halted);
     }
 
-    /// Takes in a candle answer.
-    pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) {
-        self.window.settle(span, closes);
+    /// Takes in a candle answer; returns in how many minutes it says something else than we did.
+    pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) -> usize {
+        let overruled = self.window.settle(span, closes);
         self.extremes.forget();
         self.seek_extremes();
+        overruled
     }
 
     fn seek_extremes(&mut self) {
@@ -263,6 +264,13 @@ impl Feed {
         let base = self.known_bases(at)[0];
         let is = self.last.zip(base).is_some_and(|(last, base)| self.is_rescaled(base, last.price));
         !std::mem::replace(&mut self.rescaled, is) && is
+    }
+
+    /// Has everything recorded anew: what was recorded is lost.
+    pub fn record_all(&mut self) {
+        self.window.record_all();
+        self.presence.record_all();
+        self.unrecorded = self.last.is_some();
     }
 
     /// Returns what has changed since the last call and should outlive the process, if anything has.

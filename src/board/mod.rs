@@ -92,6 +92,8 @@ pub struct Quotes {
     health: BTreeMap<VenueId, VenueHealth>,
     health_changed: BTreeSet<VenueId>,
     refused: BTreeMap<(VenueId, &'static str), u64>,
+    /// Minutes in which a candle said something else than we had seen.
+    overruled: BTreeMap<VenueId, u64>,
 }
 
 impl Quotes {
@@ -109,6 +111,7 @@ impl Quotes {
             health: BTreeMap::new(),
             health_changed: BTreeSet::new(),
             refused: BTreeMap::new(),
+            overruled: BTreeMap::new(),
         };
         for entry in wanted {
             for market in &entry.markets {
@@ -143,10 +146,15 @@ impl Quotes {
                 self.with_feed(venue, market, |feed| feed.take(arrival));
             }
             Event::Settled { venue, market, span, closes } => {
+                let mut overruled = 0;
                 self.with_feed(venue, market, |feed| {
-                    feed.settle(span, &closes);
+                    overruled = feed.settle(span, &closes);
                     Ok(())
                 });
+                if overruled > 0 {
+                    *self.overruled.entry(venue).or_default() += u64::try_from(overruled).unwrap_or(u64::MAX);
+                    self.health_changed.insert(venue);
+                }
             }
             Event::Listings { venue, listings, unreadable } => self.apply_listings(venue, listings, &unreadable, now),
             Event::Clock { venue, clock } => {
@@ -249,6 +257,7 @@ impl Quotes {
     /// Joins what ingest says of a venue with what the board has refused.
     fn health_of(&self, venue: VenueId) -> Option<VenueHealth> {
         let mut health = self.health.get(&venue)?.clone();
+        health.overruled = self.overruled.get(&venue).copied().unwrap_or(0);
         for ((_, code), count) in self.refused.iter().filter(|((v, _), _)| *v == venue) {
             *health.rejected.entry((*code).to_owned()).or_default() += count;
         }
@@ -259,6 +268,11 @@ impl Quotes {
     pub fn take_unrecorded(&mut self) -> Vec<FeedRecords> {
         let feeds = self.feeds.iter_mut();
         feeds.filter_map(|((venue, market), feed)| feed.take_unrecorded(*venue, market)).collect()
+    }
+
+    /// Has [`Self::take_unrecorded`] return all that is known: what was recorded is lost.
+    pub fn record_all(&mut self) {
+        self.feeds.values_mut().for_each(Feed::record_all);
     }
 
     /// Takes in what another life of the process knew of a feed; to be called before any event.

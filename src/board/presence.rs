@@ -100,6 +100,11 @@ impl Presence {
         self.record.since
     }
 
+    /// Has [`Self::take_unrecorded`] return what is known, if anything is.
+    pub fn record_all(&mut self) {
+        self.unrecorded |= self.record != ListingRecord::default();
+    }
+
     /// Returns what is to outlive the process, if it has changed.
     pub fn take_unrecorded(&mut self) -> Option<ListingRecord> {
         std::mem::take(&mut self.unrecorded).then_some(self.record)

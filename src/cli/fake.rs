@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::fake::tls::Certificate;
-use crate::fake::{self, Options};
+use crate::fake::{self, Options, series};
 
 /// Serve fake exchanges, for demonstrations and for tests of clients.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,6 +27,10 @@ pub struct FakeArgs {
     /// Serve recorded payloads, DIR/VENUE/NAME.json, instead of the walk.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
+    /// Trade a recorded series of minute candles, `[[ms, open, high, low, close, volume], …]`, instead of the walk:
+    /// 25 hours of it are over at the start.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub series: Option<PathBuf>,
     /// Timed faults, one JSON object a line with "at" in seconds.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
@@ -58,6 +62,7 @@ pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<
         seed: args.seed,
         clock: Clock::system(),
         from: args.from,
+        series: args.series.map(|path| (path, series::PAST)),
         script: args.script,
         tls: args.tls.then_some(args.tls_cert),
         limits: !args.no_limits,

@@ -22,6 +22,15 @@ pub enum Via {
     Check,
 }
 
+/// A way to a venue that limits and bans hold for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Link {
+    /// Requests.
+    Rest,
+    /// New connections to its stream.
+    Stream,
+}
+
 /// News from a venue, in the order in which it happened.
 #[derive(Debug, Clone)]
 pub enum Event {

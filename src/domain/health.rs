@@ -147,6 +147,8 @@ pub struct VenueHealth {
     pub clock_skew_ms: Option<i64>,
     /// No request is sent before this time (a limit or a ban).
     pub not_before: Option<Timestamp>,
+    /// No connection to its stream is opened before this time, likewise.
+    pub stream_not_before: Option<Timestamp>,
     /// Markets we want from it.
     pub markets_wanted: usize,
     /// Markets that it has answered for on the present connections.
@@ -155,6 +157,8 @@ pub struct VenueHealth {
     pub connects: u64,
     /// REST requests since the start that were answered with an error, or not at all.
     pub requests_failed: u64,
+    /// Minutes since the start in which the venue's candle said something else than we had seen live.
+    pub overruled: u64,
     /// Records and frames refused since the start, by reason.
     pub rejected: BTreeMap<String, u64>,
 }

@@ -30,7 +30,7 @@ pub use amount::{AmountError, Price};
 pub use basis::{Basis, UnknownBasis};
 pub use candle::{Candle, CandleError};
 pub use change::{Change, Direction};
-pub use event::{Event, Gap, Listing, Publish, Urgency, Via};
+pub use event::{Event, Gap, Link, Listing, Publish, Urgency, Via};
 pub use health::{Reason, ReasonCode, VenueHealth, VenueState};
 pub use market::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
 pub use minute::{Minute, Now, VenueClock};

@@ -234,6 +234,14 @@ impl Window {
         self.covered.containing(minute).map(|known| known.end)
     }
 
+    /// Has every hour recorded anew: what was recorded is lost.
+    pub fn record_all(&mut self) {
+        let ends = self.covered.iter().next().zip(self.covered.iter().last());
+        if let Some((first, last)) = ends.map(|(first, last)| (first.start, last.end)) {
+            self.mark(first..last);
+        }
+    }
+
     /// Returns a record of each hour that has changed since the last call.
     pub fn take_unrecorded(&mut self) -> Vec<HourRecord> {
         std::mem::take(&mut self.unrecorded).into_iter().map(|hour| self.record(hour)).collect()

@@ -232,8 +232,8 @@ fn info(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
         ]);
         Object::new()
             .text("symbol", &line.symbol)
-            .text("status", "TRADING")
-            .text("baseAsset", line.coin.id)
+            .text("status", if line.halted { "HALT" } else { "TRADING" })
+            .text("baseAsset", line.symbol.strip_suffix("USDT").unwrap_or(line.coin.id))
             .raw("baseAssetPrecision", 8)
             .text("quoteAsset", "USDT")
             .raw("quotePrecision", 8)

@@ -76,7 +76,8 @@ pub fn klines(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
     };
     let from = if start.is_some_and(|start| from < start) { grid.next(from) } else { from };
     let rows = unbroken(&line.tape, grid, (from, newest), limit);
-    Ok(array(rows.iter().map(|candle| row(grid, candle))))
+    let rows = rows.iter().filter(|candle| !view.leaves_out(line, candle.start, grid.next(candle.start)));
+    Ok(array(rows.map(|candle| row(grid, candle))))
 }
 
 fn row(grid: Grid, candle: &Bar) -> String {

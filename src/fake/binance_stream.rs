@@ -73,11 +73,12 @@ impl Stream {
         Some(Self { what, every, next_at: 0, seen: BTreeMap::new(), candle: None, told: Told::default() })
     }
 
-    /// Begins: a stream of trades tells of none before.
+    /// Begins: a stream of trades tells of none before, but for those that are to be told again.
     pub fn begin(&mut self, view: &View<'_>) {
         if let Some((Subject::One(symbol), Kind::Trade | Kind::Aggregate)) = &self.what {
             let last = find(view, symbol).and_then(|line| line.tape.last());
-            self.seen.extend(last.map(|last| (symbol.clone(), last.id)));
+            let again = u64::from(view.warp.replay);
+            self.seen.extend(last.map(|last| (symbol.clone(), last.id.saturating_sub(again))));
         }
     }
 
@@ -96,9 +97,10 @@ impl Stream {
             }
             Some((Subject::One(symbol), kind)) => {
                 let (line, kind) = (find(view, symbol), kind.clone());
-                let told = |line: &Line, body| (line.symbol.clone(), body);
                 line.map_or_else(Vec::new, |line| {
-                    self.event(view, line, &kind).into_iter().map(|body| told(line, body)).collect()
+                    let mut bodies = self.replayed(view, line, &kind);
+                    bodies.extend(self.event(view, line, &kind));
+                    bodies.into_iter().map(|body| (line.symbol.clone(), body)).collect()
                 })
             }
         };
@@ -107,6 +109,21 @@ impl Stream {
             self.next_at = view.now - view.now.rem_euclid(self.every) + self.every;
         }
         events
+    }
+
+    /// The last tickers once more, before the first of the stream.
+    fn replayed(&self, view: &View<'_>, line: &Line, kind: &Kind) -> Vec<String> {
+        let spell = match kind {
+            Kind::Ticker => ticker_frame,
+            Kind::Mini => mini_frame,
+            _ => return Vec::new(),
+        };
+        let (n, last) = (view.warp.replay, line.tape.last().map_or(0, |last| last.id));
+        if n == 0 || !self.seen.is_empty() {
+            return Vec::new();
+        }
+        let trades = line.tape.after_id(last.saturating_sub(n.into()), usize::try_from(n).unwrap_or(0));
+        trades.map(|trade| spell(&Figures::again(view, line, trade, 0))).collect()
     }
 
     fn event(&mut self, view: &View<'_>, line: &Line, kind: &Kind) -> Vec<String> {

@@ -14,6 +14,8 @@ use super::view::Warp;
 /// Most orders in force; one more is refused.
 pub const ORDERS_MAX: usize = 64;
 
+const MINUTE: i64 = 60_000;
+
 /// An order for the connections that are open lasts this long, so that each has seen it.
 const ONCE: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,16 @@ pub struct Order {
     pub factor: Option<Decimal>,
     /// Milliseconds, either sign.
     pub ms: Option<i64>,
+    /// How many trades a new connection is told again.
+    pub n: Option<u32>,
+    /// In what times are sent instead of milliseconds: `s`, `us`, `ns`.
+    pub unit: Option<Unit>,
+    /// How many minutes ago a stretch of candles begins.
+    pub ago: Option<u32>,
+    /// How many minutes it has; 1 if it is not said.
+    pub minutes: Option<u32>,
+    /// Another symbol.
+    pub to: Option<String>,
     /// Member of a message.
     pub field: Option<String>,
     /// What to send, as it is.
@@ -69,6 +81,39 @@ pub enum Plane {
 }
 
 use Plane::{Rest, Stream};
+
+/// A unit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Seconds.
+    S,
+    /// Milliseconds, as the venues do.
+    #[default]
+    Ms,
+    /// Microseconds.
+    Us,
+    /// Nanoseconds.
+    Ns,
+}
+
+impl Unit {
+    /// Returns a time in Unix ms in this unit.
+    pub fn of(self, ms: i64) -> i64 {
+        match self {
+            Self::S => ms.div_euclid(1000),
+            Self::Ms => ms,
+            Self::Us => ms.saturating_mul(1000),
+            Self::Ns => ms.saturating_mul(1_000_000),
+        }
+    }
+}
+
+// What the kinds of the stream's and the figures' content do:
+// `dup` sends each message twice, `swap` each pair in the wrong order, `replay` the last `n` trades again to a new connection,
+// `freeze-ts` dates all as of the order, `skew` moves all times by `ms`, `unit` sends them in another unit,
+// `gap` leaves out the candles of `minutes` minutes from `ago` minutes before the order on,
+// `halt` stops a market and says so, `delist` takes it off the venue, `rename` gives it the symbol `to`.
 
 /// Every kind: its name, where it strikes if nothing is said, and where it may.
 pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
@@ -91,6 +136,12 @@ pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
     ("null-field", &[Stream, Rest], &[Stream, Rest]),
     ("freeze-ts", &[Stream, Rest], &[Stream, Rest]),
     ("skew", &[Stream, Rest], &[Stream, Rest]),
+    ("unit", &[Stream, Rest], &[Stream, Rest]),
+    ("replay", &[Stream], &[Stream]),
+    ("gap", &[Rest], &[Rest]),
+    ("halt", &[Stream, Rest], &[Stream, Rest]),
+    ("delist", &[Stream, Rest], &[Stream, Rest]),
+    ("rename", &[Stream, Rest], &[Stream, Rest]),
 ];
 
 impl Order {
@@ -128,6 +179,11 @@ impl Order {
             "spike" if self.factor.is_none() => "factor",
             "null-field" if self.field.is_none() => "field",
             "skew" if self.ms.is_none() => "ms",
+            "unit" if self.unit.is_none() => "unit",
+            "replay" if self.n.is_none() => "n",
+            "gap" if self.ago.is_none() => "ago",
+            "halt" | "delist" | "rename" if self.symbol.is_none() => "symbol",
+            "rename" if self.to.is_none() => "to",
             "raw" if self.payload.is_none() => "payload",
             "status" if !self.status.is_some_and(|status| (200..600).contains(&status)) => "status from 200 to 599",
             _ => return Ok(()),
@@ -242,6 +298,17 @@ impl Faults {
                 }
                 "freeze-ts" => warp.freeze = Some(active.given),
                 "skew" => warp.skew += active.order.ms.unwrap_or(0),
+                "unit" => warp.unit = active.order.unit.unwrap_or_default(),
+                "replay" => warp.replay = active.order.n.unwrap_or(0),
+                "gap" => {
+                    let given = active.given - active.given.rem_euclid(MINUTE);
+                    let from = given - i64::from(active.order.ago.unwrap_or(0)) * MINUTE;
+                    let to = from + i64::from(active.order.minutes.unwrap_or(1)) * MINUTE;
+                    warp.gaps.push((active.order.symbol.clone(), from..to));
+                }
+                "halt" => warp.halted.extend(active.order.symbol.clone()),
+                "delist" => warp.gone.extend(active.order.symbol.clone()),
+                "rename" => warp.renamed.extend(active.order.symbol.clone().zip(active.order.to.clone())),
                 _ => {}
             }
         }
@@ -254,7 +321,7 @@ impl Faults {
 }
 
 /// Whether `KRW-BTC`, `BTC-KRW`, `BTC_KRW` or `BTCUSDT` name the same.
-fn is_same(name: &str, symbol: &str) -> bool {
+pub fn is_same(name: &str, symbol: &str) -> bool {
     let sides = |text: &str| {
         let mut sides: Vec<String> = text.split(['-', '_']).map(str::to_ascii_uppercase).collect();
         sides.sort_unstable();

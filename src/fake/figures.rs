@@ -42,6 +42,19 @@ impl<'a> Figures<'a> {
         Some(Self::of(view, line, line.tape.last()?, offset))
     }
 
+    /// Collects them as they were told when the trade was made: what a venue says again word for word.
+    pub fn again(view: &View<'_>, line: &'a Line, trade: &Trade, offset: i64) -> Self {
+        let mut figures = Self::of(view, line, trade, offset);
+        figures.now = view.time(trade.at);
+        (figures.rolling.last_id, figures.rolling.close) = (trade.id, trade.price);
+        figures
+    }
+
+    /// Returns Upbit's and Bithumb's word for whether the market trades.
+    pub fn market_state(&self) -> &'static str {
+        if self.line.halted { "PREVIEW" } else { "ACTIVE" }
+    }
+
     /// Returns the difference to the close of the venue's day before.
     pub fn day_change(&self) -> i64 {
         self.trade.price - self.day_before

@@ -83,8 +83,10 @@ pub fn candles(view: &View<'_>, korean: Korean, target: &Target, path: &str) -> 
     let to = target.get("to").map(|to| instant(to, korean.hours()).ok_or(Refusal::Parameter)).transpose()?;
     let to = to.unwrap_or(i64::MAX);
     let converted = target.get("converting_price_unit").or(target.get("convertingPriceUnit")).is_some();
-    let candles = newest_first(&line.tape, kind.grid(korean.hours())).filter(|candle| candle.start < to).take(count);
-    Ok(array(candles.map(|candle| row(korean, line, kind, &candle, converted))))
+    let grid = kind.grid(korean.hours());
+    let there = |candle: &Bar| !view.leaves_out(line, candle.start, grid.next(candle.start));
+    let candles = newest_first(&line.tape, grid).filter(|candle| candle.start < to && there(candle));
+    Ok(array(candles.take(count).map(|candle| row(korean, line, kind, &candle, converted))))
 }
 
 fn row(korean: Korean, line: &Line, kind: Kind, candle: &Bar, converted: bool) -> String {

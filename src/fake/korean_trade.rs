@@ -72,10 +72,9 @@ fn row(view: &View<'_>, korean: Korean, line: &Line, trade: &Trade) -> String {
         .end()
 }
 
-/// Spells a frame, in long or short words.
-pub fn frame(view: &View<'_>, korean: Korean, line: &Line, trade: &Trade, simple: bool, stream: &str) -> String {
-    let figures = Figures::of(view, line, trade, korean.offset());
-    let bent = figures.trade;
+/// Spells a frame about a trade, and the figures around it, in long or short words.
+pub fn frame(figures: &Figures<'_>, korean: Korean, trade: &Trade, simple: bool, stream: &str) -> String {
+    let (line, bent) = (figures.line, figures.trade);
     let price = |units| if simple { plain8(units) } else { korean.streamed(units) };
     let name = |long: &'static str, short: &'static str| if simple { short } else { long };
     let volume = if simple && korean == Korean::Upbit { java(bent.volume) } else { plain8(bent.volume) };

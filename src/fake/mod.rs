@@ -1,7 +1,7 @@
 //! The fake exchanges: faithful servers on loopback, for tests, demos and other people's clients.
 //!
 //! From the inside out: a seeded price walk ([`walk`]) fills one trade list a
-//! market ([`tape`]); [`world`] holds them all and knows the exact price of
+//! market ([`tape`]), or a recorded series does ([`series`]); [`world`] holds them all and knows the exact price of
 //! any instant. Pure encoders ([`upbit`], [`bithumb`], [`bithumb_old`],
 //! [`binance`]) put that into each venue's own words, pure sessions
 //! ([`session`]) keep up a stream's side of the talk. Only [`server`],
@@ -41,6 +41,7 @@ pub mod query;
 mod recorded;
 mod rng;
 mod script;
+pub mod series;
 pub mod server;
 pub mod session;
 mod session_binance;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -19,10 +20,12 @@ use super::log::{Entry, Log};
 use super::manners::LIFETIME;
 use super::recorded::Recorded;
 use super::script::{self, Timed};
+use super::series::Series;
 use super::shared::{Shared, lock};
 use super::tls::{self, Certificate, Identity};
+use super::units;
 use super::wire::Wire;
-use super::world::{Truth, World};
+use super::world::{Line, Truth, World};
 use super::{connection, control};
 use crate::clock::Clock;
 
@@ -51,6 +54,8 @@ pub struct Options {
     pub clock: Clock,
     /// A directory of recordings to serve instead of the walk.
     pub from: Option<PathBuf>,
+    /// A file of minute candles to trade instead of the walk, and which minute of it is the present one.
+    pub series: Option<(PathBuf, usize)>,
     /// A file of timed faults.
     pub script: Option<PathBuf>,
     /// Serve https and wss with a certificate of this kind.
@@ -70,6 +75,7 @@ impl Default for Options {
             seed: 1,
             clock: Clock::system(),
             from: None,
+            series: None,
             script: None,
             tls: None,
             limits: true,
@@ -94,13 +100,17 @@ pub struct Fake {
 /// certificates can't be had.
 pub async fn start(options: Options) -> anyhow::Result<Fake> {
     let recorded = options.from.as_deref().map(Recorded::read).transpose()?;
+    let series = options.series.map(|(path, past)| anyhow::Ok((Series::read(&path)?, past))).transpose()?;
     let script = options.script.as_deref().map(script::read).transpose()?;
     let identity = options.tls.map(tls::identity).transpose()?;
     let listener = bind(options.listen).await?;
     let control = bind(options.control).await?;
     let (addr, control_addr) = (listener.local_addr()?, control.local_addr()?);
     let shared = Arc::new(Shared {
-        world: Mutex::new(World::new(options.seed, options.clock.now())),
+        world: Mutex::new(match &series {
+            Some((series, past)) => World::of_series(series, *past, options.clock.now()),
+            None => World::new(options.seed, options.clock.now()),
+        }),
         clock: options.clock,
         advanced: watch::Sender::new(()),
         faults: Mutex::new(Faults::default()),
@@ -169,6 +179,28 @@ impl Fake {
     /// Returns what is exactly so in a market now.
     pub fn truth(&self, venue: &str, market: &str) -> Option<Truth> {
         self.shared.look(&self.shared.site(Plane::Rest, venue, ""), |view| view.world.truth(venue, market))
+    }
+
+    /// Returns when the last trade of a market before an instant was, and at which price.
+    pub fn trade_before(&self, venue: &str, market: &str, at: Timestamp) -> Option<(Timestamp, Decimal)> {
+        self.line(venue, market, |line| {
+            let trade = line.tape.before(at.as_millisecond())?;
+            Some((Timestamp::from_millisecond(trade.at).ok()?, units::decimal(trade.price)))
+        })
+    }
+
+    /// Returns the prices of the trades of a market in one millisecond.
+    pub fn prices_at(&self, venue: &str, market: &str, at: Timestamp) -> Vec<Decimal> {
+        let trades = |line: &Line| {
+            let trades = line.tape.trades().filter(|trade| trade.at == at.as_millisecond());
+            Some(trades.map(|trade| units::decimal(trade.price)).collect())
+        };
+        self.line(venue, market, trades).unwrap_or_default()
+    }
+
+    fn line<T>(&self, venue: &str, market: &str, look: impl FnOnce(&Line) -> Option<T>) -> Option<T> {
+        let site = self.shared.site(Plane::Rest, venue, "");
+        self.shared.look(&site, |view| view.world.line(venue, market).and_then(look))
     }
 
     /// Returns what clients have done so far, oldest first.

@@ -50,6 +50,8 @@ struct Want {
     snapshot: bool,
     realtime: bool,
     seen: u64,
+    /// Whether it was told that the market is halted.
+    halted: bool,
     /// Nothing is sent before, in Unix ms.
     next_at: i64,
 }
@@ -136,7 +138,8 @@ impl TicketSession {
         let only_realtime = flag(&["isOnlyRealtime", snake("is_only_realtime")]);
         for code in codes.iter().filter_map(Value::as_str).take(CODES_MAX) {
             let Some(data) = data(code) else { continue };
-            let want = Want { data, snapshot: !only_realtime, realtime: !only_snapshot, seen: 0, next_at: 0 };
+            let (snapshot, realtime) = (!only_realtime, !only_snapshot);
+            let want = Want { data, snapshot, realtime, seen: 0, halted: false, next_at: 0 };
             wanted.insert((kind.to_owned(), code.to_owned()), want);
         }
         Ok(())
@@ -155,21 +158,36 @@ impl TicketSession {
 
     /// Spells what there is to say about a trade.
     fn frame(&self, view: &View<'_>, data: Data, (line, trade): (&Line, &Trade), stream: &str) -> Option<String> {
-        match (data, self.korean, self.simple) {
-            (Data::Ticker, korean, simple) => {
-                let figures = Figures::of(view, line, trade, korean.offset());
-                Some(match (korean, simple) {
-                    (_, true) => upbit::ticker_frame_simple(&figures, stream),
-                    (Korean::Upbit, false) => upbit::ticker_frame(&figures, stream),
-                    (Korean::Bithumb, false) => bithumb::ticker_frame(&figures, stream),
-                })
+        let (korean, simple) = (self.korean, self.simple);
+        match data {
+            Data::Ticker | Data::Trade => {
+                self.spell(data, &Figures::of(view, line, trade, korean.offset()), trade, stream)
             }
-            (Data::Trade, korean, simple) => Some(korean_trade::frame(view, korean, line, trade, simple, stream)),
-            (Data::Orderbook(shape), korean, simple) => {
-                korean_book::frame(view, korean, (line, trade), shape, simple, stream)
-            }
-            (Data::Candle(_), ..) => None,
+            Data::Orderbook(shape) => korean_book::frame(view, korean, (line, trade), shape, simple, stream),
+            Data::Candle(_) => None,
         }
+    }
+
+    /// Spells a ticker or a trade.
+    fn spell(&self, data: Data, figures: &Figures<'_>, trade: &Trade, stream: &str) -> Option<String> {
+        match (data, self.korean, self.simple) {
+            (Data::Ticker, _, true) => Some(upbit::ticker_frame_simple(figures, stream)),
+            (Data::Ticker, Korean::Upbit, false) => Some(upbit::ticker_frame(figures, stream)),
+            (Data::Ticker, Korean::Bithumb, false) => Some(bithumb::ticker_frame(figures, stream)),
+            (Data::Trade, korean, simple) => Some(korean_trade::frame(figures, korean, trade, simple, stream)),
+            _ => None,
+        }
+    }
+
+    /// The last tickers or trades once more, for one that asks for what is new.
+    fn replayed(&self, view: &View<'_>, want: &Want, line: &Line, last: &Trade) -> Vec<String> {
+        let n = view.warp.replay;
+        if n == 0 || !want.realtime || !matches!(want.data, Data::Ticker | Data::Trade) {
+            return Vec::new();
+        }
+        let trades = line.tape.after_id(last.id.saturating_sub(n.into()), usize::try_from(n).unwrap_or(0));
+        let again = |trade| Figures::again(view, line, trade, self.korean.offset());
+        trades.filter_map(|trade| self.spell(want.data, &again(trade), trade, "REALTIME")).collect()
     }
 
     /// The frames that are due about a market: its first, or what came after `want.seen`.
@@ -203,16 +221,27 @@ impl TicketSession {
             let symbol = if matches!(want.data, Data::Orderbook(_)) { code.split('.').next() } else { None };
             let symbol = symbol.unwrap_or(code);
             let Some(line) = view.world.by_symbol(self.korean.venue(), symbol) else { continue };
-            let Some(last) = line.tape.last().filter(|last| last.id > want.seen) else { continue };
-            if view.now < want.next_at {
-                continue;
+            let Some(last) = line.tape.last() else { continue };
+            let (first, is_news) = (want.seen == 0, last.id > want.seen && view.now >= want.next_at);
+            let mut bodies = Vec::new();
+            // A halt is said once, then there is nothing to say.
+            if !first && want.realtime && line.halted != want.halted && matches!(want.data, Data::Ticker) {
+                want.halted = line.halted;
+                bodies.extend(self.frame(view, want.data, (line, last), "REALTIME"));
             }
-            let bodies = self.frames(view, kind, want, line, last).into_iter();
-            let bodies = bodies.map(|body| if self.list { array([body]) } else { body });
+            if is_news {
+                bodies.extend(self.frames(view, kind, want, line, last));
+            }
+            if first {
+                bodies.extend(self.replayed(view, want, line, last));
+            }
+            let bodies = bodies.into_iter().map(|body| if self.list { array([body]) } else { body });
             steps.extend(bodies.map(|body| Step::Data { symbol: symbol.to_owned(), body }));
-            want.seen = last.id;
-            if matches!(want.data, Data::Candle(_)) {
-                want.next_at = view.now - view.now.rem_euclid(CANDLE_EVERY) + CANDLE_EVERY;
+            if is_news {
+                want.seen = last.id;
+                if matches!(want.data, Data::Candle(_)) {
+                    want.next_at = view.now - view.now.rem_euclid(CANDLE_EVERY) + CANDLE_EVERY;
+                }
             }
         }
         self.wanted = wanted;

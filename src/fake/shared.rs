@@ -55,6 +55,9 @@ impl Shared {
     pub fn look<T>(&self, site: &Site<'_>, look: impl FnOnce(&View<'_>) -> T) -> T {
         let warp = lock(&self.faults).warp(site);
         let mut world = lock(&self.world);
+        if !site.venue.is_empty() {
+            world.bend(site.venue, &warp);
+        }
         world.advance(self.clock.now());
         look(&View { warp, ..View::new(&world) })
     }

@@ -1,7 +1,10 @@
 //! A world as one answer sees it, and the one door to the encoders.
 
+use std::ops::Range;
+
 use rust_decimal::Decimal;
 
+use super::fault::Unit;
 use super::query::Target;
 use super::tape::Trade;
 use super::units;
@@ -28,6 +31,18 @@ pub struct Warp {
     pub freeze: Option<i64>,
     /// Added to every time sent, in ms.
     pub skew: i64,
+    /// The unit of every time sent.
+    pub unit: Unit,
+    /// How many trades a new connection is told again, as if they were new.
+    pub replay: u32,
+    /// Candles that are left out: of one symbol or market, or of all; from when until when in Unix ms.
+    pub gaps: Vec<(Option<String>, Range<i64>)>,
+    /// Markets that are halted: they don't trade, and their venue says so.
+    pub halted: Vec<String>,
+    /// Markets that are not listed.
+    pub gone: Vec<String>,
+    /// Markets that have another symbol.
+    pub renamed: Vec<(String, String)>,
 }
 
 /// An answer over HTTP.
@@ -70,7 +85,13 @@ impl<'a> View<'a> {
 
     /// Returns a time as it is to be sent.
     pub fn time(&self, at: i64) -> i64 {
-        self.warp.freeze.unwrap_or(at) + self.warp.skew
+        self.warp.unit.of(self.warp.freeze.unwrap_or(at) + self.warp.skew)
+    }
+
+    /// Returns whether a candle from `start` to `end` is left out: one that lies in a gap from end to end.
+    pub fn leaves_out(&self, line: &Line, start: i64, end: i64) -> bool {
+        let named = |name: &Option<String>| name.as_ref().is_none_or(|name| line.is_called(name));
+        self.warp.gaps.iter().any(|(name, gap)| gap.start <= start && end <= gap.end && named(name))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Every market of every fake venue, and the truth about them.
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::coins::{self, Coin};
+use super::fault::is_same;
+use super::series::Series;
 use super::tape::{KEEP, Tape, Trade};
 use super::units;
+use super::view::Warp;
 use super::walk::Walk;
 
 const MINUTE: i64 = 60_000;
@@ -27,13 +32,21 @@ pub struct Line {
     pub venue: &'static str,
     /// The market's name here: `BTC-KRW`.
     pub market: String,
-    /// The venue's spelling: `KRW-BTC`, `BTCUSDT`.
+    /// The venue's spelling now: `KRW-BTC`, `BTCUSDT`.
     pub symbol: String,
+    /// Its spelling when the world began.
+    own: String,
+    /// Whether it does not trade.
+    pub halted: bool,
+    /// Whether the venue does not know it any more.
+    gone: bool,
     /// The coin.
     pub coin: Coin,
     /// Its trades.
     pub tape: Tape,
     walk: Walk,
+    /// The trades to come, where they come from a series and not from the walk.
+    series: Option<VecDeque<Trade>>,
     held: bool,
 }
 
@@ -74,10 +87,36 @@ impl World {
                     continue;
                 }
                 let walk = Walk::new(seed, venue, (index, coin), from, now);
-                lines.push(Line { venue, market, symbol, coin, tape: Tape::default(), walk, held: false });
+                let own = symbol.clone();
+                let (halted, gone, held) = (false, false, false);
+                lines.push(Line {
+                    venue,
+                    market,
+                    symbol,
+                    own,
+                    halted,
+                    gone,
+                    coin,
+                    tape: Tape::default(),
+                    walk,
+                    series: None,
+                    held,
+                });
             }
         }
         let mut world = Self { now: from, lines };
+        world.advance(begin);
+        world
+    }
+
+    /// Makes a world in which each venue lists bitcoin alone, at the prices of a series whose minute `past` is that of `begin`.
+    pub fn of_series(series: &Series, past: usize, begin: Timestamp) -> Self {
+        let mut world = Self::new(0, begin);
+        world.lines.retain(|line| line.coin.id == "BTC");
+        for line in &mut world.lines {
+            line.tape = Tape::default();
+            line.series = Some(series.trades(past, begin.as_millisecond()));
+        }
         world.advance(begin);
         world
     }
@@ -86,8 +125,12 @@ impl World {
     pub fn advance(&mut self, to: Timestamp) {
         self.now = self.now.max(to.as_millisecond());
         for line in &mut self.lines {
-            for trade in line.walk.release(self.now) {
-                if !line.held {
+            let trades = match &mut line.series {
+                Some(series) => series.drain(..series.partition_point(|trade| trade.at <= self.now)).collect(),
+                None => line.walk.release(self.now),
+            };
+            for trade in trades {
+                if !line.held && !line.halted {
                     line.tape.push(trade);
                 }
             }
@@ -101,7 +144,7 @@ impl World {
 
     /// Returns the markets of a venue.
     pub fn lines<'a>(&'a self, venue: &'a str) -> impl Iterator<Item = &'a Line> {
-        self.lines.iter().filter(move |line| line.venue == venue)
+        self.lines.iter().filter(move |line| line.venue == venue && !line.gone)
     }
 
     /// Returns every market of every venue.
@@ -111,12 +154,25 @@ impl World {
 
     /// Returns a market by the venue's spelling.
     pub fn by_symbol(&self, venue: &str, symbol: &str) -> Option<&Line> {
-        self.lines.iter().find(|line| line.venue == venue && line.symbol == symbol)
+        self.lines.iter().find(|line| line.venue == venue && !line.gone && line.symbol == symbol)
     }
 
     /// Returns a market by its name here, such as `BTC-KRW`.
     pub fn line(&self, venue: &str, market: &str) -> Option<&Line> {
         self.lines.iter().find(|line| line.venue == venue && line.market == market)
+    }
+
+    /// Halts, delists and renames the markets of a venue, and undoes it for all others of it.
+    pub fn bend(&mut self, venue: &str, warp: &Warp) {
+        for line in self.lines.iter_mut().filter(|line| line.venue == venue) {
+            line.halted = warp.halted.iter().any(|name| line.is_called(name));
+            line.gone = warp.gone.iter().any(|name| line.is_called(name));
+            let renamed = warp.renamed.iter().find(|(from, _)| line.is_called(from));
+            let symbol = renamed.map_or(&line.own, |(_, to)| to);
+            if line.symbol != *symbol {
+                line.symbol = symbol.clone();
+            }
+        }
     }
 
     /// Trades a market at exactly `price` now, and holds its walk still or lets it go on from there.
@@ -132,6 +188,9 @@ impl World {
         let line = line.ok_or_else(|| format!("no market {market:?} at venue {venue:?}"))?;
         line.walk.set(units);
         line.held = hold;
+        if line.halted {
+            return Ok(());
+        }
         line.tape.push(Trade { at: now, price: units, volume: units::ONE / 100, ask: false, id: 0 });
         Ok(())
     }
@@ -143,6 +202,11 @@ impl World {
 }
 
 impl Line {
+    /// Returns whether the market goes by this name: `KRW-BTC`, `BTC-KRW`, `BTCUSDT`.
+    pub fn is_called(&self, name: &str) -> bool {
+        *name == self.own || *name == self.market || is_same(name, &self.own)
+    }
+
     /// Returns what is so at `now` (ms).
     pub fn truth(&self, now: i64) -> Option<Truth> {
         let last = self.tape.last()?;

@@ -11,7 +11,7 @@ use super::connection::{Command, Connection, Ended, News};
 use super::dial::{DialError, dial};
 use super::shared::Shared;
 use super::{decode, poller};
-use crate::domain::{Market, Reason, ReasonCode, Via};
+use crate::domain::{Link, Market, Reason, ReasonCode, Via};
 use crate::venue::Record;
 
 /// What a connection reports to its slot; each kind at most once.
@@ -45,7 +45,16 @@ impl Attempt {
         let Self { shared, session, desired, commands, cancel, reports } = self;
         let open = async {
             shared.connect_turn().await;
-            dial(&shared.settings, &shared.tls, &shared.clock).await
+            // Another connection, or a request, may have been told to stay away meanwhile.
+            if let Some((hold, reason)) = shared.gate.held(Link::Stream) {
+                return Err(DialError { reason, hold: Some(hold) });
+            }
+            let opened = dial(&shared.settings, &shared.tls, &shared.clock).await;
+            if let Err(DialError { reason, hold: Some(hold) }) = &opened {
+                shared.gate.close(Link::Stream, *hold, reason);
+                shared.report(false);
+            }
+            opened
         };
         let opened = tokio::select! {
             () = cancel.cancelled() => Err(Reason::new(ReasonCode::Closed, "cancelled while connecting").into()),

@@ -1,10 +1,16 @@
 //! Minute closes by REST, for the stretches that the board does not know.
 //!
-//! One request at a time, the most urgent first, and always behind prices.
+//! One request at a time, the most urgent first, and always behind prices:
+//! bases, then holes, then what was seen live. Among equals the oldest minute
+//! comes first, and a stretch is filled from its oldest minute on: that is the
+//! one that the next base needs, so a page fetched for a base serves the bases
+//! of the next hours too. Were it filled from its newest end, a venue with many
+//! markets would be asked for nothing but the base of each minute, for ever.
+//!
 //! A request that fails is made again later; one that finds nothing is not
 //! made again for a while.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +36,20 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Longest sleep while nothing is due.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// With no more markets than this, the first thing asked of each is the one candle of its base: the first page
+/// is right after a short round. With more, the round takes longer than a base lasts, and pages begin at once.
+const SINGLES_MAX: usize = 60;
+
+/// A stretch in which nothing was found is asked for again after this long; each time four times longer, up to
+/// [`refused_retry`](super::Settings::refused_retry): it may have been the venue's fault.
+const VAIN_MIN: Duration = Duration::from_secs(10);
+
+/// Stretches of one market in which nothing was found that are remembered.
+const VAIN_MAX: usize = 64;
+
+/// So many minutes after one before which there is nothing there is nothing either: the base moves on while we wait.
+const VAIN_AHEAD: i64 = 10;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Job {
     urgency: Urgency,
@@ -38,20 +58,39 @@ struct Job {
     not_before: Duration,
 }
 
+impl Job {
+    fn at(&self, span: Range<Minute>) -> Self {
+        Self { span, ..self.clone() }
+    }
+}
+
+/// A stretch for which the venue has no candle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Vain {
+    span: Range<Minute>,
+    until: Duration,
+    times: u32,
+}
+
 /// What waits, and what need not be asked.
 #[derive(Debug, Default)]
 struct Jobs {
     waiting: VecDeque<Job>,
-    /// Markets without candles before a minute, until when that is believed.
-    barren: BTreeMap<Market, (Minute, Duration)>,
+    vain: BTreeMap<Market, Vec<Vain>>,
+    /// Markets of which a candle has come.
+    begun: BTreeSet<Market>,
 }
 
 impl Jobs {
     fn add(&mut self, job: Job, now: Duration) {
-        let barren = |(end, until): &(Minute, Duration)| now < *until && job.span.end <= end.plus(10);
-        if job.span.start >= job.span.end || self.barren.get(&job.market).is_some_and(barren) {
-            return;
+        let vain = self.vain.get(&job.market).into_iter().flatten().filter(|vain| now < vain.until);
+        let spans: Vec<_> = vain.map(|vain| vain.span.clone()).collect();
+        for span in without(job.span.clone(), &spans) {
+            self.put(job.at(span));
         }
+    }
+
+    fn put(&mut self, job: Job) {
         let same = self.waiting.iter_mut().find(|other| {
             let touching = job.span.start <= other.span.end && other.span.start <= job.span.end;
             other.market == job.market && other.urgency == job.urgency && touching
@@ -71,13 +110,127 @@ impl Jobs {
         self.waiting.push_back(job);
     }
 
-    /// Takes the most urgent job that is due; among equals the one that came first.
+    /// Takes the most urgent job that is due; among equals the one with the oldest minute, then the one that came first.
     fn take(&mut self, now: Duration, over: Minute) -> Option<Job> {
         let due = |job: &Job| job.not_before <= now && job.span.start < over;
         let indices = (0..self.waiting.len()).filter(|&at| due(&self.waiting[at]));
-        let at = indices.min_by_key(|&at| self.waiting[at].urgency)?;
+        let at = indices.min_by_key(|&at| (self.waiting[at].urgency, self.waiting[at].span.start))?;
         self.waiting.remove(at)
     }
+
+    /// What a job asks for first: the minutes from its oldest on that one answer can hold, and that are over.
+    fn page(&self, job: &Job, over: Minute, most: usize, markets: usize) -> Range<Minute> {
+        let most = i64::try_from(most.max(1)).unwrap_or(i64::MAX);
+        let first = markets <= SINGLES_MAX && !self.begun.contains(&job.market);
+        let end = match job.urgency {
+            Urgency::Base if first => job.span.end,
+            Urgency::Base => job.span.start.plus(most),
+            Urgency::Hole | Urgency::Settle => job.span.start.plus(most).min(job.span.end),
+        };
+        job.span.start..end.min(over)
+    }
+
+    /// Takes in the minutes of `page` that have candles; returns the stretches that are settled by them.
+    ///
+    /// A minute between two candles had no trade. Where the venue has a candle for such a minute too
+    /// (`quiet_candles`), one that is not there says nothing.
+    fn answered(&mut self, page: &Range<Minute>, job: &Job, had: &[Minute], times: Times) -> Vec<Range<Minute>> {
+        let Times { now, over, quiet_candles, retry } = times;
+        let mut settled: Vec<Range<Minute>> = Vec::new();
+        match had.first() {
+            Some(_) if quiet_candles => {
+                for &minute in had {
+                    match settled.last_mut() {
+                        Some(run) if run.end == minute => run.end = minute.plus(1),
+                        _ => settled.push(minute..minute.plus(1)),
+                    }
+                }
+            }
+            Some(&oldest) => settled.push(oldest..page.end),
+            None => {}
+        }
+        let market = &job.market;
+        if had.is_empty() {
+            self.in_vain(market, Minute(i64::MIN)..page.end.plus(VAIN_AHEAD), now, retry);
+        } else {
+            self.begun.insert(market.clone());
+            self.found(market, &settled);
+            if quiet_candles {
+                without(had[0]..page.end, &settled).into_iter().for_each(|hole| self.in_vain(market, hole, now, retry));
+            }
+        }
+        for span in &settled {
+            self.trim(market, span);
+        }
+        if job.urgency != Urgency::Base && !had.is_empty() {
+            // What is older than the oldest candle is asked for by itself: an answer may be cut short.
+            let left = without(job.span.start..page.end, &settled).into_iter().chain([page.end..job.span.end]);
+            // With our clock ahead the rest is not over yet, and asking at once would find the same.
+            let wait = |span: &Range<Minute>| if span.start >= over { now + ASK_AGAIN } else { now };
+            left.for_each(|span| self.add(Job { not_before: wait(&span), ..job.at(span) }, now));
+        }
+        settled
+    }
+
+    /// What waits of a market need not be asked for where it is settled.
+    fn trim(&mut self, market: &Market, settled: &Range<Minute>) {
+        for job in self.waiting.iter_mut().filter(|job| job.market == *market) {
+            if (settled.start..settled.end).contains(&job.span.start) {
+                job.span.start = settled.end.min(job.span.end);
+            } else if settled.start < job.span.end && job.span.end <= settled.end {
+                job.span.end = settled.start;
+            }
+        }
+        self.waiting.retain(|job| job.span.start < job.span.end);
+    }
+
+    fn in_vain(&mut self, market: &Market, span: Range<Minute>, now: Duration, longest: Duration) {
+        let known = self.vain.entry(market.clone()).or_default();
+        let before = known.iter().filter(|vain| vain.span.start <= span.start && span.start < vain.span.end);
+        let times = before.map(|vain| vain.times).max().unwrap_or(0);
+        known.retain(|vain| vain.span.start < span.start || span.end < vain.span.end);
+        if known.len() >= VAIN_MAX {
+            known.remove(0);
+        }
+        let wait = VAIN_MIN.saturating_mul(1 << (2 * times).min(20)).min(longest);
+        known.push(Vain { span, until: now + wait, times: times + 1 });
+    }
+
+    /// What is found there after all is believed.
+    fn found(&mut self, market: &Market, settled: &[Range<Minute>]) {
+        let Some(known) = self.vain.get_mut(market) else { return };
+        known.retain(|vain| !settled.iter().any(|span| span.start < vain.span.end && vain.span.start < span.end));
+        if known.is_empty() {
+            self.vain.remove(market);
+        }
+    }
+}
+
+/// What an answer is measured by.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    now: Duration,
+    /// The first minute that is not over.
+    over: Minute,
+    quiet_candles: bool,
+    /// Longest time for which a stretch without candles is left alone.
+    retry: Duration,
+}
+
+/// The parts of `span` that are in none of `others`, oldest first.
+fn without(span: Range<Minute>, others: &[Range<Minute>]) -> Vec<Range<Minute>> {
+    let mut parts = vec![span];
+    for other in others {
+        parts = parts
+            .into_iter()
+            .flat_map(|part| {
+                let (before, after) = (part.start..part.end.min(other.start), part.start.max(other.end)..part.end);
+                [before, after]
+            })
+            .collect();
+    }
+    parts.retain(|part| part.start < part.end);
+    parts
 }
 
 /// Fills gaps until shutdown, or for as long as the board may ask.
@@ -99,7 +252,8 @@ pub async fn run(shared: Arc<Shared>, mut gaps: mpsc::Receiver<Gap>) {
             }
             continue;
         };
-        let mut asking = Box::pin(ask(&shared, &job, over));
+        let page = jobs.page(&job, over, shared.venue.profile().candles_per_request, shared.wanted.len());
+        let mut asking = Box::pin(ask(&shared, &job.market, page.clone()));
         let answer = loop {
             tokio::select! {
                 answer = &mut asking => break answer,
@@ -112,7 +266,7 @@ pub async fn run(shared: Arc<Shared>, mut gaps: mpsc::Receiver<Gap>) {
                 backoff.reset();
                 // By the date of the answer: what we think of the venue's clock may be wrong.
                 let over = over.min(date.map_or(over, Minute::of));
-                settle(&shared, &mut jobs, job, over, candles).await;
+                settle(&shared, &mut jobs, &job, page.start..page.end.min(over), over, candles).await;
             }
             Ok(None) => {}
             Err(reason) => {
@@ -130,15 +284,14 @@ fn accept(jobs: &mut Jobs, gap: Gap, now: Duration) {
     jobs.add(Job { urgency, market, span, not_before: Duration::ZERO }, now);
 }
 
-/// Asks for the newest candles of a job, with the date of the answer; `None` where it has no candles.
-async fn ask(shared: &Shared, job: &Job, over: Minute) -> Result<Option<(Vec<Candle>, Option<Timestamp>)>, Reason> {
-    let end = job.span.end.min(over);
-    let length = usize::try_from(end.0 - job.span.start.0).unwrap_or(1);
-    let count = match job.urgency {
-        Urgency::Base => 1,
-        Urgency::Hole | Urgency::Settle => length.clamp(1, shared.venue.profile().candles_per_request.max(1)),
-    };
-    let ask = Ask::Candles { market: &job.market, end, count };
+/// Asks for the candles of a page, with the date of the answer; `None` where it has no candles.
+async fn ask(
+    shared: &Shared,
+    market: &Market,
+    page: Range<Minute>,
+) -> Result<Option<(Vec<Candle>, Option<Timestamp>)>, Reason> {
+    let count = usize::try_from(page.end.0 - page.start.0).unwrap_or(1).max(1);
+    let ask = Ask::Candles { market, end: page.end, count };
     let Some(request) = shared.venue.ask(&ask) else { return Ok(None) };
     let body = shared.http.get(&request, Priority::Backfill).await.map_err(|error| error.reason)?;
     match shared.venue.answer(&ask, &body.text) {
@@ -149,22 +302,168 @@ async fn ask(shared: &Shared, job: &Job, over: Minute) -> Result<Option<(Vec<Can
 }
 
 /// Passes on what an answer settles, and leaves the rest of the job waiting.
-async fn settle(shared: &Shared, jobs: &mut Jobs, job: Job, over: Minute, candles: Vec<Candle>) {
-    let (now, asked) = (shared.now(), job.span.end.min(over));
-    let closes: Vec<_> =
-        candles.iter().filter(|candle| candle.minute < asked).map(|candle| (candle.minute, candle.close)).collect();
-    let Some(&(oldest, _)) = closes.first() else {
-        let until = now + shared.settings.refused_retry;
-        jobs.barren.retain(|_, (_, until)| now < *until);
-        jobs.barren.insert(job.market, (asked, until));
+async fn settle(shared: &Shared, jobs: &mut Jobs, job: &Job, page: Range<Minute>, over: Minute, candles: Vec<Candle>) {
+    if page.start >= page.end {
+        // None of it is over there yet.
+        jobs.add(Job { not_before: shared.now() + ASK_AGAIN, ..job.clone() }, shared.now());
         return;
+    }
+    let closes: Vec<_> =
+        candles.iter().filter(|candle| candle.minute < page.end).map(|candle| (candle.minute, candle.close)).collect();
+    let had: Vec<Minute> = closes.iter().map(|&(minute, _)| minute).collect();
+    let times = Times {
+        now: shared.now(),
+        over,
+        quiet_candles: shared.venue.profile().quiet_candles,
+        retry: shared.settings.refused_retry,
     };
-    // With our clock ahead the rest is not over yet, and asking at once would find the same.
-    let later = Job { span: asked..job.span.end, not_before: now + ASK_AGAIN, ..job.clone() };
-    let event = Event::Settled { venue: shared.id(), market: job.market.clone(), span: oldest..asked, closes };
-    shared.outbox.send(event).await;
-    if job.urgency != Urgency::Base {
-        jobs.add(Job { span: job.span.start..oldest, ..job }, now);
-        jobs.add(later, now);
+    for span in jobs.answered(&page, job, &had, times) {
+        let closes = closes.iter().filter(|(minute, _)| span.contains(minute)).copied().collect();
+        let event = Event::Settled { venue: shared.id(), market: job.market.clone(), span, closes };
+        shared.outbox.send(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Minute = Minute(1_000_000);
+    const NEVER: Duration = Duration::from_secs(600);
+
+    fn market(number: usize) -> Market {
+        Market::new(&format!("C{number}"), "KRW").unwrap()
+    }
+
+    fn job(urgency: Urgency, number: usize, span: Range<i64>) -> Job {
+        let span = FIRST.plus(span.start)..FIRST.plus(span.end);
+        Job { urgency, market: market(number), span, not_before: Duration::ZERO }
+    }
+
+    fn times(over: Minute, quiet_candles: bool) -> Times {
+        Times { now: Duration::ZERO, over, quiet_candles, retry: NEVER }
+    }
+
+    #[test]
+    fn the_oldest_hole_comes_first_and_each_is_filled_from_its_oldest_minute_on() {
+        let mut jobs = Jobs::default();
+        let over = FIRST.plus(1000);
+        for job in [job(Urgency::Settle, 0, 0..10), job(Urgency::Hole, 1, 300..310), job(Urgency::Hole, 2, 100..350)] {
+            jobs.add(job, Duration::ZERO);
+        }
+        jobs.add(job(Urgency::Base, 3, 500..501), Duration::ZERO);
+        let mut asked = Vec::new();
+        while let Some(job) = jobs.take(Duration::ZERO, over) {
+            let page = jobs.page(&job, over, 200, 4);
+            asked.push((job.market.to_string(), page.start.0 - FIRST.0..page.end.0 - FIRST.0));
+            let had: Vec<Minute> = (page.start.0..page.end.0).map(Minute).collect();
+            assert_eq!(jobs.answered(&page, &job, &had, times(over, false)), [page]);
+        }
+        let expected =
+            [("C3-KRW", 500..501), ("C2-KRW", 100..300), ("C1-KRW", 300..310), ("C2-KRW", 300..350), ("C0-KRW", 0..10)];
+        assert_eq!(asked, expected.map(|(market, page)| (market.to_owned(), page)));
+    }
+
+    #[test]
+    fn what_an_answer_has_settled_is_not_asked_for_again() {
+        let mut jobs = Jobs::default();
+        let over = FIRST.plus(1000);
+        jobs.begun.insert(market(0));
+        jobs.add(job(Urgency::Hole, 0, 0..250), Duration::ZERO);
+        jobs.add(job(Urgency::Base, 0, 0..1), Duration::ZERO);
+        let base = jobs.take(Duration::ZERO, over).unwrap();
+        let page = jobs.page(&base, over, 200, 1);
+        assert_eq!(page, FIRST..FIRST.plus(200), "a base that is not the first brings those after it");
+        jobs.answered(&page, &base, &[FIRST, FIRST.plus(199)], times(over, false));
+        assert_eq!(jobs.take(Duration::ZERO, over).unwrap().span, FIRST.plus(200)..FIRST.plus(250));
+        assert_eq!(jobs.take(Duration::ZERO, over), None);
+    }
+
+    #[test]
+    fn in_48_a_row_that_is_missing_is_a_quiet_minute_only_where_quiet_minutes_have_none() {
+        let over = FIRST.plus(1000);
+        let had: Vec<Minute> = [0, 1, 2, 5, 6].map(|at| FIRST.plus(at)).to_vec();
+        let hole = job(Urgency::Hole, 0, 0..8);
+        let page = FIRST..FIRST.plus(8);
+        let mut jobs = Jobs::default();
+        assert_eq!(jobs.answered(&page, &hole, &had, times(over, false)), vec![page.clone()]);
+        assert_eq!(jobs.take(Duration::ZERO, over), None);
+
+        let runs = jobs.answered(&page, &hole, &had, times(over, true));
+        assert_eq!(runs, [FIRST..FIRST.plus(3), FIRST.plus(5)..FIRST.plus(7)]);
+        // What was not there is believed for a while, then sought again.
+        assert_eq!(jobs.take(Duration::ZERO, over), None);
+        jobs.add(hole, VAIN_MIN);
+        let spans: Vec<_> = std::iter::from_fn(|| jobs.take(VAIN_MIN, over)).map(|job| job.span).collect();
+        assert_eq!(spans, [FIRST..FIRST.plus(8)]);
+    }
+
+    #[test]
+    fn an_empty_answer_is_doubted_at_first_and_believed_for_longer_each_time() {
+        let mut jobs = Jobs::default();
+        let over = FIRST.plus(1000);
+        let mut now = Duration::ZERO;
+        for wait in [10, 40, 160, 600, 600] {
+            let base = job(Urgency::Base, 0, 0..1);
+            let page = jobs.page(&base, over, 200, 1);
+            assert_eq!(jobs.answered(&page, &base, &[], Times { now, ..times(over, false) }), []);
+            jobs.add(base.clone(), now + Duration::from_secs(wait - 1));
+            assert_eq!(jobs.take(now + Duration::from_secs(wait - 1), over), None);
+            now += Duration::from_secs(wait);
+            jobs.add(base, now);
+            assert!(jobs.take(now, over).is_some());
+        }
+        jobs.answered(&(FIRST..FIRST.plus(1)), &job(Urgency::Base, 0, 0..1), &[FIRST], times(over, false));
+        assert!(jobs.vain.is_empty());
+    }
+
+    /// The board, a venue that answers five requests a second, and nothing else.
+    #[test]
+    fn three_hundred_markets_have_their_bases_after_a_minute_and_keep_them_while_the_windows_fill() {
+        use crate::board::{Quotes, Settings, Wanted};
+        use crate::domain::{Basis, Now, SourceId, VenueId};
+        const MARKETS: usize = 300;
+        const A_SECOND: usize = 5;
+        let (venue, begin) = (VenueId("v"), FIRST.start().checked_add(SignedDuration::from_secs(37)).unwrap());
+        let now_at = |seconds: u64| Now {
+            wall: begin.checked_add(SignedDuration::from_secs(i64::try_from(seconds).unwrap())).unwrap(),
+            monotonic: Duration::from_secs(seconds),
+        };
+        let markets: Vec<Market> = (0..MARKETS).map(market).collect();
+        let wanted = Wanted { source: SourceId::new(["v"]), venues: vec![venue], markets, basis: Basis::Rolling24h };
+        let mut quotes = Quotes::new(&[wanted], Settings::default(), now_at(0));
+        let mut jobs = Jobs::default();
+        let (mut based, mut whole) = (BTreeMap::<Market, bool>::new(), None);
+        for second in 0..900u64 {
+            let now = now_at(second);
+            let over = Minute::of(now.wall);
+            if second % 5 == 0 {
+                let gaps = quotes.gaps(now);
+                whole = whole.or((gaps.is_empty() && second > 0).then_some(second));
+                gaps.into_iter().take(256).for_each(|gap| accept(&mut jobs, gap, now.monotonic));
+            }
+            for _ in 0..A_SECOND {
+                let Some(job) = jobs.take(now.monotonic, over) else { break };
+                let page = jobs.page(&job, over, 200, MARKETS);
+                // A minute in three has a trade; the venue leaves the others out.
+                let all = (page.start.0 - 400..page.end.0).map(Minute).filter(|minute| minute.0 % 3 == 0);
+                let newest: Vec<Minute> = all.collect();
+                let count = usize::try_from(page.end.0 - page.start.0).unwrap();
+                let had = &newest[newest.len() - count.min(newest.len())..];
+                for span in jobs.answered(&page, &job, had, Times { now: now.monotonic, ..times(over, false) }) {
+                    let price = "5".parse().unwrap();
+                    let closes = had.iter().filter(|m| span.contains(m)).map(|&minute| (minute, price)).collect();
+                    quotes.apply(Event::Settled { venue, market: job.market.clone(), span, closes }, now);
+                }
+            }
+            quotes.tick(now);
+            for quote in quotes.publish(now).changed {
+                based.insert(quote.market.clone(), quote.base(Basis::Rolling24h).is_some());
+            }
+            let known = based.values().filter(|known| **known).count();
+            assert!(known >= (usize::try_from(second).unwrap() * A_SECOND).min(MARKETS), "{known} bases at {second} s");
+        }
+        // Seven or eight pages for each, and hardly any twice.
+        assert!(whole.is_some_and(|second| second <= 540), "{whole:?}");
     }
 }

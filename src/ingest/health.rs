@@ -61,10 +61,12 @@ impl Health {
             data_at: None,
             clock_skew_ms: None,
             not_before: None,
+            stream_not_before: None,
             markets_wanted: wanted,
             markets_live: 0,
             connects: 0,
             requests_failed: 0,
+            overruled: 0,
             rejected: BTreeMap::new(),
         };
         let (told, stream_reason, rest_reason) = (None, None, None);
@@ -111,7 +113,8 @@ impl Health {
         let changed =
             self.told.as_ref().is_none_or(|told| told.state != self.now.state || code(told) != code(&self.now));
         // A ban is to be known to all before it can be forgotten.
-        let banned = self.told.as_ref().is_some_and(|told| told.not_before.is_some() != self.now.not_before.is_some());
+        let held = |health: &VenueHealth| (health.not_before.is_some(), health.stream_not_before.is_some());
+        let banned = self.told.as_ref().is_some_and(|told| held(told) != held(&self.now));
         let moved = figures && self.told.as_ref() != Some(&self.now);
         if !changed && !banned && !moved {
             return None;

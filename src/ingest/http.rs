@@ -4,8 +4,8 @@
 //! (429, 418), nor while it does not serve us (403, 451). Redirects are
 //! reported and never followed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,11 +13,12 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::decode::quoted;
 use super::dial::{find_tls, plain};
+use super::gate::{Gate, HOLD_MAX};
 use super::pace::{Pace, Priority};
 use super::their_clock::Dated;
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Now, Reason, ReasonCode};
+use crate::domain::{Link, Now, Reason, ReasonCode};
 use crate::venue::{Profile, Request};
 
 /// How we name ourselves.
@@ -30,9 +31,6 @@ const POOL_PER_HOST: usize = 2;
 /// Most bytes read of an answer that is an error anyway.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Longest ban believed.
-const HOLD_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// The REST side of one venue.
 #[derive(Debug)]
 pub struct Http {
@@ -41,14 +39,8 @@ pub struct Http {
     host: String,
     pace: Pace,
     clock: Clock,
-    gate: Mutex<Gate>,
+    gate: Arc<Gate>,
     failed: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    /// By the monotonic clock, which nobody sets back.
-    closed_until: Option<(Duration, Reason)>,
 }
 
 /// A 200 with a body that may be what we asked for.
@@ -77,7 +69,13 @@ impl From<Reason> for CallError {
 
 impl Http {
     /// Sets up the client; no connection is made.
-    pub fn new(profile: &Profile, settings: &Settings, tls: &Tls, clock: &Clock) -> Result<Self, Reason> {
+    pub fn new(
+        profile: &Profile,
+        settings: &Settings,
+        tls: &Tls,
+        clock: &Clock,
+        gate: Arc<Gate>,
+    ) -> Result<Self, Reason> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.config().as_ref().clone())
             .redirect(reqwest::redirect::Policy::none())
@@ -92,17 +90,15 @@ impl Http {
             .build()
             .map_err(|error| Reason::new(ReasonCode::Connect, format!("can't set up the HTTP client: {error}")))?;
         let host = url::Url::parse(&settings.rest).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let http = Self {
+        Ok(Self {
             client,
             settings: settings.clone(),
             host: host.unwrap_or_else(|| quoted(&settings.rest)),
             pace: Pace::new(profile.limits, clock.clone()),
             clock: clock.clone(),
-            gate: Mutex::new(Gate::default()),
+            gate,
             failed: AtomicU64::new(0),
-        };
-        http.close_until(settings.not_before);
-        Ok(http)
+        })
     }
 
     /// Sends `request` when the limits allow it and reads its answer.
@@ -133,40 +129,15 @@ impl Http {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Returns when the next request may be sent, if not now.
-    pub fn not_before(&self) -> Option<Timestamp> {
-        let left = self.held()?.0;
-        self.clock.now().checked_add(SignedDuration::try_from(left).ok()?).ok()
-    }
-
     /// Returns how long no request may be sent, and why.
     pub fn held(&self) -> Option<(Duration, Reason)> {
-        let now = self.clock.monotonic();
-        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, reason) = gate.closed_until.as_ref()?;
-        (*until > now).then(|| (*until - now, reason.clone()))
+        self.gate.held(Link::Rest)
     }
 
     fn check_gate(&self) -> Result<(), CallError> {
         match self.held() {
             Some((_, reason)) => Err(CallError { reason, body: None }),
             None => Ok(()),
-        }
-    }
-
-    fn close_until(&self, until: Option<Timestamp>) {
-        let left = until.and_then(|until| Duration::try_from(until.duration_since(self.clock.now())).ok());
-        if let Some(left) = left {
-            let reason = Reason::new(ReasonCode::RateLimited, format!("{} told us to stay away", self.host));
-            self.close(left, reason);
-        }
-    }
-
-    fn close(&self, hold: Duration, reason: Reason) {
-        let until = self.clock.monotonic().saturating_add(hold.min(HOLD_MAX));
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        if gate.closed_until.as_ref().is_none_or(|(before, _)| *before < until) {
-            gate.closed_until = Some((until, reason));
         }
     }
 
@@ -181,6 +152,9 @@ impl Http {
         let arrived = self.clock.monotonic();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        // At once: while the body is on its way, or never comes, no other call may be made.
+        let hold = hold_from(&self.settings, status, &headers, "", self.clock.now());
+        let held = hold.map(|hold| self.gate.close(Link::Rest, hold, &self.refused(status, &headers)));
         let max = if status == 200 { self.settings.body_max } else { ERROR_BODY_BYTES_MAX };
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| (self.failure(&error), false))? {
@@ -194,14 +168,14 @@ impl Http {
             body.extend_from_slice(&chunk);
         }
         let dated = date(&headers).map(|date| Dated { date, asked: asked.monotonic, arrived });
-        Ok(Raw { status, asked, dated, headers, body })
+        Ok(Raw { status, asked, dated, headers, body, held })
     }
 
     fn judge(&self, raw: Raw) -> Result<Body, CallError> {
         let host = &self.host;
         let text = String::from_utf8(raw.body);
         if raw.status != 200 {
-            return Err(self.refusal(raw.status, &raw.headers, text.unwrap_or_default()));
+            return Err(self.refusal(raw.status, &raw.headers, text.unwrap_or_default(), raw.held));
         }
         let payload = |problem: &str| Reason::new(ReasonCode::Payload, format!("the answer of {host} {problem}"));
         let text = text.map_err(|_| payload("is not UTF-8"))?;
@@ -215,7 +189,17 @@ impl Http {
         }
     }
 
-    fn refusal(&self, status: u16, headers: &HeaderMap, text: String) -> CallError {
+    fn refusal(&self, status: u16, headers: &HeaderMap, text: String, held: Option<Duration>) -> CallError {
+        let reason = self.refused(status, headers);
+        let hold = hold_from(&self.settings, status, headers, &text, self.clock.now());
+        if let Some((held, hold)) = held.zip(hold) {
+            self.gate.amend(Link::Rest, held, hold, &reason);
+        }
+        let json = text.trim_start().starts_with(['{', '[']);
+        CallError { reason, body: json.then_some(text) }
+    }
+
+    fn refused(&self, status: u16, headers: &HeaderMap) -> Reason {
         let host = &self.host;
         let (code, message) = match status {
             300..=399 => {
@@ -227,12 +211,7 @@ impl Http {
             418 | 429 => (ReasonCode::RateLimited, format!("{host} answered {status}: too many requests")),
             _ => (ReasonCode::Http, format!("{host} answered {status}")),
         };
-        let reason = Reason::new(code, message);
-        if let Some(hold) = hold_from(&self.settings, status, headers, &text, self.clock.now()) {
-            self.close(hold, reason.clone());
-        }
-        let json = text.trim_start().starts_with(['{', '[']);
-        CallError { reason, body: json.then_some(text) }
+        Reason::new(code, message)
     }
 
     fn failure(&self, error: &reqwest::Error) -> Reason {
@@ -269,6 +248,8 @@ struct Raw {
     body: Vec<u8>,
     asked: Now,
     dated: Option<Dated>,
+    /// Until when the gate was closed by the status and the headers alone.
+    held: Option<Duration>,
 }
 
 /// Returns the causes below the library's own summary, which repeats the URL.

@@ -12,6 +12,7 @@ mod backoff;
 mod connection;
 mod decode;
 mod dial;
+mod gate;
 mod health;
 mod http;
 mod listings;

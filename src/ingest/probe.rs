@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::gate::Gate;
 use super::http::Http;
 use super::pace::Priority;
 use super::{Settings, Tls, dial};
@@ -32,7 +33,8 @@ pub async fn probe(
     clock: &Clock,
 ) -> Probe {
     let began = clock.monotonic();
-    let http = Http::new(venue.profile(), settings, tls, clock);
+    let gate = std::sync::Arc::new(Gate::new(settings, clock.clone()));
+    let http = Http::new(venue.profile(), settings, tls, clock, gate);
     let rest = async {
         match &http {
             Ok(http) => {

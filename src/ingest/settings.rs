@@ -6,6 +6,9 @@ use jiff::Timestamp;
 
 use crate::venue::Profile;
 
+/// Connections are opened no faster than this, and than half of what the venue documents.
+const CONNECT_EVERY: Duration = Duration::from_secs(1);
+
 /// How one venue is read. All of it can be set by the operator; see each default in [`Settings::defaults`].
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -65,6 +68,8 @@ pub struct Settings {
     pub body_max: usize,
     /// No request before this time: a ban that outlived the last run.
     pub not_before: Option<Timestamp>,
+    /// No connection to the stream before this time: likewise.
+    pub stream_not_before: Option<Timestamp>,
 }
 
 impl Settings {
@@ -94,11 +99,12 @@ impl Settings {
             limited_retry: Duration::from_secs(60),
             banned_retry: Duration::from_secs(300),
             refused_retry: Duration::from_secs(600),
-            connect_every: Duration::from_secs(1),
+            connect_every: CONNECT_EVERY.max(2 * profile.connects_window / profile.connects_max.max(1)),
             connect_burst: 3,
             message_max: 4 << 20,
             body_max: 32 << 20,
             not_before: None,
+            stream_not_before: None,
         }
     }
 }

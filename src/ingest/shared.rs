@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use super::health::{Health, Links};
 use super::http::Http;
 use super::liveness::Liveness;
@@ -16,7 +17,7 @@ use super::pace::Bucket;
 use super::their_clock::{Dated, TheirClock};
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Event, Market, Now, Reason, Ticker, VenueId, Via};
+use crate::domain::{Event, Link, Market, Now, Reason, Ticker, VenueId, Via};
 use crate::venue::{Record, Venue};
 
 /// REST counts as working for this many polling intervals after its last answer.
@@ -32,6 +33,7 @@ pub struct Shared {
     pub tls: Tls,
     pub clock: Clock,
     pub http: Http,
+    pub gate: Arc<Gate>,
     pub outbox: Outbox,
     pub wanted: Vec<Market>,
     /// Which markets share a connection.
@@ -55,7 +57,7 @@ impl Shared {
         wanted: Vec<Market>,
         tls: Tls,
         clock: Clock,
-        http: Http,
+        (http, gate): (Http, Arc<Gate>),
         events: mpsc::Sender<Event>,
         shutdown: CancellationToken,
     ) -> Self {
@@ -68,11 +70,11 @@ impl Shared {
             liveness: Mutex::new(Liveness::new(&slots, &settings)),
             health: Mutex::new(Health::new(profile.id, wanted.len(), clock.now())),
             their_clock: Mutex::default(),
-            connects: Mutex::new(Bucket::new(
-                settings.connect_burst,
-                settings.connect_every * settings.connect_burst.max(1),
-                now,
-            )),
+            // Empty, since another life of the process may just have connected as often as it might.
+            connects: Mutex::new(
+                Bucket::new(settings.connect_burst, settings.connect_every * settings.connect_burst.max(1), now)
+                    .emptied(),
+            ),
             symbols: wanted.iter().map(|market| (venue.symbol(market), market.clone())).collect(),
             listed: watch::Sender::new(Arc::new(wanted.iter().cloned().collect())),
             has_list: watch::Sender::new(false),
@@ -82,6 +84,7 @@ impl Shared {
             tls,
             clock,
             http,
+            gate,
             wanted,
             slots,
             shutdown,
@@ -234,7 +237,7 @@ impl Shared {
             let streaming = self.settings.stream_enabled && !active.is_empty() && liveness.all_up(&active);
             (streaming, partly, liveness.heard_within(self.settings.stale_after, now))
         };
-        let not_before = self.http.not_before();
+        let [not_before, stream_not_before] = [Link::Rest, Link::Stream].map(|link| self.gate.not_before(link));
         let fresh = self.settings.poll_every * POLLS_MISSED_MAX + self.settings.request;
         let told = {
             let mut health = self.health();
@@ -244,6 +247,7 @@ impl Shared {
             health.figures().markets_live = heard;
             health.figures().clock_skew_ms = skew.and_then(|skew| i64::try_from(skew.as_millis()).ok());
             health.figures().not_before = not_before;
+            health.figures().stream_not_before = stream_not_before;
             health.figures().requests_failed = self.http.failed();
             health.tell(Links { streaming, partly, polling, starting }, at, figures)
         };

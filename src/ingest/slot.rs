@@ -19,7 +19,7 @@ use super::attempt::{Attempt, Finished, Report};
 use super::connection::Command;
 use super::dial::DialError;
 use super::shared::Shared;
-use crate::domain::{Market, Reason, ReasonCode};
+use crate::domain::{Link, Market, Reason, ReasonCode};
 
 /// Reports that a slot's connections may have under way; a connection makes four kinds, each once.
 const REPORTS_MAX: usize = 16;
@@ -74,7 +74,7 @@ pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<O
         successor: None,
         replacing: false,
         backoff,
-        open_at: Some(Duration::ZERO),
+        open_at: Some(shared.now() + shared.gate.held(Link::Stream).map_or(Duration::ZERO, |(left, _)| left)),
         shared: shared.clone(),
     };
     slot.want(&listed.borrow_and_update().clone());

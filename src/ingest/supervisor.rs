@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use super::http::Http;
 use super::shared::Shared;
 use super::{Settings, Tls, backfill, listings, poller, slot};
@@ -37,7 +38,8 @@ pub async fn run(
     gaps: mpsc::Receiver<Gap>,
     shutdown: CancellationToken,
 ) {
-    let http = match Http::new(venue.profile(), &settings, &tls, &clock) {
+    let gate = Arc::new(Gate::new(&settings, clock.clone()));
+    let http = match Http::new(venue.profile(), &settings, &tls, &clock, gate.clone()) {
         Ok(http) => http,
         Err(reason) => {
             tracing::error!(venue = %venue.profile().id, %reason, "the exchange can't be read");
@@ -49,10 +51,12 @@ pub async fn run(
                 data_at: None,
                 clock_skew_ms: None,
                 not_before: None,
+                stream_not_before: None,
                 markets_wanted: wanted.len(),
                 markets_live: 0,
                 connects: 0,
                 requests_failed: 0,
+                overruled: 0,
                 rejected: std::collections::BTreeMap::new(),
             };
             let _ = events.send(Event::Health(health)).await;
@@ -60,7 +64,7 @@ pub async fn run(
             return;
         }
     };
-    let shared = Arc::new(Shared::new(venue, settings, wanted, tls, clock, http, events, shutdown.clone()));
+    let shared = Arc::new(Shared::new(venue, settings, wanted, tls, clock, (http, gate), events, shutdown.clone()));
     shared.report(true);
 
     let mut tasks = JoinSet::new();

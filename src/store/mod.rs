@@ -24,13 +24,14 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::domain::{FeedRecords, HourSource, Keeper, StoreHealth, VenueId};
+use crate::domain::{FeedRecords, HourSource, Keeper, Link, StoreHealth, VenueId};
 
 use open::Trouble;
 use restore::Reader;
@@ -119,16 +120,22 @@ impl Store {
         }
     }
 
-    /// Hands over until when a venue is not to be asked; written at once.
-    pub fn keep_ban(&self, venue: VenueId, not_before: Option<Timestamp>) {
+    /// Hands over until when a venue is not to be asked, or its stream not dialled; written at once.
+    pub fn keep_ban(&self, venue: VenueId, link: Link, not_before: Option<Timestamp>) {
         self.desk.hand_over(true, |pending| {
-            pending.bans.insert(venue, not_before);
+            pending.bans.insert((venue, link), not_before);
         });
     }
 
     /// Waits until all that was handed over is on disk; returns whether it is, at the latest after `at_most`.
     pub fn flush(&self, at_most: Duration) -> bool {
         self.desk.flush(at_most)
+    }
+
+    /// Returns whether a new file was begun since the last call, since the one before was damaged or gone: then
+    /// everything is to be handed over once more.
+    pub fn has_begun_anew(&self) -> bool {
+        self.desk.renewed.swap(false, Ordering::AcqRel)
     }
 
     /// Returns where the written hours are read from.

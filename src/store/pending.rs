@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::{FeedRecords, HourRecord, LastRecord, ListingRecord, Market, Minute, VenueId};
+use crate::domain::{FeedRecords, HourRecord, LastRecord, Link, ListingRecord, Market, Minute, VenueId};
 
 /// Hours of one feed that may wait: those of a whole window.
 const HOURS_MAX: usize = 27;
@@ -24,7 +24,7 @@ pub struct Waiting {
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
     pub feeds: BTreeMap<(VenueId, Market), Waiting>,
-    pub bans: BTreeMap<VenueId, Option<Timestamp>>,
+    pub bans: BTreeMap<(VenueId, Link), Option<Timestamp>>,
 }
 
 impl Pending {
@@ -59,8 +59,8 @@ impl Pending {
             }
             newer.bound();
         }
-        for (venue, not_before) in older.bans {
-            self.bans.entry(venue).or_insert(not_before);
+        for (whose, not_before) in older.bans {
+            self.bans.entry(whose).or_insert(not_before);
         }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::domain::window::KEPT_MINUTES;
-use crate::domain::{FeedRecords, HOUR, HourRecord, Market, Minute, VenueId};
+use crate::domain::{FeedRecords, HOUR, HourRecord, Link, Market, Minute, VenueId};
 
 use super::row::{self, Read};
 
@@ -18,7 +18,7 @@ pub struct Restored {
     /// The last rows, and the hours that a window holds.
     pub feeds: Vec<FeedRecords>,
     /// The venues that are not to be asked yet, and until when.
-    pub bans: BTreeMap<VenueId, Timestamp>,
+    pub bans: BTreeMap<(VenueId, Link), Timestamp>,
     /// Rows that were damaged and are left aside.
     pub damaged: usize,
 }
@@ -27,7 +27,7 @@ pub struct Restored {
 pub struct Reader<'a> {
     venues: &'a [VenueId],
     feeds: BTreeMap<(VenueId, Market), FeedRecords>,
-    bans: BTreeMap<VenueId, Timestamp>,
+    bans: BTreeMap<(VenueId, Link), Timestamp>,
     damaged: usize,
 }
 
@@ -37,35 +37,46 @@ impl<'a> Reader<'a> {
         Self { venues, feeds: BTreeMap::new(), bans: BTreeMap::new(), damaged: 0 }
     }
 
-    /// Reads everything that matters at `now`; what was read before an error is kept.
+    /// Reads everything that matters at `now`, part by part: what a damaged page hides costs its own part alone.
+    ///
+    /// # Errors
+    /// The first, after everything was tried.
     pub fn read(&mut self, from: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-        self.each(from, row::BAN_COLUMNS, "bans", row::ban, |reader, (venue, not_before)| {
+        let bans = self.each(from, row::BAN_COLUMNS, "bans", row::ban, |reader, (venue, link, not_before)| {
             if let Some(venue) = reader.venue(&venue).filter(|_| not_before > now) {
-                reader.bans.insert(venue, not_before);
+                reader.bans.insert((venue, link), not_before);
             }
-        })?;
-        self.each(from, row::LAST_COLUMNS, "last_rows", row::last, |reader, (venue, market, last)| {
+        });
+        let last = self.each(from, row::LAST_COLUMNS, "last_rows", row::last, |reader, (venue, market, last)| {
             if let Some(feed) = reader.feed(&venue, market) {
                 feed.last = Some(last);
             }
-        })?;
-        self.each(from, row::LISTING_COLUMNS, "listings", row::listing, |reader, (venue, market, listing)| {
-            if let Some(feed) = reader.feed(&venue, market) {
-                feed.listing = Some(listing);
-            }
-        })?;
+        });
+        let listings =
+            self.each(from, row::LISTING_COLUMNS, "listings", row::listing, |reader, (venue, market, listing)| {
+                if let Some(feed) = reader.feed(&venue, market) {
+                    feed.listing = Some(listing);
+                }
+            });
         // An hour that has not begun was written by a clock that ran ahead; it is asked for again when it comes.
         let newest = Minute::of(now);
         // A clock that runs ahead, or a long sleep, must not hide the day before the newest hour.
-        let last: Option<i64> = from.query_row("SELECT max(hour) FROM hours", [], |row| row.get(0))?;
-        let present = last.map_or(newest, |hour| newest.min(Minute(hour.div_euclid(SECONDS)).plus(HOUR)));
-        let oldest = HourRecord::of(present.plus(-KEPT_MINUTES));
-        let span = format!("hours WHERE hour BETWEEN {} AND {}", oldest.0 * SECONDS, newest.0 * SECONDS);
-        self.each(from, row::HOUR_COLUMNS, &span, row::hour, |reader, (venue, market, record)| {
-            if let Some(feed) = reader.feed(&venue, market) {
-                feed.hours.push(record);
-            }
-        })
+        let known = from.query_row("SELECT max(hour) FROM hours", [], |row| row.get::<_, Option<i64>>(0));
+        let (known, unknown) = known.map_or_else(|error| (None, Err(error)), |known| (known, Ok(())));
+        let present = known.map_or(newest, |hour| newest.min(Minute(hour.div_euclid(SECONDS)).plus(HOUR)));
+        let mut hour = HourRecord::of(present.plus(-KEPT_MINUTES));
+        let mut outcome = bans.and(last).and(listings).and(unknown);
+        while hour <= present {
+            let span = format!("hours WHERE hour = {}", hour.0 * SECONDS);
+            let read = self.each(from, row::HOUR_COLUMNS, &span, row::hour, |reader, (venue, market, record)| {
+                if let Some(feed) = reader.feed(&venue, market) {
+                    feed.hours.push(record);
+                }
+            });
+            outcome = outcome.and(read);
+            hour = hour.plus(HOUR);
+        }
+        outcome
     }
 
     fn each<T>(

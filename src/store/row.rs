@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
-use crate::domain::{HourRecord, LastRecord, ListingRecord, Market, Minute, Price, amount};
+use crate::domain::{HourRecord, LastRecord, Link, ListingRecord, Market, Minute, Price, amount};
 
 const SECONDS: i64 = 60;
 
@@ -198,8 +198,16 @@ pub fn listing(row: &Row<'_>) -> Read<(String, Market, ListingRecord)> {
     Ok((venue.to_owned(), market.parse().map_err(|_| Damaged)?, record))
 }
 
-/// Writes until when a venue is not to be asked.
-pub fn put_ban(to: &Connection, venue: &str, not_before: Option<Timestamp>) -> rusqlite::Result<()> {
+/// Behind a venue's name where a ban is on its stream. An older program takes it for a venue that it does not know.
+const OF_STREAM: &str = " stream";
+
+/// Writes until when a venue is not to be asked, or its stream not dialled.
+pub fn put_ban(to: &Connection, venue: &str, link: Link, not_before: Option<Timestamp>) -> rusqlite::Result<()> {
+    let whose = match link {
+        Link::Rest => venue.to_owned(),
+        Link::Stream => format!("{venue}{OF_STREAM}"),
+    };
+    let venue = whose.as_str();
     let Some(not_before) = not_before.map(|time| time.to_string()) else {
         return to.execute("DELETE FROM bans WHERE venue = ?1", [venue]).map(drop);
     };
@@ -208,11 +216,12 @@ pub fn put_ban(to: &Connection, venue: &str, not_before: Option<Timestamp>) -> r
     to.execute(sql, params![venue, not_before, sum]).map(drop)
 }
 
-/// Reads the columns [`BAN_COLUMNS`]: venue, time.
-pub fn ban(row: &Row<'_>) -> Read<(String, Timestamp)> {
+/// Reads the columns [`BAN_COLUMNS`]: venue, way, time.
+pub fn ban(row: &Row<'_>) -> Read<(String, Link, Timestamp)> {
     let (venue, not_before) = (text(row, 0)?, text(row, 1)?);
     Sum::of("bans").add(venue).add(not_before).check(integer(row, 2)?)?;
-    Ok((venue.to_owned(), time(not_before)?))
+    let (venue, link) = venue.strip_suffix(OF_STREAM).map_or((venue, Link::Rest), |venue| (venue, Link::Stream));
+    Ok((venue.to_owned(), link, time(not_before)?))
 }
 
 /// A checksum over the columns of a row, in their order, and the name of its table.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Desk {
     pub settings: Settings,
     pub clock: Clock,
     pub generation: Arc<AtomicU64>,
+    /// Whether a new file was begun while we run, and nobody has asked since.
+    pub renewed: AtomicBool,
     /// Held for a few lines, never while the disk is asked for anything.
     inbox: Mutex<Inbox>,
     wake: Condvar,
@@ -84,6 +86,7 @@ impl Desk {
             settings,
             clock,
             generation: Arc::default(),
+            renewed: AtomicBool::new(false),
             inbox: Mutex::default(),
             wake: Condvar::new(),
             state: Mutex::new(State { health, writing: None, written: 0 }),
@@ -239,8 +242,12 @@ impl Writer {
         if self.lock.is_none() {
             self.lock = Some(open::lock(self.desk.file.parent().unwrap_or(&self.desk.file))?);
         }
+        let there = self.desk.file.exists();
         let connection = open::open(&self.desk.file)?;
         limit(&connection, &self.desk.settings)?;
+        if !there {
+            self.desk.renewed.store(true, Ordering::Release);
+        }
         self.desk.generation.fetch_add(1, Ordering::Release);
         Ok(connection)
     }
@@ -270,8 +277,8 @@ pub fn limit(connection: &Connection, settings: &Settings) -> rusqlite::Result<(
 fn write(connection: &mut Connection, pending: &mut Pending) -> Result<(), Trouble> {
     while !pending.is_empty() {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for (venue, not_before) in &pending.bans {
-            row::put_ban(&transaction, venue.as_str(), *not_before)?;
+        for ((venue, link), not_before) in &pending.bans {
+            row::put_ban(&transaction, venue.as_str(), *link, *not_before)?;
         }
         let mut rows = 0;
         let mut written = Vec::new();

@@ -42,12 +42,18 @@ pub struct Profile {
     pub frames_max: u32,
     /// See `frames_max`.
     pub frames_window: Duration,
+    /// Connections that may be opened to the stream's host: this many in `connects_window`.
+    pub connects_max: u32,
+    /// See `connects_max`.
+    pub connects_window: Duration,
     /// Request limits by group; a request names its group.
     pub limits: &'static [Limit],
     /// Most markets in one ticker request.
     pub markets_per_request: usize,
     /// Most candles in one request.
     pub candles_per_request: usize,
+    /// Whether a minute without a trade has a candle, flat and empty. Then one that is not there says nothing.
+    pub quiet_candles: bool,
 }
 
 /// How a venue wants to see that we are there.

@@ -31,6 +31,8 @@ static PROFILE: Profile = Profile {
     frames_max: 5,
     frames_window: Duration::from_secs(3),
     // 10 requests a second and address, each group for itself.
+    connects_max: 5,
+    connects_window: Duration::from_secs(1),
     limits: &[
         Limit { group: "market", weight: 10, window: Duration::from_secs(1) },
         Limit { group: "ticker", weight: 10, window: Duration::from_secs(1) },
@@ -39,6 +41,7 @@ static PROFILE: Profile = Profile {
     // No documented cap; this keeps the URL near a kilobyte.
     markets_per_request: 100,
     candles_per_request: 200,
+    quiet_candles: false,
 };
 
 impl Venue for Upbit {

@@ -62,16 +62,20 @@ pub struct VenueEntry<'a> {
     clock_skew_ms: Option<i64>,
     #[serde(serialize_with = "time::millis_or_null")]
     not_before: Option<Timestamp>,
+    #[serde(serialize_with = "time::millis_or_null")]
+    stream_not_before: Option<Timestamp>,
     markets_wanted: usize,
     markets_live: usize,
     connects: u64,
     requests_failed: u64,
+    overruled: u64,
     rejected: &'a BTreeMap<String, u64>,
 }
 
 impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
     fn from(health: &'a VenueHealth) -> Self {
-        let VenueHealth { venue, state, since, data_at, clock_skew_ms, not_before, .. } = *health;
+        let VenueHealth { venue, state, since, data_at, clock_skew_ms, .. } = *health;
+        let VenueHealth { not_before, stream_not_before, overruled, .. } = *health;
         let VenueHealth { markets_wanted, markets_live, connects, requests_failed, .. } = *health;
         Self {
             venue,
@@ -81,10 +85,12 @@ impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
             data_at,
             clock_skew_ms,
             not_before,
+            stream_not_before,
             markets_wanted,
             markets_live,
             connects,
             requests_failed,
+            overruled,
             rejected: &health.rejected,
         }
     }

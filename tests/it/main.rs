@@ -14,6 +14,7 @@ mod ingest;
 mod laws;
 mod pages;
 mod programs;
+mod series;
 mod simulation;
 mod store;
 mod under_faults;

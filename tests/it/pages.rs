@@ -81,10 +81,12 @@ fn health(venue: &'static str, state: VenueState, reason: Option<Reason>) -> Ven
         data_at: None,
         clock_skew_ms: None,
         not_before: None,
+        stream_not_before: None,
         markets_wanted: 11,
         markets_live: 11,
         connects: 1,
         requests_failed: 0,
+        overruled: 0,
         rejected: Default::default(),
     }
 }

@@ -41,7 +41,7 @@ struct Case {
     neighbour_lives: bool,
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 23] = [
     Case {
         name: "mute: polled instead",
         orders: &[r#"{"fault":"mute"}"#],
@@ -142,6 +142,76 @@ const CASES: [Case; 13] = [
         last: DURING,
         states: &["live", "delayed"],
         neighbour_lives: false,
+    },
+    Case {
+        name: "in_45 dup: said twice is said once",
+        orders: &[r#"{"fault":"dup"}"#],
+        last: DURING,
+        states: &["live"],
+        neighbour_lives: true,
+    },
+    Case {
+        name: "in_45 swap: an older message does not overwrite a newer one",
+        orders: &[r#"{"fault":"swap"}"#],
+        last: DURING,
+        states: &["live"],
+        neighbour_lives: true,
+    },
+    Case {
+        name: "in_46 replay: old trades said again to a new connection move nothing",
+        orders: &[r#"{"fault":"replay","n":50}"#, r#"{"fault":"rst"}"#],
+        last: DURING,
+        states: &["live"],
+        neighbour_lives: false,
+    },
+    Case {
+        name: "in_48 gap: candles are missing, prices are not",
+        orders: &[r#"{"fault":"gap","ago":1600,"minutes":1500}"#],
+        last: DURING,
+        states: &["live"],
+        neighbour_lives: true,
+    },
+    Case {
+        name: "skew: a clock that is a second behind",
+        orders: &[r#"{"fault":"skew","ms":-1000}"#],
+        last: DURING,
+        states: &["live"],
+        neighbour_lives: true,
+    },
+    Case {
+        name: "in_41 unit: seconds are no time of now",
+        orders: &[r#"{"fault":"unit","unit":"s"}"#],
+        last: BEFORE,
+        states: &["stale"],
+        neighbour_lives: false,
+    },
+    Case {
+        name: "in_41 unit: nor are microseconds",
+        orders: &[r#"{"fault":"unit","unit":"us"}"#],
+        last: BEFORE,
+        states: &["stale"],
+        neighbour_lives: false,
+    },
+    Case {
+        name: "in_54 halt: the market stands still, and says so",
+        orders: &[r#"{"fault":"halt","symbol":"BTC-KRW"}"#],
+        last: BEFORE,
+        states: &["halted"],
+        neighbour_lives: true,
+    },
+    Case {
+        name: "in_54 delist: a market that is gone is not live",
+        orders: &[r#"{"fault":"delist","symbol":"BTC-KRW"}"#],
+        last: BEFORE,
+        states: &["stale", "halted"],
+        neighbour_lives: true,
+    },
+    Case {
+        name: "in_52 rename: another name is another market",
+        orders: &[r#"{"fault":"rename","symbol":"BTC-KRW","to":"KRW-XBTC"}"#],
+        last: BEFORE,
+        states: &["stale", "halted"],
+        neighbour_lives: true,
     },
 ];
 

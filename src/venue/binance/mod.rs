@@ -42,10 +42,13 @@ static PROFILE: Profile = Profile {
     frames_max: 4,
     frames_window: Duration::from_secs(1),
     // 6,000 weight a minute and address, for all requests together.
+    connects_max: 300,
+    connects_window: Duration::from_secs(300),
     limits: &[Limit { group: "weight", weight: 6000, window: Duration::from_secs(60) }],
     // The cheapest step: 20 symbols weigh 2, 21 weigh 40.
     markets_per_request: 20,
     candles_per_request: 1000,
+    quiet_candles: true,
 };
 
 impl Venue for Binance {

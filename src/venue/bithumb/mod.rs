@@ -43,6 +43,8 @@ static PROFILE: Profile = Profile {
     frames_max: 5,
     frames_window: Duration::from_secs(3),
     // 150 requests a second and address, each category for itself.
+    connects_max: 10,
+    connects_window: Duration::from_secs(1),
     limits: &[
         Limit { group: "other", weight: 150, window: Duration::from_secs(1) },
         Limit { group: "ticker", weight: 150, window: Duration::from_secs(1) },
@@ -51,6 +53,7 @@ static PROFILE: Profile = Profile {
     // 200 from 2026-10-13, else HTTP 400.
     markets_per_request: 200,
     candles_per_request: 200,
+    quiet_candles: false,
 };
 
 impl Venue for Bithumb {

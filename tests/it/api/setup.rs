@@ -108,10 +108,12 @@ pub fn health(state: VenueState) -> VenueHealth {
         data_at: Some(time("2026-01-15T06:27:03Z")),
         clock_skew_ms: Some(-12),
         not_before: None,
+        stream_not_before: None,
         markets_wanted: 11,
         markets_live: 11,
         connects: 2,
         requests_failed: 0,
+        overruled: 0,
         rejected: BTreeMap::from([("not-positive".to_owned(), 1)]),
     }
 }

@@ -129,6 +129,95 @@ async fn figures_can_be_bent_and_the_truth_stays() {
 }
 
 #[tokio::test]
+async fn times_can_be_in_another_unit_and_candles_be_left_out() {
+    let (fake, _clock) = still().await;
+    let tickers = format!("{}/v1/ticker?markets=KRW-BTC", fake.rest_url("upbit"));
+    let time = |answer: serde_json::Value| answer[0]["timestamp"].as_i64().unwrap();
+    let real = time(get(&tickers).await.json());
+    for (unit, sent) in [("s", real / 1000), ("us", real * 1000), ("ns", real * 1_000_000), ("ms", real)] {
+        fake.fault(r#"{"fault":"none"}"#).unwrap();
+        fake.fault(&format!(r#"{{"fault":"unit","unit":"{unit}"}}"#)).unwrap();
+        assert_eq!(time(get(&tickers).await.json()), sent, "{unit}");
+    }
+    fake.fault(r#"{"fault":"none"}"#).unwrap();
+    fake.fault(r#"{"fault":"gap","symbol":"BTC-USDT","ago":10,"minutes":3}"#).unwrap();
+    let klines = format!("{}/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=20", fake.rest_url("binance"));
+    let rows = get(&klines).await.json();
+    let minutes: Vec<i64> = rows.as_array().unwrap().iter().map(|row| row[0].as_i64().unwrap() / 60_000).collect();
+    let present = *minutes.last().unwrap();
+    assert_eq!(present, fake.truth("binance", "BTC-USDT").unwrap().traded_at.as_second() / 60);
+    let missing: Vec<i64> = (present - 19..=present).filter(|minute| !minutes.contains(minute)).collect();
+    assert_eq!(missing, [present - 10, present - 9, present - 8]);
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_market_can_be_halted_renamed_or_gone_and_come_back() {
+    let (fake, clock) = still().await;
+    let (upbit, binance) = (fake.rest_url("upbit"), fake.rest_url("binance"));
+    let tickers = format!("{upbit}/v1/ticker?markets=KRW-BTC");
+    let mut stream = bitcoin(&fake).await;
+    fake.fault(r#"{"fault":"halt","symbol":"BTC-KRW"}"#).unwrap();
+    let told = stream.json().await;
+    assert_eq!((&told["code"], &told["is_trading_suspended"]), (&json!("KRW-BTC"), &json!(true)));
+    let before = fake.truth("upbit", "BTC-KRW").unwrap();
+    clock.advance(Duration::from_secs(20));
+    trade(&fake, "BTC-KRW", "1000");
+    assert_eq!(fake.truth("upbit", "BTC-KRW").unwrap().last, before.last, "it does not trade");
+    fake.fault(r#"{"fault":"halt","symbol":"BTCUSDT"}"#).unwrap();
+    let info = get(&format!("{binance}/api/v3/exchangeInfo?symbol=BTCUSDT")).await.json();
+    assert_eq!(info["symbols"][0]["status"], "HALT");
+    fake.fault(r#"{"fault":"none"}"#).unwrap();
+
+    fake.fault(r#"{"fault":"delist","symbol":"BTC-KRW","venue":"upbit"}"#).unwrap();
+    assert_eq!(get(&tickers).await.status, 404);
+    assert!(!get(&format!("{upbit}/v1/market/all")).await.text.contains("\"KRW-BTC\""));
+    let bithumb = format!("{}/v1/market/all", fake.rest_url("bithumb"));
+    assert!(get(&bithumb).await.text.contains("\"KRW-BTC\""), "another venue lists it");
+    fake.fault(r#"{"fault":"none"}"#).unwrap();
+    assert_eq!(get(&tickers).await.status, 200);
+
+    fake.fault(r#"{"fault":"rename","symbol":"KRW-BTC","to":"KRW-BTX","venue":"upbit"}"#).unwrap();
+    assert_eq!(get(&tickers).await.status, 404);
+    let renamed = get(&tickers.replace("BTC", "BTX")).await.json();
+    assert_eq!(renamed[0]["market"], "KRW-BTX");
+    fake.fault(r#"{"fault":"none"}"#).unwrap();
+    assert_eq!(get(&tickers).await.json()[0]["market"], "KRW-BTC");
+    fake.shutdown().await;
+}
+
+#[tokio::test]
+async fn old_trades_can_be_said_again_to_a_new_connection() {
+    let (fake, _clock) = still().await;
+    for (price, venue, market) in [
+        ("1000", "upbit", "BTC-KRW"),
+        ("2000", "upbit", "BTC-KRW"),
+        ("3", "binance", "BTC-USDT"),
+        ("4", "binance", "BTC-USDT"),
+    ] {
+        fake.set_price(venue, market, price.parse().unwrap(), true).unwrap();
+    }
+    fake.fault(r#"{"fault":"replay","n":2}"#).unwrap();
+    let mut stream = Stream::open(&fake.stream_url("upbit")).await;
+    stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]}]"#).await;
+    for price in [2000.0, 1000.0, 2000.0] {
+        assert_eq!(stream.json().await["trade_price"], json!(price));
+    }
+    let mut stream = Stream::open(&fake.stream_url("binance")).await;
+    stream.say(r#"{"method":"SUBSCRIBE","params":["btcusdt@ticker"],"id":1}"#).await;
+    stream.text().await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let frame = stream.json().await;
+        told.push((frame["c"].as_str().unwrap().to_owned(), frame["L"].as_u64().unwrap()));
+    }
+    let newest = told[2].1;
+    let price = |text: &str| format!("{text}.00000000");
+    assert_eq!(told, [(price("3"), newest - 1), (price("4"), newest), (price("4"), newest)]);
+    fake.shutdown().await;
+}
+
+#[tokio::test]
 async fn requests_can_be_refused_answered_in_html_or_cut() {
     let (fake, _clock) = still().await;
     let (tickers, markets) = (

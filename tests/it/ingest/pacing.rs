@@ -42,6 +42,31 @@ proptest! {
     }
 
     #[test]
+    fn in_22_no_row_of_lives_lets_more_than_the_documented_figure_into_any_window(
+        weight in 1u32..200,
+        lives in prop::collection::vec((0u64..3000, prop::collection::vec((1u32..20, 0u64..400), 0..40)), 1..30),
+    ) {
+        let window = Duration::from_secs(1);
+        let (mut now, mut spent) = (Duration::ZERO, Vec::new());
+        for (down_ms, steps) in lives {
+            now += Duration::from_millis(down_ms);
+            // Each life knows nothing of the ones before.
+            let mut bucket = Bucket::of_limit(weight, window, now);
+            for (tokens, wait_ms) in steps {
+                now += Duration::from_millis(wait_ms);
+                let tokens = tokens.min((weight / 4).max(1));
+                if bucket.take(tokens, 0, now).is_ok() {
+                    spent.push((now, tokens));
+                }
+            }
+        }
+        for (from, _) in &spent {
+            let inside = spent.iter().filter(|(at, _)| at >= from && *at < *from + window);
+            prop_assert!(inside.map(|(_, tokens)| tokens).sum::<u32>() <= weight);
+        }
+    }
+
+    #[test]
     fn after_the_wait_that_a_bucket_names_it_gives(capacity in 1u32..100, tokens in 1u32..200, window_ms in 1u64..100_000) {
         let mut bucket = Bucket::new(capacity, Duration::from_millis(window_ms), Duration::ZERO);
         while bucket.take(1, 0, Duration::ZERO).is_ok() {}

@@ -31,9 +31,12 @@ impl Toy {
             markets_per_connection: 100,
             frames_max: 2000,
             frames_window: Duration::from_secs(1),
+            connects_max: 2000,
+            connects_window: Duration::from_secs(1),
             limits: LIMITS,
             markets_per_request: 50,
             candles_per_request: 10,
+            quiet_candles: false,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use sisepan::clock::Clock;
-use sisepan::domain::Minute;
+use sisepan::domain::{Link, Minute};
 use sisepan::store::{FILE, Settings, Store};
 
 use super::setup::{FIRST, Folder, LONG, UPBIT, VENUES, check_hours, markets, true_last, true_records};
@@ -16,6 +16,11 @@ type Files = Vec<(&'static str, Vec<u8>)>;
 
 const FLIPS: usize = 500;
 const HOURS: i64 = 14;
+
+/// Until when the exchange is not to be asked.
+fn ban() -> jiff::Timestamp {
+    end().plus(30).start()
+}
 
 fn end() -> Minute {
     FIRST.plus(HOURS * 60 - 20)
@@ -30,6 +35,9 @@ fn originals() -> (Folder, Files, Files) {
         store.keep(markets().iter().map(|market| true_records(market, FIRST..end().plus(-back))).collect());
         assert!(store.flush(LONG));
     }
+    store.keep_ban(UPBIT, Link::Rest, Some(ban()));
+    store.keep_ban(UPBIT, Link::Stream, Some(ban()));
+    assert!(store.flush(LONG));
     let read = |names: &[&'static str]| {
         names.iter().map(|&name| (name, fs::read(folder.0.join(name)).unwrap())).collect::<Vec<_>>()
     };
@@ -47,6 +55,7 @@ fn lay_out(folder: &Path, files: &[(&'static str, Vec<u8>)]) {
 fn look(folder: &Folder) -> usize {
     let clock = Clock::manual(end().start());
     let Ok((store, restored)) = Store::open(&folder.0, Settings::default(), &VENUES, clock) else { return 0 };
+    assert!(restored.bans.iter().all(|((venue, _), until)| *venue == UPBIT && *until == ban()), "{:?}", restored.bans);
     for feed in &restored.feeds {
         assert!(markets().contains(&feed.market) && feed.venue == UPBIT, "{feed:?} was never written");
         let last = feed.last.as_ref().into_iter();
@@ -58,7 +67,23 @@ fn look(folder: &Folder) -> usize {
         let hours = store.past().hours(UPBIT, &market, FIRST..end()).unwrap_or_default();
         check_hours(&market, &hours, FIRST..end())
     });
-    known.sum()
+    let known = known.sum();
+    // What is written into it afterwards is there, whatever was damaged.
+    let market = &markets()[0];
+    store.keep(vec![true_records(market, end().plus(-60)..end())]);
+    if store.flush(LONG) {
+        let hours = store.past().hours(UPBIT, market, end().plus(-20)..end()).unwrap_or_default();
+        check_hours(market, &hours, FIRST..end());
+        store.close();
+        let Ok((_store, again)) = Store::open(&folder.0, Settings::default(), &VENUES, Clock::manual(end().start()))
+        else {
+            return known;
+        };
+        for feed in again.feeds {
+            check_hours(&feed.market, &feed.hours, FIRST..end());
+        }
+    }
+    known
 }
 
 fn dice() -> Pcg64 {
@@ -107,5 +132,22 @@ fn a_file_cut_off_anywhere_opens_and_says_nothing_false() {
             lay_out(&folder.0, &files);
             look(&folder);
         }
+    }
+}
+
+#[test]
+fn in_60_a_small_store_cut_off_at_every_512_bytes_opens_and_says_nothing_false() {
+    let folder = Folder::new();
+    let settings = Settings { flush_every: std::time::Duration::from_millis(1), ..Settings::default() };
+    let store = Store::open(&folder.0, settings, &VENUES, Clock::manual(end().start())).unwrap().0;
+    store.keep(markets().iter().map(|market| true_records(market, end().plus(-100)..end())).collect());
+    assert!(store.flush(LONG));
+    store.close();
+    let whole = fs::read(folder.file()).unwrap();
+    assert!(whole.len() / 512 > 50, "{} bytes", whole.len());
+    for cut in (0..whole.len()).step_by(512) {
+        let folder = Folder::new();
+        fs::write(folder.file(), &whole[..cut]).unwrap();
+        look(&folder);
     }
 }

@@ -4,7 +4,9 @@
 
 mod damage;
 mod files;
+mod holes;
 mod kills;
+mod lives;
 mod serve;
 pub mod setup;
 mod trip;

@@ -7,7 +7,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rand::RngExt as _;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
@@ -17,19 +16,16 @@ use sisepan::store::{Restored, Settings, Store};
 
 use super::setup::{Folder, UPBIT, VENUES, market};
 
-const MARKETS: [&str; 3] = ["BTC-KRW", "ETH-KRW", "XRP-KRW"];
+pub(super) const MARKETS: [&str; 3] = ["BTC-KRW", "ETH-KRW", "XRP-KRW"];
 
-/// Starts and ends of the whole program.
-const LIVES: usize = 20;
-
-struct Server {
-    child: Child,
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) child: Child,
+    pub(super) address: SocketAddr,
 }
 
 impl Server {
     /// Starts the program, and returns when it says where it listens.
-    fn start(folder: &Folder, command: &mut Command) -> Self {
+    pub(super) fn start(folder: &Folder, command: &mut Command) -> Self {
         let config = folder.0.join("sisepan.toml");
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
@@ -45,7 +41,7 @@ impl Server {
         Self { child, address: address.parse().unwrap() }
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(super) fn get(&self, path: &str) -> Value {
         let mut connection = TcpStream::connect(self.address).unwrap();
         write!(connection, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -53,11 +49,11 @@ impl Server {
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
-    fn rows(&self) -> Vec<Value> {
+    pub(super) fn rows(&self) -> Vec<Value> {
         self.get("/api/v1/snapshot")["rows"].as_array().unwrap().clone()
     }
 
-    async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..400 {
             let answer = self.get(path);
             if is_so(&answer) {
@@ -69,7 +65,7 @@ impl Server {
     }
 
     /// Waits until every row is live and has a change.
-    async fn is_live(&self) {
+    pub(super) async fn is_live(&self) {
         let live = |row: &Value| row["state"] == "live" && row["change"].is_object();
         let all = |answer: &Value| {
             let rows = answer["rows"].as_array().unwrap();
@@ -78,12 +74,12 @@ impl Server {
         self.until("/api/v1/snapshot", all).await;
     }
 
-    fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn terminate(mut self) -> ExitStatus {
+    pub(super) fn terminate(mut self) -> ExitStatus {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         self.child.wait().unwrap()
@@ -97,11 +93,11 @@ impl Drop for Server {
     }
 }
 
-fn program() -> Command {
+pub(super) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_sisepan"))
 }
 
-fn configure(folder: &Folder, fake: &Fake, data: &str) {
+pub(super) fn configure(folder: &Folder, fake: &Fake, data: &str) {
     let (rest, stream) = (fake.rest_url("upbit"), fake.stream_url("upbit"));
     let text = format!(
         "data = {data:?}\n[[boards]]\nid = \"krw\"\nmarkets = {MARKETS:?}\nsource = \"upbit\"\n\
@@ -110,7 +106,7 @@ fn configure(folder: &Folder, fake: &Fake, data: &str) {
     std::fs::write(folder.0.join("sisepan.toml"), text).unwrap();
 }
 
-async fn set_up() -> (Folder, Fake, String) {
+pub(super) async fn set_up() -> (Folder, Fake, String) {
     set_up_with(Options::default()).await
 }
 
@@ -122,12 +118,12 @@ async fn set_up_with(options: Options) -> (Folder, Fake, String) {
     (folder, fake, data)
 }
 
-fn look_into(data: &str) -> (Store, Restored) {
+pub(super) fn look_into(data: &str) -> (Store, Restored) {
     Store::open(data.as_ref(), Settings::default(), &VENUES, Clock::system()).unwrap()
 }
 
 /// Asserts that every close that follows from the records is the exchange's own; returns the minutes that are known.
-fn check_truth(fake: &Fake, name: &str, hours: &[HourRecord]) -> Vec<Minute> {
+pub(super) fn check_truth(fake: &Fake, name: &str, hours: &[HourRecord]) -> Vec<Minute> {
     let truth = fake.truth("upbit", name).unwrap();
     let closes: BTreeMap<Minute, Decimal> = truth.minutes.iter().map(|(at, price)| (Minute::of(*at), *price)).collect();
     let mut window = Window::default();
@@ -140,56 +136,8 @@ fn check_truth(fake: &Fake, name: &str, hours: &[HourRecord]) -> Vec<Minute> {
     known.map(|(minute, _)| minute).collect()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Clock::system().now()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_whole_program_killed_at_any_moment_keeps_what_it_knew_and_nothing_false() {
-    // Twenty starts in as many seconds are more than the exchange's limits would bear; bans have their own test.
-    let (folder, fake, data) = set_up_with(Options { limits: false, ..Options::default() }).await;
-    let mut known: BTreeMap<&str, Vec<Minute>> = BTreeMap::new();
-    for life in 0..LIVES {
-        let server = Server::start(&folder, &mut program());
-        let long = rand::rng().random_range(0..2000);
-        if life == 0 {
-            server.is_live().await;
-            tokio::time::sleep(Duration::from_millis(2500)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(long)).await;
-        server.kill();
-        let (store, restored) = look_into(&data);
-        assert_eq!(restored.damaged, 0);
-        for name in MARKETS {
-            let of = |feed: &&sisepan::domain::FeedRecords| feed.market == market(name);
-            let hours = restored.feeds.iter().find(of).map(|feed| feed.hours.clone()).unwrap_or_default();
-            let knows = check_truth(&fake, name, &hours);
-            let oldest = Minute::of(now()).plus(-24 * 60);
-            let lost: Vec<_> =
-                known.get(name).into_iter().flatten().filter(|m| **m > oldest && !knows.contains(m)).collect();
-            assert!(lost.is_empty(), "life {life} of {long} ms lost {lost:?} of {name}");
-            assert!(!knows.is_empty(), "life {life} of {long} ms knows nothing of {name}");
-            known.insert(name, knows);
-        }
-        store.close();
-    }
-    // What a page showed a second and a half ago is there.
-    let server = Server::start(&folder, &mut program());
-    server.is_live().await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
-    server.kill();
-    let (store, restored) = look_into(&data);
-    let base = Minute::of(now() - SignedDuration::from_hours(24));
-    for feed in &restored.feeds {
-        let age = now().duration_since(feed.last.as_ref().unwrap().confirmed_at);
-        assert!(age < SignedDuration::from_secs(9), "{} was last confirmed {age} ago", feed.market);
-        let knows = check_truth(&fake, feed.market.as_str(), &feed.hours);
-        assert!(knows.iter().any(|minute| (base.0 - 2..=base.0).contains(&minute.0)), "{} has no base", feed.market);
-    }
-    assert_eq!(restored.feeds.len(), MARKETS.len());
-    store.close();
-    println!("{LIVES} lives; minutes known: {:?}", known.values().map(Vec::len).collect::<Vec<_>>());
-    fake.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -372,4 +320,51 @@ async fn closes_seen_live_are_kept_over_a_kill_and_are_the_exchanges_own() {
     }
     store.close();
     fake.shutdown().await;
+}
+
+/// How fast that is, `examples/store_bench.rs` tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_many_markets_and_no_exchange_shows_every_last_row_with_its_age() {
+    let folder = Folder::new();
+    let data = folder.0.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let present = Minute::of(now());
+    let names: Vec<String> = (0..300).map(|n| format!("C{n}-KRW")).collect();
+    {
+        let store = Store::open(&data, Settings::default(), &VENUES, Clock::system()).unwrap().0;
+        let records = names.iter().map(|name| {
+            let market = market(name);
+            let last = super::setup::true_last(&super::setup::markets()[0], present.plus(-60));
+            let last = sisepan::domain::LastRecord { confirmed_at: present.plus(-60).start(), ..last };
+            sisepan::domain::FeedRecords {
+                venue: UPBIT,
+                market,
+                last: Some(last),
+                listing: None,
+                hours: vec![],
+                anew: false,
+            }
+        });
+        store.keep(records.collect());
+        assert!(store.flush(super::setup::LONG));
+        store.close();
+    }
+    let boards = names
+        .chunks(100)
+        .enumerate()
+        .map(|(at, markets)| format!("[[boards]]\nid = \"b{at}\"\nmarkets = {markets:?}\nsource = \"upbit\"\n"));
+    let text = format!(
+        "data = {:?}\n{}[venues.upbit]\nrest = \"http://127.0.0.1:9\"\nstream = \"ws://127.0.0.1:9/\"\n",
+        data.display().to_string(),
+        boards.collect::<String>()
+    );
+    std::fs::write(folder.0.join("sisepan.toml"), text).unwrap();
+    let server = Server::start(&folder, &mut program());
+    // The first answers of all have them.
+    let of = |board| server.get(&format!("/api/v1/snapshot?board=b{board}"))["rows"].as_array().unwrap().clone();
+    let rows: Vec<Value> = (0..3).flat_map(of).collect();
+    assert_eq!(rows.len(), names.len());
+    let confirmed_at = format!("{:.3}", present.plus(-60).start());
+    assert!(rows.iter().all(|row| row["state"] == "stale" && row["confirmed_at"] == confirmed_at), "{:?}", rows[0]);
+    assert!(server.terminate().success());
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, ListingRecord, Market, Minute, Price, VenueId};
+use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, Link, ListingRecord, Market, Minute, Price, VenueId};
 use sisepan::store::{Settings, Store};
 
 use super::setup::{self, FIRST, Folder, LONG, UPBIT, VENUES, all_hours, market, markets, true_hour, true_records};
@@ -151,14 +151,15 @@ proptest! {
 #[test]
 fn a_ban_is_kept_until_it_is_over_or_lifted() {
     let folder = Folder::new();
-    let end = FIRST.plus(30).start();
+    let (end, later) = (FIRST.plus(30).start(), FIRST.plus(29).start() + SignedDuration::from_secs(7));
     let store = setup::open(&folder.0, FIRST).0;
-    store.keep_ban(VENUES[0], Some(end));
-    store.keep_ban(VENUES[1], Some(end));
-    store.keep_ban(VENUES[1], None);
+    store.keep_ban(VENUES[0], Link::Rest, Some(end));
+    store.keep_ban(VENUES[0], Link::Stream, Some(later));
+    store.keep_ban(VENUES[1], Link::Rest, Some(end));
+    store.keep_ban(VENUES[1], Link::Rest, None);
     store.close();
     let (store, restored) = setup::open(&folder.0, FIRST.plus(29));
-    assert_eq!(restored.bans, [(VENUES[0], end)].into());
+    assert_eq!(restored.bans, [((VENUES[0], Link::Rest), end), ((VENUES[0], Link::Stream), later)].into());
     store.close();
     assert_eq!(setup::open(&folder.0, FIRST.plus(30)).1.bans, BTreeMap::new());
 }

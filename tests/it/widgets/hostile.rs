@@ -34,10 +34,12 @@ fn trouble(name: &str) -> Publish {
         data_at: None,
         clock_skew_ms: None,
         not_before: None,
+        stream_not_before: None,
         markets_wanted: 1,
         markets_live: 0,
         connects: 1,
         requests_failed: 1,
+        overruled: 0,
         rejected: Default::default(),
     };
     Publish { at: now(), changed: Vec::<Arc<Quote>>::new(), confirmed: vec![], venues: vec![health] }

@@ -1,0 +1,301 @@
+//! Twenty-five hours of a real market, as each exchange would have told them.
+//!
+//! The candles are a recording (tests/fixtures/README.md); the fake exchanges
+//! trade them in their own words. What the change must be at fifty moments was
+//! worked out beforehand by tests/series/expected.py, which shares nothing
+//! with the program, and stands here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sisepan::board::{Quotes, Settings, Wanted};
+use sisepan::config::{Board, Config, VenueConfig};
+use sisepan::domain::{BaseSource, Basis, Event, Market, Minute, Now, SourceId, Via};
+use sisepan::fake::figures::Figures;
+use sisepan::fake::series::Series;
+use sisepan::fake::{self, Options, View, World, binance, bithumb, upbit};
+use sisepan::venue::{self, Answer, Ask, Incoming, Venue};
+
+use super::end_to_end::Service;
+
+/// The minute, counted from the first candle's; the last price in it; the price 24 hours before; the change in percent.
+const EXPECTED: [(usize, &str, &str, &str); 50] = [
+    (1441, "0.00178515", "0.00162008", "10.19"),
+    (1442, "0.00179756", "0.00161", "11.65"),
+    (1443, "0.00178515", "0.00161", "10.88"),
+    (1444, "0.00178504", "0.00162", "10.19"),
+    (1445, "0.0017851", "0.00162", "10.19"),
+    (1446, "0.00178509", "0.00160345", "11.33"),
+    (1447, "0.00178", "0.00160345", "11.01"),
+    (1448, "0.00177498", "0.00160345", "10.70"),
+    (1449, "0.00177498", "0.00160345", "10.70"),
+    (1450, "0.00177498", "0.00160345", "10.70"),
+    (1451, "0.00177499", "0.00160345", "10.70"),
+    (1452, "0.00177499", "0.00160345", "10.70"),
+    (1453, "0.00178", "0.00161902", "9.94"),
+    (1454, "0.001775", "0.0016034", "10.70"),
+    (1455, "0.00177498", "0.0016034", "10.70"),
+    (1456, "0.0017805", "0.0016009", "11.22"),
+    (1457, "0.00178515", "0.0016034", "11.34"),
+    (1458, "0.00177559", "0.0016034", "10.74"),
+    (1459, "0.00178799", "0.00160356", "11.50"),
+    (1460, "0.00179306", "0.00160086", "12.01"),
+    (1461, "0.00179219", "0.0016", "12.01"),
+    (1462, "0.00179757", "0.0016", "12.35"),
+    (1463, "0.0017999", "0.0016", "12.49"),
+    (1464, "0.0018", "0.00159984", "12.51"),
+    (1465, "0.00179223", "0.00159795", "12.16"),
+    (1466, "0.001803", "0.00159601", "12.97"),
+    (1467, "0.001803", "0.0015946", "13.07"),
+    (1468, "0.001802", "0.00158785", "13.49"),
+    (1469, "0.00180144", "0.00158817", "13.43"),
+    (1470, "0.00180252", "0.00158817", "13.50"),
+    (1471, "0.00180252", "0.00159999", "12.66"),
+    (1472, "0.0018", "0.00159999", "12.50"),
+    (1473, "0.00179198", "0.00159999", "12.00"),
+    (1474, "0.00179198", "0.00159999", "12.00"),
+    (1475, "0.00179198", "0.00159999", "12.00"),
+    (1476, "0.001792", "0.00159999", "12.00"),
+    (1477, "0.001792", "0.00159965", "12.02"),
+    (1478, "0.00178357", "0.00158632", "12.43"),
+    (1479, "0.00178361", "0.001586", "12.46"),
+    (1480, "0.001792", "0.00158246", "13.24"),
+    (1481, "0.001792", "0.00158285", "13.21"),
+    (1482, "0.001792", "0.00159931", "12.05"),
+    (1483, "0.00178357", "0.00159931", "11.52"),
+    (1484, "0.001783", "0.00158441", "12.53"),
+    (1485, "0.001783", "0.00158455", "12.52"),
+    (1486, "0.00178", "0.00158519", "12.29"),
+    (1487, "0.00178", "0.00159897", "11.32"),
+    (1488, "0.00178", "0.00159897", "11.32"),
+    (1489, "0.00178534", "0.00159991", "11.59"),
+    (1490, "0.00178", "0.00159991", "11.26"),
+];
+
+/// The prices of a minute's candle are traded in its first seconds; from here on the last one is its close.
+const SETTLED: i64 = 10;
+
+const KST_MS: i64 = 9 * 3_600_000;
+
+fn file() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/fixtures/series/minute-candles-2017-11.json"].iter().collect()
+}
+
+/// One exchange's board, and an exchange that trades the series.
+struct Replay {
+    venue: &'static dyn Venue,
+    world: World,
+    quotes: Quotes,
+    now: Now,
+    market: Market,
+    told: u64,
+    candles: usize,
+}
+
+impl Replay {
+    /// Begins in a minute of the series.
+    fn begin(venue: &'static dyn Venue, minute: usize) -> Self {
+        let wall: Timestamp = "2026-01-15T06:27:00Z".parse().unwrap();
+        let id = venue.profile().id;
+        let world = World::of_series(&Series::read(&file()).unwrap(), minute, wall);
+        let market: Market = world.lines(id.as_str()).next().unwrap().market.parse().unwrap();
+        let now = Now { wall, monotonic: Duration::ZERO };
+        let source = SourceId::new([id.as_str()]);
+        let markets = vec![market.clone()];
+        let wanted = Wanted { source, venues: vec![id], markets, basis: Basis::Rolling24h };
+        let quotes = Quotes::new(&[wanted], Settings::default(), now);
+        Self { venue, world, quotes, now, market, told: 0, candles: 0 }
+    }
+
+    /// Lets seconds pass, one by one: each trade is streamed, and every five seconds without one REST is asked.
+    fn pass(&mut self, seconds: usize) {
+        for _ in 0..seconds {
+            self.now.wall += SignedDuration::from_secs(1);
+            self.now.monotonic += Duration::from_secs(1);
+            self.world.advance(self.now.wall);
+            let frames: Vec<String> = {
+                let (view, line) = (View::new(&self.world), self.world.lines(self.venue.profile().id.as_str()).next());
+                let line = line.unwrap();
+                let offset = if line.venue == "bithumb" { KST_MS } else { 0 };
+                let figures = line.tape.after_id(self.told, 10).map(|trade| Figures::of(&view, line, trade, offset));
+                let frame = |figures: Figures<'_>| match line.venue {
+                    "upbit" => upbit::ticker_frame(&figures, "REALTIME"),
+                    "bithumb" => bithumb::ticker_frame(&figures, "REALTIME"),
+                    _ => binance::ticker_frame(&figures),
+                };
+                let frames = figures.map(frame).collect();
+                self.told = line.tape.last().map_or(0, |last| last.id);
+                frames
+            };
+            for frame in &frames {
+                let Incoming::Tickers(records) = self.venue.parse(frame).unwrap() else { panic!("{frame}") };
+                self.tell(records, Via::Stream { session: 1 });
+            }
+            if frames.is_empty() && self.told > 0 && self.now.monotonic.as_secs().is_multiple_of(5) {
+                let markets = [self.market.clone()];
+                let Answer::Tickers(records) = self.ask(&Ask::Tickers(&markets)) else { panic!("no tickers") };
+                self.tell(records, Via::Check);
+            }
+        }
+        self.quotes.tick(self.now);
+    }
+
+    fn tell(&mut self, records: Vec<venue::Record>, via: Via) {
+        for record in records {
+            let event = Event::Ticker {
+                venue: self.venue.profile().id,
+                market: self.market.clone(),
+                ticker: record.ticker.unwrap(),
+                asked: self.now,
+                received: self.now,
+                via,
+            };
+            self.quotes.apply(event, self.now);
+        }
+    }
+
+    fn ask(&self, ask: &Ask<'_>) -> Answer {
+        let request = self.venue.ask(ask).unwrap();
+        let response = fake::rest(self.venue.profile().id.as_str(), &View::new(&self.world), &request.path);
+        self.venue.answer(ask, std::str::from_utf8(&response.body).unwrap()).unwrap()
+    }
+
+    /// Fills what the board lacks from candles.
+    fn fill(&mut self) {
+        let over = Minute::of(self.now.wall - SignedDuration::from_secs(5));
+        for gap in self.quotes.gaps(self.now) {
+            let most = i64::try_from(self.venue.profile().candles_per_request).unwrap();
+            let mut start = gap.span.start;
+            while start < gap.span.end.min(over) {
+                let end = start.plus(most).min(gap.span.end).min(over);
+                let count = usize::try_from(end.0 - start.0).unwrap();
+                let Answer::Candles(candles) = self.ask(&Ask::Candles { market: &gap.market, end, count }) else {
+                    panic!("no candles")
+                };
+                self.candles += candles.len();
+                if let Some(oldest) = candles.first() {
+                    let span = oldest.minute..end;
+                    let closes = candles.iter().map(|candle| (candle.minute, candle.close)).collect();
+                    let (venue, market) = (gap.venue, gap.market.clone());
+                    self.quotes.apply(Event::Settled { venue, market, span, closes }, self.now);
+                }
+                start = end;
+            }
+        }
+    }
+
+    /// Asserts that the row shows the change that was worked out for this minute.
+    fn check(&mut self, (minute, last, base, percent): (usize, &str, &str, &str)) {
+        self.quotes.tick(self.now);
+        let publish = self.quotes.publish(self.now);
+        let quote = publish.changed.into_iter().next().unwrap_or_else(|| panic!("nothing changed in minute {minute}"));
+        let place = format!("{} in minute {minute}", quote.venue);
+        assert_eq!(Ok(quote.last.unwrap()), last.parse(), "{place}");
+        let shown = quote.base(Basis::Rolling24h).unwrap_or_else(|| panic!("{place}: no base"));
+        assert_eq!((Ok(shown.price), shown.source), (base.parse(), BaseSource::Window), "{place}");
+        assert_eq!(quote.change(Basis::Rolling24h).unwrap().percent.to_string(), percent, "{place}");
+    }
+}
+
+#[test]
+fn a_board_that_was_filled_from_candles_shows_the_fifty_changes_of_a_real_day() {
+    for venue in venue::ALL {
+        let mut replay = Replay::begin(*venue, EXPECTED[0].0 - 1);
+        replay.pass(60);
+        for expected in EXPECTED {
+            replay.pass(usize::try_from(SETTLED).unwrap());
+            replay.fill();
+            replay.check(expected);
+            replay.pass(60 - usize::try_from(SETTLED).unwrap());
+        }
+        assert!(replay.candles > 1000, "{} candles", replay.candles);
+    }
+}
+
+/// Binance is left out: it dates its tickers, not its trades, so that its closes seen live are not all certain.
+#[test]
+fn a_board_that_listened_for_a_day_shows_the_same_fifty_without_a_candle() {
+    for venue in venue::ALL.iter().filter(|venue| venue.profile().id.as_str() != "binance") {
+        let mut replay = Replay::begin(*venue, 0);
+        replay.pass(60 * EXPECTED[0].0);
+        for expected in EXPECTED {
+            replay.pass(usize::try_from(SETTLED).unwrap());
+            replay.check(expected);
+            replay.pass(60 - usize::try_from(SETTLED).unwrap());
+        }
+    }
+}
+
+/// The same over sockets, by the machine's clock, in whichever minutes the test happens to look.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_program_shows_the_change_of_a_real_day_of_each_exchange() {
+    const LOOKS: usize = 3;
+    let present = || Minute::of(sisepan::clock::Clock::system().now());
+    let (fake, begun) = loop {
+        let begun = present();
+        let series = Some((file(), EXPECTED[3].0));
+        let fake = fake::start(Options { series, ..Options::default() }).await.unwrap();
+        // Which minute it took for its own is certain only if none ended meanwhile.
+        if begun == present() {
+            break (fake, begun);
+        }
+    };
+    let mut config = Config { data: None, boards: Vec::new(), ..Config::default() };
+    for venue in venue::ALL {
+        let id = venue.profile().id;
+        let (rest, stream) = (Some(fake.rest_url(id.as_str())), Some(fake.stream_url(id.as_str())));
+        config.venues.insert(id, VenueConfig { rest, stream, ..VenueConfig::default() });
+        let market = if id.as_str() == "binance" { "BTC-USDT" } else { "BTC-KRW" };
+        config.boards.push(Board {
+            id: id.to_string(),
+            titles: std::array::from_fn(|_| id.to_string()),
+            markets: [market.parse().unwrap()].into_iter().collect(),
+            source: SourceId::new([id.as_str()]),
+            basis: Basis::Rolling24h,
+        });
+    }
+    let service = Service::start(config).await;
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let looking = async {
+        while venue::ALL.iter().any(|venue| seen.get(venue.profile().id.as_str()).is_none_or(|looks| *looks < LOOKS)) {
+            for venue in venue::ALL {
+                let id = venue.profile().id.as_str();
+                let row = service.get(&format!("/api/v1/snapshot?board={id}")).await["rows"][0].clone();
+                *seen.entry(id).or_default() += usize::from(is_expected(&row, begun));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(120), looking).await;
+    assert!(in_time.is_ok(), "not seen often enough: {seen:?}");
+    service.stop().await;
+    fake.shutdown().await;
+}
+
+/// Returns whether the row could be compared: confirmed when its minute had settled, with a base of our own.
+fn is_expected(row: &Value, begun: Minute) -> bool {
+    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let change = &row["change"];
+    let (Some(base_at), Some(confirmed_at)) = (time(&change["base_at"]), time(&row["confirmed_at"])) else {
+        return false;
+    };
+    let minute = Minute::of(base_at).plus(24 * 60);
+    let settled = minute.start() + SignedDuration::from_secs(SETTLED);
+    if row["state"] != "live"
+        || change["base_source"] != "window"
+        || confirmed_at < settled
+        || confirmed_at >= minute.end()
+    {
+        return false;
+    }
+    let at = usize::try_from(minute.0 - begun.0).unwrap() + EXPECTED[3].0;
+    let (_, last, base, percent) = EXPECTED[at - EXPECTED[0].0];
+    let number = |value: &Value| value.as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
+    assert_eq!(number(&row["last"]), last.parse().unwrap(), "in minute {at}: {row}");
+    assert_eq!(number(&change["base_price"]), base.parse().unwrap(), "in minute {at}: {row}");
+    assert_eq!(change["percent"], *percent, "in minute {at}: {row}");
+    true
+}
