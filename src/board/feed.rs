@@ -88,7 +88,7 @@ pub struct Feed {
     base_24h: Option<Price>,
     halted: bool,
     confirmed_at: Option<Timestamp>,
-    /// When that was by the venue's clock: the change is measured as of then.
+    /// When the price was last so by the venue's clock: the change is measured as of then.
     confirmed_there: Option<Timestamp>,
     /// When that was by the monotonic clock; not known of what another life of the process has confirmed.
     confirmed: Option<Duration>,
@@ -167,6 +167,9 @@ impl Feed {
             let held_up = received.monotonic.saturating_sub(asked.monotonic) > ANSWER_MAX;
             self.confirm(if held_up { asked } else { received }, clock);
             self.polled = via == Via::Poll;
+        } else if self.confirmed_there.is_some_and(|there| there < said_at) {
+            // Old news, but newer than the last: the change is measured as of when it was so.
+            self.confirmed_there = Some(said_at);
         }
         self.seek_extremes();
         Ok(())
@@ -176,7 +179,7 @@ impl Feed {
     fn confirm(&mut self, at: Now, clock: Option<VenueClock>) {
         if self.confirmed.is_none_or(|before| before <= at.monotonic) {
             self.confirmed_at = Some(at.wall);
-            self.confirmed_there = Some(there(clock, at));
+            self.confirmed_there = self.confirmed_there.max(Some(there(clock, at)));
             self.confirmed = Some(at.monotonic);
         }
     }

@@ -240,7 +240,11 @@ impl Thread {
             }
             match client.stream.read(buffer) {
                 Ok(0) => return Err(Close::Broken),
-                Ok(count) => self.take_in(key, client, buffer.get(..count).unwrap_or_default())?,
+                Ok(count) => {
+                    // Less than there was room for is all there was; what comes after it is a new event.
+                    client.is_readable = count == buffer.len();
+                    self.take_in(key, client, buffer.get(..count).unwrap_or_default())?;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => client.is_readable = false,
                 Err(error) => return Err(error.into()),

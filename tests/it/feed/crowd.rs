@@ -135,6 +135,7 @@ async fn out_01_out_02_out_05_out_20_a_crowd_with_bad_ones_in_it() {
         // Long, since a busy machine lets a healthy one wait too.
         pong_within: Duration::from_secs(6),
         close_within: Duration::from_millis(200),
+        per_ipv4_max: 2 * crowd,
         ..Limits::default()
     };
     let address = serve(&state_with(&hub, limits)).await;
