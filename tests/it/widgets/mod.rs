@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
 
 mod badge;
+mod configurator;
 mod dashboard;
 mod each;
 mod hostile;

@@ -1,0 +1,131 @@
+//! `/widgets` as a form without script, and the script under the address of its content.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use ring::digest::{SHA384, digest};
+use serde_json::Value;
+use sisepan::config::Site;
+
+use super::parse::parse;
+use super::{Answer, PUBLIC, Set, WIDGETS, app, ask};
+
+/// The text of a snippet, as a reader copies it.
+fn code(page: &Answer, id: &str) -> String {
+    let code = page.between(&format!("<code id=\"code-{id}\">"), "</code>");
+    let entities = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+    entities.iter().fold((*code.first().expect(id)).to_owned(), |text, (entity, plain)| text.replace(entity, plain))
+}
+
+#[tokio::test]
+async fn the_form_makes_the_snippet_without_script() {
+    let app = app();
+    let page =
+        ask(&app, "/widgets?ui=en&q=&widget=board&m=XRP-KRW&m=BTC-KRW&theme=dark&lang=&columns=last&columns=amount")
+            .await;
+    assert_eq!(page.status, 200);
+    let element = code(&page, "element");
+    assert!(
+        element.starts_with(&format!("<script type=\"module\" src=\"{PUBLIC}/sisepan.js\"></script>\n")),
+        "{element}"
+    );
+    assert!(element.contains("<sisepan-board markets=\"XRP-KRW,BTC-KRW\" theme=\"dark\" columns="), "{element}");
+    assert!(!element.contains("lang=") && !element.contains("basis="), "what nobody chose is left out: {element}");
+    let frame = code(&page, "iframe");
+    let frame = parse(&frame).unwrap().elements.remove(0);
+    assert_eq!((frame.tag.as_str(), frame.get("sandbox")), ("iframe", "allow-scripts"));
+    assert!(frame.get("src").starts_with(&format!("{PUBLIC}/embed/board?markets=XRP-KRW,BTC-KRW&theme=dark")));
+    assert!(frame.get("height").parse::<u32>().unwrap() > 50 && !frame.get("title").is_empty());
+    // The boxes that were ticked stand first and are still ticked.
+    let boxes = page.between("name=\"m\" value=\"", ">");
+    assert_eq!(&boxes[..2], ["XRP-KRW\" checked", "BTC-KRW\" checked"]);
+}
+
+#[tokio::test]
+async fn every_widget_can_be_made_in_every_language() {
+    let app = app();
+    for widget in WIDGETS {
+        for ui in ["ko", "en", "ja"] {
+            let page = ask(&app, &format!("/widgets?widget={widget}&ui={ui}")).await;
+            let parsed = parse(&page.body).unwrap();
+            let frames: Vec<_> = parsed.all("iframe").map(|frame| frame.get("src").to_owned()).collect();
+            assert_eq!(frames.len(), 2, "{widget} {ui}");
+            for src in frames {
+                assert_eq!(ask(&app, &format!("/{src}")).await.status, 200, "{src}");
+            }
+            assert!(code(&page, "element").contains(&format!("<sisepan-{widget}")));
+            assert!(page.header("content-security-policy").contains("frame-src 'self'"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_market_too_many_is_left_out_where_one_is_shown() {
+    let page = ask(&app(), "/widgets?ui=en&widget=chart&m=XRP-KRW&m=BTC-KRW").await;
+    assert!(code(&page, "element").contains("<sisepan-chart markets=\"XRP-KRW\">"), "{}", code(&page, "element"));
+}
+
+#[tokio::test]
+async fn markets_are_found_by_any_of_their_names() {
+    for (search, found) in [("xrp", "XRP-KRW"), ("%EB%A6%AC%ED%94%8C", "XRP-KRW"), ("%E3%84%B9%E3%85%8D", "XRP-KRW")] {
+        let page = ask(&app(), &format!("/widgets?ui=ko&q={search}")).await;
+        let shown: Vec<&str> = page
+            .between("<label data-found-by=\"", "</label>")
+            .into_iter()
+            .filter(|label| !label.contains("\" hidden>"))
+            .collect();
+        let all_named = shown.iter().all(|label| label.contains(found));
+        assert!(!shown.is_empty() && all_named, "{search}: {shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_escaped_for_the_place_where_it_is_copied_to() {
+    let app = app();
+    let page = ask(&app, "/widgets?ui=en&link=/coins/%7Bbase%7D?a=1%26b=2&lang=ko").await;
+    assert!(code(&page, "element").contains(" link=\"/coins/{base}?a=1&amp;b=2\""), "{}", code(&page, "element"));
+    assert!(code(&page, "react").contains(" link={\"/coins/{base}?a=1&b=2\"}"), "{}", code(&page, "react"));
+    assert!(code(&page, "iframe").contains("allow-top-navigation-by-user-activation"));
+    let bad =
+        ask(&app, "/widgets?ui=en&link=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&q=%22%3E%3Cscript%3Ealert(2)").await;
+    assert_eq!(bad.status, 200);
+    assert!(!bad.body.contains("<script>") && bad.body.contains("class=\"notice\""), "{}", bad.body);
+    assert_eq!(ask(&app, &format!("/widgets?x={}", "x".repeat(9000))).await.status, 400);
+}
+
+#[tokio::test]
+async fn without_a_public_address_the_snippet_has_a_word_in_its_place() {
+    let app = Set { site: Site { public_url: None, ..Site::default() }, ..Set::default() }.app();
+    let page = ask(&app, "/widgets?ui=en").await;
+    assert!(code(&page, "element").contains("src=\"https://HOST/sisepan.js\""));
+    assert!(page.body.contains("data-home=\"https://HOST\""), "the script puts the reader's address there");
+}
+
+#[tokio::test]
+async fn a_version_of_the_script_is_for_ever_and_brings_its_own_modules() {
+    let app = app();
+    let pinned: Value = serde_json::from_str(&ask(&app, "/api/v1/script").await.body).unwrap();
+    let modules = pinned["modules"].as_array().unwrap();
+    let mut bodies = String::new();
+    for file in modules.iter().chain([&pinned]) {
+        let name = file["file"].as_str().unwrap();
+        let answer = ask(&app, &format!("/{name}")).await;
+        assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        let hash = BASE64_STANDARD.encode(digest(&SHA384, answer.body.as_bytes()));
+        assert_eq!(file["integrity"], format!("sha384-{hash}"), "{name}");
+        let stem = name.rsplit_once('-').unwrap().0;
+        let newest = ask(&app, &format!("/{stem}.js")).await;
+        assert_eq!(
+            (newest.status.as_u16(), newest.header("cache-control").contains("immutable")),
+            (200, false),
+            "{stem}"
+        );
+        bodies.push_str(&answer.body);
+    }
+    for module in modules {
+        let import = format!("import('./{}')", module["file"].as_str().unwrap());
+        assert!(bodies.contains(&import), "{import}");
+    }
+    assert!(!bodies.contains("import('./sisepan-tape.js')"), "no version brings the newest of another");
+    assert!(ask(&app, "/sisepan.d.ts").await.body.contains("interface Row"));
+}
