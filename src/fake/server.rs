@@ -230,7 +230,10 @@ impl Shared {
     /// # Errors
     /// As [`World::set_price`].
     pub fn set_price(&self, venue: &str, market: &str, price: Decimal, hold: bool) -> Result<(), String> {
+        // A market that was halted a moment ago does not trade, though nobody has looked at it since.
+        let warp = lock(&self.faults).warp(&self.site(Plane::Rest, venue, ""));
         let mut world = lock(&self.world);
+        world.bend(venue, &warp);
         world.advance(self.clock.now());
         world.set_price(venue, market, price, hold)?;
         drop(world);

@@ -34,7 +34,7 @@ async fn until_whole(fake: &Fake) {
     loop {
         tokio::time::sleep(Duration::from_secs(7)).await;
         let more = asked(fake).len();
-        if more == count {
+        if more == count && count > 0 {
             return;
         }
         count = more;
@@ -149,8 +149,9 @@ async fn in_60_a_file_found_damaged_while_running_is_left_for_a_new_one_with_the
         let (store, restored) = look_into(&data);
         let feed = restored.feeds[0].clone();
         let old = HourRecord::of(Minute::of(now() - SignedDuration::from_hours(12 * 24)));
-        let price = std::str::from_utf8(marker).unwrap().parse().unwrap();
         for n in 0..40 {
+            // The newest of them stay whole: a search for the present may pass by the leaf before it.
+            let price = if n < 25 { std::str::from_utf8(marker).unwrap() } else { "5" }.parse().unwrap();
             let hour = old.plus(60 * n);
             let closes = (0..60).map(|at| (hour.plus(at), hour.plus(at).start(), price)).collect();
             let record = HourRecord { hour, closes, covered: (1 << 60) - 1, settled: 0, before: None };
@@ -165,12 +166,14 @@ async fn in_60_a_file_found_damaged_while_running_is_left_for_a_new_one_with_the
     let mut spoiled = 0;
     // Leaves of nothing else: what is above them leads to the present too.
     let has = |page: &[u8], what: &[u8]| page.windows(what.len()).any(|some| some == what);
-    let is_old = |page: &&mut [u8]| page[0] == 0x0a && has(page, marker) && !has(page, b"upbitETH-KRW");
+    let is_old = |page: &&mut [u8]| {
+        page[0] == 0x0a && has(page, marker) && !MARKETS.iter().any(|name| has(page, format!("upbit{name}").as_bytes()))
+    };
     for page in bytes.chunks_mut(8192).skip(1).filter(is_old) {
         page[..16].fill(0xee);
         spoiled += 1;
     }
-    assert!(spoiled > 3, "{spoiled} pages");
+    assert!(spoiled > 2, "{spoiled} pages");
     std::fs::write(&file, bytes).unwrap();
 
     fake.fault(r#"{"fault":"status","status":503,"path":"/candles/"}"#).unwrap();
