@@ -90,6 +90,8 @@ export interface Link {
   retry: number;
   pace: number;
   ids: number;
+  /** The subscription whose answer is awaited, 0 for none. */
+  asked: number;
   /** The server does not want us back. */
   over: boolean;
   /** Another way to the same rows, while this one is blocked. */

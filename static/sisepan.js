@@ -2,20 +2,19 @@
 /**
  * Keeps price widgets fresh, and brings them to any page as <sisepan-board> and its kin.
  *
- * A widget is complete as the server wrote it; this only writes newer texts into
- * it, and says when they are no longer new. Stores nothing, asks no other host,
- * writes data only as text. Types, with a word on each member: internal.d.ts.
+ * A widget is complete as the server wrote it; this only writes newer texts into it, and
+ * says when they are no longer new. Types, with a word on each member: internal.d.ts.
  */
 
 const HOME = new URL('.', import.meta.url);
 const TAGS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'].map((widget) => 'sisepan-' + widget);
 const OPTIONS = 'board markets basis lang theme colors size columns density flash link credit transparent interval span count title'.split(' ');
-/** After this without a connection, a widget says that it is not live. */
+/** Then a widget says that it is not live. */
 const DOUBT_MS = 10_000;
-/** The server takes five messages a second. */
-const PACE_MS = 210;
+/** The server takes five messages a second. Each waits for the last one's answer, so none meet on the way. */
+const PACE_MS = 260;
 const RETRY_MS = 1_000;
-/** After a loss: all other readers come back as well. */
+/** After a loss, everybody comes back. */
 const RETURN_MS = 15_000;
 const RETRY_MAX_MS = 60_000;
 const HIDDEN_MAX_MS = 20_000;
@@ -197,6 +196,7 @@ const link = {
   retry: 0,
   pace: 0,
   ids: 0,
+  asked: 0,
   over: false,
   join(widget) {
     const { lang, dataset: { board, basis, markets, interval } } = widget.root;
@@ -221,6 +221,7 @@ const link = {
     const socket = (this.socket = new WebSocket(url));
     socket.onopen = () => {
       this.queue = new Set(this.subs.values());
+      this.asked = 0;
       this.say();
     };
     socket.onmessage = ({ data }) => socket === this.socket && this.take(JSON.parse(data));
@@ -248,8 +249,9 @@ const link = {
   say(sub) {
     if (sub) this.queue.add(sub);
     const [next] = this.queue;
-    if (this.pace || !next || this.socket?.readyState !== 1) return;
+    if (this.pace || this.asked || !next || this.socket?.readyState !== 1) return;
     this.queue.delete(next);
+    this.asked = next.id;
     const { id, ask, key, epoch, sequence } = next;
     const wanted = { type: 'subscribe', id, ...ask, resume: sequence < 0 ? undefined : { epoch, sequence } };
     this.socket.send(JSON.stringify(this.subs.get(key) === next ? wanted : { type: 'unsubscribe', id }));
@@ -267,6 +269,10 @@ const link = {
     }
     if (type === 'closing') this.again(Math.min(RETRY_MAX_MS, message.retry_after_ms));
     if (type === 'error') warn(message.message);
+    if (id === this.asked) {
+      this.asked = 0;
+      this.say();
+    }
     if (group) for (const sub of this.subs.values()) {
       if (sub.id === id) sub.group = group;
       if (sub.group === group) this.put(sub, message);
@@ -334,7 +340,6 @@ class Sisepan extends HTMLElement {
   static observedAttributes = OPTIONS;
   /** @type {import('./internal').Widget | undefined} */
   widget;
-  /** Only the newest fetch is shown. */
   turn = 0;
   failures = 0;
 

@@ -97,7 +97,10 @@ asyncio.run(main())`;
 });
 
 test('curl reads events as they come', async () => {
-  const { stdout } = await run('curl', ['-sN', '--max-time', '3', `${sisepan.url}/api/v1/events?board=krw&interval_ms=0`]).catch((ended) => ended);
+  // Something happens meanwhile.
+  const walk = setInterval(() => exchanges.price('bithumb', 'BTC-KRW', String(140_000_000 + 1000 * Math.floor(Math.random() * 5000))), 300);
+  const { stdout } = await run('curl', ['-sN', '--max-time', '5', `${sisepan.url}/api/v1/events?board=krw&interval_ms=0`]).catch((ended) => ended);
+  clearInterval(walk);
   assert.match(stdout, /^retry: \d+/);
   assert.match(stdout, /^id: .+:\d+$/m);
   const types = [...stdout.matchAll(/^data: (.+)$/gm)].map((match) => JSON.parse(match[1]).type);

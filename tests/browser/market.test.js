@@ -54,7 +54,7 @@ test('the figures and the last point follow the stream', async () => {
   // Far above and far below whatever the day had: the point stands at the top, then at the bottom.
   const top = await told('9999000', '+');
   const bottom = await told('1000000', '-');
-  assert.ok(Number(top) < Number(bottom), `${top} is above ${bottom}`);
+  assert.ok(parseFloat(top) < parseFloat(bottom), `${top} is above ${bottom}`);
   assert.deepEqual(trouble, []);
   await close();
 });
@@ -70,9 +70,9 @@ for (const [width, scheme] of [[320, 'light'], [320, 'dark'], [1280, 'light'], [
 
 test('a row of the start page leads to its market and back', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`);
-  await page.locator('[data-market="XRP-KRW"] a').click();
+  await page.locator('[data-market="XRP-KRW"] a').first().click();
   await page.locator('h1', { hasText: 'XRP-KRW' }).waitFor();
   await page.locator('.brand').click();
-  await page.locator('tr[data-market="XRP-KRW"]').waitFor();
+  await page.locator('tr[data-market="XRP-KRW"]').first().waitFor();
   await close();
 });
