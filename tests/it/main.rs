@@ -13,6 +13,7 @@ mod http;
 mod ingest;
 mod laws;
 mod pages;
+mod pause;
 mod programs;
 mod series;
 mod simulation;
