@@ -121,7 +121,7 @@ impl Day {
             |venue: &'static str, quote: &str| (venue, format!("{}-{quote}", COINS[dice.random_range(0..COINS.len())]));
         let mut picked = vec![pick("upbit", "KRW"), pick("bithumb", "KRW"), pick("binance", "USDT")];
         // One market is enough to go wrong by itself; what several do to each other is seen in every eighth day.
-        if seed % 8 != 0 {
+        if !seed.is_multiple_of(8) {
             picked = vec![picked.swap_remove(usize::try_from(seed % 3).unwrap())];
         }
         let lazy = dice.random_range(0..2) == 0;
