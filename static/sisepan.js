@@ -66,7 +66,7 @@ const ago = (ms, patterns) => {
 /** @type {Map<Element, import('./internal').Widget>} */
 const widgets = new Map();
 
-/** Off-screen widgets don't write; they catch up when they are seen. */
+/** Off screen nothing is written; it is made up for when seen. */
 const seeing = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) widgets.get(target)?.see(isIntersecting);
 });
@@ -158,7 +158,7 @@ const enliven = (root, host = root) => {
     },
     tick(live, now, heard) {
       if (!this.seen) return;
-      // A connection makes no price live: a widget is as well off as its best row.
+      // A connection makes no price live: the best row counts.
       const best = ['live', 'delayed', 'stale', 'halted'].find((state) => root.querySelector(`[data-state="${state}"][data-market]`)) || 'unknown';
       const was = root.dataset.live;
       const is = !live ? 'off' : best === 'live' ? 'on' : best;
