@@ -294,6 +294,7 @@ async fn ask(
     let ask = Ask::Candles { market, end: page.end, count };
     let Some(request) = shared.venue.ask(&ask) else { return Ok(None) };
     let body = shared.http.get(&request, Priority::Backfill).await.map_err(|error| error.reason)?;
+    body.check_age()?;
     match shared.venue.answer(&ask, &body.text) {
         Ok(Answer::Candles(candles)) => Ok(Some((candles, body.dated.map(|dated| dated.date)))),
         Ok(_) => Err(Reason::new(ReasonCode::Payload, "the answer is not one of candles")),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::decode::quoted;
 use super::dial::{find_tls, plain};
@@ -43,6 +43,9 @@ pub struct Http {
     failed: AtomicU64,
 }
 
+/// Prices and candles that a cache kept for longer are not of now.
+const CACHED_MAX: Duration = Duration::from_secs(5);
+
 /// A 200 with a body that may be what we asked for.
 #[derive(Debug)]
 pub struct Body {
@@ -51,6 +54,19 @@ pub struct Body {
     pub asked: Now,
     /// The answer's date, where it bears one.
     pub dated: Option<Dated>,
+    /// How long it lay in a cache on the way.
+    age: Duration,
+}
+
+impl Body {
+    /// Refuses what a cache kept for longer than the present lasts.
+    pub fn check_age(&self) -> Result<(), Reason> {
+        if self.age <= CACHED_MAX {
+            return Ok(());
+        }
+        let message = format!("the answer lay {} s in a cache on the way: it is not of now", self.age.as_secs());
+        Err(Reason::new(ReasonCode::Payload, message))
+    }
 }
 
 /// Why a call gave nothing.
@@ -167,8 +183,11 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        let dated = date(&headers).map(|date| Dated { date, asked: asked.monotonic, arrived });
-        Ok(Raw { status, asked, dated, headers, body, held })
+        let age = age(&headers);
+        // What lay in a cache on the way is of then, and so is its date.
+        let dated = date(&headers).filter(|_| age.is_zero());
+        let dated = dated.map(|date| Dated { date, asked: asked.monotonic, arrived });
+        Ok(Raw { status, asked, dated, age, headers, body, held })
     }
 
     fn judge(&self, raw: Raw) -> Result<Body, CallError> {
@@ -181,7 +200,7 @@ impl Http {
         let text = text.map_err(|_| payload("is not UTF-8"))?;
         let html = raw.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         match text.trim_start().as_bytes().first() {
-            Some(b'{' | b'[') => Ok(Body { text, asked: raw.asked, dated: raw.dated }),
+            Some(b'{' | b'[') => Ok(Body { text, asked: raw.asked, dated: raw.dated, age: raw.age }),
             Some(b'<') => Err(payload("is a web page, not data").into()),
             Some(_) if html => Err(payload("is a web page, not data").into()),
             Some(_) => Err(payload("is not JSON").into()),
@@ -248,6 +267,7 @@ struct Raw {
     body: Vec<u8>,
     asked: Now,
     dated: Option<Dated>,
+    age: Duration,
     /// Until when the gate was closed by the status and the headers alone.
     held: Option<Duration>,
 }
@@ -312,6 +332,12 @@ fn until(at: Timestamp, now: Timestamp) -> Option<Duration> {
 
 fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
+}
+
+/// Returns how long an answer lay in a cache.
+fn age(headers: &HeaderMap) -> Duration {
+    let said = headers.get(AGE).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(said.unwrap_or(0))
 }
 
 /// Returns the peer's clock as its `Date` tells it.

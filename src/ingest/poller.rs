@@ -166,6 +166,7 @@ async fn call(shared: &Shared, markets: &[Market], via: Via, priority: Priority)
         Ok(body) => body,
         Err(error) => return Err(judge(shared, &ask, error)),
     };
+    body.check_age().map_err(Failure::Call)?;
     match shared.venue.answer(&ask, &body.text) {
         Ok(Answer::Tickers(records)) => {
             shared.rest_worked(body.dated);

@@ -88,5 +88,6 @@ async fn ask(venue: &dyn Venue, http: &Http, question: &Ask<'_>) -> Result<Answe
     let unasked = || Reason::new(ReasonCode::Refused, "this exchange can't be asked that");
     let request = venue.ask(question).ok_or_else(unasked)?;
     let body = http.get(&request, Priority::Price).await.map_err(|error| error.reason)?;
+    body.check_age()?;
     venue.answer(question, &body.text).map_err(|error| Reason::new(ReasonCode::Payload, error.to_string()))
 }

@@ -195,7 +195,7 @@ impl Shared {
     fn tell_clock(&self, dated: Option<Dated>) {
         let known = {
             let mut clock = self.their_clock();
-            dated.is_some_and(|dated| clock.take(dated)).then(|| clock.known()).flatten()
+            dated.is_some_and(|dated| clock.take(dated, self.clock.read())).then(|| clock.known()).flatten()
         };
         if let Some(clock) = known {
             self.outbox.push(Event::Clock { venue: self.id(), clock });

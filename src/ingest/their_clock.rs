@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::VenueClock;
+use crate::domain::{Now, VenueClock};
 
 /// The date of an answer is of some moment of its journey: of a longer one than this it says too little.
 const JOURNEY_MAX: Duration = Duration::from_secs(2);
@@ -17,6 +17,9 @@ const FIRST_JOURNEY_MAX: Duration = Duration::from_secs(12);
 
 /// A date that lies so far beside what we thought is believed when the next one says the same.
 const STEP_MIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// A date of whole seconds, put in the middle of its second, lies so far beside the truth at most.
+const SECOND_HALF: Duration = Duration::from_millis(500);
 
 /// The weight of one more date is one part in so many.
 const WEIGHT: i32 = 8;
@@ -45,12 +48,18 @@ impl TheirClock {
         self.known
     }
 
-    /// Takes in one more date; returns whether it is believed.
-    pub fn take(&mut self, dated: Dated) -> bool {
+    /// Takes in one more date, where our own clock shows `ours` now; returns whether it is believed.
+    ///
+    /// A date that may be of our own present is taken to be: both clocks are
+    /// most likely set by the same servers, and a base would else be sought
+    /// half a second beside its minute.
+    pub fn take(&mut self, dated: Dated, ours: Now) -> bool {
         let journey = dated.arrived.saturating_sub(dated.asked);
         let long = if self.known.is_some() { JOURNEY_MAX } else { FIRST_JOURNEY_MAX };
         let told = VenueClock::showing(dated.date, dated.asked + journey / 2);
         let Some(told) = told.filter(|_| journey <= long) else { return false };
+        let ours = VenueClock::showing(ours.wall, ours.monotonic);
+        let told = ours.filter(|ours| is_within(told, *ours, SECOND_HALF + journey / 2)).unwrap_or(told);
         let off = |other: VenueClock| told.at_zero.duration_since(other.at_zero);
         match self.known {
             Some(known) if off(known).abs() < STEP_MIN => {
@@ -69,11 +78,18 @@ impl TheirClock {
     }
 }
 
+fn is_within(a: VenueClock, b: VenueClock, most: Duration) -> bool {
+    a.at_zero.duration_since(b.at_zero).unsigned_abs() <= most
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const ZERO: Timestamp = Timestamp::UNIX_EPOCH;
+
+    /// Our own clock, which stands years beside all dates of these tests but the last.
+    const OURS: Now = Now { wall: Timestamp::constant(1_000_000_000, 0), monotonic: Duration::ZERO };
 
     fn dated(ahead_ms: i64, asked_ms: u64, journey_ms: u64) -> Dated {
         let (asked, arrived) = (Duration::from_millis(asked_ms), Duration::from_millis(asked_ms + journey_ms));
@@ -90,31 +106,41 @@ mod tests {
     fn the_first_date_is_taken_and_later_ones_draw_it_nearer() {
         let mut clock = TheirClock::default();
         assert_eq!(ahead_ms(&clock), None);
-        assert!(clock.take(dated(3_600_000, 5_000, 100)));
+        assert!(clock.take(dated(3_600_000, 5_000, 100), OURS));
         assert_eq!(ahead_ms(&clock), Some(3_600_000), "an hour off at once, not by and by");
-        assert!(clock.take(dated(3_600_800, 6_000, 100)));
+        assert!(clock.take(dated(3_600_800, 6_000, 100), OURS));
         assert_eq!(ahead_ms(&clock), Some(3_600_100));
     }
 
     #[test]
     fn one_odd_date_changes_nothing_and_two_that_agree_do() {
         let mut clock = TheirClock::default();
-        clock.take(dated(0, 0, 100));
-        assert!(!clock.take(dated(-60_000, 1_000, 100)));
-        assert!(clock.take(dated(80, 2_000, 100)), "it was an old answer");
-        assert!(!clock.take(dated(-60_000, 3_000, 100)));
-        assert!(!clock.take(dated(60_000, 4_000, 100)));
+        clock.take(dated(0, 0, 100), OURS);
+        assert!(!clock.take(dated(-60_000, 1_000, 100), OURS));
+        assert!(clock.take(dated(80, 2_000, 100), OURS), "it was an old answer");
+        assert!(!clock.take(dated(-60_000, 3_000, 100), OURS));
+        assert!(!clock.take(dated(60_000, 4_000, 100), OURS));
         assert_eq!(ahead_ms(&clock), Some(10));
-        assert!(clock.take(dated(60_500, 5_000, 100)));
+        assert!(clock.take(dated(60_500, 5_000, 100), OURS));
         assert_eq!(ahead_ms(&clock), Some(60_500));
     }
 
     #[test]
     fn an_answer_that_was_long_on_its_way_says_nothing() {
         let mut clock = TheirClock::default();
-        assert!(!clock.take(dated(0, 0, 600_000)), "we were stopped or asleep meanwhile");
-        assert!(clock.take(dated(0, 700_000, 8_000)), "better than nothing");
-        assert!(!clock.take(dated(1_000, 800_000, 3_000)));
+        assert!(!clock.take(dated(0, 0, 600_000), OURS), "we were stopped or asleep meanwhile");
+        assert!(clock.take(dated(0, 700_000, 8_000), OURS), "better than nothing");
+        assert!(!clock.take(dated(1_000, 800_000, 3_000), OURS));
         assert_eq!(ahead_ms(&clock), Some(0));
+    }
+
+    #[test]
+    fn a_date_that_may_be_of_our_own_present_is() {
+        let mut clock = TheirClock::default();
+        let ours = Now { wall: ZERO, monotonic: Duration::ZERO };
+        for (ahead, shown) in [(490, 0), (-520, 0), (-500, 0), (540, 0), (-640, -80)] {
+            clock.take(dated(ahead, 5_000, 80), ours);
+            assert_eq!(ahead_ms(&clock), Some(shown), "{ahead}");
+        }
     }
 }

@@ -151,6 +151,20 @@ async fn in_28_a_web_page_an_empty_body_and_an_empty_list_change_nothing() {
 }
 
 #[tokio::test]
+async fn in_06_an_answer_out_of_a_cache_is_no_price_of_now() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
+    bench.state(VenueState::Delayed).await;
+    let cached = r#"{"tickers":[{"s":"btc","p":"99","n":9}]}"#;
+    server.reply("/tickers", "200 OK\r\nAge: 30", cached);
+    let health = bench.reason(ReasonCode::Payload).await;
+    assert!(health.reason.unwrap().message.contains("lay 30 s in a cache"));
+    server.reply("/tickers", "200 OK\r\nAge: 1", cached.replace("99", "98"));
+    bench.price("btc", "98", polled).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn in_29_an_error_object_in_a_200_fails_that_call_only() {
     let server = Server::start(&["btc"]).await;
     server.reply("/tickers", "200 OK", r#"{"error":"busy"}"#);
