@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use super::extremes::Extremes;
 use super::presence::{Presence, Word};
+use super::said::SaidDay;
 use crate::domain::window::Sighting;
 use crate::domain::{
     Base, BaseSource, Basis, FeedRecords, LastRecord, Market, Minute, Now, Price, State, Ticker, VenueClock, VenueId,
@@ -81,11 +82,7 @@ impl Implausible {
 #[derive(Debug, Default)]
 pub struct Feed {
     last: Option<Last>,
-    high_24h: Option<Price>,
-    low_24h: Option<Price>,
-    base_volume_24h: Option<Decimal>,
-    quote_volume_24h: Option<Decimal>,
-    base_24h: Option<Price>,
+    said: SaidDay,
     halted: bool,
     confirmed_at: Option<Timestamp>,
     /// When the price was last so by the venue's clock: the change is measured as of then.
@@ -159,7 +156,8 @@ impl Feed {
             _ => new,
         });
         self.sent_places = self.sent_places.max(tick_size::places(ticker.last));
-        self.merge(&ticker);
+        self.said.take(&ticker, until);
+        self.halted = ticker.halted.unwrap_or(self.halted);
         self.unrecorded = true;
         // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
         let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
@@ -208,16 +206,6 @@ impl Feed {
         }
     }
 
-    /// What a ticker does not say stands as it was said before.
-    fn merge(&mut self, ticker: &Ticker) {
-        self.high_24h = ticker.high_24h.or(self.high_24h);
-        self.low_24h = ticker.low_24h.or(self.low_24h);
-        self.base_volume_24h = ticker.base_volume_24h.or(self.base_volume_24h);
-        self.quote_volume_24h = ticker.quote_volume_24h.or(self.quote_volume_24h);
-        self.base_24h = ticker.base_24h.or(self.base_24h);
-        self.halted = ticker.halted.unwrap_or(self.halted);
-    }
-
     /// Takes in a candle answer; returns in how many minutes it says something else than we did.
     pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) -> usize {
         let overruled = self.window.settle(span, closes);
@@ -234,8 +222,9 @@ impl Feed {
 
     /// Returns low and high of 24 hours, and who says so.
     fn range(&self) -> (Option<Price>, Option<Price>, Option<BaseSource>) {
-        if self.high_24h.is_some() || self.low_24h.is_some() {
-            return (self.low_24h, self.high_24h, Some(BaseSource::Venue));
+        let said = self.confirmed_there.map(|at| (self.said.low(at), self.said.high(at)));
+        if let Some((low, high)) = said.filter(|(low, high)| low.is_some() || high.is_some()) {
+            return (low, high, Some(BaseSource::Venue));
         }
         let ours = self.last.filter(|_| !self.rescaled).and_then(|last| self.extremes.with(last.price));
         ours.map_or((None, None, None), |(low, high)| (Some(low), Some(high), Some(BaseSource::Window)))
@@ -285,6 +274,7 @@ impl Feed {
 
     fn last_record(&self) -> Option<LastRecord> {
         let last = self.last?;
+        let there = self.confirmed_there.or(self.confirmed_at)?;
         Some(LastRecord {
             last: last.price,
             venue_time: last.venue_time,
@@ -293,10 +283,10 @@ impl Feed {
             confirmed_at: self.confirmed_at?,
             confirmed_there: self.confirmed_there,
             sent_places: self.sent_places,
-            high_24h: self.high_24h,
-            low_24h: self.low_24h,
-            base_volume_24h: self.base_volume_24h,
-            quote_volume_24h: self.quote_volume_24h,
+            high_24h: self.said.high(there),
+            low_24h: self.said.low(there),
+            base_volume_24h: self.said.base_volume(there),
+            quote_volume_24h: self.said.quote_volume(there),
         })
     }
 
@@ -322,10 +312,14 @@ impl Feed {
         self.confirmed_at = Some(last.confirmed_at);
         self.confirmed_there = last.confirmed_there.or(Some(last.confirmed_at));
         self.sent_places = last.sent_places;
-        self.high_24h = last.high_24h;
-        self.low_24h = last.low_24h;
-        self.base_volume_24h = last.base_volume_24h;
-        self.quote_volume_24h = last.quote_volume_24h;
+        let said = Ticker {
+            high_24h: last.high_24h,
+            low_24h: last.low_24h,
+            base_volume_24h: last.base_volume_24h,
+            quote_volume_24h: last.quote_volume_24h,
+            ..Ticker::new(last.last)
+        };
+        self.said.take(&said, last.confirmed_there.unwrap_or(last.confirmed_at));
         self.extremes.forget();
         self.seek_extremes();
     }
@@ -363,14 +357,14 @@ impl Feed {
         std::array::from_fn(|index| {
             let (basis, time) = (Basis::ALL[index], Basis::ALL[index].base_time(at));
             let ours = self.window.price_before(time).map(|price| Base { price, at: time, source: BaseSource::Window });
-            ours.or(kept[index]).or_else(|| self.venue_base(basis, time))
+            ours.or(kept[index]).or_else(|| self.venue_base(basis, time, at))
         })
     }
 
-    fn venue_base(&self, basis: Basis, time: Timestamp) -> Option<Base> {
+    fn venue_base(&self, basis: Basis, time: Timestamp, at: Timestamp) -> Option<Base> {
         // The venue's own figure may reach back to a listing that ended.
         let own = self.presence.since().is_none_or(|since| since <= time);
-        let price = self.base_24h.filter(|_| basis == Basis::Rolling24h && own)?;
+        let price = self.said.base(at).filter(|_| basis == Basis::Rolling24h && own)?;
         Some(Base { price, at: time, source: BaseSource::Venue })
     }
 
@@ -412,8 +406,8 @@ impl Feed {
             high_24h,
             low_24h,
             range_source,
-            base_volume_24h: self.base_volume_24h,
-            quote_volume_24h: self.quote_volume_24h,
+            base_volume_24h: self.confirmed_there.and_then(|at| self.said.base_volume(at)),
+            quote_volume_24h: self.confirmed_there.and_then(|at| self.said.quote_volume(at)),
             traded_at: self.last.and_then(|last| last.venue_time),
             received_at: self.last.map(|last| last.received_at),
         }

@@ -14,6 +14,7 @@ mod feed;
 mod gaps;
 mod presence;
 mod row;
+mod said;
 #[cfg(test)]
 mod tests;
 

@@ -231,6 +231,32 @@ fn in_33_what_a_ticker_does_not_say_stands() {
 }
 
 #[test]
+fn in_33_a_figure_that_is_not_said_again_does_not_outlive_its_day() {
+    let mut scene = Scene::new();
+    let full = Ticker {
+        sent_at: Some(scene.truth),
+        high_24h: Some(price("310")),
+        base_volume_24h: Some("12.5".parse().unwrap()),
+        base_24h: Some(price("200")),
+        ..Ticker::new(price("300"))
+    };
+    scene.ticker(FIRST, "BTC", full, STREAM);
+    scene.pass(60);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+    scene.pass(1);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None, "a base of another minute");
+    assert_eq!(scene.row("BTC").high_24h, Some(price("310")));
+    for _ in 0..5 {
+        scene.pass(50);
+        scene.tick(FIRST, "BTC", "300", STREAM);
+    }
+    let row = scene.row("BTC");
+    assert_eq!((row.state, row.high_24h, row.base_volume_24h), (State::Live, None, None));
+}
+
+#[test]
 fn a_price_not_confirmed_is_stale_and_keeps_its_change() {
     let mut scene = Scene::new();
     scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["200", "100", "100", "100"]);
