@@ -20,9 +20,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::ask::Ask;
 use super::error::Error;
 use super::place::Place;
-use super::{AppState, query};
+use super::{AppState, greeting, query};
 use crate::hub::{HEARTBEAT, Resume, Subscription};
-use crate::wire::{self, Closing, Welcome};
 
 /// Longest position that a client may come back with, in bytes.
 const POSITION_BYTES_MAX: usize = 64;
@@ -47,7 +46,7 @@ pub async fn events(
     let position = last.or(resume.as_ref().map(String::as_bytes)).map(read_position);
     let (subscription, texts) = app.hub.subscribe(view, interval, None, position.as_ref());
     let mut first = format!("retry: {}\n", rand::random_range(RETRY_MS));
-    write_event(&mut first, None, &welcome(&app));
+    write_event(&mut first, None, &greeting::welcome(&app, 1));
     write_events(&mut first, &app, &subscription, &texts);
     let stopped = Box::pin(app.shutdown().clone().cancelled_owned());
     let member = Member { app, subscription, stopped, _place: place };
@@ -125,27 +124,8 @@ fn write_event(events: &mut String, id: Option<(&str, u64)>, text: &[u8]) {
 }
 
 fn closing(app: &AppState) -> Bytes {
-    let retry_after_ms = u64::try_from(app.limits().come_back().as_millis()).unwrap_or(u64::MAX);
+    let (message, retry_after_ms) = greeting::closing(Some(app));
     let mut events = format!("retry: {retry_after_ms}\n");
-    write_event(&mut events, None, &wire::json(&Closing { reason: "shutdown", retry_after_ms }));
+    write_event(&mut events, None, &message);
     events.into()
-}
-
-fn welcome(app: &AppState) -> Vec<u8> {
-    let limits = app.limits();
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    wire::json(&Welcome {
-        protocol: wire::PROTOCOL,
-        epoch: app.hub.epoch(),
-        server_time: app.clock.now(),
-        heartbeat_ms: millis(HEARTBEAT),
-        demo: app.demo,
-        limits: wire::Limits {
-            message_bytes: limits.message_bytes_max,
-            messages_per_second: limits.messages_per_second_max,
-            subscriptions: 1,
-            markets: limits.markets_max,
-            subscribe_within_ms: millis(limits.subscribe_within),
-        },
-    })
 }

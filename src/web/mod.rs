@@ -8,6 +8,7 @@ mod bodies;
 mod error;
 mod events;
 mod front;
+mod greeting;
 mod health;
 mod history;
 mod layers;

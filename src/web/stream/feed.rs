@@ -1,14 +1,13 @@
 //! What stream clients are told.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use super::request::{self, Request};
 use crate::delivery::{Begin, Close, Exchange, Said, Service};
-use crate::hub::{HEARTBEAT, Resume, View};
+use crate::hub::{Resume, View};
 use crate::web::ask::{Ask, Refusal};
-use crate::web::{AppState, WeakState};
-use crate::wire::{self, Closing, ErrorMessage, Id, Pong, Unsubscribed, Welcome};
+use crate::web::{AppState, WeakState, greeting};
+use crate::wire::{self, ErrorMessage, Id, Pong, Unsubscribed};
 
 /// The protocol of docs/api.md. Holds the application weakly: delivery threads do not keep it.
 #[derive(Debug, Clone)]
@@ -23,7 +22,7 @@ impl Feed {
     pub fn begin(self, ask: Result<Ask, Refusal>) -> Begin {
         Box::new(move |exchange| {
             let app = self.0.upgrade().ok_or(Close::Shutdown)?;
-            exchange.send(&welcome(&app));
+            exchange.send(&greeting::welcome(&app, app.limits().subscriptions_max));
             let refused = match ask {
                 Ok(ask) if ask.board.is_none() && ask.markets.is_none() => return Ok(()),
                 Ok(ask) => subscribe(&app, exchange, None, &ask, None),
@@ -59,8 +58,7 @@ impl Service for Feed {
     }
 
     fn farewell(&self) -> Vec<u8> {
-        let wait = self.0.upgrade().map_or(Duration::ZERO, |app| app.limits().come_back());
-        wire::json(&Closing { reason: "shutdown", retry_after_ms: millis(wait) })
+        greeting::closing(self.0.upgrade().as_ref()).0
     }
 }
 
@@ -103,26 +101,4 @@ fn refuse(exchange: &mut Exchange<'_>, id: Option<Id>, refusal: Refusal) {
     // What is too much now may be allowed once something else has ended.
     let retryable = code == "too-many-subscriptions";
     exchange.send(&wire::json(&ErrorMessage { id, code, message, retryable, field }));
-}
-
-fn welcome(app: &AppState) -> Vec<u8> {
-    let limits = app.limits();
-    wire::json(&Welcome {
-        protocol: wire::PROTOCOL,
-        epoch: app.hub.epoch(),
-        server_time: app.clock.now(),
-        heartbeat_ms: millis(HEARTBEAT),
-        demo: app.demo,
-        limits: wire::Limits {
-            message_bytes: limits.message_bytes_max,
-            messages_per_second: limits.messages_per_second_max,
-            subscriptions: limits.subscriptions_max,
-            markets: limits.markets_max,
-            subscribe_within_ms: millis(limits.subscribe_within),
-        },
-    })
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
