@@ -24,6 +24,9 @@ const SCALE_MAX: i32 = 28;
 /// Largest mantissa a [`Decimal`] holds: 96 bits.
 const MANTISSA_MAX: u128 = (1 << 96) - 1;
 
+/// Longest text that surely fits a signed word: 18 digits.
+const PLAIN_CHARS_MAX: usize = 18;
+
 /// Why a text is not a usable number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AmountError {
@@ -74,6 +77,9 @@ pub fn parse(text: &str) -> Result<Decimal, AmountError> {
     if text.is_empty() {
         return Err(AmountError::Empty);
     }
+    if let Some(plain) = plain(text.as_bytes()) {
+        return Ok(plain);
+    }
     if text.len() > CHARS_MAX {
         return Err(AmountError::TooLong);
     }
@@ -112,6 +118,29 @@ pub fn parse(text: &str) -> Result<Decimal, AmountError> {
     }
     let written = i32::try_from(fraction.len()).map_err(|_| AmountError::TooLong)? - exponent;
     build(negative, mantissa, zeros, written)
+}
+
+/// Reads what nearly all numbers on the wire are: digits that fit a machine word, and at most one point among them.
+///
+/// Anything else, and anything wrong, is left to the whole grammar; where both
+/// read a text, they read the same.
+fn plain(text: &[u8]) -> Option<Decimal> {
+    if text.len() > PLAIN_CHARS_MAX {
+        return None;
+    }
+    let (mut mantissa, mut point) = (0i64, None);
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => mantissa = mantissa * 10 + i64::from(byte - b'0'),
+            b'.' if point.is_none() && at > 0 => point = Some(at),
+            _ => return None,
+        }
+    }
+    let fraction = point.map_or(0, |at| text.len() - 1 - at);
+    if text.is_empty() || (point.is_some() && fraction == 0) {
+        return None;
+    }
+    Some(Decimal::new(mantissa, u32::try_from(fraction).ok()?))
 }
 
 /// Joins the parts: value = mantissa × 10^zeros × 10^-scale.

@@ -31,6 +31,7 @@ pub(super) fn read<'a>(figures: &impl Figures<'a>) -> Record {
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(super) struct Event<'a> {
+    e: Raw<'a>,
     #[serde(rename = "E")]
     sent: Raw<'a>,
     s: Raw<'a>,
@@ -42,6 +43,14 @@ pub(super) struct Event<'a> {
     q: Raw<'a>,
     #[serde(rename = "L")]
     last_id: Raw<'a>,
+}
+
+impl Event<'_> {
+    /// Returns whether it says that it is one; other events have some of the same members.
+    pub(super) fn is_ticker(&self) -> bool {
+        let kind = self.e.text_maybe("e").ok().flatten();
+        matches!(kind.as_deref(), Some("24hrTicker" | "24hrMiniTicker"))
+    }
 }
 
 impl<'a> Figures<'a> for Event<'a> {

@@ -81,10 +81,17 @@ impl Venue for Binance {
                 json::list(text)?.into_iter().map(figures::record::<figures::Event<'_>>).collect(),
             ));
         }
+        // Nearly all frames are tickers: they are read once, and only the others again for what they are.
+        if let Some(ticker) = ticker(text)? {
+            return Ok(ticker);
+        }
         let frame: Frame<'_> = json::object(text)?;
         match frame.data.said().or(frame.event.said()) {
-            Some(inner) if inner.get().starts_with('{') => event(&json::object(inner.get())?, inner.get()),
-            _ => event(&frame, text),
+            Some(inner) if inner.get().starts_with('{') => match ticker(inner.get())? {
+                Some(ticker) => Ok(ticker),
+                None => Ok(other(&json::object(inner.get())?)),
+            },
+            _ => Ok(other(&frame)),
         }
     }
 
@@ -162,14 +169,17 @@ struct Frame<'a> {
     msg: Raw<'a>,
 }
 
-fn event(frame: &Frame<'_>, text: &str) -> Result<Incoming, ParseError> {
+/// Reads a ticker, if the frame is one.
+fn ticker(text: &str) -> Result<Option<Incoming>, ParseError> {
+    let event: figures::Event<'_> = json::object(text)?;
+    Ok(event.is_ticker().then(|| Incoming::Tickers(vec![figures::read(&event)])))
+}
+
+fn other(frame: &Frame<'_>) -> Incoming {
     match frame.e.words().as_str() {
-        "24hrTicker" | "24hrMiniTicker" => {
-            Ok(Incoming::Tickers(vec![figures::read(&json::object::<figures::Event<'_>>(text)?)]))
-        }
-        "serverShutdown" => Ok(Incoming::Reconnect("the server is about to shut down".to_owned())),
-        "" => Ok(control(frame)),
-        other => Ok(Incoming::Unknown(other.to_owned())),
+        "serverShutdown" => Incoming::Reconnect("the server is about to shut down".to_owned()),
+        "" => control(frame),
+        other => Incoming::Unknown(other.to_owned()),
     }
 }
 
