@@ -9,18 +9,21 @@ pub struct Pass {
     pub within: [(usize, u32); 3],
     /// CPU of a delivered frame, in ns.
     pub cpu_ns: u64,
+    /// CPU of a second with the same clients and no frames, in ns: what a program does besides.
+    pub rest_ns: u64,
     /// Frames delivered.
     pub frames: usize,
 }
 
 impl Pass {
     /// Works out the figures of frames of these ages, for this much CPU.
-    pub fn new(mut ages_us: Vec<u32>, cpu: Duration) -> Self {
+    pub fn new(mut ages_us: Vec<u32>, cpu: Duration, rest: Duration) -> Self {
         ages_us.sort_unstable();
         let frames = ages_us.len();
         let at = |share: usize| (share, ages_us.get(frames * share / 1000).copied().unwrap_or_default());
         let cpu_ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX) / u64::try_from(frames.max(1)).unwrap_or(1);
-        Self { within: [at(500), at(990), at(999)], cpu_ns, frames }
+        let rest_ns = u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX);
+        Self { within: [at(500), at(990), at(999)], cpu_ns, rest_ns, frames }
     }
 }
 
@@ -33,6 +36,10 @@ pub fn print(clients: usize, wanted: usize, names: &[&str], passes: &[Vec<Pass>]
         line(clients, &name, names, passes, |pass| pass.within[row].1.into());
     }
     line(clients, "CPU of a frame, ns", names, passes, |pass| pass.cpu_ns);
+    for (side, server) in names.iter().enumerate() {
+        let rest = median(passes.iter().filter_map(|pass| pass.get(side)).map(|pass| pass.rest_ns / 1000));
+        println!("{clients:>8}  {:<20}{server:<10}{rest:>10}", "CPU at rest, µs/s");
+    }
     let fewest = |side: usize| passes.iter().filter_map(|pass| pass.get(side)).map(|pass| pass.frames).min();
     let fewest: Vec<String> = (0..names.len()).map(|side| fewest(side).unwrap_or_default().to_string()).collect();
     println!("{clients:>8}  frames of {wanted:<10} {}   (fewest of a pass)", fewest.join(" "));

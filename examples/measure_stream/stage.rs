@@ -171,7 +171,10 @@ impl Stage {
         let crowd = Crowd::new(side.process.address, &side.path, &self.ticks);
         crowd.join(clients, Manner::Good)?;
         sleep(SETTLE);
-        let pass = self.ticked(rate, count, side, &crowd)?;
+        let before = side.process.cpu()?;
+        sleep(Duration::from_secs(1));
+        let rest = side.process.cpu()?.saturating_sub(before);
+        let pass = self.ticked(rate, count, side, &crowd, rest)?;
         drop(crowd);
         sleep(SETTLE);
         if let Some(frame) = &side.frame {
@@ -184,7 +187,14 @@ impl Stage {
         Ok(pass)
     }
 
-    fn ticked(&mut self, rate: usize, count: usize, side: &mut Side, crowd: &Crowd) -> anyhow::Result<Pass> {
+    fn ticked(
+        &mut self,
+        rate: usize,
+        count: usize,
+        side: &mut Side,
+        crowd: &Crowd,
+        rest: Duration,
+    ) -> anyhow::Result<Pass> {
         crowd.take();
         let (before, start) = (side.process.cpu()?, Instant::now());
         let gap = Duration::from_secs(1) / u32::try_from(rate)?;
@@ -195,7 +205,7 @@ impl Stage {
         sleep(DRAIN);
         let cpu = side.process.cpu()?.saturating_sub(before);
         let seen = crowd.take();
-        Ok(Pass::new(seen.ages_us, cpu))
+        Ok(Pass::new(seen.ages_us, cpu, rest))
     }
 
     /// Sets the next price: at the exchange, or for the others as the frame that the server would send.
@@ -222,7 +232,7 @@ impl Stage {
         let others = Crowd::new(server.process.address, STREAM, &self.ticks);
         others.join(4 * bad, Manner::Good)?;
         sleep(SETTLE);
-        let before = self.ticked(rate, count, &mut server, &crowd)?;
+        let before = self.ticked(rate, count, &mut server, &crowd, Duration::ZERO)?;
         let memory = server.process.pss_kib()?;
         drop(others);
         sleep(SETTLE);
@@ -231,7 +241,7 @@ impl Stage {
         others.join(bad, Manner::Slow)?;
         others.join(bad, Manner::Rude)?;
         let joined = Instant::now();
-        let with = self.ticked(rate, count, &mut server, &crowd)?;
+        let with = self.ticked(rate, count, &mut server, &crowd, Duration::ZERO)?;
         println!("memory: {memory} KiB without the bad ones, {} KiB with them", server.process.pss_kib()?);
         for (row, name) in ["p50", "p99", "p99.9"].into_iter().enumerate() {
             let (before, with) = (before.within[row].1, with.within[row].1);
@@ -306,6 +316,9 @@ impl Stage {
             self.tick(&mut side)?;
             sleep(Duration::from_millis(200));
         }
+        drop(crowd);
+        // What it fetches at its start is no part of delivery.
+        at_rest(&side.process)?;
         Ok(side)
     }
 
