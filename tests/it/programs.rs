@@ -1,5 +1,7 @@
 //! The programs as anyone starts them: `sisepan fake` with its options, and `sisepan serve` reading from it.
 
+mod lookup;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -23,17 +25,17 @@ impl Program {
     }
 
     async fn logging(arguments: &[&str], log: Stdio) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sisepan"));
+        command.args(arguments);
+        Self::run(command, log).await
+    }
+
+    async fn run(mut command: Command, log: Stdio) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sisepan"))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(DEADLINE, said.next_line()).await.unwrap().unwrap();
-        let line = line.unwrap_or_else(|| panic!("{arguments:?} said nothing"));
+        let line = line.unwrap_or_else(|| panic!("{command:?} said nothing"));
         Self { child, url: line.strip_prefix("listening on ").unwrap().to_owned() }
     }
 

@@ -1,0 +1,44 @@
+//! A resolver that never answers.
+
+use super::{DEADLINE, LOOK, Program, folder};
+use tokio::process::Command;
+
+#[tokio::test]
+async fn in_15_a_name_look_up_that_hangs_has_its_deadline_and_does_not_hold_up_the_end() {
+    let folder = folder("lookup");
+    let library = folder.join("slow_names.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/programs/slow_names.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
+    let compiled = compiler.status().await.expect("a C compiler (cc), which Rust needs for linking as well");
+    assert!(compiled.success(), "cc failed: {compiled}");
+
+    let config = folder.join("sisepan.toml");
+    let venue = |id: &str| format!("[venues.{id}]\nrest = \"http://slow.test\"\nstream = \"ws://slow.test/ws\"\n");
+    std::fs::write(&config, format!("data = \"none\"\n{}{}", venue("upbit"), venue("bithumb"))).unwrap();
+    let log = folder.join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sisepan"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config).env("LD_PRELOAD", &library);
+    let mut board = Program::run(command, std::fs::File::create(&log).unwrap().into()).await;
+
+    let said = |log: &std::path::Path| std::fs::read_to_string(log).unwrap();
+    let told = tokio::time::timeout(DEADLINE, async {
+        while !said(&log).contains("name look-up with slow.test took longer than 5s") {
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    assert!(told.await.is_ok(), "{}", said(&log));
+    board
+        .wait("a time-out is the reason", "/api/v1/venues", |health| {
+            let venues = health["venues"].as_array().unwrap();
+            venues.iter().all(|venue| venue["state"] == "down" && venue["reason"]["code"] == "timeout")
+        })
+        .await;
+
+    // The look-ups go on hanging: threads that nobody can wake must not keep the program.
+    let id = board.child.id().unwrap().to_string();
+    assert!(Command::new("kill").arg(id).status().await.unwrap().success());
+    let end = tokio::time::timeout(DEADLINE, board.child.wait()).await;
+    assert_eq!(end.expect("it ends").unwrap().code(), Some(0));
+    std::fs::remove_dir_all(folder).unwrap();
+}
