@@ -254,6 +254,34 @@ test('OUT-33 with WebSockets and events blocked, asking brings the prices', asyn
   await close();
 });
 
+test('OUT-33 eight tabs are live over WebSockets; where only six connections are to be had, a tab without one says so', async () => {
+  const { before, url } = await through();
+  const context = await chrome.newContext({ viewport: { width: 400, height: 900 } });
+  const pages = [];
+  for (let tab = 0; tab < 8; tab += 1) {
+    const page = await context.newPage();
+    await page.goto(url);
+    await isLive(page);
+    pages.push(page);
+  }
+  await setPrice('TRX-KRW', 445);
+  for (const page of pages) await shows(page, 'TRX-KRW', '445', 10_000);
+  // What is left is HTTP/1.1, of which a browser opens six to a host; events keep theirs for as long as they are listened to.
+  before.rules.websocket = false;
+  before.cut();
+  await setPrice('TRX-KRW', 446);
+  const tells = async (page) => {
+    const state = await page.locator('.sisepan').first().getAttribute('data-live');
+    const price = await page.locator('[data-market="TRX-KRW"] [data-cell="last"]').first().textContent();
+    return state === 'on' ? price : state;
+  };
+  await until('each tab is right, or says that it is not live', async () => {
+    const told = await Promise.all(pages.map(tells));
+    return (told.every((one) => one === '446' || one === 'off') && told.filter((one) => one === '446').length >= 5) || told;
+  }, 60_000);
+  await context.close();
+});
+
 test('a widget off screen is not written to, and has caught up when it is seen', async () => {
   const { url } = await through('<sisepan-board board="krw" lang="ko"></sisepan-board><div style="height:3000px"></div><sisepan-board id="below" board="krw" lang="ko"></sisepan-board>');
   const { page, close } = await visit(url);
