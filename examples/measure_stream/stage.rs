@@ -1,5 +1,7 @@
 //! The exchange, the servers set up for it, and what is done to them.
 
+mod trouble;
+
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,6 +14,9 @@ use super::Options;
 use super::crowd::{self, Crowd, Manner, Ticks};
 use super::figures::{self, Pass};
 use super::process::Process;
+
+/// Any port of ours.
+const ANYWHERE: &str = "127.0.0.1:0";
 
 const VENUE: &str = "upbit";
 const MARKET: &str = "BTC-KRW";
@@ -45,12 +50,6 @@ const REST_GROWTH: u64 = 16;
 
 /// How long the last frames of a pass may be on their way.
 const DRAIN: Duration = Duration::from_millis(700);
-
-/// In what time bad clients must be gone.
-const BAD_MAX: Duration = Duration::from_secs(45);
-
-/// In what time a herd must be right again.
-const HERD_MAX: Duration = Duration::from_secs(20);
 
 /// See the module.
 pub struct Stage {
@@ -89,7 +88,7 @@ impl Stage {
         let frame = self.frame()?;
         for name in SIDES {
             let mut side = if name == "sisepan" {
-                Side { process: self.start_server("")?, path: BOARD_STREAM.to_owned(), frame: None }
+                Side { process: self.start_server("", ANYWHERE)?, path: BOARD_STREAM.to_owned(), frame: None }
             } else {
                 self.other(name, &frame)?
             };
@@ -220,74 +219,6 @@ impl Stage {
         side.process.feed(frame)
     }
 
-    /// Measures what one bad client in five does to the others, and when they are gone.
-    pub fn bad(&mut self, options: &Options) -> anyhow::Result<()> {
-        let mut server = self.server(0)?;
-        let crowd = Crowd::new(server.process.address, STREAM, &self.ticks);
-        let (bad, rate) = (options.bad / 20, (options.frames_per_second / options.bad).clamp(1, RATE_MAX));
-        let count = rate * 10;
-        println!("\n{} clients, of which 10 % never read, 5 % read a byte a second, 5 % answer no ping", options.bad);
-        crowd.join(options.bad - 4 * bad, Manner::Good)?;
-        // As many as the bad ones, so that there are always as many in all.
-        let others = Crowd::new(server.process.address, STREAM, &self.ticks);
-        others.join(4 * bad, Manner::Good)?;
-        sleep(SETTLE);
-        let before = self.ticked(rate, count, &mut server, &crowd, Duration::ZERO)?;
-        let memory = server.process.pss_kib()?;
-        drop(others);
-        sleep(SETTLE);
-        let others = Crowd::new(server.process.address, STREAM, &self.ticks);
-        others.join(2 * bad, Manner::Mute)?;
-        others.join(bad, Manner::Slow)?;
-        others.join(bad, Manner::Rude)?;
-        let joined = Instant::now();
-        let with = self.ticked(rate, count, &mut server, &crowd, Duration::ZERO)?;
-        println!("memory: {memory} KiB without the bad ones, {} KiB with them", server.process.pss_kib()?);
-        for (row, name) in ["p50", "p99", "p99.9"].into_iter().enumerate() {
-            let (before, with) = (before.within[row].1, with.within[row].1);
-            let ratio = u64::from(with) * 100 / u64::from(before.max(1));
-            println!("{name}: {before} µs without, {with} µs with them, {}", figures::times(ratio));
-        }
-        let mut gone = None;
-        while joined.elapsed() < BAD_MAX + SETTLE {
-            self.tick(&mut server)?;
-            sleep(Duration::from_millis(500));
-            let streams = server.process.sockets()?;
-            if gone.is_none() && streams <= options.bad - 4 * bad {
-                gone = Some(joined.elapsed());
-            }
-        }
-        let streams = server.process.sockets()?;
-        println!("{streams} of {} are left after {BAD_MAX:?}; all bad ones gone after {gone:?}", options.bad);
-        println!("memory after: {} KiB", server.process.pss_kib()?);
-        drop(others);
-        Ok(())
-    }
-
-    /// Cuts clients off at once, has them come back as fast as they can, and waits until all are right again.
-    pub fn herd(&mut self, clients: usize) -> anyhow::Result<()> {
-        println!("\n{clients} clients, cut off at once, come back at once");
-        let mut server = self.server(0)?;
-        let crowd = Crowd::new(server.process.address, STREAM, &self.ticks);
-        crowd.join(clients, Manner::Good)?;
-        self.tick(&mut server)?;
-        sleep(SETTLE);
-        drop(crowd);
-        let (start, cpu) = (Instant::now(), server.process.cpu()?);
-        let crowd = Crowd::new(server.process.address, STREAM, &self.ticks);
-        crowd.join(clients, Manner::Good)?;
-        let joined = start.elapsed();
-        self.tick(&mut server)?;
-        let mut right = 0;
-        while right < clients && start.elapsed() < HERD_MAX {
-            sleep(Duration::from_millis(50));
-            right += crowd.take().ages_us.len();
-        }
-        let cpu = server.process.cpu()?.saturating_sub(cpu);
-        println!("all connected after {joined:?}, {right} right after {:?}; CPU {cpu:?}", start.elapsed());
-        Ok(())
-    }
-
     /// Returns a frame of the program that holds a price.
     fn frame(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut server = self.server(0)?;
@@ -304,12 +235,9 @@ impl Stage {
 
     /// Starts a server of one market that has seen a price.
     fn server(&mut self, beat: u64) -> anyhow::Result<Side> {
-        let board =
-            format!("[[boards]]\nid = \"one\"\ntitle = \"One\"\nmarkets = [\"{MARKET}\"]\nsource = \"{VENUE}\"\n");
-        let process = self.start_server(&board)?;
         let start = Instant::now();
-        let crowd = Crowd::new(process.address, STREAM, &self.ticks);
-        let mut side = Side { process, path: format!("/api/v1/stream?board=one&interval_ms={beat}"), frame: None };
+        let mut side = self.open(beat, ANYWHERE)?;
+        let crowd = Crowd::new(side.process.address, STREAM, &self.ticks);
         crowd.join(1, Manner::Good)?;
         while crowd.take().ages_us.is_empty() {
             ensure!(start.elapsed() < FIRST_MAX, "no price came within {FIRST_MAX:?}");
@@ -322,6 +250,14 @@ impl Stage {
         Ok(side)
     }
 
+    /// Starts a server of one market.
+    fn open(&self, beat: u64, listen: &str) -> anyhow::Result<Side> {
+        let board =
+            format!("[[boards]]\nid = \"one\"\ntitle = \"One\"\nmarkets = [\"{MARKET}\"]\nsource = \"{VENUE}\"\n");
+        let process = self.start_server(&board, listen)?;
+        Ok(Side { process, path: format!("/api/v1/stream?board=one&interval_ms={beat}"), frame: None })
+    }
+
     fn other(&self, name: &str, frame: &[u8]) -> anyhow::Result<Side> {
         let own = std::env::current_exe().context("finding this program")?;
         let own = own.to_str().context("the path of this program is not text")?;
@@ -330,8 +266,8 @@ impl Stage {
     }
 
     /// Starts the program for this exchange.
-    fn start_server(&self, board: &str) -> anyhow::Result<Process> {
-        let mut config = format!("listen = \"127.0.0.1:0\"\ndata = \"none\"\n{}\n{board}", self.settings);
+    fn start_server(&self, board: &str, listen: &str) -> anyhow::Result<Process> {
+        let mut config = format!("listen = \"{listen}\"\ndata = \"none\"\n{}\n{board}", self.settings);
         for venue in ["upbit", "bithumb", "binance"] {
             let (rest, stream) = (self.fake.rest_url(venue), self.fake.stream_url(venue));
             config += &format!("[venues.{venue}]\nrest = \"{rest}\"\nstream = \"{stream}\"\n");
