@@ -77,8 +77,8 @@ async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
     for (symbol, urgency) in [("b", Urgency::Settle), ("c", Urgency::Hole), ("d", Urgency::Base)] {
         bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
     }
-    bench.health("failures", |health| health.requests_failed > 0).await;
-    until("taken in", || bench.gaps.capacity() == bench.gaps.max_capacity()).await;
+    // It came in after the others and is the most urgent: from now on nothing else is asked for until it is answered.
+    until("the base", || !server.logged("get /candles?s=d").is_empty()).await;
     let told = server.elapsed();
     server.with(|world| world.replies.clear());
     // The one that failed may come before or after its equal.
@@ -92,11 +92,13 @@ async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
             _ => None,
         })
         .await;
-    let order: Vec<char> = server.with(|world| {
+    let mut order: Vec<char> = server.with(|world| {
         let asked = world.log.iter().filter(|(at, line)| *at > told && line.starts_with("get /candles"));
         asked.filter_map(|(_, line)| line.chars().nth("get /candles?s=".len())).collect()
     });
-    assert_eq!(order[order.len() - 4..order.len() - 2], ['d', 'c'], "{order:?}");
+    // The base may have been answered before it was told, or refused once more.
+    order.retain(|symbol| *symbol != 'd');
+    assert!(order.len() == 3 && order[0] == 'c', "{order:?}");
     bench.stop().await;
 }
 
