@@ -85,7 +85,7 @@ pub(crate) async fn run_with(
     let tls = ingest::Tls::new(config.tls_ca.as_deref())?;
     let wanted: Vec<Wanted> = config.boards.iter().map(wanted_by).collect();
     let mut quotes = Quotes::new(&wanted, board_settings(&config), clock.read());
-    let hub = Hub::new(epoch(clock.now()));
+    let hub = Hub::watched(epoch(clock.now()), clock.clone());
     let (store, restored) = kept.unzip();
     let restored = restored.unwrap_or_default();
     restored.feeds.iter().for_each(|records| quotes.restore(records));
@@ -202,7 +202,11 @@ async fn keep_board(
                 }
             }
         }
-        let publish = quotes.publish(clock.read());
+        let now = clock.read();
+        if hub.watch(now.monotonic) {
+            quotes.publish_all();
+        }
+        let publish = quotes.publish(now);
         if !(publish.changed.is_empty() && publish.confirmed.is_empty() && publish.venues.is_empty()) {
             hub.publish(publish);
         }

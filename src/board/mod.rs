@@ -284,6 +284,12 @@ impl Quotes {
         }
     }
 
+    /// Has [`Self::publish`] return every row once more: those who were told of them have forgotten what they said.
+    pub fn publish_all(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.published = None);
+        self.touched.extend(0..self.rows.len());
+    }
+
     /// Returns the minutes that candles should fill, most urgent first.
     pub fn gaps(&self, now: Now) -> Vec<Gap> {
         let mut gaps: Vec<Gap> =

@@ -198,3 +198,16 @@ fn a_stale_row_keeps_its_change_for_as_long_as_it_is_stale() {
         assert!(scene.quotes.feeds[&(FIRST, market("BTC"))].window().len() < 1600, "and holds no more for it");
     }
 }
+
+#[test]
+fn all_rows_are_published_once_more_when_that_is_asked_for() {
+    let mut scene = Scene::new();
+    scene.settle_day();
+    scene.tick(FIRST, "BTC", "2000", STREAM);
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
+    scene.quotes.tick(scene.now);
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
+    scene.quotes.publish_all();
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
+}
