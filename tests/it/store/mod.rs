@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod damage;
+#[cfg(target_os = "linux")]
+mod disk;
 mod files;
 mod holes;
 mod kills;
