@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Board, Config, VenueConfig};
 use crate::domain::{Event, Gap, HourSource, Link, Market, VenueHealth, VenueId};
 use crate::hub::Hub;
-use crate::past::MemoryHistory;
+use crate::past::{MemoryHistory, OneUnit};
 use crate::store::{self, Restored, Store};
 use crate::venue::{self, Venue};
 use crate::{ingest, web};
@@ -92,7 +92,8 @@ pub(crate) async fn run_with(
     hub.publish(quotes.publish(clock.read()));
     let (kept, keeper) = store.as_ref().map(|store| (store.past(), store.keeper())).unzip();
     let recent = Arc::new(MemoryHistory::default());
-    let history: Arc<dyn HourSource> = kept.unwrap_or_else(|| recent.clone());
+    let said: Arc<dyn HourSource> = kept.unwrap_or_else(|| recent.clone());
+    let history = Arc::new(OneUnit { said, redenominations: config.redenominations.clone() });
 
     let parts = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -290,6 +291,7 @@ fn board_settings(config: &Config) -> board::Settings {
     board::Settings {
         percent_places: config.percent_places,
         stale_after: stale_after.collect(),
+        redenominations: config.redenominations.clone(),
         ..board::Settings::default()
     }
 }

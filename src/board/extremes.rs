@@ -26,7 +26,8 @@ impl Extremes {
         if self.0.is_some_and(|sought| (sought.from, sought.to) == (from, to)) {
             return;
         }
-        let whole = now.plus(-UNTOLD_MINUTES) <= to;
+        // Two units have no common high.
+        let whole = now.plus(-UNTOLD_MINUTES) <= to && window.units().is_one(from, now);
         self.0 = Some(Sought { from, to, known: window.extremes(from, to).filter(|_| whole) });
     }
 

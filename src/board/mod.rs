@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, SourceId, VenueClock, VenueHealth, VenueId,
-    change::PLACES_DEFAULT,
+    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, Redenomination, SourceId, Units, VenueClock,
+    VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
@@ -61,6 +61,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Without a look at the board for so long we were stopped or asleep, and may have missed what was said meanwhile.
     pub pause_min: Duration,
+    /// Where the unit of a price has changed.
+    pub redenominations: Vec<Redenomination>,
 }
 
 impl Default for Settings {
@@ -72,6 +74,7 @@ impl Default for Settings {
             return_after: Duration::from_secs(30),
             patience: Duration::from_secs(5),
             pause_min: Duration::from_secs(5),
+            redenominations: Vec::new(),
         }
     }
 }
@@ -129,7 +132,8 @@ impl Quotes {
         self.rows.push(Row::new(entry, market.clone()));
         self.touched.insert(index);
         for &venue in &entry.venues {
-            self.feeds.entry((venue, market.clone())).or_default();
+            let units = Units::of(&self.settings.redenominations, venue, market);
+            self.feeds.entry((venue, market.clone())).or_insert_with(|| Feed::new(units));
             self.readers.entry((venue, market.clone())).or_default().push(index);
         }
     }

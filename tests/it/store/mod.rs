@@ -12,4 +12,5 @@ mod lives;
 mod serve;
 pub mod setup;
 mod trip;
+mod units;
 mod view;
