@@ -296,3 +296,17 @@ fn in_53_the_venues_own_base_is_not_taken_across_a_change_of_unit() {
     scene.ticker(FIRST, "BTC", ticker, STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("-40.00"));
 }
+
+#[test]
+fn in_52_the_venues_rolling_base_of_before_a_new_listing_is_not_its_own() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "4", STREAM);
+    scene.relist();
+    // So near to the new price that nothing else would give it away.
+    for (hours, percent) in [(0, None), (25, Some("-25.00"))] {
+        scene.sleep(hours * HOUR);
+        let ticker = Ticker { sent_at: Some(scene.truth), base_24h: Some(price("4")), ..Ticker::new(price("3")) };
+        scene.ticker(FIRST, "BTC", ticker, STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), percent, "{hours} h");
+    }
+}
