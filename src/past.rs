@@ -1,13 +1,13 @@
-//! The past of every feed in memory, for a process that keeps none on a disk.
+//! The past of every feed in memory, for a process that keeps none on a disk; and a past in one unit.
 //!
-//! It serves the demo and runs without a data directory. It ends with the
+//! The former serves the demo and runs without a data directory. It ends with the
 //! process; it never reads from the window, which forgets after a day.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{FeedRecords, HOUR, HourRecord, HourSource, Market, Minute, VenueId};
+use crate::domain::{FeedRecords, HOUR, HourRecord, HourSource, Market, Minute, Redenomination, Units, VenueId};
 
 /// Hours kept of each feed: eight days.
 pub const KEPT_HOURS: usize = 8 * 24;
@@ -79,5 +79,35 @@ impl HourSource for MemoryHistory {
         };
         let overlapping = hours.range(first..span.end).map(|(_, record)| record);
         Ok(overlapping.filter(|record| record.hour.plus(HOUR) > span.start).cloned().collect())
+    }
+}
+
+/// A past with every price in the unit of the newest minute that is asked for.
+///
+/// Closes that can't be written exactly in it are holes.
+#[derive(Debug)]
+pub struct OneUnit {
+    /// The past as it was said.
+    pub said: Arc<dyn HourSource>,
+    /// Where the unit of a price has changed.
+    pub redenominations: Vec<Redenomination>,
+}
+
+impl HourSource for OneUnit {
+    fn hours(&self, venue: VenueId, market: &Market, span: Range<Minute>) -> Result<Vec<HourRecord>, String> {
+        let (unit, units) = (span.end, Units::of(&self.redenominations, venue, market));
+        let mut hours = self.said.hours(venue, market, span)?;
+        hours.iter_mut().for_each(|hour| bring(hour, &units, unit));
+        Ok(hours)
+    }
+}
+
+fn bring(hour: &mut HourRecord, units: &Units, unit: Minute) {
+    hour.before = hour.before.and_then(|(minute, price)| Some((minute, units.bring(price, minute, unit)?)));
+    for (minute, at, price) in std::mem::take(&mut hour.closes) {
+        match units.bring(price, minute, unit) {
+            Some(price) => hour.closes.push((minute, at, price)),
+            None => hour.covered &= !(1 << (minute.0 - hour.hour.0)),
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Board, Config, VenueConfig};
 use crate::domain::{Event, Gap, HourSource, Link, Market, VenueHealth, VenueId};
 use crate::hub::Hub;
-use crate::past::MemoryHistory;
+use crate::past::{MemoryHistory, OneUnit};
 use crate::store::{self, Restored, Store};
 use crate::venue::{self, Venue};
 use crate::{ingest, web};
@@ -85,14 +85,15 @@ pub(crate) async fn run_with(
     let tls = ingest::Tls::new(config.tls_ca.as_deref())?;
     let wanted: Vec<Wanted> = config.boards.iter().map(wanted_by).collect();
     let mut quotes = Quotes::new(&wanted, board_settings(&config), clock.read());
-    let hub = Hub::new(epoch(clock.now()));
+    let hub = Hub::watched(epoch(clock.now()), clock.clone());
     let (store, restored) = kept.unzip();
     let restored = restored.unwrap_or_default();
     restored.feeds.iter().for_each(|records| quotes.restore(records));
     hub.publish(quotes.publish(clock.read()));
     let (kept, keeper) = store.as_ref().map(|store| (store.past(), store.keeper())).unzip();
     let recent = Arc::new(MemoryHistory::default());
-    let history: Arc<dyn HourSource> = kept.unwrap_or_else(|| recent.clone());
+    let said: Arc<dyn HourSource> = kept.unwrap_or_else(|| recent.clone());
+    let history = Arc::new(OneUnit { said, redenominations: config.redenominations.clone() });
 
     let parts = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -202,7 +203,11 @@ async fn keep_board(
                 }
             }
         }
-        let publish = quotes.publish(clock.read());
+        let now = clock.read();
+        if hub.watch(now.monotonic) {
+            quotes.publish_all();
+        }
+        let publish = quotes.publish(now);
         if !(publish.changed.is_empty() && publish.confirmed.is_empty() && publish.venues.is_empty()) {
             hub.publish(publish);
         }
@@ -286,6 +291,7 @@ fn board_settings(config: &Config) -> board::Settings {
     board::Settings {
         percent_places: config.percent_places,
         stale_after: stale_after.collect(),
+        redenominations: config.redenominations.clone(),
         ..board::Settings::default()
     }
 }

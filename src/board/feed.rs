@@ -12,8 +12,8 @@ use super::presence::{Presence, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
 use crate::domain::{
-    Base, BaseSource, Basis, FeedRecords, LastRecord, Market, Minute, Now, Price, State, Ticker, VenueClock, VenueId,
-    Via, Window, tick_size,
+    Base, BaseSource, Basis, FeedRecords, LastRecord, Market, Minute, Now, Price, State, Ticker, Units, VenueClock,
+    VenueId, Via, Window, tick_size,
 };
 
 /// A venue time further ahead of ours than this is not believed.
@@ -116,6 +116,13 @@ struct Last {
 }
 
 impl Feed {
+    /// A feed of which nothing is known but when the unit of its price changes.
+    pub fn new(units: Units) -> Self {
+        let mut feed = Self::default();
+        feed.window.set_units(units);
+        feed
+    }
+
     /// Takes in a ticker.
     ///
     /// An older trade never replaces a newer one, whichever way and in
@@ -236,7 +243,8 @@ impl Feed {
     /// coin, or for the same one in other units.
     pub fn list(&mut self, word: Word, at: Timestamp) {
         if self.presence.take(word, self.last.is_some(), at) {
-            *self = Self { presence: std::mem::take(&mut self.presence), anew: true, ..Self::default() };
+            let units = self.window.units().clone();
+            *self = Self { presence: std::mem::take(&mut self.presence), anew: true, ..Self::new(units) };
             self.window.begin(Minute::of(at));
         }
     }
@@ -354,16 +362,25 @@ impl Feed {
 
     fn known_bases(&self, at: Timestamp) -> Bases {
         let kept = self.kept.filter(|(as_of, _)| *as_of == at).map(|(_, bases)| bases).unwrap_or_default();
+        let unit = self.unit(at);
         std::array::from_fn(|index| {
             let (basis, time) = (Basis::ALL[index], Basis::ALL[index].base_time(at));
-            let ours = self.window.price_before(time).map(|price| Base { price, at: time, source: BaseSource::Window });
-            ours.or(kept[index]).or_else(|| self.venue_base(basis, time, at))
+            let price = self.window.price_before_in(time, unit);
+            let ours = price.map(|price| Base { price, at: time, source: BaseSource::Window });
+            ours.or(kept[index]).or_else(|| self.venue_base(basis, at, unit))
         })
     }
 
-    fn venue_base(&self, basis: Basis, time: Timestamp, at: Timestamp) -> Option<Base> {
-        // The venue's own figure may reach back to a listing that ended.
-        let own = self.presence.since().is_none_or(|since| since <= time);
+    /// The minute whose unit the last price is in: that of its trade, where the venue says it.
+    fn unit(&self, at: Timestamp) -> Minute {
+        Minute::of(self.last.and_then(|last| last.venue_time).or(self.confirmed_there).unwrap_or(at))
+    }
+
+    fn venue_base(&self, basis: Basis, at: Timestamp, unit: Minute) -> Option<Base> {
+        let time = basis.base_time(at);
+        // The venue's own figure may reach back to a listing that ended, or to another unit: which it is in then is not told.
+        let own = self.presence.since().is_none_or(|since| since <= time)
+            && self.window.units().is_one(Minute::of(time), unit);
         let price = self.said.base(at).filter(|_| basis == Basis::Rolling24h && own)?;
         Some(Base { price, at: time, source: BaseSource::Venue })
     }
@@ -372,7 +389,7 @@ impl Feed {
         // Only where they lie far apart is it worth a look at what lies between.
         let far = |a: Price, b: Price| a.get().checked_mul(Decimal::TWO).is_some_and(|twice| twice < b.get());
         let apart = far(base.price, last) || far(last, base.price);
-        apart && self.window.rescaled(Minute::of(base.at), base.price, last) != 0
+        apart && self.window.rescaled(Minute::of(base.at), base.price, last, self.unit(base.at)) != 0
     }
 
     /// Returns the window.

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, SourceId, VenueClock, VenueHealth, VenueId,
-    change::PLACES_DEFAULT,
+    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, Redenomination, SourceId, Units, VenueClock,
+    VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
@@ -62,6 +62,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Without a look at the board for so long we were stopped or asleep, and may have missed what was said meanwhile.
     pub pause_min: Duration,
+    /// Where the unit of a price has changed.
+    pub redenominations: Vec<Redenomination>,
 }
 
 impl Default for Settings {
@@ -73,6 +75,7 @@ impl Default for Settings {
             return_after: Duration::from_secs(30),
             patience: Duration::from_secs(5),
             pause_min: Duration::from_secs(5),
+            redenominations: Vec::new(),
         }
     }
 }
@@ -130,7 +133,8 @@ impl Quotes {
         self.rows.push(Row::new(entry, market.clone()));
         self.touched.insert(index);
         for &venue in &entry.venues {
-            self.feeds.entry((venue, market.clone())).or_default();
+            let units = Units::of(&self.settings.redenominations, venue, market);
+            self.feeds.entry((venue, market.clone())).or_insert_with(|| Feed::new(units));
             self.readers.entry((venue, market.clone())).or_default().push(index);
         }
     }
@@ -283,6 +287,12 @@ impl Quotes {
         if let Some(feed) = self.feeds.get_mut(&(records.venue, records.market.clone())) {
             feed.restore(records);
         }
+    }
+
+    /// Has [`Self::publish`] return every row once more: those who were told of them have forgotten what they said.
+    pub fn publish_all(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.published = None);
+        self.touched.extend(0..self.rows.len());
     }
 
     /// Returns the minutes that candles should fill, most urgent first.

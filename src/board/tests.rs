@@ -546,9 +546,17 @@ fn a_fetched_answer_speaks_for_the_moment_when_it_was_asked_for() {
     let ticker = Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("300")) };
     scene.pass(59);
     let asked = scene.now;
-    scene.pass(8);
+    scene.pass(2);
+    let soon = scene.now;
+    scene.pass(6);
     scene.answer(FIRST, "BTC", ticker.clone(), asked, Via::Check);
     assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "it was asked for before the minute's end");
+    scene.answer(FIRST, "BTC", ticker.clone(), soon, Via::Check);
+    assert_eq!(
+        close_before(&scene, "2026-01-15T06:28:00Z"),
+        None,
+        "or so soon after it that their clock may say before"
+    );
     assert_eq!(scene.row("BTC").state, State::Live);
     scene.answer(FIRST, "BTC", ticker, scene.now, Via::Check);
     assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), Some(price("300")));

@@ -28,6 +28,7 @@ impl Default for Config {
             limits: Limits::default(),
             venues: BTreeMap::new(),
             boards: vec![Board::reference()],
+            redenominations: Vec::new(),
             demo: false,
         }
     }

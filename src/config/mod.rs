@@ -12,6 +12,7 @@ mod limits;
 mod movers;
 mod network;
 mod read;
+mod redenominations;
 mod section;
 mod site;
 
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Basis, Market, SourceId, VenueId};
+use crate::domain::{Basis, Market, Redenomination, SourceId, VenueId};
 
 pub use limits::Limits;
 pub use network::{Network, NoNetwork};
@@ -51,6 +52,8 @@ pub struct Config {
     pub venues: BTreeMap<VenueId, VenueConfig>,
     /// `[[boards]]`: at least one; the first is the default board.
     pub boards: Vec<Board>,
+    /// `[[redenominations]]`: where the unit of a price has changed. Default none.
+    pub redenominations: Vec<Redenomination>,
     /// Whether the prices are invented. Set by `sisepan demo`, not by a file.
     pub demo: bool,
 }

@@ -15,7 +15,7 @@ use crate::venue;
 
 use super::defaults::TITLES;
 use super::section::{Found, Section, Source};
-use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, site};
+use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, redenominations, site};
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
@@ -118,6 +118,9 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     if let Some(boards) = root.tables("boards") {
         config.boards = read_boards(source, boards);
     }
+    if let Some(entries) = root.tables("redenominations") {
+        config.redenominations = redenominations::read(source, entries);
+    }
     root.finish();
     config
 }
@@ -150,7 +153,7 @@ fn read_venues(source: &Source<'_>, mut section: Section<'_>) -> BTreeMap<VenueI
     venues
 }
 
-fn known_venues() -> String {
+pub(super) fn known_venues() -> String {
     venue::ALL.iter().map(|venue| venue.profile().id.as_str()).collect::<Vec<_>>().join(", ")
 }
 

@@ -24,6 +24,7 @@ mod record;
 mod rescale;
 pub mod tick_size;
 mod ticker;
+mod units;
 pub mod window;
 
 pub use amount::{AmountError, Price};
@@ -40,4 +41,5 @@ pub use ranges::Ranges;
 pub use record::{FeedRecords, HOUR, HourRecord, HourSource, Keeper, LastRecord, ListingRecord, StoreHealth};
 pub use rescale::power_of_ten;
 pub use ticker::Ticker;
+pub use units::{Redenomination, Units};
 pub use window::Window;

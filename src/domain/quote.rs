@@ -146,6 +146,11 @@ impl Quote {
         Change::between(self.last?, self.base(basis)?.price, self.percent_places)
     }
 
+    /// Returns the row as it is to be shown when nobody has looked after it for a while, if that is another.
+    pub fn unwatched(&self) -> Option<Self> {
+        matches!(self.state, State::Live | State::Delayed).then(|| Self { state: State::Stale, ..self.clone() })
+    }
+
     /// Returns whether `other` says the same to a reader, whenever it was confirmed.
     pub fn reads_like(&self, other: &Self) -> bool {
         let timeless = |quote: &Self| Self { confirmed_at: None, ..quote.clone() };

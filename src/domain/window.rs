@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::record::{HOUR, HourRecord};
 use super::rescale::power_of_ten;
-use super::{Minute, Price, Ranges};
+use super::{Minute, Price, Ranges, Units};
 
 /// Minutes kept: a day for every basis, and an hour to settle what was seen live.
 pub const KEPT_MINUTES: i64 = 25 * 60;
@@ -51,6 +51,8 @@ pub struct Window {
     unrecorded: BTreeSet<Minute>,
     /// The first minute of the market's present listing, if it is known to have had another: none before is its own.
     first: Option<Minute>,
+    /// When the unit of the price has changed, as an operator says.
+    units: Units,
 }
 
 /// One live sighting of the last trade.
@@ -196,6 +198,21 @@ impl Window {
         self.standing(Minute::of(time)).map(|(_, price)| price)
     }
 
+    /// As [`Window::price_before`], in the unit that prices had in `unit`; `None` also where it can't be written exactly.
+    pub fn price_before_in(&self, time: Timestamp, unit: Minute) -> Option<Price> {
+        self.standing(Minute::of(time)).and_then(|(minute, price)| self.units.bring(price, minute, unit))
+    }
+
+    /// Returns when the unit of the price has changed.
+    pub fn units(&self) -> &Units {
+        &self.units
+    }
+
+    /// Says when the unit of the price has changed. What is kept stays as it was said.
+    pub fn set_units(&mut self, units: Units) {
+        self.units = units;
+    }
+
     /// Returns the close that stands when `minute` begins, with the minute of that trade, where it is known.
     fn standing(&self, minute: Minute) -> Option<(Minute, Price)> {
         let range = self.covered.containing(minute.plus(-1))?;
@@ -219,10 +236,11 @@ impl Window {
     }
 
     /// Returns by how many powers of ten the unit of the price has changed between `base`, the price that stood when
-    /// `from` began, and `last`: the sum of the jumps that are no market's, up and down, from one close to the next.
-    pub fn rescaled(&self, from: Minute, base: Price, last: Price) -> i32 {
+    /// `from` began, and `last`, both in the unit of `unit`: the sum of the jumps that are no market's, up and down, from
+    /// one close to the next. A change that an operator has told of is none.
+    pub fn rescaled(&self, from: Minute, base: Price, last: Price, unit: Minute) -> i32 {
         let after = self.closes.partition_point(|c| c.minute < from);
-        let closes = self.closes[after..].iter().map(|close| close.price);
+        let closes = self.closes[after..].iter().filter_map(|c| self.units.bring(c.price, c.minute, unit));
         let steps = closes
             .chain([last])
             .scan(base, |before, price| Some(power_of_ten(std::mem::replace(before, price), price)));

@@ -20,11 +20,13 @@ mod subscription;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::Clock;
 use crate::wire::{Basis, Lang, Market, Publish, Quote, SourceId, VenueHealth};
 
 use group::{Group, GroupKey};
@@ -34,6 +36,9 @@ pub use messages::{Answer, Messages};
 pub use snapshot::Snapshot;
 pub use subscription::{Member, Resume, Subscription};
 
+/// Rows that nobody has looked after for so long are not live: the process was stopped, or the machine slept.
+const UNWATCHED_MAX: Duration = Duration::from_secs(5);
+
 /// The newest rows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hub(Arc<Inner>);
@@ -41,6 +46,8 @@ pub struct Hub(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     epoch: String,
+    /// Says whether somebody looks after the rows; without one they are taken as they are.
+    clock: Option<Clock>,
     newest: Mutex<Newest>,
     /// Says to the groups that the sequence rose.
     changes: watch::Sender<u64>,
@@ -57,6 +64,10 @@ struct Newest {
     /// Rises by one with each batch.
     version: u64,
     as_of: Option<Timestamp>,
+    /// When somebody last looked after the rows, by the monotonic clock.
+    watched: Duration,
+    /// Whether rows are marked as stale because nobody did.
+    lapsed: bool,
     rows: HashMap<SourceId, HashMap<Market, Entry>>,
     /// The venues, each with the sequence of its last change.
     venues: Vec<(u64, VenueHealth)>,
@@ -104,9 +115,22 @@ pub struct Load {
 impl Hub {
     /// An empty hub; `epoch` names this life of the numbering.
     pub fn new(epoch: String) -> Self {
+        Self::with(epoch, None)
+    }
+
+    /// An empty hub whose rows are live only for as long as [`Hub::watch`] is called.
+    ///
+    /// After a pause of the process readers may come before the board has looked at anything.
+    pub fn watched(epoch: String, clock: Clock) -> Self {
+        Self::with(epoch, Some(clock))
+    }
+
+    fn with(epoch: String, clock: Option<Clock>) -> Self {
+        let watched = clock.as_ref().map(Clock::monotonic).unwrap_or_default();
         Self(Arc::new(Inner {
             epoch,
-            newest: Mutex::default(),
+            clock,
+            newest: Mutex::new(Newest { watched, ..Newest::default() }),
             changes: watch::Sender::new(0),
             snapshots: Mutex::default(),
             frames_encoded: AtomicU64::new(0),
@@ -189,9 +213,28 @@ impl Hub {
         }
     }
 
+    /// Notes that the rows are looked after at `now`, by the monotonic clock; returns whether they were not for so long
+    /// that they are marked as stale: then all of them are to be published once more.
+    pub fn watch(&self, now: Duration) -> bool {
+        let mut newest = self.newest();
+        newest.watched = newest.watched.max(now);
+        std::mem::take(&mut newest.lapsed)
+    }
+
     // Held for a few lines and never across an await.
     fn newest(&self) -> MutexGuard<'_, Newest> {
-        self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        let lock = || self.0.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = lock();
+        let Some(clock) = self.0.clock.as_ref().filter(|_| !newest.lapsed) else { return newest };
+        if clock.monotonic().saturating_sub(newest.watched) <= UNWATCHED_MAX {
+            return newest;
+        }
+        newest.lapse();
+        let sequence = newest.sequence;
+        // Whoever is told asks for the newest rows.
+        drop(newest);
+        self.0.changes.send_replace(sequence);
+        lock()
     }
 }
 
@@ -220,6 +263,18 @@ impl Newest {
             self.venues.retain(|(_, old)| old.venue != health.venue);
             self.venues.push((self.sequence, health));
         }
+    }
+
+    fn lapse(&mut self) {
+        self.lapsed = true;
+        let next = self.sequence + 1;
+        for entry in self.rows.values_mut().flat_map(HashMap::values_mut) {
+            if let Some(stale) = entry.quote.unwatched() {
+                *entry = Entry { quote: Arc::new(stale), changed: next };
+                self.sequence = next;
+            }
+        }
+        self.version += u64::from(self.sequence == next);
     }
 
     fn find(&self, source: &SourceId, market: &Market) -> Option<&Entry> {

@@ -390,6 +390,11 @@ mod tests {
         assert_eq!(jobs.answered(&page, &hole, &had, times(over, false)), vec![page.clone()]);
         assert_eq!(jobs.take(Duration::ZERO, over), None);
 
+        // What is older than the oldest candle may have been cut off, whichever venue says it.
+        let late = [FIRST.plus(3), FIRST.plus(5)];
+        assert_eq!(jobs.answered(&page, &hole, &late, times(over, false)), [FIRST.plus(3)..FIRST.plus(8)]);
+        assert_eq!(jobs.take(Duration::ZERO, over).unwrap().span, FIRST..FIRST.plus(3));
+
         let runs = jobs.answered(&page, &hole, &had, times(over, true));
         assert_eq!(runs, [FIRST..FIRST.plus(3), FIRST.plus(5)..FIRST.plus(7)]);
         // What was not there is believed for a while, then sought again.

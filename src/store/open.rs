@@ -134,10 +134,14 @@ pub fn open(file: &Path) -> Result<Connection, Trouble> {
         return Err(Trouble::Refused(Refused::Newer { file: file.to_owned(), found, known }));
     }
     schema::migrate(&mut connection)?;
-    match schema::defect(&connection)? {
-        Some(defect) => Err(Trouble::Damaged(defect)),
-        None => Ok(connection),
+    if let Some(defect) = schema::defect(&connection)? {
+        return Err(Trouble::Damaged(defect));
     }
+    // A sync that failed may have lost what the log held, though it can still be read, and no later one says so: what is
+    // appended behind it would be lost with it. So nothing is: the log is taken into the file, and begun anew. A reader
+    // may keep it from that; then it is as before.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(connection)
 }
 
 /// Opens the file for reading alone.

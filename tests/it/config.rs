@@ -177,3 +177,42 @@ fn the_environment_wins_and_its_mistakes_name_the_variable() {
     let said = errors.0[0].to_string();
     assert_eq!(said, "environment variable SISEPAN_PERCENT_PLACES: percent_places: must be from 0 to 4, is nine");
 }
+
+#[test]
+fn in_53_a_change_of_unit_is_read_and_each_mistake_in_one_is_told() {
+    let entry = |lines: &str| format!("[[redenominations]]\n{lines}\n");
+    let whole = "venue = \"upbit\"\nmarket = \"BTC-KRW\"\nat = \"2026-03-01T00:00:00Z\"\nfactor = \"0.001\"";
+    let read = config::parse("sisepan.toml", &entry(whole), &BTreeMap::new()).unwrap();
+    let [one] = read.redenominations.as_slice() else { panic!("{read:?}") };
+    assert_eq!(
+        (one.venue.as_str(), one.market.as_str(), one.factor.to_string()),
+        ("upbit", "BTC-KRW", "0.001".to_owned())
+    );
+    assert_eq!(one.at.start().to_string(), "2026-03-01T00:00:00Z");
+
+    let told = problems(&entry(
+        "venue = \"upbt\"\nmarket = \"BTCKRW\"\nat = \"2026-03-01T00:00:30Z\"\nfactor = \"0\"\nby = 1",
+    ));
+    assert_eq!(
+        told,
+        [
+            r#"sisepan.toml:2: redenominations[0].venue: must be an exchange; known: upbit, bithumb, binance, is "upbt""#,
+            r#"sisepan.toml:3: redenominations[0].market: must be a market such as BTC-KRW, is "BTCKRW""#,
+            r#"sisepan.toml:4: redenominations[0].at: must be the begin of a minute such as "2026-03-01T00:00:00Z", is "2026-03-01T00:00:30Z""#,
+            r#"sisepan.toml:5: redenominations[0].factor: must be what older prices are multiplied by: a decimal above zero other than 1, in quotes, such as "0.01", is "0""#,
+            "sisepan.toml:6: redenominations[0].by: unknown setting; known here: at, factor, market, venue",
+        ]
+    );
+    assert_eq!(problems(&entry("")).len(), 4, "each of the four is missing");
+    // A number that is no text would have been rounded before anybody read it.
+    for factor in ["1", "\"1\"", "0.01", "\"-2\"", "\"1/3\"", "\"\""] {
+        let text = whole.replace("\"0.001\"", factor);
+        let told = problems(&entry(&text));
+        assert!(
+            matches!(told.as_slice(), [one] if one.starts_with("sisepan.toml:5: redenominations[0].factor: must be")),
+            "{told:?}"
+        );
+    }
+    let twice = problems(&format!("{}{}", entry(whole), entry(&whole.replace("0.001", "5"))));
+    assert_eq!(twice, ["sisepan.toml:6: redenominations[1].at: BTC-KRW at upbit has two entries for one minute"]);
+}

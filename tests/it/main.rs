@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod bases;
 mod config;
 mod end_to_end;
 mod fake;

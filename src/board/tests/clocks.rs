@@ -198,3 +198,67 @@ fn a_stale_row_keeps_its_change_for_as_long_as_it_is_stale() {
         assert!(scene.quotes.feeds[&(FIRST, market("BTC"))].window().len() < 1600, "and holds no more for it");
     }
 }
+
+#[test]
+fn all_rows_are_published_once_more_when_that_is_asked_for() {
+    let mut scene = Scene::new();
+    scene.settle_day();
+    scene.tick(FIRST, "BTC", "2000", STREAM);
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
+    scene.quotes.tick(scene.now);
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
+    scene.quotes.publish_all();
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
+    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
+}
+
+/// As Binance has it: the messages are dated, the trades are not.
+#[test]
+fn only_the_same_trade_number_says_that_nothing_was_traded_between_two_messages() {
+    for (second, known) in [(7, Some(price("300"))), (8, None)] {
+        let mut scene = Scene::new();
+        for (pass, id) in [(50, 7), (20, second)] {
+            scene.pass(pass);
+            let dated = Ticker { sent_at: Some(scene.truth), trade_id: Some(id), ..Ticker::new(price("300")) };
+            scene.ticker(FIRST, "BTC", dated, STREAM);
+        }
+        assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), known);
+    }
+}
+
+#[test]
+fn an_answer_that_was_held_up_takes_back_no_newer_confirmation() {
+    let mut scene = Scene::new();
+    let traded = scene.truth;
+    let ticker = Ticker { traded_at: Some(traded), ..Ticker::new(price("300")) };
+    let asked = scene.now;
+    scene.pass(14);
+    scene.ticker(FIRST, "BTC", ticker.clone(), STREAM);
+    let confirmed = scene.row("BTC").confirmed_at;
+    scene.answer(FIRST, "BTC", ticker, asked, Via::Check);
+    assert_eq!(scene.row("BTC").confirmed_at, confirmed);
+    scene.pass(5);
+    assert_eq!(scene.row("BTC").state, State::Live);
+}
+
+#[test]
+fn the_bases_kept_for_a_stale_price_are_not_those_of_a_new_one() {
+    let mut scene = Scene::new();
+    scene.settle_day();
+    scene.tick(FIRST, "BTC", "2000", STREAM);
+    let of_then = scene.base();
+    scene.sleep(26 * 3_600);
+    scene.quotes.tick(scene.now);
+    assert_eq!((scene.row("BTC").state, scene.base()), (State::Stale, of_then), "the window has moved on without it");
+    scene.tick(FIRST, "BTC", "2001", Via::Stream { session: 2 });
+    assert_eq!((scene.row("BTC").state, scene.base()), (State::Live, None));
+}
+
+#[test]
+fn high_and_low_are_known_from_the_first_row_after_a_restart() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "500", STREAM);
+    settle_a_day(&mut scene, "400", "600");
+    let mut next = scene.reborn();
+    assert_eq!((next.row("BTC").state, range(&mut next)), (State::Stale, window("400", "600")));
+}

@@ -195,3 +195,118 @@ fn in_53_a_market_that_falls_by_itself_is_shown_as_it_falls() {
     }
     assert_eq!(scene.counted("rescaled"), 0);
 }
+
+impl Scene {
+    /// As [`Scene::reborn`], with what an operator says of the unit of the first market.
+    fn reborn_with(&mut self, told: &[(Timestamp, &str)]) -> Self {
+        let records = self.quotes.take_unrecorded();
+        let mut next = self.reborn();
+        let of = |&(at, factor): &(Timestamp, &str)| crate::domain::Redenomination {
+            venue: FIRST,
+            market: market("BTC"),
+            at: Minute::of(at),
+            factor: price(factor),
+        };
+        let settings = Settings { redenominations: told.iter().map(of).collect(), ..Settings::default() };
+        let wanted = Wanted {
+            source: SourceId::new(["first", "second"]),
+            venues: vec![FIRST, SECOND],
+            markets: vec![market("BTC"), market("ETH")],
+            basis: Basis::Rolling24h,
+        };
+        next.quotes = Quotes::new(&[wanted], settings, next.now);
+        records.iter().for_each(|record| next.quotes.restore(record));
+        next
+    }
+}
+
+#[test]
+fn in_53_with_the_operators_factor_the_change_is_exact_over_any_number_of_restarts() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "123.45");
+    scene.tick(FIRST, "BTC", "123.45", STREAM);
+    scene.pass(60);
+    // From this minute on one new coin stands for a hundred old ones.
+    let at = scene.truth;
+    scene.tick(FIRST, "BTC", "12500.00", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
+    let base = |scene: &mut Scene| scene.row("BTC").base(Basis::Rolling24h).map(|base| base.price.to_string());
+    for life in 0..3 {
+        scene.quotes.record_all();
+        scene = scene.reborn_with(&[(at, "100")]);
+        assert_eq!(base(&mut scene).as_deref(), Some("12345"), "life {life}, with the last price of the one before");
+        scene.pass(61);
+        scene.tick(FIRST, "BTC", "12500.00", STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("1.26"), "life {life}");
+        let row = scene.row("BTC");
+        assert_eq!((row.low_24h, row.high_24h), (None, None), "a day of two units");
+        assert_eq!(scene.counted("rescaled"), 0);
+    }
+    // An entry that is taken back leaves nothing behind.
+    scene.quotes.record_all();
+    let mut scene = scene.reborn_with(&[]);
+    scene.tick(FIRST, "BTC", "12500.00", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
+}
+
+#[test]
+fn in_53_a_last_price_of_before_stays_with_its_own_base() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "100");
+    scene.tick(FIRST, "BTC", "110", STREAM);
+    let (old, at) = (scene.truth, scene.truth + SignedDuration::from_mins(1));
+    scene.quotes.record_all();
+    let mut scene = scene.reborn_with(&[(at, "0.01")]);
+    scene.sleep(600);
+    scene.quotes.tick(scene.now);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("10.00"), "stale, of before");
+    // It was still the last trade after that moment: it is in the old unit all the same.
+    let again = Ticker { traded_at: Some(old), sent_at: Some(scene.truth), ..Ticker::new(price("110")) };
+    scene.ticker(FIRST, "BTC", again, STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("10.00"), "live, of before");
+    scene.tick(FIRST, "BTC", "1.2", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("20.00"));
+}
+
+#[test]
+fn in_53_a_base_that_can_not_be_written_exactly_in_the_new_unit_is_not_known() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "1.2345678901234567890123456789");
+    scene.tick(FIRST, "BTC", "1.2345678901234567890123456789", STREAM);
+    let at = scene.truth + SignedDuration::from_mins(1);
+    scene.quotes.record_all();
+    let mut scene = scene.reborn_with(&[(at, "0.3")]);
+    scene.pass(61);
+    scene.tick(FIRST, "BTC", "0.4", STREAM);
+    assert_eq!((scene.row("BTC").state, scene.percent("BTC", Basis::Rolling24h)), (State::Live, None));
+}
+
+#[test]
+fn in_53_the_venues_own_base_is_not_taken_across_a_change_of_unit() {
+    let mut scene = Scene::new();
+    let at = scene.truth;
+    let mut scene = scene.reborn_with(&[(at, "0.5")]);
+    let told =
+        |scene: &Scene| Ticker { sent_at: Some(scene.truth), base_24h: Some(price("100")), ..Ticker::new(price("60")) };
+    let ticker = told(&scene);
+    scene.ticker(FIRST, "BTC", ticker, STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None, "of before, or brought into the new unit: nobody says");
+    scene.sleep(25 * HOUR);
+    let ticker = told(&scene);
+    scene.ticker(FIRST, "BTC", ticker, STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("-40.00"));
+}
+
+#[test]
+fn in_52_the_venues_rolling_base_of_before_a_new_listing_is_not_its_own() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "4", STREAM);
+    scene.relist();
+    // So near to the new price that nothing else would give it away.
+    for (hours, percent) in [(0, None), (25, Some("-25.00"))] {
+        scene.sleep(hours * HOUR);
+        let ticker = Ticker { sent_at: Some(scene.truth), base_24h: Some(price("4")), ..Ticker::new(price("3")) };
+        scene.ticker(FIRST, "BTC", ticker, STREAM);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), percent, "{hours} h");
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
 use super::super::AppState;
@@ -118,7 +118,7 @@ impl Desk {
             let detail = "this server keeps no history";
             Error::new(StatusCode::SERVICE_UNAVAILABLE, "no-history", "No history", detail)
         })?;
-        let now = app.clock.now();
+        let now = there(app, &question);
         let slot = now.as_second().div_euclid(self.kept_secs);
         if let Some(series) = self.kept(&question, slot) {
             return Ok(series);
@@ -173,6 +173,14 @@ impl Desk {
     fn answers(&self) -> MutexGuard<'_, HashMap<Question, (i64, Arc<Series>)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the venue's clock shows: its minutes are meant, whatever ours shows.
+fn there(app: &AppState, question: &Question) -> Timestamp {
+    let health = app.hub.venues().into_iter().find(|health| health.venue == question.venue);
+    let ahead = SignedDuration::from_millis(health.and_then(|health| health.clock_skew_ms).unwrap_or(0));
+    let now = app.clock.now();
+    now.checked_add(ahead).unwrap_or(now)
 }
 
 fn read(source: &dyn HourSource, question: Question, now: Timestamp, demo: bool) -> Result<Series, String> {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sisepan::domain::Basis;
+use sisepan::clock::Clock;
+use sisepan::domain::{Basis, Quote, State};
 use sisepan::hub::{Hub, Subscription, View};
 
 use super::setup::*;
@@ -92,4 +93,47 @@ async fn out_21_coming_and_going_leaves_nothing_behind() {
     }
     eventually("every task ended", || hub.load().tasks == 0).await;
     assert_eq!((hub.load().groups, hub.load().members), (0, 0));
+}
+
+/// As after a pause of the process, when a reader comes before the board has looked at anything.
+#[tokio::test(start_paused = true)]
+async fn rows_that_nobody_has_looked_after_are_live_to_no_reader_until_somebody_does() {
+    let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    let hub = Hub::watched(EPOCH.to_owned(), clock.clone());
+    let halted = Quote { state: State::Halted, ..quote("ETH-KRW", "1") };
+    let delayed = Quote { state: State::Delayed, ..quote("XRP-KRW", "1") };
+    let rows = || changed([quote("BTC-KRW", "1"), halted.clone(), delayed.clone()]);
+    hub.publish(rows());
+    let app = state(&hub);
+    let shown = async || {
+        let body: serde_json::Value = serde_json::from_str(&text(get(&app, "/api/v1/snapshot").await).await).unwrap();
+        body["rows"].as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut member = join(&hub, Duration::ZERO);
+    let as_published = ["live", "halted", "delayed"];
+    for _ in 0..3 {
+        clock.advance(Duration::from_millis(4_900));
+        assert_eq!(shown().await, as_published);
+        assert!(!hub.watch(clock.monotonic()), "nothing was marked");
+    }
+    clock.advance(Duration::from_millis(5_001));
+    assert_eq!(shown().await, ["stale", "halted", "stale"]);
+    // At once, not with the next heartbeat.
+    let told = tokio::time::timeout(Duration::from_secs(1), member.next()).await.unwrap();
+    assert!(std::str::from_utf8(&told[0]).unwrap().contains(r#""state":"stale""#), "{told:?}");
+    clock.advance(Duration::from_secs(60));
+    let sequence = hub.sequence();
+    assert_eq!(shown().await, ["stale", "halted", "stale"]);
+    assert_eq!(hub.sequence(), sequence, "it is said once");
+
+    assert!(hub.watch(clock.monotonic()), "all of them are wanted again");
+    assert_eq!(shown().await, ["stale", "halted", "stale"], "nobody has said anything of them yet");
+    assert!(!hub.watch(clock.monotonic()));
+    hub.publish(rows());
+    assert_eq!(shown().await, as_published);
+
+    // Whoever looks after them first, a reader or the board, finds them stale.
+    clock.advance(Duration::from_secs(6));
+    assert!(hub.watch(clock.monotonic()));
+    assert_eq!(shown().await, ["stale", "halted", "stale"]);
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
-use sisepan::domain::{HourRecord, HourSource, Market, Minute, SourceId, VenueId};
+use sisepan::domain::{HourRecord, HourSource, Market, Minute, Publish, SourceId, VenueHealth, VenueId, VenueState};
 use sisepan::past::MemoryHistory;
 use sisepan::web::{AppState, Shared};
 
 use super::{Told, kept, minute, price, rising};
-use crate::api::setup::{ask, board, changed, get, hub, quote, text, time};
+use crate::api::setup::{ask, board, changed, get, health, hub, quote, text, time};
 
 const NOW: &str = "2026-01-15T06:27:04Z";
 
@@ -244,5 +245,21 @@ async fn a_past_that_can_not_be_read_is_a_problem_that_says_nothing_of_the_insid
         assert_eq!(response.headers().get("retry-after").map(|value| value.to_str().unwrap()), retry);
         let body = text(response).await;
         assert!(body.contains(&format!("urn:sisepan:problem:{kind}")) && !body.contains("fire"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn in_43_the_minutes_are_those_of_the_venues_clock() {
+    for skew in [3_600_000, -3_600_000, 90_000_000, 0] {
+        let (app, clock) = app(Some(kept("upbit", "BTC-KRW", &day())));
+        let ahead = SignedDuration::from_millis(skew);
+        clock.set_wall(time(NOW) - ahead);
+        let told = VenueHealth { venue: VenueId("upbit"), clock_skew_ms: Some(skew), ..health(VenueState::Up) };
+        // Another venue's clock is none of its business.
+        let other = VenueHealth { clock_skew_ms: Some(7_200_000), ..health(VenueState::Up) };
+        app.hub.publish(Publish { venues: vec![other, told], ..changed([]) });
+        let (_, body) = answer(&app, "/api/v1/history/BTC-KRW").await;
+        assert_eq!((&body["start"], &body["end"]), (&json!("2026-01-14T06:27:00Z"), &json!("2026-01-15T06:27:00Z")));
+        assert_eq!(body["close"][1439], "2440", "{skew}");
     }
 }

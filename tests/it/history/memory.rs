@@ -1,7 +1,8 @@
 //! The past in memory: what it keeps, and what it lets go.
 
-use sisepan::domain::{HourSource, Market, Minute, VenueId};
-use sisepan::past::{KEPT_HOURS, MemoryHistory};
+use sisepan::domain::history::{MinuteClose, minute_closes};
+use sisepan::domain::{HourSource, Market, Minute, Redenomination, VenueId};
+use sisepan::past::{KEPT_HOURS, MemoryHistory, OneUnit};
 
 use super::{Told, kept, price, records, rising};
 
@@ -55,4 +56,31 @@ fn a_market_that_was_listed_anew_begins_anew() {
     history.take(&[again]);
     let hours = history.hours(VenueId("upbit"), &market(), Minute(FIRST)..Minute(FIRST + 200)).unwrap();
     assert_eq!(hours.iter().map(|hour| hour.closes.len()).sum::<usize>(), 1);
+}
+
+#[test]
+fn in_53_a_past_of_two_units_is_told_in_the_newer_one() {
+    let mut told = rising(FIRST..FIRST + 120, 100);
+    told.insert(FIRST + 10, Some(price("1.2345678901234567890123456789")));
+    let said = kept("upbit", "BTC-KRW", &told);
+    let other = kept("upbit", "ETH-KRW", &told);
+    let entry =
+        Redenomination { venue: VenueId("upbit"), market: market(), at: Minute(FIRST + 70), factor: price("0.25") };
+    let span = Minute(FIRST)..Minute(FIRST + 120);
+    let past = OneUnit { said: said.clone(), redenominations: vec![entry.clone()] };
+    let hours = past.hours(VenueId("upbit"), &market(), span.clone()).unwrap();
+    let closes = minute_closes(&hours, span.clone());
+    assert_eq!(closes[0], MinuteClose::Traded(price("25")));
+    assert_eq!(closes[10], MinuteClose::Hole, "it can't be written exactly");
+    assert_eq!(closes[69], MinuteClose::Traded(price("42.25")));
+    assert_eq!(closes[70], MinuteClose::Traded(price("170")));
+    assert_eq!(hours[1].before, Some((Minute(FIRST + 59), price("39.75"))));
+    // Looked at as of before, and another market's, it is as it was said.
+    let before = Minute(FIRST)..Minute(FIRST + 69);
+    let as_said = said.hours(VenueId("upbit"), &market(), before.clone()).unwrap();
+    assert_eq!(past.hours(VenueId("upbit"), &market(), before).unwrap(), as_said);
+    let past = OneUnit { said: other.clone(), redenominations: vec![entry] };
+    let ether: Market = "ETH-KRW".parse().unwrap();
+    let as_said = other.hours(VenueId("upbit"), &ether, span.clone()).unwrap();
+    assert_eq!(past.hours(VenueId("upbit"), &ether, span).unwrap(), as_said);
 }

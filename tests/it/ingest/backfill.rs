@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use sisepan::clock::Clock;
 use sisepan::domain::{Event, Gap, Minute, Urgency, VenueId};
 
@@ -77,8 +78,8 @@ async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
     for (symbol, urgency) in [("b", Urgency::Settle), ("c", Urgency::Hole), ("d", Urgency::Base)] {
         bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
     }
-    bench.health("failures", |health| health.requests_failed > 0).await;
-    until("taken in", || bench.gaps.capacity() == bench.gaps.max_capacity()).await;
+    // It came in after the others and is the most urgent: from now on nothing else is asked for until it is answered.
+    until("the base", || !server.logged("get /candles?s=d").is_empty()).await;
     let told = server.elapsed();
     server.with(|world| world.replies.clear());
     // The one that failed may come before or after its equal.
@@ -92,11 +93,13 @@ async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
             _ => None,
         })
         .await;
-    let order: Vec<char> = server.with(|world| {
+    let mut order: Vec<char> = server.with(|world| {
         let asked = world.log.iter().filter(|(at, line)| *at > told && line.starts_with("get /candles"));
         asked.filter_map(|(_, line)| line.chars().nth("get /candles?s=".len())).collect()
     });
-    assert_eq!(order[order.len() - 4..order.len() - 2], ['d', 'c'], "{order:?}");
+    // The base may have been answered before it was told, or refused once more.
+    order.retain(|symbol| *symbol != 'd');
+    assert!(order.len() == 3 && order[0] == 'c', "{order:?}");
     bench.stop().await;
 }
 
@@ -148,6 +151,24 @@ async fn a_minute_that_is_not_over_is_not_asked_for() {
         .with(|world| world.log.iter().find_map(|(_, line)| line.split_once("end=").map(|(_, end)| end.to_owned())));
     let asked: i64 = asked.unwrap().split('&').next().unwrap().parse().unwrap();
     assert!(Minute(asked) <= now(), "asked up to {:?}", Minute(asked));
+    bench.stop().await;
+}
+
+/// Our clock is ahead of the venue's: what is over here is still running there, and its candle is not the last word.
+#[tokio::test]
+async fn a_minute_that_is_not_over_by_the_answers_own_date_is_not_settled() {
+    let server = Server::start(&["btc"]).await;
+    let (start, end) = (now().plus(-12), now().plus(-2));
+    let there = end.plus(-4);
+    let date = there.start() + SignedDuration::from_secs(20);
+    let candles: Vec<String> = (start.0..=there.0).map(|at| format!("[{at},\"5\"]")).collect();
+    let head = format!("200 OK\r\nDate: {}", date.strftime("%a, %d %b %Y %H:%M:%S GMT"));
+    server.reply("/candles", &head, format!("{{\"candles\":[{}]}}", candles.join(",")));
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.gaps.send(gap("btc", start, end, Urgency::Hole)).await.unwrap();
+    let (span, closes) = settled(&mut bench, "btc").await;
+    assert_eq!(span, start..there);
+    assert_eq!(closes.last().unwrap().0, there.plus(-1), "the candle of the running minute is not taken");
     bench.stop().await;
 }
 

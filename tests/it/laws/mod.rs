@@ -5,5 +5,6 @@ mod coverage;
 pub mod exact;
 mod names;
 mod numbers;
+mod records;
 mod time;
 mod window;

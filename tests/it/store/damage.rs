@@ -151,3 +151,59 @@ fn in_60_a_small_store_cut_off_at_every_512_bytes_opens_and_says_nothing_false()
         look(&folder);
     }
 }
+
+/// What a column may hold instead, so that the row could still be read: only the checksum can tell.
+#[test]
+fn in_62_a_row_with_any_column_changed_is_left_aside() {
+    let folder = Folder::new();
+    let (end, market) = (FIRST.plus(180), &markets()[0]);
+    let store = super::setup::open(&folder.0, end).0;
+    let mut records = true_records(market, FIRST..end);
+    records.hours.retain(|hour| hour.hour == FIRST.plus(60));
+    let moment = Some(end.start());
+    records.listing = Some(sisepan::domain::ListingRecord { since: moment, gone_since: moment, halted_since: moment });
+    store.keep(vec![records]);
+    store.keep_ban(UPBIT, Link::Rest, Some(end.plus(60).start()));
+    assert!(store.flush(LONG));
+    store.close();
+    let whole = fs::read(folder.file()).unwrap();
+    let mut changed = 0;
+    for table in ["hours", "last_rows", "listings", "bans"] {
+        fs::write(folder.file(), &whole).unwrap();
+        let columns: Vec<(String, String)> = {
+            let file = rusqlite::Connection::open(folder.file()).unwrap();
+            let mut info = file.prepare(&format!("PRAGMA table_info({table})")).unwrap();
+            let rows = info.query_map([], |row| Ok((row.get(1)?, row.get(2)?))).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        for (column, kind) in columns {
+            // Another hour, another number, another digit or letter at the end, and nothing at all.
+            let others = match (column.as_str(), kind.as_str()) {
+                ("hour" | "before_at", _) => vec!["{} - 3600", "NULL"],
+                (_, "INTEGER") => vec!["{} + 1", "{} + 2", "NULL"],
+                ("closes", _) => vec!["replace({}, ']]', '1]]')", "replace({}, '\"]', '1\"]')"],
+                (_, _) => vec!["{} || '1'", "replace({}, '1', '2')", "NULL"],
+            };
+            for other in others {
+                fs::write(folder.file(), &whole).unwrap();
+                let other = other.replace("{}", &column);
+                let file = rusqlite::Connection::open(folder.file()).unwrap();
+                let text = |sql: &str| file.query_row(sql, [], |row| row.get::<_, Option<String>>(0)).unwrap();
+                let read = format!("SELECT CAST({column} AS TEXT) FROM {table}");
+                let was = text(&read);
+                // A column that may not be empty stays as it was.
+                let _ = file.execute(&format!("UPDATE {table} SET {column} = {other}"), []);
+                let is_other = text(&read) != was;
+                file.close().unwrap();
+                if !is_other {
+                    continue;
+                }
+                changed += 1;
+                let (store, restored) = super::setup::open(&folder.0, end);
+                store.close();
+                assert_eq!(restored.damaged, 1, "{table}: {column} = {other}, it was {was:?}");
+            }
+        }
+    }
+    assert!(changed > 50, "only {changed} changes were tried");
+}

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod damage;
+#[cfg(target_os = "linux")]
+mod disk;
 mod files;
 mod holes;
 mod kills;
@@ -10,4 +12,5 @@ mod lives;
 mod serve;
 pub mod setup;
 mod trip;
+mod units;
 mod view;

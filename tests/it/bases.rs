@@ -1,0 +1,173 @@
+//! Subscriptions of every basis, by message and by address, over WebSockets and as events: each row that goes out has the
+//! base of its own basis, exactly, as the exchange has it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use sisepan::clock::Clock;
+use sisepan::config::{Board, Config, VenueConfig};
+use sisepan::domain::{Basis, SourceId};
+use sisepan::fake::{self, Fake, Options};
+
+use crate::api::setup::{Client, Known};
+use crate::end_to_end::Service;
+use crate::laws::exact;
+
+const DEADLINE: Duration = Duration::from_secs(90);
+
+const MARKETS: [&str; 2] = ["BTC-KRW", "XRP-KRW"];
+
+const DAY: i64 = 86_400;
+const SEOUL: i64 = 9 * 3_600;
+
+fn board_on(fake: &Fake) -> Config {
+    let upbit = VenueConfig {
+        rest: Some(fake.rest_url("upbit")),
+        stream: Some(fake.stream_url("upbit")),
+        ..VenueConfig::default()
+    };
+    let reference = Config::default().boards.remove(0);
+    let markets = MARKETS.iter().map(|name| name.parse().unwrap()).collect();
+    let board = Board { id: "krw".to_owned(), markets, source: SourceId::new(["upbit"]), ..reference };
+    let mut config = Config { data: None, boards: vec![board], ..Config::default() };
+    config.venues.insert(sisepan::domain::VenueId("upbit"), upbit);
+    config
+}
+
+/// The instant that a change of `basis` is measured from, worked out in whole seconds: neither zone shifts its clocks.
+fn base_at(basis: Basis, now: Timestamp) -> Timestamp {
+    let second = now.as_second();
+    let at = match basis {
+        Basis::Rolling24h => (second - DAY).div_euclid(60) * 60,
+        Basis::UtcDay => second.div_euclid(DAY) * DAY,
+        Basis::KstDay => (second + SEOUL).div_euclid(DAY) * DAY - SEOUL,
+    };
+    Timestamp::from_second(at).unwrap()
+}
+
+/// Asserts that a row says the change of `basis`, as of some moment since `asked`.
+fn is_exact(fake: &Fake, basis: Basis, row: &Value, asked: Timestamp) {
+    let (name, change) = (row["market"].as_str().unwrap(), &row["change"]);
+    let at: Timestamp = change["base_at"].as_str().unwrap_or_else(|| panic!("{row}")).parse().unwrap();
+    // The venue's clock is known to some tenths of a second.
+    let since = base_at(basis, asked - SignedDuration::from_secs(5));
+    assert!(
+        since <= at && at <= base_at(basis, Clock::system().now() + SignedDuration::from_secs(5)),
+        "{basis}: {row}"
+    );
+    let (_, base) = fake.trade_before("upbit", name, at).unwrap();
+    assert_eq!(change["base_price"].as_str().unwrap().parse(), Ok(base), "{basis}: {row}");
+    assert_eq!(change["base_source"], "window", "{basis}: {row}");
+    let fraction = |text: &str| exact::value(text).unwrap();
+    let percent = exact::percent(&fraction(row["last"].as_str().unwrap()), &fraction(&base.to_string()), 2);
+    let shown = fraction(change["percent"].as_str().unwrap()) * exact::power(2);
+    assert_eq!(shown, percent.into(), "{basis}: {row}");
+}
+
+/// Waits until every row has a change on every basis.
+async fn until_known(service: &Service) {
+    let wait = async {
+        for basis in Basis::ALL {
+            loop {
+                let page = service.get(&format!("/api/v1/snapshot?board=krw&basis={basis}")).await;
+                let rows = page["rows"].as_array().unwrap();
+                if rows.len() == MARKETS.len()
+                    && rows.iter().all(|row| row["state"] == "live" && row["change"].is_object())
+                {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.expect("the bases become known");
+}
+
+/// Either kind of stream, message by message.
+enum Stream {
+    Socket(Box<Client>),
+    Events(Box<reqwest::Response>, String),
+}
+
+impl Stream {
+    async fn next(&mut self) -> Value {
+        let (response, rest) = match self {
+            Self::Socket(client) => return client.json().await,
+            Self::Events(response, rest) => (response, rest),
+        };
+        loop {
+            while let Some((event, others)) = rest.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                *rest = others.to_owned();
+                if let Some(data) = data {
+                    return serde_json::from_str(&data).unwrap();
+                }
+            }
+            let chunk = tokio::time::timeout(DEADLINE, response.chunk()).await.expect("an event in time");
+            rest.push_str(std::str::from_utf8(&chunk.unwrap().expect("more events")).unwrap());
+        }
+    }
+}
+
+async fn streams(service: &Service, basis: Basis) -> Vec<(&'static str, Stream)> {
+    let address = service.address.to_string();
+    let query = format!("?board=krw&basis={basis}&interval_ms=0");
+    let by_address = Client::connect(&address, &query).await;
+    let mut by_message = Client::welcomed(&address, "").await;
+    let request = json!({"type":"subscribe","id":1,"markets":MARKETS,"basis":basis.as_str(),"interval_ms":0});
+    by_message.send(request.to_string()).await;
+    let events = reqwest::get(format!("http://{address}/api/v1/events{query}")).await.unwrap();
+    assert_eq!(events.status(), 200);
+    vec![
+        ("address", Stream::Socket(Box::new(by_address))),
+        ("message", Stream::Socket(Box::new(by_message))),
+        ("events", Stream::Events(Box::new(events), String::new())),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_stream_says_the_change_of_the_basis_that_was_asked_for_and_no_other() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let fake = fake::start(Options { seed: rand::random(), ..Options::default() }).await.unwrap();
+    let service = Service::start(board_on(&fake)).await;
+    until_known(&service).await;
+    let asked = Clock::system().now();
+    let mut all = Vec::new();
+    for basis in Basis::ALL {
+        let opened = streams(&service, basis).await;
+        all.extend(opened.into_iter().map(|(way, stream)| (basis, way, stream, Known::default())));
+    }
+    for (basis, way, stream, known) in &mut all {
+        while known.rows.len() < MARKETS.len() {
+            let message = stream.next().await;
+            if message["type"] == "snapshot" {
+                assert_eq!(message["basis"], basis.as_str(), "{way}: {message}");
+            }
+            known.apply(&message);
+        }
+        known.rows.values().for_each(|row| is_exact(&fake, *basis, row, asked));
+    }
+    // What changes afterwards is measured from the same base, to the last place.
+    let price = Decimal::from(123_457_000);
+    fake.set_price("upbit", "BTC-KRW", price, true).unwrap();
+    for (basis, way, stream, known) in &mut all {
+        while known.rows["BTC-KRW"]["last"].as_str().unwrap().parse() != Ok(price) {
+            known.apply(&stream.next().await);
+        }
+        let row = &known.rows["BTC-KRW"];
+        is_exact(&fake, *basis, row, asked);
+        assert!(row["change"]["percent"] != "0.00", "{way}: {row}");
+    }
+    // A basis that is none of ours is refused by name, whichever way it is asked for.
+    let address = service.address.to_string();
+    let mut client = Client::welcomed(&address, "").await;
+    client.send(json!({"type":"subscribe","id":2,"board":"krw","basis":"12h"}).to_string()).await;
+    let refused = client.json().await;
+    assert_eq!((&refused["type"], &refused["field"], &refused["id"]), (&json!("error"), &json!("basis"), &json!(2)));
+    let events = reqwest::get(format!("http://{address}/api/v1/events?board=krw&basis=12h")).await.unwrap();
+    assert_eq!(events.status(), 400);
+    service.stop().await;
+    fake.shutdown().await;
+}
