@@ -40,6 +40,9 @@ use options::Options;
 use past::Past;
 use reply::{Asked, Frame};
 
+#[cfg(test)]
+pub use options::names as option_names;
+
 /// Returns the routes of the pages.
 pub fn routes() -> Router<AppState> {
     Router::new()
