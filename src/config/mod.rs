@@ -14,6 +14,7 @@ mod network;
 mod read;
 mod section;
 mod site;
+mod widgets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use network::{Network, NoNetwork};
 pub use read::{Environment, load, parse};
 pub use section::{ConfigErrors, Problem};
 pub use site::Site;
+pub use widgets::{Widgets, is_path_template};
 
 /// Everything that an operator may set.
 #[derive(Debug, Clone, PartialEq)]

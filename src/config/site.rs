@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::section::{Found, Section, Source};
-use super::{Network, movers};
+use super::{Network, Widgets, movers};
 use crate::domain::MoversRule;
 
 /// Longest `base_path`, in bytes.
@@ -29,6 +29,8 @@ pub struct Site {
     pub trusted_proxies: Vec<Network>,
     /// `[movers]`: which markets may be called movers.
     pub movers: MoversRule,
+    /// `[widgets]`: what a widget looks like unless its page asks for something else.
+    pub widgets: Widgets,
 }
 
 impl Default for Site {
@@ -40,6 +42,7 @@ impl Default for Site {
             origins: None,
             trusted_proxies: Network::LOOPBACK.to_vec(),
             movers: MoversRule::default(),
+            widgets: Widgets::default(),
         }
     }
 }

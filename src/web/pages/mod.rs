@@ -31,6 +31,7 @@ mod row;
 mod snippet;
 mod spark;
 mod stage;
+mod usual;
 mod widgets;
 mod words;
 

@@ -17,6 +17,7 @@ use super::options::{self, Options};
 use super::reply::{Asked, Frame};
 use super::snippet::{Snippet, Wish};
 use super::stage::{Stage, title};
+use super::usual::Usual;
 use super::{card, embed, oembed};
 use crate::domain::Basis;
 use crate::text::{self, Lang};
@@ -59,6 +60,8 @@ struct Page<'a> {
     refusal: String,
     result: Option<Made>,
     home: String,
+    /// The columns of a board that need not be named.
+    columns: String,
 }
 
 struct Made {
@@ -134,10 +137,11 @@ fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, aska
         boards: form.boards(app),
         search: &form.search,
         markets: form.markets(app, lang),
-        fields: form.fields(),
+        fields: form.fields(app),
         refusal,
         result,
         home: home(app),
+        columns: usual_columns(app).join(","),
     }
     .render()
 }
@@ -145,6 +149,11 @@ fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, aska
 /// Returns where readers find this server; a word that the script replaces where the operator did not say.
 fn home(app: &AppState) -> String {
     app.public_url().map_or_else(|| format!("https://HOST{}", app.base_path()), str::to_owned)
+}
+
+/// Returns the columns of a board beside the name, where none are asked for.
+fn usual_columns(app: &AppState) -> Vec<&'static str> {
+    Usual::of(app).columns.iter().filter(|column| **column != Column::Name).map(|column| column.word()).collect()
 }
 
 fn most(widget: Widget) -> usize {
@@ -292,8 +301,9 @@ impl Form {
         items
     }
 
-    fn fields(&self) -> Vec<Field> {
+    fn fields(&self, app: &AppState) -> Vec<Field> {
         let ui = self.ui;
+        let is_set = |name: &str| app.site().widgets.get(name).is_some();
         let mut fields = vec![
             self.field::<Lang>(
                 "lang",
@@ -326,9 +336,18 @@ impl Form {
                 "interval",
                 ui.pick("갱신 간격(ms)", "Interval (ms)", "更新間隔 (ms)"),
                 "500",
-                &["0", "100", "250", "1000", "2000", "5000"],
+                if is_set("interval") {
+                    &["0", "100", "250", "500", "1000", "2000", "5000"]
+                } else {
+                    &["0", "100", "250", "1000", "2000", "5000"]
+                },
             ),
-            self.named("link", ui.pick("이름의 링크", "Links", "リンク"), ui.pick("없음", "None", "なし"), &["market"]),
+            self.named(
+                "link",
+                ui.pick("이름의 링크", "Links", "リンク"),
+                ui.pick("없음", "None", "なし"),
+                if is_set("link") { &["off", "market"] } else { &["market"] },
+            ),
         ];
         for (name, label) in [
             ("flash", ui.pick("바뀔 때 깜박임", "Flash on change", "変化時の点滅")),
@@ -339,7 +358,7 @@ impl Form {
             fields.push(self.field::<Switch>(name, label, ui.pick("보통", "Usual", "標準")));
         }
         match self.widget {
-            Widget::Board => fields.push(Field { many: true, ..self.columns() }),
+            Widget::Board => fields.push(Field { many: true, ..self.columns(app) }),
             Widget::Chart => fields.push(self.field::<Reach>(
                 "span",
                 ui.pick("기간", "Span", "期間"),
@@ -353,12 +372,18 @@ impl Form {
             )),
             Widget::Tape | Widget::Card | Widget::Ticker => {}
         }
+        // What the operator has set is not what our words for the usual say.
+        for field in fields.iter_mut().filter(|field| !field.many && is_set(field.name)) {
+            if let Some(first) = field.items.first_mut() {
+                first.text = ui.pick("보통", "Usual", "標準").to_owned();
+            }
+        }
         fields
     }
 
-    fn columns(&self) -> Field {
+    fn columns(&self, app: &AppState) -> Field {
         let chosen = self.get("columns");
-        let chosen: Vec<&str> = if chosen.is_empty() { vec!["last", "change"] } else { chosen.split(',').collect() };
+        let chosen = if chosen.is_empty() { usual_columns(app) } else { chosen.split(',').collect() };
         let item = |column: &Column| Item {
             value: column.word().to_owned(),
             text: column_name(*column, self.ui).to_owned(),
