@@ -7,14 +7,15 @@ use std::collections::HashSet;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use url::Url;
 
 use super::super::AppState;
 use super::choice::{Choice, Column, Density, Reach, Size, Switch, Theme, Widget, find};
 use super::given::BadOption;
 use super::options::{self, Options};
-use super::reply::{Asked, Frame};
+use super::reply::{self, Asked, Frame};
 use super::snippet::{Snippet, Wish};
 use super::stage::{Stage, title};
 use super::usual::Usual;
@@ -27,6 +28,9 @@ const QUERY_BYTES_MAX: usize = 8_192;
 
 /// Most parameters in it.
 const PARAMETERS_MAX: usize = 200;
+
+/// Longest name of a host with its port, in bytes.
+const HOST_BYTES_MAX: usize = 261;
 
 /// Longest search, in characters.
 const SEARCH_CHARS_MAX: usize = 64;
@@ -111,13 +115,22 @@ pub async fn widgets(State(app): State<AppState>, headers: HeaderMap, RawQuery(q
         Ok(form) => form,
         Err(bad) => return super::refuse(asked, &bad),
     };
-    let key = format!("widgets {form:?} {}", options::preferred(&headers));
-    let mut response = super::rendered(asked, &key, || page(&app, &headers, &form));
+    let home = app.public_url().map_or_else(|| asked_at(&headers, app.base_path()), str::to_owned);
+    let render = || page(&app, &headers, &form, &home);
+    let mut response = if app.public_url().is_some() {
+        super::rendered(asked, &format!("widgets {form:?} {}", options::preferred(&headers)), render)
+    } else {
+        // The address is the asker's word, so that nobody else may be given it.
+        match render() {
+            Ok(body) => reply::unkept(&app, Frame::Page, StatusCode::OK, body),
+            Err(error) => super::rendered(asked, "widgets", || Err(error)),
+        }
+    };
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
     response
 }
 
-fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, askama::Error> {
+fn page(app: &AppState, headers: &HeaderMap, form: &Form, home: &str) -> Result<String, askama::Error> {
     let lang = form.ui;
     let read = Options::read(app, headers, &form.query());
     let fitting = read.and_then(|mut options| {
@@ -126,7 +139,7 @@ fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, aska
         embed::fit(options, form.widget)
     });
     let (refusal, result) = match &fitting {
-        Ok(options) => (String::new(), Some(form.make(app, options))),
+        Ok(options) => (String::new(), Some(form.make(app, options, home))),
         Err(bad) => (bad.to_string(), None),
     };
     Page {
@@ -140,15 +153,26 @@ fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, aska
         fields: form.fields(app),
         refusal,
         result,
-        home: home(app),
+        home: home.to_owned(),
         columns: usual_columns(app).join(","),
     }
     .render()
 }
 
-/// Returns where readers find this server; a word that the script replaces where the operator did not say.
-fn home(app: &AppState) -> String {
-    app.public_url().map_or_else(|| format!("https://HOST{}", app.base_path()), str::to_owned)
+/// Returns the address that the asker used, for where the operator did not say how readers find this server.
+///
+/// Without a host that can be one, it is only right on this very host.
+fn asked_at(headers: &HeaderMap, base_path: &str) -> String {
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let plain = |host: &&str| {
+        let usable = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
+        host.len() <= HOST_BYTES_MAX && host.bytes().all(usable) && Url::parse(&format!("http://{host}/")).is_ok()
+    };
+    let scheme = if value("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    match value("host").filter(plain) {
+        Some(host) => format!("{scheme}://{host}{base_path}"),
+        None => base_path.to_owned(),
+    }
 }
 
 /// Returns the columns of a board beside the name, where none are asked for.
@@ -222,7 +246,7 @@ impl Form {
     }
 
     /// Makes what is copied and what is seen.
-    fn make(&self, app: &AppState, options: &Options<'_>) -> Made {
+    fn make(&self, app: &AppState, options: &Options<'_>, home: &str) -> Made {
         let spelled = options.query();
         let given: HashSet<&str> = self.given.iter().map(|(name, _)| *name).collect();
         let one = matches!(self.widget, Widget::Card | Widget::Ticker | Widget::Chart);
@@ -234,8 +258,7 @@ impl Form {
         let stage = Stage::new(app, options, Frame::Page);
         let title = embed::title(&stage, self.widget);
         let height = oembed::height(self.widget, options, 480);
-        let home = home(app);
-        let wish = Wish { home: &home, widget: self.widget, options, pairs, height, title, lang: self.ui };
+        let wish = Wish { home, widget: self.widget, options, pairs, height, title, lang: self.ui };
         let seen = |theme: &str| {
             let mut pairs: Vec<_> = wish.pairs.clone();
             if !given.contains("lang") {
