@@ -29,7 +29,7 @@ function query() {
     if (name === 'columns') columns.push(String(value));
     else if (value !== '' && name !== 'm' && name !== 'q') query.set(name, String(value));
   }
-  if (columns.length && columns.join() !== 'last,change') query.set('columns', columns.join());
+  if (columns.length && columns.join() !== form.dataset.columns) query.set('columns', columns.join());
   if (picked.length) query.set('markets', picked.join());
   return String(query).replaceAll('%2C', ',');
 }

@@ -15,6 +15,7 @@ mod read;
 mod redenominations;
 mod section;
 mod site;
+mod widgets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use network::{Network, NoNetwork};
 pub use read::{Environment, load, parse};
 pub use section::{ConfigErrors, Problem};
 pub use site::Site;
+pub use widgets::{Widgets, is_path_template};
 
 /// Everything that an operator may set.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,7 +15,7 @@ use crate::venue;
 
 use super::defaults::TITLES;
 use super::section::{Found, Section, Source};
-use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, redenominations, site};
+use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, redenominations, site, widgets};
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
@@ -113,10 +113,15 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     }
     store.finish();
     config.site = site::read(source, &mut root);
+    let mut widgets = root.table("widgets");
+    config.site.widgets = widgets::read(source, &mut widgets);
+    let basis = read_basis(source, &mut widgets, Basis::default());
+    widgets.finish();
+    config.boards.iter_mut().for_each(|board| board.basis = basis);
     config.limits = limits::read(root.table("limits"));
     config.venues = read_venues(source, root.table("venues"));
     if let Some(boards) = root.tables("boards") {
-        config.boards = read_boards(source, boards);
+        config.boards = read_boards(source, boards, basis);
     }
     if let Some(entries) = root.tables("redenominations") {
         config.redenominations = redenominations::read(source, entries);
@@ -168,13 +173,13 @@ fn read_url(source: &Source<'_>, section: &mut Section<'_>, key: &'static str, s
     Some(found.value.trim_end_matches('/').to_owned())
 }
 
-fn read_boards(source: &Source<'_>, sections: Vec<(Section<'_>, String)>) -> Vec<Board> {
+fn read_boards(source: &Source<'_>, sections: Vec<(Section<'_>, String)>, basis: Basis) -> Vec<Board> {
     if sections.is_empty() || sections.len() > BOARDS_MAX {
         source.report(source.name.to_owned(), "boards", format!("must be 1 to {BOARDS_MAX}, are {}", sections.len()));
     }
     let mut boards: Vec<Board> = Vec::new();
     for (mut section, place) in sections {
-        let board = read_board(source, &mut section, &place);
+        let board = read_board(source, &mut section, &place, basis);
         if boards.iter().any(|other| other.id == board.id && !board.id.is_empty()) {
             source.report(place, section.key("id"), format!("board {:?} is defined twice", board.id));
         }
@@ -185,7 +190,7 @@ fn read_boards(source: &Source<'_>, sections: Vec<(Section<'_>, String)>) -> Vec
 }
 
 /// A board with a mistake is read on with a stand-in, so that its other mistakes are found too.
-fn read_board(source: &Source<'_>, section: &mut Section<'_>, place: &str) -> Board {
+fn read_board(source: &Source<'_>, section: &mut Section<'_>, place: &str, basis: Basis) -> Board {
     let missing = |section: &Section<'_>, key: &str| {
         source.report(place.to_owned(), section.key(key), "is missing");
     };
@@ -211,7 +216,7 @@ fn read_board(source: &Source<'_>, section: &mut Section<'_>, place: &str) -> Bo
         titles: read_titles(section),
         markets: read_markets(source, section, markets).into(),
         source: read_source(source, section, sources),
-        basis: read_basis(source, section),
+        basis: read_basis(source, section, basis),
     }
 }
 
@@ -270,10 +275,10 @@ fn read_source(source: &Source<'_>, section: &Section<'_>, found: Option<Found<V
     SourceId::new(found.iter().map(|id| id.value.as_str()))
 }
 
-fn read_basis(source: &Source<'_>, section: &mut Section<'_>) -> Basis {
-    let Some(found) = section.string("basis") else { return Basis::default() };
+fn read_basis(source: &Source<'_>, section: &mut Section<'_>, usual: Basis) -> Basis {
+    let Some(found) = section.string("basis") else { return usual };
     found.value.parse().unwrap_or_else(|error: crate::domain::UnknownBasis| {
         source.report(found.place, section.key("basis"), error.to_string());
-        Basis::default()
+        usual
     })
 }

@@ -134,22 +134,21 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub fn integer(&mut self, key: &'static str, allowed: RangeInclusive<u64>) -> Option<u64> {
-        let found = match self.variable(key) {
-            Some(found) => found,
-            None => {
-                let found = self.raw(key)?;
-                let DeValue::Integer(number) = found.value else {
-                    return self.wrong(
-                        key,
-                        found.place,
-                        format!("must be a whole number, is {}", article(found.value)),
-                    );
-                };
-                let value = i128::from_str_radix(number.as_str(), number.radix()).map(|n| n.to_string());
-                Found { value: value.unwrap_or_else(|_| number.as_str().to_owned()), place: found.place }
-            }
+    /// A whole number as text, for those of which only some are taken.
+    pub fn number(&mut self, key: &'static str) -> Option<Found<String>> {
+        if let Some(found) = self.variable(key) {
+            return Some(found);
+        }
+        let found = self.raw(key)?;
+        let DeValue::Integer(number) = found.value else {
+            return self.wrong(key, found.place, format!("must be a whole number, is {}", article(found.value)));
         };
+        let value = i128::from_str_radix(number.as_str(), number.radix()).map(|n| n.to_string());
+        Some(Found { value: value.unwrap_or_else(|_| number.as_str().to_owned()), place: found.place })
+    }
+
+    pub fn integer(&mut self, key: &'static str, allowed: RangeInclusive<u64>) -> Option<u64> {
+        let found = self.number(key)?;
         match found.value.parse::<u64>() {
             Ok(value) if allowed.contains(&value) => Some(value),
             _ => {

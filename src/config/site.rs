@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::section::{Found, Section, Source};
-use super::{Network, movers};
+use super::{Network, Widgets, movers};
 use crate::domain::MoversRule;
 
 /// Longest `base_path`, in bytes.
@@ -18,7 +18,8 @@ pub struct Site {
     /// `base_path`: the path that everything stands under, such as `/prices`; empty is the root. Default empty.
     pub base_path: String,
     /// `public_url`: where readers find us, `base_path` included, without a slash at the end. Default none: nothing that
-    /// needs a whole address is offered. It is never taken from a request.
+    /// needs a whole address is offered. It is never taken from a request, but for the snippets of the configurator, which
+    /// nobody but the asker is given.
     pub public_url: Option<String>,
     /// `frame_ancestors`: who may frame the widgets, as the value of the directive of a Content-Security-Policy. Default `*`.
     pub frame_ancestors: String,
@@ -29,6 +30,8 @@ pub struct Site {
     pub trusted_proxies: Vec<Network>,
     /// `[movers]`: which markets may be called movers.
     pub movers: MoversRule,
+    /// `[widgets]`: what a widget looks like unless its page asks for something else.
+    pub widgets: Widgets,
 }
 
 impl Default for Site {
@@ -40,6 +43,7 @@ impl Default for Site {
             origins: None,
             trusted_proxies: Network::LOOPBACK.to_vec(),
             movers: MoversRule::default(),
+            widgets: Widgets::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod api;
 mod ask;
 mod assets;
 mod bodies;
+mod document;
 mod error;
 mod events;
 mod front;
@@ -231,6 +232,7 @@ pub fn router(state: AppState) -> Router {
     let routes = Router::new()
         .merge(layers::api(api))
         .merge(assets::routes())
+        .merge(document::routes(&state))
         .merge(script::routes())
         .merge(pages::routes())
         .fallback(error::no_route)

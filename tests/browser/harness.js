@@ -71,14 +71,14 @@ export async function fake() {
   };
 }
 
-/** A server whose exchanges are the fake ones. `again` starts it anew on the same address. */
-export async function server(exchanges) {
+/** A server whose exchanges are the fake ones, with further settings at the top. `again` starts it anew on the same address. */
+export async function server(exchanges, settings = '') {
   const folder = await mkdtemp(path.join(tmpdir(), 'sisepan-browser-'));
   const config = path.join(folder, 'sisepan.toml');
   const at = exchanges.url;
   const stream = at.replace('http', 'ws');
   const venue = (id, where) => `[venues.${id}]\nrest = "${at}/${id}"\nstream = "${stream}/${id}/${where}"\n`;
-  await writeFile(config, 'data = "none"\n' + venue('upbit', 'websocket/v1') + venue('bithumb', 'websocket/v1') + venue('binance', 'ws'));
+  await writeFile(config, `data = "none"\n${settings}\n` + venue('upbit', 'websocket/v1') + venue('bithumb', 'websocket/v1') + venue('binance', 'ws'));
   let address = '127.0.0.1:0';
   const run = async () => {
     const started = await start(['serve', '--config', config, '--listen', address], [LISTENING]);

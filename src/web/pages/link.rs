@@ -5,10 +5,8 @@
 
 use std::fmt;
 
+use crate::config::is_path_template;
 use crate::domain::Market;
-
-/// Longest template, in bytes.
-const TEMPLATE_BYTES_MAX: usize = 200;
 
 /// Where the name of a market leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +29,7 @@ impl Link {
         match text {
             "off" => Some(Self::Off),
             "market" => Some(Self::Market),
-            path => is_template(path).then(|| Self::Path(path.to_owned())),
+            path => is_path_template(path).then(|| Self::Path(path.to_owned())),
         }
     }
 
@@ -58,13 +56,6 @@ impl fmt::Display for Link {
             Self::Path(path) => path,
         })
     }
-}
-
-/// Whether it is a path of the same host: one slash, and nothing that a browser would read as another host.
-fn is_template(text: &str) -> bool {
-    let plain = ["{market}", "{base}", "{quote}"].iter().fold(text.to_owned(), |text, name| text.replace(name, "x"));
-    let usable = |b: u8| b.is_ascii_alphanumeric() || b"/-._~?&=%+,:@#".contains(&b);
-    text.len() <= TEMPLATE_BYTES_MAX && text.starts_with('/') && !text.starts_with("//") && plain.bytes().all(usable)
 }
 
 #[cfg(test)]

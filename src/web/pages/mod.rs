@@ -31,6 +31,7 @@ mod row;
 mod snippet;
 mod spark;
 mod stage;
+mod usual;
 mod widgets;
 mod words;
 
@@ -39,6 +40,9 @@ use given::BadOption;
 use options::Options;
 use past::Past;
 use reply::{Asked, Frame};
+
+#[cfg(test)]
+pub use options::names as option_names;
 
 /// Returns the routes of the pages.
 pub fn routes() -> Router<AppState> {

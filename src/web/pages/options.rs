@@ -13,6 +13,7 @@ use super::super::ask::{INTERVALS_MS, words};
 use super::choice::{Choice, Colors, Column, Density, Reach, Size, Switch, Theme, Widget};
 use super::given::{BadOption, Given};
 use super::link::Link;
+use super::usual::Usual;
 use crate::config::Board;
 use crate::domain::{Basis, Market, SourceId};
 use crate::text::{Lang, negotiate};
@@ -38,17 +39,11 @@ pub const TABLE: [(&str, &str); 17] = [
     ("title", "whether the heading stands"),
 ];
 
-/// How often prices are renewed unless asked otherwise, in milliseconds.
-const INTERVAL_MS_DEFAULT: u64 = 500;
-
 /// Most risers, and most fallers.
 pub const COUNT_MAX: usize = 20;
 
 /// Most markets that a refusal lists.
 const LISTED_MAX: usize = 40;
-
-/// The columns of the reference board.
-const COLUMNS_DEFAULT: [Column; 3] = [Column::Name, Column::Last, Column::Change];
 
 /// The options of a widget, all of them usable.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +86,8 @@ pub struct Options<'a> {
     pub count: Option<usize>,
     /// Whether the heading stands.
     pub title: bool,
+    /// What would hold if nothing had been asked for.
+    pub usual: Usual,
 }
 
 /// A market with the source of its row.
@@ -113,11 +110,11 @@ impl<'a> Options<'a> {
         match given.get("markets").map(|list| pick(app, named, list)).transpose()? {
             Some((board, picks)) => {
                 let of_board = picks.iter().all(|pick| is_on(board, pick));
-                Self::join(&given, headers, board, of_board, picks, true)
+                Self::join(app, &given, headers, board, of_board, picks, true)
             }
             None => {
                 let board = named.map_or_else(|| find_board(app, None), Ok)?;
-                Self::join(&given, headers, board, true, of(board), false)
+                Self::join(app, &given, headers, board, true, of(board), false)
             }
         }
     }
@@ -135,10 +132,11 @@ impl<'a> Options<'a> {
             market.and_then(|market| Some((boards.iter().find(|board| board.markets.contains(&market))?, market)));
         let (board, market) = found.ok_or_else(|| BadOption::missing("market", id, listed(boards)))?;
         let picks = vec![Pick { market, source: board.source.clone() }];
-        Self::join(&given, headers, board, true, picks, true)
+        Self::join(app, &given, headers, board, true, picks, true)
     }
 
     fn join(
+        app: &AppState,
         given: &Given,
         headers: &HeaderMap,
         board: &'a Board,
@@ -146,7 +144,8 @@ impl<'a> Options<'a> {
         picks: Vec<Pick>,
         picked: bool,
     ) -> Result<Self, BadOption> {
-        let lang = given.choose("lang")?.unwrap_or_else(|| preferred(headers));
+        let usual = Usual::of(app);
+        let lang = given.choose("lang")?.or(usual.lang).unwrap_or_else(|| preferred(headers));
         let switch = |name| Ok::<_, BadOption>(given.choose::<Switch>(name)?.map(|switch| switch == Switch::On));
         let interval = |text: &str| text.parse().ok().filter(|millis| INTERVALS_MS.contains(millis));
         let count = |text: &str| text.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
@@ -157,23 +156,25 @@ impl<'a> Options<'a> {
             picked,
             lang,
             basis: given.choose("basis")?.unwrap_or(board.basis),
-            theme: given.choose("theme")?.unwrap_or(Theme::Auto),
+            theme: given.choose("theme")?.unwrap_or(usual.theme),
             colors: given
                 .parse("colors", |text| text.parse().ok(), || Colors::ALLOWED.to_owned())?
+                .or(usual.colors)
                 .unwrap_or_else(|| Colors::usual(lang)),
-            size: given.choose("size")?,
-            columns: given.get("columns").map_or_else(|| Ok(COLUMNS_DEFAULT.into()), columns)?,
-            density: given.choose("density")?.unwrap_or(Density::Normal),
-            flash: switch("flash")?.unwrap_or(true),
-            link: given.parse("link", Link::read, || Link::ALLOWED.to_owned())?.unwrap_or(Link::Off),
-            credit: switch("credit")?,
-            transparent: switch("transparent")?.unwrap_or(false),
+            size: given.choose("size")?.or(usual.size),
+            columns: given.get("columns").map_or_else(|| Ok(usual.columns.clone()), columns)?,
+            density: given.choose("density")?.unwrap_or(usual.density),
+            flash: switch("flash")?.unwrap_or(usual.flash),
+            link: given.parse("link", Link::read, || Link::ALLOWED.to_owned())?.unwrap_or_else(|| usual.link.clone()),
+            credit: switch("credit")?.or(usual.credit),
+            transparent: switch("transparent")?.unwrap_or(usual.transparent),
             interval_ms: given
                 .parse("interval", interval, || words(&INTERVALS_MS).join(", "))?
-                .unwrap_or(INTERVAL_MS_DEFAULT),
-            span: given.choose("span")?.unwrap_or(Reach::Day),
-            count: given.parse("count", count, || format!("1 to {COUNT_MAX}"))?,
-            title: switch("title")?.unwrap_or(true),
+                .unwrap_or(usual.interval_ms),
+            span: given.choose("span")?.unwrap_or(usual.span),
+            count: given.parse("count", count, || format!("1 to {COUNT_MAX}"))?.or(usual.count),
+            title: switch("title")?.unwrap_or(usual.title),
+            usual,
         })
     }
 
@@ -204,20 +205,25 @@ impl<'a> Options<'a> {
             }
         };
         let switch = |on: bool| if on { Switch::On } else { Switch::Off }.word().to_owned();
-        unless(self.theme == Theme::Auto, "theme", self.theme.word().to_owned());
-        unless(self.colors == Colors::usual(self.lang), "colors", self.colors.to_string());
-        unless(self.size.is_none(), "size", self.size.map_or("", Choice::word).to_owned());
+        let usual = &self.usual;
+        unless(self.theme == usual.theme, "theme", self.theme.word().to_owned());
+        unless(
+            self.colors == usual.colors.unwrap_or_else(|| Colors::usual(self.lang)),
+            "colors",
+            self.colors.to_string(),
+        );
+        unless(self.size == usual.size, "size", self.size.map_or("", Choice::word).to_owned());
         let columns = self.columns.iter().map(|column| column.word()).collect::<Vec<_>>().join(",");
-        unless(self.columns == COLUMNS_DEFAULT, "columns", columns);
-        unless(self.density == Density::Normal, "density", self.density.word().to_owned());
-        unless(self.flash, "flash", switch(self.flash));
-        unless(self.link == Link::Off, "link", self.link.to_string());
-        unless(self.credit.is_none(), "credit", switch(self.credit.unwrap_or_default()));
-        unless(!self.transparent, "transparent", switch(self.transparent));
-        unless(self.interval_ms == INTERVAL_MS_DEFAULT, "interval", self.interval_ms.to_string());
-        unless(self.span == Reach::Day, "span", self.span.word().to_owned());
-        unless(self.count.is_none(), "count", self.count.unwrap_or_default().to_string());
-        unless(self.title, "title", switch(self.title));
+        unless(self.columns == usual.columns, "columns", columns);
+        unless(self.density == usual.density, "density", self.density.word().to_owned());
+        unless(self.flash == usual.flash, "flash", switch(self.flash));
+        unless(self.link == usual.link, "link", self.link.to_string());
+        unless(self.credit == usual.credit, "credit", switch(self.credit.unwrap_or_default()));
+        unless(self.transparent == usual.transparent, "transparent", switch(self.transparent));
+        unless(self.interval_ms == usual.interval_ms, "interval", self.interval_ms.to_string());
+        unless(self.span == usual.span, "span", self.span.word().to_owned());
+        unless(self.count == usual.count, "count", self.count.unwrap_or_default().to_string());
+        unless(self.title == usual.title, "title", switch(self.title));
         let written = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         // A comma may stand in a query as it is, and is easier to read.
         written.replace("%2C", ",")
@@ -291,7 +297,7 @@ fn listed(boards: &[Board]) -> String {
 }
 
 /// Reads `name,last,change`; the name stands first whether it is asked for or not.
-fn columns(asked: &str) -> Result<Vec<Column>, BadOption> {
+pub fn columns(asked: &str) -> Result<Vec<Column>, BadOption> {
     let mut columns = vec![Column::Name];
     for word in asked.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let column = super::choice::find(word);

@@ -70,6 +70,11 @@ fn names_language(query: &str) -> bool {
 
 /// Answers with an error as HTML.
 pub fn refusal(app: &AppState, frame: Frame, status: StatusCode, body: String) -> Response {
+    unkept(app, frame, status, body)
+}
+
+/// Answers with a page for this one asker: nobody keeps it, we least of all.
+pub fn unkept(app: &AppState, frame: Frame, status: StatusCode, body: String) -> Response {
     let mut response = (status, body).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     dress(response.headers_mut(), app, frame);

@@ -7,16 +7,18 @@ use std::collections::HashSet;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use url::Url;
 
 use super::super::AppState;
 use super::choice::{Choice, Column, Density, Reach, Size, Switch, Theme, Widget, find};
 use super::given::BadOption;
 use super::options::{self, Options};
-use super::reply::{Asked, Frame};
+use super::reply::{self, Asked, Frame};
 use super::snippet::{Snippet, Wish};
 use super::stage::{Stage, title};
+use super::usual::Usual;
 use super::{card, embed, oembed};
 use crate::domain::Basis;
 use crate::text::{self, Lang};
@@ -26,6 +28,9 @@ const QUERY_BYTES_MAX: usize = 8_192;
 
 /// Most parameters in it.
 const PARAMETERS_MAX: usize = 200;
+
+/// Longest name of a host with its port, in bytes.
+const HOST_BYTES_MAX: usize = 261;
 
 /// Longest search, in characters.
 const SEARCH_CHARS_MAX: usize = 64;
@@ -59,6 +64,8 @@ struct Page<'a> {
     refusal: String,
     result: Option<Made>,
     home: String,
+    /// The columns of a board that need not be named.
+    columns: String,
 }
 
 struct Made {
@@ -108,13 +115,22 @@ pub async fn widgets(State(app): State<AppState>, headers: HeaderMap, RawQuery(q
         Ok(form) => form,
         Err(bad) => return super::refuse(asked, &bad),
     };
-    let key = format!("widgets {form:?} {}", options::preferred(&headers));
-    let mut response = super::rendered(asked, &key, || page(&app, &headers, &form));
+    let home = app.public_url().map_or_else(|| asked_at(&headers, app.base_path()), str::to_owned);
+    let render = || page(&app, &headers, &form, &home);
+    let mut response = if app.public_url().is_some() {
+        super::rendered(asked, &format!("widgets {form:?} {}", options::preferred(&headers)), render)
+    } else {
+        // The address is the asker's word, so that nobody else may be given it.
+        match render() {
+            Ok(body) => reply::unkept(&app, Frame::Page, StatusCode::OK, body),
+            Err(error) => super::rendered(asked, "widgets", || Err(error)),
+        }
+    };
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
     response
 }
 
-fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, askama::Error> {
+fn page(app: &AppState, headers: &HeaderMap, form: &Form, home: &str) -> Result<String, askama::Error> {
     let lang = form.ui;
     let read = Options::read(app, headers, &form.query());
     let fitting = read.and_then(|mut options| {
@@ -123,7 +139,7 @@ fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, aska
         embed::fit(options, form.widget)
     });
     let (refusal, result) = match &fitting {
-        Ok(options) => (String::new(), Some(form.make(app, options))),
+        Ok(options) => (String::new(), Some(form.make(app, options, home))),
         Err(bad) => (bad.to_string(), None),
     };
     Page {
@@ -134,17 +150,34 @@ fn page(app: &AppState, headers: &HeaderMap, form: &Form) -> Result<String, aska
         boards: form.boards(app),
         search: &form.search,
         markets: form.markets(app, lang),
-        fields: form.fields(),
+        fields: form.fields(app),
         refusal,
         result,
-        home: home(app),
+        home: home.to_owned(),
+        columns: usual_columns(app).join(","),
     }
     .render()
 }
 
-/// Returns where readers find this server; a word that the script replaces where the operator did not say.
-fn home(app: &AppState) -> String {
-    app.public_url().map_or_else(|| format!("https://HOST{}", app.base_path()), str::to_owned)
+/// Returns the address that the asker used, for where the operator did not say how readers find this server.
+///
+/// Without a host that can be one, it is only right on this very host.
+fn asked_at(headers: &HeaderMap, base_path: &str) -> String {
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let plain = |host: &&str| {
+        let usable = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b);
+        host.len() <= HOST_BYTES_MAX && host.bytes().all(usable) && Url::parse(&format!("http://{host}/")).is_ok()
+    };
+    let scheme = if value("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    match value("host").filter(plain) {
+        Some(host) => format!("{scheme}://{host}{base_path}"),
+        None => base_path.to_owned(),
+    }
+}
+
+/// Returns the columns of a board beside the name, where none are asked for.
+fn usual_columns(app: &AppState) -> Vec<&'static str> {
+    Usual::of(app).columns.iter().filter(|column| **column != Column::Name).map(|column| column.word()).collect()
 }
 
 fn most(widget: Widget) -> usize {
@@ -213,7 +246,7 @@ impl Form {
     }
 
     /// Makes what is copied and what is seen.
-    fn make(&self, app: &AppState, options: &Options<'_>) -> Made {
+    fn make(&self, app: &AppState, options: &Options<'_>, home: &str) -> Made {
         let spelled = options.query();
         let given: HashSet<&str> = self.given.iter().map(|(name, _)| *name).collect();
         let one = matches!(self.widget, Widget::Card | Widget::Ticker | Widget::Chart);
@@ -225,8 +258,7 @@ impl Form {
         let stage = Stage::new(app, options, Frame::Page);
         let title = embed::title(&stage, self.widget);
         let height = oembed::height(self.widget, options, 480);
-        let home = home(app);
-        let wish = Wish { home: &home, widget: self.widget, options, pairs, height, title, lang: self.ui };
+        let wish = Wish { home, widget: self.widget, options, pairs, height, title, lang: self.ui };
         let seen = |theme: &str| {
             let mut pairs: Vec<_> = wish.pairs.clone();
             if !given.contains("lang") {
@@ -292,8 +324,9 @@ impl Form {
         items
     }
 
-    fn fields(&self) -> Vec<Field> {
+    fn fields(&self, app: &AppState) -> Vec<Field> {
         let ui = self.ui;
+        let is_set = |name: &str| app.site().widgets.get(name).is_some();
         let mut fields = vec![
             self.field::<Lang>(
                 "lang",
@@ -326,9 +359,18 @@ impl Form {
                 "interval",
                 ui.pick("갱신 간격(ms)", "Interval (ms)", "更新間隔 (ms)"),
                 "500",
-                &["0", "100", "250", "1000", "2000", "5000"],
+                if is_set("interval") {
+                    &["0", "100", "250", "500", "1000", "2000", "5000"]
+                } else {
+                    &["0", "100", "250", "1000", "2000", "5000"]
+                },
             ),
-            self.named("link", ui.pick("이름의 링크", "Links", "リンク"), ui.pick("없음", "None", "なし"), &["market"]),
+            self.named(
+                "link",
+                ui.pick("이름의 링크", "Links", "リンク"),
+                ui.pick("없음", "None", "なし"),
+                if is_set("link") { &["off", "market"] } else { &["market"] },
+            ),
         ];
         for (name, label) in [
             ("flash", ui.pick("바뀔 때 깜박임", "Flash on change", "変化時の点滅")),
@@ -339,7 +381,7 @@ impl Form {
             fields.push(self.field::<Switch>(name, label, ui.pick("보통", "Usual", "標準")));
         }
         match self.widget {
-            Widget::Board => fields.push(Field { many: true, ..self.columns() }),
+            Widget::Board => fields.push(Field { many: true, ..self.columns(app) }),
             Widget::Chart => fields.push(self.field::<Reach>(
                 "span",
                 ui.pick("기간", "Span", "期間"),
@@ -353,12 +395,18 @@ impl Form {
             )),
             Widget::Tape | Widget::Card | Widget::Ticker => {}
         }
+        // What the operator has set is not what our words for the usual say.
+        for field in fields.iter_mut().filter(|field| !field.many && is_set(field.name)) {
+            if let Some(first) = field.items.first_mut() {
+                first.text = ui.pick("보통", "Usual", "標準").to_owned();
+            }
+        }
         fields
     }
 
-    fn columns(&self) -> Field {
+    fn columns(&self, app: &AppState) -> Field {
         let chosen = self.get("columns");
-        let chosen: Vec<&str> = if chosen.is_empty() { vec!["last", "change"] } else { chosen.split(',').collect() };
+        let chosen = if chosen.is_empty() { usual_columns(app) } else { chosen.split(',').collect() };
         let item = |column: &Column| Item {
             value: column.word().to_owned(),
             text: column_name(*column, self.ui).to_owned(),

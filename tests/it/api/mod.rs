@@ -1,6 +1,7 @@
 //! The JSON API and the stream, as a client sees them.
 
 mod docs;
+mod document;
 mod hub;
 mod json;
 mod limits;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sisepan::config::Site;
 
 use super::parse::parse;
-use super::{Answer, PUBLIC, Set, WIDGETS, app, ask};
+use super::{Answer, PUBLIC, Set, WIDGETS, app, ask, ask_with};
 
 /// The text of a snippet, as a reader copies it.
 fn code(page: &Answer, id: &str) -> String {
@@ -93,11 +93,37 @@ async fn what_is_asked_for_is_escaped_for_the_place_where_it_is_copied_to() {
 }
 
 #[tokio::test]
-async fn without_a_public_address_the_snippet_has_a_word_in_its_place() {
-    let app = Set { site: Site { public_url: None, ..Site::default() }, ..Set::default() }.app();
-    let page = ask(&app, "/widgets?ui=en").await;
-    assert!(code(&page, "element").contains("src=\"https://HOST/sisepan.js\""));
-    assert!(page.body.contains("data-home=\"https://HOST\""), "the script puts the reader's address there");
+async fn without_a_public_address_the_snippet_names_the_one_that_was_asked_and_nobody_else_is_told() {
+    let site = Site { public_url: None, base_path: "/prices".to_owned(), ..Site::default() };
+    let app = Set { site, ..Set::default() }.app();
+    let path = "/prices/widgets?ui=en";
+    for (headers, home) in [
+        (&[("host", "news.example:8080")][..], "http://news.example:8080/prices"),
+        (&[("host", "other.example"), ("x-forwarded-proto", "https")], "https://other.example/prices"),
+        (&[("host", "[::1]:8080")], "http://[::1]:8080/prices"),
+        // What is no host is not given back, in whatever way it would end the text that it stands in.
+        (&[("host", "evil.example\"><script>")], "/prices"),
+        (&[("host", "evil.example/?x=")], "/prices"),
+        (&[("host", "evil.example' + x")], "/prices"),
+        (&[("host", "user@evil.example")], "/prices"),
+        (&[], "/prices"),
+    ] {
+        let page = ask_with(&app, path, headers).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.header("cache-control"), "no-store");
+        assert!(page.header("etag").is_empty(), "it is kept nowhere");
+        assert!(page.body.contains(&format!("data-home=\"{home}\"")), "{headers:?}");
+        for id in ["element", "iframe", "include", "react", "pinned", "image"] {
+            let code = code(&page, id);
+            assert!(code.contains(&format!("\"{home}/")), "{headers:?} {id}: {code}");
+            assert!(!code.contains("HOST") && (home.contains("evil") || !code.contains("evil")), "{id}: {code}");
+        }
+    }
+    let known = ask_with(&super::app(), "/widgets?ui=en", &[("host", "evil.example")]).await;
+    assert!(
+        !known.body.contains("evil") && code(&known, "element").contains(PUBLIC),
+        "the operator's word is the only one"
+    );
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn it_shows_boards_lines_movers_health_and_leads_on() {
         "?board=usdt&basis=24h&lang=ko",
         "?board=krw&basis=kst-day&lang=ko",
         "?board=krw&basis=24h&lang=ja",
-        "widgets?lang=ko",
+        "widgets?ui=ko",
         "market/XRP-KRW?board=krw&basis=24h&lang=ko",
     ] {
         assert!(links.contains(&wanted), "{wanted} in {links:?}");

@@ -5,6 +5,7 @@
 mod badge;
 mod configurator;
 mod dashboard;
+mod defaults;
 mod each;
 mod hostile;
 mod look;

@@ -1,0 +1,256 @@
+// openapi.json and asyncapi.json: valid by their own rules, and true of real answers and real messages.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import Ajv from 'ajv';
+import Ajv2020 from 'ajv/dist/2020.js';
+import WebSocket from 'ws';
+import { fake, ready, server, until } from './harness.js';
+
+const MS = 40_000;
+const rules = createRequire(import.meta.url)('@asyncapi/specs/schemas/3.0.0.json');
+let exchanges, sisepan, http, stream;
+
+before(async () => {
+  exchanges = await fake();
+  sisepan = await server(exchanges, 'public_url = "https://prices.example"');
+  await ready(sisepan);
+  [http, stream] = await Promise.all(['openapi', 'asyncapi'].map(async (name) => (await fetch(`${sisepan.url}/${name}.json`)).json()));
+});
+
+after(async () => {
+  await sisepan?.stop();
+  await exchanges?.stop();
+});
+
+/** Clients pass over members that they do not know; here an object has none but those that are written down. */
+function strict(schema) {
+  if (Array.isArray(schema)) return schema.map(strict);
+  if (!schema || typeof schema !== 'object') return schema;
+  const copy = Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, strict(value)]));
+  if (copy.type === 'object' && copy.properties && !copy.additionalProperties) copy.additionalProperties = false;
+  return copy;
+}
+
+/** Gives a function that says what is wrong with a value. */
+function checker(document) {
+  const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
+  ajv.addSchema({ $id: 'https://document.example/', components: { schemas: strict(document.components.schemas) } });
+  const local = (schema) => JSON.parse(JSON.stringify(strict(schema)).replaceAll('"#/components/', '"https://document.example/#/components/'));
+  return (schema, value) => {
+    const validate = ajv.compile(local(schema));
+    return validate(value) ? '' : ajv.errorsText(validate.errors);
+  };
+}
+
+const resolve = (document, it) => (it?.$ref ? it.$ref.split('/').slice(1).reduce((at, name) => at[name.replaceAll('~1', '/')], document) : it);
+
+test('both are valid by the rules of their kind', async () => {
+  const { valid, errors } = await new Validator().validate(structuredClone(http));
+  assert.ok(valid, JSON.stringify(errors, null, 1));
+  const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false, meta: false, validateSchema: false });
+  const validate = ajv.compile(rules);
+  assert.ok(validate(stream), ajv.errorsText(validate.errors));
+  assert.deepEqual([http.openapi, stream.asyncapi], ['3.1.0', '3.0.0']);
+});
+
+/** Good requests and bad ones: documented path, what is really asked for, the status, the type of a problem. */
+const ASKED = [
+  ['/api/v1/snapshot', '/api/v1/snapshot', 200],
+  ['/api/v1/snapshot', '/api/v1/snapshot?board=krw&basis=kst-day&lang=ja', 200],
+  ['/api/v1/snapshot', '/api/v1/snapshot?markets=btc-krw,XRP-KRW&interval_ms=100', 200],
+  ['/api/v1/snapshot', '/api/v1/snapshot?board=usd', 400, 'unknown-board'],
+  ['/api/v1/snapshot', '/api/v1/snapshot?markets=NO-KRW', 400, 'unknown-market'],
+  ['/api/v1/snapshot', '/api/v1/snapshot?basis=x', 400, 'unknown-basis'],
+  ['/api/v1/snapshot', '/api/v1/snapshot?lang=x', 400, 'unknown-lang'],
+  ['/api/v1/snapshot', '/api/v1/snapshot?board=krw&board=krw', 400, 'bad-field'],
+  ['/api/v1/snapshot', `/api/v1/snapshot?markets=${Array(129).fill('A-B')}`, 400, 'too-many-markets'],
+  ['/api/v1/snapshot', `/api/v1/snapshot?x=${'x'.repeat(1100)}`, 400, 'query-too-long'],
+  ['/api/v1/snapshot.csv', '/api/v1/snapshot.csv', 200],
+  ['/api/v1/snapshot.csv', '/api/v1/snapshot.csv?board=usd', 400, 'unknown-board'],
+  ['/api/v1/markets', '/api/v1/markets', 200],
+  ['/api/v1/venues', '/api/v1/venues', 200],
+  ['/api/v1/history/{market}', '/api/v1/history/BTC-KRW', 200],
+  ['/api/v1/history/{market}', '/api/v1/history/BTC-KRW?span=7d&step=1h', 200],
+  ['/api/v1/history/{market}', '/api/v1/history/NO-KRW', 404, 'unknown-market'],
+  ['/api/v1/history/{market}', '/api/v1/history/BTC-KRW?span=1d', 400, 'bad-span'],
+  ['/api/v1/history/{market}', '/api/v1/history/BTC-KRW?step=1s', 400, 'bad-step'],
+  ['/api/v1/history/{market}', '/api/v1/history/BTC-KRW?venue=x', 400, 'unknown-venue'],
+  ['/api/v1/history/{market}.csv', '/api/v1/history/BTC-KRW.csv', 200],
+  ['/api/v1/history/{market}.csv', '/api/v1/history/BTC-KRW.csv?step=5m', 200],
+  ['/api/v1/stream', '/api/v1/stream', 426, 'upgrade-required'],
+  ['/api/v1/events', '/api/v1/events?board=krw&interval_ms=7', 400, 'bad-interval'],
+  ['/api/v1/script', '/api/v1/script', 200],
+  ['/healthz', '/healthz', 200],
+  ['/readyz', '/readyz', 200],
+  ['/', '/?q=btc&sort=last&order=asc', 200],
+  ['/', '/?sort=x', 400],
+  ['/market/{market}', '/market/BTC-KRW', 200],
+  ['/market/{market}', '/market/NO-KRW', 404],
+  ['/widgets', '/widgets?ui=en&widget=card&m=BTC-KRW', 200],
+  ['/widgets', '/widgets?theme=dark&theme=dark', 400],
+  ...['board', 'tape', 'card', 'ticker', 'movers', 'chart'].flatMap((widget) => [
+    ['/embed/{widget}', `/embed/${widget}?lang=en`, 200],
+    ['/fragment/{widget}', `/fragment/${widget}?size=xl&density=compact`, 200],
+  ]),
+  ['/embed/{widget}', '/embed/x', 404],
+  ['/embed/{widget}', '/embed/board?theme=x', 400],
+  ['/fragment/{widget}', '/fragment/board?count=99', 400],
+  ['/badge/{market}.svg', '/badge/BTC-KRW.svg?lang=ko', 200],
+  ['/badge/{market}.svg', '/badge/BTC-KRW.svg?theme=x', 400],
+  ['/badge/{market}.svg', '/badge/NO-KRW.svg', 404],
+  ['/oembed', '/oembed?url=https%3A%2F%2Fprices.example%2Fembed%2Fboard&maxwidth=300', 200],
+  ['/oembed', '/oembed?url=https%3A%2F%2Felsewhere.example%2F', 404, 'no-embed'],
+  ['/oembed', '/oembed', 400, 'bad-field'],
+  ['/oembed', '/oembed?format=xml&url=x', 501, 'unknown-format'],
+  ['/sisepan-colors.css', '/sisepan-colors.css?colors=c8202f-1a5fc8', 200],
+  ['/sisepan-colors.css', '/sisepan-colors.css?colors=kr', 400],
+  ['/{module}.js', '/sisepan-chart.js', 200],
+  ...['/sisepan.js', '/sisepan.d.ts', '/sisepan.css', '/page.css', '/market.js', '/widgets.js', '/widgets.css', '/icon.svg', '/openapi.json', '/asyncapi.json'].map(
+    (path) => [path, path, 200],
+  ),
+];
+
+/** Holds an answer to what the document says of its path and status. */
+async function held(check, path, answer, problem) {
+  const responses = http.paths[path].get.responses;
+  const said = resolve(http, responses[answer.status] ?? (problem && responses.default));
+  assert.ok(said, `${path}: the status ${answer.status} is not documented`);
+  const kind = (answer.headers.get('content-type') ?? '').split(';')[0];
+  const body = await answer.text();
+  if (!said.content) return assert.equal(body, '', path);
+  assert.ok(said.content[kind], `${path}: ${answer.status} is ${kind}, documented is ${Object.keys(said.content)}`);
+  const value = kind.endsWith('json') ? JSON.parse(body) : body;
+  // These describe themselves.
+  const wrong = ['/openapi.json', '/asyncapi.json'].includes(path) ? '' : check(said.content[kind].schema, value);
+  assert.equal(wrong, '', `${path} ${answer.status}: ${body.slice(0, 600)}`);
+  if (problem) assert.equal(value.type, `urn:sisepan:problem:${problem}`, body);
+  if (said.headers?.ETag) assert.ok(answer.headers.get('etag'), `${path}: no ETag`);
+  if (value.allowed || problem === 'bad-field') assert.ok(value.detail, body);
+}
+
+test('real answers, good and bad, are as openapi.json says', async () => {
+  const check = checker(http);
+  const asked = new Set();
+  for (const [path, at, status, problem] of ASKED) {
+    const answer = await fetch(sisepan.url + at);
+    assert.equal(answer.status, status, `${at}: ${answer.status}`);
+    const tag = answer.headers.get('etag');
+    await held(check, path, answer, problem);
+    asked.add(path);
+    if (tag && http.paths[path].get.responses['304']) {
+      const again = await fetch(sisepan.url + at, { headers: { 'if-none-match': tag } });
+      // Prices may have changed meanwhile.
+      assert.ok([200, 304].includes(again.status), `${at} again: ${again.status}`);
+      await held(check, path, again);
+    }
+  }
+  const { file } = await (await fetch(`${sisepan.url}/api/v1/script`)).json();
+  await held(check, '/{module}-{hash}.js', await fetch(`${sisepan.url}/${file}`));
+  asked.add('/{module}-{hash}.js');
+  assert.deepEqual(Object.keys(http.paths).filter((path) => !asked.has(path)), [], 'every documented path is asked');
+  const other = await fetch(`${sisepan.url}/api/v1/markets`, { method: 'DELETE' });
+  assert.equal(other.status, 405);
+  await held(check, '/api/v1/markets', other, 'wrong-method');
+});
+
+const names = (references) => references.map(({ $ref }) => $ref.split('/').at(-1));
+const schemaOf = (type) => stream.components.messages[type]?.payload;
+
+/** Holds every message to the schema of its type, and gives the types that came. */
+function heldAll(check, messages, allowed) {
+  for (const message of messages) {
+    assert.ok(allowed.includes(message.type), `${message.type} is not documented here`);
+    assert.equal(check(schemaOf(message.type), message), '', JSON.stringify(message).slice(0, 900));
+  }
+  return new Set(messages.map(({ type }) => type));
+}
+
+test('every message of a real session is as asyncapi.json says', { timeout: 180_000 }, async () => {
+  const check = checker(stream);
+  const heard = [];
+  const events = [];
+  const has = (what, list = heard) => until(`${what}`, async () => list.some(what), MS);
+  const socket = new WebSocket(`${sisepan.url.replace('http', 'ws')}/api/v1/stream`);
+  socket.on('message', (data) => heard.push(JSON.parse(String(data))));
+  await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject));
+  const follow = async () => {
+    const answer = await fetch(`${sisepan.url}/api/v1/events?board=krw&lang=en&interval_ms=0`);
+    let text = '';
+    for await (const chunk of answer.body.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      const whole = text.split('\n\n');
+      text = whole.pop();
+      for (const event of whole) events.push(...[...event.matchAll(/^data: (.+)$/gm)].map((match) => JSON.parse(match[1])));
+    }
+  };
+  const followed = follow().catch(() => {});
+  const said = [];
+  const say = async (message, what) => {
+    // At most five a second may be said.
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    if (typeof message !== 'string') said.push(message);
+    socket.send(typeof message === 'string' ? message : JSON.stringify(message));
+    await has(what);
+  };
+  const refused = (code) => ({ type, code: told }) => type === 'error' && told === code;
+  await say({ type: 'subscribe', id: 'all', board: 'krw', lang: 'ko', interval_ms: 0 }, ({ type, id }) => type === 'snapshot' && id === 'all');
+  await say({ type: 'subscribe', id: 2, markets: ['BTC-KRW'], basis: 'utc-day', resume: { epoch: 'another', sequence: 3 } }, ({ recovered }) => recovered === false);
+  const { epoch, sequence } = heard.find(({ type, id }) => type === 'snapshot' && id === 'all');
+  await say({ type: 'subscribe', id: 'all', board: 'krw', lang: 'ko', interval_ms: 0, resume: { epoch, sequence } }, ({ type, recovered }) => type === 'delta' && recovered);
+  await say({ type: 'ping', id: 7 }, ({ type, id }) => type === 'pong' && id === 7);
+  await say({ type: 'ping' }, ({ type, id }) => type === 'pong' && id === null);
+  await say({ type: 'unsubscribe', id: 2 }, ({ type, id }) => type === 'unsubscribed' && id === 2);
+  const wrong = [
+    ['{', 'bad-json'],
+    ['{"type":"x"}', 'unknown-type'],
+    ['{"type":"subscribe","id":1}', 'bad-field'],
+    ['{"type":"subscribe","board":"usd"}', 'unknown-board'],
+    ['{"type":"subscribe","markets":["NO-KRW"]}', 'unknown-market'],
+    ['{"type":"subscribe","board":"krw","basis":"x"}', 'unknown-basis'],
+    ['{"type":"subscribe","board":"krw","lang":"x"}', 'unknown-lang'],
+    ['{"type":"subscribe","board":"krw","interval_ms":7}', 'bad-interval'],
+  ];
+  for (const [text, code] of wrong) await say(text, refused(code));
+  await has(({ type }) => type === 'delta');
+  await has(({ type }) => type === 'delta', events);
+  // An exchange goes away: the status of its link is told.
+  await exchanges.fault({ venue: 'bithumb', fault: 'mute' });
+  await exchanges.fault({ venue: 'bithumb', fault: 'status', status: 503 });
+  await has(({ type, state }) => type === 'status' && state !== 'up');
+  await has(({ type, state }) => type === 'status' && state !== 'up', events);
+  await sisepan.kill();
+  await has(({ type }) => type === 'closing');
+  await has(({ type }) => type === 'closing', events);
+  await followed;
+
+  const hears = names(stream.operations.say.messages);
+  const came = heldAll(check, heard, hears);
+  // Prices that move never leave room for a heartbeat; the example of docs/api.md, below, is one to the byte.
+  assert.deepEqual(hears.filter((type) => !came.has(type) && type !== 'heartbeat'), [], 'every message came');
+  const pushed = names(stream.operations.push.messages);
+  const pushedTypes = heldAll(check, events, pushed);
+  assert.deepEqual(pushed.filter((type) => !pushedTypes.has(type) && type !== 'heartbeat'), [], 'every event came');
+  heldAll(check, said, names(stream.operations.hear.messages));
+  // The schema of a request refuses what the server refuses.
+  for (const [text, code] of wrong.filter(([, code]) => !['bad-json', 'unknown-type', 'unknown-board', 'unknown-market'].includes(code))) {
+    assert.notEqual(check(schemaOf('subscribe'), JSON.parse(text)), '', `${code}: ${text}`);
+  }
+});
+
+test('the examples of docs/api.md are as the documents say', async () => {
+  const page = await readFile(new URL('../../docs/api.md', import.meta.url), 'utf8');
+  const examples = [...page.matchAll(/<!-- example: ([a-z-]+) -->\n```json\n([^`]+)```/g)].map(([, name, text]) => [name, JSON.parse(text)]);
+  const messages = examples.filter(([, { type }]) => type && schemaOf(type));
+  const types = heldAll(checker(stream), messages.map(([, message]) => message), Object.keys(stream.components.messages));
+  assert.deepEqual(Object.keys(stream.components.messages).filter((type) => !types.has(type)), [], 'every message has an example');
+  const check = checker(http);
+  const shapes = { row: 'Row', 'row-unknown': 'Row', snapshot: 'Snapshot', markets: 'Markets', venues: 'Venues', history: 'History', 'history-bars': 'History', readyz: 'Readiness', problem: 'Problem' };
+  for (const [name, shape] of Object.entries(shapes)) {
+    const example = examples.find(([known]) => known === name)?.[1];
+    assert.ok(example, name);
+    assert.equal(check({ $ref: `#/components/schemas/${shape}` }, example), '', name);
+  }
+});

@@ -1,0 +1,247 @@
+//! openapi.json and asyncapi.json are held to the code: routes, parameters, codes and words, in both directions.
+//!
+//! `tests/browser/documents.test.js` holds real answers and messages to their schemas.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use sisepan::domain::{BaseSource, Basis, Direction, ReasonCode, State, VenueState};
+use sisepan::web::AppState;
+use sisepan::wire::Lang;
+
+use super::setup::*;
+
+fn document(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("static").join(name);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The sources of the web, comments left out.
+fn sources() -> String {
+    fn walk(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, text);
+            } else {
+                let code = fs::read_to_string(&path).unwrap();
+                let code = code.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+                let plain = code.lines().map(|line| line.split("//").next().unwrap());
+                text.extend(plain.flat_map(|line| [line, "\n"]));
+            }
+        }
+    }
+    let mut text = String::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web"), &mut text);
+    text
+}
+
+/// `/market/{id}` and `/market/{market}` are one path.
+fn nameless(path: &str) -> String {
+    let mut parts = path.split(['{', '}']);
+    let first = parts.next().unwrap().to_owned();
+    parts.collect::<Vec<_>>().chunks(2).fold(first, |path, part| path + "{}" + part.get(1).unwrap_or(&""))
+}
+
+fn paths(document: &Value) -> &serde_json::Map<String, Value> {
+    document["paths"].as_object().unwrap()
+}
+
+/// The parameters of a path, each with its name, place and an example.
+fn parameters<'a>(document: &'a Value, path: &str) -> Vec<&'a Value> {
+    let resolve = |parameter: &'a Value| match parameter["$ref"].as_str() {
+        Some(to) => document.pointer(to.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("nothing at {to}")),
+        None => parameter,
+    };
+    document["paths"][path]["get"]["parameters"].as_array().into_iter().flatten().map(resolve).collect()
+}
+
+/// A path with the examples of its parameters in it.
+async fn example(app: &AppState, document: &Value, path: &str) -> String {
+    let pinned: Value = serde_json::from_str(&text(get(app, "/api/v1/script").await).await).unwrap();
+    let hash = pinned["file"].as_str().unwrap().trim_start_matches("sisepan-").trim_end_matches(".js").to_owned();
+    parameters(document, path).iter().filter(|parameter| parameter["in"] == "path").fold(
+        path.to_owned(),
+        |path, parameter| {
+            let name = parameter["name"].as_str().unwrap();
+            let value = if name == "hash" { &hash } else { parameter["example"].as_str().unwrap() };
+            path.replace(&format!("{{{name}}}"), value)
+        },
+    )
+}
+
+fn app() -> AppState {
+    let hub = hub();
+    hub.publish(changed([bitcoin(), quote("ETH-KRW", "4512000"), quote("XRP-KRW", "3104")]));
+    state_with(&hub, Default::default())
+}
+
+#[tokio::test]
+async fn every_route_is_documented_and_every_documented_path_is_a_route() {
+    let (document, app) = (document("openapi.json"), app());
+    let sources = sources();
+    let written = sources.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let mut routes: BTreeSet<String> = written.map(nameless).collect();
+    // Those that are put together from names, and the files that one route serves under two endings.
+    routes.extend(["/sisepan.js", "/{}.js", "/{}-{}.js", "/badge/{}.svg", "/api/v1/history/{}.csv"].map(str::to_owned));
+    assert!(routes.remove("/badge/{}"), "the badge has moved");
+    let documented: BTreeSet<String> = paths(&document).keys().map(|path| nameless(path)).collect();
+    assert!(routes.len() > 20, "{routes:?}");
+    assert_eq!(documented, routes);
+    for path in paths(&document).keys() {
+        let at = example(&app, &document, path).await;
+        let response = get(&app, &at).await;
+        // A stream that began has no end to wait for.
+        let is_there = response.status() != 404 || !text(response).await.contains("problem:no-route");
+        assert!(is_there, "{path}: there is nothing at {at}");
+    }
+    let modules: BTreeSet<&str> =
+        sources.split("(\"sisepan").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let listed = parameters(&document, "/{module}-{hash}.js")[0]["schema"]["enum"].as_array().unwrap().clone();
+    let listed: BTreeSet<&str> =
+        listed.iter().map(|name| name.as_str().unwrap().strip_prefix("sisepan").unwrap()).collect();
+    assert_eq!(listed, modules, "the modules of the script");
+}
+
+#[tokio::test]
+async fn a_parameter_is_known_exactly_where_it_is_documented() {
+    let (document, app) = (document("openapi.json"), app());
+    let queries = |path: &str| -> BTreeSet<String> {
+        let all = parameters(&document, path);
+        let query = all.iter().filter(|parameter| parameter["in"] == "query");
+        query.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let every: BTreeSet<String> = paths(&document).keys().flat_map(|path| queries(path)).collect();
+    assert!(every.len() > 25, "{every:?}");
+    for path in paths(&document).keys() {
+        // A stream is refused only after it is one: `tests/it/api/stream.rs`. The form's boxes may come several times.
+        let repeatable: &[&str] = match path.as_str() {
+            "/api/v1/stream" => continue,
+            "/widgets" => &["widget", "ui", "q", "m", "markets", "columns"],
+            // Without its one parameter it has nothing to say at all.
+            "/sisepan-colors.css" => continue,
+            _ => &[],
+        };
+        let at = example(&app, &document, path).await;
+        let base = if path == "/oembed" { "?url=x&" } else { "?" };
+        let before = get(&app, &format!("{at}{base}")).await.status();
+        for name in every.iter().filter(|name| !repeatable.contains(&name.as_str()) && **name != "url") {
+            let status = get(&app, &format!("{at}{base}{name}=x&{name}=x")).await.status();
+            let is_known = status == 400;
+            assert_eq!(
+                is_known,
+                queries(path).contains(name),
+                "{name} twice at {path} gives {status}, and {before} without it"
+            );
+        }
+    }
+}
+
+/// The first text of each call of a constructor, where the code stands there.
+fn codes(sources: &str, constructor: &str, place: usize) -> BTreeSet<String> {
+    let calls = sources.split(constructor).skip(1);
+    let code = |call: &str| {
+        let argument = call.splitn(place + 2, ',').nth(place)?.trim();
+        Some(argument.strip_prefix('"')?.split('"').next()?.to_owned())
+    };
+    calls.filter_map(code).collect()
+}
+
+#[test]
+fn every_code_is_documented_and_every_documented_code_is_said() {
+    let sources = sources();
+    let refusals: BTreeSet<String> =
+        [codes(&sources, "Refusal::new(", 0), codes(&sources, "Refusal::unknown(", 0), codes(&sources, "= choose(", 0)]
+            .into_iter()
+            .flatten()
+            .collect();
+    let errors: BTreeSet<String> =
+        [codes(&sources, "Error::new(", 1), codes(&sources, "Error::passing(", 1), codes(&sources, "later(", 0)]
+            .into_iter()
+            .flatten()
+            .chain(sources.split("urn:sisepan:problem:").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()))
+            .collect();
+    assert!(refusals.len() > 8 && errors.len() > 6, "{refusals:?} {errors:?}");
+    let words = |list: &Value| -> BTreeSet<String> {
+        list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    // What only a message can have, and what only a question over HTTP can.
+    let of_messages = ["bad-json", "unknown-type", "too-many-subscriptions"].map(str::to_owned);
+    let of_http = ["unknown-venue", "bad-span", "bad-step"].map(str::to_owned);
+    let http = document("openapi.json");
+    let stems: BTreeSet<String> = words(&http["components"]["schemas"]["Problem"]["properties"]["type"]["enum"])
+        .iter()
+        .map(|urn| urn.strip_prefix("urn:sisepan:problem:").unwrap().to_owned())
+        .collect();
+    let problems: BTreeSet<String> =
+        refusals.iter().filter(|code| !of_messages.contains(code)).chain(&errors).cloned().collect();
+    assert_eq!(stems, problems, "the types of problems in openapi.json");
+    let stream = document("asyncapi.json");
+    let said = words(&stream["components"]["schemas"]["Error"]["properties"]["code"]["enum"]);
+    let told: BTreeSet<String> = refusals.iter().filter(|code| !of_http.contains(code)).cloned().collect();
+    assert_eq!(said, told, "the codes of messages in asyncapi.json");
+    let page = include_str!("../../../docs/api.md");
+    for code in problems.iter().chain(&told) {
+        assert!(page.contains(&format!("`{code}`")), "docs/api.md lacks {code}");
+    }
+}
+
+#[test]
+fn every_word_of_the_code_is_in_the_documents() {
+    let states = [State::Live, State::Delayed, State::Stale, State::Halted, State::Unknown];
+    let links = [VenueState::Connecting, VenueState::Up, VenueState::Delayed, VenueState::Down];
+    let expected: BTreeMap<&str, Vec<&str>> = BTreeMap::from([
+        ("/Basis/enum", Basis::ALL.map(Basis::as_str).to_vec()),
+        ("/Lang/enum", Lang::ALL.map(Lang::as_str).to_vec()),
+        ("/Reason/properties/code/enum", ReasonCode::ALL.map(ReasonCode::as_str).to_vec()),
+        ("/RowState/enum", states.map(State::as_str).to_vec()),
+        ("/VenueState/enum", links.map(VenueState::as_str).to_vec()),
+        ("/FigureSource/enum", [BaseSource::Window, BaseSource::Venue].map(BaseSource::as_str).to_vec()),
+        (
+            "/Change/properties/direction/enum",
+            [Direction::Rise, Direction::Even, Direction::Fall].map(Direction::as_str).to_vec(),
+        ),
+    ]);
+    let page = include_str!("../../../docs/api.md");
+    for name in ["openapi.json", "asyncapi.json"] {
+        let document = document(name);
+        for (place, words) in &expected {
+            let listed = document["components"]["schemas"].pointer(place);
+            assert_eq!(listed, Some(&Value::from(words.clone())), "{name}{place}");
+        }
+    }
+    for word in expected.values().flatten() {
+        assert!(page.contains(&format!("`{word}`")), "docs/api.md lacks {word}");
+    }
+}
+
+#[test]
+fn what_both_documents_describe_they_describe_alike() {
+    let [http, stream] = ["openapi.json", "asyncapi.json"].map(document);
+    let schemas = |document: &Value| document["components"]["schemas"].as_object().unwrap().clone();
+    let (http, stream) = (schemas(&http), schemas(&stream));
+    let mut shared = 0;
+    for (name, schema) in http.iter().filter(|(name, _)| stream.contains_key(*name)) {
+        assert_eq!(Some(schema), stream.get(name), "{name}");
+        shared += 1;
+    }
+    assert!(shared > 10, "{shared}");
+    let whole = &http["Row"]["properties"];
+    assert_eq!(&stream["RowDelta"]["properties"], whole, "a delta has the members of a row");
+}
+
+#[tokio::test]
+async fn they_are_served_like_files() {
+    let app = app();
+    for path in ["/openapi.json", "/asyncapi.json"] {
+        let response = get(&app, path).await;
+        assert_eq!(response.status(), 200);
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("content-type"), "application/json");
+        assert_eq!(header("access-control-allow-origin"), "*");
+        let asked = axum::http::Request::get(path).header("if-none-match", header("etag"));
+        assert_eq!(ask(&app, asked.body(axum::body::Body::empty()).unwrap()).await.status(), 304, "{path}");
+    }
+}
