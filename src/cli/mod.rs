@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod backup;
 mod check;
 mod demo;
 mod fake;
@@ -33,6 +34,8 @@ enum Command {
     Fake(fake::FakeArgs),
     /// Check the configuration, and with --live each exchange.
     Check(check::CheckArgs),
+    /// Copy the store to a file, verified, also while it is served.
+    Backup(backup::BackupArgs),
 }
 
 /// What every command that reads the configuration takes.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
                 fake::run(args, shutdown).await
             }
             Command::Check(args) => check::run(args, shutdown).await,
+            Command::Backup(args) => backup::run(args).await,
         }
     });
     runtime.shutdown_background();

@@ -14,6 +14,7 @@
 //! damaged row is a hole, never another price. It knows no rule of the market,
 //! and never deletes a file.
 
+mod backup;
 mod open;
 mod past;
 mod pending;
@@ -37,6 +38,7 @@ use open::Trouble;
 use restore::Reader;
 use writer::{Desk, Writer};
 
+pub use backup::{Copied, NotCopied, backup};
 pub use open::{FILE, LOCK, Refused};
 pub use restore::Restored;
 

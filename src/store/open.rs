@@ -160,7 +160,7 @@ pub fn open_frozen(file: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Refuses what is not ours before SQLite touches it: opening alone may change a file that has a log beside it.
-fn look_at_header(file: &Path) -> Result<(), Trouble> {
+pub fn look_at_header(file: &Path) -> Result<(), Trouble> {
     let mut header = Vec::new();
     match File::open(file).and_then(|file| file.take(HEADER as u64).read_to_end(&mut header)) {
         Ok(0) => return Ok(()),

@@ -154,6 +154,24 @@ async fn a_minute_that_is_not_over_is_not_asked_for() {
     bench.stop().await;
 }
 
+/// Where quiet minutes have candles too, a page with some missing settles several stretches.
+#[tokio::test]
+async fn every_stretch_that_an_answer_settles_is_passed_on() {
+    let server = Server::start(&["btc"]).await;
+    let end = now().plus(-10);
+    let candles = [-8, -7, -5, -4, -1].map(|at| (end.0 + at, "5".to_owned())).to_vec();
+    server.with(|world| world.candles.insert("btc".to_owned(), candles));
+    let profile = sisepan::venue::Profile { quiet_candles: true, ..Toy::profile() };
+    let mut bench = Bench::start_with(&server, &["btc"], profile, |_| {});
+    bench.gaps.send(gap("btc", end.plus(-8), end, Urgency::Hole)).await.unwrap();
+    for (from, to) in [(-8, -6), (-5, -3), (-1, 0)] {
+        let (span, closes) = settled(&mut bench, "btc").await;
+        assert_eq!(span, end.plus(from)..end.plus(to));
+        assert_eq!(i64::try_from(closes.len()).unwrap(), to - from);
+    }
+    bench.stop().await;
+}
+
 /// Our clock is ahead of the venue's: what is over here is still running there, and its candle is not the last word.
 #[tokio::test]
 async fn a_minute_that_is_not_over_by_the_answers_own_date_is_not_settled() {
