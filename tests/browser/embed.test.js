@@ -136,6 +136,30 @@ test('nothing overflows: right to left, 200 px wide, text at twice its size', as
   }
 });
 
+test('a frame that nobody fits to its widget scrolls: nothing in it is out of reach', async () => {
+  for (const widget of WIDGETS) {
+    const frame = `<iframe src="${sisepan.url}/embed/${widget}?lang=ja&size=xl" sandbox="allow-scripts" width="200" height="60" title="x"></iframe>`;
+    const { page, close } = await open(chrome, await site(frame), tall);
+    const view = page.frameLocator('iframe');
+    await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 15_000 });
+    // A script may scroll what a reader can't: this is the reader's wheel.
+    await page.locator('iframe').hover();
+    await until(`${widget} is seen to its end`, async () => {
+      await page.mouse.wheel(0, 4000);
+      const below = await view.locator('html').evaluate(() => Math.round(document.body.getBoundingClientRect().bottom) - innerHeight);
+      return below <= 1 || below;
+    });
+    const beside = await view.locator('html').evaluate(() =>
+      [...document.querySelectorAll('.sisepan :is([data-cell="last"],[data-cell="change"],[data-cell="name"],.plot)')]
+        .filter((cell) => !cell.closest('[data-track]') && cell.getClientRects().length)
+        .filter((cell) => cell.getBoundingClientRect().right > innerWidth + 1)
+        .map((cell) => cell.outerHTML.slice(0, 90)),
+    );
+    assert.deepEqual(beside, [], widget);
+    await close();
+  }
+});
+
 test('a thousand new prices move nothing', { timeout: 180_000 }, async () => {
   const { page, close } = await open(chrome, await site(script() + element('board', 'interval="0"') + element('card', 'interval="0"')), tall);
   await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2);
