@@ -305,6 +305,42 @@ test('a chart is read out by keys and by a pointer', async () => {
   await close();
 });
 
+test('a chart is read out by a finger, and the page still scrolls under it', async () => {
+  const { page, close } = await open(chrome, `${sisepan.url}/embed/chart?markets=BTC-KRW&lang=ko`, { viewport: { width: 320, height: 600 }, hasTouch: true, isMobile: true });
+  const slider = page.locator('input[type="range"]');
+  await slider.waitFor({ state: 'attached' });
+  const { x, y, width, height } = await slider.boundingBox();
+  const told = async () => /\d\d:\d\d {2}[\d,]+/.exec(await page.locator('[data-probe]').textContent())?.[0];
+  const seen = new Set();
+  for (const at of [0.3, 0.8]) {
+    await page.touchscreen.tap(x + width * at, y + height / 2);
+    await until('the time and price under the finger are told', async () => (await told()) !== undefined && !seen.has(await told()));
+    seen.add(await told());
+  }
+  assert.equal(seen.size, 2);
+  assert.match(await slider.evaluate((input) => getComputedStyle(input).touchAction), /pan-y/);
+  await close();
+});
+
+test('a fragment in a declarative shadow root is there before the script, and lives with it', async () => {
+  const inside = await (await fetch(`${sisepan.url}/fragment/board?lang=ko`)).text();
+  const root = `<sisepan-board lang="ko"><template shadowrootmode="open"><link rel="stylesheet" href="${sisepan.url}/sisepan.css">${inside}</template></sisepan-board>`;
+  const { page: still, close: done } = await open(chrome, await site(root), { ...tall, javaScriptEnabled: false });
+  const size = (await still.locator('sisepan-board').boundingBox()).height;
+  assert.ok(size > 300, `the rows are drawn without a script: ${size}`);
+  await done();
+  const { page, trouble, close } = await open(chrome, 'about:blank', tall);
+  const asked = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  await page.goto(await site(script() + root));
+  await page.locator('sisepan-board .sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 15_000 });
+  await follows([page.locator('sisepan-board')]);
+  assert.equal(await page.locator('sisepan-board .sisepan').count(), 1, 'one board, not two');
+  assert.ok(!asked.includes('/fragment/board'), 'what is there is not asked for again');
+  assert.deepEqual(trouble, []);
+  await close();
+});
+
 test('changes are spoken only when a reader asks, and then seldom', async () => {
   const { page, close } = await open(chrome, await site(script() + element('board', 'announce markets="BTC-KRW"')), tall);
   await page.locator('.sisepan[data-live="on"]').waitFor();
