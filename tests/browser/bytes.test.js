@@ -1,5 +1,6 @@
 // What a reader loads.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import { after, before, test } from 'node:test';
 import { browser, fake, open, ready, server } from './harness.js';
@@ -34,6 +35,26 @@ test('the script is at most 5,000 bytes, the reference board complete at most 15
   let sum = 0;
   for (const path of ['/embed/board?lang=ko', '/sisepan.css', '/sisepan.js', '/sisepan-frame.js', '/icon.svg']) sum += await bytes(path);
   assert.ok(sum <= 15_000, `${sum}`);
+});
+
+test('the figures of docs/embed.md are those that are served', async () => {
+  const page = await readFile(new URL('../../docs/embed.md', import.meta.url), 'utf8');
+  const modules = ['tape', 'chart', 'refresh', 'frame', 'announce', 'detour'];
+  const sizes = await Promise.all(modules.map((name) => bytes(`/sisepan-${name}.js`)));
+  const sum = async (paths) => (await Promise.all(paths.map(bytes))).reduce((all, one) => all + one, 0);
+  const measured = {
+    '`sisepan.js`': [await bytes('/sisepan.js')],
+    [`${modules.join(', ')}: each only where it is used`]: [Math.min(...sizes), Math.max(...sizes)],
+    '`sisepan.css`': [await bytes('/sisepan.css')],
+    'reference board complete: page, style, script': [await sum(['/embed/board?lang=ko', '/sisepan.css', '/sisepan.js'])],
+  };
+  for (const [what, figures] of Object.entries(measured)) {
+    const row = page.split('\n').find((line) => line.startsWith(`| ${what} |`));
+    const told = [...(row?.split('|')[2] ?? '').matchAll(/[\d,]+/g)].map(([figure]) => +figure.replaceAll(',', ''));
+    // Prices are a part of the page, so its size is not the same every time.
+    const near = figures.length === told.length && figures.every((figure, at) => Math.abs(figure - told[at]) <= figure * 0.03);
+    assert.ok(near, `${what}: ${figures}, docs/embed.md says ${told}`);
+  }
 });
 
 test('no page asks another host, and none asks for more than it needs', async () => {

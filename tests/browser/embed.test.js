@@ -136,6 +136,30 @@ test('nothing overflows: right to left, 200 px wide, text at twice its size', as
   }
 });
 
+test('a frame that nobody fits to its widget scrolls: nothing in it is out of reach', async () => {
+  for (const widget of WIDGETS) {
+    const frame = `<iframe src="${sisepan.url}/embed/${widget}?lang=ja&size=xl" sandbox="allow-scripts" width="200" height="60" title="x"></iframe>`;
+    const { page, close } = await open(chrome, await site(frame), tall);
+    const view = page.frameLocator('iframe');
+    await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 15_000 });
+    // A script may scroll what a reader can't: this is the reader's wheel.
+    await page.locator('iframe').hover();
+    await until(`${widget} is seen to its end`, async () => {
+      await page.mouse.wheel(0, 4000);
+      const below = await view.locator('html').evaluate(() => Math.round(document.body.getBoundingClientRect().bottom) - innerHeight);
+      return below <= 1 || below;
+    });
+    const beside = await view.locator('html').evaluate(() =>
+      [...document.querySelectorAll('.sisepan :is([data-cell="last"],[data-cell="change"],[data-cell="name"],.plot)')]
+        .filter((cell) => !cell.closest('[data-track]') && cell.getClientRects().length)
+        .filter((cell) => cell.getBoundingClientRect().right > innerWidth + 1)
+        .map((cell) => cell.outerHTML.slice(0, 90)),
+    );
+    assert.deepEqual(beside, [], widget);
+    await close();
+  }
+});
+
 test('a thousand new prices move nothing', { timeout: 180_000 }, async () => {
   const { page, close } = await open(chrome, await site(script() + element('board', 'interval="0"') + element('card', 'interval="0"')), tall);
   await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2);
@@ -278,6 +302,42 @@ test('a chart is read out by keys and by a pointer', async () => {
   const { x, y, width, height } = await slider.boundingBox();
   await page.mouse.move(x + width * 0.9, y + height / 2);
   assert.match(await page.locator('[data-probe]').textContent(), /\d\d:\d\d {2}[\d,]+/);
+  await close();
+});
+
+test('a chart is read out by a finger, and the page still scrolls under it', async () => {
+  const { page, close } = await open(chrome, `${sisepan.url}/embed/chart?markets=BTC-KRW&lang=ko`, { viewport: { width: 320, height: 600 }, hasTouch: true, isMobile: true });
+  const slider = page.locator('input[type="range"]');
+  await slider.waitFor({ state: 'attached' });
+  const { x, y, width, height } = await slider.boundingBox();
+  const told = async () => /\d\d:\d\d {2}[\d,]+/.exec(await page.locator('[data-probe]').textContent())?.[0];
+  const seen = new Set();
+  for (const at of [0.3, 0.8]) {
+    await page.touchscreen.tap(x + width * at, y + height / 2);
+    await until('the time and price under the finger are told', async () => (await told()) !== undefined && !seen.has(await told()));
+    seen.add(await told());
+  }
+  assert.equal(seen.size, 2);
+  assert.match(await slider.evaluate((input) => getComputedStyle(input).touchAction), /pan-y/);
+  await close();
+});
+
+test('a fragment in a declarative shadow root is there before the script, and lives with it', async () => {
+  const inside = await (await fetch(`${sisepan.url}/fragment/board?lang=ko`)).text();
+  const root = `<sisepan-board lang="ko"><template shadowrootmode="open"><link rel="stylesheet" href="${sisepan.url}/sisepan.css">${inside}</template></sisepan-board>`;
+  const { page: still, close: done } = await open(chrome, await site(root), { ...tall, javaScriptEnabled: false });
+  const size = (await still.locator('sisepan-board').boundingBox()).height;
+  assert.ok(size > 300, `the rows are drawn without a script: ${size}`);
+  await done();
+  const { page, trouble, close } = await open(chrome, 'about:blank', tall);
+  const asked = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  await page.goto(await site(script() + root));
+  await page.locator('sisepan-board .sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 15_000 });
+  await follows([page.locator('sisepan-board')]);
+  assert.equal(await page.locator('sisepan-board .sisepan').count(), 1, 'one board, not two');
+  assert.ok(!asked.includes('/fragment/board'), 'what is there is not asked for again');
+  assert.deepEqual(trouble, []);
   await close();
 });
 

@@ -6,11 +6,12 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pixelmatch from 'pixelmatch';
 import { PNG } from 'pngjs';
-import { SHOTS, browser, fake, ready, server } from './harness.js';
+import { SHOTS, browser, fake, ready, server, until } from './harness.js';
 
 const KEPT = fileURLToPath(new URL('shots', import.meta.url));
-/** Part of the pixels that may differ: fonts are drawn a little differently from version to version. */
-const TOLERANCE = 0.02;
+/** Part of the pixels that may differ, and by how much one may: fonts are drawn a little differently from version to version. */
+const TOLERANCE = 0.001;
+const SHADE = 0.05;
 
 const WIDGETS = { board: 320, tape: 640, card: 320, ticker: 320, movers: 640, chart: 480 };
 let exchanges, sisepan, chrome;
@@ -29,7 +30,7 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Puts the same prices and times on a page whenever it is looked at. Only the look is compared here. */
+/** Puts the same prices and times on a page whenever it is looked at. Only the look is compared here. Without `states` each row keeps its own. */
 function still(states) {
   const prices = ['142,187,000', '4,955,000', '914,000', '3,100', '213,300', '591', '447', '336', '29,640', '20,680', '184'];
   const changes = ['+2.08', '-1.61', '+0.76', '0.00', '-3.44', '+12.34', '-0.34', '+2.44', '-1.69', '+2.48', '-3.16'];
@@ -43,7 +44,7 @@ function still(states) {
     for (let at = rows.length; at < 3 && rows[0]; at++) body.append(rows[0].cloneNode(true));
   });
   document.querySelectorAll('[data-market]').forEach((row, at) => {
-    const state = states[at % states.length];
+    const state = states ? states[at % states.length] : row.dataset.state;
     const unknown = state === 'unknown';
     row.dataset.state = state;
     row.dataset.direction = unknown ? 'even' : { '+': 'rise', '-': 'fall' }[changes[at % 11][0]] ?? 'even';
@@ -73,7 +74,7 @@ async function look(name, url, { width, colorScheme = 'light', states = ['live']
   await page.route(/sisepan.*\.js$/, (route) => route.abort());
   await page.goto(url);
   await page.evaluate(still, states);
-  await page.evaluate((live) => document.querySelectorAll('.sisepan').forEach((root) => (root.dataset.live = live)), live);
+  if (live) await page.evaluate((live) => document.querySelectorAll('.sisepan').forEach((root) => (root.dataset.live = live)), live);
   const taken = await page.screenshot({ fullPage: true });
   await context.close();
   await writeFile(path.join(SHOTS, name + '.png'), taken);
@@ -81,7 +82,7 @@ async function look(name, url, { width, colorScheme = 'light', states = ['live']
   if (process.env.UPDATE_SHOTS) return void (await writeFile(kept, taken));
   const [is, was] = [PNG.sync.read(taken), PNG.sync.read(await readFile(kept))];
   assert.deepEqual([is.width, is.height], [was.width, was.height], `${name} has another size`);
-  const differ = pixelmatch(is.data, was.data, null, is.width, is.height, { threshold: 0.2 });
+  const differ = pixelmatch(is.data, was.data, null, is.width, is.height, { threshold: SHADE });
   assert.ok(differ <= is.width * is.height * TOLERANCE, `${name}: ${differ} pixels differ; see target/screenshots/${name}.png`);
 }
 
@@ -99,3 +100,23 @@ test('every state of a row', () => look('board-states', `${sisepan.url}/embed/bo
 test('a board without a connection', () => look('board-off', `${sisepan.url}/embed/board?lang=ko`, { width: 320, live: 'off' }));
 test('a board of 200 px', () => look('board-narrow', `${sisepan.url}/embed/board?lang=ko`, { width: 200 }));
 test('a card whose price is old', () => look('card-stale', `${sisepan.url}/embed/card?lang=ko`, { width: 320, states: ['stale'] }));
+
+test('rows that exchanges have left behind: halted, and not confirmed in time', { timeout: 180_000 }, async () => {
+  const venues = ['bithumb', 'upbit'];
+  const states = async () => {
+    const { rows } = await (await fetch(`${sisepan.url}/api/v1/snapshot?board=krw`)).json();
+    return rows.map(({ market, state }) => `${market} ${state}`);
+  };
+  const are = (what, check) => until(what, async () => (await states()).every(check) || states(), 90_000);
+  const halted = ['ETH-KRW', 'SOL-KRW'];
+  for (const symbol of halted) await exchanges.fault({ fault: 'halt', symbol });
+  await are('the two are halted', (row) => row.endsWith(' halted') === halted.includes(row.split(' ')[0]));
+  for (const venue of venues) {
+    await exchanges.fault({ venue, fault: 'mute' });
+    await exchanges.fault({ venue, fault: 'status', status: 503 });
+  }
+  await are('the others are stale', (row) => row.endsWith(halted.includes(row.split(' ')[0]) ? ' halted' : ' stale'));
+  await look('board-held', `${sisepan.url}/embed/board?lang=ko`, { width: 320, states: null, live: null });
+  await look('tape-held', `${sisepan.url}/embed/tape?lang=ko`, { width: 640, states: null, live: null });
+  await exchanges.heal();
+});

@@ -59,9 +59,9 @@ test('the figures and the last point follow the stream', async () => {
   await close();
 });
 
-for (const [width, scheme] of [[320, 'light'], [320, 'dark'], [1280, 'light'], [1280, 'dark']]) {
-  test(`nothing overflows at ${width} in ${scheme}`, async () => {
-    const { page, close } = await open(chrome, page_of('BTC-KRW', 'en'), { viewport: { width, height: 800 }, colorScheme: scheme });
+for (const [width, scheme, lang] of [[320, 'light', 'ko'], [320, 'dark', 'en'], [320, 'light', 'ja'], [1280, 'light', 'en'], [1280, 'dark', 'ko']]) {
+  test(`nothing overflows at ${width} in ${scheme}, ${lang}`, async () => {
+    const { page, close } = await open(chrome, page_of('BTC-KRW', lang), { viewport: { width, height: 800 }, colorScheme: scheme });
     await page.screenshot({ path: `${SHOTS}/market-${width}-${scheme}.png`, fullPage: true });
     assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
     await close();

@@ -30,6 +30,7 @@ mod reply;
 mod row;
 mod snippet;
 mod spark;
+mod spoken;
 mod stage;
 mod usual;
 mod widgets;
