@@ -34,8 +34,16 @@ const FILE_MAX: u64 = 1 << 20;
 
 /// Beginnings of variables that are no settings: the file itself, those that Kubernetes sets for a service of our
 /// name, and those of the tests.
-const FOREIGN_VARIABLES: [&str; 5] =
-    ["SISEPAN_CONFIG", "SISEPAN_SERVICE_", "SISEPAN_PORT", "SISEPAN_SEED", "SISEPAN_BIN"];
+const FOREIGN_VARIABLES: [&str; 8] = [
+    "SISEPAN_CONFIG",
+    "SISEPAN_SERVICE_",
+    "SISEPAN_PORT",
+    "SISEPAN_SEED",
+    "SISEPAN_BIN",
+    "SISEPAN_KILLS",
+    "SISEPAN_RESUMES",
+    "SISEPAN_CROWD",
+];
 
 /// Reads the settings from `file`, if one is given, and the environment.
 ///
