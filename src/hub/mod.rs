@@ -51,7 +51,7 @@ struct Inner {
     newest: Mutex<Newest>,
     /// Says to the groups that the sequence rose.
     changes: watch::Sender<u64>,
-    snapshots: Mutex<HashMap<View, (u64, Snapshot)>>,
+    snapshots: Mutex<HashMap<View, (u64, snapshot::Cell)>>,
     frames_encoded: AtomicU64,
     snapshots_encoded: AtomicU64,
     tasks: TaskTracker,

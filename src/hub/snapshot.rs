@@ -1,7 +1,7 @@
 //! All rows of a view as bytes, encoded once for everybody until something changes.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -26,10 +26,13 @@ pub struct Snapshot {
     pub(super) rest: Body,
 }
 
+/// Where everybody who asks for the same rows finds them encoded; the first to look does it, the others wait.
+pub(super) type Cell = Arc<OnceLock<Snapshot>>;
+
 /// A snapshot that is yet to be encoded, or was.
 pub(super) enum Draft {
     Kept(Snapshot),
-    Rows { version: u64, sequence: u64, as_of: Option<Timestamp>, quotes: Vec<Arc<Quote>> },
+    Rows { cell: Cell, sequence: u64, as_of: Option<Timestamp>, quotes: Vec<Arc<Quote>> },
 }
 
 impl Hub {
@@ -41,12 +44,13 @@ impl Hub {
 
     /// Takes the rows, which is quick, so that the slow half can be done with `newest` unlocked.
     pub(super) fn draft(&self, newest: &Newest, view: &View) -> Draft {
-        if let Some(kept) = self.kept(view, newest.version) {
-            return Draft::Kept(kept);
+        let cell = self.cell(view, newest.version);
+        if let Some(kept) = cell.get() {
+            return Draft::Kept(kept.clone());
         }
         let entries = view.rows.iter().filter_map(|(source, market)| newest.find(source, market));
         Draft::Rows {
-            version: newest.version,
+            cell,
             sequence: newest.sequence,
             as_of: newest.as_of,
             quotes: entries.map(|entry| entry.quote.clone()).collect(),
@@ -54,36 +58,38 @@ impl Hub {
     }
 
     pub(super) fn encode(&self, view: &View, draft: Draft) -> Snapshot {
-        let (version, sequence, as_of, quotes) = match draft {
+        let (cell, sequence, as_of, quotes) = match draft {
             Draft::Kept(snapshot) => return snapshot,
-            Draft::Rows { version, sequence, as_of, quotes } => (version, sequence, as_of, quotes),
+            Draft::Rows { cell, sequence, as_of, quotes } => (cell, sequence, as_of, quotes),
         };
-        let rows: Vec<_> = quotes.iter().map(|quote| Row::new(quote, view.basis, view.lang)).collect();
-        let (epoch, board) = (self.epoch(), view.board.as_deref());
-        let body = SnapshotBody { epoch, sequence, as_of, board, basis: view.basis, demo: view.demo, rows: &rows };
-        let body = Bytes::from(wire::json(&body));
-        self.0.snapshots_encoded.fetch_add(1, Ordering::Relaxed);
-        let snapshot = Snapshot { sequence, tag: fingerprint(&body), rest: Body::new(&body), body };
-        self.keep(view, version, &snapshot);
-        snapshot
+        let encoded = cell.get_or_init(|| {
+            let rows: Vec<_> = quotes.iter().map(|quote| Row::new(quote, view.basis, view.lang)).collect();
+            let (epoch, board) = (self.epoch(), view.board.as_deref());
+            let body = SnapshotBody { epoch, sequence, as_of, board, basis: view.basis, demo: view.demo, rows: &rows };
+            let body = Bytes::from(wire::json(&body));
+            self.0.snapshots_encoded.fetch_add(1, Ordering::Relaxed);
+            Snapshot { sequence, tag: fingerprint(&body), rest: Body::new(&body), body }
+        });
+        encoded.clone()
     }
 
-    fn kept(&self, view: &View, version: u64) -> Option<Snapshot> {
-        let kept = self.0.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(view).filter(|(of, _)| *of == version).map(|(_, snapshot)| snapshot.clone())
-    }
-
-    fn keep(&self, view: &View, version: u64, snapshot: &Snapshot) {
+    /// Returns the place of a view's rows of this version; one that nobody else finds where there are too many.
+    fn cell(&self, view: &View, version: u64) -> Cell {
         let mut kept = self.0.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.get(view) {
+            Some((of, cell)) if *of == version => return cell.clone(),
+            // Somebody took newer rows meanwhile.
+            Some((of, _)) if *of > version => return Cell::default(),
+            _ => {}
+        }
         if kept.len() >= KEPT_MAX && !kept.contains_key(view) {
             kept.retain(|_, (of, _)| *of >= version);
         }
-        if kept.get(view).is_some_and(|(of, _)| *of > version) {
-            return;
-        }
+        let cell = Cell::default();
         if kept.len() < KEPT_MAX || kept.contains_key(view) {
-            kept.insert(view.clone(), (version, snapshot.clone()));
+            kept.insert(view.clone(), (version, cell.clone()));
         }
+        cell
     }
 }
 

@@ -112,6 +112,27 @@ test('nothing is stored and nothing moves', async () => {
   await close();
 });
 
+test('whoever asks for more contrast gets it, on our pages and in widgets', async () => {
+  const colours = (page) => page.evaluate(() => {
+    const of = (selector, property) => getComputedStyle(document.querySelector(selector))[property];
+    return {
+      page: [of('html', 'color'), of('nav a:not([aria-current])', 'color')],
+      widget: [of('.sisepan', 'color'), of('.sisepan p', 'color'), of('.sisepan tbody td', 'borderTopColor')],
+    };
+  });
+  for (const colorScheme of ['light', 'dark']) {
+    const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`, { colorScheme, javaScriptEnabled: false });
+    const usual = await colours(page);
+    assert.ok(new Set(usual.page).size === 2 && new Set(usual.widget).size > 1, JSON.stringify(usual));
+    await close();
+    const { page: strong, close: done } = await open(chrome, `${sisepan.url}/?lang=ko`, { colorScheme, contrast: 'more', javaScriptEnabled: false });
+    const { page: ofPage, widget } = await colours(strong);
+    assert.equal(new Set(ofPage).size, 1, JSON.stringify(ofPage));
+    assert.equal(new Set(widget).size, 1, JSON.stringify(widget));
+    await done();
+  }
+});
+
 test('a mute exchange is told, and comes back by itself', { timeout: 180_000 }, async () => {
   const { page, close } = await open(chrome, await element());
   await isLive(page);
