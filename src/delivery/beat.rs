@@ -11,6 +11,10 @@ use crate::websocket::{self, Opcode};
 /// Wait before a client that is blocked is looked at again for its ping.
 const PING_LATER: Millis = 1000;
 
+/// Clients are pinged together that often, so that a thread wakes up once for all of them and their answers, not
+/// three times for each.
+const PINGS_EVERY: Millis = 250;
+
 /// What members are told that are equally far: how far they are, and after it with which bytes.
 struct Step {
     seen: u64,
@@ -98,11 +102,16 @@ impl Thread {
             client.ping_at = self.now + PING_LATER;
             return Ok(());
         }
-        client.ping_at = self.now + millis(self.settings.ping_every);
+        client.ping_at = ping_at(self.now + millis(self.settings.ping_every));
         client.pong_by = Some(self.now + millis(self.settings.pong_within));
         client.send([websocket::control_frame(Opcode::Ping, &[]).into()], self.now)?;
         Ok(())
     }
+}
+
+/// Returns when to ping a client whose turn is `at`: a little later, together with others.
+pub(super) fn ping_at(at: Millis) -> Millis {
+    at.next_multiple_of(PINGS_EVERY)
 }
 
 /// Returns a client's nearest deadline.

@@ -168,7 +168,8 @@ impl Thread {
             client.subscribe_by = self.now + millis(within);
         }
         // Spread, so that clients that came together are not pinged together.
-        client.ping_at = self.now + rand::random_range(1..=millis(self.settings.ping_every).max(1));
+        let first = rand::random_range(1..=millis(self.settings.ping_every).max(1));
+        client.ping_at = super::beat::ping_at(self.now + first);
         let mut result = self.converse(key, &mut client, begin);
         if result.is_ok() && !read.is_empty() {
             result = self.take_in(key, &mut client, &read);
