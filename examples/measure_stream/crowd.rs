@@ -91,6 +91,8 @@ impl Ticks {
 pub struct Seen {
     /// The age of each tick in µs, at each client.
     pub ages_us: Vec<u32>,
+    /// Messages of every kind: a venue says more than prices, and each of its words costs as much.
+    pub messages: usize,
     /// The newest frame that held a tick.
     pub frame: Vec<u8>,
     /// Clients whose connection ended.
@@ -265,8 +267,10 @@ impl Member {
     }
 
     fn look(&self, frame: &[u8], payload: &[u8]) {
-        let Some(age) = price(payload).and_then(|price| self.ticks.age(price)) else { return };
+        let age = price(payload).and_then(|price| self.ticks.age(price));
         let mut seen = lock(&self.seen);
+        seen.messages += 1;
+        let Some(age) = age else { return };
         seen.ages_us.push(u32::try_from(age / 1000).unwrap_or(u32::MAX));
         if seen.frame.is_empty() {
             seen.frame.extend_from_slice(frame);

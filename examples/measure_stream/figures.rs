@@ -11,19 +11,21 @@ pub struct Pass {
     pub cpu_ns: u64,
     /// CPU of a second with the same clients and no frames, in ns: what a program does besides.
     pub rest_ns: u64,
-    /// Frames delivered.
+    /// Frames delivered that held a tick.
     pub frames: usize,
+    /// Frames delivered, of every kind.
+    pub messages: usize,
 }
 
 impl Pass {
     /// Works out the figures of frames of these ages, for this much CPU.
-    pub fn new(mut ages_us: Vec<u32>, cpu: Duration, rest: Duration) -> Self {
+    pub fn new(mut ages_us: Vec<u32>, messages: usize, cpu: Duration, rest: Duration) -> Self {
         ages_us.sort_unstable();
         let frames = ages_us.len();
         let at = |share: usize| (share, ages_us.get(frames * share / 1000).copied().unwrap_or_default());
-        let cpu_ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX) / u64::try_from(frames.max(1)).unwrap_or(1);
+        let cpu_ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX) / u64::try_from(messages.max(1)).unwrap_or(1);
         let rest_ns = u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX);
-        Self { within: [at(500), at(990), at(999)], cpu_ns, rest_ns, frames }
+        Self { within: [at(500), at(990), at(999)], cpu_ns, rest_ns, frames, messages }
     }
 }
 
@@ -43,6 +45,9 @@ pub fn print(clients: usize, wanted: usize, names: &[&str], passes: &[Vec<Pass>]
     let fewest = |side: usize| passes.iter().filter_map(|pass| pass.get(side)).map(|pass| pass.frames).min();
     let fewest: Vec<String> = (0..names.len()).map(|side| fewest(side).unwrap_or_default().to_string()).collect();
     println!("{clients:>8}  frames of {wanted:<10} {}   (fewest of a pass)", fewest.join(" "));
+    let all = |side: usize| median(passes.iter().filter_map(|pass| pass.get(side)).map(|pass| pass.messages as u64));
+    let all: Vec<String> = (0..names.len()).map(|side| all(side).to_string()).collect();
+    println!("{clients:>8}  frames of all kinds  {}   (median)", all.join(" "));
 }
 
 /// Prints a figure of each side with its ratio to the floor, taken within a pass, and the range of that ratio.

@@ -153,7 +153,7 @@ impl Stage {
         let mut costs = Vec::new();
         for _ in 0..options.passes {
             let pass = self.pass(RATE_MAX, count, clients, &mut server)?;
-            costs.push(pass.cpu_ns * u64::try_from(pass.frames)? / u64::try_from(count * clients)?);
+            costs.push(pass.cpu_ns * u64::try_from(pass.messages)? / u64::try_from(count * clients)?);
         }
         let cost = figures::median(costs.into_iter());
         let name = format!("CPU of a tick, beat {beat}");
@@ -204,7 +204,7 @@ impl Stage {
         sleep(DRAIN);
         let cpu = side.process.cpu()?.saturating_sub(before);
         let seen = crowd.take();
-        Ok(Pass::new(seen.ages_us, cpu, rest))
+        Ok(Pass::new(seen.ages_us, seen.messages, cpu, rest))
     }
 
     /// Sets the next price: at the exchange, or for the others as the frame that the server would send.

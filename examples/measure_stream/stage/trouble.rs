@@ -94,7 +94,11 @@ impl Stage {
             right += crowd.take().ages_us.len();
         }
         let cpu = server.process.cpu()?.saturating_sub(cpu);
-        println!("all connected after {joined:?}, {right} right after {:?}; CPU {cpu:?}", start.elapsed());
+        println!(
+            "all connected after {joined:?}, {} right after {:?}; CPU {cpu:?}",
+            right.min(clients),
+            start.elapsed()
+        );
         Ok(crowd)
     }
 }
