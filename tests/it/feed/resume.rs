@@ -1,6 +1,6 @@
 //! Clients that leave at any moment and come back: each return is checked, over lives of the server.
 //!
-//! `SISEPAN_RESUMES` is how many returns there are; 10,000 if it is not set.
+//! `SISEPAN_RESUMES` is how many returns there are; 100,000 if it is not set.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -160,8 +160,8 @@ async fn wander(life: Arc<Life>, held: &mut Held, wanted: usize, done: &AtomicUs
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn out_08_ten_thousand_returns_lose_nothing_and_mix_nothing() {
-    let returns: usize = std::env::var("SISEPAN_RESUMES").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000);
+async fn out_08_a_hundred_thousand_returns_lose_nothing_and_mix_nothing() {
+    let returns: usize = std::env::var("SISEPAN_RESUMES").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000);
     let mut all: Vec<Held> = (0..CLIENTS).map(|_| Held::default()).collect();
     let mut total = 0;
     for number in 0..LIVES {
