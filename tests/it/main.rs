@@ -15,6 +15,7 @@ mod ingest;
 mod laws;
 mod pages;
 mod pause;
+mod preload;
 mod programs;
 mod series;
 mod simulation;

@@ -1,17 +1,14 @@
 //! A resolver that never answers.
 
 use super::{DEADLINE, LOOK, Program, folder};
+use crate::preload;
 use tokio::process::Command;
 
 #[tokio::test]
 async fn in_15_a_name_look_up_that_hangs_has_its_deadline_and_does_not_hold_up_the_end() {
     let folder = folder("lookup");
     let library = folder.join("slow_names.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/programs/slow_names.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
-    let compiled = compiler.status().await.expect("a C compiler (cc), which Rust needs for linking as well");
-    assert!(compiled.success(), "cc failed: {compiled}");
+    preload::compile("programs/slow_names.c", &library);
 
     let config = folder.join("sisepan.toml");
     let venue = |id: &str| format!("[venues.{id}]\nrest = \"http://slow.test\"\nstream = \"ws://slow.test/ws\"\n");

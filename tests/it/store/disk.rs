@@ -3,7 +3,7 @@
 //! The real program runs with `faulty_disk.c` loaded before its C library. What of the file would be left after a power
 //! cut is what the disk was asked to sync, and said yes to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use sisepan::store::{Restored, Settings, Store};
 
 use super::serve::{MARKETS, Server, check_truth, look_into, now, program, set_up};
 use super::setup::{Folder, VENUES, market};
+use crate::preload;
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -37,11 +38,7 @@ impl Disk {
     fn new(folder: &Folder) -> Self {
         let disk = Self { folder: folder.0.join("disk"), root: folder.0.join("data") };
         std::fs::create_dir_all(disk.kept()).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/store/faulty_disk.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o"]);
-        let made = compiler.arg(disk.library()).arg(source).arg("-ldl").output().expect("this test needs a C compiler");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        preload::compile("store/faulty_disk.c", &disk.library());
         disk.set("");
         disk
     }
