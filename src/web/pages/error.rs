@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::choice::{Choice, Theme};
 use super::given::BadOption;
 use super::reply::Frame;
 use crate::text::Lang;
@@ -10,6 +11,7 @@ use crate::text::Lang;
 #[template(path = "error.html")]
 struct Page<'a> {
     lang: Lang,
+    theme: &'static str,
     title: &'a str,
     message: String,
     back: &'a str,
@@ -27,12 +29,13 @@ struct Fragment {
 ///
 /// # Errors
 /// When the template can't be written out.
-pub fn page(bad: &BadOption, lang: Lang, frame: Frame) -> Result<String, askama::Error> {
+pub fn page(bad: &BadOption, lang: Lang, theme: Theme, frame: Frame) -> Result<String, askama::Error> {
     let message = message(bad, lang);
     match frame {
         Frame::Fragment => Fragment { lang, message }.render(),
         Frame::Page | Frame::Deep | Frame::Embed => Page {
             lang,
+            theme: theme.word(),
             title: lang.pick(
                 "요청을 이해할 수 없습니다",
                 "This request can't be answered",

@@ -138,9 +138,8 @@ fn rendered(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String,
 }
 
 fn refuse(asked: Asked<'_>, bad: &BadOption) -> Response {
-    let Asked { app, headers, frame, .. } = asked;
-    let lang = options::preferred(headers);
-    match error::page(bad, lang, frame) {
+    let Asked { app, headers, query, frame } = asked;
+    match error::page(bad, options::preferred(headers), options::theme(app, query), frame) {
         Ok(body) => reply::refusal(app, frame, bad.status(), body),
         Err(_) => reply::plain(app, frame, bad.status(), bad.to_string()),
     }

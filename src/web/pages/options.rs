@@ -241,6 +241,12 @@ pub fn preferred(headers: &HeaderMap) -> Lang {
     negotiate(accepted.unwrap_or_default())
 }
 
+/// Returns the theme of a page whose other options can't be used.
+pub fn theme(app: &AppState, query: &str) -> Theme {
+    let asked = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "theme");
+    asked.and_then(|(_, value)| super::choice::find(&value)).unwrap_or_else(|| Usual::of(app).theme)
+}
+
 /// Returns the markets of a board.
 pub fn of(board: &Board) -> Vec<Pick> {
     board.markets.iter().map(|market| Pick { market: market.clone(), source: board.source.clone() }).collect()

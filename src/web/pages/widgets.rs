@@ -54,6 +54,7 @@ struct Form {
 #[template(path = "widgets.html")]
 struct Page<'a> {
     lang: Lang,
+    theme: &'static str,
     demo: bool,
     langs: Vec<Tab>,
     widgets: Vec<Item>,
@@ -145,6 +146,7 @@ fn page(app: &AppState, headers: &HeaderMap, form: &Form, home: &str) -> Result<
     };
     Page {
         lang,
+        theme: Usual::of(app).theme.word(),
         demo: app.demo,
         langs: form.tabs(),
         widgets: form.widgets(),

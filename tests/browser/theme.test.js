@@ -1,0 +1,135 @@
+// A theme covers the whole page, whatever the reader's system prefers: contrast is measured on what is drawn.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { PNG } from 'pngjs';
+import { browser, fake, ready, server } from './harness.js';
+
+const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
+const THEMES = ['auto', 'light', 'dark'];
+const SYSTEMS = ['light', 'dark', 'no-preference'];
+/** WCAG 2.2, 1.4.3: text of the usual size. */
+const CONTRAST_MIN = 4.5;
+let exchanges, chrome;
+
+before(async () => {
+  exchanges = await fake();
+  chrome = await browser();
+});
+
+after(async () => {
+  await chrome?.close();
+  await exchanges?.stop();
+});
+
+/** Every text that is seen: its colour and where it stands. The texts are made transparent, so that a picture shows what is behind them. */
+function texts() {
+  const found = [];
+  for (const element of document.querySelectorAll('body, body *')) {
+    const own = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    const style = getComputedStyle(element);
+    if (!own.length || style.visibility === 'hidden' || style.opacity === '0' || element.closest('option, iframe, title, style, script')) continue;
+    const range = document.createRange();
+    range.selectNodeContents(own[0]);
+    const { x, y, width, height } = range.getBoundingClientRect();
+    // What is there for screen readers alone is one pixel large.
+    let hidden = width < 4 || height < 4;
+    for (let at = element; at && !hidden; at = at.parentElement) hidden = getComputedStyle(at).clipPath !== 'none';
+    if (hidden) continue;
+    const paint = element instanceof SVGElement ? style.fill : style.color;
+    const [r, g, b, a = 1] = paint.match(/[\d.]+/g).map(Number);
+    found.push({ text: own[0].data.trim().slice(0, 40), ink: [r, g, b], a, x: x + scrollX, y: y + scrollY, width, height });
+  }
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync('*, *::before, *::after, *::placeholder { color: transparent !important; fill: transparent !important; stroke: transparent !important; transition: none !important }');
+  document.adoptedStyleSheets = [sheet];
+  return found;
+}
+
+const luminance = (rgb) => {
+  const [r, g, b] = rgb.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (one, other) => {
+  const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (high + 0.05) / (low + 0.05);
+};
+
+/** Gives what can't be read on a page, and whether the page is dark. */
+async function look(url, colorScheme) {
+  const context = await chrome.newContext({ viewport: { width: 1000, height: 700 }, colorScheme, locale: 'ko-KR', javaScriptEnabled: true });
+  const page = await context.newPage();
+  // Nothing may change between the reading of a colour and the picture.
+  await page.route(/\.js$/, (route) => route.abort());
+  await page.goto(url);
+  const all = await page.evaluate(texts);
+  const { data, width, height } = PNG.sync.read(await page.screenshot({ fullPage: true }));
+  await context.close();
+  assert.ok(all.length > 0, `${url} has text`);
+  const pixel = (x, y) => {
+    const at = 4 * (Math.min(height - 1, Math.max(0, Math.round(y))) * width + Math.min(width - 1, Math.max(0, Math.round(x))));
+    return [...data.subarray(at, at + 3)];
+  };
+  const unreadable = [];
+  for (const { text, ink, a, x, y, width, height } of all) {
+    const ground = pixel(x + width / 2, y + height / 2);
+    const mixed = ink.map((c, at) => c * a + ground[at] * (1 - a));
+    const is = contrast(mixed, ground);
+    if (is < CONTRAST_MIN) unreadable.push(`${text}: ${is.toFixed(2)}`);
+  }
+  const corners = [pixel(1, 1), pixel(width - 2, 1), pixel(1, height - 2), pixel(width - 2, height - 2)].map((corner) => luminance(corner) < 0.2);
+  return { unreadable, dark: corners.every(Boolean) ? 'dark' : corners.some(Boolean) ? 'both' : 'light' };
+}
+
+const expected = (theme, system) => (theme === 'auto' ? (system === 'dark' ? 'dark' : 'light') : theme);
+
+/** The pages that a theme is asked of in the address. */
+const PAGES = ['/?lang=ko', '/market/BTC-KRW?lang=ko', '/?lang=en&q=zzz', '/market/NOPE?lang=ko', '/?lang=ko&sort=x', ...WIDGETS.flatMap((widget) => [`/embed/${widget}?lang=ko`, `/embed/${widget}?lang=ko&transparent=on`]), '/embed/board?lang=ko&count=x'];
+
+test('FC-47: a theme that the address asks for covers the whole page, in all nine combinations with the system', { timeout: 600_000 }, async () => {
+  const sisepan = await server(exchanges);
+  try {
+    await ready(sisepan);
+    const wrong = [];
+    for (const path of PAGES) {
+      for (const theme of THEMES) {
+        await Promise.all(SYSTEMS.map(async (system) => {
+          const { unreadable, dark } = await look(`${sisepan.url}${path}&theme=${theme}`, system);
+          const where = `${path} theme=${theme} on ${system}`;
+          if (dark !== expected(theme, system)) wrong.push(`${where}: the page is ${dark}`);
+          if (unreadable.length) wrong.push(`${where}: ${unreadable.slice(0, 3)}`);
+        }));
+      }
+    }
+    // The theme that the configurator is asked for is that of the widget: the page itself stays readable.
+    for (const theme of THEMES) {
+      for (const system of SYSTEMS) {
+        const { unreadable } = await look(`${sisepan.url}/widgets?ui=ko&theme=${theme}`, system);
+        if (unreadable.length) wrong.push(`/widgets theme=${theme} on ${system}: ${unreadable.slice(0, 3)}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+  } finally {
+    await sisepan.stop();
+  }
+});
+
+test('FC-47: so does the theme that the operator has set', { timeout: 600_000 }, async () => {
+  const wrong = [];
+  for (const theme of THEMES) {
+    const sisepan = await server(exchanges, `widgets.theme = "${theme}"`);
+    try {
+      await ready(sisepan);
+      for (const path of [...PAGES, '/widgets?ui=ko', '/widgets?ui=en&widget=chart']) {
+        await Promise.all(SYSTEMS.map(async (system) => {
+          const { unreadable, dark } = await look(sisepan.url + path, system);
+          const where = `[widgets] theme = ${theme}, ${path} on ${system}`;
+          if (dark !== expected(theme, system)) wrong.push(`${where}: the page is ${dark}`);
+          if (unreadable.length) wrong.push(`${where}: ${unreadable.slice(0, 3)}`);
+        }));
+      }
+    } finally {
+      await sisepan.stop();
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
