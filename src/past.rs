@@ -39,7 +39,8 @@ impl MemoryHistory {
             }
             for hour in &record.hours {
                 let known = hours.remove(&hour.hour);
-                hours.insert(hour.hour, known.map_or_else(|| hour.clone(), |known| joined(known, hour)));
+                // The window may have forgotten the first minutes of the hour since.
+                hours.insert(hour.hour, known.map_or_else(|| hour.clone(), |known| hour.clone().merged(&known)));
             }
             while hours.len() > KEPT_HOURS {
                 hours.pop_first();
@@ -50,23 +51,6 @@ impl MemoryHistory {
     // Held for the copying of a few records and never across an await.
     fn feeds(&self) -> MutexGuard<'_, HashMap<(VenueId, Market), Hours>> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Lays a newer record of an hour over an older one.
-///
-/// The window may have forgotten the first minutes of the hour since: what it
-/// does not speak for any more stays as it was.
-fn joined(mut known: HourRecord, newer: &HourRecord) -> HourRecord {
-    known.closes.retain(|&(minute, ..)| !newer.has(newer.covered, minute));
-    known.closes.extend_from_slice(&newer.closes);
-    known.closes.sort_by_key(|&(minute, ..)| minute);
-    HourRecord {
-        hour: newer.hour,
-        closes: known.closes,
-        covered: known.covered | newer.covered,
-        settled: known.settled | newer.settled,
-        before: newer.before.or(known.before),
     }
 }
 

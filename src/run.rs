@@ -227,6 +227,9 @@ struct Memory {
 
 impl Memory {
     fn keep(&self, quotes: &mut Quotes) {
+        if let Some(found) = self.store.as_ref().and_then(Store::take_found) {
+            found.feeds.iter().for_each(|records| quotes.restore(records));
+        }
         if let Some(store) = self.store.as_ref().filter(|store| store.has_begun_anew()) {
             quotes.record_all();
             self.bans.iter().for_each(|(&(venue, link), &end)| store.keep_ban(venue, link, end));

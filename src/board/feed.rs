@@ -299,15 +299,21 @@ impl Feed {
     }
 
     /// Takes in what another life of the process knew: its last price is stale until it is confirmed.
+    ///
+    /// May also come late, when the disk can be read at last: what is known already stands against it.
     pub fn restore(&mut self, records: &FeedRecords) {
         if let Some(listing) = records.listing {
-            self.presence = Presence::restored(listing);
+            self.presence.restore(listing);
         }
         if let Some(since) = self.presence.since() {
             self.window.begin(Minute::of(since));
         }
         self.window.restore(&records.hours);
-        let Some(last) = &records.last else { return };
+        let Some(last) = records.last.as_ref().filter(|_| self.last.is_none()) else {
+            self.extremes.forget();
+            self.seek_extremes();
+            return;
+        };
         if let Some(at) = last.venue_time {
             self.window.knows_of(at);
         }

@@ -280,12 +280,14 @@ impl Quotes {
         self.feeds.values_mut().for_each(Feed::record_all);
     }
 
-    /// Takes in what another life of the process knew of a feed; to be called before any event.
+    /// Takes in what another life of the process knew of a feed: before any event, or late, beside what is known.
     ///
     /// Feeds that no row wants any more are left aside.
     pub fn restore(&mut self, records: &FeedRecords) {
-        if let Some(feed) = self.feeds.get_mut(&(records.venue, records.market.clone())) {
+        let key = (records.venue, records.market.clone());
+        if let Some(feed) = self.feeds.get_mut(&key) {
             feed.restore(records);
+            self.touched.extend(self.readers.get(&key).into_iter().flatten());
         }
     }
 

@@ -42,10 +42,13 @@ pub enum Word {
 }
 
 impl Presence {
-    /// What another life of the process knew.
-    pub fn restored(record: ListingRecord) -> Self {
-        let said = if record.gone_since.is_some() { Said::Absent } else { Said::Nothing };
-        Self { said, record, ..Self::default() }
+    /// Takes in what another life of the process knew, as far as no list has said otherwise since.
+    pub fn restore(&mut self, record: ListingRecord) {
+        if matches!(self.said, Said::Nothing) {
+            self.said = if record.gone_since.is_some() { Said::Absent } else { Said::Nothing };
+            self.record = record;
+        }
+        self.record.since = self.record.since.max(record.since);
     }
 
     /// Takes in a list, made `there` by the venue's clock; returns whether another listing has begun.

@@ -34,6 +34,27 @@ impl HourRecord {
         Minute(minute.0.div_euclid(HOUR) * HOUR)
     }
 
+    /// Returns everything that this record or an older one of the same hour knows.
+    ///
+    /// Where both speak for a minute, the exchange's own candle stands against what was seen live, and this record
+    /// against the older one.
+    #[must_use]
+    pub fn merged(self, older: &Self) -> Self {
+        debug_assert_eq!(self.hour, older.hour);
+        let live = self.covered & !self.settled;
+        let from_older = older.covered & (!self.covered | (live & older.settled));
+        let mut closes: Vec<_> = older.closes.iter().filter(|close| older.has(from_older, close.0)).copied().collect();
+        closes.extend(self.closes.iter().filter(|close| !self.has(from_older, close.0)));
+        closes.sort_by_key(|close| close.0);
+        Self {
+            hour: self.hour,
+            closes,
+            covered: self.covered | older.covered,
+            settled: self.settled | (older.settled & from_older),
+            before: self.before.or(older.before),
+        }
+    }
+
     /// Returns whether bit `n` of `bits` is set, for the `n`th minute of the hour.
     pub fn has(&self, bits: u64, minute: Minute) -> bool {
         (0..HOUR).contains(&(minute.0 - self.hour.0)) && bits >> (minute.0 - self.hour.0) & 1 == 1
@@ -76,6 +97,14 @@ pub struct ListingRecord {
     pub gone_since: Option<Timestamp>,
     /// Since when it is listed and does not trade.
     pub halted_since: Option<Timestamp>,
+}
+
+impl ListingRecord {
+    /// Returns this record with the beginning of the listing, if only an older record knew it.
+    #[must_use]
+    pub fn merged(self, older: Option<Self>) -> Self {
+        Self { since: self.since.max(older.and_then(|older| older.since)), ..self }
+    }
 }
 
 /// Records of one feed that are new or have changed.

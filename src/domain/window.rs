@@ -284,8 +284,11 @@ impl Window {
     }
 
     /// Takes in the records of hours, in any order; what comes live after them is not joined to them.
+    ///
+    /// What the window knows already stands against them.
     pub fn restore(&mut self, records: &[HourRecord]) {
         for record in records {
+            let record = &self.record(record.hour).merged(record);
             for n in 0..HOUR {
                 let minute = record.hour.plus(n);
                 if record.has(record.covered, minute) {

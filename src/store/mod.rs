@@ -87,16 +87,15 @@ impl Store {
             lock = Some(held);
             open_or_renew(&file, &settings, &mut reader, &clock)
         });
+        let mut unread = false;
         let (connection, rescued, trouble) = match opened {
             Ok((connection, rescued)) => (Some(connection), rescued, None),
             Err(Trouble::Refused(refused)) => return Err(refused),
             Err(Trouble::Disk(reason) | Trouble::Damaged(reason)) => {
-                tracing::error!(file = %file.display(), reason, "prices are not written to disk; they go on from memory");
+                tracing::error!(file = %file.display(), reason, "prices are not written to disk; continuing in memory only");
                 // What lies there can still be read, if only the writing does not work.
                 reader = Reader::new(venues);
-                if let Ok(frozen) = open::open_frozen(&file) {
-                    let _ = reader.read(&frozen, clock.now());
-                }
+                unread = !read_unwritable(&file, &mut reader, &clock);
                 (None, false, Some(reason))
             }
         };
@@ -109,7 +108,7 @@ impl Store {
         if rescued {
             restored.feeds.iter().for_each(|feed| desk.hand_over(false, |pending| pending.add(feed.clone())));
         }
-        let writer = Writer { desk: desk.clone(), lock, connection, pruning: false };
+        let writer = Writer::new(desk.clone(), venues.to_vec(), lock, connection, unread);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run());
         let thread = thread.inspect_err(|error| tracing::error!(%error, "the store's thread can't be started")).ok();
         Ok((Self { desk, thread }, restored))
@@ -140,6 +139,12 @@ impl Store {
         self.desk.renewed.swap(false, Ordering::AcqRel)
     }
 
+    /// Returns what the file was found to hold only while we run, once: its disk could not be read when it was opened, or
+    /// another file is now in its place.
+    pub fn take_found(&self) -> Option<Restored> {
+        self.desk.take_found()
+    }
+
     /// Returns where the written hours are read from.
     pub fn past(&self) -> Arc<dyn HourSource> {
         Arc::new(past::Past::new(self.desk.file.clone(), self.desk.generation.clone()))
@@ -166,6 +171,21 @@ impl Drop for Store {
 impl Keeper for Desk {
     fn health(&self) -> StoreHealth {
         Self::health(self)
+    }
+}
+
+/// Reads a file that can't be written to; returns whether that was all of it.
+fn read_unwritable(file: &Path, reader: &mut Reader<'_>, clock: &Clock) -> bool {
+    let file_name = file.display();
+    match open::open_unwritable(file) {
+        Ok(frozen) => {
+            let read = reader.read(&frozen.connection, clock.now());
+            if !frozen.whole {
+                tracing::warn!(file = %file_name, "the store's log can't be read: what was written last is missing until the disk can be written to");
+            }
+            read.is_ok() && frozen.whole
+        }
+        Err(_) => false,
     }
 }
 

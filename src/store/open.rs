@@ -112,12 +112,48 @@ impl From<rusqlite::Error> for Trouble {
 pub fn lock(directory: &Path) -> Result<File, Trouble> {
     let disk = |error: std::io::Error| Trouble::Disk(format!("{}: {error}", directory.display()));
     std::fs::create_dir_all(directory).map_err(disk)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(LOCK)).map_err(disk)?;
+    let path = directory.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(disk)?;
     match file.try_lock() {
+        // Removed between the two steps, the file that we have locked locks nobody out.
+        Ok(()) if !is_still(&file, &path) => Err(Trouble::Disk(format!("{} was removed", path.display()))),
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Trouble::Refused(Refused::InUse { directory: directory.to_owned() })),
         Err(TryLockError::Error(error)) => Err(disk(error)),
     }
+}
+
+/// Returns whether `path` still names the file that is open.
+pub fn is_still(file: &File, path: &Path) -> bool {
+    let open = file.metadata().ok().map(|of| identity(&of));
+    open.is_some() && open == identify(path)
+}
+
+/// What tells a file from every other one on this machine.
+pub type Identity = (u64, u64);
+
+/// Returns which file `path` names, if it names one.
+pub fn identify(path: &Path) -> Option<Identity> {
+    std::fs::metadata(path).ok().map(|of| identity(&of))
+}
+
+#[cfg(unix)]
+fn identity(of: &std::fs::Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt as _;
+    (of.dev(), of.ino())
+}
+
+/// Elsewhere an open file can't be removed.
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> Identity {
+    (0, 0)
+}
+
+/// Returns the path of what SQLite keeps beside its file, by its ending, such as `-wal`.
+pub fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Opens the file for writing, at the newest version; makes it if there is none.
@@ -152,7 +188,57 @@ pub fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a file that can't be written to, as it lies there, without what its log may hold beside it.
+/// A file that can't be written to, open for reading.
+#[derive(Debug)]
+pub struct Frozen {
+    /// Closed before the copy is deleted.
+    pub connection: Connection,
+    /// Whether everything in it can be read. Else its log is left out: what was written last.
+    pub whole: bool,
+    _copy: Option<tempfile::TempDir>,
+}
+
+/// Opens a file that can't be written to, with what its log holds, whatever the disk allows.
+///
+/// SQLite reads a log only where the index beside it is there or can be made. Where it is not, file and log are copied
+/// to a place where it can be.
+///
+/// # Errors
+/// If it is not ours, or can't be read.
+pub fn open_unwritable(file: &Path) -> Result<Frozen, Trouble> {
+    look_at_header(file)?;
+    let probe = |connection: Connection| {
+        let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        read.map(|_| connection)
+    };
+    if let Ok(connection) = open_to_read(file).and_then(probe) {
+        return Ok(Frozen { connection, whole: true, _copy: None });
+    }
+    let logged = std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() > 0);
+    if logged {
+        for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
+            if let Ok((connection, copy)) = copy_to(&folder, file) {
+                return Ok(Frozen { connection, whole: true, _copy: Some(copy) });
+            }
+        }
+    }
+    Ok(Frozen { connection: probe(open_frozen(file)?)?, whole: !logged, _copy: None })
+}
+
+/// Copies file and log into a new directory of `folder`, and opens the copy.
+fn copy_to(folder: &Path, file: &Path) -> Result<(Connection, tempfile::TempDir), Trouble> {
+    let disk = |error: std::io::Error| Trouble::Disk(format!("copying {}: {error}", file.display()));
+    let copy = tempfile::Builder::new().prefix("sisepan-").tempdir_in(folder).map_err(disk)?;
+    let to = copy.path().join(FILE);
+    std::fs::copy(file, &to).map_err(disk)?;
+    std::fs::copy(beside(file, "-wal"), beside(&to, "-wal")).map_err(disk)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&to, flags)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok((connection, copy))
+}
+
+/// Opens a file as it lies there, without what its log may hold beside it.
 pub fn open_frozen(file: &Path) -> rusqlite::Result<Connection> {
     let path: String = file.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -190,15 +276,10 @@ pub fn look_at_header(file: &Path) -> Result<(), Trouble> {
 
 /// Renames a damaged file and its log, and returns the new name.
 pub fn move_aside(file: &Path, now: Timestamp) -> Result<PathBuf, Trouble> {
-    let named = |path: &Path, ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let aside = named(file, &format!(".damaged-{}", now.strftime("%Y%m%dT%H%M%S%3fZ")));
+    let aside = beside(file, &format!(".damaged-{}", now.strftime("%Y%m%dT%H%M%S%3fZ")));
     // The log first: beside a new file, an old log must not be found.
     for ending in ["-wal", "-journal", "-shm", ""] {
-        match std::fs::rename(named(file, ending), named(&aside, ending)) {
+        match std::fs::rename(beside(file, ending), beside(&aside, ending)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Trouble::Disk(format!("moving {} aside: {error}", file.display())));
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use crate::domain::{HOUR, HourRecord, HourSource, Market, Minute, VenueId};
 
@@ -57,13 +57,8 @@ fn read(from: &Connection, venue: VenueId, market: &Market, span: &Range<Minute>
     let mut hour = HourRecord::of(span.start).max(minute(oldest));
     let end = span.end.min(minute(newest).plus(HOUR));
     // Hours come first in the key, so that the present is written in one place; a market's are found one by one.
-    let sql = format!("SELECT {} FROM hours WHERE hour = ?1 AND venue = ?2 AND market = ?3", row::HOUR_COLUMNS);
-    let mut statement = from.prepare_cached(&sql)?;
     while hour < end {
-        let mut rows = statement.query(params![hour.0.saturating_mul(SECONDS), venue.as_str(), market.as_str()])?;
-        if let Some(Ok((_, _, record))) = rows.next()?.map(row::hour) {
-            hours.push(record);
-        }
+        hours.extend(row::get_hour(from, venue.as_str(), market.as_str(), hour)?);
         hour = hour.plus(HOUR);
     }
     Ok(hours)

@@ -39,8 +39,8 @@ impl Pending {
             *waiting = Waiting { anew: true, listing: waiting.listing.take(), ..Waiting::default() };
         }
         waiting.last = records.last.or(waiting.last.take());
-        waiting.listing = records.listing.or(waiting.listing.take());
-        waiting.hours.extend(records.hours.into_iter().map(|record| (record.hour, record)));
+        waiting.listing = records.listing.map(|new| new.merged(waiting.listing)).or(waiting.listing);
+        records.hours.into_iter().for_each(|record| waiting.put(record, |waits, new| new.merged(&waits)));
         waiting.bound();
     }
 
@@ -48,15 +48,13 @@ impl Pending {
     pub fn put_back(&mut self, older: Pending) {
         for (key, older) in older.feeds {
             let newer = self.feeds.entry(key).or_default();
-            newer.listing = newer.listing.take().or(older.listing);
+            newer.listing = newer.listing.map(|new| new.merged(older.listing)).or(older.listing);
             if newer.anew {
                 continue;
             }
             newer.anew = older.anew;
             newer.last = newer.last.take().or(older.last);
-            for (hour, record) in older.hours {
-                newer.hours.entry(hour).or_insert(record);
-            }
+            older.hours.into_values().for_each(|record| newer.put(record, |waits, older| waits.merged(&older)));
             newer.bound();
         }
         for (whose, not_before) in older.bans {
@@ -66,6 +64,15 @@ impl Pending {
 }
 
 impl Waiting {
+    /// Adds the record of an hour, joined with the one that waits already.
+    fn put(&mut self, record: HourRecord, join: impl FnOnce(HourRecord, HourRecord) -> HourRecord) {
+        let record = match self.hours.remove(&record.hour) {
+            Some(waits) => join(waits, record),
+            None => record,
+        };
+        self.hours.insert(record.hour, record);
+    }
+
     fn bound(&mut self) {
         while self.hours.len() > HOURS_MAX {
             self.hours.pop_first();

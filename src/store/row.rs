@@ -30,9 +30,13 @@ pub struct Damaged;
 /// A row as far as it could be trusted.
 pub type Read<T> = Result<T, Damaged>;
 
-/// Writes the record of an hour in the place of what was there.
+/// Writes the record of an hour, joined with what is stored: the writer may know less than an earlier process did.
 pub fn put_hour(to: &Connection, venue: &str, market: &str, record: &HourRecord) -> rusqlite::Result<()> {
     let hour = record.hour.0.saturating_mul(SECONDS);
+    let record = match get_hour(to, venue, market, record.hour)? {
+        Some(stored) => &record.clone().merged(&stored),
+        None => record,
+    };
     let closes = spell_closes(record);
     let (covered, settled) = (record.covered.cast_signed(), record.settled.cast_signed());
     let before_at = record.before.map(|(minute, _)| minute.0.saturating_mul(SECONDS));
@@ -47,6 +51,15 @@ pub fn put_hour(to: &Connection, venue: &str, market: &str, record: &HourRecord)
     statement
         .execute(params![hour, venue, market, closes, covered, settled, before_at, before_price, sum.end()])
         .map(drop)
+}
+
+/// Reads the record of one hour, if there is one that is not damaged.
+pub fn get_hour(from: &Connection, venue: &str, market: &str, hour: Minute) -> rusqlite::Result<Option<HourRecord>> {
+    let sql = format!("SELECT {HOUR_COLUMNS} FROM hours WHERE hour = ?1 AND venue = ?2 AND market = ?3");
+    let mut statement = from.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![hour.0.saturating_mul(SECONDS), venue, market])?;
+    let read = rows.next()?.map(self::hour);
+    Ok(read.and_then(Result::ok).map(|(_, _, record)| record))
 }
 
 /// Reads the columns [`HOUR_COLUMNS`]: venue, market, record.
@@ -173,8 +186,15 @@ pub fn last(row: &Row<'_>) -> Read<(String, Market, LastRecord)> {
     Ok((venue.to_owned(), market.parse().map_err(|_| Damaged)?, record))
 }
 
-/// Writes what is known of a listing in the place of what was there.
+/// Writes what is known of a listing in the place of what was there, but for when it began, if only that record knew it.
 pub fn put_listing(to: &Connection, venue: &str, market: &str, record: ListingRecord) -> rusqlite::Result<()> {
+    let stored = {
+        let sql = format!("SELECT {LISTING_COLUMNS} FROM listings WHERE venue = ?1 AND market = ?2");
+        let mut statement = to.prepare_cached(&sql)?;
+        let mut rows = statement.query([venue, market])?;
+        rows.next()?.map(listing).and_then(Result::ok).map(|(_, _, stored)| stored)
+    };
+    let record = record.merged(stored);
     let [since, gone, halted] =
         [record.since, record.gone_since, record.halted_since].map(|time| time.map(|time| time.to_string()));
     let mut sum = Sum::of("listings");

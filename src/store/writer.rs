@@ -1,18 +1,20 @@
 //! The one thread that writes.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::clock::Clock;
 use crate::domain::{HourRecord, Market, Minute, StoreHealth, VenueId};
 
-use super::open::{self, Trouble};
+use super::open::{self, Identity, Trouble};
 use super::pending::{Pending, Waiting};
+use super::restore::{Reader, Restored};
 use super::{Settings, row};
 
 /// After a failure the next attempt is made this much later.
@@ -20,6 +22,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// A write that takes longer than this is told as trouble while it lasts.
 const SLOW: Duration = Duration::from_secs(10);
+
+/// Reasons logged in one outage; the newest is always in the health.
+const TOLD_MAX: usize = 8;
 
 /// Rows in one transaction, about.
 const ROWS_PER_TRANSACTION: usize = 1000;
@@ -42,6 +47,8 @@ pub struct Desk {
     pub generation: Arc<AtomicU64>,
     /// Whether a new file was begun while we run, and nobody has asked since.
     pub renewed: AtomicBool,
+    /// What a file was found to hold that was opened while we run.
+    found: Mutex<Option<Restored>>,
     /// Held for a few lines, never while the disk is asked for anything.
     inbox: Mutex<Inbox>,
     wake: Condvar,
@@ -73,6 +80,8 @@ struct State {
     health: StoreHealth,
     /// Since when the disk has been at work on a write, by the monotonic clock.
     writing: Option<Duration>,
+    /// The reasons logged since writing last worked.
+    told: Vec<String>,
     /// How often something had been handed over when all of it was on disk.
     written: u64,
 }
@@ -80,6 +89,7 @@ struct State {
 impl Desk {
     pub fn new(file: PathBuf, settings: Settings, clock: Clock, trouble: Option<String>) -> Self {
         let since = clock.now();
+        let told = trouble.iter().cloned().collect();
         let health = StoreHealth { persisting: trouble.is_none(), since, reason: trouble, saved_at: None };
         Self {
             file,
@@ -87,9 +97,10 @@ impl Desk {
             clock,
             generation: Arc::default(),
             renewed: AtomicBool::new(false),
+            found: Mutex::default(),
             inbox: Mutex::default(),
             wake: Condvar::new(),
-            state: Mutex::new(State { health, writing: None, written: 0 }),
+            state: Mutex::new(State { health, writing: None, told, written: 0 }),
             written: Condvar::new(),
         }
     }
@@ -103,6 +114,10 @@ impl Desk {
             inbox.urgent = true;
             self.wake.notify_one();
         }
+    }
+
+    pub fn take_found(&self) -> Option<Restored> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn close(&self) {
@@ -155,7 +170,7 @@ impl Desk {
         self.state().writing = Some(self.clock.monotonic());
     }
 
-    /// Notes how a write went, and logs the first failure and the first success after it.
+    /// Notes how a write went, and logs each new reason of a failure, and the first success after it.
     fn end(&self, outcome: Result<u64, &str>) {
         let now = self.clock.now();
         let mut state = self.state();
@@ -165,36 +180,55 @@ impl Desk {
             state.health.saved_at = Some(now);
             self.written.notify_all();
         }
-        let (health, failure) = (&mut state.health, outcome.err());
-        if health.persisting == failure.is_none() {
-            return;
+        let (file, persisting) = (self.file.display(), outcome.is_ok());
+        let State { health, told, .. } = &mut *state;
+        if health.persisting != persisting {
+            *health = StoreHealth { persisting, since: now, reason: None, saved_at: health.saved_at };
         }
-        *health = StoreHealth {
-            persisting: failure.is_none(),
-            since: now,
-            reason: failure.map(str::to_owned),
-            saved_at: health.saved_at,
-        };
-        let file = self.file.display();
-        match failure {
-            Some(reason) => {
-                tracing::error!(%file, reason, "prices are not written to disk; they go on from memory");
+        match outcome {
+            Ok(_) if !told.is_empty() => {
+                told.clear();
+                health.reason = None;
+                tracing::info!(%file, "prices are written to disk again");
             }
-            None => tracing::info!(%file, "prices are written to disk again"),
+            Ok(_) => {}
+            Err(reason) => {
+                health.reason = Some(reason.to_owned());
+                if told.len() < TOLD_MAX && !told.iter().any(|known| known == reason) {
+                    told.push(reason.to_owned());
+                    tracing::error!(%file, reason, "prices are not written to disk; continuing in memory only");
+                }
+            }
         }
     }
 }
 
 /// What the thread owns.
 pub struct Writer {
-    pub desk: Arc<Desk>,
-    pub lock: Option<File>,
-    pub connection: Option<Connection>,
+    desk: Arc<Desk>,
+    venues: Vec<VenueId>,
+    lock: Option<File>,
+    connection: Option<Connection>,
+    /// Which files the connection has open, as far as they are known: the file, its log, and the index of the log.
+    files: [Option<Identity>; 3],
+    /// Whether the file may hold what the program has not read.
+    unread: bool,
     /// Whether there is something to prune, or room is needed.
-    pub pruning: bool,
+    pruning: bool,
 }
 
 impl Writer {
+    pub fn new(
+        desk: Arc<Desk>,
+        venues: Vec<VenueId>,
+        lock: Option<File>,
+        connection: Option<Connection>,
+        unread: bool,
+    ) -> Self {
+        let files = identify_all(&desk.file);
+        Self { desk, venues, lock, connection, files, unread, pruning: false }
+    }
+
     /// Writes until the desk is closed, then writes the rest.
     pub fn run(mut self) {
         let mut turns = 0u32;
@@ -225,6 +259,7 @@ impl Writer {
 
     /// Writes what waits; what is written is taken out of it.
     fn turn(&mut self, pending: &mut Pending, turns: u32) -> Result<(), Trouble> {
+        self.check_in_place()?;
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.open_again()?,
@@ -238,18 +273,62 @@ impl Writer {
         Ok(())
     }
 
+    /// Checks that what we write to is what others find: an operator may have removed or replaced it.
+    ///
+    /// SQLite goes on writing to a removed file, and says that all is well.
+    fn check_in_place(&mut self) -> Result<(), Trouble> {
+        let file = &self.desk.file;
+        let lock_path = file.with_file_name(open::LOCK);
+        let lost_lock = self.lock.as_ref().is_some_and(|lock| !open::is_still(lock, &lock_path));
+        if lost_lock {
+            self.lock = None;
+        }
+        let Some(connection) = &self.connection else { return Ok(()) };
+        let found = identify_all(file);
+        let [lost_file, lost_log, lost_index] =
+            std::array::from_fn(|at| self.files[at].is_some() && self.files[at] != found[at]);
+        if !(lost_lock || lost_file || lost_log || lost_index) {
+            // The log and its index are made by the first write.
+            self.files = found;
+            return Ok(());
+        }
+        if !lost_file {
+            // What only the removed log holds goes into the file before it is gone for good.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        // Closing deletes the log by its name, and another process may have made a new one.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        self.desk.renewed.store(true, Ordering::Release);
+        let lost = if lost_lock { lock_path } else { file.clone() };
+        Err(Trouble::Disk(format!("{} was removed or replaced while in use", lost.display())))
+    }
+
     fn open_again(&mut self) -> Result<Connection, Trouble> {
         if self.lock.is_none() {
             self.lock = Some(open::lock(self.desk.file.parent().unwrap_or(&self.desk.file))?);
         }
-        let there = self.desk.file.exists();
+        let before = self.files[0];
+        let there = open::identify(&self.desk.file);
         let connection = open::open(&self.desk.file)?;
         limit(&connection, &self.desk.settings)?;
-        if !there {
+        if there.is_none() {
             self.desk.renewed.store(true, Ordering::Release);
         }
+        self.files = identify_all(&self.desk.file);
         self.desk.generation.fetch_add(1, Ordering::Release);
+        if there.is_some() && (self.unread || there != before) {
+            self.find(&connection);
+        }
+        self.unread = false;
         Ok(connection)
+    }
+
+    /// Reads what the program does not know yet.
+    fn find(&self, connection: &Connection) {
+        let mut reader = Reader::new(&self.venues);
+        // As at the start: what can't be read is left aside.
+        let _ = reader.read(connection, self.desk.clock.now());
+        *self.desk.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.end());
     }
 
     /// The connection is given up too: the next one looks at the file anew.
@@ -266,6 +345,11 @@ impl Writer {
         };
         self.desk.end(Err(&reason));
     }
+}
+
+/// Returns which files lie where the store, its log and the index of the log are looked for.
+fn identify_all(file: &Path) -> [Option<Identity>; 3] {
+    ["", "-wal", "-shm"].map(|ending| open::identify(&open::beside(file, ending)))
 }
 
 /// Bounds the file, where the settings do.

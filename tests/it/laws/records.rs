@@ -1,6 +1,7 @@
 //! What a window hands over to outlive it, and what it believes when that comes back: single cases.
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::domain::window::Sighting;
 use sisepan::domain::{HourRecord, Minute, Price, Window};
@@ -120,4 +121,52 @@ fn a_trade_seen_live_in_a_minute_that_a_candle_calls_quiet_was_none() {
     assert_eq!(window.settle(quiet..quiet.plus(1), &[]), 1);
     assert_eq!(before(&window, "10:06:00"), Some(price(5)));
     assert_eq!(window.record(minute("10:00:00")).closes.len(), 1);
+}
+
+/// Minute by minute: what a record says, as (close, settled), if it knows the minute.
+fn says(record: &HourRecord) -> Vec<Option<(Option<Price>, bool)>> {
+    let of = |n: i64| {
+        let minute = record.hour.plus(n);
+        let close = record.closes.iter().find(|close| close.0 == minute).map(|close| close.2);
+        record.has(record.covered, minute).then(|| (close, record.has(record.settled, minute)))
+    };
+    (0..60).map(of).collect()
+}
+
+/// Any knowledge of an hour: of each minute nothing, a close or none, seen live or from a candle.
+fn knowledge() -> impl Strategy<Value = HourRecord> {
+    let minute = proptest::option::of((proptest::option::of(1i64..5), any::<bool>()));
+    proptest::collection::vec(minute, 60).prop_map(|minutes| {
+        let start = minute_of_hour(0);
+        let mut record = HourRecord { hour: start, closes: vec![], covered: 0, settled: 0, before: None };
+        for (n, known) in (0i64..).zip(minutes) {
+            let Some((close, settled)) = known else { continue };
+            record.covered |= 1 << n;
+            record.settled |= u64::from(settled) << n;
+            let minute = minute_of_hour(n);
+            record.closes.extend(close.map(|units| (minute, minute.start(), price(units))));
+        }
+        record
+    })
+}
+
+fn minute_of_hour(n: i64) -> Minute {
+    minute("10:00:00").plus(n)
+}
+
+proptest! {
+    #[test]
+    fn fc_12_what_two_records_know_together_is_neither_lost_nor_made_up(newer in knowledge(), older in knowledge()) {
+        let merged = newer.clone().merged(&older);
+        let (newer, older) = (says(&newer), says(&older));
+        for (n, said) in says(&merged).into_iter().enumerate() {
+            let expected = match (newer[n], older[n]) {
+                (Some((_, false)), Some(candle @ (_, true))) => Some(candle),
+                (Some(known), _) => Some(known),
+                (None, known) => known,
+            };
+            prop_assert_eq!(said, expected, "minute {}", n);
+        }
+        prop_assert!(merged.closes.is_sorted_by_key(|close| close.0));
+    }
 }

@@ -20,7 +20,7 @@ use super::serve::{MARKETS, Server, check_truth, look_into, now, program, set_up
 use super::setup::{Folder, VENUES, market};
 use crate::preload;
 
-const DEADLINE: Duration = Duration::from_secs(90);
+pub(super) const DEADLINE: Duration = Duration::from_secs(90);
 
 const PAGE: usize = 4096;
 
@@ -28,14 +28,14 @@ const PAGE: usize = 4096;
 const ON_THE_WAY: SignedDuration = SignedDuration::from_secs(60);
 
 /// See `faulty_disk.c`.
-struct Disk {
+pub(super) struct Disk {
     folder: PathBuf,
     root: PathBuf,
 }
 
 impl Disk {
     /// A disk in good order, for the program whose folder this is.
-    fn new(folder: &Folder) -> Self {
+    pub(super) fn new(folder: &Folder) -> Self {
         let disk = Self { folder: folder.0.join("disk"), root: folder.0.join("data") };
         std::fs::create_dir_all(disk.kept()).unwrap();
         preload::compile("store/faulty_disk.c", &disk.library());
@@ -55,7 +55,7 @@ impl Disk {
         self.folder.join("refused")
     }
 
-    fn program(&self) -> Command {
+    pub(super) fn program(&self) -> Command {
         let mut program = program();
         program
             .env("LD_PRELOAD", self.library())
@@ -67,7 +67,7 @@ impl Disk {
     }
 
     /// At once and whole: the program may be reading it.
-    fn set(&self, fault: &str) {
+    pub(super) fn set(&self, fault: &str) {
         let new = self.folder.join("fault.new");
         std::fs::write(&new, fault).unwrap();
         std::fs::rename(new, self.folder.join("fault")).unwrap();
@@ -154,7 +154,7 @@ fn saved_at(readyz: &Value) -> Option<Timestamp> {
 }
 
 /// Waits until something is said to be saved that was not before `since`.
-async fn until_saved(server: &Server, since: Timestamp) {
+pub(super) async fn until_saved(server: &Server, since: Timestamp) {
     let saved = |answer: &Value| answer["store"]["persisting"] == true && saved_at(answer) > Some(since);
     server.until("/readyz", saved).await;
 }

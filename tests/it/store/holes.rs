@@ -29,7 +29,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Waits until no further candles are asked for.
-async fn until_whole(fake: &Fake) {
+pub(super) async fn until_whole(fake: &Fake) {
     let mut count = 0;
     loop {
         tokio::time::sleep(Duration::from_secs(7)).await;
@@ -88,6 +88,8 @@ async fn the_hole_of_an_outage_is_filled_when_the_exchange_is_back() {
         let (store, restored) = look_into(&data);
         let holed = restored.feeds.into_iter().map(|mut feed| {
             feed.hours.iter_mut().for_each(|hour| cut(hour, hole.start, hole.end));
+            // Else it would be joined with what is there.
+            feed.anew = true;
             feed
         });
         store.keep(holed.collect());

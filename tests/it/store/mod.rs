@@ -10,6 +10,8 @@ mod files;
 mod holes;
 mod kills;
 mod lives;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod serve;
 pub mod setup;
 mod trip;

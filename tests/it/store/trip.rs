@@ -32,14 +32,17 @@ fn hour() -> impl Strategy<Value = HourRecord> {
     let closes = proptest::collection::vec(close, 0..60);
     (0i64..HOURS, closes, any::<u64>(), any::<u64>(), before).prop_map(|(hour, closes, covered, settled, before)| {
         let hour = FIRST.plus(hour * HOUR);
+        let covered = covered & ((1 << HOUR) - 1);
+        let settled = settled & covered;
         let closes: BTreeMap<i64, _> =
             closes.into_iter().map(|(minute, nanos, price)| (minute, (nanos, price))).collect();
+        let closes = closes.into_iter().filter(|(minute, _)| covered >> minute & 1 == 1);
         let close = |(minute, (nanos, price))| {
             let minute = hour.plus(minute);
             (minute, minute.start() + SignedDuration::from_nanos(nanos), price)
         };
         let before = before.map(|(ago, price)| (hour.plus(-ago), price));
-        HourRecord { hour, closes: closes.into_iter().map(close).collect(), covered, settled, before }
+        HourRecord { hour, closes: closes.map(close).collect(), covered, settled, before }
     })
 }
 
@@ -98,7 +101,7 @@ struct Kept {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// The newest word of each key, whether it waited, was written, or lived through a restart.
+    /// The newest record of each key, hours joined, whether it waited, was written, or lived through a restart.
     #[test]
     fn any_records_are_the_same_after_reopening(
         steps in proptest::collection::vec((records(), 0u8..4), 1..25)
@@ -113,9 +116,15 @@ proptest! {
                 // What is known of its listing is not what the listing before it did.
                 *kept = Kept { listing: kept.listing, ..Kept::default() };
             }
-            kept.listing = records.listing.or(kept.listing);
+            kept.listing = records.listing.map(|new| new.merged(kept.listing)).or(kept.listing);
             kept.last = records.last.clone().or(kept.last.take());
-            kept.hours.extend(records.hours.iter().map(|record| (record.hour, record.clone())));
+            for record in records.hours.clone() {
+                let record = match kept.hours.get(&record.hour) {
+                    Some(known) => record.merged(known),
+                    None => record,
+                };
+                kept.hours.insert(record.hour, record);
+            }
             store.keep(vec![records]);
             match then {
                 0 => prop_assert!(store.flush(LONG)),
