@@ -99,13 +99,63 @@ impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
 /// The body of `/readyz`.
 #[derive(Debug, Serialize)]
 pub struct Readiness<'a> {
-    /// Whether there is a price to show.
+    /// Whether what was asked for holds: that there is a price to show, or one that is live.
     pub ready: bool,
     /// The boards that have no price yet.
     pub missing: Vec<&'a str>,
+    /// The rows of each board.
+    pub boards: Vec<BoardReadiness<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Whether what is learned outlives the process; absent if it is only kept in memory.
     pub store: Option<StoreEntry>,
+}
+
+/// How many rows of a board are in which state.
+#[derive(Debug, Serialize)]
+pub struct BoardReadiness<'a> {
+    /// The board.
+    pub board: &'a str,
+    /// All of its rows.
+    pub rows: usize,
+    /// Confirmed within the exchange's limit.
+    pub live: usize,
+    /// The same, by polling because streaming is down.
+    pub delayed: usize,
+    /// Not confirmed within the limit.
+    pub stale: usize,
+    /// Not traded, as the exchange says.
+    pub halted: usize,
+    /// Without a price.
+    pub unknown: usize,
+}
+
+impl<'a> BoardReadiness<'a> {
+    /// Counts the rows of `board`, of which `unpublished` have never been published.
+    pub fn count(board: &'a str, states: impl Iterator<Item = State>, unpublished: usize) -> Self {
+        let mut counts =
+            Self { board, rows: unpublished, live: 0, delayed: 0, stale: 0, halted: 0, unknown: unpublished };
+        for state in states {
+            counts.rows += 1;
+            *match state {
+                State::Live => &mut counts.live,
+                State::Delayed => &mut counts.delayed,
+                State::Stale => &mut counts.stale,
+                State::Halted => &mut counts.halted,
+                State::Unknown => &mut counts.unknown,
+            } += 1;
+        }
+        counts
+    }
+
+    /// Returns whether there is a price to show, however old.
+    pub fn has_price(&self) -> bool {
+        self.unknown < self.rows
+    }
+
+    /// Returns whether a row shows a price of now.
+    pub fn is_live(&self) -> bool {
+        self.live + self.delayed > 0
+    }
 }
 
 /// Whether what is learned outlives the process.

@@ -11,7 +11,7 @@ mod row;
 mod table;
 mod time;
 
-pub use directory::{MarketEntry, MarketNames, MarketSource, Readiness, VenueEntry};
+pub use directory::{BoardReadiness, MarketEntry, MarketNames, MarketSource, Readiness, VenueEntry};
 pub use history::{HistoryHead, history_csv, history_json};
 pub use message::{
     Closing, Delta, ErrorMessage, GroupId, Head, Heartbeat, Id, Limits, Pong, SnapshotBody, Status, Unsubscribed,

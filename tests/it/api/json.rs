@@ -213,11 +213,50 @@ async fn ready_once_a_board_has_a_price() {
     let response = get(&app, "/readyz").await;
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
-    assert_eq!(text(response).await, r#"{"ready":false,"missing":["krw","small"]}"#);
+    assert!(text(response).await.starts_with(r#"{"ready":false,"missing":["krw","small"],"boards":"#));
     hub.publish(changed([Quote { state: State::Unknown, last: None, ..quote("BTC-KRW", "1") }]));
     assert_eq!(get(&app, "/readyz").await.status(), 503);
     hub.publish(changed([bitcoin()]));
     let response = get(&app, "/readyz").await;
     assert_eq!(response.status(), 200);
-    assert_eq!(text(response).await, r#"{"ready":true,"missing":["small"]}"#);
+    assert!(text(response).await.starts_with(r#"{"ready":true,"missing":["small"],"boards":"#));
+}
+
+#[tokio::test]
+async fn fc_41_ready_says_how_many_rows_are_live_and_a_probe_may_require_one() {
+    let hub = hub();
+    let app = state(&hub);
+    let counts = |body: &serde_json::Value, board: &str| -> Vec<u64> {
+        let of = body["boards"].as_array().unwrap().iter().find(|entry| entry["board"] == board).unwrap();
+        let names = ["rows", "live", "delayed", "stale", "halted", "unknown"];
+        names.map(|name| of[name].as_u64().unwrap()).to_vec()
+    };
+    let live_for = async |query: &str| get(&app, &format!("/readyz?require=live{query}")).await.status().as_u16();
+    let body = async || serde_json::from_str::<serde_json::Value>(&text(get(&app, "/readyz").await).await).unwrap();
+    assert_eq!(live_for("").await, 503);
+    let all = counts(&body().await, "krw")[0];
+    for (state, name, expected) in [
+        (State::Live, "live", 200),
+        (State::Delayed, "delayed", 200),
+        (State::Stale, "stale", 503),
+        (State::Halted, "halted", 503),
+    ] {
+        hub.publish(changed([Quote { state, ..bitcoin() }]));
+        assert_eq!(get(&app, "/readyz").await.status(), 200, "{name}: a price, however old");
+        let body = body().await;
+        let [total, one, unknown] = [
+            counts(&body, "krw")[0],
+            body["boards"][0][name].as_u64().unwrap(),
+            body["boards"][0]["unknown"].as_u64().unwrap(),
+        ];
+        assert_eq!((total, one, unknown), (all, 1, all - 1), "{name}: {body}");
+        assert_eq!(counts(&body, "krw")[1..].iter().sum::<u64>(), all, "{name}: each row once");
+        assert_eq!((live_for("").await, live_for("&board=krw").await), (expected, expected), "{name}");
+        assert_eq!(live_for("&board=small").await, 503, "{name}");
+    }
+    for query in ["?require=fresh", "?board=nope", "?require=live&require=live"] {
+        let response = get(&app, &format!("/readyz{query}")).await;
+        assert_eq!(response.status(), 400, "{query}");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json", "{query}");
+    }
 }
