@@ -28,6 +28,8 @@ pub struct BoardView<'a> {
     pub wide: usize,
     /// The line of the last day of each row; none on other people's pages.
     pub sparks: Vec<Option<Spark>>,
+    /// Least width of the table for them, in em.
+    pub spark_from: u32,
     pub spark_word: &'static str,
     /// What stands instead of rows, where there are none.
     pub empty: &'static str,
@@ -38,6 +40,8 @@ pub struct ColumnView {
     pub column: Column,
     pub key: &'static str,
     pub word: String,
+    /// Least width of the table for it, in em; 0 if it never gives way.
+    pub from: u32,
     /// The link that sorts by it.
     pub sort: Option<String>,
     /// How the table is sorted by it now, as `aria-sort` has it; empty if it is not.
@@ -51,18 +55,22 @@ impl<'a> BoardView<'a> {
         let live = [Column::Name, Column::Last, Column::Change];
         let refresh = if options.columns.iter().all(|column| live.contains(column)) { 0 } else { REFRESH_SECS };
         let rows = stage.rows();
+        let wide = widest(&rows);
+        let room = Room::new(&options.columns, wide);
+        let column = |column: &Column| ColumnView { from: room.from(*column), ..column_view(*column, stage) };
         Self {
             root: stage.root(Widget::Board, refresh),
             title: stage.title().to_owned(),
             as_of: stage.as_of(),
-            columns: options.columns.iter().map(|column| column_view(*column, stage)).collect(),
-            wide: widest(&rows),
+            columns: options.columns.iter().map(column).collect(),
+            wide,
             rows,
             footnote: text::footnote(options.basis, lang),
             sources: if stage.credit(Widget::Board) { &stage.sources } else { &[] },
             source_word: source_word(lang),
             leaves_frame: stage.leaves_frame(),
             sparks: Vec::new(),
+            spark_from: room.spark_from,
             spark_word: lang.pick("24시간", "24 h", "24時間"),
             empty: "",
         }
@@ -71,6 +79,72 @@ impl<'a> BoardView<'a> {
     /// Returns the line of a row.
     fn spark(&self, at: &usize) -> Option<&Spark> {
         self.sparks.get(*at)?.as_ref()
+    }
+}
+
+/// Figures in the order in which they keep their place: the last gives way first, and the sparkline stands before the amount.
+const KEEPS: [Column; 6] = [Column::Last, Column::Change, Column::Amount, Column::Volume, Column::High, Column::Low];
+
+/// Least width of a name, in tenths of the text's size.
+const NAME_TENTHS: u32 = 60;
+
+/// Width of a sparkline, in tenths of the text's size, as `sisepan.css` has it.
+const SPARK_TENTHS: u32 = 68;
+
+/// The style sheet has a rule for every second width within these, in em.
+const FROM_MIN: u32 = 20;
+const FROM_MAX: u32 = 60;
+
+/// Which columns a table has room for, by its width: the name keeps 6em.
+struct Room {
+    from: Vec<(Column, u32)>,
+    spark_from: u32,
+}
+
+impl Room {
+    fn new(columns: &[Column], wide: usize) -> Self {
+        let (mut tenths, mut from, mut spark_from) = (NAME_TENTHS, Vec::new(), None);
+        let has = |column: &Column| columns.contains(column);
+        for column in KEEPS.into_iter().filter(has) {
+            let first = from.is_empty();
+            if !first && !matches!(column, Column::Change | Column::Amount) && spark_from.is_none() {
+                tenths += SPARK_TENTHS;
+                spark_from = Some(step(tenths));
+            }
+            tenths += width_tenths(column, wide);
+            // Price and change stand one above the other where there is no room beside.
+            let stays = first || (column == Column::Change && has(&Column::Last));
+            from.push((column, if stays { 0 } else { step(tenths) }));
+        }
+        // High and low go together, unless one of them is all that there is.
+        let low = from.iter().find(|(column, _)| *column == Column::Low).map(|(_, from)| *from);
+        if let (Some((_, high)), Some(low)) = (from.iter_mut().find(|(column, _)| *column == Column::High), low)
+            && *high > 0
+        {
+            *high = low;
+        }
+        Self { from, spark_from: spark_from.unwrap_or_else(|| step(tenths + SPARK_TENTHS)) }
+    }
+
+    fn from(&self, column: Column) -> u32 {
+        self.from.iter().find(|(known, _)| *known == column).map_or(0, |(_, from)| *from)
+    }
+}
+
+/// Returns the next width that the style sheet has a rule for, in em.
+fn step(tenths: u32) -> u32 {
+    tenths.div_ceil(20).saturating_mul(2).clamp(FROM_MIN, FROM_MAX)
+}
+
+/// Returns the width of a column in tenths of the text's size, as `sisepan.css` has it; a digit is at most 0.6em wide.
+fn width_tenths(column: Column, wide: usize) -> u32 {
+    match column {
+        Column::Name => NAME_TENTHS,
+        Column::Change => 54,
+        Column::Volume => 64,
+        Column::Last | Column::Amount | Column::High | Column::Low => {
+            u32::try_from(wide).unwrap_or(FROM_MAX).saturating_mul(6).saturating_add(9).max(44)
+        }
     }
 }
 
@@ -97,7 +171,7 @@ fn column_view(column: Column, stage: &Stage<'_>) -> ColumnView {
         }
         column => column_word(column, lang).to_owned(),
     };
-    ColumnView { column, key: column.word(), word, sort: None, sorted: "" }
+    ColumnView { column, key: column.word(), word, from: 0, sort: None, sorted: "" }
 }
 
 /// Returns the heading of a column without its unit.
