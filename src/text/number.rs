@@ -29,16 +29,21 @@ pub fn percent(change: &Change) -> String {
     format!("{}%", grouped(change.percent.abs(), change.percent.scale()))
 }
 
-/// Returns the exact value grouped by thousands, with at least `digits` decimal places.
+/// Returns the exact value grouped by thousands, with at least `digits` decimal places, of which no more than
+/// [`Decimal::MAX_SCALE`] count.
 ///
 /// Where the value itself has more places they are shown too: a price is
-/// never cut, so it never reads as zero and never as another price.
+/// never cut, so it never reads as zero and never as another price. Total: it
+/// writes the digits itself because the formatter of `rust_decimal` panics
+/// where digits and places together need more than 32 characters
+/// (paupino/rust-decimal#574).
 pub fn grouped(value: Decimal, digits: u32) -> String {
     let value = value.normalize();
-    let plain = format!("{:.*}", digits.max(value.scale()) as usize, value.abs());
-    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let (scale, places) = (value.scale() as usize, digits.clamp(value.scale(), Decimal::MAX_SCALE) as usize);
+    let plain = format!("{:0>width$}", value.mantissa().unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = plain.split_at(plain.len() - scale);
 
-    let mut text = String::with_capacity(plain.len() + whole.len() / 3 + 1);
+    let mut text = String::with_capacity(plain.len() + whole.len() / 3 + places + 2);
     if value.is_sign_negative() && !value.is_zero() {
         text.push('-');
     }
@@ -48,9 +53,10 @@ pub fn grouped(value: Decimal, digits: u32) -> String {
         }
         text.push(digit);
     }
-    if !fraction.is_empty() {
+    if places > 0 {
         text.push('.');
         text.push_str(fraction);
+        text.extend(std::iter::repeat_n('0', places - scale));
     }
     text
 }
@@ -105,6 +111,28 @@ mod tests {
 
     fn shown(value: &str, digits: u32) -> String {
         grouped(amount::parse(value).unwrap(), digits)
+    }
+
+    /// Every scale with mantissas of every width, each with every number of digits.
+    #[test]
+    fn fc_02_every_decimal_is_written_whole_with_every_number_of_digits() {
+        let widest = (1i128 << 96) - 1;
+        let tens = (0..=28).map(|power| 10i128.pow(power));
+        let mantissas = tens.flat_map(|ten| [ten, ten - 1, ten * 7]).chain([widest, 1 << 95]);
+        for mantissa in mantissas.flat_map(|mantissa| [mantissa.min(widest), -mantissa.min(widest)]) {
+            for scale in 0..=28 {
+                let value = Decimal::from_i128_with_scale(mantissa, scale);
+                for digits in (0..=29).chain([u32::MAX]) {
+                    let text = grouped(value, digits);
+                    let plain = text.replace(',', "");
+                    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+                    let zeros = fraction.trim_end_matches('0');
+                    let kept = format!("{whole}.{zeros}");
+                    assert_eq!(kept.trim_end_matches('.').parse::<Decimal>().unwrap(), value, "{text}");
+                    assert!(fraction.len() >= digits.min(28) as usize && fraction.len() <= 28, "{text}");
+                }
+            }
+        }
     }
 
     fn change_text(last: &str, base: &str) -> String {

@@ -190,8 +190,9 @@ impl Axes {
         if self.range.is_zero() {
             return Some(HEIGHT / 2);
         }
-        let down = self.top.checked_sub(price.get())?.checked_mul(Decimal::from(HEIGHT))?;
-        down.checked_div(self.range)?.round().to_i64()
+        // Divided first: the widest prices times the height are no decimal any more.
+        let down = self.top.checked_sub(price.get())?.checked_div(self.range)?;
+        down.checked_mul(Decimal::from(HEIGHT))?.round().to_i64()
     }
 
     /// Returns the line, and the same closed down to the foot. A hole ends a line.

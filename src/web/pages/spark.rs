@@ -76,5 +76,6 @@ fn height(price: Decimal, top: Decimal, range: Decimal) -> Option<i64> {
     if range.is_zero() {
         return Some(HEIGHT / 2);
     }
-    top.checked_sub(price)?.checked_mul(Decimal::from(HEIGHT))?.checked_div(range)?.round().to_i64()
+    // Divided first: the widest prices times the height are no decimal any more.
+    top.checked_sub(price)?.checked_div(range)?.checked_mul(Decimal::from(HEIGHT))?.round().to_i64()
 }
