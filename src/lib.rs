@@ -26,6 +26,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod domain;
+mod failpoint;
 pub mod fake;
 pub mod hub;
 pub mod ingest;

@@ -1,10 +1,12 @@
 //! Joins the parts: exchanges → board → hub → web, and takes them down in order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -16,6 +18,7 @@ use crate::board::{self, Quotes, Wanted};
 use crate::clock::Clock;
 use crate::config::{Board, Config, VenueConfig};
 use crate::domain::{Event, Gap, HourSource, Link, Market, VenueHealth, VenueId};
+use crate::failpoint;
 use crate::hub::Hub;
 use crate::past::{MemoryHistory, OneUnit};
 use crate::store::{self, Restored, Store};
@@ -96,6 +99,7 @@ pub(crate) async fn run_with(
     let history = Arc::new(OneUnit { said, redenominations: config.redenominations.clone() });
 
     let parts = CancellationToken::new();
+    // Each returns its name.
     let mut tasks = JoinSet::new();
     let (events, inbox) = mpsc::channel(EVENTS_WAITING);
     let mut backfills = BTreeMap::new();
@@ -108,21 +112,31 @@ pub(crate) async fn run_with(
         settings.stream_not_before = restored.bans.get(&(id, Link::Stream)).copied();
         let markets = markets_of(&config, id);
         let (tls, clock, events, parts) = (tls.clone(), clock.clone(), events.clone(), parts.clone());
-        tasks.spawn(ingest::run(venue, settings, markets, tls, clock, events, wanted_gaps, parts));
+        let reading = ingest::run(venue, settings, markets, tls, clock, events, wanted_gaps, parts);
+        let reading = failpoint::part("venue", reading);
+        tasks.spawn(async move {
+            reading.await;
+            id.as_str()
+        });
     }
     drop(events);
     let bans = restored.bans.into_iter().map(|(whose, end)| (whose, Some(end))).collect();
     let memory = Memory { store, recent, bans };
-    let part = keep_board(quotes, inbox, backfills, hub.clone(), memory, clock.clone(), parts.clone());
-    tasks.spawn(part);
+    let keeping = keep_board(quotes, inbox, backfills, hub.clone(), memory, clock.clone(), parts.clone());
+    tasks.spawn(async move {
+        failpoint::part("board", keeping).await;
+        "board"
+    });
 
     let (boards, demo) = (config.boards, config.demo);
     let shared = web::Shared { hub, boards, clock, history: Some(history), keeper, demo };
     let state = web::AppState::with(shared, config.limits.fit(open_files()), config.site);
+    let serving = AssertUnwindSafe(serve(listener, state.clone(), shutdown.clone())).catch_unwind();
+    // Before the shutdown none of them ends unless it fails.
     let failed = tokio::select! {
-        () = serve(listener, state, shutdown) => None,
-        // Before the shutdown none of them ends but by a panic.
-        Some(ended) = tasks.join_next() => Some(ended),
+        served = serving => (served.is_err() || !shutdown.is_cancelled()).then_some("listener"),
+        Some(ended) = tasks.join_next() => Some(ended.unwrap_or("a task that panicked")),
+        () = state.delivery_failed() => Some("delivery"),
     };
     parts.cancel();
     let ended = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
@@ -131,10 +145,7 @@ pub(crate) async fn run_with(
     }
     match failed {
         None => Ok(()),
-        Some(Ok(())) => anyhow::bail!("a part of the program has ended, so prices would not be kept any more"),
-        Some(Err(error)) => {
-            Err(error).context("a part of the program has failed, so prices would not be kept any more")
-        }
+        Some(part) => anyhow::bail!("a part of the program has failed ({part}): prices would not be kept up to date"),
     }
 }
 
@@ -148,7 +159,10 @@ fn open_files() -> u64 {
 
 async fn serve(listener: TcpListener, state: web::AppState, shutdown: CancellationToken) {
     let served = async {
-        web::listen(listener, state.clone(), shutdown.clone()).await;
+        failpoint::part("listener", web::listen(listener, state.clone(), shutdown.clone())).await;
+        if !shutdown.is_cancelled() {
+            return;
+        }
         state.streams().wait().await;
         let state = state.clone();
         // They have let go of every client, so this takes no time.
@@ -157,7 +171,7 @@ async fn serve(listener: TcpListener, state: web::AppState, shutdown: Cancellati
     let stopped = async {
         shutdown.cancelled().await;
         info!("shutting down");
-        state.shutdown().cancel();
+        state.stop();
         state.streams().close();
         // A client that keeps its connection open must not keep us.
         tokio::time::sleep(GRACE).await;
@@ -197,6 +211,10 @@ async fn keep_board(
                 let now = clock.read();
                 quotes.tick(now);
                 memory.keep(&mut quotes);
+                if memory.has_failed() {
+                    tracing::error!("the thread that writes the store has ended");
+                    return;
+                }
                 ticks = ticks.wrapping_add(1);
                 if ticks % GAPS_EVERY == 1 {
                     ask_for_gaps(&quotes, &backfills, &clock);
@@ -239,6 +257,10 @@ impl Memory {
             Some(store) => store.keep(records),
             None => self.recent.take(&records),
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.store.as_ref().is_some_and(Store::has_failed)
     }
 
     fn keep_ban(&mut self, event: &Event) {

@@ -19,3 +19,35 @@ pub fn start(format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
 }
+
+/// Logs every panic, and ends the process with exit code 1 if the runtime itself panics.
+///
+/// Whoever started a task or a thread deals with its panic; a worker of the runtime that panics is lost together with
+/// the tasks that waited for it, and nobody would notice.
+pub fn watch_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if tracing::dispatcher::has_been_set() {
+            let thread = std::thread::current();
+            let thread = thread.name().unwrap_or("?");
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            let message = panic.payload_as_str().unwrap_or("?");
+            tracing::error!(thread, location, message, "panic");
+        } else {
+            print(panic);
+        }
+        if panic.location().is_some_and(|location| is_runtime(location.file())) {
+            tracing::error!("the runtime has failed; the process ends");
+            std::process::exit(1);
+        }
+    }));
+}
+
+/// Whether a source file is of tokio's runtime: `…/tokio-1.54.0/src/runtime/io/driver.rs`.
+fn is_runtime(file: &str) -> bool {
+    let file = file.replace('\\', "/");
+    file.rsplit_once("/src/runtime/").is_some_and(|(before, _)| {
+        let package = before.rsplit('/').next().unwrap_or_default();
+        package == "tokio" || package.starts_with("tokio-1")
+    })
+}

@@ -32,7 +32,10 @@ pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::
             VenueConfig { rest: Some(fake.rest_url(id.as_str())), stream: Some(fake.stream_url(id.as_str())), ..own };
         config.venues.insert(id, fakes);
     }
-    let served = super::serve::serve(config, shutdown).await;
+    let served = tokio::select! {
+        served = Box::pin(super::serve::serve(config, shutdown)) => served,
+        () = fake.failed() => Err(anyhow::anyhow!("a part of the fake exchanges has failed")),
+    };
     fake.shutdown().await;
     served
 }

@@ -77,7 +77,10 @@ pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<
     let mut out = std::io::stdout();
     writeln!(out, "listening on {scheme}://{}", fake.addr()).context("writing to standard output")?;
     out.flush().context("writing to standard output")?;
-    shutdown.cancelled().await;
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        () = fake.failed() => Err(anyhow::anyhow!("a part of the fake exchanges has failed")),
+    };
     fake.shutdown().await;
-    Ok(())
+    ended
 }

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ConfigErrors, LogFormat};
+use crate::failpoint;
 
 /// Live crypto price board: exact 24-hour change, served as widget, WebSocket feed and JSON.
 #[derive(Debug, Parser)]
@@ -74,6 +75,7 @@ impl ConfigArgs {
 /// finished command, 2 for a configuration error, 1 for any other.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    crate::telemetry::watch_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),
@@ -81,16 +83,23 @@ pub fn main() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        tokio::spawn(cancel_on_signal(shutdown.clone()));
-        match command {
-            Command::Serve(args) => serve::run(args, shutdown).await,
-            Command::Demo(args) => demo::run(args, shutdown).await,
-            Command::Fake(args) => {
-                crate::telemetry::start(LogFormat::Text);
-                fake::run(args, shutdown).await
+        let signals = tokio::spawn(failpoint::part("signals", cancel_on_signal(shutdown.clone())));
+        let running = async {
+            match command {
+                Command::Serve(args) => serve::run(args, shutdown).await,
+                Command::Demo(args) => demo::run(args, shutdown).await,
+                Command::Fake(args) => {
+                    crate::telemetry::start(LogFormat::Text);
+                    fake::run(args, shutdown).await
+                }
+                Command::Check(args) => check::run(args, shutdown).await,
+                Command::Backup(args) => backup::run(args).await,
             }
-            Command::Check(args) => check::run(args, shutdown).await,
-            Command::Backup(args) => backup::run(args).await,
+        };
+        tokio::select! {
+            result = Box::pin(running) => result,
+            // It goes on for as long as the process does, unless it fails.
+            _ = signals => Err(anyhow::anyhow!("signals can't be received, so the program could not be stopped")),
         }
     });
     runtime.shutdown_background();

@@ -25,6 +25,15 @@ impl Thread {
     /// Writes the newest of a group to every member that can take it; the others are told when they can.
     pub(super) fn deliver(&mut self, number: u32) {
         let Some(group) = self.groups.get_mut(number).filter(|group| group.mark.take()) else { return };
+        if group.places.first().is_some_and(|place| place.member.has_failed()) {
+            let keys: Vec<u32> = group.places.iter().map(|place| place.client).collect();
+            for key in keys {
+                if let Some(client) = self.clients.take(key) {
+                    self.settle(key, client, Err(Close::Failure));
+                }
+            }
+            return;
+        }
         let mut broken = Vec::new();
         // Nearly all members are equally far, so this is asked once for each way of writing.
         let mut steps: [Option<Step>; 2] = [None, None];

@@ -23,7 +23,7 @@ const SECOND: Millis = 1000;
 pub(super) struct Client {
     pub stream: TcpStream,
     /// Dropped with the client: its place among those that may be there.
-    _guard: Box<dyn Any + Send>,
+    guard: Box<dyn Any + Send>,
     pub subscriptions: Vec<Subscribed>,
     pub inbound: Inbound,
     /// What the socket did not take of what has begun. Nothing, most of the time.
@@ -77,7 +77,7 @@ impl Client {
     pub fn new(stream: TcpStream, guard: Box<dyn Any + Send>, deflate: bool) -> Self {
         Self {
             stream,
-            _guard: guard,
+            guard,
             subscriptions: Vec::new(),
             inbound: Inbound::default(),
             rest: None,
@@ -94,6 +94,12 @@ impl Client {
             is_deaf: false,
             has_closed: false,
         }
+    }
+
+    /// Returns it as one that has just come, for another poller; what was begun is still to be written.
+    pub fn without_subscriptions(self) -> Self {
+        let stream = TcpStream::from_std(self.stream.into());
+        Self { rest: self.rest, blocked_at: self.blocked_at, ..Self::new(stream, self.guard, self.deflate) }
     }
 
     /// Notes a subscription; its place is taken already.

@@ -75,6 +75,13 @@ impl Clients {
         taken.filter_map(|(key, _)| u32::try_from(key).ok()).collect()
     }
 
+    /// Takes all clients out, for good.
+    pub fn drain(&mut self) -> Vec<Client> {
+        let clients = self.slots.drain(..).filter_map(|slot| slot.client).collect();
+        *self = Self::default();
+        clients
+    }
+
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

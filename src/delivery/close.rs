@@ -19,6 +19,8 @@ pub enum Close {
     TooLong,
     /// We made a mistake.
     Failed,
+    /// A part of us failed and is replaced.
+    Failure,
     /// We restart.
     Shutdown,
     /// A write was blocked for too long.
@@ -46,6 +48,7 @@ impl Close {
             Self::Failed => (1011, "server error"),
             Self::Shutdown => (1012, "server restarts"),
             Self::Slow => (3008, "slow"),
+            Self::Failure => (3011, "server error"),
             Self::NoPong => (3012, "no pong"),
             Self::TooMany => (3013, "too many requests"),
             Self::BadRequest => (3501, "bad request"),

@@ -24,12 +24,14 @@ mod timers;
 
 use std::any::Any;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use port::{Order, Port};
@@ -110,6 +112,7 @@ pub struct Delivery {
     ports: Vec<Arc<Port>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     turn: AtomicUsize,
+    failed: CancellationToken,
 }
 
 impl Delivery {
@@ -122,23 +125,40 @@ impl Delivery {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             count => count,
         };
-        let started = Self { ports: Vec::new(), threads: Mutex::default(), turn: AtomicUsize::new(0) };
+        let started = Self {
+            ports: Vec::new(),
+            threads: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            failed: CancellationToken::new(),
+        };
         (0..count).try_fold(started, |mut started, number| {
-            let (port, thread) = thread::start(number, settings.clone(), clock.clone(), service.clone())?;
+            let (port, thread) =
+                thread::start(number, settings.clone(), clock.clone(), service.clone(), started.failed.clone())?;
             started.ports.push(port);
             started.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
             Ok(started)
         })
     }
 
-    /// Hands over a client, to the thread with the fewest; one that comes too late is dropped.
+    /// Hands over a client, to the thread with the fewest; if none takes any more, it is told to come back.
     pub fn admit(&self, newcomer: Newcomer) {
         // Equal ones take turns.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.ports.len().max(1);
         let (before, after) = self.ports.split_at(turn.min(self.ports.len()));
-        if let Some(port) = after.iter().chain(before).min_by_key(|port| port.load()) {
-            drop(port.admit(newcomer));
+        let mut ports: Vec<_> = after.iter().chain(before).collect();
+        ports.sort_by_key(|port| port.load());
+        let left = ports.into_iter().try_fold(newcomer, |newcomer, port| match port.admit(newcomer) {
+            Ok(()) => Err(()),
+            Err(newcomer) => Ok(newcomer),
+        });
+        if let (Ok(newcomer), Some(frame)) = (left, Close::Shutdown.frame()) {
+            let _ = (&newcomer.stream).write(&frame);
         }
+    }
+
+    /// Waits until a thread has failed for good, which is reason enough to end the process.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
     }
 
     /// Has every client told that we end, and closed; takes no more.

@@ -11,7 +11,7 @@ use crate::hub::Watcher;
 /// group lies in it once.
 #[derive(Debug)]
 pub(super) struct Port {
-    waker: mio::Waker,
+    waker: Mutex<mio::Waker>,
     /// Whether it was woken since it last looked.
     is_awake: AtomicBool,
     inbox: Mutex<Inbox>,
@@ -42,7 +42,12 @@ pub(super) enum Order {
 
 impl Port {
     pub fn new(waker: mio::Waker) -> Self {
-        Self { waker, is_awake: AtomicBool::new(false), inbox: Mutex::default(), load: AtomicUsize::new(0) }
+        Self {
+            waker: Mutex::new(waker),
+            is_awake: AtomicBool::new(false),
+            inbox: Mutex::default(),
+            load: AtomicUsize::new(0),
+        }
     }
 
     /// Hands over a client, or gives it back if the thread takes no more.
@@ -69,6 +74,22 @@ impl Port {
         self.wake();
     }
 
+    /// Gives the thread a new poller after the old one failed. `clients` are left of those that it had; those that
+    /// wait are kept.
+    pub fn reopen(&self, token: mio::Token, clients: usize) -> io::Result<mio::Poll> {
+        let poll = mio::Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), token)?;
+        *self.waker() = waker;
+        let mut inbox = self.inbox();
+        inbox.changed.clear();
+        self.load.store(clients + inbox.newcomers.len(), Ordering::Relaxed);
+        drop(inbox);
+        // Wakes the new poller for what came meanwhile.
+        self.is_awake.store(false, Ordering::SeqCst);
+        self.wake();
+        Ok(poll)
+    }
+
     /// Takes what lies there.
     pub fn take(&self) -> Inbox {
         // First, so that whoever adds to it from now on wakes the thread again.
@@ -89,8 +110,12 @@ impl Port {
     fn wake(&self) {
         if !self.is_awake.swap(true, Ordering::SeqCst) {
             // Fails only if the poller is gone, and then nobody is left to wake.
-            let _ = self.waker.wake();
+            let _ = self.waker().wake();
         }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, mio::Waker> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::client::Client;
@@ -17,6 +18,7 @@ use super::port::{self, Order, Port};
 use super::timers::{Millis, Timers};
 use super::{Close, Exchange, Newcomer, Said, Service, Settings};
 use crate::clock::Clock;
+use crate::failpoint;
 use crate::websocket::{self, Incoming, Inflater, Opcode, Rules};
 
 /// What the poller calls our own port.
@@ -30,6 +32,12 @@ const BUFFER_BYTES: usize = 16 << 10;
 
 /// Reads of one client in a row, so that one who floods us gives the others their turn.
 const READS_MAX: usize = 16;
+
+/// A thread that fails more often than this within [`FAILURES_WITHIN`] is not started again.
+const FAILURES_MAX: usize = 3;
+
+/// See [`FAILURES_MAX`].
+const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the kernel may hold for a client on its way in.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
@@ -52,43 +60,99 @@ pub(super) struct Thread {
     order: Order,
 }
 
-/// Starts a thread within this runtime.
+/// Starts a thread within this runtime. `failed` is cancelled if it ends for good before it is told to.
 pub(super) fn start(
     number: usize,
     settings: Settings,
     clock: Clock,
     service: Arc<dyn Service>,
+    failed: CancellationToken,
 ) -> io::Result<(Arc<Port>, JoinHandle<()>)> {
     let (poll, port) = port::open(PORT)?;
     let runtime = Handle::current();
-    let thread = Thread {
-        settings,
-        now: millis(clock.monotonic()),
-        clock,
-        service,
-        poll,
-        port: port.clone(),
-        clients: Clients::default(),
-        groups: Groups::new(port.clone()),
-        timers: Timers::default(),
-        buffer: vec![0; BUFFER_BYTES].into(),
-        unread: Vec::new(),
-        inflater: Inflater::default(),
-        order: Order::Deliver,
-    };
     let own = port.clone();
     let handle = std::thread::Builder::new().name(format!("delivery-{number}")).spawn(move || {
         let _runtime = runtime.enter();
-        if catch_unwind(AssertUnwindSafe(|| thread.run())).is_err() {
-            error!("a delivery thread broke down; its clients are cut off");
+        let new = |poll| Thread::new(settings.clone(), clock.clone(), service.clone(), poll, own.clone());
+        if let Err(error) = supervise(number, poll, &own, new, &clock) {
+            error!(thread = number, %error, "a delivery thread can't be started again");
+            failed.cancel();
         }
         own.order(Order::Ended);
     })?;
     Ok((port, handle))
 }
 
+/// Runs a thread until it is told to end. After a failure its clients are closed, and it begins anew with a new poller.
+///
+/// # Errors
+/// If it failed too often, or there is no new poller.
+fn supervise(number: usize, poll: Poll, port: &Port, new: impl Fn(Poll) -> Thread, clock: &Clock) -> io::Result<()> {
+    let mut failures = Vec::new();
+    let mut thread = new(poll);
+    loop {
+        let ended = catch_unwind(AssertUnwindSafe(|| thread.run()));
+        let reason = match ended {
+            Ok(Ok(())) if thread.order >= Order::Close => return Ok(()),
+            Ok(Ok(())) => "it returned".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "panic".to_owned(),
+        };
+        let clients = thread.clients.drain();
+        let count = clients.len();
+        // What a panic left half done may panic once more while it is dropped.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(thread)));
+        error!(
+            thread = number,
+            reason,
+            clients = count,
+            "a delivery thread failed; its clients are closed with code 3011"
+        );
+        let now = clock.monotonic();
+        failures.retain(|at| now.saturating_sub(*at) < FAILURES_WITHIN);
+        failures.push(now);
+        if failures.len() > FAILURES_MAX {
+            return Err(io::Error::other(format!("it failed {} times in a minute", failures.len())));
+        }
+        thread = new(port.reopen(PORT, count)?);
+        clients.into_iter().for_each(|client| thread.close_after_failure(client));
+    }
+}
+
 impl Thread {
-    fn run(mut self) {
+    fn new(settings: Settings, clock: Clock, service: Arc<dyn Service>, poll: Poll, port: Arc<Port>) -> Self {
+        Self {
+            settings,
+            now: millis(clock.monotonic()),
+            clock,
+            service,
+            poll,
+            groups: Groups::new(port.clone()),
+            port,
+            clients: Clients::default(),
+            timers: Timers::default(),
+            buffer: vec![0; BUFFER_BYTES].into(),
+            unread: Vec::new(),
+            inflater: Inflater::default(),
+            order: Order::Deliver,
+        }
+    }
+
+    /// Takes over a client of the thread that failed, to tell it to come back.
+    fn close_after_failure(&mut self, client: Client) {
+        let mut client = client.without_subscriptions();
+        let key = self.clients.reserve();
+        if self.register(key, &mut client.stream).is_err() {
+            return self.end(key, client, true);
+        }
+        self.begin_to_close(key, client, Close::Failure);
+    }
+
+    fn register(&self, key: u32, stream: &mut mio::net::TcpStream) -> io::Result<()> {
+        self.poll.registry().register(stream, self.clients.token(key), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         while self.order < Order::Close || (self.order == Order::Close && !self.clients.is_empty()) {
             let wait = match self.timers.next() {
@@ -98,8 +162,10 @@ impl Thread {
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != ErrorKind::Interrupted
             {
-                warn!(%error, "waiting for clients failed");
-                return;
+                return Err(error);
+            }
+            if failpoint::is_hit("delivery") {
+                return Ok(());
             }
             self.look_at_clock();
             for key in std::mem::take(&mut self.unread) {
@@ -118,6 +184,7 @@ impl Thread {
                 self.due(key, at);
             }
         }
+        Ok(())
     }
 
     pub(super) fn look_at_clock(&mut self) {
@@ -156,8 +223,7 @@ impl Thread {
         let _ = socket.set_tcp_user_timeout(None);
         let mut stream = mio::net::TcpStream::from_std(stream);
         let key = self.clients.reserve();
-        let token = self.clients.token(key);
-        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+        if let Err(error) = self.register(key, &mut stream) {
             warn!(%error, "a client can't be watched and is cut off");
             self.clients.release(key);
             self.port.left();

@@ -1,11 +1,13 @@
 //! Starting and ending the fake: listeners, the walk's heartbeat, the handle.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +30,7 @@ use super::wire::Wire;
 use super::world::{Line, Truth, World};
 use super::{connection, control};
 use crate::clock::Clock;
+use crate::failpoint;
 
 /// Most connections and other tasks at once; one more is not accepted.
 const TASKS_MAX: usize = 10_000;
@@ -119,12 +122,13 @@ pub async fn start(options: Options) -> anyhow::Result<Fake> {
         lifetime: options.lifetime,
         recorded,
         stop: CancellationToken::new(),
+        failed: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
     let acceptor = identity.as_ref().map(|identity| TlsAcceptor::from(Arc::clone(&identity.config)));
-    shared.tasks.spawn(accept(Arc::clone(&shared), listener, acceptor));
-    shared.tasks.spawn(control::accept(Arc::clone(&shared), control));
-    shared.tasks.spawn(heartbeat(Arc::clone(&shared)));
+    shared.tasks.spawn(supervise(Arc::clone(&shared), accept(Arc::clone(&shared), listener, acceptor)));
+    shared.tasks.spawn(supervise(Arc::clone(&shared), control::accept(Arc::clone(&shared), control)));
+    shared.tasks.spawn(supervise(Arc::clone(&shared), heartbeat(Arc::clone(&shared))));
     if let Some(script) = script {
         shared.tasks.spawn(perform(Arc::clone(&shared), script));
     }
@@ -140,6 +144,11 @@ impl Fake {
     /// Returns where the control server listens.
     pub fn control_addr(&self) -> SocketAddr {
         self.control_addr
+    }
+
+    /// Waits until a part of the fake has failed, so that it can't be relied on any more.
+    pub async fn failed(&self) {
+        self.shared.failed.cancelled().await;
     }
 
     /// Returns the base of a venue's REST API: what [`Profile::rest`](crate::venue::Profile::rest) is for the real one.
@@ -248,6 +257,15 @@ impl Shared {
     pub fn order(&self, order: Order) -> Result<(), String> {
         let wall = self.clock.now().as_millisecond();
         lock(&self.faults).add(order, self.monotonic(), wall)
+    }
+}
+
+/// Runs a task that ends with the fake, and tells if it ends before.
+async fn supervise(shared: Arc<Shared>, task: impl Future<Output = ()>) {
+    let _ = AssertUnwindSafe(failpoint::part("fake", task)).catch_unwind().await;
+    if !shared.stop.is_cancelled() {
+        tracing::error!("a task of the fake exchanges has ended");
+        shared.failed.cancel();
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Shared {
     pub recorded: Option<Recorded>,
     /// Cancelled when the fake ends.
     pub stop: CancellationToken,
+    /// Cancelled when a task of the fake has ended that never should.
+    pub failed: CancellationToken,
     /// Every task of the fake.
     pub tasks: TaskTracker,
 }

@@ -1,17 +1,20 @@
 //! Subscribers that get the same bytes: one task, one newest frame.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::messages::{Body, Messages};
 use super::{Entry, Hub, Newest, View};
+use crate::failpoint;
 use crate::wire::{self, Delta, GroupId, Head, Heartbeat, Row, RowDelta, Status, VenueHealth};
 
 /// Longest silence of a group.
@@ -56,6 +59,7 @@ pub(super) struct Group {
     /// Those to call for a new frame: one for each thread that has members.
     watchers: Mutex<Vec<Weak<dyn Watcher>>>,
     ended: CancellationToken,
+    failed: AtomicBool,
 }
 
 /// One step of a group, as the messages of a stream.
@@ -144,7 +148,15 @@ impl Group {
         let messages = Arc::new(Messages::new([]));
         let newest = watch::Sender::new(Arc::new(Frame { previous: u64::MAX, sequence, heartbeat: false, messages }));
         let id = key.id();
-        Self { key, id, newest, sent: Mutex::new(sent), watchers: Mutex::default(), ended: CancellationToken::new() }
+        Self {
+            key,
+            id,
+            newest,
+            sent: Mutex::new(sent),
+            watchers: Mutex::default(),
+            ended: CancellationToken::new(),
+            failed: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn key(&self) -> &GroupKey {
@@ -169,6 +181,28 @@ impl Group {
     /// Lets the task end.
     pub(super) fn end(&self) {
         self.ended.cancel();
+    }
+
+    /// Whether its task has failed: there are no more frames, and its members must be closed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// [`Group::run`]; should it fail, the group leaves the hub and its members are told.
+    pub(super) async fn supervise(self: Arc<Self>, hub: Hub, changes: watch::Receiver<u64>) {
+        let work = failpoint::part("group", self.clone().run(hub.clone(), changes));
+        let _ = AssertUnwindSafe(work).catch_unwind().await;
+        if self.ended.is_cancelled() {
+            return;
+        }
+        hub.forget(&self);
+        tracing::error!(
+            markets = self.key.view.rows.len(),
+            "encoding the updates of a subscription failed; its clients are closed with code 3011"
+        );
+        self.failed.store(true, Ordering::SeqCst);
+        self.newest.send_modify(|_| ());
+        self.call();
     }
 
     /// Encodes a frame after each change, at most one an interval, until the last member left.

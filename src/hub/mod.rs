@@ -201,6 +201,14 @@ impl Hub {
         self.newest().venues.iter().map(|(_, health)| health.clone()).collect()
     }
 
+    /// Removes a group that has failed: whoever asks for the same from now on gets a new one.
+    fn forget(&self, failed: &Arc<Group>) {
+        let mut newest = self.newest();
+        if newest.groups.get(failed.key()).is_some_and(|(group, _)| Arc::ptr_eq(group, failed)) {
+            newest.groups.remove(failed.key());
+        }
+    }
+
     /// Returns how much there is to do, for metrics and tests.
     pub fn load(&self) -> Load {
         let newest = self.newest();

@@ -77,7 +77,7 @@ impl Hub {
             None => {
                 let group = Arc::new(Group::new(key.clone(), &newest));
                 newest.groups.insert(key.clone(), (group.clone(), 1));
-                self.0.tasks.spawn(group.clone().run(self.clone(), self.0.changes.subscribe()));
+                self.0.tasks.spawn(group.clone().supervise(self.clone(), self.0.changes.subscribe()));
                 group
             }
         };
@@ -131,6 +131,11 @@ impl Member {
         }
     }
 
+    /// Whether its group has failed: nothing will be told any more, and the client must be closed.
+    pub fn has_failed(&self) -> bool {
+        self.group.has_failed()
+    }
+
     /// Returns which rows it is told.
     pub fn view(&self) -> &View {
         &self.group.key().view
@@ -150,7 +155,9 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut newest = self.hub.newest();
-        let Some((group, members)) = newest.groups.get_mut(self.group.key()) else { return };
+        // After a failure another group may have taken its place.
+        let same = newest.groups.get_mut(self.group.key()).filter(|(group, _)| Arc::ptr_eq(group, &self.group));
+        let Some((group, members)) = same else { return };
         *members = members.saturating_sub(1);
         if *members == 0 {
             group.end();
@@ -161,16 +168,18 @@ impl Drop for Member {
 
 impl Subscription {
     /// Waits for news and returns the messages that continue what the member knows. Safe to drop and call again.
-    pub async fn next(&mut self) -> Arc<[Bytes]> {
+    ///
+    /// `None` if the group has failed: the client must be closed.
+    pub async fn next(&mut self) -> Option<Arc<[Bytes]>> {
         loop {
-            if self.frames.changed().await.is_err() {
-                // The group lives as long as its members, so its sender does.
-                std::future::pending::<()>().await;
+            self.frames.changed().await.ok()?;
+            if self.member.has_failed() {
+                return None;
             }
             self.frames.mark_unchanged();
             if let Some((sequence, messages)) = self.member.step(self.seen) {
                 self.seen = sequence;
-                return messages.texts().clone();
+                return Some(messages.texts().clone());
             }
         }
     }

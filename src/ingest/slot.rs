@@ -20,6 +20,7 @@ use super::connection::Command;
 use super::dial::DialError;
 use super::shared::Shared;
 use crate::domain::{Link, Market, Reason, ReasonCode};
+use crate::failpoint;
 
 /// Reports that a slot's connections may have under way; a connection makes four kinds, each once.
 const REPORTS_MAX: usize = 16;
@@ -102,8 +103,9 @@ pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<O
 
 /// Runs an attempt; one that panics, over a frame that nobody foresaw say, is a connection that failed, and no more.
 async fn survive(session: u64, attempt: impl Future<Output = Finished>) -> Finished {
-    AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(session, "the task of a connection has panicked");
+    let attempt = AssertUnwindSafe(failpoint::part("attempt", attempt)).catch_unwind();
+    attempt.await.ok().flatten().unwrap_or_else(|| {
+        tracing::error!(session, "task of a connection failed; a new connection is made");
         let reason = Reason::new(ReasonCode::Closed, "the task of this connection failed; see the log");
         Finished { session, error: reason.into(), good: false }
     })

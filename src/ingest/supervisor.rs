@@ -13,6 +13,7 @@ use super::shared::Shared;
 use super::{Settings, Tls, backfill, listings, poller, slot};
 use crate::clock::Clock;
 use crate::domain::{Event, Gap, Market, VenueHealth, VenueState};
+use crate::failpoint;
 use crate::venue::Venue;
 
 /// Figures are published at most this often.
@@ -74,14 +75,14 @@ pub async fn run(
         for index in 0..shared.slots.len() {
             let (sender, inbox) = mpsc::channel(ORDERS_MAX);
             orders.push(sender);
-            slots.spawn(slot::run(shared.clone(), index, inbox));
+            slots.spawn(failpoint::part("stream", slot::run(shared.clone(), index, inbox)));
         }
     }
-    tasks.spawn(listings::run(shared.clone()));
-    tasks.spawn(poller::run(shared.clone(), orders));
-    tasks.spawn(backfill::run(shared.clone(), gaps));
-    tasks.spawn(flush(shared.clone()));
-    tasks.spawn(report(shared));
+    tasks.spawn(failpoint::part("listings", listings::run(shared.clone())));
+    tasks.spawn(failpoint::part("poller", poller::run(shared.clone(), orders)));
+    tasks.spawn(failpoint::part("backfill", backfill::run(shared.clone(), gaps)));
+    tasks.spawn(failpoint::part("outbox", flush(shared.clone())));
+    tasks.spawn(failpoint::part("report", report(shared)));
 
     tokio::select! {
         () = shutdown.cancelled() => {}

@@ -145,6 +145,11 @@ impl Store {
         self.desk.take_found()
     }
 
+    /// Whether the thread that writes has ended although the store is open.
+    pub fn has_failed(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Returns where the written hours are read from.
     pub fn past(&self) -> Arc<dyn HourSource> {
         Arc::new(past::Past::new(self.desk.file.clone(), self.desk.generation.clone()))

@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::clock::Clock;
 use crate::domain::{HourRecord, Market, Minute, StoreHealth, VenueId};
+use crate::failpoint;
 
 use super::open::{self, Identity, Trouble};
 use super::pending::{Pending, Waiting};
@@ -236,6 +237,9 @@ impl Writer {
         loop {
             let Batch { mut pending, handed, closing } =
                 self.desk.wait(if well { self.desk.settings.flush_every } else { RETRY_AFTER }, well);
+            if failpoint::is_hit("store") {
+                return;
+            }
             self.desk.begin();
             let outcome = self.turn(&mut pending, turns);
             well = outcome.is_ok();

@@ -71,6 +71,12 @@ pub async fn no_route(uri: Uri) -> Error {
     Error::new(StatusCode::NOT_FOUND, "no-route", "Not found", format!("there is nothing at {path:?}"))
 }
 
+/// Answers a request whose handler panicked.
+pub fn failed() -> Error {
+    let detail = "the server failed to answer this request";
+    Error::new(StatusCode::INTERNAL_SERVER_ERROR, "server-error", "Server error", detail)
+}
+
 /// Answers a method that a path does not have.
 pub async fn wrong_method(method: Method) -> Error {
     let detail = format!("{} is not a method of this path", method.as_str().chars().take(16).collect::<String>());

@@ -83,8 +83,9 @@ impl Member {
     async fn next(mut self: Box<Self>) -> Option<(Bytes, Option<Box<Self>>)> {
         tokio::select! {
             biased;
-            () = &mut self.stopped => Some((closing(&self.app), None)),
+            () = &mut self.stopped => Some((closing(&self.app, "shutdown"), None)),
             texts = self.subscription.next() => {
+                let Some(texts) = texts else { return Some((closing(&self.app, "failed"), None)) };
                 let mut events = String::new();
                 write_events(&mut events, &self.app, &self.subscription, &texts);
                 Some((events.into(), Some(self)))
@@ -123,8 +124,8 @@ fn write_event(events: &mut String, id: Option<(&str, u64)>, text: &[u8]) {
     let _ = write!(events, "data: {}\n\n", String::from_utf8_lossy(text));
 }
 
-fn closing(app: &AppState) -> Bytes {
-    let (message, retry_after_ms) = greeting::closing(Some(app));
+fn closing(app: &AppState, reason: &'static str) -> Bytes {
+    let (message, retry_after_ms) = greeting::closing(Some(app), reason);
     let mut events = format!("retry: {retry_after_ms}\n");
     write_event(&mut events, None, &message);
     events.into()

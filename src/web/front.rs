@@ -1,6 +1,7 @@
 //! What stands before the routes: answers from memory, and the path that everything stands under.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 
 use axum::Router;
 use axum::body::Body;
@@ -8,6 +9,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -16,6 +18,7 @@ use tower::ServiceExt as _;
 use super::bodies::{Bodies, Kept};
 use super::place::Seat;
 use super::{AppState, error};
+use crate::failpoint;
 
 /// Answers the requests of one connection.
 #[derive(Debug, Clone)]
@@ -48,7 +51,15 @@ impl Service<hyper::Request<Incoming>> for Front {
         request.extensions_mut().insert(self.seat.clone());
         let (app, router) = (self.app.clone(), self.router.clone());
         Either::Right(Box::pin(async move {
-            let mut response = router.oneshot(request).await?;
+            let answer = async {
+                failpoint::is_hit("handler");
+                router.oneshot(request).await
+            };
+            let answer = AssertUnwindSafe(answer).catch_unwind().await;
+            let mut response = match answer {
+                Ok(response) => response?,
+                Err(_) => error::failed().into_response(),
+            };
             if let (Some(spelling), Some(kept)) = (spelling, response.extensions_mut().remove::<Kept>()) {
                 app.bodies().learn(spelling, kept);
             }

@@ -25,10 +25,10 @@ pub fn welcome(app: &AppState, subscriptions: usize) -> Vec<u8> {
     })
 }
 
-/// Returns the message that a stream ends with at a shutdown, and in how many ms its reader may come back.
-pub fn closing(app: Option<&AppState>) -> (Vec<u8>, u64) {
+/// Returns the message that a stream ends with, and in how many ms its reader may come back.
+pub fn closing(app: Option<&AppState>, reason: &'static str) -> (Vec<u8>, u64) {
     let retry_after_ms = app.map_or(0, |app| millis(app.limits().come_back()));
-    (wire::json(&Closing { reason: "shutdown", retry_after_ms }), retry_after_ms)
+    (wire::json(&Closing { reason, retry_after_ms }), retry_after_ms)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -21,6 +21,7 @@ use tracing::warn;
 use super::front::Front;
 use super::place::Seat;
 use super::{AppState, Limits};
+use crate::failpoint;
 
 /// Wait after the first failure to accept, doubled up to [`ACCEPT_WAIT_MAX`].
 const ACCEPT_WAIT_MIN: Duration = Duration::from_millis(10);
@@ -59,7 +60,8 @@ pub async fn listen(listener: TcpListener, app: AppState, shutdown: Cancellation
                 prepare(&tcp, app.limits());
                 match Seat::take(&app, peer) {
                     Some(seat) => {
-                        connections.spawn(serve(tcp, app.clone(), router.clone(), seat, shutdown.clone()));
+                        let serving = serve(tcp, app.clone(), router.clone(), seat, shutdown.clone());
+                        connections.spawn(failpoint::part("connection", serving));
                     }
                     None => {
                         if let Ok(turn) = refusals.clone().try_acquire_owned() {

@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use axum::Router;
 use axum::routing::get;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +56,7 @@ struct Inner {
     connections: Arc<Semaphore>,
     addresses: Arc<addresses::Addresses>,
     delivery: OnceLock<Delivery>,
+    delivery_started: Notify,
     past: history::Desk,
     sparks: history::Desk,
     bodies: bodies::Bodies,
@@ -101,6 +102,7 @@ impl AppState {
             connections: places(limits.connections_max),
             addresses: Arc::new(addresses::Addresses::new(&limits)),
             delivery: OnceLock::new(),
+            delivery_started: Notify::new(),
             past: history::Desk::default(),
             sparks: history::Desk::of_sparks(),
             bodies: bodies::Bodies::default(),
@@ -148,12 +150,12 @@ impl AppState {
         &self.0.sparks
     }
 
-    /// Returns what ends every stream when cancelled.
+    /// Returns what is cancelled by [`AppState::stop`].
     pub fn shutdown(&self) -> &CancellationToken {
         &self.0.shutdown
     }
 
-    /// Returns the count of the streams: after [`AppState::shutdown`], close and await it, with a deadline.
+    /// Returns the count of the streams: after [`AppState::stop`], close and await it, with a deadline.
     pub fn streams(&self) -> &TaskTracker {
         &self.0.streams
     }
@@ -167,15 +169,30 @@ impl AppState {
         let delivery = Delivery::start(&self.0.limits.delivery(), &self.clock, &service)?;
         // Whoever comes second drops its own threads, which have no clients.
         if self.0.delivery.set(delivery).is_ok() {
-            let (shutdown, state) = (self.0.shutdown.clone(), self.downgrade());
-            tokio::spawn(async move {
-                shutdown.cancelled().await;
-                if let Some(delivery) = state.upgrade().as_ref().and_then(|state| state.0.delivery.get()) {
-                    delivery.close();
-                }
-            });
+            self.0.delivery_started.notify_one();
+        }
+        if self.0.shutdown.is_cancelled() {
+            self.stop();
         }
         Ok(())
+    }
+
+    /// Ends every stream; its client is told to come back.
+    pub fn stop(&self) {
+        self.0.shutdown.cancel();
+        if let Some(delivery) = self.0.delivery.get() {
+            delivery.close();
+        }
+    }
+
+    /// Waits until a thread that writes to streams has failed for good.
+    pub async fn delivery_failed(&self) {
+        loop {
+            if let Some(delivery) = self.0.delivery.get() {
+                return delivery.failed().await;
+            }
+            self.0.delivery_started.notified().await;
+        }
     }
 
     /// Hands a stream to its thread.
@@ -185,7 +202,7 @@ impl AppState {
         }
     }
 
-    /// Waits for the threads of the streams, which end by themselves after [`AppState::shutdown`]. Blocks.
+    /// Waits for the threads of the streams, which end by themselves after [`AppState::stop`]. Blocks.
     pub fn join_delivery(&self) {
         if let Some(delivery) = self.0.delivery.get() {
             delivery.join();

@@ -20,6 +20,7 @@ mod programs;
 mod series;
 mod simulation;
 mod store;
+mod supervision;
 mod under_faults;
 mod venues;
 mod widgets;

@@ -58,7 +58,7 @@ impl Service for Feed {
     }
 
     fn farewell(&self) -> Vec<u8> {
-        greeting::closing(self.0.upgrade().as_ref()).0
+        greeting::closing(self.0.upgrade().as_ref(), "shutdown").0
     }
 }
 

@@ -134,7 +134,7 @@ async fn heartbeat() -> String {
         demo: false,
     };
     let (mut member, _) = app.hub.subscribe(view, std::time::Duration::ZERO, None, None);
-    let text = String::from_utf8(member.next().await[0].to_vec()).unwrap();
+    let text = String::from_utf8(member.next().await.unwrap()[0].to_vec()).unwrap();
     tokio::time::resume();
     text
 }

@@ -26,9 +26,9 @@ async fn a_frame_is_encoded_once_for_all_members() {
     assert_eq!(hub.load().snapshots_encoded, 1, "they began with the same bytes");
     for price in 2..12 {
         hub.publish(changed([quote("BTC-KRW", &price.to_string())]));
-        let first = members[0].next().await;
+        let first = members[0].next().await.unwrap();
         for member in &mut members[1..] {
-            let texts = member.next().await;
+            let texts = member.next().await.unwrap();
             assert_eq!(texts[0].as_ptr(), first[0].as_ptr(), "the bytes are shared");
         }
     }
@@ -45,7 +45,7 @@ async fn members_that_fell_behind_alike_share_their_bytes() {
         hub.publish(changed([quote("BTC-KRW", &price.to_string())]));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert_eq!(one.next().await[0].as_ptr(), two.next().await[0].as_ptr());
+    assert_eq!(one.next().await.unwrap()[0].as_ptr(), two.next().await.unwrap()[0].as_ptr());
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +59,7 @@ async fn an_interval_makes_many_changes_one_frame() {
     tokio::time::sleep(Duration::from_millis(250)).await;
     // One at once, then one each 250 ms of the second.
     assert_eq!(hub.load().frames_encoded, 5);
-    let texts = member.next().await;
+    let texts = member.next().await.unwrap();
     assert!(String::from_utf8_lossy(&texts[0]).contains(r#""last":"100""#));
 }
 
@@ -81,7 +81,7 @@ async fn a_row_that_no_longer_falls_back_says_so() {
     let (mut member, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
     assert!(String::from_utf8_lossy(&texts[0]).contains(r#""fallback":true"#));
     hub.publish(changed([quote("BTC-KRW", "1")]));
-    let texts = member.next().await;
+    let texts = member.next().await.unwrap();
     assert!(String::from_utf8_lossy(&texts[0]).ends_with(r#""rows":[{"market":"BTC-KRW","fallback":false}]}"#));
 }
 
@@ -119,7 +119,7 @@ async fn rows_that_nobody_has_looked_after_are_live_to_no_reader_until_somebody_
     clock.advance(Duration::from_millis(5_001));
     assert_eq!(shown().await, ["stale", "halted", "stale"]);
     // At once, not with the next heartbeat.
-    let told = tokio::time::timeout(Duration::from_secs(1), member.next()).await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(1), member.next()).await.unwrap().unwrap();
     assert!(std::str::from_utf8(&told[0]).unwrap().contains(r#""state":"stale""#), "{told:?}");
     clock.advance(Duration::from_secs(60));
     let sequence = hub.sequence();

@@ -165,7 +165,7 @@ async fn out_06_a_shutdown_does_not_wait_for_a_blocked_write() {
         hub.publish(changed([quote("BTC-KRW", "1")]));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    app.shutdown().cancel();
+    app.stop();
     app.streams().close();
     tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("the blocked stream ended");
 }

@@ -76,7 +76,7 @@ impl Member {
     /// Reads until nothing comes for a moment that is shorter than any interval but zero.
     async fn read(&mut self, patience: Duration) {
         let subscription = self.subscription.as_mut().unwrap();
-        while let Ok(texts) = tokio::time::timeout(patience, subscription.next()).await {
+        while let Ok(Some(texts)) = tokio::time::timeout(patience, subscription.next()).await {
             apply(&mut self.known, &texts);
         }
     }
@@ -225,13 +225,14 @@ async fn a_quiet_group_says_every_15_seconds_that_it_lives() {
         }
     });
     for _ in 0..3 {
-        let texts = tokio::time::timeout(Duration::from_millis(15_500), member.next()).await.expect("a heartbeat");
+        let texts =
+            tokio::time::timeout(Duration::from_millis(15_500), member.next()).await.expect("a heartbeat").unwrap();
         let heartbeat: Value = serde_json::from_slice(&texts[0]).unwrap();
         assert_eq!(heartbeat["type"], "heartbeat");
         known.apply(&heartbeat);
     }
     hub.publish(changed([quote("BTC-KRW", "2")]));
-    apply(&mut known, &member.next().await);
+    apply(&mut known, &member.next().await.unwrap());
     assert_eq!(known.lasts()["BTC-KRW"], "2");
     others.abort();
     let _: Arc<[bytes::Bytes]> = texts.into();

@@ -112,7 +112,7 @@ async fn out_06_a_shutdown_tells_every_client_and_waits_for_none() {
     let _mute = Client::connect(&address, "?board=krw").await;
     eventually("both are there", || hub.load().members == 2).await;
 
-    app.shutdown().cancel();
+    app.stop();
     app.streams().close();
     let closing = client.json().await;
     assert_eq!((&closing["type"], &closing["reason"]), (&json!("closing"), &json!("shutdown")));

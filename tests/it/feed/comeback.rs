@@ -37,7 +37,7 @@ async fn out_07_a_herd_that_was_sent_away_is_spread_and_comes_back_to_one_encodi
         herd.push(raw);
     }
     stop.cancel();
-    app.shutdown().cancel();
+    app.stop();
     app.streams().close();
     let mut waits = BTreeSet::new();
     for raw in &mut herd {

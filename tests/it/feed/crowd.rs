@@ -201,7 +201,7 @@ async fn out_03_a_closed_window_is_not_waited_for_at_the_end() {
         hub.publish(changed(names.iter().map(|name| quote(name, &price.to_string()))));
         while !reader.text().await.contains(&format!(r#""last":"{price}""#)) {}
     }
-    app.shutdown().cancel();
+    app.stop();
     app.streams().close();
     assert!(reader.text().await.starts_with(r#"{"type":"closing""#));
     tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("both are gone");

@@ -180,7 +180,7 @@ async fn out_08_a_hundred_thousand_returns_lose_nothing_and_mix_nothing() {
         all = wandering.join_all().await;
         trading.await.unwrap();
         total += done.load(Ordering::Relaxed);
-        life.app.shutdown().cancel();
+        life.app.stop();
         life.app.streams().close();
         tokio::time::timeout(DEADLINE, life.app.streams().wait()).await.expect("this life ends");
     }

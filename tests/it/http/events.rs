@@ -293,7 +293,7 @@ async fn out_06_a_shutdown_tells_when_to_come_back_and_ends() {
     let mut events = opened(&app, "?board=krw", None).await;
     events.data().await;
     events.data().await;
-    app.shutdown().cancel();
+    app.stop();
     app.streams().close();
     let event = events.next().await.unwrap();
     let closing = event.data.unwrap();

@@ -160,7 +160,7 @@ async fn walk(rows: [Figures; 2], later: Figures, closes: Vec<Decimal>) {
             app.hub.publish(Publish { at: now(), changed, confirmed: vec![], venues: vec![] });
         }
         let texts = tokio::time::timeout(DEADLINE, member.next()).await.unwrap();
-        assert!(!texts.is_empty(), "the stream goes on");
+        assert!(texts.is_some_and(|texts| !texts.is_empty()), "the stream goes on");
         app.hub.publish(Publish {
             at: now(),
             changed: vec![row(MARKETS[0], &with_another_price(&later)).into()],

@@ -1,0 +1,413 @@
+//! Every long-lived thread and task of the program, ended while readers watch: it is replaced, or the process ends with
+//! exit code 1. No reader is left on an open, silent connection, and the log says what happened.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use serde_json::Value;
+use sisepan::fake::{self, Fake, Options};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::preload;
+
+const DEADLINE: Duration = Duration::from_secs(90);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What must happen when a part ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Then {
+    /// The process ends with exit code 1.
+    Exit,
+    /// Its clients are closed with a code by which they come back, and then everything is as before.
+    Close,
+    /// Nothing that a reader would notice.
+    Replace,
+}
+
+/// Every part by the name of its failpoint. `ARCHITECTURE.md` has the same list.
+const PARTS: [(&str, Then); 14] = [
+    ("signals", Then::Exit),
+    ("listener", Then::Exit),
+    ("board", Then::Exit),
+    ("venue", Then::Exit),
+    ("stream", Then::Exit),
+    ("attempt", Then::Replace),
+    ("listings", Then::Exit),
+    ("poller", Then::Exit),
+    ("backfill", Then::Exit),
+    ("outbox", Then::Exit),
+    ("report", Then::Exit),
+    ("store", Then::Exit),
+    ("delivery", Then::Close),
+    ("group", Then::Close),
+];
+
+/// A program under test with its folder.
+struct Program {
+    child: Child,
+    address: String,
+    folder: PathBuf,
+}
+
+impl Program {
+    async fn start(name: &str, arguments: &[&str], fake: Option<&Fake>, preloaded: Option<&Path>) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = std::env::temp_dir().join(format!("sisepan-ends-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("ends")).unwrap();
+        let config = folder.join("sisepan.toml");
+        let venue = fake.map(|fake| {
+            let (rest, stream) = (fake.rest_url("upbit"), fake.stream_url("upbit"));
+            format!("[venues.upbit]\nrest = \"{rest}\"\nstream = \"{stream}\"\n")
+        });
+        let board = "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\"]\nsource = \"upbit\"\n";
+        let data = folder.join("data");
+        let text = format!("data = \"{}\"\n{}{board}", data.display(), venue.unwrap_or_default());
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sisepan"));
+        command
+            .args(arguments)
+            .args(["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()])
+            .env("FAILPOINTS", folder.join("ends"))
+            .env("FAULTY_POLL", folder.join("ends"))
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(folder.join("log")).unwrap())
+            .kill_on_drop(true);
+        if let Some(library) = preloaded {
+            command.env("LD_PRELOAD", library);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap();
+        let line = line.unwrap_or_else(|| panic!("it did not start: {}", log(&folder)));
+        let address = line.strip_prefix("listening on http://").unwrap().to_owned();
+        Self { child, address, folder }
+    }
+
+    /// Ends the part of this name; `how` is `panic` or `return`.
+    fn end(&self, part: &str, how: &str) {
+        let file = self.folder.join("ends").join(part);
+        let draft = self.folder.join("draft");
+        std::fs::write(&draft, how).unwrap();
+        std::fs::rename(draft, file).unwrap();
+    }
+
+    /// Waits until the part has ended.
+    async fn has_ended(&self, part: &str) {
+        let file = self.folder.join("ends").join(part);
+        self.until(&format!("{part} ended"), async || !file.exists()).await;
+    }
+
+    async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+        let waiting = async {
+            while !is_so().await {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let in_time = tokio::time::timeout(DEADLINE, waiting).await.is_ok();
+        assert!(in_time, "never: {what}\n{}", self.log());
+    }
+
+    async fn is_live(&self) {
+        let live = async || {
+            let Ok(answer) = reqwest::get(format!("http://{}/api/v1/snapshot", self.address)).await else {
+                return false;
+            };
+            let snapshot: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+            snapshot["rows"].as_array().unwrap().iter().any(|row| row["market"] == "BTC-KRW" && row["state"] == "live")
+        };
+        self.until("a live price", live).await;
+    }
+
+    async fn exit(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(DEADLINE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("it goes on\n{}", self.log())).unwrap()
+    }
+
+    fn log(&self) -> String {
+        log(&self.folder)
+    }
+
+    async fn stop(mut self) {
+        self.child.kill().await.unwrap();
+        std::fs::remove_dir_all(self.folder).unwrap();
+    }
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap()
+}
+
+/// A reader of the stream.
+struct Reader(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Reader {
+    async fn open(program: &Program) -> Self {
+        let url = format!("ws://{}/api/v1/stream?board=krw&interval_ms=100", program.address);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut reader = Self(socket);
+        assert_eq!(reader.next().await.unwrap()["type"], "welcome");
+        assert_eq!(reader.next().await.unwrap()["type"], "snapshot");
+        reader
+    }
+
+    /// Returns the next message, or the code that it was closed with.
+    async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            let message = tokio::time::timeout(DEADLINE, self.0.next()).await.expect("an open and silent stream");
+            match message {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
+    /// Reads until it is closed.
+    async fn closed(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+}
+
+/// Reads events to their end; returns all that was said.
+async fn events_to_the_end(mut events: TcpStream) -> String {
+    let mut text = Vec::new();
+    let read = tokio::time::timeout(DEADLINE, events.read_to_end(&mut text)).await;
+    read.expect("open and silent events").ok();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+async fn events(program: &Program) -> TcpStream {
+    let mut events = TcpStream::connect(&program.address).await.unwrap();
+    let request = "GET /api/v1/events?board=krw&interval_ms=100 HTTP/1.1\r\nhost: test\r\n\r\n";
+    events.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 1];
+    events.read_exact(&mut first).await.unwrap();
+    events
+}
+
+/// Twenty new readers get rows, on every thread, and what comes after.
+async fn all_is_well(program: &Program) {
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        readers.push(Reader::open(program).await);
+    }
+    for reader in &mut readers {
+        assert_eq!(reader.next().await.expect("an open stream")["group"].as_str().map(str::len), Some(16));
+    }
+}
+
+async fn end_part(fake: &Fake, part: &str, then: Then, how: &str) {
+    let mut program = Program::start(&format!("{part}-{how}"), &["serve"], Some(fake), None).await;
+    program.is_live().await;
+    let mut readers = [Reader::open(&program).await, Reader::open(&program).await];
+    let events = events(&program).await;
+    program.end(part, how);
+    match then {
+        Then::Exit => {
+            let status = program.exit().await;
+            assert_eq!(status.code(), Some(1), "{part} {how}: {}", program.log());
+            for reader in &mut readers {
+                let code = reader.closed().await;
+                assert!(matches!(code, 1006 | 1012), "{part} {how}: {code}");
+            }
+            events_to_the_end(events).await;
+            assert!(program.log().contains("has failed") || program.log().contains("can't be received"), "{part}");
+        }
+        Then::Close => {
+            program.has_ended(part).await;
+            // A thread has some of the clients, a group all of them.
+            let group = part == "group";
+            for reader in readers.iter_mut().take(if group { 2 } else { 0 }) {
+                assert_eq!(reader.closed().await, 3011, "{part} {how}");
+            }
+            if group {
+                let said = events_to_the_end(events).await;
+                assert!(said.contains(r#"{"type":"closing","reason":"failed","#), "{said}");
+            } else {
+                let [one, two] = &mut readers;
+                let code = tokio::select! {
+                    code = one.closed() => code,
+                    code = two.closed() => code,
+                };
+                assert_eq!(code, 3011, "{part} {how}");
+            }
+            all_is_well(&program).await;
+            assert!(program.log().contains("closed with code 3011"), "{part} {how}: {}", program.log());
+        }
+        Then::Replace => {
+            program.has_ended(part).await;
+            program.is_live().await;
+            all_is_well(&program).await;
+            for reader in &mut readers {
+                reader.next().await.expect("still open");
+            }
+        }
+    }
+    assert_eq!(how == "panic", program.log().contains("failpoint"), "{part}: {}", program.log());
+    let _ = program.child.kill().await;
+    program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_03_whatever_part_panics_is_replaced_or_ends_the_process() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    for (part, then) in PARTS {
+        end_part(&fake, part, then, "panic").await;
+    }
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_03_whatever_part_returns_is_replaced_or_ends_the_process() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    for (part, then) in PARTS {
+        end_part(&fake, part, then, "return").await;
+    }
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_03_a_demo_whose_exchanges_fail_ends() {
+    for how in ["panic", "return"] {
+        let mut program = Program::start(&format!("fake-{how}"), &["demo"], None, None).await;
+        program.end("fake", how);
+        assert_eq!(program.exit().await.code(), Some(1), "{}", program.log());
+        program.stop().await;
+    }
+}
+
+/// The client of a connection whose task fails sees its end, and no other does.
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_03_a_connection_that_fails_is_closed_alone() {
+    let program = Program::start("connection", &["demo"], None, None).await;
+    let mut reader = Reader::open(&program).await;
+    for how in ["panic", "return"] {
+        let events = events(&program).await;
+        program.end("connection", how);
+        assert!(events_to_the_end(events).await.contains("welcome"));
+    }
+    program.end("handler", "panic");
+    let failed = reqwest::get(format!("http://{}/api/v1/markets?new", program.address)).await.unwrap();
+    assert_eq!(failed.status(), 500);
+    assert!(failed.text().await.unwrap().contains("urn:sisepan:problem:server-error"));
+    reader.next().await.expect("still open");
+    all_is_well(&program).await;
+    program.stop().await;
+}
+
+/// As `strace -e inject=epoll_wait:error=EBADF` does it to a real thread.
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_03_a_delivery_thread_whose_poller_fails_is_replaced_and_its_clients_come_back() {
+    let library = std::env::temp_dir().join(format!("sisepan-faulty-poll-{}.so", std::process::id()));
+    preload::compile("faulty_poll.c", &library);
+    let mut program = Program::start("poller-of-clients", &["demo"], None, Some(&library)).await;
+    program.is_live().await;
+    for _ in 0..2 {
+        let mut readers = Vec::new();
+        for _ in 0..20 {
+            readers.push(Reader::open(&program).await);
+        }
+        program.end("delivery-0", "");
+        program.has_ended("delivery-0").await;
+        // Those of the other thread go on being told what is new.
+        let reading = readers.iter_mut().map(async |reader| {
+            for _ in 0..20 {
+                reader.next().await?;
+            }
+            Ok(())
+        });
+        let codes: Vec<u16> = join_all(reading).await.into_iter().filter_map(Result::err).collect();
+        assert!(!codes.is_empty() && codes.iter().all(|code| *code == 3011), "{codes:?}");
+        all_is_well(&program).await;
+    }
+    // One that fails again and again is given up, and the process with it.
+    while program.child.try_wait().unwrap().is_none() {
+        if !program.folder.join("ends/delivery-0").exists() {
+            program.end("delivery-0", "");
+        }
+        let woken = tokio_tungstenite::connect_async(format!("ws://{}/api/v1/stream?board=krw", program.address));
+        let _ = tokio::time::timeout(DEADLINE, woken).await;
+        tokio::time::sleep(LOOK).await;
+    }
+    assert_eq!(program.exit().await.code(), Some(1), "{}", program.log());
+    program.stop().await;
+    std::fs::remove_file(library).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_03_a_worker_of_the_runtime_whose_poller_fails_ends_the_process() {
+    let library = std::env::temp_dir().join(format!("sisepan-faulty-poll-worker-{}.so", std::process::id()));
+    preload::compile("faulty_poll.c", &library);
+    let mut program = Program::start("worker", &["demo"], None, Some(&library)).await;
+    program.is_live().await;
+    program.end("tokio-rt-worker", "");
+    assert_eq!(program.exit().await.code(), Some(1), "{}", program.log());
+    program.stop().await;
+    std::fs::remove_file(library).unwrap();
+}
+
+/// Every file that starts threads or tasks, and in how many places.
+const SPAWNS: [(&str, usize); 13] = [
+    ("cli/backup.rs", 1),
+    ("cli/mod.rs", 1),
+    ("delivery/thread.rs", 1),
+    ("fake/control.rs", 1),
+    ("fake/server.rs", 5),
+    ("hub/subscription.rs", 1),
+    ("ingest/slot.rs", 1),
+    ("ingest/supervisor.rs", 6),
+    ("run.rs", 5),
+    ("store/mod.rs", 1),
+    ("web/history/desk.rs", 1),
+    ("web/listen.rs", 2),
+    ("web/stream/upgrade.rs", 1),
+];
+
+fn spawning(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let count = |path: PathBuf| match path.is_dir() {
+        true => spawning(&path),
+        false => {
+            let code = std::fs::read_to_string(&path).unwrap();
+            usize::from(code.contains("spawn(") || code.contains("spawn_blocking("))
+        }
+    };
+    entries.map(count).sum()
+}
+
+/// No thread or task is started that is not in the list, or known to be short-lived.
+#[test]
+fn fc_03_the_architecture_page_lists_every_part() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    for part in PARTS.iter().map(|(part, _)| *part).chain(["connection", "fake"]) {
+        assert!(page.contains(&format!("| `{part}` | ")), "ARCHITECTURE.md does not list {part}");
+    }
+    let listed = page.split("## Threads and tasks").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = listed.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, PARTS.len() + 2, "a part is listed that no test ends");
+    for (file, allowed) in SPAWNS {
+        let code = std::fs::read_to_string(root.join("src").join(file)).unwrap();
+        let count = code.matches("spawn(").count() + code.matches("spawn_blocking(").count();
+        assert_eq!(count, allowed, "{file} starts another thread or task: list it in ARCHITECTURE.md and end it here");
+    }
+    let files = spawning(&root.join("src"));
+    assert_eq!(
+        files,
+        SPAWNS.len(),
+        "another file starts threads or tasks: list them in ARCHITECTURE.md and end them here"
+    );
+}
