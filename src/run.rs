@@ -107,7 +107,7 @@ pub(crate) async fn run_with(
         let id = venue.profile().id;
         let (gaps, wanted_gaps) = mpsc::channel(GAPS_WAITING);
         backfills.insert(id, gaps);
-        let mut settings = ingest_settings(venue, config.venues.get(&id));
+        let mut settings = ingest_settings(venue, &config);
         settings.not_before = restored.bans.get(&(id, Link::Rest)).copied();
         settings.stream_not_before = restored.bans.get(&(id, Link::Stream)).copied();
         let markets = markets_of(&config, id);
@@ -322,12 +322,18 @@ fn board_settings(config: &Config) -> board::Settings {
 }
 
 /// Lays an operator's settings over an exchange's own facts.
-pub(crate) fn ingest_settings(venue: &dyn Venue, own: Option<&VenueConfig>) -> ingest::Settings {
+pub(crate) fn ingest_settings(venue: &dyn Venue, config: &Config) -> ingest::Settings {
     let defaults = ingest::Settings::defaults(venue.profile());
-    let Some(own) = own else { return defaults };
+    let usual = VenueConfig::default();
+    let own = config.venues.get(&venue.profile().id).unwrap_or(&usual);
+    let rest = own.rest.clone().unwrap_or(defaults.rest);
+    let stream = own.stream.clone().unwrap_or(defaults.stream);
+    let proxy = |target: &str| config.proxies.leading_to(target).cloned().map(ingest::Proxy::new);
     ingest::Settings {
-        rest: own.rest.clone().unwrap_or(defaults.rest),
-        stream: own.stream.clone().unwrap_or(defaults.stream),
+        rest_proxy: proxy(&rest),
+        stream_proxy: proxy(&stream),
+        rest,
+        stream,
         stream_enabled: own.streaming.unwrap_or(defaults.stream_enabled),
         stale_after: own.stale_after.unwrap_or(defaults.stale_after),
         silence_max: own.silence_max.unwrap_or(defaults.silence_max),

@@ -34,7 +34,7 @@ pub(super) async fn run(args: CheckArgs, shutdown: CancellationToken) -> anyhow:
         let clock = Clock::system();
         for venue in venues_of(&config) {
             let profile = venue.profile();
-            let settings = ingest_settings(venue, config.venues.get(&profile.id));
+            let settings = ingest_settings(venue, &config);
             let wanted = markets_of(&config, profile.id);
             let probe = tokio::select! {
                 probe = ingest::probe(venue, &settings, &wanted, &tls, &clock) => probe,

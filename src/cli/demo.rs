@@ -3,7 +3,7 @@
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::VenueConfig;
+use crate::config::{Proxies, VenueConfig};
 use crate::{fake, venue};
 
 use super::ConfigArgs;
@@ -25,6 +25,8 @@ pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::
     config.demo = true;
     // Invented prices never lie beside real ones.
     config.data = None;
+    // The fake exchanges are in this process: no proxy leads to them.
+    config.proxies = Proxies::default();
     for venue in venue::ALL {
         let id = venue.profile().id;
         let own = config.venues.remove(&id).unwrap_or_default();

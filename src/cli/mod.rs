@@ -6,6 +6,7 @@ mod demo;
 mod fake;
 mod serve;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,7 +61,7 @@ impl ConfigArgs {
     /// Reads file and environment, and lays the flags over them.
     fn load(&self) -> Result<Config, ConfigErrors> {
         let mut environment: config::Environment =
-            std::env::vars().filter(|(name, _)| name.starts_with("SISEPAN_")).collect();
+            std::env::vars_os().filter_map(|(name, value)| read_variable(&name, &value)).collect();
         let flags = [("SISEPAN_LISTEN", &self.listen), ("SISEPAN_LOG", &self.log), ("SISEPAN_DATA", &self.data)];
         for (name, flag) in flags {
             if let Some(value) = flag {
@@ -69,6 +70,12 @@ impl ConfigArgs {
         }
         config::load(self.config.as_deref(), &environment)
     }
+}
+
+/// Returns a variable that is for us.
+fn read_variable(name: &OsStr, value: &OsStr) -> Option<(String, String)> {
+    let name = name.to_str().filter(|name| name.starts_with("SISEPAN_") || config::PROXY_VARIABLES.contains(name))?;
+    Some((name.to_owned(), value.to_string_lossy().into_owned()))
 }
 
 /// Runs the command line and returns the exit code: 0 after a signal or a

@@ -22,6 +22,7 @@ impl Default for Config {
             log: LogFormat::Text,
             percent_places: PLACES_DEFAULT,
             tls_ca: None,
+            proxies: super::Proxies::default(),
             data: Some(DATA.into()),
             retention_days: 8,
             site: Site::default(),

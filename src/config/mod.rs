@@ -11,6 +11,7 @@ mod defaults;
 mod limits;
 mod movers;
 mod network;
+mod proxy;
 mod read;
 mod redenominations;
 mod section;
@@ -26,6 +27,7 @@ use crate::domain::{Basis, Market, Redenomination, SourceId, VenueId};
 
 pub use limits::Limits;
 pub use network::{Network, NoNetwork};
+pub use proxy::{Proxies, VARIABLES as PROXY_VARIABLES};
 pub use read::{Environment, load, parse};
 pub use section::{ConfigErrors, Problem};
 pub use site::Site;
@@ -42,6 +44,9 @@ pub struct Config {
     pub percent_places: u32,
     /// `tls.ca`: a PEM file with further certificate authorities to trust towards exchanges. Default none.
     pub tls_ca: Option<PathBuf>,
+    /// `proxy` and `no_proxy`: which proxy leads to which exchange; `none` connects directly. Default: as `HTTPS_PROXY`,
+    /// `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    pub proxies: Proxies,
     /// `data`: directory of the store, made if it is not there; `none` or empty keeps everything in memory. Default `data`.
     pub data: Option<PathBuf>,
     /// `store.retention_days`, 2 to 3650: how long minute closes are kept. Default 8.

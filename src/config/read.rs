@@ -15,7 +15,9 @@ use crate::venue;
 
 use super::defaults::TITLES;
 use super::section::{Found, Section, Source};
-use super::{Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, redenominations, site, widgets};
+use super::{
+    Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, proxy, redenominations, site, widgets,
+};
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
@@ -81,7 +83,8 @@ pub fn parse(name: &str, text: &str, environment: &Environment) -> Result<Config
 /// Reports variables with our prefix that stand for no setting: a misspelt one must not pass in silence.
 fn report_unknown_variables(source: &Source<'_>) {
     let known = source.variables.borrow();
-    let foreign = |name: &str| FOREIGN_VARIABLES.iter().any(|start| name.starts_with(start));
+    let foreign =
+        |name: &str| !name.starts_with("SISEPAN_") || FOREIGN_VARIABLES.iter().any(|start| name.starts_with(start));
     for name in source.environment.keys().filter(|name| !known.contains(*name) && !foreign(name)) {
         source.report(format!("environment variable {name}"), "", "stands for no setting");
     }
@@ -112,6 +115,7 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     let mut tls = root.table("tls");
     config.tls_ca = tls.string("ca").map(|ca| ca.value.into());
     tls.finish();
+    config.proxies = proxy::read(source, &mut root);
     if let Some(data) = root.string("data") {
         config.data = (!matches!(data.value.as_str(), "" | "none")).then(|| data.value.into());
     }

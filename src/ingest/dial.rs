@@ -1,8 +1,9 @@
 //! From a URL to an open WebSocket, one step at a time.
 //!
-//! Each step (name, TCP, TLS, upgrade) has a deadline and a [`Reason`] of its
+//! Each step (name, TCP, proxy, TLS, upgrade) has a deadline and a [`Reason`] of its
 //! own, because a peer can hang at any of them and an operator must see at
-//! which. Names are resolved anew at each attempt; all addresses get a chance.
+//! which. Names are resolved anew at each attempt; all addresses get a chance:
+//! IPv6 first, the next one as soon as one fails or takes long (RFC 8305).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use url::Url;
 
 use super::decode::quoted;
 use super::http::hold_from;
-use super::{Settings, Tls};
+use super::{Proxy, Settings, Tls};
 use crate::clock::Clock;
 use crate::domain::{Reason, ReasonCode};
 
@@ -63,17 +64,39 @@ pub async fn dial(settings: &Settings, tls: &Tls, clock: &Clock) -> Result<Socke
     let secure = url.scheme() == "wss";
     let port = url.port().unwrap_or(if secure { 443 } else { 80 });
 
-    let addresses = within(settings.dns, "name look-up", &host, resolve(&host, port)).await?;
-    let tcp = within(settings.tcp, "TCP connection", &host, connect(&host, addresses)).await?;
-    let bytes: Box<dyn Bytes> = if secure {
-        within(settings.tls, "TLS handshake", &host, handshake(&host, tls, tcp)).await?
-    } else {
-        Box::new(tcp)
+    let mut bytes = match &settings.stream_proxy {
+        None => open(settings, &host, port).await?,
+        Some(proxy) => through(settings, tls, proxy, &host, port).await.map_err(|reason| {
+            Reason::new(reason.code, format!("the proxy {proxy} does not lead to {host}: {}", reason.message))
+        })?,
     };
+    if secure {
+        bytes = within(settings.tls, "TLS handshake", &host, handshake(&host, tls, bytes)).await?;
+    }
     match tokio::time::timeout(settings.upgrade, upgrade(settings, &host, bytes, clock)).await {
         Ok(done) => done,
         Err(_) => Err(timeout(settings.upgrade, "WebSocket upgrade", &host).into()),
     }
+}
+
+async fn open(settings: &Settings, host: &str, port: u16) -> Result<Box<dyn Bytes>, Reason> {
+    let addresses = within(settings.dns, "name look-up", host, resolve(host, port)).await?;
+    within(settings.tcp, "TCP connection", host, connect(host, addresses)).await
+}
+
+/// Opens a tunnel to `host` through `proxy`, which resolves the name.
+async fn through(
+    settings: &Settings,
+    tls: &Tls,
+    proxy: &Proxy,
+    host: &str,
+    port: u16,
+) -> Result<Box<dyn Bytes>, Reason> {
+    let mut bytes = open(settings, proxy.host(), proxy.port()).await?;
+    if proxy.is_secure() {
+        bytes = within(settings.tls, "TLS handshake", proxy.host(), handshake(proxy.host(), tls, bytes)).await?;
+    }
+    within(settings.tcp, "opening a tunnel", proxy.host(), proxy.tunnel(bytes, host, port)).await
 }
 
 async fn within<T>(
@@ -90,17 +113,28 @@ fn timeout(limit: Duration, step: &str, host: &str) -> Reason {
 }
 
 async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Reason> {
+    let failed = |error: std::io::Error| {
+        Reason::new(ReasonCode::Dns, format!("can't resolve {host}: {}", plain(&error.to_string())))
+    };
+    look_up(host, port).await.map_err(failed)
+}
+
+/// Returns the addresses of a name in the order in which to try them; at least one.
+pub async fn look_up(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let failed = |problem: &str| Reason::new(ReasonCode::Dns, format!("can't resolve {host}: {problem}"));
-    let found = tokio::net::lookup_host((bare, port)).await.map_err(|error| failed(plain(&error.to_string())))?;
+    let found = in_turns(tokio::net::lookup_host((bare, port)).await?);
+    if found.is_empty() { Err(std::io::Error::other("no address")) } else { Ok(found) }
+}
+
+/// IPv6 first; then families take turns, so that a family without a route costs one attempt and not all of them.
+fn in_turns(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let (v6, v4): (Vec<_>, Vec<_>) = found.partition(SocketAddr::is_ipv6);
-    // Families take turns, so that a family without a route costs one head start and not all of them.
     let mut turns = Vec::new();
     for at in 0..v6.len().max(v4.len()) {
         turns.extend(v6.get(at).into_iter().chain(v4.get(at)).copied());
     }
     turns.truncate(ADDRESSES_MAX);
-    if turns.is_empty() { Err(failed("no address")) } else { Ok(turns) }
+    turns
 }
 
 /// Leaves out what the resolver says before the cause.
@@ -108,30 +142,50 @@ pub fn plain(error: &str) -> &str {
     error.trim_start_matches("failed to lookup address information: ")
 }
 
-async fn connect(host: &str, addresses: Vec<SocketAddr>) -> Result<TcpStream, Reason> {
-    let mut attempts: FuturesUnordered<_> = addresses
-        .into_iter()
-        .zip(0u32..)
-        .map(|(address, at)| async move {
-            tokio::time::sleep(STAGGER * at).await;
-            TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))
-        })
-        .collect();
-    let mut problems = Vec::new();
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
-            Ok(tcp) => {
-                // Prices are small; a failure to say so costs milliseconds only.
-                let _ = tcp.set_nodelay(true);
-                return Ok(tcp);
-            }
-            Err(problem) => problems.push(problem),
+async fn connect(host: &str, addresses: Vec<SocketAddr>) -> Result<Box<dyn Bytes>, Reason> {
+    match race(addresses, STAGGER, TcpStream::connect).await {
+        Ok(tcp) => {
+            // Prices are small; a failure to say so costs milliseconds only.
+            let _ = tcp.set_nodelay(true);
+            Ok(Box::new(tcp))
+        }
+        Err(problems) => {
+            Err(Reason::new(ReasonCode::Connect, format!("can't connect to {host}: {}", problems.join("; "))))
         }
     }
-    Err(Reason::new(ReasonCode::Connect, format!("can't connect to {host}: {}", problems.join("; "))))
 }
 
-async fn handshake(host: &str, tls: &Tls, tcp: TcpStream) -> Result<Box<dyn Bytes>, Reason> {
+/// Tries the addresses in turn, the next one `stagger` after the last or at once when an attempt fails, and returns the
+/// first success, or why each failed.
+async fn race<T, F: Future<Output = std::io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    stagger: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, Vec<String>> {
+    let connect = |address| {
+        let attempt = connect(address);
+        async move { attempt.await.map_err(|error| format!("{address}: {error}")) }
+    };
+    let mut problems = Vec::new();
+    let mut attempts = FuturesUnordered::new();
+    let mut rest = addresses.into_iter();
+    loop {
+        let more = rest.next();
+        let last = more.is_none();
+        attempts.extend(more.map(connect));
+        let next = tokio::select! {
+            next = attempts.next() => next,
+            () = tokio::time::sleep(stagger), if !last => continue,
+        };
+        match next {
+            Some(Ok(connected)) => return Ok(connected),
+            Some(Err(problem)) => problems.push(problem),
+            None => return Err(problems),
+        }
+    }
+}
+
+async fn handshake(host: &str, tls: &Tls, tcp: Box<dyn Bytes>) -> Result<Box<dyn Bytes>, Reason> {
     let refused =
         |cause: &str| Reason::new(ReasonCode::TlsRefused, format!("TLS handshake with {host} failed: {cause}"));
     let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -204,5 +258,56 @@ fn words(error: &rustls::Error) -> String {
             "the certificate is not valid for this name".to_owned()
         }
         other => quoted(&format!("the certificate was refused: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn fc_05_ipv6_comes_first_and_families_take_turns() {
+        let found = addresses(&["192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.3:1"]);
+        let turns = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "192.0.2.3:1"];
+        assert_eq!(in_turns(found.into_iter()), addresses(&turns));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the paused time of the timers is measured")]
+    #[tokio::test(start_paused = true)]
+    async fn fc_05_the_next_address_is_tried_at_once_when_one_is_refused_and_soon_when_one_hangs() {
+        let turns = addresses(&["[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"]);
+        let begun = tokio::time::Instant::now();
+        let tried = RefCell::new(Vec::new());
+        let connect = |address: SocketAddr| {
+            tried.borrow_mut().push((begun.elapsed(), address));
+            async move {
+                match address.to_string().as_str() {
+                    "[2001:db8::1]:1" | "192.0.2.2:1" => Err(std::io::ErrorKind::ConnectionRefused.into()),
+                    "192.0.2.1:1" => std::future::pending().await,
+                    _ => Ok(address),
+                }
+            }
+        };
+        assert_eq!(race(turns.clone(), STAGGER, connect).await.unwrap(), turns[3]);
+        let staggers: Vec<u128> = tried.borrow().iter().map(|(at, _)| at.as_millis() / STAGGER.as_millis()).collect();
+        assert_eq!(staggers, [0, 0, 1, 1], "{tried:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fc_05_every_refusal_is_named_when_no_address_answers() {
+        let turns = addresses(&["[2001:db8::1]:1", "192.0.2.1:1"]);
+        let refuse = |_| async { Err::<(), _>(std::io::ErrorKind::ConnectionRefused.into()) };
+        let problems = race(turns, STAGGER, refuse).await.unwrap_err();
+        assert!(
+            problems[0].starts_with("[2001:db8::1]:1: ") && problems[1].starts_with("192.0.2.1:1: "),
+            "{problems:?}"
+        );
+        assert_eq!(problems.len(), 2);
     }
 }

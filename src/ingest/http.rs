@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::decode::quoted;
-use super::dial::{find_tls, plain};
+use super::dial::{find_tls, look_up, plain};
 use super::gate::{Gate, HOLD_MAX};
 use super::pace::{Pace, Priority};
 use super::their_clock::Dated;
@@ -30,6 +30,20 @@ const POOL_PER_HOST: usize = 2;
 
 /// Most bytes read of an answer that is an error anyway.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Resolves names in the order in which to try their addresses: IPv6 first. The client tries the other family at once when
+/// that is refused, and beside it when it takes long.
+#[derive(Debug)]
+struct Resolver;
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async move {
+            let found = look_up(name.as_str(), 0).await?;
+            Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
 
 /// The REST side of one venue.
 #[derive(Debug)]
@@ -92,10 +106,17 @@ impl Http {
         clock: &Clock,
         gate: Arc<Gate>,
     ) -> Result<Self, Reason> {
-        let client = reqwest::Client::builder()
+        let unusable =
+            |error: reqwest::Error| Reason::new(ReasonCode::Connect, format!("can't set up the HTTP client: {error}"));
+        // The environment has been read already; this client is not to read it again.
+        let mut client = reqwest::Client::builder().no_proxy();
+        if let Some(proxy) = &settings.rest_proxy {
+            client = client.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(unusable)?);
+        }
+        let client = client
             .tls_backend_preconfigured(tls.config().as_ref().clone())
+            .dns_resolver(Resolver)
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .user_agent(USER_AGENT)
             .timeout(settings.request)
             .read_timeout(settings.request)
@@ -104,7 +125,7 @@ impl Http {
             .pool_max_idle_per_host(POOL_PER_HOST)
             .tcp_nodelay(true)
             .build()
-            .map_err(|error| Reason::new(ReasonCode::Connect, format!("can't set up the HTTP client: {error}")))?;
+            .map_err(unusable)?;
         let host = url::Url::parse(&settings.rest).ok().and_then(|url| url.host_str().map(str::to_owned));
         Ok(Self {
             client,
@@ -221,6 +242,7 @@ impl Http {
     fn refused(&self, status: u16, headers: &HeaderMap) -> Reason {
         let host = &self.host;
         let (code, message) = match status {
+            407 => (ReasonCode::Connect, format!("the proxy towards {host} asks for other credentials")),
             300..=399 => {
                 let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
                 (ReasonCode::Redirect, format!("{host} redirects to {}, which is not followed", quoted(to)))
@@ -234,7 +256,8 @@ impl Http {
     }
 
     fn failure(&self, error: &reqwest::Error) -> Reason {
-        let host = &self.host;
+        let way = self.settings.rest_proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}"));
+        let host = format!("{}{}", self.host, way.unwrap_or_default());
         if let Some(cause) = find_tls(error) {
             return Reason::new(ReasonCode::TlsRefused, format!("TLS handshake with {host} failed: {cause}"));
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Proxy;
 use crate::venue::Profile;
 
 /// Connections are opened no faster than this, and than half of what the venue documents.
@@ -16,6 +17,10 @@ pub struct Settings {
     pub rest: String,
     /// The WebSocket URL.
     pub stream: String,
+    /// The proxy that leads to `rest`.
+    pub rest_proxy: Option<Proxy>,
+    /// The proxy that leads to `stream`.
+    pub stream_proxy: Option<Proxy>,
     /// Whether to stream at all; otherwise the venue is only polled.
     pub stream_enabled: bool,
     /// A connection without usable tickers for this long is checked by REST and given up if it missed a trade.
@@ -78,6 +83,8 @@ impl Settings {
         Self {
             rest: profile.rest.to_owned(),
             stream: profile.stream.to_owned(),
+            rest_proxy: None,
+            stream_proxy: None,
             stream_enabled: true,
             silence_max: profile.silence_max,
             stale_after: profile.stale_after,

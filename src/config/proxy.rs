@@ -1,0 +1,231 @@
+//! Outgoing proxies: `proxy` and `no_proxy`, or the usual environment variables.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::Network;
+use super::section::{Found, Section, Source};
+
+/// Schemes of a proxy that can be used.
+const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
+
+/// Environment variables that name a proxy or its exceptions, as other programs read them. Of two spellings the lower
+/// case wins, as with curl.
+pub const VARIABLES: [&str; 8] =
+    ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+
+/// Which proxy leads to which exchange. Credentials are part of the URLs, so `Debug` leaves them out.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Proxies {
+    /// For `http://` and `ws://`.
+    http: Option<Url>,
+    /// For `https://` and `wss://`.
+    https: Option<Url>,
+    direct: Vec<Direct>,
+}
+
+impl Proxies {
+    /// Returns the proxy that leads to `target`, or `None` for a direct connection.
+    pub fn leading_to(&self, target: &str) -> Option<&Url> {
+        let target = Url::parse(target).ok()?;
+        if self.direct.iter().any(|direct| direct.matches(&target)) {
+            return None;
+        }
+        if matches!(target.scheme(), "https" | "wss") { self.https.as_ref() } else { self.http.as_ref() }
+    }
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts = [&self.http, &self.https].map(|url| url.as_ref().and_then(Url::host_str));
+        f.debug_struct("Proxies").field("hosts", &hosts).field("direct", &self.direct).finish()
+    }
+}
+
+/// One entry of `no_proxy`: a target that is connected to directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Direct {
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    All,
+    Network(Network),
+    /// A name and every name below it.
+    Below(String),
+}
+
+impl Direct {
+    fn new(entry: &str) -> Self {
+        let whole = |hosts| Self { hosts, port: None };
+        if entry == "*" {
+            return whole(Hosts::All);
+        }
+        if let Ok(network) = entry.trim_matches(['[', ']']).parse() {
+            return whole(Hosts::Network(network));
+        }
+        let (host, port) = match entry.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+            Some((host, Ok(port))) => (host, Some(port)),
+            _ => (entry, None),
+        };
+        let address = host.trim_matches(['[', ']']).parse().map(Hosts::Network);
+        let name = || host.trim_start_matches("*.").trim_start_matches('.').trim_end_matches('.').to_lowercase();
+        Self { hosts: address.unwrap_or_else(|_| Hosts::Below(name())), port }
+    }
+
+    fn matches(&self, target: &Url) -> bool {
+        if self.port.is_some() && self.port != target.port_or_known_default() {
+            return false;
+        }
+        let address = match target.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            _ => target.host_str().and_then(|host| host.parse().ok()),
+        };
+        match &self.hosts {
+            Hosts::All => true,
+            Hosts::Network(network) => address.is_some_and(|address| network.contains(address)),
+            Hosts::Below(name) => target.host_str().is_some_and(|host| {
+                let host = host.trim_end_matches('.').to_lowercase();
+                host.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }),
+        }
+    }
+}
+
+/// Reads `proxy` and `no_proxy`. What they leave open, the usual environment variables say.
+pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Proxies {
+    let variable = |names: [&str; 2]| {
+        let set = |name: &&str| source.environment.get(*name).filter(|value| !value.trim().is_empty());
+        let (name, value) = names.iter().find_map(|name| Some((name, set(name)?)))?;
+        Some(Found { value: value.trim().to_owned(), place: format!("environment variable {name}") })
+    };
+    let url = |found: Found<String>, key: &str| {
+        let url = proxy_url(&found.value);
+        if url.is_none() {
+            // The value may hold a password, so it is not repeated.
+            let schemes = SCHEMES.join("://, ");
+            source.report(
+                found.place,
+                key,
+                format!("must be a proxy such as http://proxy.example:3128 ({schemes}://)"),
+            );
+        }
+        url
+    };
+    let [http, https] = match root.string("proxy") {
+        Some(found) if matches!(found.value.as_str(), "" | "none") => [None, None],
+        Some(found) => {
+            let all = url(found, "proxy");
+            [all.clone(), all]
+        }
+        None => {
+            let all = variable(["all_proxy", "ALL_PROXY"]).and_then(|found| url(found, ""));
+            [["http_proxy", "HTTP_PROXY"], ["https_proxy", "HTTPS_PROXY"]]
+                .map(|names| variable(names).and_then(|found| url(found, "")).or_else(|| all.clone()))
+        }
+    };
+    let direct = match root.strings("no_proxy") {
+        Some(found) => found.value.into_iter().map(|entry| entry.value).collect(),
+        None => variable(["no_proxy", "NO_PROXY"]).map_or_else(Vec::new, |found| vec![found.value]),
+    };
+    let entries = direct.iter().flat_map(|list| list.split([',', ' ', '\t'])).map(str::trim);
+    Proxies { http, https, direct: entries.filter(|entry| !entry.is_empty()).map(Direct::new).collect() }
+}
+
+/// `proxy.example:3128` means `http://proxy.example:3128`.
+fn proxy_url(text: &str) -> Option<Url> {
+    let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
+    url.ok().filter(|url| SCHEMES.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::parse;
+
+    fn proxy_for(text: &str, variables: &[(&str, &str)], target: &str) -> Option<String> {
+        let environment: BTreeMap<_, _> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let config = parse("test", text, &environment).unwrap();
+        config.proxies.leading_to(target).map(ToString::to_string)
+    }
+
+    #[test]
+    fn fc_05_settings_and_variables_choose_the_proxy() {
+        const REST: &str = "https://api.example.com";
+        const STREAM: &str = "wss://stream.example.com/ws";
+        const PLAIN: &str = "http://api.example.com:9000/x";
+        let http = Some("http://p:1/".to_owned());
+        let other = Some("http://q:2/".to_owned());
+        for (text, variables, target, proxy) in [
+            ("", &[][..], REST, None),
+            ("", &[("HTTPS_PROXY", "http://p:1")], REST, http.clone()),
+            ("", &[("HTTPS_PROXY", "http://p:1")], STREAM, http.clone()),
+            ("", &[("https_proxy", "p:1")], STREAM, http.clone()),
+            ("", &[("HTTPS_PROXY", "http://p:1")], PLAIN, None),
+            ("", &[("http_proxy", "http://p:1")], PLAIN, http.clone()),
+            ("", &[("HTTP_PROXY", "http://p:1")], "ws://stream.example.com", http.clone()),
+            ("", &[("HTTP_PROXY", "http://p:1")], REST, None),
+            ("", &[("all_proxy", "http://p:1")], REST, http.clone()),
+            ("", &[("ALL_PROXY", "http://p:1"), ("HTTPS_PROXY", "http://q:2")], REST, other.clone()),
+            ("", &[("ALL_PROXY", "http://p:1"), ("HTTPS_PROXY", "")], REST, http.clone()),
+            ("", &[("https_proxy", "http://p:1"), ("HTTPS_PROXY", "http://q:2")], REST, http.clone()),
+            ("proxy = \"http://p:1\"", &[("HTTPS_PROXY", "http://q:2")], REST, http.clone()),
+            ("proxy = \"none\"", &[("HTTPS_PROXY", "http://q:2")], REST, None),
+            ("", &[("SISEPAN_PROXY", "http://p:1")], STREAM, http.clone()),
+            ("proxy = \"socks5://u:w@p\"", &[], REST, Some("socks5://u:w@p".to_owned())),
+        ] {
+            assert_eq!(proxy_for(text, variables, target), proxy, "{text} {variables:?} {target}");
+        }
+    }
+
+    #[test]
+    fn fc_05_exceptions_are_connected_to_directly() {
+        for (list, target, direct) in [
+            ("*", "https://api.example.com", true),
+            ("example.com", "https://api.example.com", true),
+            (".example.com", "https://api.example.com", true),
+            ("*.example.com", "wss://api.example.com/ws", true),
+            ("EXAMPLE.com", "https://example.com", true),
+            ("ample.com", "https://example.com", false),
+            ("other.org, api.example.com", "https://api.example.com", true),
+            ("other.org api.example.com", "https://api.example.com", true),
+            ("api.example.com:443", "https://api.example.com", true),
+            ("api.example.com:8443", "https://api.example.com", false),
+            ("10.0.0.0/8", "https://10.1.2.3", true),
+            ("10.0.0.0/8", "https://11.1.2.3", false),
+            ("127.0.0.1", "wss://127.0.0.1:9000/ws", true),
+            ("127.0.0.1:9001", "wss://127.0.0.1:9000/ws", false),
+            ("127.0.0.1:9000", "ws://127.0.0.1:9000/ws", true),
+            ("[::1]:9000", "wss://[::1]:9000/ws", true),
+            ("::1", "wss://[::1]:9000/ws", true),
+            ("", "https://api.example.com", false),
+        ] {
+            let proxy = [("ALL_PROXY", "http://p:1"), ("NO_PROXY", list)];
+            assert_eq!(proxy_for("", &proxy, target).is_none(), direct, "{list} {target}");
+            let text = format!("proxy = \"http://p:1\"\nno_proxy = {list:?}");
+            assert_eq!(proxy_for(&text, &[("NO_PROXY", "*")], target).is_none(), direct, "setting {list} {target}");
+        }
+    }
+
+    #[test]
+    fn fc_05_a_proxy_that_can_not_be_used_is_reported_without_its_credentials() {
+        for text in ["ftp://user:secret@p", "http://user:secret@", "socks4://user:secret@p:1", "user:secret"] {
+            let environment = BTreeMap::from([("HTTPS_PROXY".to_owned(), text.to_owned())]);
+            let errors = parse("test", &format!("proxy = {text:?}"), &environment).unwrap_err().to_string();
+            assert!(
+                errors.contains("test:1: proxy: must be a proxy such as") && !errors.contains("secret"),
+                "{errors}"
+            );
+            let errors = parse("test", "", &environment).unwrap_err().to_string();
+            assert!(errors.contains("variable HTTPS_PROXY: must be a") && !errors.contains("secret"), "{errors}");
+        }
+        let config = parse("test", "proxy = \"http://user:secret@p:1\"", &BTreeMap::new()).unwrap();
+        assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+    }
+}

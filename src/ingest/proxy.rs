@@ -1,0 +1,115 @@
+//! Tunnels through an outgoing proxy: HTTP CONNECT or SOCKS 5.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tower::Service;
+use url::Url;
+
+use super::decode::quoted;
+use super::dial::Bytes;
+use crate::domain::{Reason, ReasonCode};
+
+/// Port of a SOCKS proxy whose URL has none.
+const SOCKS_PORT: u16 = 1080;
+
+/// A proxy towards an exchange. Its credentials are never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy(Url);
+
+impl Proxy {
+    /// Takes the URL of a proxy, with scheme `http`, `https`, `socks5` or `socks5h`.
+    ///
+    /// SOCKS proxies always resolve the exchange's name themselves, as HTTP proxies do.
+    pub fn new(mut url: Url) -> Self {
+        if url.scheme() == "socks5" {
+            // Both are schemes without special rules, so this can't fail.
+            let _ = url.set_scheme("socks5h");
+        }
+        Self(url)
+    }
+
+    /// The URL, credentials included.
+    pub(super) fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Whether the proxy itself is spoken to over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(SOCKS_PORT)
+    }
+
+    /// Has the proxy at the other end of `bytes` connect to `host`.
+    pub(super) async fn tunnel(&self, bytes: Box<dyn Bytes>, host: &str, port: u16) -> Result<Box<dyn Bytes>, Reason> {
+        let refused = |cause: &dyn std::error::Error| {
+            let mut innermost = cause;
+            while let Some(next) = innermost.source() {
+                innermost = next;
+            }
+            let cause = quoted(&innermost.to_string());
+            Reason::new(ReasonCode::Connect, format!("no tunnel to {host}: {cause}"))
+        };
+        let target: Uri = format!("https://{host}:{port}").parse().map_err(|error| refused(&error))?;
+        // Reads the credentials, and undoes their percent-encoding.
+        let proxy = Matcher::builder().all(self.0.as_str()).build().intercept(&target);
+        let proxy = proxy.ok_or_else(|| Reason::new(ReasonCode::Connect, "the URL can't be used"))?;
+        let opened = Opened(Some(bytes));
+        let tunnelled = if self.0.scheme().starts_with("socks") {
+            let mut socks = SocksV5::new(proxy.uri().clone(), opened);
+            if let Some((user, password)) = proxy.raw_auth() {
+                socks = socks.with_auth(user.to_owned(), password.to_owned());
+            }
+            socks.call(target).await.map_err(|error| refused(&error))?
+        } else {
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), opened);
+            if let Some(credentials) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(credentials.clone());
+            }
+            tunnel.call(target).await.map_err(|error| refused(&error))?
+        };
+        Ok(tunnelled.into_inner())
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.0.scheme(), self.host(), self.port())
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
+
+/// The connector that the tunnels ask for, with the connection already open.
+struct Opened(Option<Box<dyn Bytes>>);
+
+impl Service<Uri> for Opened {
+    type Response = TokioIo<Box<dyn Bytes>>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let bytes = self.0.take().map(TokioIo::new);
+        Box::pin(async { bytes.ok_or_else(|| std::io::ErrorKind::NotConnected.into()) })
+    }
+}
