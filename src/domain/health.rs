@@ -1,12 +1,25 @@
 //! How a venue's connection is doing, in words that a page, a log and a program can use.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::VenueId;
+use super::{Market, VenueId};
+
+/// Most kinds of problems that are told apart; the words and fields are ours, so this is never reached.
+const PROBLEMS_MAX: usize = 64;
+
+/// Most markets that a venue's health names; the counts beside them are complete.
+pub const MISSING_MAX: usize = 100;
+
+/// A problem is one of now for this long.
+const LATELY: SignedDuration = SignedDuration::from_secs(60);
+
+/// The example of a problem is replaced by a newer one at most this often: each is a text to be made.
+const EXAMPLE_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// The state of the link to a venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -66,11 +79,17 @@ pub enum ReasonCode {
     Silent,
     /// The connection was closed.
     Closed,
+    /// It answers, and none of its prices is believed.
+    Unbelieved,
+    /// A member of many of its records can't be read.
+    Unreadable,
+    /// Some of the wanted markets have no price, or no base.
+    Incomplete,
 }
 
 impl ReasonCode {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Dns,
         Self::Connect,
         Self::Timeout,
@@ -85,6 +104,9 @@ impl ReasonCode {
         Self::Refused,
         Self::Silent,
         Self::Closed,
+        Self::Unbelieved,
+        Self::Unreadable,
+        Self::Incomplete,
     ];
 
     /// Returns the word used in JSON and logs.
@@ -104,6 +126,9 @@ impl ReasonCode {
             Self::Refused => "refused",
             Self::Silent => "silent",
             Self::Closed => "closed",
+            Self::Unbelieved => "unbelieved",
+            Self::Unreadable => "unreadable",
+            Self::Incomplete => "incomplete",
         }
     }
 }
@@ -130,7 +155,121 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Something that was refused, by reason and field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The stable word, as in [`VenueHealth::rejected`].
+    pub code: &'static str,
+    /// The member at fault, as the venue spells it, where it is one.
+    pub field: Option<&'static str>,
+    /// How often since the start.
+    pub count: u64,
+    /// In how many of the wanted markets within the last minute.
+    pub markets: usize,
+    /// One of them, not long ago.
+    pub example: Example,
+    /// When last.
+    pub last_at: Timestamp,
+}
+
+/// One case of a [`Problem`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Example {
+    /// Of which market, where that is known.
+    pub market: Option<Market>,
+    /// What was refused, shortened.
+    pub text: String,
+}
+
+impl fmt::Display for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.market {
+            Some(market) => write!(f, "{market}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// Counts what is refused.
+#[derive(Debug, Default)]
+pub struct Problems(BTreeMap<Kind, Tally>);
+
+/// A stable word, and the member at fault where it is one.
+type Kind = (&'static str, Option<&'static str>);
+
+#[derive(Debug)]
+struct Tally {
+    count: u64,
+    example: Example,
+    last_at: Timestamp,
+    /// When last in each market.
+    markets: BTreeMap<Market, Timestamp>,
+}
+
+impl Problems {
+    /// Counts one; `text` is made only now and then.
+    pub fn add(&mut self, kind: Kind, market: Option<&Market>, text: impl FnOnce() -> String, at: Timestamp) {
+        let full = self.0.len() >= PROBLEMS_MAX;
+        let tally = match self.0.entry(kind) {
+            Entry::Occupied(entry) => {
+                let tally = entry.into_mut();
+                if at.duration_since(tally.last_at).abs() >= EXAMPLE_EVERY {
+                    tally.example = Example { market: market.cloned(), text: text() };
+                }
+                tally
+            }
+            Entry::Vacant(_) if full => return,
+            Entry::Vacant(entry) => {
+                let example = Example { market: market.cloned(), text: text() };
+                entry.insert(Tally { count: 0, example, last_at: at, markets: BTreeMap::new() })
+            }
+        };
+        tally.count += 1;
+        tally.last_at = at;
+        if let Some(market) = market {
+            tally.markets.insert(market.clone(), at);
+        }
+    }
+
+    /// Returns them all, as of `at`.
+    pub fn list(&mut self, at: Timestamp) -> Vec<Problem> {
+        let told = self.0.iter_mut().map(|(&(code, field), tally)| {
+            tally.markets.retain(|_, then| at.duration_since(*then).abs() <= LATELY);
+            let Tally { count, last_at, ref example, ref markets } = *tally;
+            Problem { code, field, count, markets: markets.len(), example: example.clone(), last_at }
+        });
+        told.collect()
+    }
+}
+
+/// What a market lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lacks {
+    /// A price that is believed now.
+    Price,
+    /// What its change is measured against.
+    Base,
+}
+
+/// A wanted market without a believed price or without a base, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Which.
+    pub market: Market,
+    /// What it lacks.
+    pub lacks: Lacks,
+    /// Why, as a stable word: one of [`ReasonCode`], of [`VenueHealth::rejected`], or of the board's own.
+    pub code: &'static str,
+    /// Why, for an operator.
+    pub detail: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// What `/api/v1/venues` says of one venue.
+///
+/// Ingest fills in what it knows of the links; the board, which knows what is believed, completes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VenueHealth {
     /// Which.
@@ -139,7 +278,7 @@ pub struct VenueHealth {
     pub state: VenueState,
     /// Since when.
     pub since: Timestamp,
-    /// Why it is not `up`.
+    /// Why it is not `up`, or what is wrong although it is.
     pub reason: Option<Reason>,
     /// When data last came, by any way.
     pub data_at: Option<Timestamp>,
@@ -151,7 +290,7 @@ pub struct VenueHealth {
     pub stream_not_before: Option<Timestamp>,
     /// Markets we want from it.
     pub markets_wanted: usize,
-    /// Markets that it has answered for on the present connections.
+    /// Markets whose price is believed now.
     pub markets_live: usize,
     /// Connections opened since the start.
     pub connects: u64,
@@ -161,4 +300,38 @@ pub struct VenueHealth {
     pub overruled: u64,
     /// Records and frames refused since the start, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// The same by reason and field, each with an example.
+    pub problems: Vec<Problem>,
+    /// Wanted markets without a believed price.
+    pub without_price: usize,
+    /// Wanted markets with a price that lack a base.
+    pub without_base: usize,
+    /// These markets, at most [`MISSING_MAX`]; from ingest: what it knows of the cause, market by market.
+    pub missing: Vec<Missing>,
+}
+
+impl VenueHealth {
+    /// A venue that was not heard from yet.
+    pub fn new(venue: VenueId, wanted: usize, at: Timestamp) -> Self {
+        Self {
+            venue,
+            state: VenueState::Connecting,
+            since: at,
+            reason: None,
+            data_at: None,
+            clock_skew_ms: None,
+            not_before: None,
+            stream_not_before: None,
+            markets_wanted: wanted,
+            markets_live: 0,
+            connects: 0,
+            requests_failed: 0,
+            overruled: 0,
+            rejected: BTreeMap::new(),
+            problems: Vec::new(),
+            without_price: 0,
+            without_base: 0,
+            missing: Vec::new(),
+        }
+    }
 }

@@ -32,7 +32,9 @@ pub use basis::{Basis, UnknownBasis};
 pub use candle::{Candle, CandleError};
 pub use change::{Change, Direction};
 pub use event::{Event, Gap, Link, Listing, Publish, Urgency, Via};
-pub use health::{Reason, ReasonCode, VenueHealth, VenueState};
+pub use health::{
+    Example, Lacks, MISSING_MAX, Missing, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState,
+};
 pub use market::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
 pub use minute::{Minute, Now, VenueClock};
 pub use movers::{Movers, MoversRule};

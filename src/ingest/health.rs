@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Reason, VenueHealth, VenueId, VenueState};
+use crate::domain::{Lacks, Market, Missing, Problems, Reason, VenueHealth, VenueId, VenueState};
 
 /// Most kinds of rejections counted; the words are ours, so this is never reached.
 const KINDS_MAX: usize = 64;
@@ -25,6 +25,8 @@ pub struct Health {
     /// When REST last answered.
     pub rest_ok: Option<Duration>,
     logged: BTreeMap<&'static str, (Duration, u64)>,
+    problems: Problems,
+    missing: BTreeMap<(Market, Lacks), Missing>,
 }
 
 /// What the state follows from.
@@ -53,24 +55,18 @@ impl Links {
 
 impl Health {
     pub fn new(venue: VenueId, wanted: usize, at: Timestamp) -> Self {
-        let now = VenueHealth {
-            venue,
-            state: VenueState::Connecting,
-            since: at,
-            reason: None,
-            data_at: None,
-            clock_skew_ms: None,
-            not_before: None,
-            stream_not_before: None,
-            markets_wanted: wanted,
-            markets_live: 0,
-            connects: 0,
-            requests_failed: 0,
-            overruled: 0,
-            rejected: BTreeMap::new(),
-        };
+        let now = VenueHealth::new(venue, wanted, at);
         let (told, stream_reason, rest_reason) = (None, None, None);
-        Self { now, told, stream_reason, rest_reason, rest_ok: None, logged: BTreeMap::new() }
+        Self {
+            now,
+            told,
+            stream_reason,
+            rest_reason,
+            rest_ok: None,
+            logged: BTreeMap::new(),
+            problems: Problems::default(),
+            missing: BTreeMap::new(),
+        }
     }
 
     pub fn figures(&mut self) -> &mut VenueHealth {
@@ -82,6 +78,32 @@ impl Health {
         let rejected = &mut self.now.rejected;
         if rejected.contains_key(what) || rejected.len() < KINDS_MAX {
             *rejected.entry(what.to_owned()).or_default() += times;
+        }
+    }
+
+    /// Counts something refused with its field and an example.
+    pub fn refuse(
+        &mut self,
+        (what, field): (&'static str, Option<&'static str>),
+        market: Option<&Market>,
+        text: impl FnOnce() -> String,
+        at: Timestamp,
+    ) {
+        self.count(what, 1);
+        self.problems.add((what, field), market, text, at);
+    }
+
+    /// Notes why a market lacks something; it stands until [`Self::has`] takes it back.
+    pub fn lacks(&mut self, market: &Market, lacks: Lacks, (code, detail): (&'static str, String), at: Timestamp) {
+        let missing = Missing { market: market.clone(), lacks, code, detail, since: at };
+        let told = self.missing.entry((market.clone(), lacks)).or_insert_with(|| missing.clone());
+        *told = Missing { since: told.since, ..missing };
+    }
+
+    /// Notes that a market has it again.
+    pub fn has(&mut self, market: &Market, what: Lacks) {
+        if !self.missing.is_empty() {
+            self.missing.remove(&(market.clone(), what));
         }
     }
 
@@ -100,6 +122,8 @@ impl Health {
     /// once in a while (`figures`), if any figure did.
     pub fn tell(&mut self, links: Links, at: Timestamp, figures: bool) -> Option<VenueHealth> {
         let state = links.state();
+        self.now.problems = self.problems.list(at);
+        self.now.missing = self.missing.values().cloned().collect();
         if state != self.now.state {
             self.now.since = at;
             self.now.state = state;

@@ -1,6 +1,7 @@
 //! What the tasks of one venue have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use super::pace::Bucket;
 use super::their_clock::{Dated, TheirClock};
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Event, Link, Market, Now, Reason, Ticker, VenueId, Via};
-use crate::venue::{Record, Venue};
+use crate::domain::{Event, Lacks, Link, Market, Now, Reason, Ticker, VenueId, Via};
+use crate::venue::{Record, Rejection, Venue};
 
 /// REST counts as working for this many polling intervals after its last answer.
 const POLLS_MISSED_MAX: u32 = 3;
@@ -141,11 +142,15 @@ impl Shared {
             match ticker {
                 Ok(ticker) => {
                     self.note(market, &ticker, via, now);
+                    self.has(market, Lacks::Price);
                     let (venue, market) = (self.id(), market.clone());
                     told.push(market.clone());
                     self.outbox.push(Event::Ticker { venue, market, ticker, asked, received, via });
                 }
-                Err(rejection) => self.reject(rejection.problem, &format!("{market}: {rejection}")),
+                Err(rejection) => {
+                    self.refuse(market, &rejection);
+                    self.lacks(market, Lacks::Price, rejection.problem, rejection.example());
+                }
             }
         }
         if !told.is_empty() {
@@ -164,12 +169,40 @@ impl Shared {
 
     /// Counts something refused and, once in a while, logs one such.
     pub fn reject(&self, what: &'static str, detail: &str) {
+        self.refuse_any((what, None), None, detail);
+    }
+
+    /// The same of a record of which it is known what was wrong with it.
+    pub fn refuse(&self, market: &Market, rejection: &Rejection) {
+        self.refuse_any((rejection.problem, Some(rejection.field)), Some(market), rejection.example());
+    }
+
+    fn refuse_any(
+        &self,
+        (what, field): (&'static str, Option<&'static str>),
+        market: Option<&Market>,
+        detail: impl fmt::Display,
+    ) {
+        let text = || super::decode::quoted(&detail.to_string());
+        let Now { wall: at, monotonic: now } = self.clock.read();
         let mut health = self.health();
-        health.count(what, 1);
-        if let Some(left_out) = health.may_log(what, self.now()) {
-            let detail = super::decode::quoted(detail);
-            tracing::warn!(venue = %self.id(), what, detail, left_out, "something the exchange sent is not used");
+        health.refuse((what, field), market, text, at);
+        if let Some(left_out) = health.may_log(what, now) {
+            let (detail, market) = (text(), market.map(tracing::field::display));
+            tracing::warn!(venue = %self.id(), market, field, what, detail, left_out, "something the exchange sent is not used");
         }
+    }
+
+    /// Notes why a wanted market has no price or no base, until [`Self::has`] says that it has one again.
+    ///
+    /// `code` is a stable word, `detail` is for an operator. To be called as often as it is found so.
+    pub fn lacks(&self, market: &Market, lacks: Lacks, code: &'static str, detail: impl Into<String>) {
+        self.health().lacks(market, lacks, (code, detail.into()), self.clock.now());
+    }
+
+    /// Notes that nothing keeps a market from having it.
+    pub fn has(&self, market: &Market, what: Lacks) {
+        self.health().has(market, what);
     }
 
     /// Logs a failure; the same cause at most once a minute, whatever failed by it.

@@ -44,21 +44,11 @@ pub async fn run(
         Ok(http) => http,
         Err(reason) => {
             tracing::error!(venue = %venue.profile().id, %reason, "the exchange can't be read");
+            let id = venue.profile().id;
             let health = VenueHealth {
-                venue: venue.profile().id,
                 state: VenueState::Down,
-                since: clock.now(),
                 reason: Some(reason),
-                data_at: None,
-                clock_skew_ms: None,
-                not_before: None,
-                stream_not_before: None,
-                markets_wanted: wanted.len(),
-                markets_live: 0,
-                connects: 0,
-                requests_failed: 0,
-                overruled: 0,
-                rejected: std::collections::BTreeMap::new(),
+                ..VenueHealth::new(id, wanted.len(), clock.now())
             };
             let _ = events.send(Event::Health(health)).await;
             shutdown.cancelled().await;

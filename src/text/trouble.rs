@@ -19,6 +19,8 @@ pub fn trouble(health: &VenueHealth, lang: Lang) -> String {
     let state = venue_state(health.state, lang);
     match (health.state, &health.reason) {
         (VenueState::Up, _) => name.to_owned(),
+        // It is reached: what it says is of no use.
+        (_, Some(why)) if why.code == ReasonCode::Unbelieved => format!("{name}: {}", reason(why.code, lang)),
         (_, Some(why)) => format!("{name} {state}: {}", reason(why.code, lang)),
         (_, None) => format!("{name} {state}"),
     }
@@ -42,6 +44,13 @@ pub fn reason(code: ReasonCode, lang: Lang) -> &'static str {
         R::Refused => lang.pick("거래소가 요청을 거부함", "it refused the request", "取引所が要求を拒否"),
         R::Silent => lang.pick("데이터가 오지 않음", "it sends no data", "データが届きません"),
         R::Closed => lang.pick("연결이 닫힘", "it closed the connection", "接続が閉じられました"),
+        R::Unbelieved => {
+            lang.pick("믿을 수 있는 시세 없음", "none of its prices can be used", "使える価格がありません")
+        }
+        R::Unreadable => {
+            lang.pick("일부 값을 읽을 수 없음", "some of its figures are unreadable", "一部の値を読み取れません")
+        }
+        R::Incomplete => lang.pick("일부 종목 누락", "some markets are incomplete", "一部の銘柄が不完全です"),
     }
 }
 

@@ -57,7 +57,7 @@ impl<'a> Raw<'a> {
 
     /// Reads a price that must be there and above zero.
     pub(super) fn price(self, field: &'static str) -> Result<Price, Rejection> {
-        Price::new(self.decimal(field)?).ok_or_else(|| refuse(field, AmountError::NotPositive.code()))
+        Price::new(self.decimal(field)?).ok_or_else(|| self.refuse(field, AmountError::NotPositive.code()))
     }
 
     /// Reads a price that may be absent, `null` or empty.
@@ -67,7 +67,9 @@ impl<'a> Raw<'a> {
     pub(super) fn price_maybe(self, field: &'static str) -> Result<Option<Price>, Rejection> {
         match self.figure(field)? {
             Some(value) if value.is_zero() => Ok(None),
-            Some(value) => Price::new(value).map(Some).ok_or_else(|| refuse(field, AmountError::NotPositive.code())),
+            Some(value) => {
+                Price::new(value).map(Some).ok_or_else(|| self.refuse(field, AmountError::NotPositive.code()))
+            }
             None => Ok(None),
         }
     }
@@ -78,7 +80,7 @@ impl<'a> Raw<'a> {
     /// than any price has, and that must not cost the record its last price.
     pub(super) fn volume_maybe(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
         match self.figure(field)? {
-            Some(value) if value < Decimal::ZERO => Err(refuse(field, AmountError::NotPositive.code())),
+            Some(value) if value < Decimal::ZERO => Err(self.refuse(field, AmountError::NotPositive.code())),
             figure => Ok(figure),
         }
     }
@@ -91,7 +93,7 @@ impl<'a> Raw<'a> {
     /// Reads Unix milliseconds that may be absent, `null` or empty.
     pub(super) fn time_maybe(self, field: &'static str) -> Result<Option<Timestamp>, Rejection> {
         let value = match self.number(field) {
-            Err(fault) if fault.problem == AmountError::Inexact.code() => return Err(refuse(field, "time")),
+            Err(fault) if fault.problem == AmountError::Inexact.code() => return Err(self.refuse(field, "time")),
             read => read?,
         };
         let Some(value) = value else { return Ok(None) };
@@ -99,13 +101,13 @@ impl<'a> Raw<'a> {
             .filter(|&ms| ms >= 0)
             .and_then(|ms| Timestamp::from_millisecond(ms).ok())
             .map(Some)
-            .ok_or_else(|| refuse(field, "time"))
+            .ok_or_else(|| self.refuse(field, "time"))
     }
 
     /// Reads a count that may be absent, `null` or empty; below zero means "none".
     pub(super) fn count_maybe(self, field: &'static str) -> Result<Option<u64>, Rejection> {
         let Some(value) = self.figure(field)? else { return Ok(None) };
-        let count = whole(value).ok_or_else(|| refuse(field, "type"))?;
+        let count = whole(value).ok_or_else(|| self.refuse(field, "type"))?;
         Ok(u64::try_from(count).ok())
     }
 
@@ -115,27 +117,27 @@ impl<'a> Raw<'a> {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => Err(refuse(field, "type")),
+            Some(_) => Err(self.refuse(field, "type")),
         }
     }
 
     /// Reads a text that may be absent, `null` or empty.
     pub(super) fn text_maybe(self, field: &'static str) -> Result<Option<Cow<'a, str>>, Rejection> {
         let Some(raw) = self.said() else { return Ok(None) };
-        let text = unquote(raw.get()).ok_or_else(|| refuse(field, "type"))?;
+        let text = unquote(raw.get()).ok_or_else(|| self.refuse(field, "type"))?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// Reads a market's symbol: opaque text, but never empty and never long.
     pub(super) fn symbol(self, field: &'static str) -> Result<Cow<'a, str>, Rejection> {
-        let raw = self.0.ok_or_else(|| refuse(field, "missing"))?;
+        let raw = self.0.ok_or_else(|| self.refuse(field, "missing"))?;
         // Checked before decoding: a name of megabytes is not worth a copy.
         if raw.get().len() > SYMBOL_BYTES_MAX * 6 {
-            return Err(refuse(field, "symbol"));
+            return Err(self.refuse(field, "symbol"));
         }
-        let text = unquote(raw.get()).ok_or_else(|| refuse(field, "type"))?;
+        let text = unquote(raw.get()).ok_or_else(|| self.refuse(field, "type"))?;
         if text.is_empty() || text.len() > SYMBOL_BYTES_MAX {
-            return Err(refuse(field, "symbol"));
+            return Err(self.refuse(field, "symbol"));
         }
         Ok(text)
     }
@@ -145,11 +147,17 @@ impl<'a> Raw<'a> {
         self.said().map_or_else(String::new, |raw| shorten(&unquote(raw.get()).unwrap_or(Cow::Borrowed(raw.get()))))
     }
 
+    /// Makes a rejection that shows what stands there.
+    fn refuse(self, field: &'static str, problem: &'static str) -> Rejection {
+        let seen = self.0.map_or_else(String::new, |raw| start(raw.get()));
+        Rejection { seen, ..refuse(field, problem) }
+    }
+
     /// Reads a number that must be there.
     fn decimal(self, field: &'static str) -> Result<Decimal, Rejection> {
-        let raw = self.0.ok_or_else(|| refuse(field, "missing"))?;
-        let text = number_source(raw.get()).map_err(|problem| refuse(field, problem))?;
-        amount::parse(&text).map_err(|error| refuse(field, error.code()))
+        let raw = self.0.ok_or_else(|| self.refuse(field, "missing"))?;
+        let text = number_source(raw.get()).map_err(|problem| self.refuse(field, problem))?;
+        amount::parse(&text).map_err(|error| self.refuse(field, error.code()))
     }
 
     /// Reads a number that may be absent, `null` or empty.
@@ -184,16 +192,13 @@ pub(super) enum Shape {
 /// # Errors
 /// [`ParseError::Payload`] naming what it looks like, where that is neither object nor array.
 pub(super) fn shape(text: &str) -> Result<Shape, ParseError> {
-    let start = text.trim_start();
-    match start.as_bytes().first() {
+    let text = text.trim_start();
+    match text.as_bytes().first() {
         Some(b'{') => Ok(Shape::Object),
         Some(b'[') => Ok(Shape::Array),
         None => Err(payload("it is empty")),
         Some(b'<') => Err(payload("it is an HTML page")),
-        Some(_) => {
-            let seen: String = start.chars().take(START_MAX).collect();
-            Err(payload(format!("it is not JSON, it starts with \"{}\"", seen.escape_debug())))
-        }
+        Some(_) => Err(payload(format!("it is not JSON, it starts with \"{}\"", start(text).escape_debug()))),
     }
 }
 
@@ -224,7 +229,7 @@ pub(super) fn record<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Rej
 
 /// Makes a rejection.
 pub(super) fn refuse(field: &'static str, problem: &'static str) -> Rejection {
-    Rejection { field, problem }
+    Rejection::new(field, problem)
 }
 
 /// Makes the error of a body that can't be used.
@@ -237,6 +242,11 @@ pub(super) fn shorten(words: &str) -> String {
     let cut: String = words.chars().take(WORDS_MAX).collect();
     // Only what could forge or hide a line: Korean words stay readable.
     cut.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Returns the beginning of a text.
+fn start(text: &str) -> String {
+    text.chars().take(START_MAX).collect()
 }
 
 /// Words for a parser's error without the text that it choked on.

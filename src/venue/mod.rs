@@ -155,6 +155,20 @@ pub struct Rejection {
     /// What is wrong with it, as a stable word: those of
     /// [`AmountError::code`](crate::domain::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`, `candle`.
     pub problem: &'static str,
+    /// The beginning of what stands there.
+    pub seen: String,
+}
+
+impl Rejection {
+    /// A rejection that shows nothing.
+    pub fn new(field: &'static str, problem: &'static str) -> Self {
+        Self { field, problem, seen: String::new() }
+    }
+
+    /// Returns it with what stands there.
+    pub fn example(&self) -> String {
+        if self.seen.is_empty() { self.to_string() } else { format!("{self}: {}", self.seen) }
+    }
 }
 
 /// Why a whole body or frame can't be used.

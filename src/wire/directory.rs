@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Market, State, VenueHealth, VenueState, time};
-use crate::domain::{Reason, StoreHealth, VenueId};
+use crate::domain::{Example, Lacks, Missing, Problem, Reason, StoreHealth, VenueId};
 
 /// One market of `/api/v1/markets`.
 #[derive(Debug, Serialize)]
@@ -70,6 +70,33 @@ pub struct VenueEntry<'a> {
     requests_failed: u64,
     overruled: u64,
     rejected: &'a BTreeMap<String, u64>,
+    problems: Vec<ProblemEntry<'a>>,
+    without_price: usize,
+    without_base: usize,
+    missing: Vec<MissingEntry<'a>>,
+}
+
+/// One kind of refusal.
+#[derive(Debug, Serialize)]
+struct ProblemEntry<'a> {
+    code: &'a str,
+    field: Option<&'a str>,
+    count: u64,
+    markets: usize,
+    example: &'a Example,
+    #[serde(serialize_with = "time::millis")]
+    last_at: Timestamp,
+}
+
+/// One wanted market without a believed price or a base.
+#[derive(Debug, Serialize)]
+struct MissingEntry<'a> {
+    market: &'a Market,
+    lacks: Lacks,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(serialize_with = "time::millis")]
+    since: Timestamp,
 }
 
 impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
@@ -77,6 +104,15 @@ impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
         let VenueHealth { venue, state, since, data_at, clock_skew_ms, .. } = *health;
         let VenueHealth { not_before, stream_not_before, overruled, .. } = *health;
         let VenueHealth { markets_wanted, markets_live, connects, requests_failed, .. } = *health;
+        let VenueHealth { without_price, without_base, .. } = *health;
+        let problems = health.problems.iter().map(|problem| {
+            let Problem { code, field, count, markets, ref example, last_at } = *problem;
+            ProblemEntry { code, field, count, markets, example, last_at }
+        });
+        let missing = health.missing.iter().map(|missing| {
+            let Missing { ref market, lacks, code, ref detail, since } = *missing;
+            MissingEntry { market, lacks, code, detail, since }
+        });
         Self {
             venue,
             state,
@@ -92,6 +128,10 @@ impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
             requests_failed,
             overruled,
             rejected: &health.rejected,
+            problems: problems.collect(),
+            without_price,
+            without_base,
+            missing: missing.collect(),
         }
     }
 }

@@ -74,20 +74,11 @@ fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
 
 fn health(venue: &'static str, state: VenueState, reason: Option<Reason>) -> VenueHealth {
     VenueHealth {
-        venue: VenueId(venue),
         state,
-        since: "2026-01-15T06:20:00Z".parse().unwrap(),
         reason,
-        data_at: None,
-        clock_skew_ms: None,
-        not_before: None,
-        stream_not_before: None,
-        markets_wanted: 11,
         markets_live: 11,
         connects: 1,
-        requests_failed: 0,
-        overruled: 0,
-        rejected: Default::default(),
+        ..VenueHealth::new(VenueId(venue), 11, "2026-01-15T06:20:00Z".parse().unwrap())
     }
 }
 

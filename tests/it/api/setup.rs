@@ -12,8 +12,8 @@ use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::config::Board;
 use sisepan::domain::{
-    Base, BaseSource, Basis, Market, Price, Publish, Quote, Reason, ReasonCode, SourceId, State, VenueHealth, VenueId,
-    VenueState,
+    Base, BaseSource, Basis, Example, Lacks, Market, Missing, Price, Problem, Publish, Quote, Reason, ReasonCode,
+    SourceId, State, VenueHealth, VenueId, VenueState,
 };
 use sisepan::hub::Hub;
 use sisepan::web::{AppState, Limits, Shared};
@@ -101,20 +101,30 @@ pub fn confirmed(quotes: impl IntoIterator<Item = Quote>) -> Publish {
 pub fn health(state: VenueState) -> VenueHealth {
     let reason = Reason::new(ReasonCode::Silent, "no frame from api.bithumb.com for 60 s");
     VenueHealth {
-        venue: VenueId("bithumb"),
         state,
-        since: time("2026-01-15T06:26:00Z"),
         reason: (state != VenueState::Up).then_some(reason),
         data_at: Some(time("2026-01-15T06:27:03Z")),
         clock_skew_ms: Some(-12),
-        not_before: None,
-        stream_not_before: None,
-        markets_wanted: 11,
-        markets_live: 11,
+        markets_live: 10,
         connects: 2,
-        requests_failed: 0,
-        overruled: 0,
         rejected: BTreeMap::from([("not-positive".to_owned(), 1)]),
+        problems: vec![Problem {
+            code: "not-positive",
+            field: Some("trade_price"),
+            count: 1,
+            markets: 1,
+            example: Example { market: Some(market("LUNC-KRW")), text: "trade_price: not-positive: -1".to_owned() },
+            last_at: time("2026-01-15T06:27:01Z"),
+        }],
+        without_price: 1,
+        missing: vec![Missing {
+            market: market("LUNC-KRW"),
+            lacks: Lacks::Price,
+            code: "not-positive",
+            detail: "trade_price: not-positive: -1".to_owned(),
+            since: time("2026-01-15T06:27:01Z"),
+        }],
+        ..VenueHealth::new(VenueId("bithumb"), 11, time("2026-01-15T06:26:00Z"))
     }
 }
 

@@ -51,7 +51,7 @@ fn payload(text: &str) -> Result<Value, ParseError> {
 
 fn records(value: &Value) -> Vec<Record> {
     let read = |item: &Value| {
-        let bad = Rejection { field: "p", problem: "missing" };
+        let bad = Rejection::new("p", "missing");
         let price = item["p"].as_str().ok_or(bad.clone()).and_then(|p| p.parse::<Price>().map_err(|_| bad));
         let ticker = price.map(|last| Ticker { trade_id: item["n"].as_u64(), ..Ticker::new(last) });
         Record { symbol: item["s"].as_str().unwrap_or_default().to_owned(), ticker }
@@ -125,7 +125,7 @@ impl Venue for Toy {
 fn listing(value: &Value) -> Result<Listing, Rejection> {
     let symbol = value.as_str().unwrap_or_default().to_owned();
     let market = Market::new(&symbol.to_uppercase(), "KRW");
-    let market = market.map_err(|_| Rejection { field: "symbol", problem: "symbol" })?;
+    let market = market.map_err(|_| Rejection::new("symbol", "symbol"))?;
     Ok(Listing { symbol, market, korean_name: None, english_name: None, tick_size: None, halted: false })
 }
 

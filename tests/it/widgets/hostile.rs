@@ -27,20 +27,12 @@ fn hostile(name: &str) -> Set {
 
 fn trouble(name: &str) -> Publish {
     let health = VenueHealth {
-        venue: VenueId("bithumb"),
         state: VenueState::Down,
-        since: now(),
         reason: Some(Reason::new(ReasonCode::Refused, name)),
-        data_at: None,
-        clock_skew_ms: None,
-        not_before: None,
-        stream_not_before: None,
-        markets_wanted: 1,
         markets_live: 0,
         connects: 1,
         requests_failed: 1,
-        overruled: 0,
-        rejected: Default::default(),
+        ..VenueHealth::new(VenueId("bithumb"), 1, now())
     };
     Publish { at: now(), changed: Vec::<Arc<Quote>>::new(), confirmed: vec![], venues: vec![health] }
 }
