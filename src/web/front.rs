@@ -1,4 +1,4 @@
-//! What stands before the routes: answers from memory, and the path that everything stands under.
+//! What stands before the routes: the check of `Host`, answers from memory, and the path that everything stands under.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 
 use super::bodies::{Bodies, Kept};
 use super::place::Seat;
-use super::{AppState, error};
+use super::{AppState, error, host};
 use crate::failpoint;
 
 /// Answers the requests of one connection.
@@ -41,6 +41,9 @@ impl Service<hyper::Request<Incoming>> for Front {
     type Future = Either<Ready<Result<Response, Infallible>>, BoxFuture<'static, Result<Response, Infallible>>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        if !host::is_valid(request.version(), request.headers()) {
+            return Either::Left(ready(Ok(error::bad_host())));
+        }
         // Most requests are spelt like one before, so most need neither route nor layer.
         if let Some(response) = self.app.bodies().again(&self.app, &request) {
             return Either::Left(ready(Ok(response)));
@@ -68,19 +71,19 @@ impl Service<hyper::Request<Incoming>> for Front {
     }
 }
 
-/// Puts all routes under a path such as `/prices`.
-pub fn under(path: &str, routes: Router) -> Router {
-    if path.is_empty() {
+/// Puts all routes under the base path, such as `/prices`.
+pub fn under(app: AppState, routes: Router) -> Router {
+    if app.base_path().is_empty() {
         return routes;
     }
-    let path: std::sync::Arc<str> = path.into();
     Router::new().fallback(move |request: Request| {
-        let (path, routes) = (path.clone(), routes.clone());
-        async move { below(&path, routes, request).await }
+        let (app, routes) = (app.clone(), routes.clone());
+        async move { below(&app, routes, request).await }
     })
 }
 
-async fn below(path: &str, routes: Router, mut request: Request) -> Response {
+async fn below(app: &AppState, routes: Router, mut request: Request) -> Response {
+    let path = app.base_path();
     let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     let rest = match target.strip_prefix(path) {
         Some(rest) if rest.starts_with('/') => rest,
@@ -89,11 +92,16 @@ async fn below(path: &str, routes: Router, mut request: Request) -> Response {
             let location = format!("{path}/{rest}");
             return (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response();
         }
-        _ => return error::no_route(request.uri().clone()).await.into_response(),
+        // A host that has nothing but us is asked for its root first.
+        _ if request.uri().path() == "/" => {
+            let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+            return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{path}/{query}"))]).into_response();
+        }
+        _ => return error::nothing_at(app, request.headers(), request.uri(), &format!("{path}/")),
     };
     match rest.parse::<Uri>() {
         Ok(uri) => *request.uri_mut() = uri,
-        Err(_) => return error::no_route(request.uri().clone()).await.into_response(),
+        Err(_) => return error::nothing_at(app, request.headers(), request.uri(), &format!("{path}/")),
     }
     // Its error type has no value.
     routes.oneshot(request).await.into_response()

@@ -12,6 +12,7 @@ mod front;
 mod greeting;
 mod health;
 mod history;
+mod host;
 mod layers;
 mod limits;
 mod listen;
@@ -245,7 +246,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/script", get(script::answer))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
-    let path = state.base_path().to_owned();
+    let app = state.clone();
     let routes = Router::new()
         .merge(layers::api(api))
         .merge(assets::routes())
@@ -256,5 +257,5 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
         .layer(layers::compression())
         .with_state(state);
-    front::under(&path, routes)
+    front::under(app, routes).layer(axum::middleware::from_fn(layers::every))
 }

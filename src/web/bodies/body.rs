@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 
+use super::super::layers;
 use super::coding::{Coding, Effort};
 
 /// A body that many are answered with. It never changes.
@@ -30,6 +31,7 @@ struct Packed {
 impl Body {
     /// Joins a body and its headers; tag and `Vary: accept-encoding` are added.
     pub fn new(mut head: HeaderMap, plain: Bytes, effort: Effort) -> Self {
+        layers::secure(&mut head);
         let tag = tag(&plain);
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             head.insert(header::ETAG, tag);

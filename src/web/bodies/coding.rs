@@ -99,7 +99,7 @@ impl Coding {
 }
 
 /// Reads `q=0.8` as 800. What can't be read is 1000: a mistake is no refusal.
-fn thousandths(parameters: &str) -> u16 {
+pub fn thousandths(parameters: &str) -> u16 {
     let named = parameters.split(';').map(str::trim).find_map(|one| one.strip_prefix("q=").or(one.strip_prefix("Q=")));
     let Some(text) = named else { return 1000 };
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use super::AppState;
 
 pub use body::{Body, is_known, tag};
-pub use coding::Effort;
+pub use coding::{Effort, thousandths};
 
 /// Most bodies kept.
 const KEPT_MAX: usize = 256;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::super::AppState;
 use super::super::bodies::Life;
 use super::choice::{Colors, Theme};
-use super::options::{Options, preferred};
+use super::options::{self, Options};
 use crate::domain::{Direction, Quote, State as RowState};
 use crate::text::{self, Lang};
 
@@ -69,7 +69,7 @@ pub async fn badge(
             app.bodies().get(&app, &headers, format!("badge {}", options.query()), Life::Change, draw)
         }
         Err(bad) => {
-            let lang = preferred(&headers);
+            let lang = options::lang(&app, &headers, query.as_deref().unwrap_or_default());
             let word = match bad.status() {
                 StatusCode::NOT_FOUND => lang.pick("없는 종목", "no such market", "該当銘柄なし"),
                 _ => lang.pick("잘못된 주소", "bad address", "URLが不正です"),

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::choice::{Choice, allowed, find};
 
 /// Longest query, in bytes.
-const QUERY_BYTES_MAX: usize = 1024;
+pub const QUERY_BYTES_MAX: usize = 1024;
 
 /// Most parameters in a query.
 const PARAMETERS_MAX: usize = 20;
@@ -29,14 +29,14 @@ pub enum BadOption {
         allowed: String,
     },
     /// A widget, board or market that does not exist here.
-    #[error("{name} {value:?} does not exist here: use {allowed}")]
+    #[error("{name} {value:?} does not exist here: try {}", .near.join(", "))]
     Missing {
         /// The parameter.
         name: &'static str,
         /// What was asked for, shortened.
         value: String,
-        /// What may be asked for.
-        allowed: String,
+        /// What exists and is spelt most like it, the nearest first.
+        near: Vec<String>,
     },
     /// The same parameter more than once.
     #[error("{0} is given more than once")]
@@ -53,8 +53,8 @@ impl BadOption {
     }
 
     /// Refuses a name that nothing here has.
-    pub fn missing(name: &'static str, value: &str, allowed: impl Into<String>) -> Self {
-        Self::Missing { name, value: shorten(value), allowed: allowed.into() }
+    pub fn missing(name: &'static str, value: &str, near: Vec<String>) -> Self {
+        Self::Missing { name, value: shorten(value), near }
     }
 
     /// Returns the HTTP status for it.
@@ -66,7 +66,8 @@ impl BadOption {
     }
 }
 
-fn shorten(value: &str) -> String {
+/// Shortens a value to what is shown again.
+pub fn shorten(value: &str) -> String {
     value.chars().take(VALUE_CHARS_MAX).collect()
 }
 

@@ -3,10 +3,11 @@
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use super::AppState;
+use super::error::Error;
 
 mod badge;
 mod board;
@@ -22,6 +23,7 @@ mod line;
 mod link;
 mod market;
 mod movers;
+mod near;
 mod oembed;
 mod options;
 mod past;
@@ -36,7 +38,7 @@ mod usual;
 mod widgets;
 mod words;
 
-use choice::Widget;
+use choice::{Choice as _, Widget};
 use given::BadOption;
 use options::Options;
 use past::Past;
@@ -116,7 +118,9 @@ async fn answer(app: &AppState, headers: &HeaderMap, query: Option<&str>, widget
     let asked = Asked { app, headers, query, frame };
     let read = || {
         let found = choice::find::<Widget>(widget);
-        let widget = found.ok_or_else(|| BadOption::missing("widget", widget, choice::allowed::<Widget>()))?;
+        let widget = found.ok_or_else(|| {
+            BadOption::missing("widget", widget, Widget::EVERY.iter().map(|it| it.word().to_owned()).collect())
+        })?;
         Ok((embed::fit(Options::read(app, headers, query)?, widget)?, widget))
     };
     match read() {
@@ -138,9 +142,22 @@ fn rendered(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String,
 }
 
 fn refuse(asked: Asked<'_>, bad: &BadOption) -> Response {
-    let Asked { app, headers, query, frame } = asked;
-    match error::page(bad, options::preferred(headers), options::theme(app, query), frame) {
+    let Asked { app, headers, frame, .. } = asked;
+    if super::error::wants_json(headers) {
+        return match bad.status() {
+            StatusCode::NOT_FOUND => Error::new(StatusCode::NOT_FOUND, "no-route", "Not found", bad.to_string()),
+            status => Error::new(status, "bad-field", "Bad parameter", bad.to_string()),
+        }
+        .into_response();
+    }
+    match error::page(app, bad, error::Place::of(asked)) {
         Ok(body) => reply::refusal(app, frame, bad.status(), body),
         Err(_) => reply::plain(app, frame, bad.status(), bad.to_string()),
     }
+}
+
+/// Returns the page that says that there is none at the address; our own pages begin at `root`.
+pub fn no_page(app: &AppState, headers: &HeaderMap, query: &str, root: &str) -> Option<Response> {
+    let body = error::no_page(error::Place::at(app, headers, query, root)).ok()?;
+    Some(reply::refusal(app, Frame::Page, StatusCode::NOT_FOUND, body))
 }

@@ -3,7 +3,6 @@
 //! Known parameters are checked against what exists; unknown ones are ignored,
 //! so that a publisher's own tracking parameters break nothing.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use axum::http::{HeaderMap, header};
@@ -13,6 +12,7 @@ use super::super::ask::{INTERVALS_MS, words};
 use super::choice::{Choice, Colors, Column, Density, Reach, Size, Switch, Theme, Widget};
 use super::given::{BadOption, Given};
 use super::link::Link;
+use super::near;
 use super::usual::Usual;
 use crate::config::Board;
 use crate::domain::{Basis, Market, SourceId};
@@ -41,9 +41,6 @@ pub const TABLE: [(&str, &str); 17] = [
 
 /// Most risers, and most fallers.
 pub const COUNT_MAX: usize = 20;
-
-/// Most markets that a refusal lists.
-const LISTED_MAX: usize = 40;
 
 /// The options of a widget, all of them usable.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,7 +127,7 @@ impl<'a> Options<'a> {
         let market = Market::from_str(id).ok();
         let found =
             market.and_then(|market| Some((boards.iter().find(|board| board.markets.contains(&market))?, market)));
-        let (board, market) = found.ok_or_else(|| BadOption::missing("market", id, listed(boards)))?;
+        let (board, market) = found.ok_or_else(|| BadOption::missing("market", id, near::markets(id, boards)))?;
         let picks = vec![Pick { market, source: board.source.clone() }];
         Self::join(app, &given, headers, board, true, picks, true)
     }
@@ -241,6 +238,13 @@ pub fn preferred(headers: &HeaderMap) -> Lang {
     negotiate(accepted.unwrap_or_default())
 }
 
+/// Returns the language of a page whose other options can't be used: as asked for, else as usual, else as preferred.
+pub fn lang(app: &AppState, headers: &HeaderMap, query: &str) -> Lang {
+    let mut asked = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "lang");
+    let asked = asked.find_map(|(_, value)| super::choice::find(&value));
+    asked.or(Usual::of(app).lang).unwrap_or_else(|| preferred(headers))
+}
+
 /// Returns the theme of a page whose other options can't be used.
 pub fn theme(app: &AppState, query: &str) -> Theme {
     let asked = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "theme");
@@ -258,8 +262,8 @@ fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<&'a Board, BadO
         None => app.boards.first(),
     };
     found.ok_or_else(|| {
-        let allowed = app.boards.iter().map(|board| board.id.as_str()).collect::<Vec<_>>().join(", ");
-        BadOption::missing("board", id.unwrap_or_default(), allowed)
+        let id = id.unwrap_or_default();
+        BadOption::missing("board", id, near::words(id, app.boards.iter().map(|board| board.id.as_str())))
     })
 }
 
@@ -276,7 +280,7 @@ fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<
             let board = likely.into_iter().find(|board| board.markets.contains(&market))?;
             Some((board, market))
         });
-        let (board, market) = found.ok_or_else(|| BadOption::missing("markets", name, listed(boards)))?;
+        let (board, market) = found.ok_or_else(|| BadOption::missing("markets", name, near::markets(name, boards)))?;
         first.get_or_insert(board);
         if !picks.iter().any(|pick| pick.market == market) {
             picks.push(Pick { market, source: board.source.clone() });
@@ -287,19 +291,12 @@ fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<
         return Err(BadOption::value("markets", asked, format!("at most {most}")));
     }
     let board = first.or(named).or(app.boards.first());
-    let board = board.ok_or_else(|| BadOption::missing("board", "", ""))?;
+    let board = board.ok_or_else(|| BadOption::missing("board", "", Vec::new()))?;
     Ok(if picks.is_empty() { (board, of(board)) } else { (board, picks) })
 }
 
 fn is_on(board: &Board, pick: &Pick) -> bool {
     board.source == pick.source && board.markets.contains(&pick.market)
-}
-
-/// Names the markets of some boards, the first ones at least.
-fn listed(boards: &[Board]) -> String {
-    let markets: BTreeSet<&str> = boards.iter().flat_map(|b| b.markets.iter().map(Market::as_str)).collect();
-    let more = if markets.len() > LISTED_MAX { ", …" } else { "" };
-    markets.into_iter().take(LISTED_MAX).collect::<Vec<_>>().join(", ") + more
 }
 
 /// Reads `name,last,change`; the name stands first whether it is asked for or not.

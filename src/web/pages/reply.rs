@@ -70,7 +70,9 @@ fn names_language(query: &str) -> bool {
 
 /// Answers with an error as HTML.
 pub fn refusal(app: &AppState, frame: Frame, status: StatusCode, body: String) -> Response {
-    unkept(app, frame, status, body)
+    let mut response = unkept(app, frame, status, body);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-language"));
+    response
 }
 
 /// Answers with a page for this one asker: nobody keeps it, we least of all.

@@ -1,5 +1,6 @@
 //! What HTTP itself is asked for: who may connect, from where, through what, and what is kept in memory.
 
+mod answers;
 mod bodies;
 mod connections;
 mod events;

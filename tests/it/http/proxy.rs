@@ -1,6 +1,6 @@
-//! Through proxies that others wrote, set up as `deploy/` shows: nginx and Caddy.
+//! Through proxies that others wrote, set up as `deploy/` shows: nginx, Caddy and HAProxy.
 //!
-//! `scripts/system-env` installs both, and curl.
+//! `scripts/system-env` installs them, and curl.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,6 +13,7 @@ use super::*;
 
 const NGINX: &str = include_str!("../../../deploy/nginx.conf");
 const CADDY: &str = include_str!("../../../deploy/Caddyfile");
+const HAPROXY: &str = include_str!("../../../deploy/haproxy.cfg");
 
 /// What an operator would have set in nginx beside the recipe: it compresses what we did not.
 const NGINX_GZIP: &str =
@@ -40,7 +41,8 @@ impl Proxy {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let folder = std::env::temp_dir().join(format!("sisepan-{name}-{}-{port}-{attempt}", std::process::id()));
             std::fs::create_dir_all(&folder).unwrap();
-            let child = make(port, &folder).stdout(Stdio::null()).spawn();
+            let log = std::fs::File::create(folder.join("log")).unwrap();
+            let child = make(port, &folder).stdout(log).spawn();
             let child = child.unwrap_or_else(|error| panic!("{name}: {error}; scripts/system-env installs it"));
             let mut proxy = Self { child, folder, address: format!("127.0.0.1:{port}") };
             if proxy.answers().await {
@@ -98,6 +100,28 @@ impl Proxy {
             command
         })
         .await
+    }
+
+    async fn haproxy(upstream: &str) -> Self {
+        Self::start("haproxy", |port, folder| {
+            let recipe = HAPROXY.replace("bind :80", &format!("bind 127.0.0.1:{port}"));
+            let recipe = recipe.replace("127.0.0.1:8080", upstream);
+            // What it thinks of the server is logged.
+            let recipe =
+                recipe.replace("    mode http\n", "    mode http\n    log global\n    option log-health-checks\n");
+            let config = format!("global\n    log stdout format raw local0\n{recipe}");
+            std::fs::write(folder.join("haproxy.cfg"), config).unwrap();
+            let mut command = Command::new("haproxy");
+            command.arg("-db").arg("-f").arg(folder.join("haproxy.cfg")).stderr(Stdio::null());
+            command.env("PATH", format!("/usr/sbin:{}", std::env::var("PATH").unwrap_or_default()));
+            command
+        })
+        .await
+    }
+
+    /// Returns what the proxy has logged to its standard output.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
     /// Asks with curl; returns status, head and body, unpacked.
@@ -249,4 +273,17 @@ async fn out_31_out_32_caddy_passes_sockets_events_and_caching() {
     let caddy = Proxy::caddy(&upstream).await;
     serves_as_without(&caddy, &app).await;
     caches_as_without(&caddy).await;
+}
+
+#[tokio::test]
+async fn fc_25_haproxy_finds_the_server_well_and_passes_sockets_events_and_caching() {
+    let app = app();
+    let upstream = serve(&app).await;
+    let haproxy = Proxy::haproxy(&upstream).await;
+    eventually("haproxy's check succeeds", || haproxy.log().contains("Layer7 check passed, code: 204")).await;
+    serves_as_without(&haproxy, &app).await;
+    caches_as_without(&haproxy).await;
+    counts_clients(&haproxy, &app).await;
+    let log = haproxy.log();
+    assert!(!log.contains("wrong status") && !log.contains("is DOWN"), "{log}");
 }

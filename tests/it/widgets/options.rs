@@ -7,9 +7,9 @@ use super::{PUBLIC, Set, WIDGETS, app, ask, ask_with};
 async fn a_bad_value_is_refused_with_its_name_and_what_may_be_asked() {
     let app = app();
     for (query, status, said) in [
-        ("board=x", 404, ["board", "krw, usdt"]),
-        ("markets=DOGE-KRW", 404, ["markets", "BTC-KRW"]),
-        ("markets=BTC-USDT&board=krw", 404, ["markets", "BTC-KRW"]),
+        ("board=x", 404, ["“x” 시세판이", "krw"]),
+        ("markets=DOGE-KRW", 404, ["“DOGE-KRW” 종목이", "BTC-KRW"]),
+        ("markets=BTC-USDT&board=krw", 404, ["“BTC-USDT” 종목이", "BTC-KRW"]),
         ("basis=1h", 400, ["basis", "24h, utc-day, kst-day"]),
         ("lang=fr", 400, ["lang", "ko, en, ja"]),
         ("theme=pink", 400, ["theme", "auto, light, dark"]),

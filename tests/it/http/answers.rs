@@ -1,0 +1,270 @@
+//! What every answer has in common, whatever is asked for: methods, `Host`, security headers, and what is not there.
+
+use axum::http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// Paths of every kind: pages, widgets, API, files, and some that do not exist.
+const PATHS: [&str; 20] = [
+    "/",
+    "/market/BTC-KRW",
+    "/market/NOPE",
+    "/embed/board",
+    "/embed/nope",
+    "/fragment/board",
+    "/fragment/board?theme=x",
+    "/badge/BTC-KRW.svg",
+    "/badge/NOPE.svg",
+    "/sisepan-colors.css?colors=1",
+    "/sisepan.js",
+    "/sisepan.css",
+    "/icon.svg",
+    "/openapi.json",
+    "/oembed?url=x",
+    "/widgets",
+    "/api/v1/snapshot",
+    "/api/v1/script",
+    "/healthz",
+    "/no/such/page",
+];
+
+fn under(base_path: &str) -> AppState {
+    state_at(&filled(), Limits::default(), Site { base_path: base_path.to_owned(), ..Site::default() })
+}
+
+/// Sends bytes and returns everything that comes back until the server closes.
+async fn raw(address: &str, request: &str) -> String {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    tokio::time::timeout(DEADLINE, socket.read_to_end(&mut said)).await.expect("closed in time").unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+async fn options(app: &AppState, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
+    let mut request = Request::builder().method(Method::OPTIONS).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    ask(app, request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn fc_25_options_is_answered_on_every_path() {
+    for (app, base) in [(under(""), ""), (under("/prices"), "/prices")] {
+        for path in PATHS {
+            let response = options(&app, &format!("{base}{path}"), &[]).await;
+            assert_eq!((response.status().as_u16(), header(&response, "allow")), (204, "GET, HEAD, OPTIONS"), "{path}");
+            assert_eq!(text(response).await, "");
+        }
+        let address = serve(&app).await;
+        for target in ["*", "/", "/prices/", "/healthz", "/no/such/page"] {
+            for version in ["1.0", "1.1"] {
+                let host = if version == "1.1" { "host: x\r\nconnection: close\r\n" } else { "" };
+                let said = raw(&address, &format!("OPTIONS {target} HTTP/{version}\r\n{host}\r\n")).await;
+                assert!(said.starts_with(&format!("HTTP/{version} 204 ")), "{target} {version}: {said}");
+                assert!(said.contains("allow: GET, HEAD, OPTIONS\r\n"), "{target}: {said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn fc_27_a_preflight_allows_any_request_header() {
+    let app = under("");
+    for path in PATHS {
+        for asked in ["cache-control", "hx-request, hx-target, hx-current-url", "x-whatever,Authorization"] {
+            let headers = [
+                ("origin", "https://news.example"),
+                ("access-control-request-method", "GET"),
+                ("access-control-request-headers", asked),
+            ];
+            let response = options(&app, path, &headers).await;
+            assert_eq!(response.status(), 204, "{path}");
+            assert_eq!(header(&response, "access-control-allow-headers"), asked, "{path}");
+            assert_eq!(header(&response, "access-control-allow-origin"), "*", "{path}");
+            assert_eq!(header(&response, "access-control-allow-credentials"), "", "{path}");
+            assert!(header(&response, "access-control-allow-methods").contains("GET"), "{path}");
+            assert!(header(&response, "vary").contains("access-control-request-headers"), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fc_36_every_answer_carries_the_security_headers() {
+    for (app, base) in [(under(""), ""), (under("/prices"), "/prices")] {
+        for path in PATHS.map(|path| format!("{base}{path}")).into_iter().chain(["/".to_owned(), base.to_owned()]) {
+            for method in ["GET", "HEAD", "OPTIONS", "POST", "DELETE"] {
+                let request = Request::builder().method(method).uri(if path.is_empty() { "/" } else { &path });
+                let response = ask(&app, request.body(Body::empty()).unwrap()).await;
+                assert_eq!(header(&response, "x-content-type-options"), "nosniff", "{method} {path}");
+                assert_eq!(header(&response, "referrer-policy"), "no-referrer", "{method} {path}");
+                let policy = header(&response, "content-security-policy");
+                assert!(
+                    policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors"),
+                    "{method} {path}"
+                );
+                if response.status() == 405 {
+                    assert_eq!(header(&response, "allow"), "GET, HEAD, OPTIONS", "{method} {path}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn fc_36_a_request_has_exactly_one_valid_host() {
+    let address = serve(&under("")).await;
+    // The first makes the answer known, so that later ones could be given from memory.
+    for (version, hosts, status) in [
+        ("1.1", &["x"] as &[_], 200),
+        ("1.1", &["News.Example:8443"], 200),
+        ("1.1", &["[::1]:80"], 200),
+        ("1.1", &["127.0.0.1:"], 200),
+        ("1.1", &[], 400),
+        ("1.1", &["x", "x"], 400),
+        ("1.1", &["x", "y"], 400),
+        ("1.1", &[""], 400),
+        ("1.1", &["x y"], 400),
+        ("1.1", &["x/y"], 400),
+        ("1.1", &["user@x"], 400),
+        ("1.1", &["x:99999"], 400),
+        ("1.1", &["x:a"], 400),
+        ("1.1", &["x,y"], 400),
+        ("1.0", &[], 200),
+        ("1.0", &["x"], 200),
+        ("1.0", &["x", "x"], 400),
+    ] {
+        let lines: String = hosts.iter().map(|host| format!("host: {host}\r\n")).collect();
+        let request = format!("GET /api/v1/snapshot HTTP/{version}\r\n{lines}connection: close\r\n\r\n");
+        let said = raw(&address, &request).await;
+        assert!(said.starts_with(&format!("HTTP/{version} {status} ")), "{hosts:?}: {said}");
+        assert!(said.contains("x-content-type-options: nosniff\r\n"), "{hosts:?}: {said}");
+        assert_eq!(said.contains("urn:sisepan:problem:bad-host"), status == 400, "{hosts:?}: {said}");
+    }
+}
+
+const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+
+#[tokio::test]
+async fn fc_48_a_page_that_does_not_exist_is_a_page_of_the_site_for_a_browser_and_json_for_a_program() {
+    for (base, path, root) in [
+        ("", "/nope", ""),
+        ("", "/no/such/page", "../../"),
+        ("", "/market/", "../"),
+        ("", "/api/v1/nope", "../../"),
+        ("/prices", "/prices/nope", ""),
+        ("/prices", "/prices/market/a/b", "../../"),
+        ("/prices", "/elsewhere/page", "/prices/"),
+        ("/prices", "/pricesx", "/prices/"),
+    ] {
+        let app = under(base);
+        for (lang, word) in [("ko", "페이지가 없습니다"), ("en-GB", "no page here"), ("ja", "ページはありません")]
+        {
+            let response = with(&app, path, &[("accept", BROWSER), ("accept-language", lang)]).await;
+            assert_eq!(response.status(), 404, "{path}");
+            assert_eq!(header(&response, "content-type"), "text/html; charset=utf-8", "{path}");
+            assert_eq!(header(&response, "cache-control"), "no-store");
+            assert_eq!(header(&response, "vary"), "accept, accept-language");
+            let page = text(response).await;
+            assert!(page.contains(&format!("<html lang=\"{}\"", &lang[..2])), "{page}");
+            assert!(page.contains(word), "{path} in {lang}: {page}");
+            assert!(page.contains(&format!("href=\"{root}page.css\"")), "{path}: {page}");
+            assert!(page.contains(&format!("href=\"{root}./?lang={}\"", &lang[..2])), "{path}: {page}");
+        }
+        let asked = with(&app, &format!("{path}?lang=ja"), &[("accept", BROWSER), ("accept-language", "en")]).await;
+        assert!(text(asked).await.contains("<html lang=\"ja\""), "{path}");
+        for accept in ["", "*/*", "application/json", "application/problem+json, text/html;q=0.5", "image/webp,*/*"] {
+            let response = with(&app, path, &[("accept", accept)]).await;
+            assert_eq!(response.status(), 404, "{path}");
+            assert_eq!(header(&response, "content-type"), "application/problem+json", "{path} for {accept:?}");
+            assert!(text(response).await.contains("urn:sisepan:problem:no-route"));
+        }
+    }
+    // A market or a widget that does not exist is no page for a program either.
+    let app = under("");
+    for path in ["/market/NOPE-KRW", "/embed/nope", "/fragment/nope", "/?board=nope"] {
+        let response = with(&app, path, &[("accept", "application/json")]).await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert_eq!(header(&response, "content-type"), "application/problem+json", "{path}");
+        let response = with(&app, path, &[("accept", BROWSER)]).await;
+        assert_eq!((response.status().as_u16(), header(&response, "content-type")), (404, "text/html; charset=utf-8"));
+    }
+}
+
+#[tokio::test]
+async fn fc_50_an_error_page_speaks_the_language_asked_for_and_offers_what_is_nearest() {
+    let app = under("");
+    let page = async |path: &str| {
+        let response = with(&app, path, &[("accept", BROWSER), ("accept-language", "ko")]).await;
+        (response.status().as_u16(), text(response).await)
+    };
+    for (path, said, nearest) in [
+        ("/market/BTC-KWR?lang=en", "There is no market “BTC-KWR” here", "BTC-KRW"),
+        ("/market/ETH?lang=en", "There is no market “ETH” here", "ETH-KRW"),
+        ("/market/eth-usd?lang=en", "There is no market “eth-usd” here", "ETH-KRW"),
+        ("/market/bitcoin?lang=en", "There is no market “bitcoin” here", "BTC-KRW"),
+        ("/market/리플?lang=ja", "“리플” という銘柄はありません", "XRP-KRW"),
+        ("/market/BTCKRW", "“BTCKRW” 종목이 없습니다", "BTC-KRW"),
+    ] {
+        let path = path.replace("리플", "%EB%A6%AC%ED%94%8C");
+        let (status, page) = page(&path).await;
+        assert_eq!(status, 404);
+        assert!(page.contains(said), "{path}: {page}");
+        let lang = path.split("lang=").nth(1).unwrap_or("ko");
+        let first = page.split("<li><a href=\"").nth(1).unwrap_or_default();
+        assert!(first.starts_with(&format!("../market/{nearest}?lang={lang}\"")), "{path}: {page}");
+        assert!(!page.contains("understood") && !page.contains("이해할 수 없"), "{page}");
+    }
+    // The board of one market offers what that has.
+    let (_, page_of_small) = page("/market/BTC-KRW?board=small&lang=en").await;
+    assert!(page_of_small.contains("market/XRP-KRW") && !page_of_small.contains("market/ETH-KRW"), "{page_of_small}");
+    for (path, said) in [
+        ("/?board=krv&lang=en", "There is no board “krv” here"),
+        ("/embed/bord?lang=en", "There is no widget “bord” here"),
+        ("/embed/board?markets=BTC-KWR&lang=en", "There is no market “BTC-KWR” here"),
+        ("/fragment/board?markets=BTC-KWR&lang=ja", "“BTC-KWR” という銘柄はありません"),
+    ] {
+        let (status, page) = page(path).await;
+        assert!(status == 404 && page.contains(said), "{path}: {page}");
+        let near = if path.contains("KWR") {
+            "BTC-KRW"
+        } else if path.contains("krv") {
+            "krw"
+        } else {
+            "board"
+        };
+        assert!(page.contains(near), "{path}: {page}");
+    }
+    // A language that does not exist is no language to answer in.
+    let (status, refused) = page("/?lang=xx").await;
+    assert!(status == 400 && refused.contains("<html lang=\"ko\""), "{refused}");
+    // Not every market is listed.
+    let many: Vec<String> = (0..60).map(|n| format!("C{n}-KRW")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let shared = Shared {
+        hub: hub(),
+        boards: vec![board("krw", &many)],
+        clock: Clock::tokio(time("2026-01-15T06:27:04Z")),
+        history: None,
+        keeper: None,
+        demo: false,
+    };
+    let page = text(with(&AppState::new(shared), "/market/C5-KRV", &[("accept", BROWSER)]).await).await;
+    let offered = page.matches("/market/").count();
+    assert!(page.contains("market/C5-KRW") && offered <= 3, "{offered}: {page}");
+}
+
+#[tokio::test]
+async fn fc_58_the_root_of_a_host_leads_to_the_base_path() {
+    let app = under("/prices/kr");
+    for (path, location) in [("/", "/prices/kr/"), ("/?lang=en&board=krw", "/prices/kr/?lang=en&board=krw")] {
+        for accept in ["*/*", BROWSER] {
+            let response = with(&app, path, &[("accept", accept)]).await;
+            assert_eq!((response.status().as_u16(), header(&response, "location")), (307, location));
+        }
+        assert_eq!(get(&app, location).await.status(), 200, "{location}");
+    }
+}
