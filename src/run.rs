@@ -307,7 +307,8 @@ pub(crate) fn markets_of(config: &Config, venue: VenueId) -> Vec<Market> {
     markets.into_iter().collect()
 }
 
-fn board_settings(config: &Config) -> board::Settings {
+/// Lays the settings of the operator over those of the board.
+pub(crate) fn board_settings(config: &Config) -> board::Settings {
     let stale_after = venue::ALL.iter().map(|venue| {
         let profile = venue.profile();
         let set = config.venues.get(&profile.id).and_then(|own| own.stale_after);

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::store;
 
-use super::ConfigArgs;
+use super::{ConfigArg, DataArg, load};
 
 /// What `sisepan backup` takes.
 #[derive(Debug, Args)]
@@ -16,11 +16,15 @@ pub(super) struct BackupArgs {
     #[arg(value_name = "FILE")]
     to: PathBuf,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: ConfigArg,
+    #[command(flatten)]
+    data: DataArg,
 }
 
 pub(super) async fn run(args: BackupArgs) -> anyhow::Result<()> {
-    let Some(directory) = args.config.load()?.data else { bail!("`data` is none: there is no store to copy") };
+    let Some(directory) = load(&args.config, &[args.data.flag()])?.data else {
+        bail!("`data` is none: there is no store to copy")
+    };
     let to = args.to.clone();
     let copied = tokio::task::spawn_blocking(move || store::backup(&directory, &to)).await??;
     println!("{}: {} hours of {} markets, every row checked", args.to.display(), copied.hours, copied.markets);

@@ -1,93 +1,199 @@
-//! `sisepan check`: is the configuration right, and with `--live`, do the exchanges answer?
+//! `sisepan check`: is the configuration right, and with `--live`, would `serve` show prices?
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::domain::Reason;
-use crate::ingest::{self, Probe};
-use crate::run::{ingest_settings, markets_of, venues_of};
+use crate::config::{Config, ConfigErrors, Problem};
+use crate::domain::{Lacks, Market, State, VenueId};
+use crate::run::venues_of;
+use crate::{ingest, store};
 
-use super::ConfigArgs;
+use super::trial::{self, Trial};
+use super::{ConfigArg, DataArg, ListenArg, listen, load};
 
 /// What `sisepan check` takes.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
-    config: ConfigArgs,
-    /// Also ask each exchange once: its list, its prices, its stream.
+    config: ConfigArg,
+    #[command(flatten)]
+    listen: ListenArg,
+    #[command(flatten)]
+    data: DataArg,
+    /// Also read each exchange as `serve` does, for up to 20 seconds, and fail where `serve` would show no price.
     #[arg(long)]
     live: bool,
 }
 
 pub(super) async fn run(args: CheckArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let config = args.config.load()?;
-    let tls = ingest::Tls::new(config.tls_ca.as_deref())?;
-    let mut report = describe(&config);
-    let mut failed = 0;
-    if args.live {
-        let clock = Clock::system();
-        for venue in venues_of(&config) {
-            let profile = venue.profile();
-            let settings = ingest_settings(venue, &config);
-            let wanted = markets_of(&config, profile.id);
-            let probe = tokio::select! {
-                probe = ingest::probe(venue, &settings, &wanted, &tls, &clock) => probe,
-                () = shutdown.cancelled() => bail!("interrupted"),
-            };
-            failed += usize::from(probe.markets.is_err() || probe.tickers.is_err() || probe.stream.is_err());
-            report.push_str(&table(profile.id.as_str(), wanted.len(), &probe));
-        }
+    let config = load(&args.config, &[args.listen.flag(), args.data.flag()])?;
+    let place = args.config.file().map_or("configuration".into(), Path::to_string_lossy);
+    let obstacles = obstacles(&config).await;
+    if !obstacles.is_empty() {
+        let problem =
+            |(key, message): (&str, String)| Problem { place: place.to_string(), key: key.to_owned(), message };
+        bail!(ConfigErrors(obstacles.into_iter().map(problem).collect()));
     }
-    let mut out = std::io::stdout();
+    let mut report = describe(&config);
+    let mut failures = Vec::new();
+    if args.live {
+        let tls = ingest::Tls::new(config.tls_ca.as_deref())?;
+        let clock = Clock::system();
+        let trials = join_all(venues_of(&config).into_iter().map(|venue| {
+            let (config, tls, clock) = (&config, tls.clone(), &clock);
+            async move { (venue.profile().id, trial::run(venue, config, tls, clock).await) }
+        }));
+        let trials = tokio::select! {
+            trials = trials => trials,
+            () = shutdown.cancelled() => bail!("interrupted"),
+        };
+        trials.iter().for_each(|(venue, trial)| table(&mut report, *venue, trial));
+        failures = judge(&config, &trials);
+    }
+    let mut out = io::stdout();
     out.write_all(report.as_bytes()).and_then(|()| out.flush()).context("writing to standard output")?;
-    if failed > 0 {
-        bail!("{failed} of the exchanges did not answer as they should");
+    if !failures.is_empty() {
+        bail!("{}", failures.join("; "));
     }
     Ok(())
 }
 
+/// Returns what `serve` would stumble over though the configuration is valid, by setting.
+async fn obstacles(config: &Config) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    match listen::bind(&config.listen).await {
+        Ok(_) => {}
+        // Most likely by the server whose configuration is checked.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+        Err(error) => found.push(("listen", format!("can't listen on {}: {error}", config.listen))),
+    }
+    if let Some(directory) = &config.data
+        && let Err(problem) = check_data(directory)
+    {
+        found.push(("data", problem));
+    }
+    found
+}
+
+/// Returns why the store could not be kept in `directory`. Changes nothing there.
+fn check_data(directory: &Path) -> Result<(), String> {
+    let existing = directory.ancestors().find(|path| path.exists() || path.as_os_str().is_empty());
+    let existing = existing.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let problem = |path: &Path, problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    if !existing.is_dir() {
+        return Err(problem(existing, &"is not a directory"));
+    }
+    tempfile::tempfile_in(existing).map_err(|error| problem(existing, &format!("can't be written to: {error}")))?;
+    for file in [store::FILE, store::LOCK].map(|name| directory.join(name)) {
+        match OpenOptions::new().read(true).write(true).open(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(problem(&file, &error)),
+            _ => {}
+        }
+    }
+    store::inspect(directory)
+}
+
 fn describe(config: &Config) -> String {
-    let mut text = String::from("the configuration is right\n");
+    let mut text = String::from("configuration OK\n");
     for board in &config.boards {
         let (markets, source) = (board.markets.len(), board.source.as_str());
         let _ = writeln!(text, "board {}: {markets} markets from {source}, change over {}", board.id, board.basis);
     }
-    text
-}
-
-fn table(venue: &str, wanted: usize, probe: &Probe) -> String {
-    let mut text = format!("\n{venue} ({} ms)\n", probe.took.as_millis());
-    match &probe.markets {
-        Ok((listed, missing)) => {
-            let _ = writeln!(text, "  list     {listed} markets, {} of the {wanted} wanted", wanted - missing.len());
-            for market in missing {
-                let _ = writeln!(text, "           {market} is not listed");
-            }
-        }
-        Err(reason) => failure(&mut text, "list", reason),
-    }
-    match &probe.tickers {
-        Ok(prices) => {
-            let _ = writeln!(text, "  tickers  {} prices", prices.len());
-            for (market, price) in prices {
-                let _ = writeln!(text, "           {:<12} {:>16}", market.as_str(), price.to_string());
-            }
-        }
-        Err(reason) => failure(&mut text, "tickers", reason),
-    }
-    match &probe.stream {
-        Ok(()) => text.push_str("  stream   connected\n"),
-        Err(reason) => failure(&mut text, "stream", reason),
+    for (board, market, likely) in config.swapped_markets() {
+        let _ =
+            writeln!(text, "warning: board {board}: {market}: markets are written BASE-QUOTE; did you mean {likely}?");
     }
     text
 }
 
-fn failure(text: &mut String, what: &str, reason: &Reason) {
-    let _ = writeln!(text, "  {what:<8} failed: {reason}");
+/// Returns what `serve` would not show, and which exchanges do not work.
+fn judge(config: &Config, trials: &[(VenueId, Trial)]) -> Vec<String> {
+    let mut failures = Vec::new();
+    let of = |venue: &VenueId| trials.iter().find(|(id, _)| id == venue).map(|(_, trial)| trial);
+    let failed: Vec<&str> = trials.iter().filter(|(_, trial)| trial.fails()).map(|(venue, _)| venue.as_str()).collect();
+    if !failed.is_empty() {
+        failures.push(format!("{} of {} exchanges failed: {}", failed.len(), trials.len(), failed.join(", ")));
+    }
+    for board in &config.boards {
+        let venues = board.venues();
+        let shown = |market: &&Market| venues.iter().filter_map(of).any(|trial| trial.current(market).is_some());
+        let dead: Vec<&str> =
+            board.markets.iter().filter(|market| !shown(market)).map(|market| market.as_str()).collect();
+        if !dead.is_empty() {
+            failures.push(format!("board {}: no price for {}", board.id, dead.join(", ")));
+        }
+    }
+    failures
+}
+
+fn table(text: &mut String, venue: VenueId, trial: &Trial) {
+    let _ = writeln!(text, "\n{venue} ({} ms)", trial.took.as_millis());
+    let wanted = trial.wanted.len();
+    let _ = match &trial.listed {
+        Some(listed) => {
+            let missing = trial.wanted.iter().filter(|market| trial.is_unlisted(market)).count();
+            writeln!(text, "  list     {} markets, {} of the {wanted} wanted", listed.len(), wanted - missing)
+        }
+        None => writeln!(text, "  list     not received"),
+    };
+    let current = trial.wanted.iter().filter(|market| trial.current(market).is_some()).count();
+    let _ = writeln!(text, "  prices   {current} of {wanted}");
+    for market in &trial.wanted {
+        let shown = match trial.current(market).and_then(|quote| quote.last) {
+            Some(price) => format!("{:>16}", price.to_string()),
+            None => why_not(trial, market),
+        };
+        let _ = writeln!(text, "           {:<12} {shown}", market.as_str());
+    }
+    let reason = trial.health.as_ref().and_then(|health| health.reason.as_ref());
+    let _ = match (trial.is_connected(), trial.streaming) {
+        (true, true) => writeln!(text, "  stream   connected"),
+        (_, false) => writeln!(text, "  stream   switched off"),
+        (false, true) => match reason {
+            Some(reason) => writeln!(text, "  stream   failed: {reason}"),
+            None => writeln!(text, "  stream   no usable data"),
+        },
+    };
+    if let Some(reason) = reason.filter(|_| trial.fails() && (trial.is_connected() || !trial.streaming)) {
+        let _ = writeln!(text, "  reason   {reason}");
+    }
+    for problem in trial.health.iter().flat_map(|health| &health.problems) {
+        let field = problem.field.map(|field| format!(" in {field}")).unwrap_or_default();
+        let _ =
+            writeln!(text, "  rejected {}{field}, {} times, such as {}", problem.code, problem.count, problem.example);
+    }
+}
+
+/// Says why a market has no current price.
+fn why_not(trial: &Trial, market: &Market) -> String {
+    if trial.is_unlisted(market) {
+        let turned = Market::new(market.quote(), market.base()).ok();
+        let turned = turned.filter(|turned| !trial.is_unlisted(turned));
+        return match turned {
+            Some(turned) => format!("is not listed; did you mean {turned}?"),
+            None => "is not listed".to_owned(),
+        };
+    }
+    let missing = trial.health.iter().flat_map(|health| &health.missing);
+    if let Some(missing) =
+        missing.filter(|missing| missing.lacks == Lacks::Price).find(|missing| missing.market == *market)
+    {
+        return format!("no price ({}): {}", missing.code, missing.detail);
+    }
+    let state = trial.quotes.get(market).map_or(State::Unknown, |quote| quote.state);
+    match state {
+        State::Halted => "is halted by the exchange",
+        State::Stale => "is stale: the exchange does not confirm its price",
+        State::Delayed => "is delayed: it comes by polling, not from the stream",
+        State::Live | State::Unknown => "has no usable price",
+    }
+    .to_owned()
 }

@@ -6,20 +6,24 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Proxies, VenueConfig};
 use crate::{fake, venue};
 
-use super::ConfigArgs;
+use super::{ConfigArg, ListenArg, LogArg, load};
 
 /// What `sisepan demo` takes.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    config: ConfigArg,
+    #[command(flatten)]
+    listen: ListenArg,
+    #[command(flatten)]
+    log: LogArg,
     /// Seed of the price walk: the same seed gives the same prices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut config = args.config.load()?;
+    let mut config = load(&args.config, &[args.listen.flag(), args.log.flag()])?;
     crate::telemetry::start(config.log);
     let fake = fake::start(fake::Options { seed: args.seed, ..fake::Options::default() }).await?;
     config.demo = true;
@@ -35,7 +39,7 @@ pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::
         config.venues.insert(id, fakes);
     }
     let served = tokio::select! {
-        served = Box::pin(super::serve::serve(config, shutdown)) => served,
+        served = Box::pin(super::serve::serve(config, args.config.file(), shutdown)) => served,
         () = fake.failed() => Err(anyhow::anyhow!("a part of the fake exchanges has failed")),
     };
     fake.shutdown().await;

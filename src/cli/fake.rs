@@ -16,10 +16,10 @@ use crate::fake::{self, Options, series};
 #[derive(Debug, Clone, clap::Args)]
 pub struct FakeArgs {
     /// Where the exchanges listen; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000", value_parser = super::listen::address)]
     pub listen: SocketAddr,
     /// Where the control server listens.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = super::listen::address)]
     pub control: SocketAddr,
     /// Seed of the price walk.
     #[arg(long, value_name = "N", default_value_t = 1)]

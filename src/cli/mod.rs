@@ -4,10 +4,12 @@ mod backup;
 mod check;
 mod demo;
 mod fake;
+mod listen;
 mod serve;
+mod trial;
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -18,18 +20,18 @@ use crate::failpoint;
 
 /// Live crypto price board: exact 24-hour change, served as widget, WebSocket feed and JSON.
 #[derive(Debug, Parser)]
-#[command(name = "sisepan", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "sisepan", version = env!("BUILT_VERSION"), about, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: ConfigArgs,
+    serve: serve::ServeArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the boards (the default command).
-    Serve(ConfigArgs),
+    Serve(serve::ServeArgs),
     /// Serve the boards on invented prices, without any network.
     Demo(demo::DemoArgs),
     /// Serve fake exchanges for tests and development.
@@ -40,36 +42,67 @@ enum Command {
     Backup(backup::BackupArgs),
 }
 
-/// What every command that reads the configuration takes.
+/// A flag that stands for a setting: its name, and its value where it was given.
+type Flag<'a> = (&'static str, Option<&'a str>);
+
+/// Where the settings are.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct ConfigArgs {
+struct ConfigArg {
     /// TOML file with the settings; without one, the reference board is served.
     #[arg(long, env = "SISEPAN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to listen on; port 0 takes a free one.
+}
+
+impl ConfigArg {
+    fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+struct ListenArg {
+    /// Where to listen: 127.0.0.1:8080, localhost:8080, or :8080 for every address; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Form of the log lines.
-    #[arg(long, value_name = "FORM", value_parser = ["text", "json"])]
+}
+
+impl ListenArg {
+    fn flag(&self) -> Flag<'_> {
+        ("--listen", self.listen.as_deref())
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+struct LogArg {
+    /// Log format.
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     log: Option<String>,
+}
+
+impl LogArg {
+    fn flag(&self) -> Flag<'_> {
+        ("--log", self.log.as_deref())
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+struct DataArg {
     /// Directory of the store, made if it is not there; `none` keeps everything in memory.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
 }
 
-impl ConfigArgs {
-    /// Reads file and environment, and lays the flags over them.
-    fn load(&self) -> Result<Config, ConfigErrors> {
-        let mut environment: config::Environment =
-            std::env::vars_os().filter_map(|(name, value)| read_variable(&name, &value)).collect();
-        let flags = [("SISEPAN_LISTEN", &self.listen), ("SISEPAN_LOG", &self.log), ("SISEPAN_DATA", &self.data)];
-        for (name, flag) in flags {
-            if let Some(value) = flag {
-                environment.insert(name.to_owned(), value.clone());
-            }
-        }
-        config::load(self.config.as_deref(), &environment)
+impl DataArg {
+    fn flag(&self) -> Flag<'_> {
+        ("--data", self.data.as_deref())
     }
+}
+
+/// Reads file and environment, and lays the flags over them.
+fn load(config: &ConfigArg, flags: &[Flag<'_>]) -> Result<Config, ConfigErrors> {
+    let variables = std::env::vars_os().filter_map(|(name, value)| read_variable(&name, &value));
+    let flags = flags.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
+    config::load(config.file(), &variables.chain(flags).collect())
 }
 
 /// Returns a variable that is for us.

@@ -9,6 +9,7 @@
 
 mod defaults;
 mod limits;
+mod listen;
 mod movers;
 mod network;
 mod proxy;
@@ -36,7 +37,8 @@ pub use widgets::{Widgets, is_path_template};
 /// Everything that an operator may set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// `listen`: address and port; port 0 takes a free one. Default `127.0.0.1:8080`.
+    /// `listen`: address or name, and port; a port alone (`:8080`) is every address of this machine, port 0 takes a free
+    /// one. Default `127.0.0.1:8080`.
     pub listen: String,
     /// `log`: `text` or `json`. Default `text`.
     pub log: LogFormat,
@@ -63,6 +65,16 @@ pub struct Config {
     pub redenominations: Vec<Redenomination>,
     /// Whether the prices are invented. Set by `sisepan demo`, not by a file.
     pub demo: bool,
+}
+
+impl Config {
+    /// Returns the markets whose base and quote seem to be swapped, each with its board and with the likely name.
+    pub fn swapped_markets(&self) -> impl Iterator<Item = (&str, &Market, Market)> {
+        self.boards.iter().flat_map(|board| {
+            let markets = board.markets.iter();
+            markets.filter_map(|market| Some((board.id.as_str(), market, board.swapped(market)?)))
+        })
+    }
 }
 
 /// How a log line is written.
@@ -110,6 +122,18 @@ pub struct Board {
 }
 
 impl Board {
+    /// Returns `market` the other way round if none of the board's exchanges would quote its base in its quote, but its
+    /// quote in its base: `KRW-BTC`, as some exchanges spell `BTC-KRW`.
+    fn swapped(&self, market: &Market) -> Option<Market> {
+        let swapped = |venue: &&'static dyn crate::venue::Venue| {
+            let rank = |asset: &str| venue.profile().quotes.iter().position(|quote| *quote == asset);
+            rank(market.base()).is_some_and(|base| rank(market.quote()).is_none_or(|quote| base < quote))
+        };
+        let venues: Vec<_> = self.source.as_str().split(',').filter_map(crate::venue::find).collect();
+        let all = !venues.is_empty() && venues.iter().all(swapped);
+        all.then(|| Market::new(market.quote(), market.base()).ok()).flatten()
+    }
+
     /// Returns the venues of its rows, the preferred one first.
     pub fn venues(&self) -> Vec<VenueId> {
         let ids = self.source.as_str().split(',');

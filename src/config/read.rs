@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
 use toml::de::DeTable;
 use url::Url;
 
@@ -16,7 +18,7 @@ use crate::venue;
 use super::defaults::TITLES;
 use super::section::{Found, Section, Source};
 use super::{
-    Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, proxy, redenominations, site, widgets,
+    Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, listen, proxy, redenominations, site, widgets,
 };
 
 /// Environment variables by name.
@@ -94,12 +96,10 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     let mut root = Section::new(source, Some(table), "");
     let mut config = Config::default();
     if let Some(listen) = root.string("listen") {
-        match listen.value.parse::<SocketAddr>() {
-            Ok(_) => config.listen = listen.value,
-            Err(_) => {
-                let message = format!("must be an address and a port such as 127.0.0.1:8080, is {:?}", listen.value);
-                source.report(listen.place, "listen", message);
-            }
+        if listen::is_listen(&listen.value) {
+            config.listen = listen.value;
+        } else {
+            source.report(listen.place, "listen", format!("{}, is {:?}", listen::MUST_BE, listen.value));
         }
     }
     if let Some(log) = root.string("log") {
@@ -113,7 +113,12 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
         config.percent_places = u32::try_from(places).unwrap_or(config.percent_places);
     }
     let mut tls = root.table("tls");
-    config.tls_ca = tls.string("ca").map(|ca| ca.value.into());
+    if let Some(ca) = tls.string("ca") {
+        if let Err(problem) = check_authorities(ca.value.as_ref()) {
+            source.report(ca.place, tls.key("ca"), format!("{:?} can't be used: {problem}", ca.value));
+        }
+        config.tls_ca = Some(ca.value.into());
+    }
     tls.finish();
     config.proxies = proxy::read(source, &mut root);
     if let Some(data) = root.string("data") {
@@ -140,6 +145,20 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     }
     root.finish();
     config
+}
+
+/// Returns what is wrong with a file of certificate authorities.
+fn check_authorities(file: &Path) -> Result<(), String> {
+    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = certificates.map_err(|error| match error {
+        pem::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    })?;
+    if certificates.is_empty() {
+        return Err("no certificate in it".to_owned());
+    }
+    let mut roots = RootCertStore::empty();
+    certificates.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| error.to_string())
 }
 
 fn read_venues(source: &Source<'_>, mut section: Section<'_>) -> BTreeMap<VenueId, VenueConfig> {

@@ -98,6 +98,11 @@ impl<'a> Section<'a> {
     /// The text of the environment variable that stands for `key`.
     fn variable(&mut self, key: &'static str) -> Option<Found<String>> {
         self.known.insert(key);
+        // A flag of the command line goes before the variable that stands for the same setting.
+        let flag = format!("--{}", self.key(key));
+        if let Some(value) = self.source.environment.get(&flag) {
+            return Some(Found { value: value.clone(), place: flag });
+        }
         let name = format!("SISEPAN_{}", self.key(key).replace(['.', '-'], "_").to_uppercase());
         let value = self.source.environment.get(&name).cloned();
         let place = format!("environment variable {name}");

@@ -60,11 +60,20 @@ pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Site {
             }
         }
     }
+    let mut url_place = None;
     if let Some(found) = root.string("public_url") {
+        url_place = Some(found.place.clone());
         site.public_url = public_url(&found.value);
         if site.public_url.is_none() {
             let message = format!("must be a URL such as https://example.com/prices, is {:?}", found.value);
             source.report(found.place, "public_url", message);
+        }
+    }
+    if let (Some(place), Some(url)) = (url_place, site.public_url.as_deref().and_then(|url| Url::parse(url).ok())) {
+        // A proxy may put more before the path, and pass on the rest: all our links are relative.
+        if !format!("/{}", url.path().trim_matches('/')).ends_with(&site.base_path) {
+            let (path, base) = (url.path(), &site.base_path);
+            source.report(place, "public_url", format!("must end with base_path ({base}), ends with {path}"));
         }
     }
     if let Some(list) = list(source, root, "frame_ancestors", "*, 'self', 'none' or https://example.com", ancestor) {

@@ -59,6 +59,19 @@ impl Default for Settings {
     }
 }
 
+/// Returns why [`Store::open`] would refuse what lies in `directory`, or the disk's problem. Writes nothing.
+///
+/// # Errors
+/// A message that names the file.
+pub fn inspect(directory: &Path) -> Result<(), String> {
+    match open::inspect(&directory.join(FILE)) {
+        // What is damaged is moved aside by whoever opens it.
+        Ok(()) | Err(Trouble::Damaged(_)) => Ok(()),
+        Err(Trouble::Refused(refused)) => Err(refused.to_string()),
+        Err(Trouble::Disk(problem)) => Err(problem),
+    }
+}
+
 /// The store, open. Dropping it writes what waits and ends the thread.
 #[derive(Debug)]
 pub struct Store {

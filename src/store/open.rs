@@ -180,6 +180,18 @@ pub fn open(file: &Path) -> Result<Connection, Trouble> {
     Ok(connection)
 }
 
+/// Refuses what [`open`] would refuse, without the lock and without writing.
+pub fn inspect(file: &Path) -> Result<(), Trouble> {
+    look_at_header(file)?;
+    if std::fs::metadata(file).is_ok_and(|file| file.len() > 0) {
+        let found = open_to_read(file).and_then(|connection| schema::version(&connection))?;
+        if found > schema::newest() {
+            return Err(Trouble::Refused(Refused::Newer { file: file.to_owned(), found, known: schema::newest() }));
+        }
+    }
+    Ok(())
+}
+
 /// Opens the file for reading alone.
 pub fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
     let connection =

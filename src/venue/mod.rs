@@ -28,6 +28,9 @@ pub struct Profile {
     pub rest: &'static str,
     /// The WebSocket URL.
     pub stream: &'static str,
+    /// Currencies that markets are quoted in, each before those that are quoted in it: a market named with one of them
+    /// as its base, and no earlier one as its quote, is likely the wrong way round.
+    pub quotes: &'static [&'static str],
     /// How the connection is kept open.
     pub keepalive: Keepalive,
     /// A connection without application data for this long is given up.

@@ -20,6 +20,7 @@ static PROFILE: Profile = Profile {
     id: VenueId("upbit"),
     rest: "https://api.upbit.com",
     stream: "wss://api.upbit.com/websocket/v1",
+    quotes: &["KRW", "USDT", "BTC"],
     // The documents say closed after 120 s idle, the wire says 60.5 s (2026-09).
     keepalive: Keepalive::Text("PING", Duration::from_secs(20)),
     silence_max: Duration::from_secs(10),

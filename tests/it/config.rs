@@ -34,7 +34,7 @@ fn five_mistakes_are_told_at_once_each_with_its_line_and_key() {
     assert_eq!(
         problems(FIVE),
         [
-            r#"sisepan.toml:1: listen: must be an address and a port such as 127.0.0.1:8080, is "8080""#,
+            r#"sisepan.toml:1: listen: must be an address and a port such as 127.0.0.1:8080, localhost:8080 or :8080, is "8080""#,
             r#"sisepan.toml:2: log: must be text or json, is "loud""#,
             "sisepan.toml:4: venues.upbt: unknown exchange; known: upbit, bithumb, binance",
             r#"sisepan.toml:9: boards[0].markets: market "BTCKRW" is not of the form BASE-QUOTE"#,
@@ -135,8 +135,6 @@ fn a_full_configuration_is_read() {
         listen = "0.0.0.0:80"
         log = "json"
         percent_places = 3
-        [tls]
-        ca = "ca.pem"
         [venues.upbit]
         rest = "http://127.0.0.1:9000/upbit/"
         streaming = false

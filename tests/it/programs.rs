@@ -1,5 +1,6 @@
 //! The programs as anyone starts them: `sisepan fake` with its options, and `sisepan serve` reading from it.
 
+mod check;
 mod lookup;
 mod proxy;
 

@@ -30,6 +30,7 @@ static PROFILE: Profile = Profile {
     id: VenueId("binance"),
     rest: "https://api.binance.com",
     stream: "wss://stream.binance.com:9443/ws",
+    quotes: &["KRW", "TRY", "BRL", "ARS", "COP", "MXN", "ZAR", "UAH", "RON", "CZK", "PLN", "JPY", "DAI", "USDT"],
     // A ping every 20 s; dropped by the other side after 60 s without a pong.
     keepalive: Keepalive::ServerPings(Duration::from_secs(60)),
     silence_max: Duration::from_secs(10),

@@ -32,6 +32,7 @@ static PROFILE: Profile = Profile {
     id: VenueId("bithumb"),
     rest: "https://api.bithumb.com",
     stream: "wss://ws-api.bithumb.com/websocket/v1",
+    quotes: &["KRW", "USDT", "BTC"],
     // The documents say closed after about 120 s idle, the wire says 60.0 s (2026-09).
     keepalive: Keepalive::Text("PING", Duration::from_secs(20)),
     silence_max: Duration::from_secs(10),

@@ -24,6 +24,7 @@ impl Toy {
             id: VenueId("toy"),
             rest: "http://127.0.0.1:1",
             stream: "ws://127.0.0.1:1",
+            quotes: &[],
             keepalive: Keepalive::Ping(Duration::from_secs(20)),
             silence_max: Duration::from_millis(400),
             stale_after: Duration::from_secs(5),

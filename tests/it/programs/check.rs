@@ -1,0 +1,240 @@
+//! `sisepan check`, and how the program says what it was started with.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+use super::{DEADLINE, LOOK, Program, configured, folder};
+
+async fn sisepan(arguments: &[&str]) -> (Option<i32>, String) {
+    let run = Command::new(env!("CARGO_BIN_EXE_sisepan")).args(arguments).kill_on_drop(true).output();
+    let Output { status, stdout, stderr } = tokio::time::timeout(DEADLINE, run).await.unwrap().unwrap();
+    (status.code(), format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap()))
+}
+
+fn written<'a>(file: &'a Path, text: &str) -> &'a str {
+    std::fs::write(file, text).unwrap();
+    file.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn fc_42_check_finds_what_serve_would_stumble_over() {
+    let folder = folder("check-obstacles");
+    let plain = folder.join("plain");
+    std::fs::write(&plain, "a file").unwrap();
+    let foreign = folder.join("foreign");
+    std::fs::create_dir_all(&foreign).unwrap();
+    std::fs::write(foreign.join("sisepan.db"), "no database, whatever its name").unwrap();
+    let (plain, foreign) = (plain.display(), foreign.display());
+    for (text, said) in [
+        (format!("data = \"{plain}\""), "data: "),
+        (format!("data = \"{plain}/below/it\""), "is not a directory"),
+        ("data = \"/proc/sisepan\"".to_owned(), "can't be written to"),
+        (format!("data = \"{foreign}\""), "not a database"),
+        ("data = \"none\"\nlisten = \"192.0.2.1:8080\"".to_owned(), "listen: can't listen on 192.0.2.1:8080"),
+        ("data = \"none\"\nlisten = \"no-such-host.invalid:80\"".to_owned(), "listen: can't listen on no-such-host"),
+        ("listen = \"192.0.2.1:8080\"\ndata = \"/proc/sisepan\"".to_owned(), "2 mistakes"),
+    ] {
+        let config = folder.join("sisepan.toml");
+        let (code, output) = sisepan(&["check", "--config", written(&config, &text)]).await;
+        assert_eq!(code, Some(2), "{text}: {output}");
+        assert!(output.contains(said) && !output.contains("configuration OK"), "{text}: {output}");
+    }
+    // What is in order passes, and leaves nothing behind.
+    let fresh = folder.join("fresh");
+    let text = format!("listen = \"127.0.0.1:0\"\ndata = \"{}\"", fresh.display());
+    let (code, output) = sisepan(&["check", "--config", written(&folder.join("sisepan.toml"), &text)]).await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!fresh.exists());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_42_mistakes_of_one_file_are_reported_together_with_code_2() {
+    let folder = folder("check-mistakes");
+    let junk = folder.join("junk.pem");
+    std::fs::write(&junk, "junk").unwrap();
+    let config = folder.join("sisepan.toml");
+    for (ca, problem) in [("/nonexistent/ca.pem", "No such file"), (junk.to_str().unwrap(), "no certificate")] {
+        let text = format!(
+            "base_path = \"/prices\"\npublic_url = \"https://example.com/other\"\npercent_places = 9\n[tls]\nca = \"{ca}\"\n"
+        );
+        let config = written(&config, &text);
+        for command in ["check", "serve"] {
+            let (code, output) = sisepan(&[command, "--config", config]).await;
+            assert_eq!(code, Some(2), "{command}: {output}");
+            for said in
+                [":2: public_url: must end with base_path", ":3: percent_places", ":5: tls.ca: ", problem, "3 mistakes"]
+            {
+                assert!(output.contains(said), "{command} without {said}: {output}");
+            }
+        }
+    }
+    // A proxy may put more in front of the path; without `base_path` it may strip all of it.
+    for text in [
+        "base_path = \"/prices\"\npublic_url = \"https://example.com/site/prices/\"",
+        "base_path = \"/prices/\"\npublic_url = \"https://example.com/prices\"",
+        "public_url = \"https://example.com/prices\"",
+        "base_path = \"/prices\"",
+    ] {
+        let text = format!("{text}\ndata = \"none\"\nlisten = \"127.0.0.1:0\"");
+        let (code, output) = sisepan(&["check", "--config", written(&config, &text)]).await;
+        assert_eq!(code, Some(0), "{text}: {output}");
+    }
+    let text = "base_path = \"/prices\"\npublic_url = \"https://example.com/myprices\"";
+    assert_eq!(sisepan(&["check", "--config", written(&config, text)]).await.0, Some(2));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_42_a_live_check_fails_for_a_market_that_no_source_has() {
+    let folder = folder("check-unlisted");
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
+    let board =
+        |markets: &str, source: &str| format!("[[boards]]\nid = \"krw\"\nmarkets = [{markets}]\nsource = {source}\n");
+    for (markets, source, code, said) in [
+        (r#""BTC-KRW", "NOPE-KRW""#, r#"["bithumb", "upbit"]"#, 1, "board krw: no price for NOPE-KRW"),
+        (r#""KRW-BTC", "ETH-KRW""#, r#""bithumb""#, 1, "is not listed; did you mean BTC-KRW?"),
+        (r#""BTC-KRW""#, r#"["bithumb", "upbit"]"#, 0, "prices   1 of 1"),
+    ] {
+        let config = configured(&folder, &fake.url, "listen = \"127.0.0.1:0\"\n");
+        let text = std::fs::read_to_string(&config).unwrap() + &board(markets, source);
+        let (ended, output) = sisepan(&["check", "--live", "--config", written(&config, &text)]).await;
+        assert_eq!(ended, Some(code), "{markets}: {output}");
+        assert!(output.contains(said), "{markets}: {output}");
+    }
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_53_a_market_whose_quote_stands_first_gets_a_hint() {
+    let folder = folder("check-swapped");
+    let file = folder.join("sisepan.toml");
+    for (market, source, likely) in [
+        ("KRW-BTC", "bithumb", Some("BTC-KRW")),
+        ("KRW-USDT", "upbit", Some("USDT-KRW")),
+        ("USDT-BTC", "binance", Some("BTC-USDT")),
+        ("BTC-ETH", "upbit", Some("ETH-BTC")),
+        ("BTC-KRW", "bithumb", None),
+        ("USDT-KRW", "upbit", None),
+        ("BTC-USDT", "binance", None),
+        ("USDT-TRY", "binance", None),
+        ("EUR-USDT", "binance", None),
+        ("BTC-EUR", "binance", None),
+        ("ETH-BTC", "binance", None),
+        ("BTC-USDC", "binance", None),
+    ] {
+        let text = format!(
+            "data = \"none\"\nlisten = \"127.0.0.1:0\"\n[[boards]]\nid = \"a\"\nmarkets = [\"{market}\"]\nsource = \"{source}\"\n"
+        );
+        let (code, output) = sisepan(&["check", "--config", written(&file, &text)]).await;
+        assert_eq!(code, Some(0), "{output}");
+        match likely {
+            Some(likely) => assert!(
+                output.contains(&format!("{market}: ")) && output.contains(&format!("did you mean {likely}?")),
+                "{output}"
+            ),
+            None => assert!(!output.contains("did you mean"), "{output}"),
+        }
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_08_a_live_check_refuses_what_serve_refuses() {
+    let folder = folder("check-refused");
+    let script = folder.join("faults.jsonl");
+    for (fault, said) in
+        [(r#""fault":"unit","unit":"us""#, "time"), (r#""fault":"status","status":503"#, "failed: binance")]
+    {
+        let fault = format!(r#"{{"at":0,"seconds":600,{fault}}}"#);
+        let script = written(&script, &fault);
+        let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", script]).await;
+        let config = configured(&folder, &fake.url, "listen = \"127.0.0.1:0\"\n");
+        let board = "[[boards]]\nid = \"usdt\"\nmarkets = [\"BTC-USDT\", \"ETH-USDT\"]\nsource = \"binance\"\n";
+        let text = std::fs::read_to_string(&config).unwrap() + board;
+        let (code, output) = sisepan(&["check", "--live", "--config", written(&config, &text)]).await;
+        assert_eq!(code, Some(1), "{fault}: {output}");
+        assert!(output.contains(said) && output.contains("1 of 1 exchanges failed: binance"), "{fault}: {output}");
+        fake.end().await;
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_55_names_and_ports_alone_are_listened_on_and_a_flag_is_blamed_by_its_name() {
+    for listen in ["localhost:0", ":0", "127.0.0.1:0"] {
+        let board = Program::start(&["demo", "--listen", listen]).await;
+        let port = board.url.rsplit_once(':').unwrap().1.to_owned();
+        let reachable = tokio::net::TcpStream::connect(format!("127.0.0.1:{port}")).await;
+        assert!(reachable.is_ok(), "{listen}: {} is not reachable as 127.0.0.1", board.url);
+        board.end().await;
+        let fake = Program::start(&["fake", "--listen", listen]).await;
+        fake.end().await;
+    }
+    let (code, output) = sisepan(&["serve", "--listen", "8080"]).await;
+    assert_eq!(code, Some(2), "{output}");
+    assert!(output.contains("--listen: listen: must be an address and a port"), "{output}");
+    assert!(!output.contains("environment variable"), "{output}");
+}
+
+#[tokio::test]
+async fn fc_55_no_option_is_offered_that_does_nothing() {
+    for (command, none) in
+        [("demo", &["--data"][..]), ("check", &["--log"]), ("backup", &["--listen", "--log"]), ("serve", &[])]
+    {
+        let (_, help) = sisepan(&[command, "--help"]).await;
+        for option in ["--config", "--listen", "--log", "--data"] {
+            let offered = help.lines().any(|line| line.trim_start().starts_with(option));
+            assert_eq!(offered, !none.contains(&option), "{command} {option}: {help}");
+        }
+        for option in none {
+            assert_eq!(sisepan(&[command, option, "x"]).await.0, Some(2), "{command} {option}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fc_46_the_first_log_line_says_what_was_started() {
+    let folder = folder("start-line");
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
+    let data = folder.join("data");
+    let config = configured(&folder, &fake.url, "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("data = \"none\"", &format!("data = \"{}\"", data.display()))
+        + "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\"]\nsource = [\"bithumb\", \"upbit\"]\n"
+        + "[[boards]]\nid = \"usdt\"\nmarkets = [\"BTC-USDT\"]\nsource = \"binance\"\n";
+    let config = written(&config, &text);
+    let log = folder.join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "json", "--config", config];
+    let board = Program::logging(&arguments, Stdio::from(file)).await;
+    let line = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let text = std::fs::read_to_string(&log).unwrap();
+            if let Some((line, _)) = text.split_once('\n') {
+                return line.to_owned();
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    let line: serde_json::Value = serde_json::from_str(&line.await.unwrap()).unwrap();
+    for (member, value) in [
+        ("level", "INFO"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("config", config),
+        ("store", data.to_str().unwrap()),
+        ("boards", "krw,usdt"),
+        ("listen", board.url.strip_prefix("http://").unwrap()),
+    ] {
+        assert_eq!(line[member], value, "{line}");
+    }
+    let exchanges: std::collections::BTreeSet<&str> = line["exchanges"].as_str().unwrap().split(',').collect();
+    assert_eq!(exchanges, ["binance", "bithumb", "upbit"].into(), "{line}");
+    assert!(line["commit"].is_string(), "{line}");
+    board.end().await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
