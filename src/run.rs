@@ -31,6 +31,9 @@ const EVENTS_WAITING: usize = 4096;
 /// Gaps that may wait for one venue's backfill; those left out are found again.
 const GAPS_WAITING: usize = 256;
 
+/// Prices that may wait to be confirmed by one venue; those left out are asked for again.
+const CHECKS_WAITING: usize = 256;
+
 /// Events taken in before the rows are looked at.
 const BATCH: usize = 512;
 
@@ -102,17 +105,17 @@ pub(crate) async fn run_with(
     // Each returns its name.
     let mut tasks = JoinSet::new();
     let (events, inbox) = mpsc::channel(EVENTS_WAITING);
-    let mut backfills = BTreeMap::new();
+    let mut askable = BTreeMap::new();
     for venue in venues_of(&config) {
         let id = venue.profile().id;
-        let (gaps, wanted_gaps) = mpsc::channel(GAPS_WAITING);
-        backfills.insert(id, gaps);
+        let (asking, requests) = Asking::new();
+        askable.insert(id, asking);
         let mut settings = ingest_settings(venue, &config);
         settings.not_before = restored.bans.get(&(id, Link::Rest)).copied();
         settings.stream_not_before = restored.bans.get(&(id, Link::Stream)).copied();
         let markets = markets_of(&config, id);
         let (tls, clock, events, parts) = (tls.clone(), clock.clone(), events.clone(), parts.clone());
-        let reading = ingest::run(venue, settings, markets, tls, clock, events, wanted_gaps, parts);
+        let reading = ingest::run(venue, settings, markets, tls, clock, events, requests, parts);
         let reading = failpoint::part("venue", reading);
         tasks.spawn(async move {
             reading.await;
@@ -122,7 +125,7 @@ pub(crate) async fn run_with(
     drop(events);
     let bans = restored.bans.into_iter().map(|(whose, end)| (whose, Some(end))).collect();
     let memory = Memory { store, recent, bans };
-    let keeping = keep_board(quotes, inbox, backfills, hub.clone(), memory, clock.clone(), parts.clone());
+    let keeping = keep_board(quotes, inbox, askable, hub.clone(), memory, clock.clone(), parts.clone());
     tasks.spawn(async move {
         failpoint::part("board", keeping).await;
         "board"
@@ -186,7 +189,7 @@ async fn serve(listener: TcpListener, state: web::AppState, shutdown: Cancellati
 async fn keep_board(
     mut quotes: Quotes,
     mut inbox: mpsc::Receiver<Event>,
-    backfills: BTreeMap<VenueId, mpsc::Sender<Gap>>,
+    askable: BTreeMap<VenueId, Asking>,
     hub: Hub,
     mut memory: Memory,
     clock: Clock,
@@ -217,8 +220,14 @@ async fn keep_board(
                 }
                 ticks = ticks.wrapping_add(1);
                 if ticks % GAPS_EVERY == 1 {
-                    ask_for_gaps(&quotes, &backfills, &clock);
+                    ask_for_gaps(&quotes, &askable, &clock);
                 }
+            }
+        }
+        for (venue, market) in quotes.take_unchecked() {
+            if let Some(asking) = askable.get(&venue) {
+                // A full queue is no loss: the market is named again as long as its price waits.
+                let _ = asking.checks.try_send(market);
             }
         }
         let now = clock.read();
@@ -281,11 +290,25 @@ impl Memory {
     }
 }
 
-fn ask_for_gaps(quotes: &Quotes, backfills: &BTreeMap<VenueId, mpsc::Sender<Gap>>, clock: &Clock) {
+/// What the board asks one venue for.
+struct Asking {
+    gaps: mpsc::Sender<Gap>,
+    checks: mpsc::Sender<Market>,
+}
+
+impl Asking {
+    fn new() -> (Self, ingest::Requests) {
+        let (gaps, wanted_gaps) = mpsc::channel(GAPS_WAITING);
+        let (checks, wanted_checks) = mpsc::channel(CHECKS_WAITING);
+        (Self { gaps, checks }, ingest::Requests { gaps: wanted_gaps, checks: wanted_checks })
+    }
+}
+
+fn ask_for_gaps(quotes: &Quotes, askable: &BTreeMap<VenueId, Asking>, clock: &Clock) {
     for gap in quotes.gaps(clock.read()) {
-        if let Some(backfill) = backfills.get(&gap.venue) {
+        if let Some(asking) = askable.get(&gap.venue) {
             // A full queue is no loss: the gap is still there at the next look.
-            let _ = backfill.try_send(gap);
+            let _ = asking.gaps.try_send(gap);
         }
     }
 }
@@ -316,6 +339,7 @@ pub(crate) fn board_settings(config: &Config) -> board::Settings {
     });
     board::Settings {
         percent_places: config.percent_places,
+        jump_max_percent: config.jump_max_percent,
         stale_after: stale_after.collect(),
         redenominations: config.redenominations.clone(),
         ..board::Settings::default()

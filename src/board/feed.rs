@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
 use super::extremes::Extremes;
+use super::jump::{self, Held, Verdict};
 use super::presence::{Presence, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
@@ -56,6 +57,28 @@ pub fn there(clock: Option<VenueClock>, now: Now) -> Timestamp {
     clock.map_or(now.wall, |clock| clock.at(now.monotonic))
 }
 
+/// When a price is held back until something else says the same.
+#[derive(Debug, Clone, Copy)]
+pub struct JumpRule {
+    /// The largest step from a live price that needs no second witness, in percent; `None` holds nothing back.
+    pub max_percent: Option<u32>,
+    /// How long a price is live without a confirmation.
+    pub stale_after: Duration,
+}
+
+/// What became of a ticker that is plausible by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It counts.
+    Believed,
+    /// It counts, and the jump before it does not.
+    Refuted,
+    /// It is too far from the live price before it to be shown yet.
+    Held,
+    /// It says nothing new of one that is held.
+    Waiting,
+}
+
 /// Why a ticker was not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Implausible {
@@ -89,6 +112,8 @@ pub struct Feed {
     confirmed_there: Option<Timestamp>,
     /// When that was by the monotonic clock; not known of what another life of the process has confirmed.
     confirmed: Option<Duration>,
+    /// A jump that no second witness has confirmed yet.
+    held: Option<Held>,
     polled: bool,
     session: Option<u64>,
     sent_places: u32,
@@ -123,19 +148,70 @@ impl Feed {
         feed
     }
 
-    /// Takes in a ticker.
+    /// Takes in a ticker, or holds it back.
     ///
     /// An older trade never replaces a newer one, whichever way and in
     /// whichever order they come; it may still be the close of its minute.
-    pub fn take(&mut self, arrival: Arrival) -> Result<(), Implausible> {
-        let Arrival { ticker, asked, received, via, clock } = arrival;
-        let venue_now = there(clock, received);
-        check_times(&ticker, venue_now)?;
+    pub fn take(&mut self, arrival: Arrival, rule: JumpRule) -> Result<Taken, Implausible> {
+        let Arrival { ticker, received, clock, .. } = &arrival;
+        check_times(ticker, there(*clock, *received))?;
         let own = self.presence.since().map(|since| shifted(since, -NOTICED_AFTER));
         if own.zip(ticker.traded_at).is_some_and(|(own, traded_at)| traded_at < own) {
             return Err(Implausible::Former);
         }
+        let held = self.held.take();
+        let Some((before, max_percent)) = self.live_price(&arrival, rule) else {
+            self.believe(arrival);
+            return Ok(Taken::Believed);
+        };
+        let Some(held) = held else {
+            if jump::is_jump(before, arrival.ticker.last, max_percent) {
+                self.held = Some(Held::new(arrival));
+                return Ok(Taken::Held);
+            }
+            self.believe(arrival);
+            return Ok(Taken::Believed);
+        };
+        match held.judge(&arrival, before, max_percent) {
+            Verdict::Confirmed => self.believe(held.arrival),
+            Verdict::Refuted => {
+                self.believe(arrival);
+                return Ok(Taken::Refuted);
+            }
+            Verdict::Moved => {
+                self.held = Some(held.moved(arrival));
+                return Ok(Taken::Waiting);
+            }
+            Verdict::Undecided => {
+                self.held = Some(held);
+                if jump::is_jump(before, arrival.ticker.last, max_percent) {
+                    return Ok(Taken::Waiting);
+                }
+            }
+        }
+        self.believe(arrival);
+        Ok(Taken::Believed)
+    }
 
+    /// Returns the price that a jump is measured from, in the unit of the arrival, and how far it may be; `None` where
+    /// any price is believed: the first one, one after a price that is not live, or without a limit.
+    fn live_price(&self, arrival: &Arrival, rule: JumpRule) -> Option<(Price, u32)> {
+        let last = self.last?;
+        let live = matches!(self.state(rule.stale_after, arrival.received), State::Live | State::Delayed);
+        let venue_now = there(arrival.clock, arrival.received);
+        let unit = Minute::of(arrival.ticker.venue_time().unwrap_or(venue_now));
+        let before = self.window.units().bring(last.price, self.unit(venue_now), unit)?;
+        rule.max_percent.filter(|_| live).map(|max| (before, max))
+    }
+
+    /// Returns whether a jump waits for a second witness.
+    pub fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
+    fn believe(&mut self, arrival: Arrival) {
+        let Arrival { ticker, asked, received, via, clock } = arrival;
+        let venue_now = there(clock, received);
         let fetched = !matches!(via, Via::Stream { .. });
         let said_at = ticker.sent_at.unwrap_or(venue_now);
         let asked_at = shifted(there(clock, asked).min(venue_now), -FETCH_MARGIN);
@@ -151,7 +227,7 @@ impl Feed {
             Via::Check => {}
         }
         if self.is_older(&ticker) {
-            return Ok(());
+            return;
         }
 
         let received_at = received.wall;
@@ -177,7 +253,6 @@ impl Feed {
             self.confirmed_there = Some(said_at);
         }
         self.seek_extremes();
-        Ok(())
     }
 
     /// An answer that was held up does not take back what was confirmed after it was asked for.

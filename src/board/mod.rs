@@ -12,6 +12,7 @@
 mod extremes;
 mod feed;
 mod gaps;
+mod jump;
 mod presence;
 mod row;
 mod said;
@@ -62,8 +63,18 @@ pub struct Settings {
     pub patience: Duration,
     /// Without a look at the board for so long we were stopped or asleep, and may have missed what was said meanwhile.
     pub pause_min: Duration,
+    /// A price further than this many percent from a live one is held back until something else says the same; `None`
+    /// holds nothing back.
+    pub jump_max_percent: Option<u32>,
     /// Where the unit of a price has changed.
     pub redenominations: Vec<Redenomination>,
+}
+
+impl Settings {
+    fn jump_rule(&self, venue: VenueId) -> feed::JumpRule {
+        let stale_after = self.stale_after.get(&venue).copied().unwrap_or(self.stale_after_default);
+        feed::JumpRule { max_percent: self.jump_max_percent, stale_after }
+    }
 }
 
 impl Default for Settings {
@@ -75,6 +86,7 @@ impl Default for Settings {
             return_after: Duration::from_secs(30),
             patience: Duration::from_secs(5),
             pause_min: Duration::from_secs(5),
+            jump_max_percent: None,
             redenominations: Vec::new(),
         }
     }
@@ -98,6 +110,8 @@ pub struct Quotes {
     refused: BTreeMap<(VenueId, &'static str), u64>,
     /// Minutes in which a candle said something else than we had seen.
     overruled: BTreeMap<VenueId, u64>,
+    /// Markets whose price waits for a second witness.
+    unchecked: BTreeSet<(VenueId, Market)>,
 }
 
 impl Quotes {
@@ -116,6 +130,7 @@ impl Quotes {
             health_changed: BTreeSet::new(),
             refused: BTreeMap::new(),
             overruled: BTreeMap::new(),
+            unchecked: BTreeSet::new(),
         };
         for entry in wanted {
             for market in &entry.markets {
@@ -148,7 +163,20 @@ impl Quotes {
             Event::Ticker { venue, market, ticker, asked, received, via } => {
                 let clock = self.clocks.get(&venue).copied();
                 let arrival = feed::Arrival { ticker, asked, received, via, clock };
-                self.with_feed(venue, market, |feed| feed.take(arrival));
+                let rule = self.settings.jump_rule(venue);
+                let mut taken = feed::Taken::Waiting;
+                self.with_feed(venue, market.clone(), |feed| {
+                    taken = feed.take(arrival, rule)?;
+                    Ok(())
+                });
+                match taken {
+                    feed::Taken::Held => {
+                        self.count(venue, "price-jump");
+                        self.unchecked.insert((venue, market));
+                    }
+                    feed::Taken::Refuted => self.count(venue, "price-jump-refuted"),
+                    feed::Taken::Believed | feed::Taken::Waiting => {}
+                }
             }
             Event::Settled { venue, market, span, closes } => {
                 let mut overruled = 0;
@@ -220,6 +248,8 @@ impl Quotes {
     pub fn tick(&mut self, now: Now) {
         self.look(now);
         let mut rescaled = Vec::new();
+        let holding = self.feeds.iter().filter(|(_, feed)| feed.is_holding()).map(|(key, _)| key.clone());
+        self.unchecked.extend(holding);
         for ((venue, _), feed) in &mut self.feeds {
             let clock = self.clocks.get(venue).copied();
             let there = feed::there(clock, now);
@@ -295,6 +325,12 @@ impl Quotes {
     pub fn publish_all(&mut self) {
         self.rows.iter_mut().for_each(|row| row.published = None);
         self.touched.extend(0..self.rows.len());
+    }
+
+    /// Returns the markets whose newest price is held back until an answer asked for from now on, or another trade, says
+    /// the same; each is returned when it begins to wait, and then once a [`Self::tick`].
+    pub fn take_unchecked(&mut self) -> BTreeSet<(VenueId, Market)> {
+        std::mem::take(&mut self.unchecked)
     }
 
     /// Returns the minutes that candles should fill, most urgent first.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Basis, Market, SourceId, change::PLACES_DEFAULT};
+use crate::domain::{Basis, Market, SourceId, change::JUMP_MAX_PERCENT, change::PLACES_DEFAULT};
 
 use super::{Board, Config, Limits, LogFormat, Site};
 
@@ -21,6 +21,7 @@ impl Default for Config {
             listen: "127.0.0.1:8080".to_owned(),
             log: LogFormat::Text,
             percent_places: PLACES_DEFAULT,
+            jump_max_percent: Some(JUMP_MAX_PERCENT),
             tls_ca: None,
             proxies: super::Proxies::default(),
             data: Some(DATA.into()),

@@ -44,6 +44,9 @@ pub struct Config {
     pub log: LogFormat,
     /// `percent_places`: decimal places of a change, 0 to 4. Default 2.
     pub percent_places: u32,
+    /// `jump_max_percent`, 0 to 99: a price further than this from a live one is shown only after a second trade or an
+    /// answer of the exchange's REST API says the same; 0 shows every price at once (`None` here). Default 20.
+    pub jump_max_percent: Option<u32>,
     /// `tls.ca`: a PEM file with further certificate authorities to trust towards exchanges. Default none.
     pub tls_ca: Option<PathBuf>,
     /// `proxy` and `no_proxy`: which proxy leads to which exchange; `none` connects directly. Default: as `HTTPS_PROXY`,

@@ -112,6 +112,9 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     if let Some(places) = root.integer("percent_places", 0..=u64::from(PLACES_MAX)) {
         config.percent_places = u32::try_from(places).unwrap_or(config.percent_places);
     }
+    if let Some(percent) = root.integer("jump_max_percent", 0..=99) {
+        config.jump_max_percent = u32::try_from(percent).ok().filter(|percent| *percent > 0);
+    }
     let mut tls = root.table("tls");
     if let Some(ca) = tls.string("ca") {
         if let Err(problem) = check_authorities(ca.value.as_ref()) {

@@ -8,6 +8,9 @@ use super::Price;
 /// Decimal places of a percentage unless the operator sets others.
 pub const PLACES_DEFAULT: u32 = 2;
 
+/// The largest step from a live price that needs no second witness, in percent, unless the operator sets another.
+pub const JUMP_MAX_PERCENT: u32 = 20;
+
 /// Most decimal places of a percentage.
 pub const PLACES_MAX: u32 = 4;
 

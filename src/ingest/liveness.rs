@@ -148,6 +148,11 @@ impl Liveness {
         slots.iter().all(|&slot| self.up[slot])
     }
 
+    /// Whether the stream tells of a market.
+    pub fn is_streamed(&self, market: &Market) -> bool {
+        self.lines.get(market).is_some_and(|line| self.up[line.slot] && !line.dead)
+    }
+
     /// The venue refused to answer for a market: it is left alone for a while.
     pub fn refused(&mut self, market: &Market, until: Duration) {
         if let Some(line) = self.lines.get_mut(market) {

@@ -58,7 +58,7 @@ pub async fn run(shared: Arc<Shared>, orders: Vec<mpsc::Sender<Order>>) {
 }
 
 /// Before streaming has failed, a fetched price is as good as a streamed one.
-fn poll_via(shared: &Shared) -> Via {
+pub fn poll_via(shared: &Shared) -> Via {
     let failed = shared.health().stream_reason.is_some();
     let any_up = (0..shared.slots.len()).any(|slot| shared.liveness().all_up(&[slot]));
     if shared.settings.stream_enabled && !failed && !any_up { Via::Check } else { Via::Poll }
@@ -108,7 +108,7 @@ pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
 /// Fetches and passes on tickers; returns how many markets answered.
 ///
 /// A call that is refused is taken apart, so that one bad symbol spoils only itself.
-async fn fetch(shared: &Shared, markets: &[Market], via: Via, priority: Priority) -> Result<usize, Reason> {
+pub async fn fetch(shared: &Shared, markets: &[Market], via: Via, priority: Priority) -> Result<usize, Reason> {
     let mut told = 0;
     for chunk in markets.chunks(shared.venue.profile().markets_per_request.max(1)) {
         told += fetch_batch(shared, chunk, via, priority).await?;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate::Gate;
 use super::http::Http;
 use super::shared::Shared;
-use super::{Settings, Tls, backfill, listings, poller, slot};
+use super::{Settings, Tls, backfill, listings, poller, recheck, slot};
 use crate::clock::Clock;
 use crate::domain::{Event, Gap, Market, VenueHealth, VenueState};
 use crate::failpoint;
@@ -22,9 +22,18 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 /// Orders that may wait for a slot; more are dropped, and found again by the next look.
 const ORDERS_MAX: usize = 16;
 
+/// What the board asks a venue for.
+#[derive(Debug)]
+pub struct Requests {
+    /// Minutes to be filled from candles, answered with [`Event::Settled`].
+    pub gaps: mpsc::Receiver<Gap>,
+    /// Markets whose price is to be fetched at once, answered with [`Event::Ticker`].
+    pub checks: mpsc::Receiver<Market>,
+}
+
 /// Reads `wanted` from `venue` until `shutdown`: streams, polls, checks and fills gaps.
 ///
-/// What it learns goes to `events`; `gaps` are answered with [`Event::Settled`].
+/// What it learns goes to `events`, answers to `requests` too.
 /// It never gives up, and returns when `shutdown` is cancelled, with every task
 /// ended and every socket closed; before that only if one of its tasks has
 /// panicked: whoever started it must not go on as if the exchange were read.
@@ -36,7 +45,7 @@ pub async fn run(
     tls: Tls,
     clock: Clock,
     events: mpsc::Sender<Event>,
-    gaps: mpsc::Receiver<Gap>,
+    requests: Requests,
     shutdown: CancellationToken,
 ) {
     let gate = Arc::new(Gate::new(&settings, clock.clone()));
@@ -70,7 +79,8 @@ pub async fn run(
     }
     tasks.spawn(failpoint::part("listings", listings::run(shared.clone())));
     tasks.spawn(failpoint::part("poller", poller::run(shared.clone(), orders)));
-    tasks.spawn(failpoint::part("backfill", backfill::run(shared.clone(), gaps)));
+    tasks.spawn(failpoint::part("backfill", backfill::run(shared.clone(), requests.gaps)));
+    tasks.spawn(failpoint::part("recheck", recheck::run(shared.clone(), requests.checks)));
     tasks.spawn(failpoint::part("outbox", flush(shared.clone())));
     tasks.spawn(failpoint::part("report", report(shared)));
 

@@ -83,6 +83,7 @@ fn unknown_settings_wrong_types_and_ranges_are_told() {
         ("listten = 1", "sisepan.toml:1: listten: unknown setting; known here: "),
         ("listen = 1", "sisepan.toml:1: listen: must be text, is an integer"),
         ("percent_places = 5", "sisepan.toml:1: percent_places: must be from 0 to 4, is 5"),
+        ("jump_max_percent = 100", "sisepan.toml:1: jump_max_percent: must be from 0 to 99, is 100"),
         ("percent_places = 1.5", "sisepan.toml:1: percent_places: must be a whole number, is a float"),
         (
             "[venues.upbit]\nstreaming = \"yes\"",

@@ -32,7 +32,7 @@ enum Then {
 }
 
 /// Every part by the name of its failpoint. `ARCHITECTURE.md` has the same list.
-const PARTS: [(&str, Then); 14] = [
+const PARTS: [(&str, Then); 15] = [
     ("signals", Then::Exit),
     ("listener", Then::Exit),
     ("board", Then::Exit),
@@ -42,6 +42,7 @@ const PARTS: [(&str, Then); 14] = [
     ("listings", Then::Exit),
     ("poller", Then::Exit),
     ("backfill", Then::Exit),
+    ("recheck", Then::Exit),
     ("outbox", Then::Exit),
     ("report", Then::Exit),
     ("store", Then::Exit),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sisepan::clock::Clock;
 use sisepan::domain::{Event, Gap, Market, ReasonCode, VenueHealth, VenueState, Via};
-use sisepan::ingest::{Settings, Tls, run};
+use sisepan::ingest::{Requests, Settings, Tls, run};
 use sisepan::venue::Profile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ pub struct Bench {
     pub server: Arc<Server>,
     pub events: mpsc::Receiver<Event>,
     pub gaps: mpsc::Sender<Gap>,
+    pub checks: mpsc::Sender<Market>,
     pub shutdown: CancellationToken,
     pub task: JoinHandle<()>,
     pub seen: Vec<Event>,
@@ -68,13 +69,15 @@ impl Bench {
 
     pub fn start_tls(server: &Arc<Server>, wanted: &[&str], profile: Profile, settings: Settings, tls: Tls) -> Self {
         let (sender, events) = mpsc::channel(4096);
-        let (gaps, inbox) = mpsc::channel(64);
+        let (gaps, wanted_gaps) = mpsc::channel(64);
+        let (checks, wanted_checks) = mpsc::channel(64);
+        let requests = Requests { gaps: wanted_gaps, checks: wanted_checks };
         let shutdown = CancellationToken::new();
         let venue = Toy::leak(profile);
         let wanted = markets(wanted);
-        let running = run(venue, settings, wanted, tls, Clock::system(), sender, inbox, shutdown.clone());
+        let running = run(venue, settings, wanted, tls, Clock::system(), sender, requests, shutdown.clone());
         let task = tokio::spawn(running);
-        Self { server: server.clone(), events, gaps, shutdown, task, seen: Vec::new() }
+        Self { server: server.clone(), events, gaps, checks, shutdown, task, seen: Vec::new() }
     }
 
     /// Waits for an event; earlier ones that did not fit are passed over.

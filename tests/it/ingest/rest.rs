@@ -310,3 +310,30 @@ async fn no_origin_header_is_sent_and_we_name_ourselves() {
     }
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn fc_16_a_price_that_waits_for_a_witness_is_fetched_at_once() {
+    let server = Server::start(&["btc"]).await;
+    // Nothing but the request of the board would fetch a price.
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+        settings.confirm_after = Duration::from_secs(3600);
+        settings.first_message = Duration::from_secs(3600);
+    });
+    bench.state(VenueState::Up).await;
+    server.trade("btc", "103");
+    bench.price("btc", "103", streamed).await;
+    bench.checks.send(super::toy::markets(&["btc"]).remove(0)).await.unwrap();
+    let via = bench.price("btc", "103", fetched).await;
+    assert_eq!(via, sisepan::domain::Via::Check, "the stream is up, so the row is not delayed by it");
+    bench.stop().await;
+
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+        NO_STREAM(settings);
+        settings.poll_every = Duration::from_secs(3600);
+    });
+    bench.price("btc", "103", polled).await;
+    server.trade("btc", "10");
+    bench.checks.send(super::toy::markets(&["btc"]).remove(0)).await.unwrap();
+    bench.price("btc", "10", polled).await;
+    bench.stop().await;
+}

@@ -367,13 +367,16 @@ async fn a_board_that_does_not_listen_loses_no_newest_price() {
     let profile = Toy::profile();
     let settings = super::toy::settings(&server, &profile);
     let (sender, mut events) = tokio::sync::mpsc::channel(1);
-    let (_gaps, inbox) = tokio::sync::mpsc::channel(1);
+    let (_gaps, gaps) = tokio::sync::mpsc::channel(1);
+    let (_checks, checks) = tokio::sync::mpsc::channel(1);
+    let requests = sisepan::ingest::Requests { gaps, checks };
     let shutdown = tokio_util::sync::CancellationToken::new();
     let tls = sisepan::ingest::Tls::new(None).unwrap();
     let clock = sisepan::clock::Clock::system();
     let wanted = super::toy::markets(&["btc"]);
     let venue = Toy::leak(profile);
-    let task = tokio::spawn(sisepan::ingest::run(venue, settings, wanted, tls, clock, sender, inbox, shutdown.clone()));
+    let task =
+        tokio::spawn(sisepan::ingest::run(venue, settings, wanted, tls, clock, sender, requests, shutdown.clone()));
     until("a subscription", || !server.logged("frame").is_empty()).await;
     for price in 0..500 {
         server.trade("btc", &(1000 + price).to_string());
