@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use super::extremes::Extremes;
 use super::jump::{self, Held, Verdict};
+use super::places::RecentPlaces;
 use super::presence::{Presence, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
@@ -116,7 +117,8 @@ pub struct Feed {
     held: Option<Held>,
     polled: bool,
     session: Option<u64>,
-    sent_places: u32,
+    places: RecentPlaces,
+    tick_size: Option<Decimal>,
     presence: Presence,
     window: Window,
     extremes: Extremes,
@@ -204,6 +206,11 @@ impl Feed {
         rule.max_percent.filter(|_| live).map(|max| (before, max))
     }
 
+    /// Takes in the smallest step of the price.
+    pub fn set_tick_size(&mut self, size: Decimal) {
+        self.tick_size = Some(size);
+    }
+
     /// Returns whether a jump waits for a second witness.
     pub fn is_holding(&self) -> bool {
         self.held.is_some()
@@ -238,7 +245,7 @@ impl Feed {
             }
             _ => new,
         });
-        self.sent_places = self.sent_places.max(tick_size::places(ticker.last));
+        self.places.note(tick_size::places(ticker.last), received.monotonic);
         self.said.take(&ticker, until);
         self.halted = ticker.halted.unwrap_or(self.halted);
         self.unrecorded = true;
@@ -329,6 +336,7 @@ impl Feed {
         let left = self.confirmed.is_none_or(|confirmed| now.monotonic.saturating_sub(confirmed) > KEEP_AFTER);
         self.kept = self.confirmed_there.filter(|_| left).map(|as_of| (as_of, self.known_bases(as_of)));
         self.window.prune(at);
+        self.places.forget(now.monotonic);
     }
 
     /// Returns whether the unit of the price was just found to be another one than that of its base.
@@ -365,7 +373,7 @@ impl Feed {
             received_at: last.received_at,
             confirmed_at: self.confirmed_at?,
             confirmed_there: self.confirmed_there,
-            sent_places: self.sent_places,
+            sent_places: self.places.most(),
             high_24h: self.said.high(there),
             low_24h: self.said.low(there),
             base_volume_24h: self.said.base_volume(there),
@@ -400,7 +408,7 @@ impl Feed {
         });
         self.confirmed_at = Some(last.confirmed_at);
         self.confirmed_there = last.confirmed_there.or(Some(last.confirmed_at));
-        self.sent_places = last.sent_places;
+        self.places.restore(last.sent_places);
         let said = Ticker {
             high_24h: last.high_24h,
             low_24h: last.low_24h,
@@ -496,8 +504,8 @@ impl Feed {
         Figures {
             last: self.last.map(|last| last.price),
             digits: self.last.map_or(0, |last| {
-                let tick = listing.and_then(|listing| listing.tick_size);
-                tick_size::digits(tick, quote_asset, last.price, self.sent_places)
+                let tick = listing.and_then(|listing| listing.tick_size).or(self.tick_size);
+                tick_size::digits(tick, quote_asset, last.price, self.places.most())
             }),
             korean_name: name(listing.and_then(|listing| listing.korean_name.as_ref())),
             english_name: name(listing.and_then(|listing| listing.english_name.as_ref())),

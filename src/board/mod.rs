@@ -13,6 +13,7 @@ mod extremes;
 mod feed;
 mod gaps;
 mod jump;
+mod places;
 mod presence;
 mod row;
 mod said;
@@ -190,6 +191,14 @@ impl Quotes {
                 }
             }
             Event::Listings { venue, listings, unreadable } => self.apply_listings(venue, listings, &unreadable, now),
+            Event::TickSizes { venue, sizes } => {
+                for (market, size) in sizes {
+                    self.with_feed(venue, market, |feed| {
+                        feed.set_tick_size(size);
+                        Ok(())
+                    });
+                }
+            }
             Event::Clock { venue, clock } => {
                 self.clocks.insert(venue, clock);
             }

@@ -1,6 +1,7 @@
 //! The board against hand-made events on a clock that only moves when told to.
 
 mod clocks;
+mod digits;
 mod jumps;
 mod listings;
 

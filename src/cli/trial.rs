@@ -90,7 +90,7 @@ impl Trial {
                 self.listed = Some(listed.cloned().collect());
             }
             Event::Health(health) => self.health = Some(health.clone()),
-            Event::Ticker { .. } | Event::Settled { .. } | Event::Clock { .. } => {}
+            Event::Ticker { .. } | Event::Settled { .. } | Event::TickSizes { .. } | Event::Clock { .. } => {}
         }
     }
 }
@@ -117,10 +117,12 @@ pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, cl
     let began = clock.monotonic();
     let mut quotes = Quotes::new(&[rows], board_settings(config), clock.read());
     let (events, mut inbox) = mpsc::channel(EVENTS_WAITING);
-    let (_gaps, wanted_gaps) = mpsc::channel(1);
+    // One look asks for no past, and a first price needs no second witness.
+    let ((_gaps, gaps), (_checks, checks)) = (mpsc::channel(1), mpsc::channel(1));
+    let requests = ingest::Requests { gaps, checks };
     let stop = CancellationToken::new();
     let stopped = stop.clone().drop_guard();
-    let reading = ingest::run(venue, settings, wanted, tls, clock.clone(), events, wanted_gaps, stop);
+    let reading = ingest::run(venue, settings, wanted, tls, clock.clone(), events, requests, stop);
     let mut reading = Box::pin(reading.fuse());
     let mut tick = tokio::time::interval(LOOK);
     let mut down_since = None;

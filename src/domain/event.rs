@@ -69,6 +69,13 @@ pub enum Event {
         /// Markets whose row could not be read: they are there, but nothing more is known.
         unreadable: Vec<Market>,
     },
+    /// The smallest steps of prices, from a venue whose list of markets does not say them.
+    TickSizes {
+        /// Who says so.
+        venue: VenueId,
+        /// The step of each market that was asked for and answered.
+        sizes: Vec<(Market, Decimal)>,
+    },
     /// What the venue's clock shows, by the dates of its answers.
     Clock {
         /// Whose.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::is_unprintable;
+
 /// Longest name of one side of a market, in bytes of UTF-8.
 ///
 /// Exchanges list names that are not ASCII (`币安人生`), so a name is opaque text.
@@ -43,9 +45,9 @@ pub enum MarketError {
     /// There is no `-` between base and quote.
     #[error("market {0:?} is not of the form BASE-QUOTE")]
     NoDash(String),
-    /// One side is empty, too long, or holds white space, control characters or a dash.
+    /// One side is empty, too long, or holds white space, unprintable characters or a dash.
     #[error(
-        "market side {0:?} is empty, over {ASSET_BYTES_MAX} bytes, or holds white space, control characters or a dash"
+        "market side {0:?} is empty, over {ASSET_BYTES_MAX} bytes, or holds white space, unprintable characters or a dash"
     )]
     Side(String),
 }
@@ -57,7 +59,7 @@ impl Market {
     /// [`MarketError::Side`] if either is not a name.
     pub fn new(base: &str, quote: &str) -> Result<Self, MarketError> {
         for side in [base, quote] {
-            let unusable = |c: char| c.is_whitespace() || c.is_control() || c == '-' || is_invisible(c);
+            let unusable = |c: char| c.is_whitespace() || c == '-' || is_unprintable(c);
             if side.is_empty() || side.len() > ASSET_BYTES_MAX || side.chars().any(unusable) {
                 return Err(MarketError::Side(side.chars().take(ASSET_BYTES_MAX).collect()));
             }
@@ -81,11 +83,6 @@ impl Market {
     pub fn as_str(&self) -> &str {
         &self.text
     }
-}
-
-/// Marks that turn the direction of the text around them, or join and hide letters.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl FromStr for Market {

@@ -18,6 +18,7 @@ pub mod history;
 mod market;
 mod minute;
 mod movers;
+mod printable;
 mod quote;
 mod ranges;
 mod record;
@@ -38,6 +39,7 @@ pub use health::{
 pub use market::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
 pub use minute::{Minute, Now, VenueClock};
 pub use movers::{Movers, MoversRule};
+pub use printable::{escape_unprintable, is_unprintable};
 pub use quote::{Base, BaseSource, Quote, SourceId, State};
 pub use ranges::Ranges;
 pub use record::{FeedRecords, HOUR, HourRecord, HourSource, Keeper, LastRecord, ListingRecord, StoreHealth};

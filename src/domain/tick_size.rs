@@ -1,8 +1,8 @@
 //! With how many decimal places a price is shown.
 //!
 //! Best is the venue's own tick size. Where that is not known, the table of
-//! the quote currency gives it from the price. Digits that a venue really
-//! sends are never cut off.
+//! the quote currency gives it from the price, with as many places as the venue
+//! has lately sent. The digits of a price itself are never cut off.
 
 use rust_decimal::Decimal;
 
@@ -29,14 +29,13 @@ const KRW: [(Decimal, u32); 9] = [
 
 /// Returns the decimal places for a price of `last` in `quote`.
 ///
-/// `tick_size` is the venue's, if listed; `sent` is the largest number of
-/// places (without trailing zeros) that the venue has sent for this market.
+/// `tick_size` is the venue's, if it publishes one. Without it, `sent` counts: the largest number of
+/// places (without trailing zeros) that the venue has lately sent for this market.
 pub fn digits(tick_size: Option<Decimal>, quote: &str, last: Price, sent: u32) -> u32 {
-    let listed = match tick_size {
-        Some(step) if step > Decimal::ZERO => step.normalize().scale(),
-        _ => table(quote, last.get()),
-    };
-    listed.min(DIGITS_MAX).max(sent)
+    match tick_size {
+        Some(step) if step > Decimal::ZERO => step.normalize().scale().min(DIGITS_MAX).max(places(last)),
+        _ => table(quote, last.get()).min(DIGITS_MAX).max(sent).max(places(last)),
+    }
 }
 
 /// Returns the places that `price` itself needs.

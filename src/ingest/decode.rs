@@ -7,6 +7,8 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
+use crate::domain::escape_unprintable;
+
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Longest text of a peer's that goes into a message of ours, in characters.
@@ -49,15 +51,9 @@ pub fn binary(bytes: &[u8], max: usize) -> Result<String, DecodeError> {
 
 /// Returns a peer's text fit for a log line: short, and without control characters.
 pub fn quoted(text: &str) -> String {
-    let mut out: String = text.chars().take(QUOTE_CHARS_MAX).flat_map(escape).collect();
+    let mut out = escape_unprintable(&text.chars().take(QUOTE_CHARS_MAX).collect::<String>());
     if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
         out.push('…');
     }
     out
-}
-
-fn escape(c: char) -> impl Iterator<Item = char> {
-    let escaped = c.is_control().then(|| c.escape_default());
-    let plain = escaped.is_none().then_some(c);
-    escaped.into_iter().flatten().chain(plain)
 }

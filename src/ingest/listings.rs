@@ -35,6 +35,7 @@ pub async fn run(shared: Arc<Shared>) {
             Some(Ok(list)) => {
                 backoff.reset();
                 let away = publish(&shared, list, &mut missed);
+                tick_sizes(&shared).await;
                 if away { settings.list_every.min(LOOK_AGAIN) } else { settings.list_every }
             }
             Some(Err(reason)) => {
@@ -82,6 +83,42 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
     let unread = shared.wanted.iter().filter(|market| !read.contains(market));
     let unreadable = if refused { unread.filter(named).cloned().collect() } else { Vec::new() };
     Some(Ok(List { listings, unreadable }))
+}
+
+/// Asks for the smallest steps of the listed markets where the list does not say them; those known before stand if that fails.
+async fn tick_sizes(shared: &Shared) {
+    let listed = shared.listed.borrow().clone();
+    let markets: Vec<Market> = shared.wanted.iter().filter(|market| listed.contains(*market)).cloned().collect();
+    let symbols: BTreeMap<String, &Market> =
+        markets.iter().map(|market| (shared.venue.symbol(market), market)).collect();
+    for some in markets.chunks(shared.venue.profile().markets_per_request.max(1)) {
+        let ask = Ask::TickSizes(some);
+        let Some(request) = shared.venue.ask(&ask) else { return };
+        let answer = match shared.http.get(&request, Priority::Price).await {
+            Ok(body) => shared.venue.answer(&ask, &body.text).map_err(|error| {
+                let text = super::decode::quoted(&error.to_string());
+                Reason::new(ReasonCode::Payload, format!("the tick sizes can't be read: {text}"))
+            }),
+            Err(error) => Err(error.reason),
+        };
+        let records = match answer {
+            Ok(Answer::TickSizes(records)) => records,
+            Ok(_) => continue,
+            Err(reason) => {
+                shared.log("tick sizes", &reason);
+                continue;
+            }
+        };
+        let mut sizes = Vec::with_capacity(records.len());
+        for (symbol, size) in records {
+            match (symbols.get(&symbol), size) {
+                (Some(&market), Ok(size)) => sizes.push((market.clone(), size)),
+                (Some(&market), Err(rejection)) => shared.refuse(market, &rejection),
+                (None, _) => shared.reject("unknown-symbol", &symbol),
+            }
+        }
+        shared.outbox.push(Event::TickSizes { venue: shared.id(), sizes });
+    }
 }
 
 /// Passes a list on; returns whether some market that was there is missing or halted.

@@ -106,6 +106,7 @@ fn key(event: &Event) -> Option<Key> {
             Some(Key::Ticker(market.clone(), Minute::of(at)))
         }
         Event::Listings { .. } => Some(Key::Listings),
+        Event::TickSizes { .. } => None,
         Event::Health(_) => Some(Key::Health),
         Event::Clock { .. } => Some(Key::Clock),
         Event::Settled { .. } => None,

@@ -1,7 +1,7 @@
 //! What assets and venues are called.
 
 use super::Lang;
-use crate::domain::{Quote, VenueId, asset as table};
+use crate::domain::{Quote, VenueId, asset as table, is_unprintable};
 
 /// Longest name taken from a venue's listing, in characters.
 const NAME_CHARS_MAX: usize = 40;
@@ -18,8 +18,14 @@ pub fn name(quote: &Quote, lang: Lang) -> String {
         Lang::Ko => quote.korean_name.as_ref().or(quote.english_name.as_ref()),
         Lang::En | Lang::Ja => quote.english_name.as_ref(),
     };
-    let listed = listed.map(|name| name.trim()).filter(|name| !name.is_empty());
-    listed.unwrap_or(base).chars().take(NAME_CHARS_MAX).collect()
+    let listed = listed.map(|name| printable(name)).filter(|name| !name.is_empty());
+    listed.unwrap_or_else(|| base.to_owned()).chars().take(NAME_CHARS_MAX).collect()
+}
+
+/// Returns a name in one line, without characters that reach beyond it.
+fn printable(name: &str) -> String {
+    let shown = name.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !is_unprintable(*c));
+    shown.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the name of an asset by its id, which is the id itself where our table has no other.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{ParseError, Rejection};
-use crate::domain::{ASSET_BYTES_MAX, AmountError, Price, amount};
+use crate::domain::{ASSET_BYTES_MAX, AmountError, Price, amount, escape_unprintable};
 
 /// Longest symbol taken: two names and a separator, in bytes.
 pub(super) const SYMBOL_BYTES_MAX: usize = 2 * ASSET_BYTES_MAX + 1;
@@ -239,9 +239,8 @@ pub(super) fn payload(what: impl Into<String>) -> ParseError {
 
 /// Returns a venue's words, cut and escaped, fit for a log line.
 pub(super) fn shorten(words: &str) -> String {
-    let cut: String = words.chars().take(WORDS_MAX).collect();
-    // Only what could forge or hide a line: Korean words stay readable.
-    cut.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    // Only what could forge or hide a line is escaped: Korean words stay readable.
+    escape_unprintable(&words.chars().take(WORDS_MAX).collect::<String>())
 }
 
 /// Returns the beginning of a text.

@@ -17,6 +17,8 @@ mod upbit_like;
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 use crate::domain::{Candle, Listing, Market, Minute, Ticker, VenueId};
 
 /// What is the same for the whole life of the program: the facts of a venue, as data.
@@ -90,6 +92,9 @@ pub enum Ask<'a> {
     Markets,
     /// The newest figures of these; at most [`Profile::markets_per_request`].
     Tickers(&'a [Market]),
+    /// The smallest step of the price of these, where the list of markets does not say it; at most
+    /// [`Profile::markets_per_request`].
+    TickSizes(&'a [Market]),
     /// Up to `count` minute candles of a market, the newest that are over before `end` begins.
     Candles {
         /// Which market.
@@ -119,6 +124,8 @@ pub enum Answer {
     Markets(Vec<Result<Listing, Rejection>>),
     /// To [`Ask::Tickers`].
     Tickers(Vec<Record>),
+    /// To [`Ask::TickSizes`], by the venue's spelling.
+    TickSizes(Vec<(String, Result<Decimal, Rejection>)>),
     /// To [`Ask::Candles`]: oldest first, without duplicates, all before `end`.
     ///
     /// Whole or an error: a row left out would read as a minute without a trade.

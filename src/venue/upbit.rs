@@ -37,6 +37,7 @@ static PROFILE: Profile = Profile {
     limits: &[
         Limit { group: "market", weight: 10, window: Duration::from_secs(1) },
         Limit { group: "ticker", weight: 10, window: Duration::from_secs(1) },
+        Limit { group: "orderbook", weight: 10, window: Duration::from_secs(1) },
         Limit { group: "candle", weight: 10, window: Duration::from_secs(1) },
     ],
     // No documented cap; this keeps the URL near a kilobyte.
@@ -65,7 +66,10 @@ impl Venue for Upbit {
     fn ask(&self, ask: &Ask<'_>) -> Option<Request> {
         let (group, path) = match ask {
             Ask::Markets => ("market", "/v1/market/all?is_details=true".to_owned()),
-            Ask::Tickers([]) => return None,
+            Ask::Tickers([]) | Ask::TickSizes([]) => return None,
+            Ask::TickSizes(markets) => {
+                ("orderbook", format!("/v1/orderbook/instruments?markets={}", upbit_like::query(markets)))
+            }
             Ask::Tickers(markets) => ("ticker", format!("/v1/ticker?markets={}", upbit_like::query(markets))),
             // `to` is exclusive; the `Z` says that it is UTC.
             Ask::Candles { market, end, count } => {
@@ -85,6 +89,7 @@ impl Venue for Upbit {
                 let record = |raw| upbit_like::record(raw, "market", upbit_like::ticker);
                 Ok(Answer::Tickers(rows.into_iter().map(record).collect()))
             }
+            Ask::TickSizes(_) => Ok(Answer::TickSizes(rows.into_iter().map(upbit_like::tick_size).collect())),
             Ask::Candles { market, end, .. } => upbit_like::minute_candles(&rows, market, *end).map(Answer::Candles),
         }
     }

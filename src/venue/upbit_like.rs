@@ -11,12 +11,13 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::json::{self, Raw, Shape, payload, refuse};
 use super::{Incoming, ParseError, Record, Rejection, candles};
-use crate::domain::{Candle, Listing, Market, Minute, Ticker};
+use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker};
 
 /// A row of `/v1/ticker`, a `ticker` frame, or a status or error frame.
 ///
@@ -229,6 +230,28 @@ pub(super) fn listing(raw: &RawValue) -> Result<Listing, Rejection> {
         tick_size: None,
         halted: false,
     })
+}
+
+/// Reads a row of `/v1/orderbook/instruments`.
+///
+/// Example: `{"market":"KRW-BTC","quote_currency":"KRW","tick_size":"1000","supported_levels":["0","10000"]}`.
+///
+/// Source: docs.upbit.com/kr/reference (list-orderbook-instruments), read 2026-09.
+pub(super) fn tick_size(raw: &RawValue) -> (String, Result<Decimal, Rejection>) {
+    #[derive(Default, Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct Row<'a> {
+        market: Raw<'a>,
+        tick_size: Raw<'a>,
+    }
+    let row: Row<'_> = match json::record(raw) {
+        Ok(row) => row,
+        Err(fault) => return (String::new(), Err(fault)),
+    };
+    match row.market.symbol("market") {
+        Ok(symbol) => (symbol.into_owned(), row.tick_size.price("tick_size").map(Price::get)),
+        Err(fault) => (String::new(), Err(fault)),
+    }
 }
 
 /// Reads a listing, or fails on an empty one: no exchange has no market.

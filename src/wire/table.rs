@@ -9,16 +9,16 @@ use super::{Basis, Row};
 const HEAD: &str = "market,base,quote,venue,last,change_percent,change_amount,direction,basis,base_price,base_at,base_source,\
      high_24h,low_24h,range_source,base_volume_24h,quote_volume_24h,state,traded_at,received_at,confirmed_at\n";
 
-/// Returns the rows as CSV, a line each, under a line of names. No cell holds a text of a venue, so none needs quoting.
+/// Returns the rows as CSV, a line each, under a line of names.
 pub fn rows_csv(rows: &[Row], basis: Basis) -> String {
     let mut csv = String::from(HEAD);
     for row in rows {
         let change = row.change.as_ref();
         let time = |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!("{at:.3}"));
         let cells = [
-            row.market.to_string(),
-            row.base.clone(),
-            row.quote.clone(),
+            text(row.market.as_str()),
+            text(&row.base),
+            text(&row.quote),
             row.venue.to_string(),
             cell(row.last),
             cell(change.map(|change| change.percent)),
@@ -42,6 +42,14 @@ pub fn rows_csv(rows: &[Row], basis: Basis) -> String {
         let _ = writeln!(csv, "{}", cells.join(","));
     }
     csv
+}
+
+/// Writes a name of an exchange's choosing: quoted where it would end the cell (RFC 4180), and led by an apostrophe
+/// where a spreadsheet would take it for a formula.
+fn text(name: &str) -> String {
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let plain = if name.starts_with(FORMULA) { format!("'{name}") } else { name.to_owned() };
+    if plain.contains(['"', ',', ';', '\'']) { format!("\"{}\"", plain.replace('"', "\"\"")) } else { plain }
 }
 
 /// What is not known is an empty cell.

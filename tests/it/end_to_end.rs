@@ -130,6 +130,31 @@ async fn a_board_shows_the_truth_and_follows_it() {
     fake.shutdown().await;
 }
 
+/// The reference board with another source.
+async fn board_of(venue: &'static str) -> (Fake, Service) {
+    let fake = fake::start(Options::default()).await.unwrap();
+    let mut config = board_on(&fake);
+    config.boards[0].source = sisepan::domain::SourceId::new([venue]);
+    let service = Service::start(config).await;
+    (fake, service)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_09_the_digits_of_a_price_are_those_of_the_exchanges_own_step() {
+    let (fake, service) = board_of("upbit").await;
+    service.wait_row("ADA-KRW", |row| row["state"] == "live").await;
+    // At this price the step of Upbit is one won; half a won is sent all the same, once.
+    for (price, text) in [("3059", "3,059"), ("3059.5", "3,059.5"), ("3060", "3,060")] {
+        fake.set_price("upbit", "ADA-KRW", price.parse().unwrap(), true).unwrap();
+        let row = service.wait_row("ADA-KRW", |row| row["last"] == price).await;
+        assert_eq!(row["text"]["last"], text);
+    }
+    let asked = fake.log().iter().any(|entry| format!("{entry:?}").contains("/v1/orderbook/instruments"));
+    assert!(asked, "the exchange was asked for its steps");
+    service.stop().await;
+    fake.shutdown().await;
+}
+
 fn minute_before(base_at: &Value) -> String {
     let at: jiff::Timestamp = base_at.as_str().unwrap().parse().unwrap();
     (at - jiff::SignedDuration::from_mins(1)).to_string()

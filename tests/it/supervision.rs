@@ -369,7 +369,7 @@ const SPAWNS: [(&str, usize); 13] = [
     ("fake/server.rs", 5),
     ("hub/subscription.rs", 1),
     ("ingest/slot.rs", 1),
-    ("ingest/supervisor.rs", 6),
+    ("ingest/supervisor.rs", 7),
     ("run.rs", 5),
     ("store/mod.rs", 1),
     ("web/history/desk.rs", 1),

@@ -100,7 +100,8 @@ impl Venue for Binance {
         let (path, weight) = match ask {
             // Permission sets are most of the answer, and nothing to us.
             Ask::Markets => ("/api/v3/exchangeInfo?showPermissionSets=false".to_owned(), 20),
-            Ask::Tickers([]) => return None,
+            // They stand in the list of markets.
+            Ask::TickSizes(_) | Ask::Tickers([]) => return None,
             Ask::Tickers(markets) => {
                 let symbols: Vec<String> = markets.iter().map(|market| self.symbol(market)).collect();
                 let weight = match symbols.len() {
@@ -132,6 +133,7 @@ impl Venue for Binance {
         match ask {
             Ask::Markets => listings(body).map(Answer::Markets),
             Ask::Tickers(_) => Ok(Answer::Tickers(figures::answered(body)?)),
+            Ask::TickSizes(_) => Err(payload("there is no such question")),
             Ask::Candles { end, .. } => candles::read(&json::list(body)?, *end, candle).map(Answer::Candles),
         }
     }

@@ -17,6 +17,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use super::json;
 use super::upbit_like::{self, Row};
 use super::{Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Rejection, Request, Venue};
 use crate::domain::{Market, Ticker, VenueId};
@@ -77,7 +78,8 @@ impl Venue for Bithumb {
     fn ask(&self, ask: &Ask<'_>) -> Option<Request> {
         let (group, path) = match ask {
             Ask::Markets => ("other", "/v1/market/all?isDetails=true".to_owned()),
-            Ask::Tickers([]) => return None,
+            // It publishes none.
+            Ask::TickSizes(_) | Ask::Tickers([]) => return None,
             Ask::Tickers(markets) => ("ticker", format!("/v1/ticker?markets={}", upbit_like::query(markets))),
             // `to` is exclusive and, in the documented form without a zone, Seoul's wall
             // clock. Were it ever read as UTC, the answer would hold minutes after
@@ -104,6 +106,7 @@ impl Venue for Bithumb {
                 let record = |raw| upbit_like::record(raw, "market", ticker);
                 Ok(Answer::Tickers(rows.into_iter().map(record).collect()))
             }
+            Ask::TickSizes(_) => Err(json::payload("there is no such question")),
             Ask::Candles { market, end, .. } => upbit_like::minute_candles(&rows, market, *end).map(Answer::Candles),
         }
     }

@@ -13,7 +13,7 @@ use super::super::AppState;
 use super::super::bodies::Life;
 use super::choice::{Colors, Theme};
 use super::options::{self, Options};
-use crate::domain::{Direction, Quote, State as RowState};
+use crate::domain::{Direction, Quote, State as RowState, is_unprintable};
 use crate::text::{self, Lang};
 
 /// How long a proxy keeps a picture: a price of a minute ago with its minute written on it is right.
@@ -215,10 +215,9 @@ fn breadth(c: char) -> u32 {
     }
 }
 
-/// Leaves out what may not stand in XML at all, escaped or not.
+/// Leaves out what may not stand in XML at all, escaped or not, and what reaches beyond its own text.
 fn plain(text: &str) -> String {
-    let allowed = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
-    text.chars().filter(allowed).collect()
+    text.chars().filter(|c| !is_unprintable(*c)).collect()
 }
 
 /// Writes tenths of a pixel.

@@ -99,6 +99,7 @@ impl Venue for Toy {
                 let symbols: Vec<_> = markets.iter().map(|market| self.symbol(market)).collect();
                 (format!("/tickers?s={}", symbols.join(",")), "all")
             }
+            Ask::TickSizes(_) => return None,
             Ask::Candles { market, end, count } => {
                 (format!("/candles?s={}&end={}&count={count}", self.symbol(market), end.0), "candle")
             }
@@ -118,6 +119,7 @@ impl Venue for Toy {
         Ok(match ask {
             Ask::Markets => Answer::Markets(field("markets")?.iter().map(listing).collect()),
             Ask::Tickers(_) => Answer::Tickers(records(&Value::Array(field("tickers")?))),
+            Ask::TickSizes(_) => unreachable!("the toy is never asked"),
             Ask::Candles { .. } => Answer::Candles(field("candles")?.iter().map(candle).collect()),
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sisepan::domain::{Market, Minute};
 use sisepan::venue::{self, Ask, Keepalive, Request, Venue};
 
-use super::{market, markets};
+use super::{answer, market, markets};
 
 /// 2026-08-30T04:27:00Z.
 const END: Minute = Minute(1_788_064_020 / 60);
@@ -26,6 +26,7 @@ fn questions_are_put_as_documented() {
     let upbit = find("upbit");
     assert_eq!(path(upbit, &Ask::Markets), "/v1/market/all?is_details=true");
     assert_eq!(path(upbit, &Ask::Tickers(&pair)), "/v1/ticker?markets=KRW-BTC,KRW-ETH");
+    assert_eq!(path(upbit, &Ask::TickSizes(&pair)), "/v1/orderbook/instruments?markets=KRW-BTC,KRW-ETH");
     assert_eq!(path(upbit, &candles), "/v1/candles/minutes/1?market=KRW-BTC&to=2026-08-30T04:27:00Z&count=1");
 
     let bithumb = find("bithumb");
@@ -141,5 +142,19 @@ fn the_facts_of_every_exchange_are_usable() {
             Keepalive::ServerPings(most) => assert!(most.as_secs() >= 60),
         }
         assert!(profile.lifetime.is_none_or(|age| age.as_secs() < 24 * 3600));
+    }
+}
+
+/// The shape that docs.upbit.com/kr/reference (list-orderbook-instruments) shows.
+#[test]
+fn fc_09_one_unreadable_step_spoils_one_step() {
+    let body = r#"[{"market":"KRW-BTC","quote_currency":"KRW","tick_size":"1000","supported_levels":["0","10000"]},
+        {"market":"KRW-ETH","tick_size":null},{"market":"KRW-XRP","tick_size":"0"},7,
+        {"market":"KRW-DOGE","tick_size":"0.1","supported_levels":[]}]"#;
+    let found = answer(find("upbit"), &Ask::TickSizes(&markets("BTC-KRW")), body);
+    assert_eq!((found[0].as_str(), found[4].as_str()), ("KRW-BTC 1000", "KRW-DOGE 0.1"));
+    assert!(found[1..4].iter().all(|line| line.contains("rejected")), "{found:?}");
+    for id in ["bithumb", "binance"] {
+        assert!(find(id).ask(&Ask::TickSizes(&markets("BTC-KRW"))).is_none(), "{id} publishes none of its own");
     }
 }

@@ -127,9 +127,14 @@ fn answer(venue: &dyn Venue, ask: &Ask<'_>, body: &str) -> Vec<String> {
     match venue.answer(ask, body) {
         Ok(Answer::Tickers(records)) => records.iter().map(record).collect(),
         Ok(Answer::Markets(listings)) => listings.iter().map(listing).collect(),
+        Ok(Answer::TickSizes(sizes)) => sizes.iter().map(tick_size).collect(),
         Ok(Answer::Candles(candles)) => candles.iter().map(candle).collect(),
         Err(error) => vec![format!("error {error}")],
     }
+}
+
+fn tick_size((symbol, size): &(String, Result<rust_decimal::Decimal, Rejection>)) -> String {
+    format!("{symbol} {}", size.as_ref().map_or_else(fault, ToString::to_string)).trim_start().to_owned()
 }
 
 /// Compares as JSON what we send with what was recorded, the ticket aside.

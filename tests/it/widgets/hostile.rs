@@ -115,3 +115,100 @@ async fn no_page_needs_anything_inline() {
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
     }
 }
+
+/// Characters that reach beyond the name that they stand in.
+const REACHING: [&str; 8] = [
+    "Bit\0coin",
+    "Bit\ncoin\r\nlive: 1",
+    "\u{1b}[2J\u{1b}]0;x\u{7}Bitcoin",
+    "\u{202e}niocti B\u{202d}",
+    "\u{2066}\u{2067}\u{2068}Bitcoin\u{2069}",
+    "\u{200e}\u{200f}\u{61c}Bit\u{200b}coin\u{feff}",
+    "Bit\u{2028}coin\u{2029}",
+    "\u{e0041}\u{3164}\u{fff9}Bitcoin\u{85}",
+];
+
+/// A row that only the exchange has a name for.
+fn named(name: &str) -> Set {
+    let row = quote("ZZZ-KRW", "142187000", Some("139290000"));
+    let row = Quote { korean_name: Some(name.into()), english_name: Some(name.into()), ..row };
+    Set { quotes: vec![row], boards: vec![board("krw", &["ZZZ-KRW"], "bithumb")], ..Set::default() }
+}
+
+fn assert_stays(text: &str, what: &str) {
+    let reaching = text.chars().find(|c| *c != '\n' && sisepan::domain::is_unprintable(*c));
+    assert_eq!(reaching, None, "{what}: {}", text.escape_debug());
+}
+
+#[tokio::test]
+async fn fc_17_no_name_reaches_beyond_itself_in_a_page_a_picture_or_json() {
+    for name in REACHING {
+        let app = named(name).app();
+        app.hub.publish(trouble(&sisepan::domain::escape_unprintable(name)));
+        let mut paths = vec!["/badge/ZZZ-KRW.svg".to_owned()];
+        for lang in ["ko", "en", "ja"] {
+            for page in ["/", "/widgets", "/market/ZZZ-KRW", "/api/v1/snapshot", "/api/v1/markets", "/api/v1/venues"] {
+                paths.push(format!("{page}?lang={lang}"));
+            }
+            paths.extend(WIDGETS.map(|widget| format!("/embed/{widget}?lang={lang}")));
+            paths.extend(WIDGETS.map(|widget| format!("/fragment/{widget}?lang={lang}")));
+        }
+        for path in paths {
+            let answer = ask(&app, &path).await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert_stays(&answer.body, &path);
+            // In JSON a control character may also stand as an escape.
+            if path.starts_with("/api/") && !path.contains("venues") {
+                let value: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+                for text in strings(&value) {
+                    assert_stays(text, &path);
+                    assert!(!text.contains('\n'), "{path}: {text:?}");
+                }
+            }
+            let names = answer.between("data-cell=\"name\">", "<");
+            assert!(names.iter().all(|name| !name.contains('\n')), "{path}: {names:?}");
+        }
+    }
+}
+
+fn strings(value: &serde_json::Value) -> Vec<&str> {
+    match value {
+        serde_json::Value::String(text) => vec![text],
+        serde_json::Value::Array(items) => items.iter().flat_map(strings).collect(),
+        serde_json::Value::Object(members) => members.values().flat_map(strings).collect(),
+        _ => vec![],
+    }
+}
+
+#[tokio::test]
+async fn fc_17_a_name_that_is_written_from_right_to_left_is_isolated() {
+    let app = named("ביטקוין").app();
+    for path in ["/fragment/ticker", "/fragment/board", "/fragment/card", "/fragment/tape", "/market/ZZZ-KRW", "/"] {
+        let body = ask(&app, &format!("{path}?lang=en")).await.body;
+        let page = parse(&body).unwrap();
+        let name = page.elements.iter().find(|it| it.get("data-cell") == "name").unwrap();
+        assert_eq!(name.tag, "bdi", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn fc_17_no_cell_of_a_table_is_a_formula_or_ends_early() {
+    for (base, cell) in [
+        ("=HYPERLINK(\"HTTP://X\")", "\"'=HYPERLINK(\"\"HTTP://X\"\")\""),
+        ("+1", "\"'+1\""),
+        ("@SUM", "\"'@SUM\""),
+        ("＝1", "\"'＝1\""),
+        ("A,B", "\"A,B\""),
+        ("币安人生", "币安人生"),
+    ] {
+        let row = Quote { ..quote("ZZZ-KRW", "1", None) };
+        let market: sisepan::domain::Market = sisepan::domain::Market::new(base, "KRW").unwrap();
+        let mut krw = board("krw", &["ZZZ-KRW"], "bithumb");
+        krw.markets = [market.clone()].into_iter().collect();
+        let app = Set { quotes: vec![Quote { market, ..row }], boards: vec![krw], ..Set::default() }.app();
+        let csv = ask(&app, "/api/v1/snapshot.csv?board=krw").await.body;
+        let line = csv.lines().nth(1).unwrap();
+        assert!(line.contains(&format!(",{cell},KRW,bithumb,1,")), "{line}");
+        assert!(!line.starts_with(['=', '+', '-', '@', '＝']), "{line}");
+    }
+}
