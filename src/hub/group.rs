@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::messages::{Body, Messages};
@@ -26,17 +26,28 @@ const CATCH_UPS_MAX: usize = 64;
 /// What makes two subscribers get the same bytes at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct GroupKey {
+    /// With its rows in one order, and without what only a snapshot says.
     pub view: View,
     /// The shortest time between two frames.
     pub interval: Duration,
 }
 
 impl GroupKey {
+    pub fn new(view: &View, interval: Duration) -> Self {
+        let mut rows = view.rows.to_vec();
+        rows.sort_unstable();
+        rows.dedup();
+        Self {
+            view: View { board: None, rows: rows.into(), basis: view.basis, lang: view.lang, demo: false },
+            interval,
+        }
+    }
+
     /// Returns the same number for the same key, in every process.
     fn id(&self) -> GroupId {
-        let View { board, rows, basis, lang, demo } = &self.view;
+        let View { rows, basis, lang, .. } = &self.view;
         let lang = lang.map_or_else(String::new, |lang| lang.to_string());
-        let mut text = format!("{board:?} {basis} {lang} {demo} {}", self.interval.as_millis());
+        let mut text = format!("{basis} {lang} {}", self.interval.as_millis());
         for (source, market) in rows.iter() {
             text += &format!(" {} {market}", source.as_str());
         }
@@ -55,6 +66,10 @@ pub(super) struct Group {
     key: GroupKey,
     id: GroupId,
     newest: watch::Sender<Arc<Frame>>,
+    /// Says that there may be news.
+    changed: Notify,
+    /// The sequence that it was last woken for.
+    woken_for: AtomicU64,
     sent: Mutex<Sent>,
     /// Those to call for a new frame: one for each thread that has members.
     watchers: Mutex<Vec<Weak<dyn Watcher>>>,
@@ -152,6 +167,8 @@ impl Group {
             key,
             id,
             newest,
+            changed: Notify::new(),
+            woken_for: AtomicU64::new(0),
             sent: Mutex::new(sent),
             watchers: Mutex::default(),
             ended: CancellationToken::new(),
@@ -178,6 +195,16 @@ impl Group {
         self.newest.subscribe()
     }
 
+    /// Has the task look for news.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Notes that it is woken for this sequence; returns whether that is new.
+    pub(super) fn mark(&self, sequence: u64) -> bool {
+        self.woken_for.swap(sequence, Ordering::Relaxed) != sequence
+    }
+
     /// Lets the task end.
     pub(super) fn end(&self) {
         self.ended.cancel();
@@ -189,8 +216,8 @@ impl Group {
     }
 
     /// [`Group::run`]; should it fail, the group leaves the hub and its members are told.
-    pub(super) async fn supervise(self: Arc<Self>, hub: Hub, changes: watch::Receiver<u64>) {
-        let work = failpoint::part("group", self.clone().run(hub.clone(), changes));
+    pub(super) async fn supervise(self: Arc<Self>, hub: Hub) {
+        let work = failpoint::part("group", self.clone().run(hub.clone()));
         let _ = AssertUnwindSafe(work).catch_unwind().await;
         if self.ended.is_cancelled() {
             return;
@@ -206,16 +233,13 @@ impl Group {
     }
 
     /// Encodes a frame after each change, at most one an interval, until the last member left.
-    pub(super) async fn run(self: Arc<Self>, hub: Hub, mut changes: watch::Receiver<u64>) {
+    pub(super) async fn run(self: Arc<Self>, hub: Hub) {
         let mut silence = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
         loop {
             let sent = tokio::select! {
                 biased;
                 () = self.ended.cancelled() => return,
-                changed = changes.changed() => match changed {
-                    Ok(()) => self.beat(&hub),
-                    Err(_) => return,
-                },
+                () = self.changed.notified() => self.beat(&hub),
                 () = &mut silence => self.heartbeat(&hub),
             };
             if !sent {

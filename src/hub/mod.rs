@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -49,11 +48,10 @@ struct Inner {
     /// Says whether somebody looks after the rows; without one they are taken as they are.
     clock: Option<Clock>,
     newest: Mutex<Newest>,
-    /// Says to the groups that the sequence rose.
-    changes: watch::Sender<u64>,
     snapshots: Mutex<HashMap<View, (u64, snapshot::Cell)>>,
     frames_encoded: AtomicU64,
     snapshots_encoded: AtomicU64,
+    wakes: AtomicU64,
     tasks: TaskTracker,
 }
 
@@ -73,6 +71,8 @@ struct Newest {
     venues: Vec<(u64, VenueHealth)>,
     /// The groups, each with its number of members.
     groups: HashMap<GroupKey, (Arc<Group>, usize)>,
+    /// The groups that show a market, by address: the only ones that its change wakes.
+    shown_by: HashMap<(SourceId, Market), HashMap<usize, Arc<Group>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -110,6 +110,8 @@ pub struct Load {
     pub frames_encoded: u64,
     /// Snapshots encoded since the start.
     pub snapshots_encoded: u64,
+    /// How often a group was woken to look for news, since the start.
+    pub wakes: u64,
 }
 
 impl Hub {
@@ -131,10 +133,10 @@ impl Hub {
             epoch,
             clock,
             newest: Mutex::new(Newest { watched, ..Newest::default() }),
-            changes: watch::Sender::new(0),
             snapshots: Mutex::default(),
             frames_encoded: AtomicU64::new(0),
             snapshots_encoded: AtomicU64::new(0),
+            wakes: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         }))
     }
@@ -161,14 +163,14 @@ impl Hub {
 
     /// Takes in a batch from the board.
     pub fn publish(&self, batch: Publish) {
-        let mut newest = self.newest();
-        let before = newest.sequence;
-        newest.take(batch);
-        let after = newest.sequence;
-        drop(newest);
-        if after != before {
-            self.0.changes.send_replace(after);
-        }
+        let woken = self.newest().take(batch);
+        self.wake(&woken);
+    }
+
+    /// Has groups look for news.
+    fn wake(&self, groups: &[Arc<Group>]) {
+        groups.iter().for_each(|group| group.wake());
+        self.0.wakes.fetch_add(u64::try_from(groups.len()).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Returns the newest rows of `markets` from `source`, in that order; those never published are left out.
@@ -205,7 +207,7 @@ impl Hub {
     fn forget(&self, failed: &Arc<Group>) {
         let mut newest = self.newest();
         if newest.groups.get(failed.key()).is_some_and(|(group, _)| Arc::ptr_eq(group, failed)) {
-            newest.groups.remove(failed.key());
+            newest.remove(failed);
         }
     }
 
@@ -218,6 +220,7 @@ impl Hub {
             tasks: self.0.tasks.len(),
             frames_encoded: self.0.frames_encoded.load(Ordering::Relaxed),
             snapshots_encoded: self.0.snapshots_encoded.load(Ordering::Relaxed),
+            wakes: self.0.wakes.load(Ordering::Relaxed),
         }
     }
 
@@ -238,16 +241,16 @@ impl Hub {
             return newest;
         }
         newest.lapse();
-        let sequence = newest.sequence;
-        // Whoever is told asks for the newest rows.
+        let woken = newest.all_groups();
         drop(newest);
-        self.0.changes.send_replace(sequence);
+        self.wake(&woken);
         lock()
     }
 }
 
 impl Newest {
-    fn take(&mut self, batch: Publish) {
+    /// Takes in a batch; returns the groups that show something of it.
+    fn take(&mut self, batch: Publish) -> Vec<Arc<Group>> {
         let Publish { at, changed, confirmed, venues } = batch;
         self.version += 1;
         self.as_of = Some(at);
@@ -259,17 +262,56 @@ impl Newest {
                 entry.quote = quote;
             }
         }
-        if changed.is_empty() && unseen.is_empty() && venues.is_empty() {
-            return;
+        let mut news = Vec::new();
+        for health in venues {
+            match self.venues.iter_mut().find(|(_, old)| old.venue == health.venue) {
+                // Its figures moved, which is told to nobody.
+                Some((_, old)) if old.reads_like(&health) => *old = health,
+                _ => news.push(health),
+            }
+        }
+        if changed.is_empty() && unseen.is_empty() && news.is_empty() {
+            return Vec::new();
         }
         self.sequence += 1;
+        // Which venues a group reads is not kept, since their state seldom changes.
+        let mut woken = if news.is_empty() { Vec::new() } else { self.all_groups() };
+        woken.retain(|group| group.mark(self.sequence));
         for quote in changed.into_iter().chain(unseen) {
-            let entry = Entry { quote: quote.clone(), changed: self.sequence };
-            self.rows.entry(quote.source.clone()).or_default().insert(quote.market.clone(), entry);
+            let key = (quote.source.clone(), quote.market.clone());
+            let showing = self.shown_by.get(&key).into_iter().flat_map(HashMap::values);
+            woken.extend(showing.filter(|group| group.mark(self.sequence)).cloned());
+            let (source, market) = key;
+            self.rows.entry(source).or_default().insert(market, Entry { quote, changed: self.sequence });
         }
-        for health in venues {
+        for health in news {
             self.venues.retain(|(_, old)| old.venue != health.venue);
             self.venues.push((self.sequence, health));
+        }
+        woken
+    }
+
+    fn all_groups(&self) -> Vec<Arc<Group>> {
+        self.groups.values().map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Adds a group with one member.
+    fn add(&mut self, group: &Arc<Group>) {
+        self.groups.insert(group.key().clone(), (group.clone(), 1));
+        for row in group.key().view.rows.iter() {
+            self.shown_by.entry(row.clone()).or_default().insert(Arc::as_ptr(group).addr(), group.clone());
+        }
+    }
+
+    fn remove(&mut self, group: &Arc<Group>) {
+        self.groups.remove(group.key());
+        for row in group.key().view.rows.iter() {
+            if let Some(groups) = self.shown_by.get_mut(row) {
+                groups.remove(&Arc::as_ptr(group).addr());
+                if groups.is_empty() {
+                    self.shown_by.remove(row);
+                }
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl Hub {
         interval: Duration,
         resume: Option<&Resume>,
     ) -> (Member, Answer, watch::Receiver<Arc<Frame>>) {
-        let key = GroupKey { view, interval };
+        let key = GroupKey::new(&view, interval);
         let mut newest = self.newest();
         let known = resume.filter(|resume| resume.epoch == self.epoch() && resume.sequence <= newest.sequence);
         let group = match newest.groups.get_mut(&key) {
@@ -76,8 +76,8 @@ impl Hub {
             }
             None => {
                 let group = Arc::new(Group::new(key.clone(), &newest));
-                newest.groups.insert(key.clone(), (group.clone(), 1));
-                self.0.tasks.spawn(group.clone().supervise(self.clone(), self.0.changes.subscribe()));
+                newest.add(&group);
+                self.0.tasks.spawn(group.clone().supervise(self.clone()));
                 group
             }
         };
@@ -85,14 +85,14 @@ impl Hub {
         let frames = group.frames();
         let down: Vec<_> =
             newest.venues_of(&key.view).filter(|(_, health)| health.state != VenueState::Up).cloned().collect();
-        let draft = known.is_none().then(|| self.draft(&newest, &key.view));
+        let draft = known.is_none().then(|| self.draft(&newest, &view));
         drop(newest);
 
         let member = Member { hub: self.clone(), group };
         let answer = match draft {
             None => member.recover(known.map_or(u64::MAX, |resume| resume.sequence)),
             Some(draft) => {
-                let snapshot = self.encode(&key.view, draft);
+                let snapshot = self.encode(&view, draft);
                 let group = member.group.id();
                 Answer {
                     sequence: snapshot.sequence,
@@ -161,7 +161,7 @@ impl Drop for Member {
         *members = members.saturating_sub(1);
         if *members == 0 {
             group.end();
-            newest.groups.remove(self.group.key());
+            newest.remove(&self.group);
         }
     }
 }

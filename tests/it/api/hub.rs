@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sisepan::clock::Clock;
-use sisepan::domain::{Basis, Quote, State};
+use sisepan::domain::{Basis, Publish, Quote, Reason, State, VenueHealth, VenueState};
 use sisepan::hub::{Hub, Subscription, View};
 
 use super::setup::*;
@@ -136,4 +136,128 @@ async fn rows_that_nobody_has_looked_after_are_live_to_no_reader_until_somebody_
     clock.advance(Duration::from_secs(6));
     assert!(hub.watch(clock.monotonic()));
     assert_eq!(shown().await, ["stale", "halted", "stale"]);
+}
+
+fn rows_of(view: &View) -> Vec<String> {
+    view.rows.iter().map(|(_, market)| market.to_string()).collect()
+}
+
+/// A minute of a healthy venue whose figures move twice a second, while a price moves as well.
+#[tokio::test(start_paused = true)]
+async fn fc_20_a_status_comes_only_where_it_reads_differently() {
+    let hub = hub();
+    hub.publish(Publish { venues: vec![health(VenueState::Up)], ..changed([quote("BTC-KRW", "1")]) });
+    let (mut busy, first) = hub.subscribe(view(&["BTC-KRW"]), Duration::from_millis(250), None, None);
+    assert_eq!(first.len(), 1, "a snapshot, and no status of a venue that is up");
+    let mut told = Vec::new();
+    for turn in 0..120u64 {
+        let figures = VenueHealth { connects: turn, data_at: None, ..health(VenueState::Up) };
+        hub.publish(Publish { venues: vec![figures], ..changed([quote("BTC-KRW", &(turn + 2).to_string())]) });
+        let texts = busy.next().await.unwrap();
+        told.extend(texts.iter().map(|text| String::from_utf8(text.to_vec()).unwrap()));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(told.len() >= 119 && told.iter().all(|text| text.starts_with(r#"{"type":"delta""#)), "{told:?}");
+    assert_eq!(hub.venues()[0].connects, 119, "the figures are known all the same");
+
+    // Each of the three makes one.
+    let base = health(VenueState::Delayed);
+    let reason = base.reason.clone().map(|reason| Reason { message: "another".to_owned(), ..reason });
+    let since = base.since + jiff::SignedDuration::from_secs(1);
+    for health in [base.clone(), VenueHealth { reason, ..base.clone() }, VenueHealth { since, ..base }] {
+        for _ in 0..3 {
+            hub.publish(Publish { venues: vec![health.clone()], ..changed([]) });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let texts = busy.next().await.unwrap();
+        assert!(texts.len() == 1 && texts[0].starts_with(br#"{"type":"status""#), "{texts:?}");
+    }
+    let more = tokio::time::timeout(Duration::from_secs(10), busy.next()).await;
+    assert!(more.is_err(), "nothing more is said: {more:?}");
+}
+
+/// The figures of a venue do not put off the sign of life of a quiet board.
+#[tokio::test(start_paused = true)]
+async fn fc_20_a_quiet_board_has_its_heartbeats() {
+    let hub = hub();
+    hub.publish(Publish { venues: vec![health(VenueState::Up)], ..changed([quote("BTC-KRW", "1")]) });
+    let (mut member, _) = hub.subscribe(view(&["BTC-KRW"]), Duration::from_millis(250), None, None);
+    let figures = hub.clone();
+    tokio::spawn(async move {
+        for turn in 0.. {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let health = VenueHealth { connects: turn, ..health(VenueState::Up) };
+            figures.publish(Publish { venues: vec![health], ..confirmed([quote("BTC-KRW", "1")]) });
+        }
+    });
+    let mut told = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(62), async {
+        loop {
+            let texts = member.next().await.unwrap();
+            told.extend(texts.iter().map(|text| String::from_utf8(text.to_vec()).unwrap()));
+        }
+    })
+    .await;
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told.iter().all(|text| text.starts_with(r#"{"type":"heartbeat""#)), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_32_order_board_and_repetition_make_no_other_group() {
+    let hub = hub();
+    hub.publish(changed(["BTC-KRW", "ETH-KRW", "XRP-KRW"].map(|name| quote(name, "1"))));
+    let orders =
+        [["BTC-KRW", "ETH-KRW", "XRP-KRW"], ["XRP-KRW", "BTC-KRW", "ETH-KRW"], ["ETH-KRW", "XRP-KRW", "BTC-KRW"]];
+    let mut members = Vec::new();
+    for names in orders {
+        for board in [None, Some("krw".into())] {
+            let asked = View { board, ..view(&names) };
+            let (member, texts) = hub.subscribe(asked.clone(), Duration::ZERO, None, None);
+            let snapshot: serde_json::Value = serde_json::from_slice(&texts[0]).unwrap();
+            let rows: Vec<_> = snapshot["rows"].as_array().unwrap().iter().map(|row| row["market"].clone()).collect();
+            assert_eq!(rows, rows_of(&asked), "the snapshot keeps the order that was asked for");
+            assert_eq!(snapshot["board"].as_str(), asked.board.as_deref());
+            members.push(member);
+        }
+    }
+    assert_eq!((hub.load().groups, hub.load().members), (1, 6));
+    hub.publish(changed([quote("ETH-KRW", "2")]));
+    let mut frames = std::collections::BTreeSet::new();
+    for member in &mut members {
+        frames.insert(member.next().await.unwrap()[0].as_ptr().addr());
+    }
+    assert_eq!((frames.len(), hub.load().frames_encoded), (1, 1), "all get the same bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_32_a_change_wakes_only_the_groups_that_show_it() {
+    let hub = hub();
+    let name = |number: usize| format!("C{number}-KRW");
+    hub.publish(changed((0..100).map(|number| quote(&name(number), "1"))));
+    // A hundred groups of two markets each: every market is shown by two of them.
+    let members: Vec<_> = (0..100)
+        .map(|number| {
+            let (one, two) = (name(number), name((number + 1) % 100));
+            hub.subscribe(view(&[&one, &two]), Duration::ZERO, None, None).0
+        })
+        .collect();
+    assert_eq!((hub.load().groups, hub.load().wakes), (100, 0));
+    for price in 2..12 {
+        hub.publish(changed([quote("C7-KRW", &price.to_string())]));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!((hub.load().wakes, hub.load().frames_encoded), (20, 20));
+    hub.publish(changed([quote("C7-KRW", "1"), quote("C8-KRW", "2")]));
+    assert_eq!(hub.load().wakes, 23, "a group that shows both is woken once");
+    hub.publish(changed([quote("NEW-KRW", "1")]));
+    hub.publish(confirmed([quote("C7-KRW", "1")]));
+    assert_eq!(hub.load().wakes, 23);
+    // A market that a group shows before it is ever published.
+    let (mut early, _) = hub.subscribe(view(&["LATE-KRW"]), Duration::ZERO, None, None);
+    hub.publish(changed([quote("LATE-KRW", "1")]));
+    assert!(early.next().await.is_some_and(|texts| texts.len() == 1));
+    drop((members, early));
+    eventually("every task ended", || hub.load().tasks == 0).await;
+    hub.publish(changed([quote("C7-KRW", "3")]));
+    assert_eq!((hub.load().groups, hub.load().wakes), (0, 24), "a group that is gone is woken no more");
 }

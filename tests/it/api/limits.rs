@@ -134,7 +134,7 @@ async fn out_01_a_client_that_reads_nothing_holds_up_nobody_and_is_closed() {
         while hub.load().members == 2 {
             price += 1;
             hub.publish(changed([quote("BTC-KRW", &price.to_string())]));
-            hub.publish(venue_with(&"가".repeat(20_000)));
+            hub.publish(venue_with(&format!("{price}{}", "가".repeat(20_000))));
             while healthy.json().await["type"] != "status" {}
         }
     };
