@@ -25,6 +25,10 @@ pub struct Limits {
     pub streams_max: usize,
     /// `subscriptions`: most subscriptions of one stream client.
     pub subscriptions_max: usize,
+    /// `groups`: most different subscriptions to lists of markets at once; those to whole boards are always taken.
+    pub groups_max: usize,
+    /// `groups_per_address`: most of them that one IPv4 address or IPv6 /64 has begun.
+    pub groups_per_address_max: usize,
     /// `markets`: most markets of one request or subscription.
     pub markets_max: usize,
     /// `message_bytes`: longest message of a stream client; a longer one ends the connection with 1009.
@@ -58,6 +62,8 @@ impl Default for Limits {
             per_ipv6_48_max: 1024,
             streams_max: 15_000,
             subscriptions_max: 32,
+            groups_max: 2048,
+            groups_per_address_max: 256,
             markets_max: 128,
             message_bytes_max: 4096,
             messages_per_second_max: 5,
@@ -87,6 +93,8 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
     count("connections_per_ipv6_48", 1..=1_000_000, &mut limits.per_ipv6_48_max);
     count("streams", 1..=1_000_000, &mut limits.streams_max);
     count("subscriptions", 1..=1024, &mut limits.subscriptions_max);
+    count("groups", 1..=1_000_000, &mut limits.groups_max);
+    count("groups_per_address", 1..=1_000_000, &mut limits.groups_per_address_max);
     count("markets", 1..=1024, &mut limits.markets_max);
     count("message_bytes", 256..=65_536, &mut limits.message_bytes_max);
     // The server's library needs 8 KiB to read anything at all.

@@ -102,6 +102,11 @@ impl Client {
         Self { rest: self.rest, blocked_at: self.blocked_at, ..Self::new(stream, self.guard, self.deflate) }
     }
 
+    /// Returns what it was admitted with.
+    pub fn guard(&self) -> &(dyn Any + Send) {
+        &*self.guard
+    }
+
     /// Notes a subscription; its place is taken already.
     pub fn subscribe(&mut self, id: Option<Id>, group: u32, position: u32) {
         self.subscribe_by = Millis::MAX;

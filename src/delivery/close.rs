@@ -29,6 +29,8 @@ pub enum Close {
     NoPong,
     /// Too many messages in a second.
     TooMany,
+    /// There are as many groups as we take.
+    TooManyGroups,
     /// The URL asks for something that there is not.
     BadRequest,
     /// Nothing was subscribed in time.
@@ -51,6 +53,7 @@ impl Close {
             Self::Failure => (3011, "server error"),
             Self::NoPong => (3012, "no pong"),
             Self::TooMany => (3013, "too many requests"),
+            Self::TooManyGroups => (3014, "too many groups"),
             Self::BadRequest => (3501, "bad request"),
             Self::NoSubscription => (3502, "no subscription"),
         };

@@ -1,5 +1,6 @@
 //! One client while it is spoken with: what it is told, and which groups it is in.
 
+use std::any::Any;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::client::Client;
 use super::clients::Clients;
 use super::groups::{Groups, Place};
-use crate::hub::{Hub, Resume, View};
+use crate::hub::{Hub, Permit, Resume, View};
 use crate::websocket;
 use crate::wire::Id;
 
@@ -46,8 +47,20 @@ impl Exchange<'_> {
     }
 
     /// Subscribes it, instead of to what it called the same, and answers with what to begin with.
-    pub fn join(&mut self, hub: &Hub, id: Option<Id>, view: View, interval: Duration, resume: Option<&Resume>) {
-        let (member, mut answer) = hub.join(view, interval, resume);
+    ///
+    /// # Errors
+    /// That of `admit`, which is called with the client's guard and the number of groups where a group must be made.
+    pub fn join<E>(
+        &mut self,
+        hub: &Hub,
+        id: Option<Id>,
+        view: View,
+        interval: Duration,
+        resume: Option<&Resume>,
+        admit: impl FnOnce(&(dyn Any + Send), usize) -> Result<Option<Permit>, E>,
+    ) -> Result<(), E> {
+        let guard = self.client.guard();
+        let (member, mut answer) = hub.join(view, interval, resume, |groups| admit(guard, groups))?;
         let old = self.client.subscriptions.iter().position(|one| one.id == id);
         let known = self.groups.find(&member).and_then(|group| {
             let one = self.client.subscriptions.iter().find(|one| one.group == group)?;
@@ -58,7 +71,7 @@ impl Exchange<'_> {
                 if let Some(place) = self.groups.place_mut(group, position) {
                     if answer.is_recovery() && resume.is_some_and(|resume| resume.sequence > place.seen) {
                         // What it is told next goes on from here, for the other subscription as well.
-                        answer = place.member.recover(place.seen);
+                        answer = member.recover(place.seen);
                     }
                     place.seen = place.seen.max(answer.sequence);
                 }
@@ -77,6 +90,7 @@ impl Exchange<'_> {
                 self.client.subscribe(id, group, position);
             }
         }
+        Ok(())
     }
 
     /// Ends the subscription that it calls so; does nothing if there is none.

@@ -1,5 +1,6 @@
 //! Subscribers that get the same bytes: one task, one newest frame.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,7 +39,14 @@ impl GroupKey {
         rows.sort_unstable();
         rows.dedup();
         Self {
-            view: View { board: None, rows: rows.into(), basis: view.basis, lang: view.lang, demo: false },
+            view: View {
+                board: None,
+                rows: rows.into(),
+                basis: view.basis,
+                lang: view.lang,
+                demo: false,
+                missing: [].into(),
+            },
             interval,
         }
     }
@@ -51,7 +59,7 @@ impl GroupKey {
         for (source, market) in rows.iter() {
             text += &format!(" {} {market}", source.as_str());
         }
-        GroupId(super::snapshot::fingerprint(text.as_bytes()))
+        GroupId(wire::fingerprint(text.as_bytes()))
     }
 }
 
@@ -60,6 +68,9 @@ pub trait Watcher: std::fmt::Debug + Send + Sync {
     /// There is a new frame.
     fn changed(&self);
 }
+
+/// What a group holds for as long as it lives.
+pub type Permit = Box<dyn Any + Send + Sync>;
 
 #[derive(Debug)]
 pub(super) struct Group {
@@ -75,6 +86,8 @@ pub(super) struct Group {
     watchers: Mutex<Vec<Weak<dyn Watcher>>>,
     ended: CancellationToken,
     failed: AtomicBool,
+    /// What its first member was admitted with.
+    _permit: Option<Permit>,
 }
 
 /// One step of a group, as the messages of a stream.
@@ -148,7 +161,7 @@ impl Newest {
 
 impl Group {
     /// Makes a group whose members know everything that `newest` says.
-    pub(super) fn new(key: GroupKey, newest: &Newest) -> Self {
+    pub(super) fn new(key: GroupKey, newest: &Newest, permit: Option<Permit>) -> Self {
         let view = &key.view;
         let row =
             |entry: &Entry| SentRow { row: Row::new(&entry.quote, view.basis, view.lang), changed: entry.changed };
@@ -173,6 +186,7 @@ impl Group {
             watchers: Mutex::default(),
             ended: CancellationToken::new(),
             failed: AtomicBool::new(false),
+            _permit: permit,
         }
     }
 
@@ -310,7 +324,7 @@ impl Group {
     }
 
     fn delta(&self, body: &[u8]) -> Bytes {
-        let mut text = Head { kind: "delta", id: None, recovered: None, group: self.id }.text();
+        let mut text = Head { kind: "delta", id: None, recovered: None, group: self.id, missing: &[] }.text();
         text.extend_from_slice(body.get(1..).unwrap_or_default());
         text.into()
     }
@@ -386,8 +400,7 @@ impl Sent {
 
 /// Whether two rows say the same, whenever it was confirmed.
 fn reads_alike(old: &Row, new: &Row) -> bool {
-    let timeless = |row: &Row| Row { confirmed_at: None, ..row.clone() };
-    old == new || timeless(old) == timeless(new)
+    old == new || old.timeless() == new.timeless()
 }
 
 pub(super) fn statuses(

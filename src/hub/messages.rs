@@ -65,6 +65,7 @@ pub struct Answer {
     pub(super) recovered: Option<bool>,
     pub(super) group: GroupId,
     pub(super) body: Body,
+    pub(super) missing: Arc<[String]>,
     pub(super) statuses: Vec<Bytes>,
 }
 
@@ -75,7 +76,7 @@ impl Answer {
     }
 
     fn head(&self, id: Option<&Id>) -> Vec<u8> {
-        Head { kind: self.kind, id, recovered: self.recovered, group: self.group }.text()
+        Head { kind: self.kind, id, recovered: self.recovered, group: self.group, missing: &self.missing }.text()
     }
 
     /// Returns the messages; `id` is what the subscriber calls its request.

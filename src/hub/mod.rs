@@ -30,7 +30,7 @@ use crate::wire::{Basis, Lang, Market, Publish, Quote, SourceId, VenueHealth};
 
 use group::{Group, GroupKey};
 
-pub use group::{HEARTBEAT, Watcher};
+pub use group::{HEARTBEAT, Permit, Watcher};
 pub use messages::{Answer, Messages};
 pub use snapshot::Snapshot;
 pub use subscription::{Member, Resume, Subscription};
@@ -95,6 +95,8 @@ pub struct View {
     pub lang: Option<Lang>,
     /// Whether the prices are invented.
     pub demo: bool,
+    /// What was asked for and is not known.
+    pub missing: Arc<[String]>,
 }
 
 /// How much the hub has to do.

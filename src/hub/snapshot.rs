@@ -20,7 +20,7 @@ pub struct Snapshot {
     pub sequence: u64,
     /// The JSON.
     pub body: Bytes,
-    /// A number that differs where the body does.
+    /// A number that differs where the content does: everything but the times at which it was looked at and confirmed.
     pub tag: u64,
     /// The JSON as the end of a message.
     pub(super) rest: Body,
@@ -65,10 +65,11 @@ impl Hub {
         let encoded = cell.get_or_init(|| {
             let rows: Vec<_> = quotes.iter().map(|quote| Row::new(quote, view.basis, view.lang)).collect();
             let (epoch, board) = (self.epoch(), view.board.as_deref());
-            let body = SnapshotBody { epoch, sequence, as_of, board, basis: view.basis, demo: view.demo, rows: &rows };
-            let body = Bytes::from(wire::json(&body));
+            let (basis, demo, missing) = (view.basis, view.demo, &*view.missing);
+            let body = SnapshotBody { epoch, sequence, as_of, board, basis, demo, missing, rows: &rows };
+            let (body, tag) = (Bytes::from(wire::json(&body)), body.content_tag());
             self.0.snapshots_encoded.fetch_add(1, Ordering::Relaxed);
-            Snapshot { sequence, tag: fingerprint(&body), rest: Body::new(&body), body }
+            Snapshot { sequence, tag, rest: Body::new(&body), body }
         });
         encoded.clone()
     }
@@ -91,9 +92,4 @@ impl Hub {
         }
         cell
     }
-}
-
-/// FNV-1a, 64 bits: the same on every machine and in every build.
-pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,12 +1,13 @@
 //! A member's place in its group.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::group::{Frame, Group, GroupKey, statuses};
+use super::group::{Frame, Group, GroupKey, Permit, statuses};
 use super::messages::{Answer, Messages};
 use super::{Hub, View};
 use crate::wire::{Id, VenueState};
@@ -25,6 +26,8 @@ pub struct Resume {
 pub struct Member {
     hub: Hub,
     group: Arc<Group>,
+    /// What it asked for and is not known.
+    missing: Arc<[String]>,
 }
 
 /// A member that waits for its news, in a task of its own.
@@ -43,12 +46,36 @@ impl Hub {
     /// its future, else a snapshot. Nothing falls between that and what
     /// [`Member::step`] gives for its sequence. `interval` is the shortest time
     /// between two frames. Must be called within a tokio runtime.
-    pub fn join(&self, view: View, interval: Duration, resume: Option<&Resume>) -> (Member, Answer) {
-        let (member, answer, _) = self.enter(view, interval, resume);
-        (member, answer)
+    ///
+    /// # Errors
+    /// That of `admit`, which is called with the number of groups where there is no such group yet.
+    pub fn join<E>(
+        &self,
+        view: View,
+        interval: Duration,
+        resume: Option<&Resume>,
+        admit: impl FnOnce(usize) -> Result<Option<Permit>, E>,
+    ) -> Result<(Member, Answer), E> {
+        self.enter(view, interval, resume, admit).map(|(member, answer, _)| (member, answer))
     }
 
     /// [`Hub::join`] for a member that has a task of its own; also returns the messages to begin with.
+    ///
+    /// # Errors
+    /// As [`Hub::join`].
+    pub fn subscribe_if<E>(
+        &self,
+        view: View,
+        interval: Duration,
+        id: Option<&Id>,
+        resume: Option<&Resume>,
+        admit: impl FnOnce(usize) -> Result<Option<Permit>, E>,
+    ) -> Result<(Subscription, Vec<Bytes>), E> {
+        let (member, answer, frames) = self.enter(view, interval, resume, admit)?;
+        Ok((Subscription { member, frames, seen: answer.sequence }, answer.texts(id)))
+    }
+
+    /// [`Hub::subscribe_if`], whoever asks.
     pub fn subscribe(
         &self,
         view: View,
@@ -56,16 +83,17 @@ impl Hub {
         id: Option<&Id>,
         resume: Option<&Resume>,
     ) -> (Subscription, Vec<Bytes>) {
-        let (member, answer, frames) = self.enter(view, interval, resume);
-        (Subscription { member, frames, seen: answer.sequence }, answer.texts(id))
+        let Ok(subscribed) = self.subscribe_if(view, interval, id, resume, |_| Ok::<_, Infallible>(None));
+        subscribed
     }
 
-    fn enter(
+    fn enter<E>(
         &self,
         view: View,
         interval: Duration,
         resume: Option<&Resume>,
-    ) -> (Member, Answer, watch::Receiver<Arc<Frame>>) {
+        admit: impl FnOnce(usize) -> Result<Option<Permit>, E>,
+    ) -> Result<(Member, Answer, watch::Receiver<Arc<Frame>>), E> {
         let key = GroupKey::new(&view, interval);
         let mut newest = self.newest();
         let known = resume.filter(|resume| resume.epoch == self.epoch() && resume.sequence <= newest.sequence);
@@ -75,7 +103,8 @@ impl Hub {
                 group.clone()
             }
             None => {
-                let group = Arc::new(Group::new(key.clone(), &newest));
+                let permit = admit(newest.groups.len())?;
+                let group = Arc::new(Group::new(key.clone(), &newest, permit));
                 newest.add(&group);
                 self.0.tasks.spawn(group.clone().supervise(self.clone()));
                 group
@@ -88,7 +117,7 @@ impl Hub {
         let draft = known.is_none().then(|| self.draft(&newest, &view));
         drop(newest);
 
-        let member = Member { hub: self.clone(), group };
+        let member = Member { hub: self.clone(), group, missing: view.missing.clone() };
         let answer = match draft {
             None => member.recover(known.map_or(u64::MAX, |resume| resume.sequence)),
             Some(draft) => {
@@ -101,10 +130,12 @@ impl Hub {
                     group,
                     statuses: statuses(self, group, snapshot.sequence, &down).collect(),
                     body: snapshot.rest,
+                    // The body says it.
+                    missing: Arc::default(),
                 }
             }
         };
-        (member, answer, frames)
+        Ok((member, answer, frames))
     }
 }
 
@@ -127,6 +158,7 @@ impl Member {
             recovered: Some(true),
             group: self.group.id(),
             body: catch_up.body,
+            missing: self.missing.clone(),
             statuses: catch_up.messages.texts().iter().skip(1).cloned().collect(),
         }
     }

@@ -8,9 +8,10 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::ask::Ask;
-use super::bodies::Life;
+use super::bodies::{Life, tag_of};
 use super::error::Error;
 use super::{AppState, layers, query};
+use crate::hub::View;
 use crate::text;
 use crate::wire::{self, Lang, MarketEntry, MarketNames, MarketSource, Row, VenueEntry};
 
@@ -28,7 +29,8 @@ pub async fn snapshot(
     let ask = query::read(query.as_deref())?;
     app.bodies().get(&app, &headers, key("snapshot", &ask), Life::Change, || {
         let view = ask.view(&app)?;
-        Ok((head(JSON, CACHE_SNAPSHOT), app.hub.snapshot(&view).body))
+        let snapshot = app.hub.snapshot(&view);
+        Ok((tagged(head(JSON, CACHE_SNAPSHOT), snapshot.tag), snapshot.body))
     })
 }
 
@@ -43,7 +45,13 @@ pub async fn snapshot_csv(
         let view = ask.view(&app)?;
         let quotes = view.rows.iter().filter_map(|(source, market)| app.hub.row(source, market));
         let rows: Vec<Row> = quotes.map(|quote| Row::new(&quote, view.basis, None)).collect();
-        Ok((head("text/csv; charset=utf-8", CACHE_SNAPSHOT), wire::rows_csv(&rows, view.basis).into()))
+        let content: Vec<Row> = rows.iter().map(Row::timeless).collect();
+        let tag = wire::fingerprint(wire::rows_csv(&content, view.basis).as_bytes());
+        let mut head = tagged(head("text/csv; charset=utf-8", CACHE_SNAPSHOT), tag);
+        if let Some(missing) = missing(&view) {
+            head.insert("x-missing-markets", missing);
+        }
+        Ok((head, wire::rows_csv(&rows, view.basis).into()))
     })
 }
 
@@ -65,6 +73,21 @@ pub async fn venues(State(app): State<AppState>, headers: HeaderMap) -> Result<R
         let body = Body { venues: venues.iter().map(VenueEntry::from).collect() };
         Ok((head(JSON, "public, max-age=1"), wire::json(&body).into()))
     })
+}
+
+/// Puts the entity tag of a content on its headers.
+fn tagged(mut head: HeaderMap, fingerprint: u64) -> HeaderMap {
+    if let Ok(tag) = HeaderValue::from_str(&tag_of(fingerprint)) {
+        head.insert(header::ETAG, tag);
+    }
+    head
+}
+
+/// Returns what was asked for and is not known, percent-encoded and by comma, for a body that has no place for it.
+fn missing(view: &View) -> Option<HeaderValue> {
+    let encode = |name: &String| url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>();
+    let names: Vec<_> = view.missing.iter().map(encode).collect();
+    (!names.is_empty()).then(|| HeaderValue::from_str(&names.join(",")).ok())?
 }
 
 fn all_markets(app: &AppState) -> Vec<u8> {

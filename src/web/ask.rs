@@ -58,6 +58,13 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether the same may be allowed once something else has ended.
+    pub fn passes(&self) -> bool {
+        matches!(self.code, "too-many-subscriptions" | "too-many-groups")
+    }
+}
+
 impl Ask {
     /// Finds the rows.
     ///
@@ -65,8 +72,9 @@ impl Ask {
     /// [`Refusal`] naming the parameter, its value and what is allowed.
     pub fn view(&self, app: &AppState) -> Result<View, Refusal> {
         let board = self.board(app)?;
+        let mut missing = Vec::new();
         let rows: Arc<[(SourceId, Market)]> = match (&self.markets, board.or(app.boards.first())) {
-            (Some(markets), _) => self.rows(app, board, markets)?.into(),
+            (Some(markets), _) => self.rows(app, board, markets, &mut missing)?.into(),
             (None, Some(board)) => board.markets.iter().map(|market| (board.source.clone(), market.clone())).collect(),
             (None, None) => Arc::new([]),
         };
@@ -83,7 +91,8 @@ impl Ask {
             }
             None => None,
         };
-        Ok(View { board: named.map(|board| board.id.as_str().into()), rows, basis, lang, demo: app.demo })
+        let board = named.map(|board| board.id.as_str().into());
+        Ok(View { board, rows, basis, lang, demo: app.demo, missing: missing.into() })
     }
 
     /// Returns the shortest time between two frames.
@@ -107,6 +116,7 @@ impl Ask {
         app: &AppState,
         board: Option<&Board>,
         markets: &[String],
+        missing: &mut Vec<String>,
     ) -> Result<Vec<(SourceId, Market)>, Refusal> {
         let most = app.limits().markets_max;
         if markets.len() > most {
@@ -115,17 +125,38 @@ impl Ask {
         }
         let mut seen = HashSet::new();
         let mut rows = Vec::with_capacity(markets.len());
+        let mut refused = None;
         for (place, text) in markets.iter().enumerate() {
-            let unknown = || Refusal::unknown("unknown-market", "markets", text, Vec::new());
-            let market: Market =
-                text.parse().map_err(|error| Refusal { detail: format!("markets[{place}]: {error}"), ..unknown() })?;
-            let source = source_of(app, board, &market).ok_or_else(unknown)?;
-            if seen.insert(market.clone()) {
-                rows.push((source, market));
+            match find(app, board, place, text) {
+                Ok((source, market)) => {
+                    if seen.insert(market.clone()) {
+                        rows.push((source, market));
+                    }
+                }
+                Err(refusal) => {
+                    let name = refusal.value.clone().unwrap_or_default();
+                    if !missing.contains(&name) {
+                        missing.push(name);
+                    }
+                    refused.get_or_insert(refusal);
+                }
             }
         }
-        Ok(rows)
+        match refused {
+            // One that is not known costs no other.
+            Some(refusal) if rows.is_empty() => Err(refusal),
+            _ => Ok(rows),
+        }
     }
+}
+
+/// Finds the market at a place of a list, and its source.
+fn find(app: &AppState, board: Option<&Board>, place: usize, text: &str) -> Result<(SourceId, Market), Refusal> {
+    let unknown = || Refusal::unknown("unknown-market", "markets", text, Vec::new());
+    let market: Market =
+        text.parse().map_err(|error| Refusal { detail: format!("markets[{place}]: {error}"), ..unknown() })?;
+    let source = source_of(app, board, &market).ok_or_else(unknown)?;
+    Ok((source, market))
 }
 
 /// Finds the board of that id.

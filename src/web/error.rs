@@ -9,6 +9,9 @@ use super::bodies::thousandths;
 use super::{AppState, layers, pages};
 use crate::wire::{self, Problem};
 
+/// When to ask again for what is too much now.
+const RETRY_SECS: u64 = 5;
+
 /// Why a request was not answered, with how long to stay away.
 #[derive(Debug)]
 pub struct Error {
@@ -30,10 +33,15 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
+        let passes = refusal.passes();
         let Refusal { code, field, value, allowed, detail } = refusal;
-        let problem = Problem::new(StatusCode::BAD_REQUEST.as_u16(), code, title(code), detail);
+        let (status, retry_after_secs) = match passes {
+            true => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECS)),
+            false => (StatusCode::BAD_REQUEST, None),
+        };
+        let problem = Problem::new(status.as_u16(), code, title(code), detail);
         let parameter = Some(field).filter(|field| !field.is_empty());
-        Self { problem: Box::new(Problem { parameter, value, allowed, ..problem }), retry_after_secs: None }
+        Self { problem: Box::new(Problem { parameter, value, allowed, ..problem }), retry_after_secs }
     }
 }
 
@@ -47,6 +55,7 @@ fn title(code: &str) -> &'static str {
         "bad-span" => "Bad span",
         "bad-step" => "Bad step",
         "bad-interval" => "Bad interval",
+        "too-many-groups" => "Too many groups",
         "too-many-markets" => "Too many markets",
         "query-too-long" => "Query too long",
         _ => "Bad parameter",

@@ -44,7 +44,9 @@ pub async fn events(
     // What a browser remembers is newer than the address that it began with.
     let last = headers.get("last-event-id").filter(|id| !id.is_empty()).map(HeaderValue::as_bytes);
     let position = last.or(resume.as_ref().map(String::as_bytes)).map(read_position);
-    let (subscription, texts) = app.hub.subscribe(view, interval, None, position.as_ref());
+    let is_board = ask.markets.is_none();
+    let admit = |groups| if is_board { Ok(None) } else { place.admit_group(&app, groups) };
+    let (subscription, texts) = app.hub.subscribe_if(view, interval, None, position.as_ref(), admit)?;
     let mut first = format!("retry: {}\n", rand::random_range(RETRY_MS));
     write_event(&mut first, None, &greeting::welcome(&app, 1));
     write_events(&mut first, &app, &subscription, &texts);

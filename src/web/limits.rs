@@ -34,6 +34,12 @@ impl Limits {
         Self { connections_max, streams_max, ..self }
     }
 
+    /// Returns the limits of groups by address, as if they were connections.
+    pub(super) fn of_groups(&self) -> Self {
+        let most = self.groups_per_address_max;
+        Self { per_ipv4_max: most, per_ipv6_64_max: most, per_ipv6_48_max: most.saturating_mul(4), ..self.clone() }
+    }
+
     /// Returns what of them holds for streams.
     pub(super) fn delivery(&self) -> delivery::Settings {
         delivery::Settings {

@@ -56,6 +56,8 @@ struct Inner {
     /// Places for connections that are no streams.
     connections: Arc<Semaphore>,
     addresses: Arc<addresses::Addresses>,
+    /// Groups by the address that began them.
+    groups: Arc<addresses::Addresses>,
     delivery: OnceLock<Delivery>,
     delivery_started: Notify,
     past: history::Desk,
@@ -102,6 +104,7 @@ impl AppState {
             slots: places(limits.streams_max),
             connections: places(limits.connections_max),
             addresses: Arc::new(addresses::Addresses::new(&limits)),
+            groups: Arc::new(addresses::Addresses::new(&limits.of_groups())),
             delivery: OnceLock::new(),
             delivery_started: Notify::new(),
             past: history::Desk::default(),

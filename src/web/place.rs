@@ -1,6 +1,6 @@
 //! Places for connections and streams: who gets one, and until when.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
@@ -10,8 +10,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::AppState;
 use super::addresses::{self, Entry};
+use super::ask::Refusal;
 use super::error::Error;
 use crate::config::Site;
+use crate::hub::Permit;
 
 /// The place of one connection; its requests carry it. Free again when the last holder drops it.
 #[derive(Debug, Clone)]
@@ -53,6 +55,8 @@ pub struct Place {
     _seat: Option<Seat>,
     /// Behind a proxy: the client's own.
     _address: Option<Entry>,
+    /// Whose it is: the peer's, or that of the client of a trusted proxy.
+    client: Option<IpAddr>,
     /// A shutdown waits for it.
     _tracked: TaskTrackerToken,
 }
@@ -71,18 +75,44 @@ impl FromRequestParts<AppState> for Place {
         let none = || full(app, "there are as many streams as this server takes");
         let stream = app.0.slots.clone().try_acquire_owned().map_err(|_| none())?;
         let seat = parts.extensions.get::<Seat>().cloned();
-        let address = match &seat {
-            Some(seat) if seat.0._address.is_none() => behind_proxy(app, seat, &parts.headers)?,
-            _ => None,
+        let (client, address) = match &seat {
+            Some(seat) if seat.0._address.is_none() => match behind_proxy(app, seat, &parts.headers)? {
+                Some((client, entry)) => (Some(client), Some(entry)),
+                // Its groups are its own, as long as it says of nobody else.
+                None => (Some(seat.peer().ip()), None),
+            },
+            Some(seat) => (Some(seat.peer().ip()), None),
+            None => (None, None),
         };
         // From here on it counts as a stream.
         seat.iter().for_each(Seat::leave_connections);
-        Ok(Self { _stream: stream, _seat: seat, _address: address, _tracked: app.streams().token() })
+        Ok(Self { _stream: stream, _seat: seat, _address: address, client, _tracked: app.streams().token() })
+    }
+}
+
+impl Place {
+    /// Admits another group for a list of markets; the group holds the permit.
+    ///
+    /// # Errors
+    /// [`Refusal`] where there are as many, in all or of this address, as the server takes.
+    pub fn admit_group(&self, app: &AppState, groups: usize) -> Result<Option<Permit>, Refusal> {
+        let refused = |whose| {
+            let detail = format!("there are as many different subscriptions{whose} as this server takes");
+            Refusal::new("too-many-groups", "markets", detail)
+        };
+        if groups >= app.limits().groups_max {
+            return Err(refused(""));
+        }
+        let Some(client) = self.client else { return Ok(None) };
+        match app.0.groups.enter(client) {
+            Some(entry) => Ok(Some(Box::new(entry))),
+            None => Err(refused(" from this address")),
+        }
     }
 }
 
 /// Counts the client of a trusted proxy. A proxy that says of no client speaks for itself and has no limit.
-fn behind_proxy(app: &AppState, seat: &Seat, headers: &HeaderMap) -> Result<Option<Entry>, Error> {
+fn behind_proxy(app: &AppState, seat: &Seat, headers: &HeaderMap) -> Result<Option<(IpAddr, Entry)>, Error> {
     let trusted = &app.site().trusted_proxies;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let client = addresses::client(seat.peer().ip(), trusted, forwarded.collect::<Vec<_>>().into_iter());
@@ -90,7 +120,9 @@ fn behind_proxy(app: &AppState, seat: &Seat, headers: &HeaderMap) -> Result<Opti
         return Ok(None);
     }
     let entry = app.0.addresses.enter(client);
-    entry.map(Some).ok_or_else(|| full(app, "there are as many streams from this address as this server takes"))
+    entry
+        .map(|entry| Some((client, entry)))
+        .ok_or_else(|| full(app, "there are as many streams from this address as this server takes"))
 }
 
 fn full(app: &AppState, detail: &str) -> Error {

@@ -2,8 +2,8 @@
 
 use super::ask::{Ask, Refusal};
 
-/// Longest query, in bytes.
-const BYTES_MAX: usize = 1024;
+/// Longest query, in bytes: the names of 128 markets fit into it, percent-encoded, and it into the head of a request.
+pub const BYTES_MAX: usize = 12 << 10;
 
 /// Most parameters, known or not.
 const PARAMETERS_MAX: usize = 20;

@@ -43,8 +43,19 @@ pub struct SnapshotBody<'a> {
     /// Said only where the prices are invented.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub demo: bool,
+    /// What was asked for and is not known; left out where that is nothing.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub missing: &'a [String],
     /// The rows, in the order of the board or of the request.
     pub rows: &'a [Row],
+}
+
+impl SnapshotBody<'_> {
+    /// Returns a number made of what a reader is told, whenever that was looked at or confirmed: the same on every node.
+    pub fn content_tag(&self) -> u64 {
+        let rows: Vec<Row> = self.rows.iter().map(Row::timeless).collect();
+        super::fingerprint(&super::json(&SnapshotBody { epoch: "", sequence: 0, as_of: None, rows: &rows, ..*self }))
+    }
 }
 
 /// Rows that changed since `previous`: everything of a `delta` after its head.
@@ -199,6 +210,13 @@ pub struct Head<'a> {
     pub recovered: Option<bool>,
     /// To whom it is said.
     pub group: GroupId,
+    /// What was asked for and is not known, where no snapshot says it.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub missing: &'a [String],
+}
+
+fn is_empty(list: &&[String]) -> bool {
+    list.is_empty()
 }
 
 impl Head<'_> {

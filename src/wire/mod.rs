@@ -35,3 +35,8 @@ pub const PROTOCOL: u32 = 1;
 pub fn json<T: serde::Serialize>(shape: &T) -> Vec<u8> {
     serde_json::to_vec(shape).unwrap_or_else(|_| b"null".to_vec())
 }
+
+/// FNV-1a, 64 bits: the same on every machine and in every build.
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -86,6 +86,11 @@ pub struct RowText {
 }
 
 impl Row {
+    /// Returns it without the time of its last confirmation, which is no news.
+    pub fn timeless(&self) -> Self {
+        Self { confirmed_at: None, ..self.clone() }
+    }
+
     /// Puts a quote into its shape for one basis, with texts if a language is asked for.
     pub fn new(quote: &Quote, basis: Basis, lang: Option<Lang>) -> Self {
         let change = quote.change(basis);

@@ -294,7 +294,7 @@ async fn a_bad_option_is_refused_by_name_and_never_echoed_raw() {
 
 #[tokio::test]
 async fn a_query_has_its_bounds_and_strangers_in_it_are_ignored() {
-    assert_eq!(ask(&format!("/?utm={}", "x".repeat(1100))).await.status, 400);
+    assert_eq!(ask(&format!("/?utm={}", "x".repeat(12 << 10))).await.status, 400);
     assert_eq!(ask(&format!("/?{}", "a=1&".repeat(30))).await.status, 400);
     let known = ask("/fragment/board?lang=ko").await;
     assert_eq!(ask("/fragment/board?utm_source=x&lang=ko").await.body, known.body);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::super::layers;
 use super::coding::{Coding, Effort};
+use crate::wire;
 
 /// A body that many are answered with. It never changes.
 #[derive(Debug)]
@@ -29,10 +30,11 @@ struct Packed {
 }
 
 impl Body {
-    /// Joins a body and its headers; tag and `Vary: accept-encoding` are added.
+    /// Joins a body and its headers; tag and `Vary: accept-encoding` are added where they are not there.
     pub fn new(mut head: HeaderMap, plain: Bytes, effort: Effort) -> Self {
         layers::secure(&mut head);
-        let tag = tag(&plain);
+        let given = head.get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let tag = given.unwrap_or_else(|| tag(&plain));
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             head.insert(header::ETAG, tag);
         }
@@ -79,11 +81,12 @@ impl Body {
 
 /// Returns a weak entity tag made of the content alone, so that it is the same on every node, compressed or not.
 pub fn tag(body: &[u8]) -> String {
-    // FNV-1a, 64 bits: the same in every build. It tells versions apart and protects nothing.
-    let hash = body
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("W/\"{hash:016x}\"")
+    tag_of(wire::fingerprint(body))
+}
+
+/// Returns the tag of a content with this fingerprint.
+pub fn tag_of(fingerprint: u64) -> String {
+    format!("W/\"{fingerprint:016x}\"")
 }
 
 /// Whether the request's `If-None-Match` names `tag`; compared weakly, as RFC 9110 has it: `W/` makes no difference.

@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 use super::AppState;
 
-pub use body::{Body, is_known, tag};
+pub use body::{Body, is_known, tag, tag_of};
 pub use coding::{Effort, thousandths};
 
 /// Most bodies kept.

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use axum::http::StatusCode;
 
 use super::choice::{Choice, allowed, find};
-
-/// Longest query, in bytes.
-pub const QUERY_BYTES_MAX: usize = 1024;
+pub use crate::web::query::BYTES_MAX as QUERY_BYTES_MAX;
 
 /// Most parameters in a query.
 const PARAMETERS_MAX: usize = 20;

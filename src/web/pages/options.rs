@@ -272,7 +272,7 @@ fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<&'a Board, BadO
 /// Without a board each is looked for on every board; the board of the first is the board of them all.
 fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<(&'a Board, Vec<Pick>), BadOption> {
     let boards = named.map_or(app.boards.as_slice(), std::slice::from_ref);
-    let (mut first, mut picks) = (None::<&Board>, Vec::<Pick>::new());
+    let (mut first, mut picks, mut missing) = (None::<&Board>, Vec::<Pick>::new(), None);
     for name in asked.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         let market = Market::from_str(name).ok();
         let likely = first.into_iter().chain(boards);
@@ -280,11 +280,18 @@ fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<
             let board = likely.into_iter().find(|board| board.markets.contains(&market))?;
             Some((board, market))
         });
-        let (board, market) = found.ok_or_else(|| BadOption::missing("markets", name, near::markets(name, boards)))?;
+        let Some((board, market)) = found else {
+            // One that is not known costs no other.
+            missing.get_or_insert(name);
+            continue;
+        };
         first.get_or_insert(board);
         if !picks.iter().any(|pick| pick.market == market) {
             picks.push(Pick { market, source: board.source.clone() });
         }
+    }
+    if let Some(name) = missing.filter(|_| picks.is_empty()) {
+        return Err(BadOption::missing("markets", name, near::markets(name, boards)));
     }
     let most = app.limits().markets_max;
     if picks.len() > most {

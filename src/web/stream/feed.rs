@@ -6,6 +6,7 @@ use super::request::{self, Request};
 use crate::delivery::{Begin, Close, Exchange, Said, Service};
 use crate::hub::{Resume, View};
 use crate::web::ask::{Ask, Refusal};
+use crate::web::place::Place;
 use crate::web::{AppState, WeakState, greeting};
 use crate::wire::{self, ErrorMessage, Id, Pong, Unsubscribed};
 
@@ -29,8 +30,9 @@ impl Feed {
                 Err(refusal) => Err(refusal),
             };
             refused.map_err(|refusal| {
+                let close = if refusal.passes() { Close::TooManyGroups } else { Close::BadRequest };
                 refuse(exchange, None, refusal);
-                Close::BadRequest
+                close
             })
         })
     }
@@ -72,8 +74,11 @@ fn subscribe(
 ) -> Result<(), Refusal> {
     let (view, interval) = (ask.view(app)?, ask.interval()?);
     check_limits(app, exchange, id, &view)?;
-    exchange.join(&app.hub, id.cloned(), view, interval, resume);
-    Ok(())
+    let is_board = ask.markets.is_none();
+    exchange.join(&app.hub, id.cloned(), view, interval, resume, |guard, groups| match guard.downcast_ref::<Place>() {
+        Some(place) if !is_board => place.admit_group(app, groups),
+        _ => Ok(None),
+    })
 }
 
 /// Checks what a client would have with one subscription more, or with one replaced.
@@ -96,9 +101,8 @@ fn check_limits(app: &AppState, exchange: &Exchange<'_>, id: Option<&Id>, view: 
 }
 
 fn refuse(exchange: &mut Exchange<'_>, id: Option<Id>, refusal: Refusal) {
+    let retryable = refusal.passes();
     let Refusal { code, field, detail: message, .. } = refusal;
     let field = Some(field).filter(|field| !field.is_empty());
-    // What is too much now may be allowed once something else has ended.
-    let retryable = code == "too-many-subscriptions";
     exchange.send(&wire::json(&ErrorMessage { id, code, message, retryable, field }));
 }

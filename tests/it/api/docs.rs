@@ -132,6 +132,7 @@ async fn heartbeat() -> String {
         basis: Basis::Rolling24h,
         lang: None,
         demo: false,
+        missing: [].into(),
     };
     let (mut member, _) = app.hub.subscribe(view, std::time::Duration::ZERO, None, None);
     let text = String::from_utf8(member.next().await.unwrap()[0].to_vec()).unwrap();
@@ -198,6 +199,7 @@ fn every_code_is_documented() {
         "unknown-lang",
         "bad-interval",
         "too-many-markets",
+        "too-many-groups",
         "too-many-subscriptions",
         "query-too-long",
         "no-route",
@@ -213,8 +215,10 @@ fn every_code_is_documented() {
         "1011",
         "1012",
         "3008",
+        "3011",
         "3012",
         "3013",
+        "3014",
         "3501",
         "3502",
     ] {

@@ -11,7 +11,7 @@ use super::setup::*;
 fn view(names: &[&str]) -> View {
     let board = board("krw", names);
     let rows: Vec<_> = board.markets.iter().map(|market| (board.source.clone(), market.clone())).collect();
-    View { board: None, rows: rows.into(), basis: Basis::Rolling24h, lang: None, demo: false }
+    View { board: None, rows: rows.into(), basis: Basis::Rolling24h, lang: None, demo: false, missing: [].into() }
 }
 
 fn join(hub: &Hub, interval: Duration) -> Subscription {

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 use sisepan::domain::{Quote, State, VenueState};
+use sisepan::hub::Hub;
 use sisepan::web::{AppState, Limits, Shared};
 
 use super::setup::*;
@@ -94,7 +95,7 @@ async fn out_28_a_bad_query_names_the_parameter_and_what_is_allowed() {
         )
     );
     let many = format!("markets={}", ["BTC-KRW"; 129].join(","));
-    let long = format!("x={}", "y".repeat(1023));
+    let long = format!("x={}", "y".repeat(12 << 10));
     let crowd = ["a=1"; 21].join("&");
     for (query, code) in [
         ("markets=NOPE-KRW", "unknown-market"),
@@ -103,7 +104,7 @@ async fn out_28_a_bad_query_names_the_parameter_and_what_is_allowed() {
         ("basis=week", "unknown-basis"),
         ("lang=", "unknown-lang"),
         ("board=krw&board=krw", "bad-field"),
-        (&many, "query-too-long"),
+        (&many, "too-many-markets"),
         (&long, "query-too-long"),
         (&crowd, "query-too-long"),
     ] {
@@ -258,5 +259,166 @@ async fn fc_41_ready_says_how_many_rows_are_live_and_a_probe_may_require_one() {
         let response = get(&app, &format!("/readyz{query}")).await;
         assert_eq!(response.status(), 400, "{query}");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json", "{query}");
+    }
+}
+
+/// One name that is not known, of whatever kind, costs the others nothing.
+#[tokio::test]
+async fn fc_30_unknown_markets_are_listed_and_the_others_served() {
+    let app = filled();
+    let list = "BTC-KRW,NOPE-KRW,BTCKRW,%3Cscript%3E,,XRP-KRW,nope-krw,NOPE-KRW";
+    let body = text(get(&app, &format!("/api/v1/snapshot?markets={list}")).await).await;
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let names: Vec<_> = body["rows"].as_array().unwrap().iter().map(|row| row["market"].as_str().unwrap()).collect();
+    assert_eq!(names, ["BTC-KRW", "XRP-KRW"]);
+    assert_eq!(body["missing"], serde_json::json!(["NOPE-KRW", "BTCKRW", "<script>", "", "nope-krw"]));
+    // A market of another board is not on this one.
+    let body = text(get(&app, "/api/v1/snapshot?board=small&markets=BTC-KRW,XRP-KRW").await).await;
+    assert!(body.contains(r#""missing":["BTC-KRW"],"rows":[{"market":"XRP-KRW""#), "{body}");
+    let long = "y".repeat(1000);
+    let body = text(get(&app, &format!("/api/v1/snapshot?markets=BTC-KRW,{long}")).await).await;
+    assert!(body.contains(&format!(r#""missing":["{}"]"#, "y".repeat(64))), "{body}");
+
+    let csv = get(&app, &format!("/api/v1/snapshot.csv?markets={list}")).await;
+    assert_eq!(csv.headers()["x-missing-markets"], "NOPE-KRW,BTCKRW,%3Cscript%3E,,nope-krw");
+    assert_eq!(text(csv).await.lines().count(), 3);
+    assert!(!get(&app, "/api/v1/snapshot.csv").await.headers().contains_key("x-missing-markets"));
+
+    for page in ["/fragment/board", "/embed/board", "/fragment/tape", "/embed/movers"] {
+        let page = get(&app, &format!("{page}?markets=BTC-KRW,NOPE-KRW&lang=en")).await;
+        assert_eq!(page.status(), 200);
+        let page = text(page).await;
+        assert!(page.contains("BTC") && !page.contains("NOPE"), "{page}");
+    }
+    for (path, status) in [
+        ("/api/v1/snapshot?markets=NOPE-KRW,BTCKRW", 400),
+        ("/api/v1/snapshot.csv?markets=NOPE-KRW", 400),
+        ("/api/v1/events?markets=NOPE-KRW", 400),
+        ("/fragment/board?markets=NOPE-KRW", 404),
+    ] {
+        assert_eq!(get(&app, path).await.status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn fc_30_the_answer_of_a_stream_lists_unknown_markets() {
+    let hub = hub();
+    hub.publish(changed([bitcoin(), quote("XRP-KRW", "1")]));
+    let address = serve(&state(&hub)).await;
+    let missing = serde_json::json!(["NOPE-KRW"]);
+    let mut by_url = Client::welcomed(&address, "?markets=NOPE-KRW,BTC-KRW").await;
+    let snapshot = by_url.json().await;
+    assert_eq!((&snapshot["type"], &snapshot["missing"]), (&"snapshot".into(), &missing));
+    assert_eq!(snapshot["rows"].as_array().unwrap().len(), 1);
+
+    let mut client = Client::welcomed(&address, "").await;
+    let request = r#"{"type":"subscribe","id":1,"markets":["NOPE-KRW","BTC-KRW"],"interval_ms":0"#;
+    client.send(format!("{request}}}")).await;
+    let snapshot = client.json().await;
+    assert_eq!((&snapshot["type"], &snapshot["missing"]), (&"snapshot".into(), &missing));
+    hub.publish(changed([quote("BTC-KRW", "2")]));
+    let delta = client.json().await;
+    assert_eq!((&delta["type"], delta.get("missing")), (&"delta".into(), None), "it is said once");
+    client.send(format!(r#"{request},"resume":{{"epoch":"{EPOCH}","sequence":1}}}}"#)).await;
+    let recovered = client.json().await;
+    assert_eq!((&recovered["recovered"], &recovered["missing"]), (&true.into(), &missing), "{recovered}");
+
+    let app = state(&hub);
+    let events = get(&app, "/api/v1/events?markets=BTC-KRW,NOPE-KRW").await;
+    let first = futures_util::StreamExt::next(&mut events.into_body().into_data_stream()).await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains(r#""missing":["NOPE-KRW"]"#), "{first:?}");
+}
+
+/// The documented most, with names of every kind, as they are and with every byte percent-encoded, by every way.
+#[tokio::test]
+async fn fc_31_as_many_markets_as_documented_fit_into_a_query() {
+    let names: Vec<String> = (0..128)
+        .map(|number| match number % 3 {
+            0 => format!("C{number}-KRW"),
+            1 => format!("1000000LONG{number}-USDT"),
+            _ => format!("币安人生{number}-USDT"),
+        })
+        .collect();
+    let hub = hub();
+    hub.publish(changed(names.iter().map(|name| quote(name, "1"))));
+    let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let shared = Shared {
+        hub,
+        boards: vec![board("all", &borrowed)],
+        clock: sisepan::clock::Clock::system(),
+        history: None,
+        keeper: None,
+        demo: false,
+    };
+    let app = AppState::new(shared);
+    let address = serve(&app).await;
+    let list = names.join(",");
+    let usual: String = url::form_urlencoded::byte_serialize(list.as_bytes()).collect();
+    let every: String = list.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    for markets in [&usual, &every] {
+        for path in ["/api/v1/snapshot", "/api/v1/snapshot.csv", "/fragment/board", "/embed/board", "/"] {
+            let answer = reqwest::get(format!("http://{address}{path}?markets={markets}")).await.unwrap();
+            assert_eq!(answer.status(), 200, "{path} with {} bytes", markets.len());
+            let body = answer.text().await.unwrap();
+            if path == "/api/v1/snapshot" {
+                let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+                assert_eq!(body["rows"].as_array().unwrap().len(), 128);
+            }
+        }
+        let mut client = Client::welcomed(&address, &format!("?markets={markets}")).await;
+        assert_eq!(client.json().await["rows"].as_array().unwrap().len(), 128);
+        let events = get(&app, &format!("/api/v1/events?markets={markets}")).await;
+        assert_eq!(events.status(), 200);
+    }
+    let one_more = format!("{usual}%2CMORE-KRW");
+    let refused = text(get(&app, &format!("/api/v1/snapshot?markets={one_more}")).await).await;
+    assert!(refused.contains("too-many-markets"), "{refused}");
+}
+
+#[tokio::test]
+async fn fc_56_the_tag_of_a_snapshot_stays_while_no_row_reads_differently() {
+    for path in ["/api/v1/snapshot?lang=ko", "/api/v1/snapshot?markets=XRP-KRW,BTC-KRW", "/api/v1/snapshot.csv"] {
+        let app = filled();
+        let tag_and_body = async |app: &AppState| {
+            let response = get(app, path).await;
+            assert_eq!(response.status(), 200);
+            (response.headers()[header::ETAG].clone(), text(response).await)
+        };
+        let (tag, first) = tag_and_body(&app).await;
+        // A calm board: looked at, confirmed, other rows and figures of the venue move.
+        for second in 4..9 {
+            let at = time(&format!("2026-01-15T06:27:0{second}Z"));
+            let confirmed_at = Some(at);
+            let confirmed = vec![Quote { confirmed_at, ..bitcoin() }.into()];
+            let figures = sisepan::domain::VenueHealth { data_at: Some(at), ..health(VenueState::Up) };
+            let (changed, venues) = (vec![quote("SOL-KRW", &second.to_string()).into()], vec![figures]);
+            app.hub.publish(sisepan::domain::Publish { at, changed, confirmed, venues });
+            let (now, body) = tag_and_body(&app).await;
+            assert_eq!(now, tag, "{path}");
+            assert_ne!(body, first, "the body is as fresh as can be");
+            let known = Request::get(path).header(header::IF_NONE_MATCH, &tag).body(Body::empty()).unwrap();
+            let known = ask(&app, known).await;
+            assert_eq!((known.status().as_u16(), &known.headers()[header::ETAG]), (304, &tag), "{path}");
+            assert!(known.headers().contains_key(header::CACHE_CONTROL) && text(known).await.is_empty());
+        }
+        // Another node with the same rows has the same.
+        let other = Hub::new("another".to_owned());
+        other.publish(changed([bitcoin(), quote("XRP-KRW", "0.00001234")]));
+        assert_eq!(tag_and_body(&state(&other)).await.0, tag, "{path}");
+        // Whatever a row says makes another tag.
+        let before = bitcoin();
+        let traded_at = Some(time("2026-01-15T06:27:09Z"));
+        for quote in [
+            Quote { last: Some("142187001".parse().unwrap()), ..before.clone() },
+            Quote { state: State::Stale, ..before.clone() },
+            Quote { bases: [None; 3], ..before.clone() },
+            Quote { traded_at, ..before.clone() },
+        ] {
+            app.hub.publish(changed([quote]));
+            assert_ne!(tag_and_body(&app).await.0, tag, "{path}");
+            app.hub.publish(changed([before.clone()]));
+            assert_eq!(tag_and_body(&app).await.0, tag, "{path}");
+        }
     }
 }

@@ -17,7 +17,14 @@ const MARKETS: [&str; 4] = ["BTC-KRW", "ETH-KRW", "XRP-KRW", "SOL-KRW"];
 fn view(names: &[&str]) -> View {
     let Board { markets, source, .. } = board("krw", names);
     let rows: Vec<_> = markets.iter().map(|market| (source.clone(), market.clone())).collect();
-    View { board: Some("krw".into()), rows: rows.into(), basis: Basis::Rolling24h, lang: None, demo: false }
+    View {
+        board: Some("krw".into()),
+        rows: rows.into(),
+        basis: Basis::Rolling24h,
+        lang: None,
+        demo: false,
+        missing: [].into(),
+    }
 }
 
 fn apply(known: &mut Known, texts: &[bytes::Bytes]) {

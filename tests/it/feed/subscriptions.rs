@@ -158,3 +158,63 @@ async fn out_10_the_limit_of_messages_holds_for_subscriptions_too() {
     assert_eq!(client.closed().await, 3013);
     eventually("nothing of it is left", || hub.load().members == 0).await;
 }
+
+/// Different lists of markets are bounded by the address that began them and in all; boards are always taken.
+#[tokio::test]
+async fn fc_32_groups_of_lists_are_bounded() {
+    let hub = hub();
+    hub.publish(changed(["BTC-KRW", "ETH-KRW", "XRP-KRW"].map(|name| quote(name, "1"))));
+    let limits = sisepan::web::Limits {
+        messages_per_second_max: 10_000,
+        groups_per_address_max: 3,
+        groups_max: 6,
+        ..Default::default()
+    };
+    let address = serve(&state_with(&hub, limits)).await;
+    let list = |id: &str, names: &[&str]| json!({"type":"subscribe","id":id,"markets":names,"interval_ms":0});
+    let mut one = Client::welcomed(&address, "").await;
+    for (id, names) in [("a", &["BTC-KRW"][..]), ("b", &["ETH-KRW"]), ("c", &["BTC-KRW", "ETH-KRW"])] {
+        assert_eq!(ask(&mut one, list(id, names)).await["type"], "snapshot");
+    }
+    // A fourth list is one too many, on another connection as well.
+    let refused = ask(&mut one, list("d", &["XRP-KRW"])).await;
+    assert_eq!((&refused["code"], &refused["retryable"]), (&json!("too-many-groups"), &json!(true)), "{refused}");
+    let mut two = Client::welcomed(&address, "").await;
+    assert_eq!(ask(&mut two, list("d", &["XRP-KRW"])).await["code"], "too-many-groups");
+    assert_eq!(Client::welcomed(&address, "?markets=XRP-KRW").await.closed().await, 3014);
+    let events = reqwest_status(&format!("http://{address}/api/v1/events?markets=XRP-KRW")).await;
+    assert_eq!(events, (503, true));
+    // What is there already costs nothing, nor does a board.
+    assert_eq!(ask(&mut two, list("e", &["ETH-KRW", "BTC-KRW"])).await["type"], "snapshot");
+    for interval in [0, 100, 250, 500, 1000] {
+        let board = json!({"type":"subscribe","id":interval,"board":"krw","interval_ms":interval});
+        assert_eq!(ask(&mut two, board).await["type"], "snapshot");
+    }
+    assert_eq!(hub.load().groups, 8, "boards are taken beyond the bound");
+    // Another address has its own, and the bound in all holds for it too.
+    let elsewhere = |query: &str| {
+        use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+        let mut request = format!("ws://{address}/api/v1/stream?{query}").into_client_request().unwrap();
+        request.headers_mut().insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
+        async move { Client(tokio_tungstenite::connect_async(request).await.unwrap().0) }
+    };
+    assert_eq!(elsewhere("markets=XRP-KRW").await.closed().await, 3014, "there are as many as the server takes");
+    for interval in [0, 100, 250, 500, 1000] {
+        ask(&mut two, json!({"type":"unsubscribe","id":interval})).await;
+    }
+    let mut other = elsewhere("markets=XRP-KRW").await;
+    assert_eq!(
+        (other.json().await["type"].clone(), other.json().await["type"].clone()),
+        ("welcome".into(), "snapshot".into())
+    );
+    // One that has ended makes room.
+    ask(&mut one, json!({"type":"unsubscribe","id":"a"})).await;
+    eventually("its task ended", || hub.load().tasks == hub.load().groups).await;
+    assert_eq!(ask(&mut two, list("f", &["BTC-KRW", "XRP-KRW"])).await["type"], "snapshot");
+}
+
+async fn reqwest_status(url: &str) -> (u16, bool) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+}

@@ -204,7 +204,7 @@ async fn out_35_a_position_in_doubt_is_answered_with_everything_and_says_so() {
         &long,
         &"x".repeat(8000),
     ] {
-        // A header holds bytes; the query of a URL holds 1 KiB.
+        // A header holds bytes; the query of a URL holds text.
         let bytes = axum::http::HeaderValue::from_bytes(last.as_bytes()).unwrap();
         let request = axum::http::Request::get("/api/v1/events?board=krw").header("last-event-id", bytes);
         let mut events = Reader::new(ask(&app, request.body(Body::empty()).unwrap()).await);

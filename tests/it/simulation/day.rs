@@ -479,7 +479,7 @@ impl Day {
         for basis in Basis::ALL {
             let rows: Arc<[(SourceId, Market)]> = self.lanes.iter().map(|l| (source(l), l.market.clone())).collect();
             let shown: Vec<Row> = if basis == Basis::ALL[turn] {
-                let view = hub::View { board: None, rows, basis, lang: None, demo: false };
+                let view = hub::View { board: None, rows, basis, lang: None, demo: false, missing: [].into() };
                 serde_json::from_slice::<Page>(&self.hub.snapshot(&view).body).unwrap().rows
             } else {
                 let quotes = rows.iter().map(|(source, market)| self.hub.row(source, market).unwrap());

@@ -152,7 +152,7 @@ async fn walk(rows: [Figures; 2], later: Figures, closes: Vec<Decimal>) {
     for lang in [None, Some(Lang::Ko), Some(Lang::En), Some(Lang::Ja)] {
         let source = quote(MARKETS[0], "1", None).source;
         let rows = MARKETS.map(|market| (source.clone(), market.parse().unwrap())).into();
-        let view = View { board: None, rows, basis: Basis::Rolling24h, lang, demo: false };
+        let view = View { board: None, rows, basis: Basis::Rolling24h, lang, demo: false, missing: [].into() };
         let (mut member, begin) = app.hub.subscribe(view, Duration::ZERO, None, None);
         assert!(!begin.is_empty());
         for changed in [&later, &Figures { last: Decimal::ONE, ..later.clone() }] {
