@@ -39,7 +39,7 @@ export function fit({ data: { height }, source }, kit) {
   for (const frame of document.querySelectorAll('iframe')) {
     if (frame.contentWindow !== source || !frame.src.startsWith(kit.home.href)) continue;
     const wanted = Math.ceil(height) + 'px';
-    if (frame.style.height !== wanted) frame.style.height = wanted;
+    if (frame.style.minHeight !== wanted) frame.style.minHeight = wanted;
     if (!frames.size) watch();
     if (!frames.has(frame)) frames.set(frame, 'auto');
     dress();

@@ -22,6 +22,9 @@ const CACHE: &str = "public, max-age=30, stale-while-revalidate=60, stale-if-err
 /// What a refusal says to a cache.
 const CACHE_REFUSAL: &str = "no-store";
 
+/// Height in pixels.
+pub const HEIGHT: u32 = 26;
+
 /// Tenths of a pixel beside the text and between its parts.
 const PADDING: u32 = 90;
 const GAP: u32 = 70;
@@ -82,6 +85,12 @@ pub async fn badge(
         tracing::error!(%error, "rendering a badge failed");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
+}
+
+/// Returns the width of a badge in pixels, as it is now.
+pub fn width(app: &AppState, options: &Options<'_>) -> u32 {
+    let width = Badge::of_options(app, options).width;
+    width.split('.').next().and_then(|whole| whole.parse::<u32>().ok()).unwrap_or_default() + 1
 }
 
 fn head(cache: &'static str) -> HeaderMap {

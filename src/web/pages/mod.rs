@@ -18,6 +18,7 @@ mod colors;
 mod embed;
 mod error;
 mod given;
+mod height;
 mod home;
 mod line;
 mod link;

@@ -84,18 +84,26 @@ fn side(rows: Vec<RowView>, rise: bool, best: State, lang: Lang) -> Side {
         } else {
             lang.pick("하락", "Fallers", "値下がり")
         },
-        empty: match (rows.is_empty(), best, rise) {
-            (false, ..) => "",
-            (_, State::Unknown, _) => text::state(State::Unknown, lang),
-            (_, _, true) => lang.pick("상승한 종목이 없습니다", "No market has risen", "値上がり銘柄はありません"),
-            (_, _, false) => lang.pick("하락한 종목이 없습니다", "No market has fallen", "値下がり銘柄はありません"),
+        empty: match (rows.is_empty(), best) {
+            (false, _) => "",
+            (true, State::Unknown) => text::state(State::Unknown, lang),
+            (true, _) => nothing(rise, lang),
         },
         rows,
     }
 }
 
+/// Returns what stands in a table without rows.
+pub fn nothing(rise: bool, lang: Lang) -> &'static str {
+    if rise {
+        lang.pick("상승한 종목이 없습니다", "No market has risen", "値上がり銘柄はありません")
+    } else {
+        lang.pick("하락한 종목이 없습니다", "No market has fallen", "値下がり銘柄はありません")
+    }
+}
+
 /// What rose or fell over 24 hours is not what did so today.
-fn title(basis: Basis, lang: Lang) -> &'static str {
+pub fn title(basis: Basis, lang: Lang) -> &'static str {
     match basis {
         Basis::Rolling24h => {
             lang.pick("24시간 상승·하락 종목", "Movers of the last 24 hours", "24時間の値上がり・値下がり")

@@ -10,9 +10,10 @@ use url::Url;
 
 use super::super::AppState;
 use super::super::error::Error;
-use super::choice::{Choice, Density, Size, Widget, find};
+use super::choice::{Choice, Widget, find};
 use super::embed;
 use super::given::{BadOption, Given};
+use super::height::height;
 use super::options::Options;
 use super::reply::Frame;
 use super::stage::Stage;
@@ -63,7 +64,7 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
     let stage = Stage::new(&app, &options, Frame::Embed);
     let title = embed::title(&stage, widget);
     let width = usual_width(widget).min(width_max.unwrap_or(u32::MAX));
-    let full = height(widget, &options, width);
+    let full = height(&stage, widget, width);
     let height = full.min(height_max.unwrap_or(u32::MAX));
     // Cut off only where the page around it leaves no room.
     let scrolling = if height < full { "auto" } else { "no" };
@@ -142,47 +143,6 @@ fn usual_width(widget: Widget) -> u32 {
         Widget::Board => 480,
         Widget::Tape | Widget::Movers | Widget::Chart => 640,
     }
-}
-
-/// Returns the height of a widget in pixels, for a reader whose text is of the usual size.
-///
-/// An iframe has no other way to know it, where the page around it runs none of our script.
-pub fn height(widget: Widget, options: &Options<'_>, width: u32) -> u32 {
-    let rows = u32::try_from(options.picks.len()).unwrap_or(u32::MAX).min(128);
-    let text = match options.size_of(widget) {
-        Size::Xs => 13,
-        Size::S => 14,
-        Size::M => 15,
-        Size::Inherit => 16,
-        Size::L => 17,
-        Size::Xl => 19,
-    };
-    let narrow = width < text * 18;
-    // In tenths of the text's size.
-    let row = match (options.density, narrow) {
-        (Density::Normal, false) => 25,
-        (Density::Compact, false) => 20,
-        (_, true) => 34,
-    };
-    let credit = if options.credit.unwrap_or(!matches!(widget, Widget::Tape | Widget::Ticker)) { 12 } else { 0 };
-    let tenths = match widget {
-        // A heading of two lines where there is little room.
-        Widget::Board => (if width < text * 26 { 75 } else { 60 }) + row * rows + credit,
-        Widget::Tape => 42 + credit,
-        Widget::Ticker => 16 + credit,
-        Widget::Card => {
-            let beside = (width / (text * 14)).clamp(1, 4).min(rows.max(1));
-            136 * rows.max(1).div_ceil(beside) + 20 + credit
-        }
-        Widget::Movers => {
-            let count = u32::try_from(options.count.unwrap_or(5)).unwrap_or(5);
-            let side = 50 + row * count;
-            (if width < text * 32 { side * 2 } else { side }) + 50 + credit
-        }
-        Widget::Chart => 270 + credit,
-    };
-    // And the space that the page of a widget leaves above and below.
-    tenths * text / 10 + 12
 }
 
 /// Writes a text into an attribute.

@@ -109,6 +109,10 @@ fn dress(headers: &mut HeaderMap, app: &AppState, frame: Frame) {
     if matches!(frame, Frame::Embed | Frame::Fragment) {
         set(header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
     }
+    // A page that is isolated from other origins takes only frames that are as strict; ours load nothing from elsewhere.
+    if frame == Frame::Embed {
+        set(header::HeaderName::from_static("cross-origin-embedder-policy"), "require-corp");
+    }
     if frame == Frame::Fragment {
         set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     }

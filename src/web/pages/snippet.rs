@@ -1,7 +1,11 @@
 //! What a site owner copies to bring a widget to a page: one snippet a way of embedding.
 
+use url::Url;
+
 use super::super::script;
-use super::choice::{Choice, Widget};
+use super::badge;
+use super::choice::{Choice, Size, Theme, Widget};
+use super::height::{self, Reserve};
 use super::link::Link;
 use super::options::Options;
 use crate::text::Lang;
@@ -25,8 +29,14 @@ pub struct Wish<'a> {
     pub options: &'a Options<'a>,
     /// The options that were chosen, in one spelling.
     pub pairs: Vec<(String, String)>,
-    /// In pixels, for readers whose text is of the usual size.
-    pub height: u32,
+    /// The room that it needs in the languages that it may be shown in, for readers whose text is of the usual size.
+    pub reserve: Reserve,
+    /// Length of a ticker in one line, in thousandths of its text's size.
+    pub length: u32,
+    /// Width of the picture of its first market, in pixels.
+    pub picture: u32,
+    /// Whether `/oembed` answers.
+    pub oembed: bool,
     /// What the widget is called by a screen reader.
     pub title: String,
     /// The language of titles and notes.
@@ -36,7 +46,9 @@ pub struct Wish<'a> {
 impl Wish<'_> {
     /// Returns all snippets, the usual one first.
     pub fn snippets(&self) -> Vec<Snippet> {
-        let mut all = vec![self.element(), self.iframe(), self.include(), self.press(), self.react()];
+        let mut all = vec![self.element(), self.iframe(), self.include(), self.edge()];
+        all.extend(self.oembed.then(|| self.press()));
+        all.push(self.react());
         all.extend(self.image());
         all.push(self.pinned());
         all
@@ -58,8 +70,42 @@ impl Wish<'_> {
         let name = self.widget.word();
         let attributes: String =
             self.pairs.iter().map(|(name, value)| format!(" {name}=\"{}\"", escape(value))).collect();
-        let (href, title) = (escape(&self.embed()), escape(&self.title));
-        format!("<sisepan-{name}{attributes}><a href=\"{href}\">{title}</a></sisepan-{name}>")
+        let style: Vec<String> = self.style().iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        let (href, title, style) = (escape(&self.embed()), escape(&self.title), style.join(";"));
+        self.held(format!(
+            "<sisepan-{name}{attributes} style=\"{style}\"><a href=\"{href}\">{title}</a></sisepan-{name}>"
+        ))
+    }
+
+    /// Returns what keeps the room of an element before its script has run, as properties of CSS.
+    fn style(&self) -> [(&'static str, String); 2] {
+        let size = self.options.size_of(self.widget);
+        // In the reader's own text size, which a widget follows.
+        let unit = if size == Size::Inherit { "em" } else { "rem" };
+        let scaled = |px: u32| format!("{}.{}{unit}", (px * 10).div_ceil(16) / 10, (px * 10).div_ceil(16) % 10);
+        let bare = |px: u32| px.saturating_sub(height::AROUND);
+        let several = self.options.picks.len() > 1;
+        match self.widget {
+            Widget::Ticker if !several => {
+                let length = scaled(self.length * height::text_px(size) / 1000);
+                [("display", "inline-block".to_owned()), ("min-width", format!("min(100%,{length})"))]
+            }
+            Widget::Ticker => {
+                let lines = |px: u32| format!("{}lh", (bare(px) / 24).max(1));
+                [("display", "block".to_owned()), ("min-height", self.reserve.css(lines, scaled))]
+            }
+            _ => [("display", "block".to_owned()), ("min-height", self.reserve.css(|px| scaled(bare(px)), scaled))],
+        }
+    }
+
+    /// Whether the height depends on the width: then a box around it tells the width.
+    fn is_held(&self) -> bool {
+        let is_word = self.widget == Widget::Ticker && self.options.picks.len() < 2;
+        !(is_word || self.reserve.steps.is_empty())
+    }
+
+    fn held(&self, code: String) -> String {
+        if self.is_held() { format!("<div style=\"container-type:inline-size\">\n{code}\n</div>") } else { code }
     }
 
     fn element(&self) -> Snippet {
@@ -80,7 +126,21 @@ impl Wish<'_> {
         // A link must be able to leave the frame; nothing else may.
         let leave = if self.options.link == Link::Off { "" } else { " allow-top-navigation-by-user-activation" };
         let (src, title) = (escape(&self.embed()), escape(&self.title));
-        let height = self.height;
+        let (px, most) = (|px: u32| format!("{px}px"), self.reserve.most());
+        // Below some widths it is higher; a page that takes no style gets the largest height.
+        let high =
+            if self.reserve.steps.is_empty() { String::new() } else { format!(";height:{}", self.reserve.css(px, px)) };
+        // The page behind shows through only where both are of one scheme.
+        let scheme = match self.options.theme {
+            Theme::Light | Theme::Dark if self.options.transparent => {
+                format!(";color-scheme:{}", self.options.theme.word())
+            }
+            _ => String::new(),
+        };
+        let frame = format!(
+            "<iframe src=\"{src}\" title=\"{title}\" width=\"100%\" height=\"{most}\" loading=\"lazy\" \
+             sandbox=\"allow-scripts{leave}\" style=\"border:0{high}{scheme}\"></iframe>"
+        );
         Snippet {
             id: "iframe",
             title: "iframe",
@@ -89,29 +149,54 @@ impl Wish<'_> {
                 "Where an article can't hold a script. With sisepan.js anywhere on the page, height and theme fit by themselves.",
                 "記事にscriptを書けない場所に。ページにsisepan.jsもあれば、高さとテーマが自動で合います。",
             ),
-            code: format!(
-                "<iframe src=\"{src}\" title=\"{title}\" width=\"100%\" height=\"{height}\" loading=\"lazy\" \
-                 sandbox=\"allow-scripts{leave}\" style=\"border:0\"></iframe>"
-            ),
+            code: if self.reserve.steps.is_empty() {
+                frame
+            } else {
+                format!("<div style=\"container-type:inline-size\">\n{frame}\n</div>")
+            },
         }
     }
 
+    /// The path of a fragment on the site that this server is a part of.
+    fn fragment(&self) -> String {
+        let path = Url::parse(self.home).map_or_else(|_| self.home.to_owned(), |home| home.path().to_owned());
+        format!("{}/fragment/{}{}", path.trim_end_matches('/'), self.widget.word(), self.query())
+    }
+
     fn include(&self) -> Snippet {
-        let (name, query, home) = (self.widget.word(), self.query(), escape(self.home));
-        let path = escape(&format!("/prices/fragment/{name}{query}"));
-        let whole = escape(&format!("{}/fragment/{name}{query}", self.home));
+        let home = escape(self.home);
+        // Neither server reads this as HTML: an ampersand stands as it is. Apache takes no space before the word.
+        let path = self.fragment();
         Snippet {
             id: "include",
-            title: self.lang.pick("서버에서 끼우기", "Server-side include", "サーバーで挿入"),
+            title: self.lang.pick("서버에서 끼우기(SSI)", "Server-side include", "サーバーで挿入 (SSI)"),
             note: self.lang.pick(
-                "처음부터 HTML에 가격이 들어 있습니다. /prices는 이 서버를 프록시한 경로입니다. nginx는 SSI, Varnish나 CDN은 ESI를 쓰세요.",
-                "Prices stand in the HTML from the start. /prices is where you proxy this server. SSI for nginx, ESI for Varnish or a CDN.",
-                "最初からHTMLに価格が入ります。/pricesはこのサーバーを中継するパスです。nginxはSSI、VarnishやCDNはESIを。",
+                "처음부터 HTML에 가격이 들어 있습니다. nginx(ssi on)와 Apache(Options +Includes)에서, 이 경로를 프록시한 사이트에 씁니다.",
+                "Prices stand in the HTML from the start. For nginx (ssi on) and Apache (Options +Includes), on a site that proxies this path.",
+                "最初からHTMLに価格が入ります。nginx（ssi on）とApache（Options +Includes）で、このパスを中継するサイトに。",
             ),
             code: format!(
                 "<link rel=\"stylesheet\" href=\"{home}/sisepan.css\">\n\
                  <script type=\"module\" src=\"{home}/sisepan.js\"></script>\n\
-                 <!--# include virtual=\"{path}\" -->\n\n\
+                 <!--#include virtual=\"{path}\" -->"
+            ),
+        }
+    }
+
+    fn edge(&self) -> Snippet {
+        let home = escape(self.home);
+        let whole = escape(&format!("{}/fragment/{}{}", self.home, self.widget.word(), self.query()));
+        Snippet {
+            id: "esi",
+            title: self.lang.pick("CDN에서 끼우기(ESI)", "Edge-side include", "CDNで挿入 (ESI)"),
+            note: self.lang.pick(
+                "같은 방법을 Varnish나 CDN에서.",
+                "The same in Varnish or a CDN.",
+                "同じことをVarnishやCDNで。",
+            ),
+            code: format!(
+                "<link rel=\"stylesheet\" href=\"{home}/sisepan.css\">\n\
+                 <script type=\"module\" src=\"{home}/sisepan.js\"></script>\n\
                  <esi:include src=\"{whole}\" onerror=\"continue\"/>"
             ),
         }
@@ -137,6 +222,15 @@ impl Wish<'_> {
     fn react(&self) -> Snippet {
         let name = self.widget.word();
         let attributes: String = self.pairs.iter().map(|(name, value)| format!(" {name}={}", quoted(value))).collect();
+        let [(_, display), (measure, least)] = self.style();
+        let measure = if measure == "min-width" { "minWidth" } else { "minHeight" };
+        let style = format!("style={{{{ display: \"{display}\", {measure}: \"{least}\" }}}}");
+        let tag = format!("<sisepan-{name}{attributes} {style} />");
+        let tag = if self.is_held() {
+            format!("(\n    <div style={{{{ containerType: \"inline-size\" }}}}>\n      {tag}\n    </div>\n  )")
+        } else {
+            tag
+        };
         Snippet {
             id: "react",
             title: "React",
@@ -152,7 +246,7 @@ impl Wish<'_> {
                    useEffect(() => {{\n    \
                      import(/* webpackIgnore: true */ /* @vite-ignore */ SCRIPT);\n  \
                    }}, []);\n  \
-                   return <sisepan-{name}{attributes} />;\n\
+                   return {tag};\n\
                  }}",
                 script = quoted(&format!("{}/sisepan.js", self.home)),
             ),
@@ -173,14 +267,16 @@ impl Wish<'_> {
             id: "image",
             title: self.lang.pick("그림", "Image", "画像"),
             note: self.lang.pick(
-                "script도 iframe도 안 되는 곳에: README, 메일, AMP. HTML과 Markdown입니다.",
-                "Where neither script nor frames are allowed: a README, a mail, AMP. As HTML and as Markdown.",
-                "scriptもiframeも使えない場所に: README、メール、AMP。HTMLとMarkdownです。",
+                "script도 iframe도 안 되는 곳에: README, 메일, AMP. Markdown에도 이대로 넣습니다.",
+                "Where neither script nor frames are allowed: a README, a mail, AMP. Markdown takes it as it is.",
+                "scriptもiframeも使えない場所に: README、メール、AMP。Markdownにもこのまま入ります。",
             ),
             code: format!(
-                "<a href=\"{}\"><img src=\"{}\" alt=\"{alt}\"></a>\n\n[![{alt}]({src})]({page})",
+                "<a href=\"{}\"><img src=\"{}\" alt=\"{alt}\" width=\"{}\" height=\"{}\"></a>",
                 escape(&page),
                 escape(&src),
+                self.picture,
+                badge::HEIGHT,
             ),
         })
     }

@@ -14,13 +14,14 @@ use url::Url;
 use super::super::AppState;
 use super::choice::{Choice, Column, Density, Reach, Size, Switch, Theme, Widget, find};
 use super::given::BadOption;
+use super::height::{self, Reserve};
 use super::options::{self, Options};
 use super::reply::{self, Asked, Frame};
 use super::snippet::{Snippet, Wish};
 use super::spoken::{column_name, described, spoken};
 use super::stage::{Stage, title};
 use super::usual::Usual;
-use super::{card, embed, oembed};
+use super::{badge, card, embed};
 use crate::domain::Basis;
 use crate::text::{self, Lang};
 
@@ -260,8 +261,22 @@ impl Form {
             .collect();
         let stage = Stage::new(app, options, Frame::Page);
         let title = embed::title(&stage, self.widget);
-        let height = oembed::height(self.widget, options, 480);
-        let wish = Wish { home, widget: self.widget, options, pairs, height, title, lang: self.ui };
+        // Who pins no language is shown that of each reader.
+        let set = options.usual.lang;
+        let langs =
+            if given.contains("lang") { vec![options.lang] } else { set.map_or(Lang::ALL.to_vec(), |lang| vec![lang]) };
+        let wish = Wish {
+            home,
+            widget: self.widget,
+            options,
+            pairs,
+            reserve: Reserve::new(app, options, self.widget, &langs),
+            length: height::ticker_length(app, options, &langs),
+            picture: badge::width(app, options),
+            oembed: app.public_url().is_some(),
+            title,
+            lang: self.ui,
+        };
         let seen = |theme: &str| {
             let mut pairs: Vec<_> = wish.pairs.clone();
             if !given.contains("lang") {

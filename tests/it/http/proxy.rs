@@ -1,4 +1,4 @@
-//! Through proxies that others wrote, set up as `deploy/` shows: nginx, Caddy and HAProxy.
+//! Through proxies that others wrote, set up as `deploy/` shows: nginx, Apache, Caddy and HAProxy.
 //!
 //! `scripts/system-env` installs them, and curl.
 
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::*;
 
 const NGINX: &str = include_str!("../../../deploy/nginx.conf");
+const APACHE: &str = include_str!("../../../deploy/apache.conf");
 const CADDY: &str = include_str!("../../../deploy/Caddyfile");
 const HAPROXY: &str = include_str!("../../../deploy/haproxy.cfg");
 
@@ -69,9 +70,14 @@ impl Proxy {
     }
 
     async fn nginx(upstream: &str, http: &str, location: &str) -> Self {
+        Self::nginx_with(NGINX, upstream, http, location, "").await
+    }
+
+    /// The same with a recipe of its own, and with more in its server.
+    async fn nginx_with(recipe: &str, upstream: &str, http: &str, location: &str, more: &str) -> Self {
         Self::start("nginx", |port, folder| {
-            let listen = format!("listen 127.0.0.1:{port};");
-            let recipe = NGINX.replace("listen 80;", &listen).replace("127.0.0.1:8080", upstream);
+            let listen = format!("listen 127.0.0.1:{port}; {more}");
+            let recipe = recipe.replace("listen 80;", &listen).replace("127.0.0.1:8080", upstream);
             let recipe = recipe.replace("proxy_http_version 1.1;", &format!("proxy_http_version 1.1; {location}"));
             let at = folder.display();
             let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -83,6 +89,31 @@ impl Proxy {
             std::fs::write(folder.join("nginx.conf"), config).unwrap();
             let mut command = Command::new("nginx");
             command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
+            command.env("PATH", format!("/usr/sbin:{}", std::env::var("PATH").unwrap_or_default()));
+            command
+        })
+        .await
+    }
+
+    /// Apache with a recipe; pages of the site lie in `site` of its folder.
+    async fn apache(recipe: &str, upstream: &str) -> Self {
+        Self::start("apache2", |port, folder| {
+            let at = folder.display();
+            std::fs::create_dir_all(folder.join("site")).unwrap();
+            let modules =
+                ["mpm_event", "authz_core", "alias", "mime", "filter", "proxy", "proxy_http", "headers", "include"]
+                    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+                    .concat();
+            let recipe = recipe.replace("*:80", &format!("127.0.0.1:{port}"));
+            let recipe = recipe.replace("127.0.0.1:8080", upstream).replace("/var/www/html", &format!("{at}/site"));
+            let config = format!(
+                "ServerRoot {at}\nServerName news.example.com\nListen 127.0.0.1:{port}\nPidFile {at}/pid\n\
+                 ErrorLog {at}/errors\nDefaultRuntimeDir {at}\nThreadsPerChild 8\nServerLimit 1\nMaxRequestWorkers 8\n\
+                 {modules}TypesConfig /dev/null\nAddType text/html .shtml\n{recipe}"
+            );
+            std::fs::write(folder.join("apache.conf"), config).unwrap();
+            let mut command = Command::new("apache2");
+            command.arg("-X").arg("-f").arg(folder.join("apache.conf"));
             command.env("PATH", format!("/usr/sbin:{}", std::env::var("PATH").unwrap_or_default()));
             command
         })
@@ -151,7 +182,11 @@ fn line<'a>(head: &'a str, name: &str) -> &'a str {
 }
 
 fn app() -> AppState {
-    let site = Site { base_path: "/prices".to_owned(), ..Site::default() };
+    app_under("/prices")
+}
+
+fn app_under(base_path: &str) -> AppState {
+    let site = Site { base_path: base_path.to_owned(), ..Site::default() };
     state_at(&filled(), Limits { per_ipv4_max: 4, ..Limits::default() }, site)
 }
 
@@ -286,4 +321,62 @@ async fn fc_25_haproxy_finds_the_server_well_and_passes_sockets_events_and_cachi
     counts_clients(&haproxy, &app).await;
     let log = haproxy.log();
     assert!(!log.contains("wrong status") && !log.contains("is DOWN"), "{log}");
+}
+
+/// The text of a snippet of the configurator, as a reader copies it.
+fn snippet(page: &str, id: &str) -> String {
+    let (_, code) = page.split_once(&format!("<code id=\"code-{id}\">")).expect(id);
+    let (code, _) = code.split_once("</code>").expect("it ends");
+    let entities = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+    entities.iter().fold(code.to_owned(), |text, (entity, plain)| text.replace(entity, plain))
+}
+
+/// Puts the include of the configurator into a page of the site, and holds what a reader gets.
+async fn includes(proxy: &Proxy, base_path: &str) {
+    let wish = "ui=en&widget=board&m=BTC-KRW&m=ETH-KRW&theme=dark&colors=cb&size=l&lang=ja&title=off\
+                &link=%2Fcoins%2F%7Bbase%7D%3Fa%3D1%26b%3D2&columns=last&columns=change&columns=amount";
+    let (status, _, page) = proxy.ask(&format!("{base_path}/widgets?{wish}"), &[]).await;
+    assert_eq!(status, 200, "{page}");
+    let code = snippet(&page, "include");
+    assert!(code.contains(&format!("virtual=\"{base_path}/fragment/board?")), "{code}");
+    let article = format!("<!doctype html><title>Article</title><p>before</p>\n{code}\n<p>after</p>\n");
+    std::fs::write(proxy.folder.join("site/article.shtml"), article).unwrap();
+    // Browsers take every coding; the pages of the site are plain all the same.
+    let (status, _, page) = proxy.ask("/article.shtml", &["accept-encoding: gzip, br, zstd"]).await;
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("<p>before</p>") && page.contains("<p>after</p>") && !page.contains("#include"), "{page}");
+    for part in [
+        "class=\"sisepan\"",
+        "lang=\"ja\"",
+        "data-theme=\"dark\"",
+        "data-colors=\"cb\"",
+        "data-size=\"l\"",
+        "data-title=\"off\"",
+        "data-markets=\"BTC-KRW,ETH-KRW\"",
+        "data-col=\"amount\"",
+        "/coins/BTC?a=1",
+    ] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+}
+
+#[tokio::test]
+async fn fc_52_the_include_that_is_copied_works_in_nginx() {
+    for base_path in ["/prices", "/a/b"] {
+        let upstream = serve(&app_under(base_path)).await;
+        let root = "location / { root site; ssi on; ssi_types text/html; types { text/html shtml; } }";
+        let recipe = |text: &str| text.replace("/prices", base_path);
+        let nginx = Proxy::nginx_with(&recipe(NGINX), &upstream, "", "", root).await;
+        std::fs::create_dir_all(nginx.folder.join("site")).unwrap();
+        includes(&nginx, base_path).await;
+    }
+}
+
+#[tokio::test]
+async fn fc_52_the_include_that_is_copied_works_in_apache() {
+    for base_path in ["/prices", "/a/b"] {
+        let upstream = serve(&app_under(base_path)).await;
+        let apache = Proxy::apache(&APACHE.replace("/prices", base_path), &upstream).await;
+        includes(&apache, base_path).await;
+    }
 }

@@ -61,7 +61,7 @@ async fn every_widget_can_be_made_in_every_language() {
 #[tokio::test]
 async fn a_market_too_many_is_left_out_where_one_is_shown() {
     let page = ask(&app(), "/widgets?ui=en&widget=chart&m=XRP-KRW&m=BTC-KRW").await;
-    assert!(code(&page, "element").contains("<sisepan-chart markets=\"XRP-KRW\">"), "{}", code(&page, "element"));
+    assert!(code(&page, "element").contains("<sisepan-chart markets=\"XRP-KRW\" style="), "{}", code(&page, "element"));
 }
 
 #[tokio::test]
