@@ -22,6 +22,7 @@ use crate::failpoint;
 use crate::hub::Hub;
 use crate::past::{MemoryHistory, OneUnit};
 use crate::store::{self, Restored, Store};
+use crate::telemetry::ChangeLog;
 use crate::venue::{self, Venue};
 use crate::{ingest, web};
 
@@ -195,6 +196,7 @@ async fn keep_board(
     clock: Clock,
     shutdown: CancellationToken,
 ) {
+    let mut log = ChangeLog::default();
     let mut batch = Vec::with_capacity(BATCH);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -236,6 +238,7 @@ async fn keep_board(
         }
         let publish = quotes.publish(now);
         if !(publish.changed.is_empty() && publish.confirmed.is_empty() && publish.venues.is_empty()) {
+            log.note(&publish);
             hub.publish(publish);
         }
     }

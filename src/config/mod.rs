@@ -31,7 +31,7 @@ pub use network::{Network, NoNetwork};
 pub use proxy::{Proxies, VARIABLES as PROXY_VARIABLES};
 pub use read::{Environment, load, parse};
 pub use section::{ConfigErrors, Problem};
-pub use site::Site;
+pub use site::{AccessLog, Site};
 pub use widgets::{Widgets, is_path_template};
 
 /// Everything that an operator may set.

@@ -12,6 +12,18 @@ const BASE_PATH_MAX: usize = 128;
 /// Most entries of a list.
 const LIST_MAX: usize = 64;
 
+/// Which requests are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    /// None.
+    #[default]
+    Off,
+    /// Those answered with 4xx or 5xx.
+    Errors,
+    /// All.
+    All,
+}
+
 /// The settings of the publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
@@ -28,6 +40,8 @@ pub struct Site {
     pub origins: Option<Vec<String>>,
     /// `trusted_proxies`: whose `X-Forwarded-For` is believed. Default: this machine.
     pub trusted_proxies: Vec<Network>,
+    /// `access_log`: which requests are logged: `off`, `errors` or `all`. Default `off`.
+    pub access_log: AccessLog,
     /// `[movers]`: which markets may be called movers.
     pub movers: MoversRule,
     /// `[widgets]`: what a widget looks like unless its page asks for something else.
@@ -42,6 +56,7 @@ impl Default for Site {
             frame_ancestors: "*".to_owned(),
             origins: None,
             trusted_proxies: Network::LOOPBACK.to_vec(),
+            access_log: AccessLog::default(),
             movers: MoversRule::default(),
             widgets: Widgets::default(),
         }
@@ -85,6 +100,14 @@ pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Site {
     let network = |text: &str| text.parse::<Network>().ok();
     if let Some(list) = list(source, root, "trusted_proxies", "an address or a range such as 10.0.0.0/8", network) {
         site.trusted_proxies = list;
+    }
+    if let Some(found) = root.string("access_log") {
+        match found.value.as_str() {
+            "off" => site.access_log = AccessLog::Off,
+            "errors" => site.access_log = AccessLog::Errors,
+            "all" => site.access_log = AccessLog::All,
+            other => source.report(found.place, "access_log", format!("must be off, errors or all, is {other:?}")),
+        }
     }
     site.movers = movers::read(source, root.table("movers"));
     site

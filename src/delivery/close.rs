@@ -40,9 +40,22 @@ pub enum Close {
 impl Close {
     /// Returns the last frame, or `None` where there is nobody to tell.
     pub(super) fn frame(self) -> Option<Vec<u8>> {
-        let (code, reason) = match self {
-            Self::Broken => return None,
-            Self::Left(code) => return Some(websocket::close_frame(code, "")),
+        match self {
+            Self::Broken => None,
+            Self::Left(code) => Some(websocket::close_frame(code, "")),
+            ours => {
+                let (code, reason) = ours.code();
+                Some(websocket::close_frame(Some(code), reason))
+            }
+        }
+    }
+
+    /// Returns the close code, and what it stands for. As in every API of WebSocket, 1006 is a connection that broke, and
+    /// 1005 a close without a code.
+    pub(super) fn code(self) -> (u16, &'static str) {
+        match self {
+            Self::Broken => (1006, "connection broke"),
+            Self::Left(code) => (code.unwrap_or(1005), "closed by the client"),
             Self::Protocol => (1002, "protocol error"),
             Self::Binary => (1003, "messages are text"),
             Self::NotUtf8 => (1007, "text is not utf-8"),
@@ -56,8 +69,7 @@ impl Close {
             Self::TooManyGroups => (3014, "too many groups"),
             Self::BadRequest => (3501, "bad request"),
             Self::NoSubscription => (3502, "no subscription"),
-        };
-        Some(websocket::close_frame(Some(code), reason))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::client::Client;
 use super::clients::Clients;
@@ -408,6 +408,8 @@ impl Thread {
 
     fn begin_to_close(&mut self, key: u32, mut client: Client, close: Close) {
         client.leave_all(&mut self.groups, &mut self.clients);
+        let (code, reason) = close.code();
+        debug!(code, reason, "stream closed");
         let Some(frame) = close.frame() else { return self.end(key, client, false) };
         let mut parts = Vec::new();
         if close == Close::Shutdown {

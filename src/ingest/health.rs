@@ -22,6 +22,8 @@ pub struct Health {
     pub stream_reason: Option<Reason>,
     /// Why the last REST call failed.
     pub rest_reason: Option<Reason>,
+    /// Since when REST calls fail.
+    pub rest_failing_since: Option<Duration>,
     /// When REST last answered.
     pub rest_ok: Option<Duration>,
     logged: BTreeMap<&'static str, (Duration, u64)>,
@@ -62,6 +64,7 @@ impl Health {
             told,
             stream_reason,
             rest_reason,
+            rest_failing_since: None,
             rest_ok: None,
             logged: BTreeMap::new(),
             problems: Problems::default(),
@@ -107,14 +110,14 @@ impl Health {
         }
     }
 
-    /// Whether a line of this kind may be logged now, and how many were left out since the last one.
-    pub fn may_log(&mut self, kind: &'static str, now: Duration) -> Option<u64> {
+    /// Whether a line of this kind may be logged now, and how many were suppressed since the last one, if any.
+    pub fn may_log(&mut self, kind: &'static str, now: Duration) -> Option<Option<u64>> {
         match self.logged.get_mut(kind) {
-            Some((at, left_out)) if now.saturating_sub(*at) < LOG_EVERY => {
-                *left_out += 1;
+            Some((at, suppressed)) if now.saturating_sub(*at) < LOG_EVERY => {
+                *suppressed += 1;
                 None
             }
-            _ => Some(self.logged.insert(kind, (now, 0)).map_or(0, |(_, left_out)| left_out)),
+            _ => Some(self.logged.insert(kind, (now, 0)).map(|(_, suppressed)| suppressed).filter(|count| *count > 0)),
         }
     }
 
@@ -142,10 +145,6 @@ impl Health {
         let moved = figures && self.told.as_ref() != Some(&self.now);
         if !changed && !banned && !moved {
             return None;
-        }
-        if self.told.as_ref().is_none_or(|told| told.state != state) {
-            let reason = self.now.reason.as_ref().map(|reason| reason.code.as_str());
-            tracing::info!(venue = %self.now.venue, state = state.as_str(), reason, "the link to the exchange changed");
         }
         self.told = Some(self.now.clone());
         Some(self.now.clone())

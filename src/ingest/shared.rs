@@ -187,9 +187,9 @@ impl Shared {
         let Now { wall: at, monotonic: now } = self.clock.read();
         let mut health = self.health();
         health.refuse((what, field), market, text, at);
-        if let Some(left_out) = health.may_log(what, now) {
+        if let Some(suppressed) = health.may_log(what, now) {
             let (detail, market) = (text(), market.map(tracing::field::display));
-            tracing::warn!(venue = %self.id(), market, field, what, detail, left_out, "something the exchange sent is not used");
+            tracing::warn!(venue = %self.id(), market, field, what, detail, suppressed, "record rejected: what was known before stands");
         }
     }
 
@@ -207,18 +207,25 @@ impl Shared {
 
     /// Logs a failure; the same cause at most once a minute, whatever failed by it.
     pub fn log(&self, what: &'static str, reason: &Reason) {
-        if let Some(left_out) = self.health().may_log(reason.code.as_str(), self.now()) {
+        if let Some(suppressed) = self.health().may_log(reason.code.as_str(), self.now()) {
             let detail = &reason.message;
-            tracing::warn!(venue = %self.id(), what, detail, left_out, "the exchange can't be read as it should");
+            tracing::warn!(venue = %self.id(), what, detail, suppressed, "reading from the exchange failed; retrying");
         }
     }
 
     /// A REST call worked.
     pub fn rest_worked(&self, dated: Option<Dated>) {
         {
+            let now = self.now();
             let mut health = self.health();
             health.rest_reason = None;
-            health.rest_ok = Some(self.now());
+            health.rest_ok = Some(now);
+            if let Some(since) = health.rest_failing_since.take()
+                && let Some(suppressed) = health.may_log("rest-restored", now)
+            {
+                let lasted = format!("{}s", now.saturating_sub(since).as_secs());
+                tracing::info!(venue = %self.id(), lasted, suppressed, "requests are answered again");
+            }
         }
         self.tell_clock(dated);
         self.report(false);
@@ -238,7 +245,12 @@ impl Shared {
     /// A REST call failed.
     pub fn rest_failed(&self, what: &'static str, reason: &Reason) {
         self.log(what, reason);
-        self.health().rest_reason = Some(reason.clone());
+        {
+            let now = self.now();
+            let mut health = self.health();
+            health.rest_reason = Some(reason.clone());
+            health.rest_failing_since.get_or_insert(now);
+        }
         self.report(false);
     }
 

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use tower::ServiceExt as _;
 
+use super::access::Access;
 use super::bodies::{Bodies, Kept};
 use super::place::Seat;
 use super::{AppState, error, host};
@@ -41,12 +42,19 @@ impl Service<hyper::Request<Incoming>> for Front {
     type Future = Either<Ready<Result<Response, Infallible>>, BoxFuture<'static, Result<Response, Infallible>>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let access = Access::of(&self.app, &request, self.seat.peer());
+        let at_once = |response: Response| {
+            if let Some(access) = access.clone() {
+                access.answered(&self.app, response.status());
+            }
+            Either::Left(ready(Ok(response)))
+        };
         if !host::is_valid(request.version(), request.headers()) {
-            return Either::Left(ready(Ok(error::bad_host())));
+            return at_once(error::bad_host());
         }
         // Most requests are spelt like one before, so most need neither route nor layer.
         if let Some(response) = self.app.bodies().again(&self.app, &request) {
-            return Either::Left(ready(Ok(response)));
+            return at_once(response);
         }
         let spelling = Bodies::spelling(&request);
         let mut request = request.map(Body::new);
@@ -65,6 +73,9 @@ impl Service<hyper::Request<Incoming>> for Front {
             };
             if let (Some(spelling), Some(kept)) = (spelling, response.extensions_mut().remove::<Kept>()) {
                 app.bodies().learn(spelling, kept);
+            }
+            if let Some(access) = access {
+                access.answered(&app, response.status());
             }
             Ok(response)
         }))

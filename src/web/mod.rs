@@ -1,5 +1,6 @@
 //! HTTP: pages, widgets, the JSON API and the stream.
 
+mod access;
 mod addresses;
 mod api;
 mod ask;

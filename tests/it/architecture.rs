@@ -21,7 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("web", &["hub", "delivery", "websocket", "wire", "text", "config", "clock", "domain", "failpoint"]),
     ("fake", &["domain", "venue", "clock", "failpoint"]),
     ("past", &["domain"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "domain"]),
     ("failpoint", &[]),
 ];
 

@@ -1,13 +1,17 @@
 //! Logs: to standard error, so that standard output stays for the one line that tools wait for.
 
+mod changes;
+
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const FILTER_DEFAULT: &str = "info,hyper=warn,reqwest=warn,rustls=warn,tungstenite=warn";
+pub use changes::ChangeLog;
+
+/// What is logged unless `RUST_LOG` says otherwise: our own lines, and of other crates what they call an error.
+const FILTER_DEFAULT: &str = "error,sisepan=info";
 
 /// Starts logging. A second call does nothing: the first subscriber stays.
 pub fn start(format: LogFormat) {

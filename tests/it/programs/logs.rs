@@ -1,0 +1,149 @@
+//! What the log says: failures and their ends, requests and closes.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use super::{LOOK, Program, configured, folder, row};
+
+/// A failure, its end and the return to the preferred exchange take most of a minute.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+fn lines(log: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(log).unwrap();
+    // The last line may be half written.
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Waits for a line of which all of these members begin so.
+async fn find(log: &Path, members: &[(&str, &str)]) -> Value {
+    let is =
+        |line: &Value| members.iter().all(|(name, value)| line[name].as_str().is_some_and(|is| is.starts_with(value)));
+    let found = tokio::time::timeout(DEADLINE, async {
+        loop {
+            if let Some(line) = lines(log).into_iter().find(is) {
+                return line;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("no line {members:?} in {}", std::fs::read_to_string(log).unwrap()))
+}
+
+fn logging(log: &Path, config: &Path, filter: Option<&str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sisepan"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json", "--config"]).arg(config);
+    command.env_remove("RUST_LOG").envs(filter.map(|filter| ("RUST_LOG", filter)));
+    command.stderr(Stdio::from(std::fs::File::create(log).unwrap()));
+    command
+}
+
+async fn serve(log: &Path, config: &Path, filter: Option<&str>) -> Program {
+    let file = std::fs::File::create(log).unwrap();
+    Program::run(logging(log, config, filter), file.into()).await
+}
+
+#[tokio::test]
+async fn fc_59_an_outage_is_logged_with_level_cause_fallback_end_and_duration() {
+    let folder = folder("outage");
+    let control = folder.join("faults.jsonl");
+    std::fs::write(&control, "").unwrap();
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
+    let broken = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
+    let board = "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\"]\nsource = [\"bithumb\", \"upbit\"]\n";
+    // Bithumb is on a server of its own, which is ended and started again.
+    let config = configured(&folder, &fake.url, "");
+    let (of, to) = (format!("{}/bithumb", fake.url), format!("{}/bithumb", broken.url));
+    let text = std::fs::read_to_string(&config).unwrap().replace(&of, &to);
+    let text = text.replace(&of.replacen("http", "ws", 1), &to.replacen("http", "ws", 1));
+    std::fs::write(&config, text + board).unwrap();
+    let log = folder.join("log");
+    let served = serve(&log, &config, None).await;
+    let from = |snapshot: &Value, venue: &str| {
+        let row = row(snapshot, "BTC-KRW");
+        row["state"] == "live" && row["venue"] == venue
+    };
+    served.wait("live", "/api/v1/snapshot", |snapshot| from(snapshot, "bithumb")).await;
+    let address = broken.url.strip_prefix("http://").unwrap().to_owned();
+    broken.end().await;
+    let down = find(&log, &[("level", "ERROR"), ("venue", "bithumb"), ("state", "down")]).await;
+    assert_eq!(down["reason"], "connect", "{down}");
+    assert!(down["detail"].as_str().unwrap().contains("can't connect to 127.0.0.1"), "{down}");
+    let fallback = find(&log, &[("level", "WARN"), ("message", "prices now come from a fallback")]).await;
+    assert_eq!((fallback["from"].as_str(), fallback["venue"].as_str()), (Some("bithumb"), Some("upbit")), "{fallback}");
+    let again = Program::start(&["fake", "--listen", &address]).await;
+    let restored =
+        find(&log, &[("level", "INFO"), ("venue", "bithumb"), ("message", "exchange connection restored")]).await;
+    let back =
+        find(&log, &[("level", "INFO"), ("venue", "bithumb"), ("message", "prices come from the preferred")]).await;
+    for line in [&restored, &back] {
+        let lasted = line["lasted"].as_str().unwrap().strip_suffix('s').unwrap();
+        assert!(lasted.parse::<u64>().is_ok(), "{line}");
+    }
+    for line in lines(&log) {
+        let zero = ["suppressed", "left_out"].iter().any(|name| line[name] == 0);
+        assert!(!zero && line["state"] != "down" || line["level"] == "ERROR", "{line}");
+        assert!(line["target"].as_str().unwrap().starts_with("sisepan"), "{line}");
+    }
+    served.end().await;
+    again.end().await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_19_the_access_log_is_a_setting() {
+    let folder = folder("access");
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
+    for (setting, logged) in [("off", &[][..]), ("errors", &["/nothing?x=1"]), ("all", &["/nothing?x=1", "/healthz"])] {
+        let config = configured(&folder, &fake.url, &format!("access_log = \"{setting}\"\n"));
+        let log = folder.join(setting);
+        let served = serve(&log, &config, None).await;
+        let client = reqwest::Client::new();
+        for path in ["/nothing?x=1", "/healthz", "/healthz"] {
+            client.get(format!("{}{path}", served.url)).send().await.unwrap();
+        }
+        for path in logged {
+            let line = find(&log, &[("target", "sisepan::access"), ("path", path)]).await;
+            let status = if *path == "/healthz" { 200 } else { 404 };
+            assert_eq!((line["status"].as_u64(), line["method"].as_str()), (Some(status), Some("GET")), "{line}");
+            assert_eq!(line["client"], "127.0.0.1", "{line}");
+        }
+        served.end().await;
+        let paths: std::collections::BTreeSet<String> =
+            lines(&log).iter().filter_map(|line| Some(line["path"].as_str()?.to_owned())).collect();
+        assert_eq!(paths, logged.iter().map(|path| (*path).to_owned()).collect(), "{setting}");
+    }
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_19_closes_of_streams_are_logged_by_code_in_debug() {
+    let folder = folder("closes");
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
+    let config = configured(&folder, &fake.url, "");
+    let log = folder.join("log");
+    let served = serve(&log, &config, Some("sisepan=debug")).await;
+    let address = served.url.strip_prefix("http://").unwrap().to_owned();
+    // A text frame without a mask breaks the protocol: 1002.
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "GET /api/v1/stream HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(b"\x81\x02hi").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
+    let line = find(&log, &[("level", "DEBUG"), ("message", "stream closed")]).await;
+    assert_eq!(line["code"], 1002, "{line}");
+    served.end().await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
