@@ -98,6 +98,12 @@ export async function server(exchanges, settings = '') {
   };
 }
 
+/** The demo, as anybody starts it. */
+export async function demo() {
+  const { child, urls } = await start(['demo', '--listen', '127.0.0.1:0'], [LISTENING]);
+  return { url: urls[0], stop: () => stop(child) };
+}
+
 /** Somebody else's site: one page, on an origin of its own. */
 export async function site(body) {
   const pages = http.createServer((_, answer) => {

@@ -1,8 +1,9 @@
-// A theme covers the whole page, whatever the reader's system prefers: contrast is measured on what is drawn.
+// What everybody can read: themes, whose contrast is measured on what is drawn; the demo; paper.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import AxeBuilder from '@axe-core/playwright';
 import { PNG } from 'pngjs';
-import { browser, fake, ready, server } from './harness.js';
+import { browser, demo, fake, ready, server, until } from './harness.js';
 
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
 const THEMES = ['auto', 'light', 'dark'];
@@ -132,4 +133,65 @@ test('FC-47: so does the theme that the operator has set', { timeout: 600_000 },
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+test('FC-34: axe finds nothing on any page of the demo', { timeout: 300_000 }, async () => {
+  const shown = await demo();
+  try {
+    await ready(shown);
+    const found = [];
+    for (const path of ['/?lang=ko', '/market/BTC-KRW?lang=en', '/widgets?ui=ja', '/?board=nothing', ...WIDGETS.map((widget) => `/embed/${widget}?lang=ko`)]) {
+      for (const colorScheme of path.startsWith('/embed') ? ['light'] : ['light', 'dark']) {
+        const context = await chrome.newContext({ viewport: { width: 900, height: 900 }, colorScheme });
+        const page = await context.newPage();
+        await page.goto(shown.url + path);
+        if (!/nothing|widgets/.test(path)) await page.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 30_000 });
+        const { violations } = await new AxeBuilder({ page }).exclude('iframe').analyze();
+        for (const { id, nodes } of violations) found.push(`${colorScheme} ${path}: ${id} ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
+        await context.close();
+      }
+    }
+    assert.deepEqual(found, []);
+  } finally {
+    await shown.stop();
+  }
+});
+
+test('FC-51: paper has the prices, each with its time, and the sources; nothing to press, no flash, no dark ground', { timeout: 180_000 }, async () => {
+  const sisepan = await server(exchanges, 'widgets.theme = "dark"');
+  try {
+    await ready(sisepan);
+    for (const path of ['/?lang=ko', '/market/BTC-KRW?lang=ko', '/embed/board?lang=ko', '/embed/card?lang=ko', '/embed/chart?lang=ko']) {
+      for (const javaScriptEnabled of [true, false]) {
+        const context = await chrome.newContext({ viewport: { width: 1000, height: 1200 }, colorScheme: 'dark', javaScriptEnabled });
+        const page = await context.newPage();
+        await page.goto(sisepan.url + path);
+        if (javaScriptEnabled) await page.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 30_000 });
+        await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+        const where = `${path}, ${javaScriptEnabled ? 'with' : 'without'} script`;
+        for (const control of ['header nav', '.tabs', '.search', '.venues', '.links', '[data-pause]', 'input[type="range"]']) {
+          for (const one of await page.locator(control).all()) assert.equal(await one.isVisible(), false, `${control} on ${where}`);
+        }
+        const read = () => page.locator('[data-market]:has([data-cell="last"])').first().evaluate((row) => {
+          const last = row.querySelector('[data-cell="last"]');
+          const flash = last.animate([{ backgroundColor: 'rgb(255, 0, 0)' }, { backgroundColor: 'rgb(255, 0, 0)' }], 10_000);
+          const said = { time: getComputedStyle(row, '::after').content, confirmed: row.dataset.confirmed, ground: getComputedStyle(document.documentElement).backgroundColor, flash: getComputedStyle(last).backgroundColor };
+          flash.cancel();
+          return said;
+        });
+        // Prices go on while the page is looked at.
+        await until(`the time of a price on ${where}`, async () => {
+          const { time, confirmed } = await read();
+          return (/^\d{4}-\d\d-\d\dT/.test(confirmed) && time === `"${confirmed}"`) || `${time} ${confirmed}`;
+        }, 30_000);
+        const { ground, flash } = await read();
+        assert.deepEqual([ground, flash], ['rgb(255, 255, 255)', 'rgba(0, 0, 0, 0)'], where);
+        assert.ok(await page.locator('[data-venue]').first().isVisible(), `the source on ${where}`);
+        for (const clock of await page.locator('.sisepan[data-live="on"] [data-cell="clock"]').all()) assert.equal(await clock.isVisible(), false, `a clock that says live on ${where}`);
+        await context.close();
+      }
+    }
+  } finally {
+    await sisepan.stop();
+  }
 });
