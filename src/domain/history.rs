@@ -45,6 +45,10 @@ pub struct Bar {
 }
 
 impl Bar {
+    fn joined(self, price: Price) -> Self {
+        Self { high: self.high.max(price), low: self.low.min(price), close: price, ..self }
+    }
+
     fn still(price: Price, traded: bool) -> Self {
         Self { open: price, high: price, low: price, close: price, traded }
     }
@@ -98,8 +102,50 @@ pub fn bars(before: MinuteClose, closes: &[MinuteClose], step: usize) -> Vec<Opt
         part.iter().try_fold(Bar::still(opened?, false), |bar, minute| {
             let price = minute.price()?;
             let traded = bar.traded || matches!(minute, MinuteClose::Traded(_));
-            Some(Bar { high: bar.high.max(price), low: bar.low.min(price), close: price, traded, ..bar })
+            Some(Bar { traded, ..bar.joined(price) })
         })
     };
     closes.chunks(step.max(1)).map(bar).collect()
+}
+
+/// Part of a line: known minutes without a hole between them, within one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// When it begins, in minutes from the first of the series.
+    pub from: usize,
+    /// When it ends; a piece that begins there goes on with its line.
+    pub to: usize,
+    /// Its prices; `open` is the close before it, or its own first close after a hole.
+    pub bar: Bar,
+}
+
+/// Cuts the known minutes into pieces of at most one step, for a line that ends exactly where a hole begins.
+///
+/// Unlike a bar, a piece may have fewer minutes than its step, so no minute that is known is left out.
+pub fn pieces(before: MinuteClose, closes: &[MinuteClose], step: usize) -> Vec<Piece> {
+    let step = step.max(1);
+    let mut pieces = Vec::<Piece>::new();
+    let mut standing = before.price();
+    for (at, close) in closes.iter().enumerate() {
+        let open = standing;
+        standing = close.price();
+        let Some(price) = standing else { continue };
+        let traded = matches!(close, MinuteClose::Traded(_));
+        match (open, pieces.last_mut()) {
+            (Some(_), Some(piece)) if piece.to == at && at % step != 0 => {
+                piece.to = at + 1;
+                piece.bar = Bar { traded: piece.bar.traded || traded, ..piece.bar.joined(price) };
+            }
+            (Some(open), _) => {
+                pieces.push(Piece {
+                    from: at,
+                    to: at + 1,
+                    bar: Bar { traded, ..Bar::still(open, traded).joined(price) },
+                });
+            }
+            // The close is that of the minute's end: before it nothing is known.
+            (None, _) => pieces.push(Piece { from: at + 1, to: at + 1, bar: Bar::still(price, traded) }),
+        }
+    }
+    pieces
 }

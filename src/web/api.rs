@@ -27,6 +27,8 @@ pub async fn snapshot(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let ask = query::read(query.as_deref())?;
+    // It changes nothing here, but one query serves snapshot and stream: what that would refuse is refused.
+    ask.interval()?;
     app.bodies().get(&app, &headers, key("snapshot", &ask), Life::Change, || {
         let view = ask.view(&app)?;
         let snapshot = app.hub.snapshot(&view);
@@ -41,6 +43,7 @@ pub async fn snapshot_csv(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let ask = query::read(query.as_deref())?;
+    ask.interval()?;
     app.bodies().get(&app, &headers, key("snapshot.csv", &ask), Life::Change, || {
         let view = ask.view(&app)?;
         let quotes = view.rows.iter().filter_map(|(source, market)| app.hub.row(source, market));

@@ -59,6 +59,37 @@ test('the figures and the last point follow the stream', async () => {
   await close();
 });
 
+test('FC-39: every figure of the page is of one moment, however fast prices move', async () => {
+  const { page, trouble, close } = await open(chrome, page_of('SOL-KRW'));
+  await page.locator('.sisepan[data-live="on"]').waitFor();
+  // Looks after every change of the document, before anything is painted.
+  await page.evaluate(() => {
+    const { basis } = document.querySelector('main').dataset;
+    const text = (where) => document.querySelector(where)?.textContent;
+    window.seen = { different: [], prices: new Set() };
+    const look = () => {
+      const head = text('.quote [data-cell="change"]');
+      const table = text(`.bases tr[data-basis="${basis}"] [data-cell="change"]`);
+      const last = text('.quote [data-cell="last"]');
+      const plot = document.querySelector('svg.plot').getAttribute('aria-label');
+      window.seen.prices.add(last);
+      if (head !== table || !plot.includes(last)) window.seen.different.push([head, table, last, plot]);
+    };
+    look();
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  for (let step = 0; step < 8; step++) {
+    const price = 180000 + step * 1700;
+    await setPrice('SOL-KRW', String(price));
+    await until(`the page shows ${price}`, async () => (await page.locator('.quote [data-cell="last"]').textContent()) === price.toLocaleString('en'));
+  }
+  const seen = await page.evaluate(() => ({ different: window.seen.different, prices: window.seen.prices.size }));
+  assert.deepEqual(seen.different, []);
+  assert.ok(seen.prices >= 8, `${seen.prices} prices`);
+  assert.deepEqual(trouble, []);
+  await close();
+});
+
 for (const [width, scheme, lang] of [[320, 'light', 'ko'], [320, 'dark', 'en'], [320, 'light', 'ja'], [1280, 'light', 'en'], [1280, 'dark', 'ko']]) {
   test(`nothing overflows at ${width} in ${scheme}, ${lang}`, async () => {
     const { page, close } = await open(chrome, page_of('BTC-KRW', lang), { viewport: { width, height: 800 }, colorScheme: scheme });
@@ -75,4 +106,49 @@ test('a row of the start page leads to its market and back', async () => {
   await page.locator('.brand').click();
   await page.locator('tr[data-market="XRP-KRW"]').first().waitFor();
   await close();
+});
+
+test('FC-40: what is not live looks so on the page of a market, in a chart and on a line', async () => {
+  const looks = async (page) => page.evaluate(() => {
+    const root = document.querySelector('.sisepan');
+    const probe = root.appendChild(document.createElement('i'));
+    probe.style.color = 'var(--quiet)';
+    const quiet = getComputedStyle(probe).color;
+    probe.remove();
+    const colour = (element, property) => getComputedStyle(element)[property];
+    const of = (where, property) => [...document.querySelectorAll(where)].map((element) => [where, colour(element, property), quiet]);
+    return [
+      ...of('.sisepan [data-cell="change"]', 'color'),
+      ...of('.sisepan .quote [data-cell="last"], .sisepan [data-quote] [data-cell="last"]', 'color'),
+      ...of('.plot .line, .spark .line', 'stroke'),
+      ...of('.plot .area, .plot .last', 'fill'),
+    ];
+  });
+  const paths = ['market/ADA-KRW?lang=ko', 'embed/chart?markets=ADA-KRW&lang=ko', 'embed/card?markets=ADA-KRW&lang=ko'];
+  await setPrice('ADA-KRW', '1900');
+  const pages = await Promise.all(paths.map((path) => open(chrome, `${sisepan.url}/${path}`)));
+  for (const { page } of pages) {
+    await page.locator('.sisepan[data-live="on"]').waitFor();
+    await until('a live market has colour', async () => (await looks(page)).some(([, is, quiet]) => is !== quiet));
+  }
+  for (const venue of ['upbit', 'bithumb']) {
+    await exchanges.fault({ venue, fault: 'mute' });
+    await exchanges.fault({ venue, fault: 'status', status: 503 });
+  }
+  // The open pages turn grey by themselves, and what is asked for now is grey without script.
+  for (const [at, { page, close }] of pages.entries()) {
+    await until(`${paths[at]} is grey`, async () => {
+      const coloured = (await looks(page)).filter(([, is, quiet]) => is !== quiet);
+      return coloured.length === 0 || coloured;
+    }, 90_000);
+    await close();
+    const still = await open(chrome, `${sisepan.url}/${paths[at]}`, { javaScriptEnabled: false });
+    await still.page.screenshot({ path: `${SHOTS}/stale-${at}.png`, fullPage: true });
+    await still.close();
+    const fresh = await open(chrome, `${sisepan.url}/${paths[at]}`);
+    const seen = await looks(fresh.page);
+    assert.ok(seen.length >= 2 && seen.every(([, is, quiet]) => is === quiet), JSON.stringify(seen));
+    await fresh.close();
+  }
+  await exchanges.heal();
 });

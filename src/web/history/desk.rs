@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 
 use super::super::AppState;
 use super::super::error::Error;
-use super::Question;
-use crate::domain::history::{Bar, MinuteClose, bars, minute_closes};
+use super::{Question, Span};
+use crate::domain::history::{Bar, MinuteClose, Piece, bars, minute_closes, pieces};
 use crate::domain::{HourSource, Minute};
 use crate::wire::{HistoryHead, history_csv, history_json};
 
-/// Most answers kept, of at most about 400 kB each.
+/// Most answers kept, of at most about 1 MB each: a week of minutes.
 const KEPT_MAX: usize = 32;
 
 /// How long an answer is given out again. Shorter than the minute: the close of one that has just ended comes late.
@@ -51,6 +51,10 @@ pub struct Series {
     pub end: Timestamp,
     /// A bar a step; holes are holes.
     pub bars: Vec<Option<Bar>>,
+    /// Every minute that is known, for a line; empty where the step is not one that is drawn.
+    pub pieces: Vec<Piece>,
+    /// Its last day, of the same moment; only of a week that is drawn.
+    pub day: Option<Arc<Series>>,
     demo: bool,
     json: OnceLock<Bytes>,
     csv: OnceLock<Bytes>,
@@ -194,10 +198,33 @@ fn read(source: &dyn HourSource, question: Question, now: Timestamp, demo: bool)
         closes.truncate(closes.len() - untold);
         span.end = span.end.plus(-i64::try_from(untold).unwrap_or(0));
     }
+    let is_plotted_week = question.span == Span::Week && question.step == Span::Week.plot_step();
+    let day = is_plotted_week.then(|| {
+        let question = Question { span: Span::Day, step: Span::Day.plot_step(), ..question.clone() };
+        let start = question.minutes(Minute::start(span.end)).start.max(span.start);
+        let skipped = usize::try_from(start.0 - span.start.0).unwrap_or(0).min(closes.len());
+        Arc::new(series(question, start..span.end, &closes[skipped..], demo))
+    });
+    Ok(Series { day, ..series(question, span, &closes, demo) })
+}
+
+/// Makes the series of the minutes of `span`, with the one before them.
+fn series(question: Question, span: std::ops::Range<Minute>, closes: &[MinuteClose], demo: bool) -> Series {
     let step = usize::try_from(question.step.minutes).unwrap_or(1);
-    let bars = closes.split_first().map_or_else(Vec::new, |(before, closes)| bars(*before, closes, step));
-    let (start, end) = (Minute::start(span.start), Minute::start(span.end));
-    Ok(Series { question, start, end, bars, demo, json: OnceLock::new(), csv: OnceLock::new() })
+    let (before, closes) =
+        closes.split_first().map_or((MinuteClose::Hole, closes), |(before, closes)| (*before, closes));
+    let is_drawn = [question.span.plot_step(), question.span.spark_step()].contains(&question.step);
+    Series {
+        start: Minute::start(span.start),
+        end: Minute::start(span.end),
+        bars: bars(before, closes, step),
+        pieces: if is_drawn { pieces(before, closes, step) } else { Vec::new() },
+        day: None,
+        question,
+        demo,
+        json: OnceLock::new(),
+        csv: OnceLock::new(),
+    }
 }
 
 fn later(code: &str, detail: &str) -> Error {

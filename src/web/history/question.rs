@@ -51,11 +51,11 @@ impl Span {
         }
     }
 
-    /// Returns the steps that it may be asked in, the usual one first: never more than 2,016 entries.
+    /// Returns the steps that it may be asked in, the usual one first: never more than 10,080 entries.
     pub fn steps(self) -> &'static [Step] {
         match self {
-            Self::Day => &[M1, M5, M15, H1],
-            Self::Week => &[M15, M5, H1, H4],
+            Self::Day => &[M1, M5, M15, H1, H4],
+            Self::Week => &[M15, M1, M5, H1, H4],
         }
     }
 

@@ -31,6 +31,9 @@ pub struct BoardView<'a> {
     /// Least width of the table for them, in em.
     pub spark_from: u32,
     pub spark_word: &'static str,
+    /// When the rows were put in the order of their figures; empty where the order is not by what moves.
+    pub sorted_at: String,
+    pub sorted_at_utc: String,
     /// What stands instead of rows, where there are none.
     pub empty: &'static str,
 }
@@ -72,6 +75,8 @@ impl<'a> BoardView<'a> {
             sparks: Vec::new(),
             spark_from: room.spark_from,
             spark_word: lang.pick("24시간", "24 h", "24時間"),
+            sorted_at: String::new(),
+            sorted_at_utc: String::new(),
             empty: "",
         }
     }

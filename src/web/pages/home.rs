@@ -62,8 +62,7 @@ impl View {
         let order: Option<Order> = given.choose("order")?;
         let sort = given.parse("sort", sortable, allowed)?;
         let sort = sort.map(|column| (column, order.map_or(column != Column::Name, |order| order == Order::Desc)));
-        let search = given.get("q").unwrap_or_default().trim().chars().take(SEARCH_CHARS_MAX).collect();
-        Ok(Self { search, sort })
+        Ok(Self { search: read_search(given.get("q").unwrap_or_default())?, sort })
     }
 
     /// Whether a row has every word that is searched for.
@@ -85,6 +84,17 @@ impl View {
         }
         format!("?{}", query.finish())
     }
+}
+
+/// Reads what is searched for.
+///
+/// # Errors
+/// If it is too long.
+pub fn read_search(text: &str) -> Result<String, BadOption> {
+    if text.chars().count() > SEARCH_CHARS_MAX {
+        return Err(BadOption::value("q", text, format!("at most {SEARCH_CHARS_MAX} characters")));
+    }
+    Ok(text.trim().to_owned())
 }
 
 const SORTABLE: [Column; 3] = [Column::Name, Column::Last, Column::Change];
@@ -130,7 +140,6 @@ struct VenueView {
     state: &'static str,
     word: &'static str,
     why: String,
-    detail: String,
     since: String,
     since_utc: String,
 }
@@ -256,6 +265,13 @@ fn board<'a>(stage: &'a Stage<'a>, view: &View, past: &Past) -> BoardView<'a> {
         };
         it.sort = Some(view.query(&at, next));
     }
+    // Prices move on in their rows, so the order holds for a moment, and the page says which.
+    if view.sort.is_some_and(|(column, _)| column != Column::Name) {
+        let at = format!("{} {}", text::clock(stage.now, lang), text::zone(lang).label);
+        board.sorted_at =
+            lang.pick(format!("{at} 시세 순서"), format!("sorted by prices of {at}"), format!("{at} 時点の価格順"));
+        board.sorted_at_utc = stage.now.to_string();
+    }
     if !view.search.is_empty() {
         board.title = lang.pick("검색 결과", "Found", "検索結果").to_owned();
         board.empty = lang.pick("맞는 종목이 없습니다.", "No market has that name.", "該当する銘柄はありません。");
@@ -291,7 +307,6 @@ fn venue(health: &VenueHealth, lang: Lang) -> VenueView {
         state: health.state.as_str(),
         word: text::venue_state(health.state, lang),
         why: health.reason.as_ref().map_or("", |why| text::reason(why.code, lang)).to_owned(),
-        detail: health.reason.as_ref().map_or_else(String::new, |why| why.message.clone()),
         since: format!("{} {}", text::clock(health.since, lang), text::zone(lang).label),
         since_utc: health.since.to_string(),
     }

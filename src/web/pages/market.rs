@@ -79,11 +79,16 @@ pub async fn read(app: &AppState, options: &Options<'_>) -> Told {
     let venues = options.board.venues();
     let mut past = Vec::new();
     if let Some(venue) = quote.as_ref().map(|quote| quote.venue).or(venues.first().copied()) {
-        for span in Span::ALL {
-            let (market, venues) = (market.clone(), venues.clone());
-            past.extend(history::for_page(app, Question { market, venue, venues, span, step: span.plot_step() }).await);
+        // One reading for both, so that the day is the end of the week.
+        let span = Span::Week;
+        let question = Question { market: market.clone(), venue, venues, span, step: span.plot_step() };
+        if let Some(week) = history::for_page(app, question).await {
+            past.extend(week.day.clone());
+            past.push(week);
         }
     }
+    // The row is read after what had to be waited for: nothing on the page is newer than it.
+    let quote = app.hub.row(&pick.source, market).or(quote);
     Told { quote, past }
 }
 

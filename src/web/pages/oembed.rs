@@ -48,7 +48,11 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
         return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "unknown-format", "Format not offered", detail));
     }
     let size = |name| {
-        let read = |text: &str| text.parse::<u32>().ok().filter(|size| *size > 0);
+        // However large: a widget is never larger than it needs to be.
+        let read = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse().unwrap_or(u32::MAX)).filter(|size: &u32| *size > 0)
+        };
         given.parse(name, read, || "a whole number of pixels".to_owned()).map_err(|bad| refuse(&bad))
     };
     let (width_max, height_max) = (size("maxwidth")?, size("maxheight")?);

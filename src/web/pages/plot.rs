@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use super::super::history::{Series, Span};
-use crate::domain::history::Bar;
+use crate::domain::history::{Bar, Piece};
 use crate::domain::{Base, Direction, Minute, Price, Quote, State};
 use crate::text::{self, Lang};
 
@@ -29,6 +29,9 @@ const ABOVE: i64 = 2_200;
 
 /// Labels nearer to an edge than this, of `WIDTH`, are drawn inwards.
 const EDGE: i64 = 1_800;
+
+/// A line goes on to a price that is so many minutes newer: its minute has not closed yet.
+pub const UNCLOSED_MINUTES: usize = 2;
 
 /// Ticks of the axis nearer to an edge than this have no label.
 const TICK_EDGE: i64 = 500;
@@ -48,9 +51,9 @@ pub struct Plot {
     pub high: Option<Label>,
     pub low: Option<Label>,
     pub ticks: Vec<Tick>,
-    /// Where the last price is.
-    pub last: Option<String>,
-    pub last_is_live: bool,
+    /// Where the newest price is: across and down.
+    pub last: Option<(String, String)>,
+    pub state: &'static str,
     pub empty: Option<&'static str>,
     /// What a script needs to read a point out.
     pub read_out: ReadOut,
@@ -93,28 +96,32 @@ impl Plot {
         let last = quote.and_then(|quote| quote.last);
         // A week is not measured against a base of yesterday.
         let base = base.filter(|_| span == Span::Day);
-        let known: Vec<(usize, Bar)> =
-            series.bars.iter().enumerate().filter_map(|(at, bar)| Some((at, (*bar)?))).collect();
+        let known = series.pieces.as_slice();
         let digits = quote.map_or(0, |quote| quote.digits);
         let shown = |price: Price| text::grouped(price.get(), digits);
-        let axes = Axes::new(series, &known, last, base);
-        let (line, area) = axes.as_ref().map_or_else(Default::default, |axes| axes.paths(&series.bars, last));
-        let first = known.first().map(|(_, bar)| bar.open);
+        let axes = Axes::new(series, last, base);
+        let point = axes.as_ref().zip(last).and_then(|(axes, last)| axes.point(series, quote, last));
+        let (line, area) = axes.as_ref().map_or_else(Default::default, |axes| axes.paths(known, point));
+        let first = known.first().map(|piece| piece.bar.open);
         let direction = match (base, first, last) {
             (Some(base), _, Some(last)) => direction(base.price, last),
             (None, Some(first), Some(last)) => direction(first, last),
             _ => Direction::Even,
         };
-        let top = known.iter().max_by_key(|(_, bar)| bar.high);
-        let bottom = known.iter().min_by_key(|(_, bar)| bar.low);
+        // Of minute closes and the newest price, whatever the step of the line.
+        let newest = axes.as_ref().zip(last.zip(point)).map(|(axes, (last, (x, _)))| (axes.minute_at(x), last));
+        let middle = |piece: &Piece| (piece.from + piece.to) / 2;
+        let highs = known.iter().map(|piece| (middle(piece), piece.bar.high)).chain(newest);
+        let lows = known.iter().map(|piece| (middle(piece), piece.bar.low)).chain(newest);
+        let (top, bottom) = (highs.max_by_key(|(_, price)| *price), lows.min_by_key(|(_, price)| *price));
         let label =
             |at: usize, price: Price, below: bool| axes.as_ref().map(|axes| axes.label(at, price, below, shown(price)));
         Self {
             id: span.word(),
             title: title(span, lang),
             desc: describe(
-                top.map(|(_, bar)| shown(bar.high)),
-                bottom.map(|(_, bar)| shown(bar.low)),
+                top.map(|(_, price)| shown(price)),
+                bottom.map(|(_, price)| shown(price)),
                 last.map(shown),
                 lang,
             ),
@@ -123,11 +130,11 @@ impl Plot {
             area,
             base: axes.as_ref().zip(base).and_then(|(axes, base)| Some((axes.x(base.at).max(0), axes.y(base.price)?))),
             base_text: base.map_or_else(String::new, |base| text::base(&base, lang)),
-            high: top.and_then(|(at, bar)| label(*at, bar.high, false)),
-            low: bottom.and_then(|(at, bar)| label(*at, bar.low, true)),
+            high: top.and_then(|(at, price)| label(at, price, false)),
+            low: bottom.and_then(|(at, price)| label(at, price, true)),
             ticks: ticks(series, lang),
-            last: axes.as_ref().zip(last).and_then(|(axes, last)| Some(em(axes.y(last)? + ABOVE))),
-            last_is_live: quote.is_some_and(|quote| matches!(quote.state, State::Live | State::Delayed)),
+            last: point.map(|(x, y)| (percent(x), em(y + ABOVE))),
+            state: quote.map_or(State::Unknown, |quote| quote.state).as_str(),
             empty: known
                 .is_empty()
                 .then(|| lang.pick("아직 기록이 없습니다", "Nothing recorded yet", "まだ記録がありません")),
@@ -156,21 +163,20 @@ impl ReadOut {
 struct Axes {
     start: Timestamp,
     minutes: i64,
-    step: i64,
     top: Decimal,
     range: Decimal,
 }
 
 impl Axes {
     /// `None` where there is no price at all.
-    fn new(series: &Series, known: &[(usize, Bar)], last: Option<Price>, base: Option<Base>) -> Option<Self> {
-        let base = base.map(|base| base.price);
-        let highs = known.iter().map(|(_, bar)| bar.high).chain(last).chain(base);
-        let lows = known.iter().map(|(_, bar)| bar.low).chain(last).chain(base);
+    fn new(series: &Series, last: Option<Price>, base: Option<Base>) -> Option<Self> {
+        let (base, known) = (base.map(|base| base.price), &series.pieces);
+        let highs = known.iter().map(|piece| piece.bar.high).chain(last).chain(base);
+        let lows = known.iter().map(|piece| piece.bar.low).chain(last).chain(base);
         let (top, bottom) = (highs.max()?.get(), lows.min()?.get());
-        let minutes = (Minute::of(series.end).0 - Minute::of(series.start).0).max(1);
+        let minutes = minutes(series);
         let range = top.checked_sub(bottom)?;
-        Some(Self { start: series.start, minutes, step: i64::from(series.question.step.minutes), top, range })
+        Some(Self { start: series.start, minutes, top, range })
     }
 
     /// Returns how far to the right a moment is; left of the ground it is negative.
@@ -179,10 +185,21 @@ impl Axes {
         passed.saturating_mul(WIDTH) / (self.minutes * 60)
     }
 
-    /// Returns how far to the right the bar of that number begins.
-    fn begin(&self, at: usize) -> i64 {
-        let minutes = i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(self.step).min(self.minutes);
-        minutes * WIDTH / self.minutes
+    /// Returns how far to the right a minute of the series is.
+    fn begin(&self, minute: usize) -> i64 {
+        i64::try_from(minute).unwrap_or(i64::MAX).min(self.minutes) * WIDTH / self.minutes
+    }
+
+    /// Returns the minute of the series that is so far to the right.
+    fn minute_at(&self, x: i64) -> usize {
+        usize::try_from(x * self.minutes / WIDTH).unwrap_or(0)
+    }
+
+    /// Returns where the newest price is.
+    fn point(&self, series: &Series, quote: Option<&Quote>, last: Price) -> Option<(i64, i64)> {
+        let known_until = series.pieces.last().map_or(0, |piece| self.begin(piece.to));
+        let at = standing_at(quote).map_or(WIDTH, |at| self.x(at).clamp(0, WIDTH));
+        Some((at.max(known_until), self.y(last)?))
     }
 
     /// Returns how far down a price is.
@@ -195,25 +212,30 @@ impl Axes {
         down.checked_mul(Decimal::from(HEIGHT))?.round().to_i64()
     }
 
-    /// Returns the line, and the same closed down to the foot. A hole ends a line.
-    fn paths(&self, bars: &[Option<Bar>], last: Option<Price>) -> (String, String) {
+    /// Returns the line up to the newest price, and the same closed down to the foot. A hole ends a line.
+    fn paths(&self, known: &[Piece], point: Option<(i64, i64)>) -> (String, String) {
         let (mut line, mut area, mut run) = (String::new(), String::new(), Vec::<(i64, i64)>::new());
-        for (at, bar) in bars.iter().enumerate() {
-            match bar {
-                Some(bar) => self.draw(at, bar, &mut run),
-                None => end_run(&mut run, &mut line, &mut area),
+        let mut reached = None;
+        for piece in known {
+            if reached != Some(piece.from) {
+                end_run(&mut run, &mut line, &mut area);
             }
+            self.draw(piece, &mut run);
+            reached = Some(piece.to);
         }
-        if let (false, Some(y)) = (run.is_empty(), last.and_then(|last| self.y(last))) {
-            run.push((WIDTH, y));
+        if let (Some(reached), Some((x, y))) = (reached, point)
+            && self.minute_at(x) <= reached + UNCLOSED_MINUTES
+        {
+            run.push((x, y));
         }
         end_run(&mut run, &mut line, &mut area);
         (line, area)
     }
 
-    /// Adds a bar to a line. In which order it went up and down is not known; it is narrower than a few pixels.
-    fn draw(&self, at: usize, bar: &Bar, run: &mut Vec<(i64, i64)>) {
-        let (from, to) = (self.begin(at), self.begin(at + 1));
+    /// Adds a piece to a line. In which order it went up and down is not known; it is narrower than a few pixels.
+    fn draw(&self, piece: &Piece, run: &mut Vec<(i64, i64)>) {
+        let Piece { bar, .. } = piece;
+        let (from, to) = (self.begin(piece.from), self.begin(piece.to));
         let (second, third) = if bar.close < bar.open { (bar.high, bar.low) } else { (bar.low, bar.high) };
         let third_of = (to - from) / 3;
         let points = [(from, bar.open), (from + third_of, second), (to - third_of, third), (to, bar.close)];
@@ -233,7 +255,7 @@ impl Axes {
     }
 
     fn label(&self, at: usize, price: Price, below: bool, text: String) -> Label {
-        let x = (self.begin(at) + self.begin(at + 1)) / 2;
+        let x = self.begin(at);
         let anchor = if x < EDGE {
             "start"
         } else if x > WIDTH - EDGE {
@@ -244,6 +266,17 @@ impl Axes {
         let offset = if below { 1_350 } else { -650 };
         Label { x: percent(x), y: em(self.y(price).unwrap_or(0) + ABOVE + offset), anchor, text }
     }
+}
+
+/// Returns how many minutes a series has.
+pub fn minutes(series: &Series) -> i64 {
+    (Minute::of(series.end).0 - Minute::of(series.start).0).max(1)
+}
+
+/// Returns the moment that the last price stands at where that is not now.
+pub fn standing_at(quote: Option<&Quote>) -> Option<Timestamp> {
+    let quote = quote.filter(|quote| !matches!(quote.state, State::Live | State::Delayed))?;
+    quote.confirmed_at.or(quote.received_at)
 }
 
 fn end_run(run: &mut Vec<(i64, i64)>, line: &mut String, area: &mut String) {

@@ -7,6 +7,7 @@ use rust_decimal::prelude::ToPrimitive as _;
 
 use super::super::history::Series;
 use super::past::Past;
+use super::plot;
 use super::stage::Stage;
 use crate::domain::{Base, Basis, Price, Quote};
 
@@ -22,8 +23,8 @@ pub struct Spark {
     pub line: String,
     /// How high the base price lies.
     pub base: Option<i64>,
-    /// How high the last price lies.
-    pub last: Option<i64>,
+    /// Where the newest price is.
+    pub last: Option<(i64, i64)>,
 }
 
 /// Draws the last day of every row whose past was read.
@@ -38,27 +39,35 @@ pub fn draw_all(stage: &Stage<'_>, past: &Past) -> Vec<Option<Spark>> {
     stage.quotes.iter().zip(&past.days).map(draw_one).collect()
 }
 
-/// Draws the closes; a hole ends the line, and what goes on after it begins anew.
+/// Draws the closes up to the newest price; a hole ends the line, and what goes on after it begins anew.
 fn draw(series: &Series, quote: Option<&Quote>, base: Option<Base>) -> Option<Spark> {
     let (last, base) = (quote.and_then(|quote| quote.last), base.map(|base| base.price));
-    let closes = || series.bars.iter().flatten().map(|bar| bar.close).chain(last).chain(base);
-    let (top, bottom) = (closes().max()?.get(), closes().min()?.get());
+    let prices = || series.pieces.iter().flat_map(|piece| [piece.bar.open, piece.bar.close]).chain(last).chain(base);
+    let (top, bottom) = (prices().max()?.get(), prices().min()?.get());
     let range = top.checked_sub(bottom)?;
     let y = |price: Price| height(price.get(), top, range);
+    let minutes = plot::minutes(series);
+    let x = |minute: usize| i64::try_from(minute).unwrap_or(minutes).min(minutes) * WIDTH / minutes;
     let mut line = String::new();
-    let mut at: Option<(i64, i64)> = None;
-    let steps = i64::try_from(series.bars.len().max(1)).ok()?;
-    for (n, bar) in series.bars.iter().enumerate() {
-        let Some(down) = bar.as_ref().and_then(|bar| y(bar.close)) else {
+    let (mut at, mut reached) = (None::<(i64, i64)>, None);
+    for piece in &series.pieces {
+        if reached != Some(piece.from) {
             at = None;
-            continue;
-        };
-        step_to(&mut line, &mut at, (i64::try_from(n + 1).ok()? * WIDTH / steps, down));
+            step_to(&mut line, &mut at, (x(piece.from), y(piece.bar.open)?));
+        }
+        step_to(&mut line, &mut at, (x(piece.to), y(piece.bar.close)?));
+        reached = Some(piece.to);
     }
-    if let (Some(_), Some(down)) = (at, last.and_then(y)) {
-        step_to(&mut line, &mut at, (WIDTH, down));
+    let standing = plot::standing_at(quote).map(|at| at.duration_since(series.start).as_mins());
+    let newest = standing.map_or(minutes, |minute| minute.clamp(0, minutes));
+    let newest = usize::try_from(newest).unwrap_or(0).max(reached.unwrap_or(0));
+    let point = last.and_then(y).map(|y| (x(newest), y));
+    if let (Some(reached), Some(point)) = (reached, point)
+        && newest <= reached + plot::UNCLOSED_MINUTES
+    {
+        step_to(&mut line, &mut at, point);
     }
-    (!line.is_empty()).then(|| Spark { line, base: base.and_then(y), last: last.and_then(y) })
+    (!line.is_empty()).then(|| Spark { line, base: base.and_then(y), last: point })
 }
 
 /// Adds a point, relative to the one before it.

@@ -12,9 +12,10 @@ use axum::response::Response;
 use url::Url;
 
 use super::super::AppState;
-use super::choice::{Choice, Column, Density, Reach, Size, Switch, Theme, Widget, find};
+use super::choice::{Choice, Column, Density, Reach, Size, Switch, Theme, Widget, allowed, find};
 use super::given::BadOption;
 use super::height::{self, Reserve};
+use super::home::read_search;
 use super::options::{self, Options};
 use super::reply::{self, Asked, Frame};
 use super::snippet::{Snippet, Wish};
@@ -34,9 +35,6 @@ const PARAMETERS_MAX: usize = 200;
 /// Longest name of a host with its port, in bytes.
 const HOST_BYTES_MAX: usize = 261;
 
-/// Longest search, in characters.
-const SEARCH_CHARS_MAX: usize = 64;
-
 /// The policy of the page: as that of our other pages, and it shows our own frames.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
      frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -49,6 +47,10 @@ struct Form {
     search: String,
     /// The options as given, empty ones left out.
     given: Vec<(&'static str, String)>,
+}
+
+fn choose<T: Choice>(name: &'static str, value: &str) -> Result<T, BadOption> {
+    find(value).ok_or_else(|| BadOption::value(name, value, allowed::<T>()))
 }
 
 #[derive(Template)]
@@ -207,9 +209,9 @@ impl Form {
                 continue;
             }
             match &*name {
-                "widget" => widget = find::<Widget>(&value),
-                "ui" => ui = find::<Lang>(&value),
-                "q" => search = value.trim().chars().take(SEARCH_CHARS_MAX).collect(),
+                "widget" => widget = Some(choose::<Widget>("widget", &value)?),
+                "ui" => ui = Some(choose::<Lang>("ui", &value)?),
+                "q" => search = read_search(&value)?,
                 "m" => boxes.push(value.into_owned()),
                 "markets" => listed.extend(value.split(',').map(str::to_owned)),
                 name => {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::history::{MinuteClose, bars, minute_closes};
+use sisepan::domain::history::{MinuteClose, bars, minute_closes, pieces};
 use sisepan::domain::{Minute, Price};
 
 use super::{Told, hours};
@@ -67,6 +67,33 @@ proptest! {
         prop_assert_eq!(bars.len(), closes.len());
         for (bar, close) in bars.iter().zip(closes) {
             prop_assert_eq!(bar.map(|bar| [bar.open, bar.high, bar.low, bar.close]), close.price().map(|price| [price; 4]));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn fc_49_a_line_holds_every_known_minute_and_no_hole(told in told(), step in 1usize..70) {
+        let end = told.keys().next_back().map_or(FIRST, |last| last + 3);
+        let closes = minute_closes(&hours(&told), Minute(FIRST)..Minute(end));
+        let pieces = pieces(MinuteClose::Hole, &closes, step);
+        let known = || closes.iter().filter_map(|close| close.price());
+        prop_assert_eq!(pieces.iter().map(|piece| piece.bar.high).max(), known().max());
+        prop_assert_eq!(pieces.iter().map(|piece| piece.bar.low).min(), known().min());
+        let mut ends = Vec::new();
+        for (piece, next) in pieces.iter().zip(pieces.iter().skip(1).map(Some).chain([None])) {
+            prop_assert!(piece.from / step == (piece.to.max(piece.from + 1) - 1) / step || piece.from == piece.to);
+            // Between two points of a line there is no hole.
+            prop_assert!(closes[piece.from..piece.to].iter().all(|close| *close != MinuteClose::Hole));
+            prop_assert_eq!(Some(piece.bar.close), closes[piece.to - 1].price());
+            prop_assert!(next.is_none_or(|next| next.from >= piece.to));
+            ends.push(piece.to);
+        }
+        // Where a run of known minutes ends, a piece ends.
+        for at in 1..closes.len() {
+            if closes[at] == MinuteClose::Hole && closes[at - 1] != MinuteClose::Hole {
+                prop_assert!(ends.contains(&at), "{} of {:?}", at, ends);
+            }
         }
     }
 }

@@ -125,9 +125,9 @@ async fn the_plots_are_complete_without_script_and_a_hole_is_a_gap() {
         let line = plot.split("class=\"line\" d=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!(line.matches('M').count(), 2, "one line before the hole and one after it: {line}");
         assert!(line.chars().all(|c| c.is_ascii_digit() || " MLH-".contains(c)), "{line}");
-        assert!(plot.contains("data-direction=\"rise\"") && plot.contains("class=\"last\" cx=\"100%\""));
+        assert!(plot.contains("data-direction=\"rise\"") && plot.contains("class=\"last\" cx=\"100.00%\""));
     }
-    assert!(plots[0].contains("class=\"base\"") && plots[0].contains(">139,001,440<") && plots[0].contains(">00:00<"));
+    assert!(plots[0].contains("class=\"base\"") && plots[0].contains(">142,187,000<") && plots[0].contains(">00:00<"));
     assert!(!plots[1].contains("class=\"base\"") && plots[1].contains(">1/14<"));
     assert!(!body.contains("style=") && !body.contains("<style"));
 }
@@ -199,5 +199,93 @@ async fn only_our_own_board_links_to_the_pages_of_its_markets() {
     assert!(page(&app, "/?lang=ko").await.contains("<a href=\"market/BTC-KRW?board=krw"));
     for path in ["/embed/board", "/fragment/board"] {
         assert!(!page(&app, path).await.contains("market/BTC-KRW"), "{path}");
+    }
+}
+
+/// The attribute of an element, by what stands before it.
+fn after<'a>(page: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    page.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
+}
+
+fn figure(text: &str) -> i64 {
+    text.replace(',', "").parse().unwrap()
+}
+
+/// The labels of a plot: highest and lowest.
+fn extremes(plot: &str) -> [i64; 2] {
+    let labels: Vec<i64> = plot
+        .split("<text class=\"extreme\"")
+        .skip(1)
+        .map(|rest| figure(rest.split('>').nth(1).unwrap().split('<').next().unwrap()))
+        .collect();
+    labels.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn fc_49_the_extremes_of_every_span_are_of_minute_closes_and_the_line_reaches_the_newest_price() {
+    let end = minute(NOW);
+    let at = |price: i64| sisepan::domain::Price::new(price.into());
+    // A peak and a low in hours that have a hole too, so that no whole bar holds them.
+    let mut week: Told = (end - 9000..end).map(|minute| (minute, at(3000 + minute % 5))).collect();
+    for (minute, close) in [(end - 30, 3076), (end - 200, 2950), (end - 4000, 3090), (end - 4500, 2900)] {
+        week.insert(minute, at(close));
+        week.remove(&(minute + 7));
+        week.remove(&(minute - 9));
+    }
+    // The newest hour has just begun again after a hole.
+    week.retain(|&minute, _| !(end - 13..end - 2).contains(&minute));
+    let row = |last: &str| Quote { last: Some(price(last)), ..bitcoin() };
+    for (last, day, seven) in [
+        ("3002", [3076, 2950], [3090, 2900]),
+        ("3083", [3083, 2950], [3090, 2900]),
+        ("3099", [3099, 2950], [3099, 2900]),
+        ("2890", [3076, 2890], [3090, 2890]),
+    ] {
+        let page = page(&app(row(last), &week, false), "/market/BTC-KRW?lang=ko").await;
+        let plots: Vec<&str> = page.split("<svg class=\"plot\"").skip(1).collect();
+        assert_eq!([extremes(plots[0]), extremes(plots[1])], [day, seven], "{last}");
+        for plot in plots {
+            let line = after(plot, "class=\"line\" d=\"", "\"")[0];
+            let end = line.rsplit('L').next().unwrap();
+            let (x, y) = end.split_once(' ').unwrap();
+            let dot = after(plot, "class=\"last\" cx=\"100.00%\" cy=\"", "em\"")[0].replace('.', "");
+            assert_eq!((x, y.parse::<i64>().unwrap() + 2200), ("10000", dot.parse().unwrap()), "{last}: {line}");
+        }
+    }
+    // A price that stands still stands where it was confirmed, not at the right edge.
+    let stale =
+        Quote { state: sisepan::domain::State::Stale, confirmed_at: Some(time("2026-01-15T05:27:30Z")), ..row("3002") };
+    week.retain(|&minute, _| minute < end - 60);
+    for path in ["/market/BTC-KRW?lang=ko", "/embed/chart?markets=BTC-KRW&lang=ko"] {
+        let page = page(&app(stale.clone(), &week, false), path).await;
+        let x = after(&page, "class=\"last\" cx=\"", "%\"")[0];
+        assert!(x.starts_with("95.8"), "{path}: {x}");
+        let line = after(&page, "class=\"line\" d=\"", "\"")[0];
+        assert!(line.rsplit('L').next().unwrap().starts_with("958"), "{path}: {line}");
+    }
+    // The small line does the same.
+    let page = page(&app(stale, &week, false), "/?lang=ko").await;
+    assert!(after(&page, "<path class=\"last\" d=\"M", " ")[0].starts_with("92"), "{page}");
+}
+
+#[tokio::test]
+async fn fc_40_a_plot_says_the_state_of_its_price() {
+    use sisepan::domain::State;
+    for state in [State::Live, State::Delayed, State::Stale, State::Halted] {
+        let app = app(Quote { state, ..three_bases() }, &day(), false);
+        for (path, plots) in
+            [("/market/BTC-KRW", 2), ("/embed/chart?markets=BTC-KRW", 1), ("/fragment/chart?markets=BTC-KRW", 1)]
+        {
+            let page = page(&app, path).await;
+            let svg = after(&page, "<svg class=\"plot\"", ">");
+            assert_eq!(svg.len(), plots, "{path}");
+            for plot in svg {
+                assert!(plot.contains(&format!("data-state=\"{}\"", state.as_str())), "{path}: {plot}");
+            }
+        }
+        let page = page(&app, "/market/BTC-KRW").await;
+        for part in ["<div class=\"quote\"", "<div class=\"from\"", "<div class=\"told\""] {
+            assert!(after(&page, part, ">")[0].contains(&format!("data-state=\"{}\"", state.as_str())), "{part}");
+        }
     }
 }

@@ -113,3 +113,57 @@ async fn a_server_without_a_price_says_so_in_every_language() {
         assert!(page.words().matches(said).count() > 4, "{}", page.words());
     }
 }
+
+#[tokio::test]
+async fn fc_43_a_table_sorted_by_what_moves_says_as_of_when() {
+    for column in ["last", "change"] {
+        for order in ["asc", "desc"] {
+            for (lang, said) in [
+                ("ko", "15:27:15 KST 시세 순서"),
+                ("en", "sorted by prices of 06:27:15 UTC"),
+                ("ja", "15:27:15 JST 時点の価格順"),
+            ] {
+                let page = page(&format!("/?lang={lang}&sort={column}&order={order}")).await;
+                assert!(page.text.contains(said), "{column} {order} {lang}: {}", page.text);
+                let time = page.elements.iter().find(|it| it.get("datetime") == super::NOW);
+                assert!(time.is_some(), "the moment can be read by a program");
+            }
+        }
+    }
+    // Names do not move, and the board's own order is no sorting.
+    for path in ["/?lang=ko&sort=name&order=asc", "/?lang=ko"] {
+        assert!(!page(path).await.text.contains("시세 순서"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn fc_45_visitors_read_the_reason_in_their_language_and_operators_the_detail() {
+    use sisepan::domain::{Publish, Reason, ReasonCode, VenueHealth, VenueId, VenueState};
+    use sisepan::text::{Lang, reason};
+
+    const DETAIL: &str = "tcp connect error: Connection refused (os error 111), api.upstream.internal:443";
+    let app = app();
+    for code in ReasonCode::ALL {
+        for state in [VenueState::Connecting, VenueState::Delayed, VenueState::Down] {
+            let health = VenueHealth {
+                state,
+                reason: Some(Reason::new(code, DETAIL)),
+                ..VenueHealth::new(VenueId("bithumb"), 4, super::now())
+            };
+            app.hub.publish(Publish { at: super::now(), changed: vec![], confirmed: vec![], venues: vec![health] });
+            for lang in Lang::ALL {
+                for path in ["/", "/embed/board", "/embed/chart", "/fragment/card", "/market/BTC-KRW", "/widgets"] {
+                    let answer = ask(&app, &format!("{path}?lang={lang}&ui={lang}")).await;
+                    for raw in ["os error", "upstream.internal", "Connection refused"] {
+                        assert!(!answer.body.contains(raw), "{path}: {raw}");
+                    }
+                    if path == "/" {
+                        let words = parse(&answer.body).unwrap().text;
+                        assert!(words.contains(reason(code, lang)), "{code:?} in {lang}: {words}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(ask(&app, "/api/v1/venues").await.body.contains(DETAIL));
+}
