@@ -30,7 +30,7 @@ use crate::{ingest, web};
 const EVENTS_WAITING: usize = 4096;
 
 /// Gaps that may wait for one venue's backfill; those left out are found again.
-const GAPS_WAITING: usize = 256;
+const GAPS_WAITING: usize = 4096;
 
 /// Prices that may wait to be confirmed by one venue; those left out are asked for again.
 const CHECKS_WAITING: usize = 256;

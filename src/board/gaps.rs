@@ -3,16 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use jiff::SignedDuration;
+
 use crate::domain::{Basis, Gap, Market, Minute, Now, Urgency, VenueClock, VenueId};
 
 use super::feed::{self, Feed};
 use super::row::Row;
 
-/// The newest minutes are left to the stream: it may be about to say them.
-const NEWEST_LEFT: i64 = 3;
+/// A minute is left to the stream until it has been over for this long: it may be about to say it.
+const STREAM_FIRST: SignedDuration = SignedDuration::from_secs(15);
 
-/// A hole that no base needs yet is filled once it began this many minutes ago, so that one request fills many.
-const HOLE_BATCH: i64 = 10;
+/// Holes among so many of the newest minutes come before older ones; one answer holds them all.
+const RECENT: i64 = 180;
+
+/// A base is settled once it is older than this many minutes.
+const SETTLE_LEFT: i64 = 3;
 
 /// Minutes seen live are settled once this many of them wait.
 const SETTLE_BATCH: i64 = 60;
@@ -44,12 +49,14 @@ pub fn of_row(
             let unknown = window.price_before(base.start()).is_none();
             if unknown {
                 add(base.plus(-1)..base, if basis == row.basis { Urgency::Base } else { Urgency::Hole });
-            } else if base < present.plus(-NEWEST_LEFT) && !window.unsettled(base.plus(-1)..base).is_empty() {
+            } else if base < present.plus(-SETTLE_LEFT) && !window.unsettled(base.plus(-1)..base).is_empty() {
                 // A day's base was this moment's price a moment ago: what was seen live is not yet the last word.
                 add(base.plus(-1)..base, Urgency::Settle);
             }
         }
-        let day = present.plus(-DAY - 1)..present.plus(-NEWEST_LEFT);
+        let over = Minute::of(there.saturating_sub(STREAM_FIRST).unwrap_or(there));
+        let recent = present.plus(-RECENT);
+        let day = present.plus(-DAY - 1)..over;
         let holes = window.missing(day.clone());
         if holes.is_empty() {
             let unsettled = window.unsettled(day).into_iter();
@@ -57,8 +64,13 @@ pub fn of_row(
                 .filter(|span| span.end.0 - span.start.0 >= SETTLE_BATCH)
                 .for_each(|span| add(span, Urgency::Settle));
         }
-        let ripe = holes.into_iter().filter(|hole| hole.start <= present.plus(-HOLE_BATCH));
-        ripe.for_each(|hole| add(hole, Urgency::Hole));
+        for hole in holes {
+            let parts = [
+                (hole.start..hole.end.min(recent), Urgency::Hole),
+                (hole.start.max(recent)..hole.end, Urgency::Recent),
+            ];
+            parts.into_iter().filter(|(span, _)| !span.is_empty()).for_each(|(span, urgency)| add(span, urgency));
+        }
     }
     gaps
 }

@@ -563,3 +563,37 @@ fn a_fetched_answer_speaks_for_the_moment_when_it_was_asked_for() {
     scene.answer(FIRST, "BTC", ticker, scene.now, Via::Check);
     assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), Some(price("300")));
 }
+
+/// The gaps among the newest minutes of a market, and those of its older ones.
+fn holes(scene: &Scene, base: &str) -> [Vec<std::ops::Range<Minute>>; 2] {
+    let gaps = scene.quotes.gaps(scene.now);
+    let own = gaps.iter().filter(|gap| gap.venue == FIRST && gap.market == market(base));
+    let of = |urgency| own.clone().filter(|gap| gap.urgency == urgency).map(|gap| gap.span.clone()).collect();
+    [of(Urgency::Recent), of(Urgency::Hole)]
+}
+
+#[test]
+fn fc_10_the_newest_hole_is_wanted_soon_after_its_minute_is_over_and_apart_from_older_ones() {
+    let mut scene = Scene::new();
+    let start = Minute::of(scene.truth);
+    let [recent, older] = holes(&scene, "BTC");
+    assert_eq!(recent, [start.plus(-180)..start.plus(-1)], "the minute just over may still be told by a stream");
+    assert!(older.iter().any(|span| span.end == start.plus(-180)), "{older:?}");
+    scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &vec!["5"; 24 * 60]);
+    // The stream begins in the middle of a minute, which it does not know whole.
+    for _ in 0..9 {
+        scene.pass(10);
+        scene.tick(FIRST, "BTC", "5", STREAM);
+    }
+    let wanted = holes(&scene, "BTC");
+    assert_eq!(wanted, [vec![start..start.plus(1)], vec![]], "a minute and a half after the start");
+    scene.settle(FIRST, "BTC", "2026-01-15T06:27:00Z", &["5"]);
+    assert_eq!(holes(&scene, "BTC"), [vec![], vec![]]);
+    // It breaks off for four minutes and comes back.
+    scene.pass(240);
+    let session = Via::Stream { session: 2 };
+    scene.tick(FIRST, "BTC", "6", session);
+    let back = Minute::of(scene.truth);
+    let [recent, _] = holes(&scene, "BTC");
+    assert_eq!(recent, [start.plus(1)..back], "all of the break but the minute that runs");
+}

@@ -109,7 +109,9 @@ pub struct Listing {
 pub enum Urgency {
     /// The base of a row is not known: the candle just before the base time.
     Base,
-    /// Minutes of the window are not known.
+    /// The newest minutes of the window are not known: what a chart shows at its end.
+    Recent,
+    /// Older minutes of the window are not known.
     Hole,
     /// Seen live, not yet settled by a candle.
     Settle,

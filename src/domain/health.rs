@@ -75,6 +75,8 @@ pub enum ReasonCode {
     Payload,
     /// The venue answered with an error of its own.
     Refused,
+    /// The answer left out what was asked for.
+    Unanswered,
     /// The connection was open and said nothing.
     Silent,
     /// The connection was closed.
@@ -89,7 +91,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Dns,
         Self::Connect,
         Self::Timeout,
@@ -102,6 +104,7 @@ impl ReasonCode {
         Self::Redirect,
         Self::Payload,
         Self::Refused,
+        Self::Unanswered,
         Self::Silent,
         Self::Closed,
         Self::Unbelieved,
@@ -124,6 +127,7 @@ impl ReasonCode {
             Self::Redirect => "redirect",
             Self::Payload => "payload",
             Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
             Self::Silent => "silent",
             Self::Closed => "closed",
             Self::Unbelieved => "unbelieved",

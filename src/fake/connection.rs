@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::fmt::rfc2822;
 
-use super::fault::Plane;
+use super::fault::{Order, Plane};
 use super::http::{self, Request};
-use super::json::null_member;
+use super::json::{edit_rows, set_member, symbol_of};
 use super::limits::{Asked, Verdict};
 use super::query::Target;
 use super::shared::{Shared, lock};
@@ -124,13 +124,31 @@ fn respond(shared: &Shared, request: &Request, from: IpAddr, venue: &'static str
     };
     response.headers.extend(headers);
     let mut faults = lock(&shared.faults);
-    if let Some(field) = faults.take("null-field", &site).and_then(|order| order.field) {
-        response.body = null_member(&String::from_utf8_lossy(&response.body), &field).into_bytes();
+    for kind in ["null-field", "set-field", "omit", "rows"] {
+        if let Some(order) = faults.take(kind, &site) {
+            response.body = spoil(&String::from_utf8_lossy(&response.body), &order).into_bytes();
+        }
     }
     if let Some(order) = faults.take("raw", &site) {
         response.body = order.payload.unwrap_or_default().into_bytes();
     }
     response
+}
+
+/// An answer with its rows as an order wants them.
+fn spoil(body: &str, order: &Order) -> String {
+    let mut left = order.n.filter(|_| order.fault == "rows").unwrap_or(u32::MAX);
+    edit_rows(body, |row| {
+        let about = order.symbol.is_none() || symbol_of(row).is_some_and(|symbol| order.concerns(&symbol));
+        match &order.field {
+            Some(field) if about => Some(set_member(row, field, order.payload.as_deref().unwrap_or("null"))),
+            None if about && order.fault == "omit" => None,
+            _ => {
+                left = left.checked_sub(1)?;
+                Some(row.to_owned())
+            }
+        }
+    })
 }
 
 /// The answer of a `status` or `html` fault, if one strikes.

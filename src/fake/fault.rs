@@ -52,7 +52,7 @@ pub struct Order {
     pub factor: Option<Decimal>,
     /// Milliseconds, either sign.
     pub ms: Option<i64>,
-    /// How many trades a new connection is told again.
+    /// How many trades a new connection is told again, or how many rows an answer keeps.
     pub n: Option<u32>,
     /// In what times are sent instead of milliseconds: `s`, `us`, `ns`.
     pub unit: Option<Unit>,
@@ -64,7 +64,7 @@ pub struct Order {
     pub to: Option<String>,
     /// Member of a message.
     pub field: Option<String>,
-    /// What to send, as it is.
+    /// What to send, as it is; of a member, its JSON.
     pub payload: Option<String>,
     /// Whether `payload` goes as a text frame (else as the venue's usual kind).
     pub text: Option<bool>,
@@ -110,6 +110,8 @@ impl Unit {
 }
 
 // What the kinds of the stream's and the figures' content do:
+// `null-field` and `set-field` put `null` or the JSON `payload` in place of a member, `omit` leaves the rows of a market out of an
+// answer, `rows` cuts an answer after `n` rows,
 // `dup` sends each message twice, `swap` each pair in the wrong order, `replay` the last `n` trades again to a new connection,
 // `freeze-ts` dates all as of the order, `skew` moves all times by `ms`, `unit` sends them in another unit,
 // `gap` leaves out the candles of `minutes` minutes from `ago` minutes before the order on,
@@ -134,6 +136,9 @@ pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
     ("html", &[Rest], &[Stream, Rest]),
     ("spike", &[Stream, Rest], &[Stream, Rest]),
     ("null-field", &[Stream, Rest], &[Stream, Rest]),
+    ("set-field", &[Stream, Rest], &[Stream, Rest]),
+    ("omit", &[Rest], &[Rest]),
+    ("rows", &[Rest], &[Rest]),
     ("freeze-ts", &[Stream, Rest], &[Stream, Rest]),
     ("skew", &[Stream, Rest], &[Stream, Rest]),
     ("unit", &[Stream, Rest], &[Stream, Rest]),
@@ -143,6 +148,9 @@ pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
     ("delist", &[Stream, Rest], &[Stream, Rest]),
     ("rename", &[Stream, Rest], &[Stream, Rest]),
 ];
+
+/// The kinds that strike an answer as a whole: with a symbol, only those to requests that name it.
+const WHOLE: [&str; 6] = ["status", "html", "raw", "stall-body", "rst", "eof"];
 
 impl Order {
     /// Reads and checks an order.
@@ -177,7 +185,10 @@ impl Order {
         let needs = match *name {
             "drop-sym" if self.symbol.is_none() => "symbol",
             "spike" if self.factor.is_none() => "factor",
-            "null-field" if self.field.is_none() => "field",
+            "null-field" | "set-field" if self.field.is_none() => "field",
+            "set-field" if self.payload.is_none() => "payload",
+            "omit" if self.symbol.is_none() => "symbol",
+            "rows" if self.n.is_none() => "n",
             "skew" if self.ms.is_none() => "ms",
             "unit" if self.unit.is_none() => "unit",
             "replay" if self.n.is_none() => "n",
@@ -189,6 +200,11 @@ impl Order {
             _ => return Ok(()),
         };
         Err(format!("fault {name:?} needs {needs}"))
+    }
+
+    /// Returns whether it is about this symbol, or about all.
+    pub fn concerns(&self, symbol: &str) -> bool {
+        self.symbol.as_deref().is_none_or(|name| is_same(name, symbol))
     }
 
     fn strikes(&self, plane: Plane, venue: &str) -> bool {
@@ -275,16 +291,15 @@ impl Faults {
         Some(found.order.clone())
     }
 
-    /// Returns whether the frames of a symbol are to be dropped, and counts it.
-    pub fn drops(&mut self, symbol: &str, at: &Site<'_>) -> bool {
+    /// Like [`take`](Self::take) for what concerns a symbol: an order that names another does not strike.
+    pub fn take_about(&mut self, kind: &str, symbol: &str, at: &Site<'_>) -> Option<Order> {
         self.expire(at.now);
-        let named = |order: &Order| order.symbol.as_deref().is_some_and(|name| is_same(name, symbol));
-        let is_it = |order: &Order| order.fault == "drop-sym" && at.is_hit(order) && named(order);
-        let Some(found) = self.active.iter_mut().find(|active| is_it(&active.order)) else { return false };
+        let is_it = |order: &Order| order.fault == kind && at.is_hit(order) && order.concerns(symbol);
+        let found = self.active.iter_mut().find(|active| is_it(&active.order))?;
         if let Some(left) = &mut found.left {
             *left -= 1;
         }
-        true
+        Some(found.order.clone())
     }
 
     /// Returns how figures are bent at a place.
@@ -350,6 +365,15 @@ pub struct Site<'a> {
 impl Site<'_> {
     fn is_hit(&self, order: &Order) -> bool {
         let path = order.path.as_deref().is_none_or(|part| self.path.contains(part));
-        path && order.strikes(self.plane, self.venue)
+        let whole = self.plane == Rest && WHOLE.contains(&order.fault.as_str());
+        path && order.strikes(self.plane, self.venue) && (!whole || self.asks_about(order.symbol.as_deref()))
+    }
+
+    /// Returns whether the request names a market; all do that name none in particular.
+    fn asks_about(&self, symbol: Option<&str>) -> bool {
+        let Some(symbol) = symbol else { return true };
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        url::form_urlencoded::parse(query.as_bytes())
+            .any(|(_, value)| value.split([',', '"', '[', ']']).any(|name| is_same(symbol, name)))
     }
 }

@@ -16,7 +16,7 @@ use super::connection::{STALL_MAX, refused};
 use super::fault::Plane;
 use super::gzip;
 use super::http::{self, Request};
-use super::json::null_member;
+use super::json::set_member;
 use super::limits::{Asked, Verdict};
 use super::manners::{Inbound, Manners};
 use super::session::{self, Session, Step};
@@ -310,11 +310,14 @@ impl Client<'_> {
     }
 
     async fn data(&mut self, socket: &mut Socket, symbol: &str, mut body: String) -> Result<(), End> {
-        if self.strikes("mute") || self.strikes("ack-only") || self.drops(symbol) {
+        if self.strikes("mute") || self.strikes("ack-only") || self.about("drop-sym", symbol).is_some() {
             return Ok(());
         }
-        if let Some(field) = self.take("null-field").and_then(|order| order.field) {
-            body = null_member(&body, &field);
+        for kind in ["null-field", "set-field"] {
+            if let Some(order) = self.about(kind, symbol) {
+                let value = order.payload.as_deref().unwrap_or("null");
+                body = set_member(&body, &order.field.unwrap_or_default(), value);
+            }
         }
         if self.strikes("gzip-in-text") {
             let message = frame(gzip::stored(body.as_bytes()), false);
@@ -343,9 +346,9 @@ impl Client<'_> {
         lock(&self.shared.faults).take(kind, &self.shared.site(Plane::Stream, self.venue, &self.path))
     }
 
-    fn drops(&self, symbol: &str) -> bool {
+    fn about(&self, kind: &str, symbol: &str) -> Option<super::fault::Order> {
         let site = self.shared.site(Plane::Stream, self.venue, &self.path);
-        lock(&self.shared.faults).drops(symbol, &site)
+        lock(&self.shared.faults).take_about(kind, symbol, &site)
     }
 
     async fn close(&mut self, socket: &mut Socket, code: u16, reason: &str) -> Result<(), End> {

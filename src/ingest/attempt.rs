@@ -27,6 +27,16 @@ pub struct Finished {
     pub error: DialError,
     /// Whether it had delivered for long enough to forget what failed before.
     pub good: bool,
+    /// Whether the peer closed it before anything could be expected of it.
+    pub early: bool,
+}
+
+impl Finished {
+    /// A connection that failed, or did not come about.
+    pub fn failed(session: u64, error: DialError) -> Self {
+        let early = error.reason.code == ReasonCode::Closed;
+        Self { session, error, good: false, early }
+    }
 }
 
 /// One attempt at a connection, and its life if it comes about.
@@ -62,7 +72,7 @@ impl Attempt {
         };
         let socket = match opened {
             Ok(socket) => socket,
-            Err(error) => return Finished { session, error, good: false },
+            Err(error) => return Finished::failed(session, error),
         };
         shared.health().figures().connects += 1;
         let host = url::Url::parse(&shared.settings.stream).ok().and_then(|url| url.host_str().map(str::to_owned));
@@ -84,7 +94,9 @@ impl Attempt {
         };
         let Ended(reason) = Box::pin(connection.run(socket, &mut listener)).await;
         let good = listener.good();
-        Finished { session, error: reason.into(), good }
+        let lived = shared.now().saturating_sub(listener.opened);
+        let early = reason.code == ReasonCode::Closed && lived < shared.settings.first_message;
+        Finished { session, error: reason.into(), good, early }
     }
 }
 

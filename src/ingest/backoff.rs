@@ -26,10 +26,21 @@ impl Backoff {
     ///
     /// The jitter is full, at the cap too, so that clients that fell together do not come back together.
     pub fn after_failure(&mut self) -> Duration {
-        let ceiling = self.min.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(self.max);
-        self.failures = self.failures.saturating_add(1);
+        let ceiling = self.ceiling();
         let floor = (self.min / 10).min(ceiling);
         rand::rng().random_range(floor..=ceiling)
+    }
+
+    /// The same, but at least half of the longest wait: for a peer that is not to be bothered.
+    pub fn after_refusal(&mut self) -> Duration {
+        let ceiling = self.ceiling();
+        rand::rng().random_range(ceiling / 2..=ceiling)
+    }
+
+    fn ceiling(&mut self) -> Duration {
+        let ceiling = self.min.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(self.max);
+        self.failures = self.failures.saturating_add(1);
+        ceiling
     }
 
     /// Forgets the failures: the thing works again.

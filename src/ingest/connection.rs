@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
-use super::decode::{self, quoted};
+use super::decode::{self, DecodeError, quoted};
 use super::pace::Bucket;
 use crate::clock::Clock;
 use crate::domain::{Market, Reason, ReasonCode};
@@ -341,7 +341,11 @@ impl Connection<'_> {
                 Ok(text) => self.text(state, &text, news),
                 Err(error) => {
                     news.refused(error.code(), &error.to_string());
-                    return Err(Reason::new(ReasonCode::Payload, format!("{host} sent what can't be read: {error}")));
+                    // Each frame stands for itself; only one made to fill the memory is not forgiven.
+                    if let DecodeError::TooLarge { .. } = error {
+                        let message = format!("{host} sent what can't be read: {error}");
+                        return Err(Reason::new(ReasonCode::Payload, message));
+                    }
                 }
             },
             // The pong is queued by the library, and stays so until something else is sent.

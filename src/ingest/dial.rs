@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, http};
 use url::Url;
@@ -211,7 +212,12 @@ async fn upgrade(settings: &Settings, host: &str, bytes: Box<dyn Bytes>, clock: 
 
 fn refusal(settings: &Settings, host: &str, clock: &Clock, error: &tungstenite::Error) -> DialError {
     let tungstenite::Error::Http(response) = error else {
-        let code = if matches!(error, tungstenite::Error::Io(_)) { ReasonCode::Closed } else { ReasonCode::Upgrade };
+        let code = match error {
+            tungstenite::Error::Io(_) | tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+                ReasonCode::Closed
+            }
+            _ => ReasonCode::Upgrade,
+        };
         let message = format!("WebSocket upgrade with {host} failed: {}", quoted(&error.to_string()));
         return Reason::new(code, message).into();
     };

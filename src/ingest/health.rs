@@ -96,18 +96,27 @@ impl Health {
         self.problems.add((what, field), market, text, at);
     }
 
-    /// Notes why a market lacks something; it stands until [`Self::has`] takes it back.
-    pub fn lacks(&mut self, market: &Market, lacks: Lacks, (code, detail): (&'static str, String), at: Timestamp) {
-        let missing = Missing { market: market.clone(), lacks, code, detail, since: at };
-        let told = self.missing.entry((market.clone(), lacks)).or_insert_with(|| missing.clone());
-        *told = Missing { since: told.since, ..missing };
+    /// Notes why a market lacks something; it stands until [`Self::has`] takes it back. Returns whether that is news.
+    pub fn lacks(
+        &mut self,
+        market: &Market,
+        lacks: Lacks,
+        (code, detail): (&'static str, String),
+        at: Timestamp,
+    ) -> bool {
+        let key = (market.clone(), lacks);
+        let known = self.missing.get(&key);
+        let (since, news) = known.map_or((at, true), |known| (known.since, known.code != code));
+        self.missing.insert(key, Missing { market: market.clone(), lacks, code, detail, since });
+        news
     }
 
-    /// Notes that a market has it again.
-    pub fn has(&mut self, market: &Market, what: Lacks) {
-        if !self.missing.is_empty() {
-            self.missing.remove(&(market.clone(), what));
+    /// Notes that a market has it again; returns since when it lacked it.
+    pub fn has(&mut self, market: &Market, what: Lacks) -> Option<Timestamp> {
+        if self.missing.is_empty() {
+            return None;
         }
+        self.missing.remove(&(market.clone(), what)).map(|missing| missing.since)
     }
 
     /// Whether a line of this kind may be logged now, and how many were suppressed since the last one, if any.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Settings;
+use super::{Backoff, Settings};
 use crate::domain::{Market, Price, Ticker};
 
 /// Resubscriptions of one market in vain before its connection is given up.
@@ -44,7 +44,8 @@ struct Line {
     subscribed: bool,
     heard: Option<Duration>,
     asked: Option<Duration>,
-    refused_until: Duration,
+    /// It was refused, left out, unreadable or late: it is asked for alone, and not before this time.
+    apart: Option<(Duration, Backoff)>,
     /// The newest trade that the stream is known to have told of, or REST when the subscription began.
     reference: Option<Seen>,
     /// A trade that REST told of and the stream did not, and since when we know.
@@ -66,6 +67,7 @@ pub struct Liveness {
     poll_every: Duration,
     lag_grace: Duration,
     first_message: Duration,
+    apart: Backoff,
 }
 
 /// Markets to ask for now.
@@ -90,6 +92,7 @@ impl Liveness {
             poll_every: settings.poll_every,
             lag_grace: settings.lag_grace,
             first_message: settings.first_message,
+            apart: Backoff::new(settings.poll_every, settings.backoff_max),
         }
     }
 
@@ -153,11 +156,38 @@ impl Liveness {
         self.lines.get(market).is_some_and(|line| self.up[line.slot] && !line.dead)
     }
 
-    /// The venue refused to answer for a market: it is left alone for a while.
-    pub fn refused(&mut self, market: &Market, until: Duration) {
+    /// The venue did not answer for a market: it is asked for alone from now on, later each time.
+    pub fn set_apart(&mut self, market: &Market, now: Duration) {
+        let fresh = &self.apart;
         if let Some(line) = self.lines.get_mut(market) {
-            line.refused_until = until;
+            let (until, backoff) = line.apart.get_or_insert_with(|| (now, fresh.clone()));
+            *until = now + backoff.after_failure();
         }
+    }
+
+    /// The venue has answered for a market that was asked for alone.
+    pub fn rejoin(&mut self, market: &Market) {
+        if let Some(line) = self.lines.get_mut(market) {
+            line.apart = None;
+        }
+    }
+
+    /// Those of `markets` that are asked for together.
+    pub fn together(&self, markets: &[Market]) -> Vec<Market> {
+        let together = |market: &&Market| self.lines.get(*market).is_none_or(|line| line.apart.is_none());
+        markets.iter().filter(together).cloned().collect()
+    }
+
+    /// The markets to ask for now one at a time, and whether their stream is down.
+    pub fn due_apart(&self, listed: &BTreeSet<Market>, now: Duration) -> Vec<(Market, bool)> {
+        let lines = self.lines.iter().filter(|(market, _)| listed.contains(*market));
+        let due = lines.filter_map(|(market, line)| {
+            let is_polled = line.dead || !self.up[line.slot];
+            let unheard = line.heard.is_none_or(|at| now.saturating_sub(at) >= self.confirm_after);
+            let (until, _) = line.apart.as_ref()?;
+            (*until <= now && (is_polled || unheard)).then(|| (market.clone(), is_polled))
+        });
+        due.collect()
     }
 
     /// The markets to ask for now, among `listed`.
@@ -168,7 +198,7 @@ impl Liveness {
         let age = |since: Option<Duration>| since.map_or(Duration::MAX, |since| now.saturating_sub(since));
         let mut due = Due::default();
         let (mut poll_now, mut check_now) = (false, false);
-        let asked_about = |(market, line): &(&Market, &Line)| listed.contains(*market) && line.refused_until <= now;
+        let asked_about = |(market, line): &(&Market, &Line)| listed.contains(*market) && line.apart.is_none();
         for (market, line) in self.lines.iter().filter(asked_about) {
             let unasked = age(line.asked);
             if line.dead || !self.up[line.slot] {
@@ -193,6 +223,8 @@ impl Liveness {
         if !poll_now {
             due.poll.clear();
         }
+        // Whoever was not answered for last time comes first, should an answer be cut short again.
+        due.poll.sort_by_key(|market| self.lines.get(market).and_then(|line| line.heard));
         due
     }
 

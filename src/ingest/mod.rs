@@ -21,6 +21,7 @@ mod outbox;
 mod pace;
 mod poller;
 mod proxy;
+mod question;
 mod recheck;
 mod settings;
 mod shared;

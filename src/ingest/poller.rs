@@ -1,19 +1,21 @@
 //! Prices by REST: the first ones, those of a silent market, and all of them while streaming is down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::seq::SliceRandom;
 use tokio::sync::mpsc;
 
 use super::Backoff;
 use super::connection::Quiet;
-use super::http::CallError;
 use super::liveness::STRIKES_MAX;
 use super::pace::Priority;
+use super::question::{self, Fault};
 use super::shared::Shared;
 use super::slot::Order;
-use crate::domain::{Market, Reason, ReasonCode, Via};
-use crate::venue::{Answer, Ask, ParseError};
+use crate::domain::{Lacks, Market, Reason, ReasonCode, Via};
+use crate::venue::{Answer, Ask};
 
 /// How often it is looked at who is due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -24,26 +26,30 @@ const LIST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between polls that fail; shorter than for connections, since a poll costs little.
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
-/// A market refused when asked for alone is left alone for this long: it may have been the moment.
-const DOUBTFUL_RETRY: Duration = Duration::from_secs(10);
+/// Calls spent on finding out which markets of a batch are at fault, or were left out.
+const CALLS_MAX: usize = 32;
 
-/// Calls spent on finding out which markets of a refused batch are at fault.
-const BISECTIONS_MAX: usize = 32;
+/// Markets asked for alone when a batch brings nothing, to see whether it is the host that fails.
+const WITNESSES: usize = 2;
 
 /// Asks for prices until shutdown.
 pub async fn run(shared: Arc<Shared>, orders: Vec<mpsc::Sender<Order>>) {
+    tokio::join!(ask_together(&shared, orders), ask_apart(&shared));
+}
+
+async fn ask_together(shared: &Shared, orders: Vec<mpsc::Sender<Order>>) {
     let mut has_list = shared.has_list.subscribe();
     let _ = tokio::time::timeout(LIST_WAIT, has_list.wait_for(|has| *has)).await;
     let max = shared.settings.backoff_max.min(RETRY_MAX);
     let mut backoff = Backoff::new(shared.settings.poll_every.min(max), max);
     let mut retry_at = Duration::ZERO;
     loop {
-        strike(&shared, &orders);
+        strike(shared, &orders);
         let listed = shared.listed.borrow().clone();
         let due = shared.liveness().due(&listed, shared.now());
         if shared.now() >= retry_at {
-            let poll = fetch(&shared, &due.poll, poll_via(&shared), Priority::Price).await;
-            let check = fetch(&shared, &due.check, Via::Check, Priority::Price).await;
+            let poll = fetch(shared, &due.poll, poll_via(shared)).await;
+            let check = fetch(shared, &due.check, Via::Check).await;
             match poll.and(check) {
                 Err(reason) => {
                     shared.rest_failed("prices", &reason);
@@ -51,6 +57,26 @@ pub async fn run(shared: Arc<Shared>, orders: Vec<mpsc::Sender<Order>>) {
                 }
                 Ok(asked) if asked > 0 => backoff.reset(),
                 Ok(_) => {}
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Asks for the markets that were refused, left out, unreadable or late, one at a time, while the others are asked for together.
+async fn ask_apart(shared: &Shared) {
+    loop {
+        let listed = shared.listed.borrow().clone();
+        let due = shared.liveness().due_apart(&listed, shared.now());
+        for (market, is_polled) in due {
+            let via = if is_polled { poll_via(shared) } else { Via::Check };
+            shared.liveness().asked(std::slice::from_ref(&market), shared.now());
+            match call(shared, std::slice::from_ref(&market), via).await {
+                Ok(Answered { left_out, .. }) if left_out.is_empty() => shared.liveness().rejoin(&market),
+                Ok(_) => set_apart(shared, &market, &left_out()),
+                Err(Fault::Question(reason)) => set_apart(shared, &market, &reason),
+                // Told by those who ask for the others.
+                Err(Fault::Host(_)) => break,
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -85,7 +111,8 @@ fn strike(shared: &Shared, orders: &[mpsc::Sender<Order>]) {
 
 /// Asks whether a connection's markets are quiet, or it is dead.
 pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
-    match fetch(shared, markets, Via::Check, Priority::Price).await {
+    let together = shared.liveness().together(markets);
+    match fetch(shared, &together, Via::Check).await {
         Err(reason) => {
             shared.rest_failed("prices", &reason);
             let message = format!("the stream is open and silent, and nobody can say why: {reason}");
@@ -105,94 +132,112 @@ pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
     shared.liveness().missed(markets).map_or(Quiet::Yes, missed)
 }
 
-/// Fetches and passes on tickers; returns how many markets answered.
-///
-/// A call that is refused is taken apart, so that one bad symbol spoils only itself.
-pub async fn fetch(shared: &Shared, markets: &[Market], via: Via, priority: Priority) -> Result<usize, Reason> {
+/// Fetches and passes on tickers; returns how many markets told of a price.
+pub async fn fetch(shared: &Shared, markets: &[Market], via: Via) -> Result<usize, Reason> {
     let mut told = 0;
-    for chunk in markets.chunks(shared.venue.profile().markets_per_request.max(1)) {
-        told += fetch_batch(shared, chunk, via, priority).await?;
+    for batch in markets.chunks(shared.venue.profile().markets_per_request.max(1)) {
+        told += fetch_batch(shared, batch, via).await?;
     }
     Ok(told)
 }
 
-async fn fetch_batch(shared: &Shared, batch: &[Market], via: Via, priority: Priority) -> Result<usize, Reason> {
+/// Fetches a batch. Markets that an answer leaves out are asked for again in a smaller request; a request that brings
+/// nothing is taken apart. So a market that is refused, left out, unreadable or late spoils only itself.
+async fn fetch_batch(shared: &Shared, batch: &[Market], via: Via) -> Result<usize, Reason> {
     shared.liveness().asked(batch, shared.now());
-    let (mut told, mut answered, mut culprits) = (0, false, Vec::new());
-    let mut parts = vec![batch];
-    for _ in 0..BISECTIONS_MAX {
-        let Some(part) = parts.pop() else { break };
-        match call(shared, part, via, priority).await {
-            Ok(markets) => (told, answered) = (told + markets, true),
-            Err(Failure::Refused(reason)) => match part {
-                [market] => culprits.push((market, reason)),
-                _ => {
-                    let (left, right) = part.split_at(part.len() / 2);
-                    parts.extend([right, left]);
+    let (mut told, mut answered) = (0, 0);
+    let mut culprits: Vec<(Market, Reason)> = Vec::new();
+    let mut parts = vec![batch.to_vec()];
+    let mut calls = 0;
+    while let Some(part) = parts.pop().filter(|_| calls < CALLS_MAX) {
+        calls += 1;
+        let reason = match call(shared, &part, via).await {
+            Ok(Answered { usable, left_out }) => {
+                told += usable;
+                answered += part.len() - left_out.len();
+                match left_out.len() {
+                    0 => continue,
+                    left if left < part.len() => {
+                        parts.push(left_out);
+                        continue;
+                    }
+                    // It was left out before, and nothing else was asked for: so it is not the length of the request.
+                    _ if answered > 0 => {
+                        culprits.extend(left_out.into_iter().map(|market| (market, self::left_out())));
+                        continue;
+                    }
+                    _ => self::left_out(),
                 }
-            },
-            Err(Failure::Call(reason)) => return Err(reason),
+            }
+            Err(Fault::Question(reason)) => reason,
+            Err(Fault::Host(reason)) => return Err(reason),
+        };
+        match part.as_slice() {
+            [market] => culprits.push((market.clone(), reason)),
+            _ if calls > 1 => {
+                let (left, right) = part.split_at(part.len() / 2);
+                parts.extend([right.to_vec(), left.to_vec()]);
+            }
+            _ => {
+                let mut rest = part;
+                rest.shuffle(&mut rand::rng());
+                let witnesses = rest.split_off(rest.len().saturating_sub(WITNESSES));
+                parts.extend((!rest.is_empty()).then_some(rest));
+                parts.extend(witnesses.into_iter().map(|market| vec![market]));
+            }
+        }
+        // One witness may be the culprit; if none is answered, it is the host.
+        if answered == 0 && culprits.len() >= WITNESSES {
+            break;
         }
     }
-    if !answered {
-        // Then it may not be the symbols.
-        if let [market] = batch {
-            shared.liveness().refused(market, shared.now() + shared.settings.refused_retry.min(DOUBTFUL_RETRY));
-        }
-        return Err(culprits.pop().map_or_else(nothing, |(_, reason)| reason));
+    // Nothing of most markets, or of as many as go into one request, is the host's failure.
+    let most =
+        batch.len() * 2 > shared.listed.borrow().len() || batch.len() >= shared.venue.profile().markets_per_request;
+    match culprits.pop() {
+        Some((_, reason)) if answered == 0 && most => return Err(reason),
+        last => culprits.extend(last),
     }
-    let until = shared.now() + shared.settings.refused_retry;
     for (market, reason) in culprits {
-        shared.liveness().refused(market, until);
-        shared.reject("refused-market", &format!("{market}: {reason}"));
+        set_apart(shared, &market, &reason);
     }
     Ok(told)
 }
 
-fn nothing() -> Reason {
-    Reason::new(ReasonCode::Refused, "the exchange refused every part of a ticker request")
+fn set_apart(shared: &Shared, market: &Market, reason: &Reason) {
+    shared.liveness().set_apart(market, shared.now());
+    shared.market_failed(market, Lacks::Price, reason);
 }
 
-enum Failure {
-    /// The question was refused: a smaller one may not be.
-    Refused(Reason),
-    Call(Reason),
+fn left_out() -> Reason {
+    Reason::new(ReasonCode::Unanswered, "the answer leaves it out")
 }
 
-async fn call(shared: &Shared, markets: &[Market], via: Via, priority: Priority) -> Result<usize, Failure> {
+/// What a request brought.
+struct Answered {
+    /// How many markets told of a price that can be used.
+    usable: usize,
+    /// The markets of which there was no row at all.
+    left_out: Vec<Market>,
+}
+
+async fn call(shared: &Shared, markets: &[Market], via: Via) -> Result<Answered, Fault> {
     let ask = Ask::Tickers(markets);
-    let Some(request) = shared.venue.ask(&ask) else { return Ok(0) };
-    let body = match shared.http.get(&request, priority).await {
-        Ok(body) => body,
-        Err(error) => return Err(judge(shared, &ask, error)),
+    let Some(answer) = question::put(shared, &ask, Priority::Price).await else {
+        return Ok(Answered { usable: 0, left_out: Vec::new() });
     };
-    body.check_age().map_err(Failure::Call)?;
-    match shared.venue.answer(&ask, &body.text) {
-        Ok(Answer::Tickers(records)) => {
-            shared.rest_worked(body.dated);
-            Ok(shared.deliver(records, via, Some(body.asked)).len())
-        }
-        Ok(_) => Err(Failure::Call(Reason::new(ReasonCode::Payload, "the answer is not one of tickers"))),
-        Err(error) => Err(unreadable(&error)),
+    let (records, body) = match answer? {
+        (Answer::Tickers(records), body) => (records, body),
+        _ => return Err(Fault::Question(Reason::new(ReasonCode::Payload, "the answer is not one of tickers"))),
+    };
+    let there: BTreeSet<&str> = records.iter().map(|record| record.symbol.as_str()).collect();
+    let out = |market: &&Market| !there.contains(shared.venue.symbol(market).as_str());
+    let left_out: Vec<Market> = markets.iter().filter(out).cloned().collect();
+    if left_out.len() < markets.len() {
+        shared.rest_worked(body.dated);
     }
-}
-
-/// A refusal in the venue's own words is one of the question; anything else is a failure of the call.
-fn judge(shared: &Shared, ask: &Ask<'_>, error: CallError) -> Failure {
-    let question = matches!(error.reason.code, ReasonCode::Http | ReasonCode::Retired);
-    let words = error.body.filter(|_| question).and_then(|body| shared.venue.answer(ask, &body).err());
-    match words {
-        Some(refused @ ParseError::Refused { .. }) => unreadable(&refused),
-        _ => Failure::Call(error.reason),
-    }
-}
-
-fn unreadable(error: &ParseError) -> Failure {
-    let text = super::decode::quoted(&error.to_string());
-    match error {
-        ParseError::Refused { .. } => Failure::Refused(Reason::new(ReasonCode::Refused, text)),
-        ParseError::Payload(_) => Failure::Call(Reason::new(ReasonCode::Payload, text)),
-    }
+    let usable = shared.deliver(records, via, Some(body.asked)).len();
+    Ok(Answered { usable, left_out })
 }
 
 /// What to say when REST finds a trade that the stream did not tell of.

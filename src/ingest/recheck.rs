@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::pace::Priority;
 use super::poller::{fetch, poll_via};
 use super::shared::Shared;
 use crate::domain::{Market, Via};
@@ -22,7 +21,7 @@ pub async fn run(shared: Arc<Shared>, mut markets: mpsc::Receiver<Market>) {
         let is_streamed = |market: &Market| shared.liveness().is_streamed(market);
         let (streamed, polled): (Vec<_>, Vec<_>) = due.into_iter().partition(is_streamed);
         for (markets, via) in [(streamed, Via::Check), (polled, poll_via(&shared))] {
-            if let Err(reason) = fetch(&shared, &markets, via, Priority::Price).await {
+            if let Err(reason) = fetch(&shared, &markets, via).await {
                 shared.rest_failed("prices", &reason);
             }
         }

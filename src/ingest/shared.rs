@@ -18,7 +18,7 @@ use super::pace::Bucket;
 use super::their_clock::{Dated, TheirClock};
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Event, Lacks, Link, Market, Now, Reason, Ticker, VenueId, Via};
+use crate::domain::{Event, Lacks, Link, Market, Now, Reason, ReasonCode, Ticker, VenueId, Via};
 use crate::venue::{Record, Rejection, Venue};
 
 /// REST counts as working for this many polling intervals after its last answer.
@@ -200,9 +200,25 @@ impl Shared {
         self.health().lacks(market, lacks, (code, detail.into()), self.clock.now());
     }
 
-    /// Notes that nothing keeps a market from having it.
-    pub fn has(&self, market: &Market, what: Lacks) {
-        self.health().has(market, what);
+    /// A question about a market was refused, or its answer was missing, unreadable or late: that market alone lacks it.
+    ///
+    /// The log names it once, and again when the cause changes.
+    pub fn market_failed(&self, market: &Market, lacks: Lacks, reason: &Reason) {
+        let (at, code, detail) = (self.clock.now(), reason.code.as_str(), &reason.message);
+        let what = if reason.code == ReasonCode::Unanswered { "unanswered" } else { "refused-market" };
+        let news = {
+            let mut health = self.health();
+            health.refuse((what, None), Some(market), || detail.clone(), at);
+            health.lacks(market, lacks, (code, detail.clone()), at)
+        };
+        if news {
+            tracing::warn!(venue = %self.id(), %market, ?lacks, code, detail, "the exchange does not answer for one market");
+        }
+    }
+
+    /// Notes that nothing keeps a market from having it; returns since when something did.
+    pub fn has(&self, market: &Market, what: Lacks) -> Option<Timestamp> {
+        self.health().has(market, what)
     }
 
     /// Logs a failure; the same cause at most once a minute, whatever failed by it.

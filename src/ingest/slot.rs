@@ -28,6 +28,12 @@ const REPORTS_MAX: usize = 16;
 /// Orders of one connection that may wait; more are dropped, and given again by the next look.
 const COMMANDS_MAX: usize = 16;
 
+/// A venue that closes so many connections in a row as soon as they are open refuses us.
+const EARLY_MAX: u32 = 5;
+
+/// Longest wait for a venue that refuses us so, in longest waits after other failures.
+const REFUSED_FACTOR: u32 = 5;
+
 /// Numbers connections within the process.
 static SESSIONS: AtomicU64 = AtomicU64::new(1);
 
@@ -58,6 +64,10 @@ struct Slot {
     /// Whether a successor is wanted, should an attempt at one fail.
     replacing: bool,
     backoff: Backoff,
+    /// Connections in a row that the venue closed at once.
+    early: u32,
+    /// How long to wait while it does so.
+    refused: Backoff,
     open_at: Option<Duration>,
 }
 
@@ -65,6 +75,8 @@ struct Slot {
 pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<Order>) {
     let (reports, mut inbox) = mpsc::channel(REPORTS_MAX);
     let backoff = Backoff::new(shared.settings.backoff_min, shared.settings.backoff_max);
+    let longest = shared.settings.backoff_max;
+    let refused = Backoff::new(longest, longest.saturating_mul(REFUSED_FACTOR));
     let mut listed = shared.listed.subscribe();
     let mut slot = Slot {
         index,
@@ -75,6 +87,8 @@ pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<O
         successor: None,
         replacing: false,
         backoff,
+        early: 0,
+        refused,
         open_at: Some(shared.now() + shared.gate.held(Link::Stream).map_or(Duration::ZERO, |(left, _)| left)),
         shared: shared.clone(),
     };
@@ -107,7 +121,7 @@ async fn survive(session: u64, attempt: impl Future<Output = Finished>) -> Finis
     attempt.await.ok().flatten().unwrap_or_else(|| {
         tracing::error!(session, "task of a connection failed; a new connection is made");
         let reason = Reason::new(ReasonCode::Closed, "the task of this connection failed; see the log");
-        Finished { session, error: reason.into(), good: false }
+        Finished { early: false, ..Finished::failed(session, reason.into()) }
     })
 }
 
@@ -210,7 +224,7 @@ impl Slot {
     }
 
     fn finished(&mut self, finished: Finished) {
-        let Finished { session, error, good } = finished;
+        let Finished { session, mut error, good, early } = finished;
         let primary = self.primary.as_ref().is_some_and(|live| live.session == session);
         let successor = self.successor.as_ref().is_some_and(|live| live.session == session);
         if !primary && !successor {
@@ -218,6 +232,19 @@ impl Slot {
         }
         if good {
             self.backoff.reset();
+        }
+        if !early {
+            self.early = 0;
+            self.refused.reset();
+        } else {
+            self.early = self.early.saturating_add(1);
+        }
+        if self.early >= EARLY_MAX {
+            let message = format!(
+                "{} connections in a row were closed as soon as they were open; the last: {}",
+                self.early, error.reason
+            );
+            error.reason = Reason::new(ReasonCode::Refused, message);
         }
         self.open_at = Some(self.shared.now() + self.wait(&error));
         if successor {
@@ -231,7 +258,7 @@ impl Slot {
     }
 
     fn wait(&mut self, error: &DialError) -> Duration {
-        let wait = self.backoff.after_failure();
+        let wait = if self.early >= EARLY_MAX { self.refused.after_refusal() } else { self.backoff.after_failure() };
         let slow = matches!(
             error.reason.code,
             ReasonCode::TlsRefused | ReasonCode::Retired | ReasonCode::Redirect | ReasonCode::Blocked

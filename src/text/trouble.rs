@@ -42,6 +42,7 @@ pub fn reason(code: ReasonCode, lang: Lang) -> &'static str {
         R::Redirect => lang.pick("다른 주소로 안내됨", "it points elsewhere", "別のアドレスへ転送"),
         R::Payload => lang.pick("응답을 읽을 수 없음", "its answer is unreadable", "応答を読み取れません"),
         R::Refused => lang.pick("거래소가 요청을 거부함", "it refused the request", "取引所が要求を拒否"),
+        R::Unanswered => lang.pick("답변에 빠져 있음", "its answer leaves it out", "応答に含まれていません"),
         R::Silent => lang.pick("데이터가 오지 않음", "it sends no data", "データが届きません"),
         R::Closed => lang.pick("연결이 닫힘", "it closed the connection", "接続が閉じられました"),
         R::Unbelieved => {

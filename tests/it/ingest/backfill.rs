@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use sisepan::clock::Clock;
-use sisepan::domain::{Event, Gap, Minute, Urgency, VenueId};
+use sisepan::domain::{Event, Gap, Market, Minute, Urgency, VenueId};
+
+use sisepan::ingest::Settings;
 
 use super::toy::{Bench, Server, Toy, markets, until};
 
@@ -24,6 +26,16 @@ async fn settled(bench: &mut Bench, symbol: &str) -> (std::ops::Range<Minute>, V
                 let closes = closes.iter().map(|(minute, close)| (*minute, close.to_string())).collect();
                 Some((span.clone(), closes))
             }
+            _ => None,
+        })
+        .await
+}
+
+/// The market and the stretch of the next answer.
+async fn next_settled(bench: &mut Bench) -> (Market, std::ops::Range<Minute>) {
+    bench
+        .wait("a settled span", |event| match event {
+            Event::Settled { market, span, .. } => Some((market.clone(), span.clone())),
             _ => None,
         })
         .await
@@ -65,41 +77,26 @@ async fn a_hole_is_filled_in_pages_from_its_oldest_minute_on_until_it_is_whole()
 
 #[tokio::test]
 async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
-    let server = Server::start(&["a", "b", "c", "d"]).await;
+    let symbols = ["a", "b", "c", "d", "e"];
+    let server = Server::start(&symbols).await;
     let end = now().plus(-10);
-    for symbol in ["a", "b", "c", "d"] {
+    for symbol in symbols {
         server.with(|world| world.candles.insert(symbol.to_owned(), vec![(end.0 - 1, "5".into())]));
     }
-    let mut bench = Bench::start(&server, &["a", "b", "c", "d"]);
+    let mut bench = Bench::start(&server, &symbols);
     // The first one is under way while the others come in.
-    server.reply("/candles", "500 Wait", "");
+    server.reply("/candles?s=a", "late", "");
     bench.gaps.send(gap("a", end.plus(-1), end, Urgency::Settle)).await.unwrap();
     until("the first", || !server.logged("get /candles?s=a").is_empty()).await;
-    for (symbol, urgency) in [("b", Urgency::Settle), ("c", Urgency::Hole), ("d", Urgency::Base)] {
+    for (symbol, urgency) in
+        [("b", Urgency::Settle), ("c", Urgency::Hole), ("d", Urgency::Base), ("e", Urgency::Recent)]
+    {
         bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
     }
-    // It came in after the others and is the most urgent: from now on nothing else is asked for until it is answered.
-    until("the base", || !server.logged("get /candles?s=d").is_empty()).await;
-    let told = server.elapsed();
-    server.with(|world| world.replies.clear());
-    // The one that failed may come before or after its equal.
-    let mut left = markets(&["a", "b"]);
-    bench
-        .wait("both settled", |event| match event {
-            Event::Settled { market, .. } => {
-                left.retain(|other| other != market);
-                left.is_empty().then_some(())
-            }
-            _ => None,
-        })
-        .await;
-    let mut order: Vec<char> = server.with(|world| {
-        let asked = world.log.iter().filter(|(at, line)| *at > told && line.starts_with("get /candles"));
-        asked.filter_map(|(_, line)| line.chars().nth("get /candles?s=".len())).collect()
-    });
-    // The base may have been answered before it was told, or refused once more.
-    order.retain(|symbol| *symbol != 'd');
-    assert!(order.len() == 3 && order[0] == 'c', "{order:?}");
+    for symbol in ["d", "e", "c", "b"] {
+        let (market, _) = next_settled(&mut bench).await;
+        assert_eq!(market, markets(&[symbol]).remove(0));
+    }
     bench.stop().await;
 }
 
@@ -213,5 +210,130 @@ async fn candles_are_paced_at_half_of_the_venues_limit() {
         assert!(inside <= 8, "{inside} in a second: {asked:?}");
     }
     assert!(asked[11] - asked[0] > Duration::from_millis(1500), "{asked:?}");
+    bench.stop().await;
+}
+
+/// Markets with one candle each, and a gap for each.
+async fn one_candle_each(
+    symbols: &[&str],
+    change: impl FnOnce(&mut Settings),
+) -> (std::sync::Arc<Server>, Bench, Minute) {
+    let server = Server::start(symbols).await;
+    let end = now().plus(-10);
+    for symbol in symbols {
+        server.with(|world| world.candles.insert((*symbol).to_owned(), vec![(end.0 - 1, "5".into())]));
+    }
+    let bench = Bench::start_with(&server, symbols, Toy::profile(), change);
+    (server, bench, end)
+}
+
+#[tokio::test]
+async fn fc_01_a_market_whose_candles_fail_waits_alone_and_longer_each_time() {
+    let symbols = ["bad", "eth", "xrp"];
+    for (status, body) in [
+        ("404 Not Found", r#"{"error":"unknown"}"#),
+        ("404 Not Found", ""),
+        ("500 Oops", ""),
+        ("503 Busy", "<html>"),
+        ("200 OK", "{\"candles\":["),
+        ("200 OK", r#"{"error":"busy"}"#),
+        ("200 OK", "<html>"),
+        ("301 Moved\r\nLocation: http://127.0.0.1:1/", ""),
+        ("late", ""),
+    ] {
+        let slow = |settings: &mut Settings| {
+            settings.request = Duration::from_millis(300);
+            settings.backoff_max = Duration::from_secs(2);
+        };
+        let (server, mut bench, end) = one_candle_each(&symbols, slow).await;
+        server.reply("/candles?s=bad", status, body);
+        for urgency in [Urgency::Base, Urgency::Recent, Urgency::Hole, Urgency::Settle] {
+            for symbol in symbols {
+                bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
+            }
+            for _ in 0..2 {
+                let (market, _) = next_settled(&mut bench).await;
+                assert_ne!(market.base(), "BAD", "{status} {body}");
+            }
+            server.with(|world| world.log.clear());
+        }
+        let health = bench.health("the count", |health| health.rejected.contains_key("refused-market")).await;
+        assert!(health.rejected["refused-market"] < 20, "{status} {body}: {:?}", health.rejected);
+        server.with(|world| world.replies.clear());
+        assert_eq!(settled(&mut bench, "bad").await.0, end.plus(-1)..end);
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn fc_01_several_markets_that_fail_in_a_row_are_a_host_that_fails() {
+    let symbols = ["a", "b", "c", "d", "e", "f"];
+    let slow = |settings: &mut Settings| {
+        settings.backoff_min = Duration::from_secs(60);
+        settings.backoff_max = Duration::from_secs(60);
+    };
+    let (server, bench, end) = one_candle_each(&symbols, slow).await;
+    server.reply("/candles", "503 Busy", "");
+    for symbol in symbols {
+        bench.gaps.send(gap(symbol, end.plus(-1), end, Urgency::Base)).await.unwrap();
+    }
+    until("four requests", || server.logged("get /candles").len() >= 4).await;
+    let asked = server.logged("get /candles");
+    assert!(asked[3] - asked[2] >= Duration::from_millis(4900), "{asked:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn fc_01_a_market_that_is_not_listed_is_not_asked_for_candles() {
+    let server = Server::start(&["btc"]).await;
+    let end = now().plus(-10);
+    server.with(|world| world.candles.insert("btc".to_owned(), vec![(end.0 - 1, "5".into())]));
+    let mut bench = Bench::start(&server, &["btc", "ghost"]);
+    bench.wait("the list", |event| matches!(event, Event::Listings { .. }).then_some(())).await;
+    bench.gaps.send(gap("ghost", end.plus(-1), end, Urgency::Base)).await.unwrap();
+    bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Settle)).await.unwrap();
+    settled(&mut bench, "btc").await;
+    assert!(server.logged("get /candles?s=ghost").is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn fc_01_what_waits_for_a_market_goes_with_it() {
+    let (server, mut bench, end) = one_candle_each(&["btc", "gone"], |settings| {
+        settings.list_every = Duration::from_millis(50);
+        settings.backoff_min = Duration::from_millis(50);
+        settings.backoff_max = Duration::from_millis(50);
+    })
+    .await;
+    server.reply("/candles?s=gone", "500 Oops", "");
+    bench.gaps.send(gap("gone", end.plus(-1), end, Urgency::Base)).await.unwrap();
+    until("failures", || server.logged("get /candles?s=gone").len() > 2).await;
+    server.with(|world| world.listed = vec!["btc".to_owned()]);
+    bench.health("that it is unlisted", |health| health.rejected.contains_key("unlisted")).await;
+    let asked = server.logged("get /candles?s=gone").len();
+    bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Settle)).await.unwrap();
+    settled(&mut bench, "btc").await;
+    // One may have been under way.
+    assert!(server.logged("get /candles?s=gone").len() <= asked + 1);
+    bench.stop().await;
+}
+
+/// The newest minutes come between older holes by turns, so that neither waits for all of the other.
+#[tokio::test]
+async fn fc_10_the_newest_minutes_and_older_holes_take_turns() {
+    let symbols = ["a", "b", "c", "d", "e"];
+    let (server, mut bench, end) = one_candle_each(&symbols, |_| {}).await;
+    server.reply("/candles?s=a", "late", "");
+    bench.gaps.send(gap("a", end.plus(-1), end, Urgency::Settle)).await.unwrap();
+    until("the first", || !server.logged("get /candles?s=a").is_empty()).await;
+    for (symbol, urgency) in
+        [("b", Urgency::Hole), ("c", Urgency::Hole), ("d", Urgency::Recent), ("e", Urgency::Recent)]
+    {
+        bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
+    }
+    for symbol in ["d", "b", "e", "c"] {
+        let (market, _) = next_settled(&mut bench).await;
+        assert_eq!(market, markets(&[symbol]).remove(0));
+    }
     bench.stop().await;
 }

@@ -5,6 +5,7 @@
 mod backfill;
 mod bench;
 mod connection;
+mod isolation;
 mod pacing;
 mod rest;
 mod server;

@@ -45,9 +45,11 @@ pub struct World {
     pub listed: Vec<String>,
     pub prices: BTreeMap<String, (String, u64)>,
     pub mode: Mode,
+    /// Most rows of an answer with tickers, if there is such a limit.
+    pub rows_max: Option<usize>,
     /// Symbols that no stream tells of.
     pub dropped: BTreeSet<String>,
-    /// Answers of paths that begin with this: status line and headers, body.
+    /// Answers of paths that begin with this: status line and headers, body. The status `late` is no answer at all.
     pub replies: BTreeMap<String, (String, Vec<u8>)>,
     pub candles: BTreeMap<String, Vec<(i64, String)>>,
     /// Everything that came in, with the time since the start.
@@ -206,6 +208,10 @@ where
         return;
     }
     let (status, body) = answer(&world.lock().unwrap(), &path);
+    if status == "late" {
+        let _ = stream.read_u8().await;
+        return;
+    }
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     let _ = stream.write_all(head.as_bytes()).await;
     let _ = stream.write_all(&body).await;
@@ -233,7 +239,7 @@ fn answer(world: &World, path: &str) -> (String, Vec<u8>) {
         if found.iter().any(Option::is_none) {
             return ("404 Not Found".to_owned(), json!({"error": "unknown"}).to_string().into_bytes());
         }
-        json!({"tickers": found})
+        json!({"tickers": found[..found.len().min(world.rows_max.unwrap_or(usize::MAX))]})
     } else {
         let (end, count) = (argument("end=").parse().unwrap_or(0), argument("count=").parse().unwrap_or(0));
         let all = world.candles.get(&argument("s=")).cloned().unwrap_or_default();

@@ -423,3 +423,31 @@ async fn a_task_that_dies_ends_the_whole_reading_of_its_venue() {
     tokio::time::timeout(PATIENCE, bench.task).await.expect("reading goes on without its poller").unwrap();
     assert!(!bench.shutdown.is_cancelled());
 }
+
+/// What the venue does with each connection as soon as it has it.
+#[tokio::test]
+async fn fc_18_a_venue_that_closes_every_connection_at_once_is_told_as_refusing_and_left_alone() {
+    for mode in [Mode::CloseAfterFirst, Mode::FramesMax(0), Mode::Answer(String::new())] {
+        let server = Server::start(&["btc"]).await;
+        server.with(|world| world.mode = mode.clone());
+        let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+            settings.first_message = PATIENCE;
+            settings.backoff_min = Duration::from_millis(10);
+            settings.backoff_max = Duration::from_secs(2);
+        });
+        let health = bench.reason(ReasonCode::Refused).await;
+        assert_eq!(health.state, VenueState::Delayed, "{mode:?}");
+        let message = health.reason.unwrap().message;
+        assert!(message.starts_with("5 connections in a row were closed as soon as they were open"), "{message}");
+        let connects = server.logged("ws");
+        assert_eq!(connects.len(), 5, "{mode:?}");
+        until("two more", || server.logged("ws").len() >= 7).await;
+        let connects = server.logged("ws");
+        let waits: Vec<Duration> = connects.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(waits[4] >= Duration::from_secs(1) && waits[5] >= Duration::from_secs(2), "{mode:?}: {waits:?}");
+        // A connection that stays is an end of it.
+        server.with(|world| world.mode = Mode::Good);
+        bench.state(VenueState::Up).await;
+        bench.stop().await;
+    }
+}

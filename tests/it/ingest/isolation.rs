@@ -1,0 +1,369 @@
+//! Isolation of markets: whatever is wrong with an answer about one market costs that market alone.
+//!
+//! Every question × every defect × every exchange, on real sockets against the fake exchanges.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use jiff::SignedDuration;
+use sisepan::clock::Clock;
+use sisepan::domain::{Event, Gap, Lacks, Market, Minute, Urgency, VenueHealth, Via};
+use sisepan::fake::{self, Fake};
+use sisepan::ingest::{Requests, Settings, Tls, run};
+use sisepan::venue::{self, Venue};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::toy::PATIENCE;
+
+const VICTIM: &str = "XRP";
+const OTHERS: [&str; 3] = ["BTC", "ETH", "SOL"];
+
+/// How often each market trades.
+const TRADE_EVERY: Duration = Duration::from_millis(200);
+
+/// Cells at once.
+const AT_ONCE: usize = 4;
+
+/// What a market is asked for, or told by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Tickers,
+    Candles,
+    List,
+    Frame,
+}
+
+use Question::{Candles, Frame, List, Tickers};
+
+/// How each exchange spells what the faults need.
+struct Exchange {
+    id: &'static str,
+    quote: &'static str,
+    victim: &'static str,
+    ticker_path: &'static str,
+    candle_path: &'static str,
+    list_path: &'static str,
+    /// The members with the price and with the time of a trade, in REST and in a frame, and that of a list with the name.
+    price: [&'static str; 2],
+    time: &'static str,
+    name: &'static str,
+    /// An error object of its own, and an answer of candles with a price of nothing.
+    error: &'static str,
+    null_candle: &'static str,
+}
+
+const KOREAN_CANDLE: &str = r#"[{\"market\":\"KRW-XRP\",\"candle_date_time_utc\":\"2026-01-01T00:00:00\",\"opening_price\":1,\"high_price\":1,\"low_price\":1,\"trade_price\":null,\"unit\":1}]"#;
+
+const EXCHANGES: [Exchange; 3] = [
+    Exchange {
+        id: "upbit",
+        quote: "KRW",
+        victim: "KRW-XRP",
+        ticker_path: "/v1/ticker",
+        candle_path: "/v1/candles",
+        list_path: "/v1/market/all",
+        price: ["trade_price", "trade_price"],
+        time: "trade_timestamp",
+        name: "market",
+        error: r#"{\"error\":{\"name\":\"busy\",\"message\":\"later\"}}"#,
+        null_candle: KOREAN_CANDLE,
+    },
+    Exchange {
+        id: "bithumb",
+        quote: "KRW",
+        victim: "KRW-XRP",
+        ticker_path: "/v1/ticker",
+        candle_path: "/v1/candles",
+        list_path: "/v1/market/all",
+        price: ["trade_price", "trade_price"],
+        time: "trade_timestamp",
+        name: "market",
+        error: r#"{\"error\":{\"name\":\"busy\",\"message\":\"later\"}}"#,
+        null_candle: KOREAN_CANDLE,
+    },
+    Exchange {
+        id: "binance",
+        quote: "USDT",
+        victim: "XRPUSDT",
+        ticker_path: "/api/v3/ticker",
+        candle_path: "/api/v3/klines",
+        list_path: "/api/v3/exchangeInfo",
+        price: ["lastPrice", "c"],
+        time: "C",
+        name: "baseAsset",
+        error: r#"{\"code\":-1121,\"msg\":\"Invalid symbol.\"}"#,
+        null_candle: r#"[[1767225600000,\"1\",\"1\",\"1\",null,\"1\",1767225659999,\"1\",1,\"1\",\"1\",\"0\"]]"#,
+    },
+];
+
+/// One way in which an answer or a frame about the victim is spoilt: its name, and the fault as the control server takes it.
+type Defect = (&'static str, String);
+
+impl Exchange {
+    fn defects(&self, question: Question) -> Vec<Defect> {
+        let Self { victim, error, .. } = self;
+        let path = match question {
+            Tickers => self.ticker_path,
+            Candles => self.candle_path,
+            List => self.list_path,
+            Frame => "",
+        };
+        let rest =
+            |what: &str| format!(r#"{{"venue":"{}","on":"rest","path":"{path}","symbol":"{victim}",{what}}}"#, self.id);
+        let stream = |what: &str| format!(r#"{{"venue":"{}","on":"stream",{what}}}"#, self.id);
+        // These three last for five seconds if nothing is said.
+        let lasting = |what: &str| rest(&format!(r#"{what},"seconds":3600"#));
+        let raw = |payload: &str| lasting(&format!(r#""fault":"raw","payload":"{payload}""#));
+        let status = |status: u16, body: &str| rest(&format!(r#""fault":"status","status":{status},"body":"{body}""#));
+        let set = |field: &str, value: &str| format!(r#""fault":"set-field","field":"{field}","payload":"{value}""#);
+        let [in_rest, in_frame] = self.price;
+        let of_victim = |what: &str| format!(r#""symbol":"{victim}",{what}"#);
+        // Those of an answer to a request that names the victim, alone or among others.
+        let whole = vec![
+            ("refused in its words", status(404, error)),
+            ("refused in its words with 400", status(400, error)),
+            ("not found", status(404, "")),
+            ("its server falls", status(500, "")),
+            ("a maintenance page", rest(r#""fault":"html""#)),
+            ("broken JSON", raw("[{")),
+            ("an error object with 200", raw(error)),
+            ("empty", raw("")),
+            ("a number", raw("7")),
+            ("late", rest(r#""fault":"stall-body""#)),
+            ("reset", lasting(r#""fault":"rst""#)),
+            ("cut", lasting(r#""fault":"eof""#)),
+        ];
+        match question {
+            Candles => {
+                let own = [
+                    ("missing", raw("[]")),
+                    ("a price of null", raw(self.null_candle)),
+                    ("a price of nothing", raw(&self.null_candle.replace("null", "0"))),
+                    ("rows of another shape", raw("[[],{},null]")),
+                ];
+                whole.into_iter().chain(own).collect()
+            }
+            Tickers => {
+                let own = [
+                    ("missing", rest(r#""fault":"omit""#)),
+                    ("a price of null", rest(&set(in_rest, "null"))),
+                    ("a price of nothing", rest(&set(in_rest, "0"))),
+                    ("a price below nothing", rest(&set(in_rest, "-5"))),
+                    ("an absurd price", rest(&set(in_rest, "1e400"))),
+                    ("words for a price", rest(&set(in_rest, "true"))),
+                ];
+                whole.into_iter().chain(own).collect()
+            }
+            List => vec![
+                ("missing", rest(r#""fault":"omit""#)),
+                ("no name", rest(&set(self.name, "null"))),
+                ("an empty name", rest(&set(self.name, r#"\"\""#))),
+                ("a number for a name", rest(&set(self.name, "7"))),
+            ],
+            Frame => vec![
+                ("missing", stream(&of_victim(r#""fault":"drop-sym""#))),
+                ("a price of null", stream(&of_victim(&set(in_frame, "null")))),
+                ("a price of nothing", stream(&of_victim(&set(in_frame, "0")))),
+                ("a price below nothing", stream(&of_victim(&set(in_frame, "-5")))),
+                ("an absurd price", stream(&of_victim(&set(in_frame, "1e400")))),
+                ("words for a price", stream(&of_victim(&set(in_frame, "true")))),
+                ("an absurd time", stream(&of_victim(&set(self.time, "1e30")))),
+                ("broken JSON", stream(r#""fault":"raw","payload":"{","seconds":3600"#)),
+                ("no JSON", stream(r#""fault":"raw","payload":"upbit","seconds":3600"#)),
+                ("an error", stream(&format!(r#""fault":"raw","payload":"{error}","seconds":3600"#))),
+                (
+                    "another kind",
+                    stream(r#""fault":"raw","payload":"{\"type\":\"news\",\"e\":\"news\"}","seconds":3600"#),
+                ),
+            ],
+        }
+    }
+
+    fn market(&self, base: &str) -> Market {
+        Market::new(base, self.quote).unwrap()
+    }
+
+    fn translator(&self) -> &'static dyn Venue {
+        venue::find(self.id).unwrap()
+    }
+}
+
+/// Ingest of one exchange against a fake of its own.
+struct Bench<'a> {
+    exchange: &'a Exchange,
+    fake: Fake,
+    events: mpsc::Receiver<Event>,
+    gaps: mpsc::Sender<Gap>,
+    stop: CancellationToken,
+    health: Option<VenueHealth>,
+    question: Question,
+    what: String,
+}
+
+impl<'a> Bench<'a> {
+    async fn start(exchange: &'a Exchange, question: Question, defect: &Defect) -> Self {
+        let fake = fake::start(fake::Options { limits: false, ..fake::Options::default() }).await.unwrap();
+        fake.fault(&defect.1).unwrap_or_else(|error| panic!("{error}: {}", defect.1));
+        let translator = exchange.translator();
+        let ms = Duration::from_millis;
+        let settings = Settings {
+            rest: fake.rest_url(exchange.id),
+            stream: fake.stream_url(exchange.id),
+            stream_enabled: question == Frame,
+            poll_every: ms(300),
+            request: ms(4000),
+            backoff_min: ms(50),
+            backoff_max: ms(1000),
+            refused_retry: ms(1000),
+            connect_every: ms(10),
+            list_every: ms(500),
+            ..Settings::defaults(translator.profile())
+        };
+        let (sender, events) = mpsc::channel(4096);
+        let (gaps, wanted_gaps) = mpsc::channel(64);
+        let requests = Requests { gaps: wanted_gaps, checks: mpsc::channel(1).1 };
+        let stop = CancellationToken::new();
+        let wanted = OTHERS.iter().chain([&VICTIM]).map(|base| exchange.market(base)).collect();
+        let tls = Tls::new(None).unwrap();
+        tokio::spawn(run(translator, settings, wanted, tls, Clock::system(), sender, requests, stop.clone()));
+        let what = format!("{} × {question:?} × {}", exchange.id, defect.0);
+        Self { exchange, fake, events, gaps, stop, health: None, question, what }
+    }
+
+    async fn wait<T>(&mut self, what: &str, mut fits: impl FnMut(&Event) -> Option<T>) -> T {
+        let found = tokio::time::timeout(PATIENCE, async {
+            let mut beat = tokio::time::interval(TRADE_EVERY);
+            beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                let event = tokio::select! {
+                    event = self.events.recv() => event.expect("ingest is gone"),
+                    _ = beat.tick() => {
+                        match self.question {
+                            Frame => self.trade(),
+                            Candles => self.ask_for_candles(),
+                            Tickers | List => {}
+                        }
+                        continue;
+                    }
+                };
+                if let Event::Health(health) = &event {
+                    self.health = Some(health.clone());
+                }
+                if let Some(fit) = fits(&event) {
+                    return fit;
+                }
+            }
+        });
+        let found = found.await.ok();
+        found.unwrap_or_else(|| panic!("{}: no {what}; {:?}", self.what, self.health))
+    }
+
+    /// Trades every market at the price that it has.
+    fn trade(&self) {
+        for base in OTHERS.iter().chain([&VICTIM]) {
+            let (venue, market) = (self.exchange.id, self.exchange.market(base).to_string());
+            // A market that a fault has taken off the list does not trade.
+            if let Some((_, last)) = self.fake.trade_before(venue, &market, Clock::system().now()) {
+                let _ = self.fake.set_price(venue, &market, last, false);
+            }
+        }
+    }
+
+    /// Waits for a price of each of these, `times` over.
+    async fn prices(&mut self, bases: &[&str], times: usize, via: fn(Via) -> bool) {
+        let mut left: BTreeMap<Market, usize> = bases.iter().map(|base| (self.exchange.market(base), times)).collect();
+        self.wait("prices", |event| {
+            let Event::Ticker { market, via: v, .. } = event else { return None };
+            if via(*v)
+                && let Some(times) = left.get_mut(market)
+            {
+                *times = times.saturating_sub(1);
+            }
+            left.values().all(|times| *times == 0).then_some(())
+        })
+        .await;
+    }
+
+    async fn candles(&mut self, bases: &[&str]) {
+        let mut left: BTreeSet<Market> = bases.iter().map(|base| self.exchange.market(base)).collect();
+        self.wait("candles", |event| {
+            if let Event::Settled { market, .. } = event {
+                left.remove(market);
+            }
+            left.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// Wants a base and a newer minute of every market.
+    fn ask_for_candles(&self) {
+        let present = Minute::of(Clock::system().now() - SignedDuration::from_mins(10));
+        for (urgency, ago) in [(Urgency::Base, 1300), (Urgency::Recent, 5)] {
+            for base in [VICTIM].iter().chain(&OTHERS) {
+                let span = present.plus(-ago)..present.plus(1 - ago);
+                let market = self.exchange.market(base);
+                let venue = self.exchange.translator().profile().id;
+                // As the board does: what finds no room is wanted again at the next look.
+                let _ = self.gaps.try_send(Gap { venue, market, span, urgency });
+            }
+        }
+    }
+}
+
+async fn cell(exchange: &Exchange, question: Question, defect: Defect) {
+    let mut bench = Bench::start(exchange, question, &defect).await;
+    let is_stream = |via: Via| matches!(via, Via::Stream { .. });
+    let is_rest = |via: Via| !matches!(via, Via::Stream { .. });
+    match question {
+        Candles => {
+            bench.candles(&OTHERS).await;
+            bench.candles(&OTHERS).await;
+        }
+        Tickers | List => bench.prices(&OTHERS, 3, is_rest).await,
+        Frame => {
+            bench.prices(&OTHERS, 5, is_stream).await;
+            bench.prices(&OTHERS, 2, is_stream).await;
+        }
+    }
+    // Nothing of this is the exchange's own failure, and no other market is named.
+    let (victim, lacks) = (exchange.market(VICTIM), if question == Candles { Lacks::Base } else { Lacks::Price });
+    let is_named = matches!(question, Tickers | Candles);
+    bench
+        .wait("health that names it alone", |event| {
+            let Event::Health(health) = event else { return None };
+            let named = health.missing.iter().any(|missing| missing.lacks == lacks && !missing.detail.is_empty());
+            let alone = health.missing.iter().all(|missing| missing.market == victim);
+            (health.reason.is_none() && alone && (named || !is_named)).then_some(())
+        })
+        .await;
+    if question == Frame {
+        let connects = bench.fake.log().iter().filter(|entry| entry.kind == "upgrade").count();
+        assert_eq!(connects, 1, "{}: the connection was given up", bench.what);
+    }
+    bench.fake.fault(r#"{"fault":"none"}"#).unwrap();
+    match question {
+        Candles => bench.candles(&[VICTIM]).await,
+        // A frame comes with the next trade.
+        Tickers | List => bench.prices(&[VICTIM], 1, is_rest).await,
+        Frame => bench.prices(&[VICTIM], 1, is_stream).await,
+    }
+    bench.stop.cancel();
+    bench.fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fc_01_every_question_defect_and_exchange_costs_one_market_alone() {
+    let mut cells = Vec::new();
+    for exchange in &EXCHANGES {
+        for question in [Tickers, Candles, List, Frame] {
+            cells.extend(exchange.defects(question).into_iter().map(|defect| cell(exchange, question, defect)));
+        }
+    }
+    assert!(cells.len() > 140, "{} cells", cells.len());
+    let walked = futures_util::stream::iter(cells.into_iter().map(|cell| AssertUnwindSafe(cell).catch_unwind()));
+    let failed = walked.buffer_unordered(AT_ONCE).filter(|done| std::future::ready(done.is_err())).count().await;
+    assert_eq!(failed, 0, "cells failed; what each lacked is told above");
+}
