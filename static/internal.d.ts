@@ -36,12 +36,21 @@ export interface Widget {
   /** The element around it, or itself. Events come from here. */
   host: HTMLElement;
   words: Words;
+  /** Aborted when the widget leaves. Whatever a module starts ends with it; elements that it adds have `data-added` (wrappers: not empty). */
+  signal: AbortSignal;
+  /** When the server last wrote its markup. */
+  since: number;
+  /** When a renewal from the server began to fail; 0 if the last one succeeded. Until then the widget is not live. */
+  lost: number;
   /** On screen: only then it is written to. */
   seen: boolean;
   rows: Map<string, Held>;
+  /** The elements of its rows, as they were found last. */
+  parts: HTMLElement[];
   sub?: Sub;
   /** Finds the rows, and asks for them. */
   index(): void;
+  /** Undoes what was done, so that the root is as the server wrote it but for newer texts. */
   leave(): void;
   see(seen: boolean): void;
   tell(type: string, detail?: object): void;
@@ -64,6 +73,8 @@ export interface Sub {
   /** The newest row of each market, whole. */
   rows: Map<string, Row>;
   epoch: string;
+  /** Whether this connection's server has been asked for it. */
+  said: boolean;
   /** Below zero: nothing was told yet. */
   sequence: number;
   /** Who shares its bytes. */
@@ -80,8 +91,6 @@ export interface Link {
   socket?: WebSocket;
   /** When the server was last heard, in any way. */
   heard: number;
-  /** When the page began to want a connection. */
-  since: number;
   /** When the newest connection was begun. */
   begun: number;
   failures: number;
@@ -125,6 +134,10 @@ export interface Kit {
   comma(price: string): string;
   /** A time as ISO 8601, moved by `hours`. */
   moment(at: string | number, hours: number): string;
-  /** The widget in a piece of HTML, from a document where nothing runs. */
-  parse(html: string): HTMLElement | null;
+  /**
+   * Asks the server for a document, in which nothing runs. The browser parses what it loads itself:
+   * no script hands it a string, so Trusted Types have nothing to forbid.
+   * Rejects, with the request, unless the answer is 200. A signal is for one request at a time.
+   */
+  get(where: string, signal: Pick<AbortSignal, 'onabort'>, type?: XMLHttpRequestResponseType): Promise<XMLHttpRequest>;
 }

@@ -6,6 +6,8 @@
  * fetched again and every figure is replaced at once, so that all of them are of one moment.
  */
 
+import { load } from './page.js';
+
 /** Least time between two fetches. */
 const EVERY_MS = 1_000;
 
@@ -20,44 +22,65 @@ let fetched = 0;
 let timer = 0;
 /** Whether a plot that was being read is older than the rest. */
 let late = false;
+let growth = 0;
+/** Whether it is to be fetched even if the stream says the same. */
+let is_due = false;
 
-/** Fetches left until the page must say what the stream said: it may come from a cache, or from a moment before. */
-let tries = 0;
-const TRIES = 3;
+/** Fetches that did not bring what the stream said: each may come from a cache, from a moment before, or fail. */
+let failures = 0;
+const FAILURES_MAX = 3;
+const RETRY_MAX_MS = 60_000;
 
 async function renew() {
   timer = 0;
   fetched = Date.now();
-  if (document.hidden || (said === told()?.dataset.said && !late)) return;
+  if (document.hidden || (!is_due && !late && (!said || said === told()?.dataset.said))) return grow();
   // A plot that is being read stays as it is until it is left.
   const reading = !!document.querySelector('[data-probe] :is(:focus, :hover)');
   try {
-    const answer = await fetch(location.href, { cache: 'no-cache' });
-    if (!answer.ok) throw new Error('page: ' + answer.status);
-    // Parsed into a document of its own, where nothing runs.
-    const newer = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const newer = await load(location.href);
     for (const part of PARTS) {
       const [was, is] = [document, newer].map((it) => /** @type {HTMLElement | null} */ (it.querySelector(part)));
-      if (was && is && !(reading && part === '.plots')) was.replaceWith(document.importNode(is, true));
+      if (was && is && !(reading && part === '.plots')) was.replaceWith(is);
     }
     const [was, is] = [told(), /** @type {HTMLElement | null} */ (newer.querySelector('.told'))];
-    if (was && is) Object.assign(was.dataset, is.dataset);
+    if (was && is) {
+      delete was.dataset.refresh;
+      Object.assign(was.dataset, is.dataset);
+    }
     late = reading;
     if (late) soon();
   } catch {
-    // Tried again below, and at the next word of the stream.
+    // Tried again below.
   }
-  if (said !== told()?.dataset.said && tries-- > 0) soon();
+  is_due = false;
+  failures = !said || said === told()?.dataset.said ? 0 : failures + 1;
+  if (failures) soon();
+  grow();
+  // What could not be renewed does not look new; the next answer says again how it is.
+  const old = told();
+  if (old && failures >= FAILURES_MAX) old.dataset.state = 'stale';
 }
 
 function soon() {
-  timer ||= setTimeout(renew, Math.max(0, fetched + EVERY_MS - Date.now()));
+  timer ||= setTimeout(renew, Math.max(0, fetched + Math.min(RETRY_MAX_MS, EVERY_MS * 2 ** Math.max(0, failures - FAILURES_MAX)) - Date.now()));
+}
+
+/** While the server is still reading the past, the page says how soon a line may be longer. */
+function grow() {
+  const seconds = Number(told()?.dataset.refresh);
+  if (!seconds) return;
+  clearTimeout(growth);
+  growth = setTimeout(() => {
+    is_due = true;
+    soon();
+  }, seconds * 1000);
 }
 
 document.addEventListener('sisepan:row', (event) => {
   const { row } = /** @type {CustomEvent} */ (event).detail;
   said = [row.last ?? '', row.state ?? '', row.change?.base_at ?? ''].join('|');
-  tries = TRIES;
   soon();
 });
 document.addEventListener('visibilitychange', soon);
+grow();

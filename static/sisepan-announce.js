@@ -17,7 +17,7 @@ const WORDS = {
 
 /** Puts the control under a widget. @param {import('./internal').Widget} widget */
 export function announce(widget) {
-  const { root, host } = widget;
+  const { root, host, signal } = widget;
   if (root.querySelector('[data-say]')) return;
   const words = WORDS[root.lang] || WORDS.en;
   const button = document.createElement('button');
@@ -28,6 +28,7 @@ export function announce(widget) {
   const region = document.createElement('span');
   region.setAttribute('data-say', '');
   region.setAttribute('role', 'status');
+  button.dataset.added = region.dataset.added = '';
   root.append(button, region);
 
   /** Markets whose price changed since the last word. @type {Set<string>} */
@@ -59,9 +60,10 @@ export function announce(widget) {
     known.set(row.market, row.last);
     changed.add(row.market);
     if (!timer && is_on()) timer = setTimeout(say, 0);
-  });
+  }, { signal });
   // What was replaced from the server has no control of ours.
-  host.addEventListener('sisepan:renew', () => root.append(button, region));
+  host.addEventListener('sisepan:renew', () => root.append(button, region), { signal });
+  signal.addEventListener('abort', () => clearTimeout(timer));
 }
 
 /** As one would read it aloud: 비트코인 142,187,000원 2.08% 상승. @param {import('./internal').Widget} widget @param {string} market @param {string} won */

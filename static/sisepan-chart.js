@@ -10,7 +10,7 @@
 /** @typedef {import('./internal').Kit} Kit */
 /** @param {Widget} widget @param {Kit} kit */
 export function read(widget, kit) {
-  const { root, host } = widget;
+  const { root, signal } = widget;
   const dress = () => {
     for (const plot of /** @type {Iterable<SVGSVGElement>} */ (root.querySelectorAll('svg.plot'))) {
       if (plot.dataset.close && !plot.closest('[data-probe]')) probe(widget, kit, plot);
@@ -20,7 +20,7 @@ export function read(widget, kit) {
   // The plot is drawn anew by the server now and then.
   const changes = new MutationObserver(dress);
   changes.observe(root, { childList: true, subtree: true });
-  host.addEventListener('sisepan:leave', () => changes.disconnect(), { once: true });
+  signal.addEventListener('abort', () => changes.disconnect());
 }
 
 /** @param {string} tag @param {Record<string, string>} style */
@@ -40,6 +40,7 @@ function probe(widget, kit, plot) {
 
   const wrap = part('div', { position: 'relative' });
   wrap.dataset.probe = '';
+  wrap.dataset.added = 'wrap';
   const line = part('div', { position: 'absolute', width: '1px', top: '0', bottom: '2em', background: 'var(--quiet)', 'pointer-events': 'none' });
   const dot = part('div', { position: 'absolute', width: '9px', height: '9px', margin: '-4.5px', 'border-radius': '50%', background: 'var(--ink)', 'pointer-events': 'none' });
   const said = part('div', { position: 'absolute', top: '0', padding: '1px 6px', background: 'var(--ink)', color: 'var(--ground)', 'font-size': '12px', 'line-height': '18px', 'white-space': 'pre', 'pointer-events': 'none' });
@@ -48,6 +49,7 @@ function probe(widget, kit, plot) {
   slider.max = slider.value = String(closes.length - 1);
   slider.setAttribute('aria-label', plot.getAttribute('aria-label') || plot.querySelector('title')?.textContent || '');
   const marks = [line, dot, said];
+  for (const element of [...marks, slider]) element.dataset.added = '';
   for (const element of marks) {
     element.hidden = true;
     element.setAttribute('aria-hidden', 'true');

@@ -40,8 +40,9 @@ export function fit({ data: { height }, source }, kit) {
     if (frame.contentWindow !== source || !frame.src.startsWith(kit.home.href)) continue;
     const wanted = Math.ceil(height) + 'px';
     if (frame.style.minHeight !== wanted) frame.style.minHeight = wanted;
-    if (!frames.size) watch();
-    if (!frames.has(frame)) frames.set(frame, 'auto');
+    // It may be a frame that was loaded anew: it was told nothing yet.
+    frames.set(frame, 'auto');
+    watch();
     dress();
   }
 }
@@ -49,7 +50,10 @@ export function fit({ data: { height }, source }, kit) {
 /** Tells the frames on which ground they stand: `color-scheme` is how a page says it. */
 function dress() {
   for (const [frame, was] of frames) {
-    if (!frame.isConnected) frames.delete(frame);
+    if (!frame.isConnected) {
+      frames.delete(frame);
+      continue;
+    }
     const scheme = getComputedStyle(frame).colorScheme.replace('only', '').trim();
     const theme = scheme === 'dark' || scheme === 'light' ? scheme : 'auto';
     if (theme === was) continue;
@@ -58,7 +62,13 @@ function dress() {
   }
 }
 
+/** A framework may have replaced the body: to observe an element twice is to observe it once. */
 function watch() {
-  const seen = new MutationObserver(dress);
-  for (const element of [document.documentElement, document.body]) seen.observe(element, { attributes: true });
+  changes.observe(document.body, { attributes: true });
+  changes.observe(document.documentElement, { attributes: true, childList: true });
 }
+
+const changes = new MutationObserver((records) => {
+  if (records.some(({ type }) => type === 'childList')) watch();
+  dress();
+});

@@ -5,37 +5,48 @@
  * Texts follow the stream meanwhile, as everywhere. The root stays, and so do focus and what was opened.
  */
 
+/** How often it is looked at whether it is time. */
+const STEP_MS = 1_000;
+const RETRY_MS = 5_000;
+
 /** @param {import('./internal').Widget} widget @param {import('./internal').Kit} kit */
 export function refresh(widget, kit) {
-  const { root, host } = widget;
-  const every = Math.max(1, Number(root.dataset.refresh)) * 1000;
-  let fetched = Date.now();
-  let tag = '';
+  const { root, host, signal } = widget;
+  let fetched = widget.since;
+  let was = '';
   let is_busy = false;
 
   const renew = async () => {
-    if (is_busy || !widget.seen || document.hidden || Date.now() - fetched < every) return;
+    const every = Math.max(1, Number(root.dataset.refresh)) * 1000;
+    // After a failure it is tried again soon.
+    const wait = widget.lost ? Math.min(every, RETRY_MS) : every;
+    if (is_busy || !widget.seen || document.hidden || Date.now() - fetched < wait) return;
     // Nobody's finger is on a plot that is just being read.
     if (root.querySelector('[data-probe] :is(:focus, :hover)')) return;
     is_busy = true;
     fetched = Date.now();
     try {
-      const answer = await fetch(new URL(`fragment/${root.dataset.widget}?${root.dataset.query || ''}`, kit.home), { cache: 'no-cache' });
-      const newer = answer.ok && answer.headers.get('etag') !== tag ? kit.parse(await answer.text()) : null;
-      tag = answer.headers.get('etag') || 'none';
-      if (newer && root.isConnected) replace(root, newer);
-      if (newer) {
+      const { response } = await kit.get(`fragment/${root.dataset.widget}?${root.dataset.query || ''}`, signal);
+      const newer = /** @type {HTMLElement | null} */ (response.querySelector('.sisepan'));
+      if (!newer || signal.aborted) throw response;
+      const html = newer.outerHTML;
+      if (html !== was) {
+        was = html;
+        replace(root, newer);
         widget.index();
+        widget.since = fetched;
         host.dispatchEvent(new CustomEvent('sisepan:renew'));
       }
+      widget.lost = 0;
     } catch {
-      // The next time comes by itself; what is there stays.
+      // What is there stays, and says that it is not live.
+      if (!signal.aborted) widget.lost ||= Date.now();
     }
     is_busy = false;
   };
-  const timer = setInterval(renew, Math.min(every, 5_000));
-  host.addEventListener('sisepan:see', renew);
-  host.addEventListener('sisepan:leave', () => clearInterval(timer), { once: true });
+  const timer = setInterval(renew, STEP_MS);
+  host.addEventListener('sisepan:see', renew, { signal });
+  signal.addEventListener('abort', () => clearInterval(timer));
 }
 
 /** @param {HTMLElement} root @param {HTMLElement} newer */
@@ -44,7 +55,7 @@ function replace(root, newer) {
   const { activeElement } = scope;
   const place = activeElement && root.contains(activeElement) ? path(root, activeElement) : null;
   const opened = [...root.querySelectorAll('details')].map((details) => details.open);
-  for (const name of ['data-markets', 'data-words', 'data-state', 'data-direction']) {
+  for (const name of ['data-markets', 'data-words', 'data-state', 'data-direction', 'data-refresh']) {
     const value = newer.getAttribute(name);
     if (value === null) root.removeAttribute(name);
     else root.setAttribute(name, value);

@@ -11,7 +11,7 @@ const SPEED = 36;
 
 /** @param {import('./internal').Widget} widget */
 export function run(widget) {
-  const { root, host } = widget;
+  const { root, host, signal } = widget;
   const track = /** @type {HTMLElement | null} */ (root.querySelector('[data-track]'));
   const button = /** @type {HTMLElement | null} */ (root.querySelector('[data-pause]'));
   if (!track) return;
@@ -20,6 +20,7 @@ export function run(widget) {
   // The track is what the line is seen through; readers may scroll it as well.
   const line = document.createElement('div');
   line.setAttribute('role', 'none');
+  line.dataset.added = 'wrap';
   line.style.display = 'flex';
   line.style.columnGap = getComputedStyle(track).columnGap;
   line.append(...first);
@@ -30,6 +31,8 @@ export function run(widget) {
   let motion;
   /** Why it stands. @type {Set<string>} */
   const reasons = new Set();
+  if (button?.getAttribute('aria-pressed') === 'true') reasons.add('button');
+  if (!widget.seen) reasons.add('unseen');
 
   const stand = (/** @type {string} */ why, /** @type {boolean} */ yes) => {
     if (yes) reasons.add(why);
@@ -46,7 +49,7 @@ export function run(widget) {
     return width > track.clientWidth ? width + gap : 0;
   };
 
-  let width = -1;
+  let width = NaN;
   const lay = () => {
     if (!first.length) return;
     const wanted = still.matches ? 0 : Math.round(length());
@@ -65,6 +68,7 @@ export function run(widget) {
           const copy = /** @type {HTMLElement} */ (element.cloneNode(true));
           copy.setAttribute('aria-hidden', 'true');
           copy.inert = true;
+          copy.dataset.added = '';
           return copy;
         });
         line.append(...copies);
@@ -77,18 +81,23 @@ export function run(widget) {
     widget.index();
   };
 
-  root.addEventListener('pointerenter', () => stand('pointer', true));
-  root.addEventListener('pointerleave', () => stand('pointer', false));
-  root.addEventListener('focusin', ({ target }) => stand('focus', target !== button));
-  root.addEventListener('focusout', () => stand('focus', false));
+  root.addEventListener('pointerenter', () => stand('pointer', true), { signal });
+  root.addEventListener('pointerleave', () => stand('pointer', false), { signal });
+  root.addEventListener('focusin', ({ target }) => stand('focus', target !== button), { signal });
+  root.addEventListener('focusout', () => stand('focus', false), { signal });
   button?.addEventListener('click', () => {
     const pressed = button.getAttribute('aria-pressed') !== 'true';
     button.setAttribute('aria-pressed', String(pressed));
     stand('button', pressed);
-  });
-  host.addEventListener('sisepan:see', () => stand('unseen', !widget.seen));
-  still.addEventListener('change', lay);
+  }, { signal });
+  host.addEventListener('sisepan:see', () => stand('unseen', !widget.seen), { signal });
+  still.addEventListener('change', lay, { signal });
   const sizes = new ResizeObserver(lay);
   for (const element of [track, ...first]) sizes.observe(element);
-  host.addEventListener('sisepan:leave', () => sizes.disconnect(), { once: true });
+  signal.addEventListener('abort', () => {
+    sizes.disconnect();
+    motion?.cancel();
+    root.removeAttribute('data-moving');
+    if (button) button.hidden = true;
+  });
 }

@@ -11,7 +11,8 @@
 export type Basis = '24h' | 'utc-day' | 'kst-day';
 export type State = 'live' | 'delayed' | 'stale' | 'halted' | 'unknown';
 export type Direction = 'rise' | 'even' | 'fall';
-export type Switch = 'on' | 'off';
+/** Without a value it is on, as any attribute of HTML; `true` is how JSX spells that. `false` would leave the attribute out, so it is no value. */
+export type Switch = 'on' | 'off' | 'true' | 'false' | '' | true;
 
 export interface Change {
   basis: Basis;

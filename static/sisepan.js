@@ -8,7 +8,7 @@
 
 const HOME = new URL('.', import.meta.url);
 const TAGS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'].map((widget) => 'sisepan-' + widget);
-const OPTIONS = 'board markets basis lang theme colors size columns density flash link credit transparent interval span count title'.split(' ');
+const OPTIONS = 'board markets basis lang theme colors size columns density flash link credit transparent interval span count title announce'.split(' ');
 /** Then a widget says that it is not live. */
 const DOUBT_MS = 10_000;
 /** The server takes five messages a second. Each waits for the last one's answer, so none meet on the way. */
@@ -18,6 +18,8 @@ const RETRY_MS = 1_000;
 const RETURN_MS = 15_000;
 const RETRY_MAX_MS = 60_000;
 const HIDDEN_MAX_MS = 20_000;
+/** A request without an answer by then has failed. */
+const ANSWER_MS = 20_000;
 
 let heartbeat = 15_000;
 
@@ -49,7 +51,16 @@ const kit = {
     const time = +new Date(at) + hours * 3_600_000;
     return time ? new Date(time).toISOString() : '';
   },
-  parse: (html) => new DOMParser().parseFromString(html, 'text/html').querySelector('.sisepan'),
+  get: (where, signal, type = 'document') =>
+    new Promise((resolve, reject) => {
+      const ask = new XMLHttpRequest();
+      ask.open('GET', new URL(where, HOME));
+      ask.responseType = type;
+      ask.timeout = ANSWER_MS;
+      ask.onloadend = () => (ask.status === 200 ? resolve : reject)(ask);
+      signal.onabort = () => ask.abort();
+      ask.send();
+    }),
 };
 
 /** @type {(first: number, failures: number) => number} */
@@ -71,8 +82,23 @@ const seeing = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) widgets.get(target)?.see(isIntersecting);
 });
 
-/** @type {(root: HTMLElement, host?: HTMLElement) => import('./internal').Widget} */
-const enliven = (root, host = root) => {
+/** Removes what the modules added to the server's markup, also from a copy that somebody made of a running widget. */
+const strip = (/** @type {HTMLElement} */ root) => {
+  for (const it of all(root, '[data-added]')) it.replaceWith(...(it.dataset.added ? it.childNodes : []));
+};
+
+/** @type {(root: HTMLElement) => string} */
+const subscription = ({ lang, dataset: { board, basis, markets, interval } }) =>
+  JSON.stringify({ board, basis, markets: markets?.split(','), lang, interval_ms: +(interval || 500) });
+
+/** @type {(root: HTMLElement, host?: HTMLElement, since?: number) => import('./internal').Widget} */
+const enliven = (root, host = root, since = Date.now()) => {
+  strip(root);
+  const life = new AbortController();
+  const { signal } = life;
+  let plotted = false;
+  /** @type {<T>(module: Promise<T>, run: (module: T) => void) => void} */
+  const use = (module, run) => void module.then((it) => signal.aborted || run(it), warn);
   /** @type {import('./internal').Words} */
   const words = JSON.parse(root.dataset.words || '{}');
   /** @type {import('./internal').Widget} */
@@ -80,11 +106,16 @@ const enliven = (root, host = root) => {
     root,
     host,
     words,
+    signal,
+    since,
+    lost: 0,
     seen: false,
     rows: new Map(),
+    parts: [],
     index() {
       this.rows.clear();
-      for (const at of [root, ...all(root, '[data-market]')]) {
+      this.parts = all(root, '[data-market]');
+      for (const at of [root, ...this.parts]) {
         const { market } = at.dataset;
         if (!market) continue;
         const held = this.rows.get(market) || { row: { market }, late: false, at: [] };
@@ -94,12 +125,17 @@ const enliven = (root, host = root) => {
       this.sub?.widgets.delete(this);
       this.sub = link.join(this);
       for (const row of this.sub.rows.values()) this.apply(row);
+      if (plotted || !root.querySelector('.plot')) return;
+      plotted = true;
+      use(import('./sisepan-chart.js'), (it) => it.read(widget, kit));
     },
     leave() {
+      life.abort();
       this.sub?.widgets.delete(this);
       widgets.delete(root);
       seeing.unobserve(root);
-      this.tell('leave');
+      strip(root);
+      delete root.dataset.live;
     },
     see(seen) {
       this.seen = seen;
@@ -158,6 +194,10 @@ const enliven = (root, host = root) => {
     },
     tick(live, now, heard) {
       if (!this.seen) return;
+      if (this.lost) {
+        live = false;
+        heard &&= Math.min(heard, this.lost);
+      }
       // A connection makes no price live: the best row counts.
       const best = ['live', 'delayed', 'stale', 'halted'].find((state) => root.querySelector(`[data-state="${state}"][data-market]`)) || 'unknown';
       const was = root.dataset.live;
@@ -176,10 +216,9 @@ const enliven = (root, host = root) => {
   widgets.set(root, widget);
   widget.index();
   const { dataset } = root;
-  if (dataset.widget === 'tape') import('./sisepan-tape.js').then((it) => it.run(widget), warn);
-  if (root.querySelector('.plot')) import('./sisepan-chart.js').then((it) => it.read(widget, kit), warn);
-  if (dataset.refresh) import('./sisepan-refresh.js').then((it) => it.refresh(widget, kit), warn);
-  if (host.closest('[announce],[data-announce]')) import('./sisepan-announce.js').then((it) => it.announce(widget), warn);
+  if (dataset.widget === 'tape') use(import('./sisepan-tape.js'), (it) => it.run(widget));
+  if (dataset.refresh) use(import('./sisepan-refresh.js'), (it) => it.refresh(widget, kit));
+  if (host.closest('[announce],[data-announce]')) use(import('./sisepan-announce.js'), (it) => it.announce(widget));
   seeing.observe(root);
   return widget;
 };
@@ -189,7 +228,6 @@ const link = {
   subs: new Map(),
   queue: new Set(),
   heard: 0,
-  since: Date.now(),
   begun: 0,
   failures: 0,
   strikes: 0,
@@ -199,16 +237,14 @@ const link = {
   asked: 0,
   over: false,
   join(widget) {
-    const { lang, dataset: { board, basis, markets, interval } } = widget.root;
-    const ask = { board, basis, markets: markets?.split(','), lang, interval_ms: +(interval || 500) };
-    const key = JSON.stringify(ask);
+    const key = subscription(widget.root);
     let sub = this.subs.get(key);
     if (!sub) {
-      sub = { id: ++this.ids, key, ask, widgets: new Set(), rows: new Map(), epoch: '', sequence: -1, group: '', fresh: false };
+      sub = { id: ++this.ids, key, ask: JSON.parse(key), said: false, widgets: new Set(), rows: new Map(), epoch: '', sequence: -1, group: '', fresh: false };
       this.subs.set(key, sub);
-      this.say(sub);
     }
     sub.widgets.add(widget);
+    if (!sub.said) this.say(sub);
     if (!this.retry) this.open();
     return sub;
   },
@@ -221,6 +257,7 @@ const link = {
     const socket = (this.socket = new WebSocket(url));
     socket.onopen = () => {
       this.queue = new Set(this.subs.values());
+      for (const sub of this.queue) sub.said = false;
       this.asked = 0;
       this.say();
     };
@@ -244,15 +281,18 @@ const link = {
     this.close();
     if (this.over) return;
     this.retry = setTimeout(() => this.open(), wait ?? jitter(this.heard ? RETURN_MS : RETRY_MS, this.failures++));
-    if (this.strikes > 1) import('./sisepan-detour.js').then((it) => (this.detour ||= it.detour(this, kit)), warn);
+    // By the time that the module is there, it may not be needed any more.
+    if (this.strikes > 1) import('./sisepan-detour.js').then((it) => this.heard < this.begun && this.subs.size && !document.hidden && (this.detour ||= it.detour(this, kit)), warn);
   },
   say(sub) {
     if (sub) this.queue.add(sub);
-    const [next] = this.queue;
+    // One that no widget wants any more is not asked for.
+    const next = [...this.queue].find((it) => it.widgets.size || it.said);
     if (this.pace || this.asked || !next || this.socket?.readyState !== 1) return;
     this.queue.delete(next);
     this.asked = next.id;
     const { id, ask, key, epoch, sequence } = next;
+    next.said = true;
     const wanted = { type: 'subscribe', id, ...ask, resume: sequence < 0 ? undefined : { epoch, sequence } };
     this.socket.send(JSON.stringify(this.subs.get(key) === next ? wanted : { type: 'unsubscribe', id }));
     this.pace = setTimeout(() => {
@@ -303,20 +343,21 @@ const link = {
   },
   tick(now) {
     if (document.hidden) return;
-    const { socket, heard, begun, since } = this;
+    const { socket, heard, begun } = this;
     for (const [key, sub] of this.subs) {
       const told = sub.sequence < 0 ? 0 : heard;
-      const live = sub.fresh ? now - told < 2 * heartbeat : now - (told || since) < DOUBT_MS;
-      for (const widget of sub.widgets) widget.tick(live, now, told);
-      if (!sub.widgets.size && this.subs.delete(key)) this.say(sub);
+      for (const widget of sub.widgets) widget.tick(sub.fresh ? now - told < 2 * heartbeat : now - (told || widget.since) < DOUBT_MS, now, told);
+      if (sub.widgets.size) continue;
+      this.subs.delete(key);
+      this.queue.delete(sub);
+      if (sub.said) this.say(sub);
     }
-    if (!this.subs.size) this.close();
+    if (!this.subs.size) this.sleep();
     else if (socket && now > (heard < begun ? begun + DOUBT_MS : heard + 2 * heartbeat)) this.again();
   },
   wake() {
     if (document.hidden || (this.socket && Date.now() - Math.max(this.heard, this.begun) < 2 * heartbeat)) return;
     this.close();
-    this.since = Date.now();
     this.over = false;
     if (this.subs.size) this.open();
   },
@@ -326,73 +367,131 @@ const link = {
   },
 };
 
-/** @type {Promise<CSSStyleSheet> | undefined} */
-let style;
+/** A constructed style sheet belongs to one document. @type {WeakMap<Document, Promise<CSSStyleSheet>>} */
+const sheets = new WeakMap();
 
-const get = async (/** @type {string} */ where) => {
-  const answer = await fetch(new URL(where, HOME));
-  if (answer.status > 499) throw answer;
-  return { ok: answer.ok, text: await answer.text() };
+/** @type {(page: Document) => Promise<CSSStyleSheet>} */
+const sheet = (page) => {
+  const made = sheets.get(page) || kit.get('sisepan.css', { onabort: null }, 'text').then(({ response }) => new /** @type {typeof globalThis} */ (page.defaultView).CSSStyleSheet().replace(response));
+  sheets.set(page, made);
+  made.catch(() => sheets.delete(page));
+  return made;
 };
 
 /** What stands inside is shown until the widget is there. */
 class Sisepan extends HTMLElement {
   static observedAttributes = OPTIONS;
   /** @type {import('./internal').Widget | undefined} */
-  widget;
-  turn = 0;
-  failures = 0;
+  #widget;
+  /** The query of what is shown, also of a refusal. @type {string | undefined} */
+  #shown;
+  /** The query that is being asked for. @type {string | undefined} */
+  #asked;
+  #ask = new AbortController();
+  #failures = 0;
+  #due = false;
+  #styles = 0;
 
   connectedCallback() {
-    const odd = this.getAttributeNames().filter((name) => !(OPTIONS.includes(name) || name in this || /^(announce|class|tabindex|aria-|data-)/.test(name)));
-    if (odd.length) warn(`<${this.localName}> does not know ${odd}: it takes ${OPTIONS}, announce`);
-    const [included] = all(this.shadowRoot || this, '.sisepan');
-    if (included) this.widget = enliven(included, this);
-    else this.fill();
+    this.sync();
   }
 
   disconnectedCallback() {
-    this.turn++;
-    this.widget?.leave();
-    this.widget = undefined;
+    this.sync();
   }
 
   attributeChangedCallback() {
-    if (this.widget && this.shadowRoot) this.fill();
+    this.sync();
   }
 
-  async fill() {
-    const turn = ++this.turn;
-    // Attributes that are set together are asked for once.
+  /** Makes what is shown agree with the attributes, once for all changes of one task: a move alone changes nothing. */
+  async sync() {
+    if (this.#due) return;
+    this.#due = true;
     await undefined;
-    if (turn !== this.turn) return;
-    const query = new URLSearchParams(OPTIONS.filter((name) => this.getAttribute(name)).map((name) => [name, this.getAttribute(name) || '']));
+    this.#due = false;
+    const is_here = this.isConnected && this.ownerDocument.defaultView;
+    const names = this.getAttributeNames();
+    const query = is_here ? String(new URLSearchParams(OPTIONS.filter((name) => names.includes(name)).map((name) => [name, this.getAttribute(name) || '']))) : undefined;
+    if (query !== this.#asked) {
+      this.#ask.abort();
+      this.#asked = undefined;
+    }
+    const shadow = this.shadowRoot;
+    // A refusal is a slot, for what stands inside.
+    const [content] = all(shadow || this, '.sisepan,slot');
+    if (!is_here || content !== this.#widget?.root) this.#widget?.leave();
+    if (query === undefined) return;
+    // Another document takes the style sheet away, and a host page may take everything.
+    this.#shown = content && (shadow?.adoptedStyleSheets.length || 0) >= this.#styles ? this.#shown ?? query : undefined;
+    if (content?.className && this.#widget?.signal.aborted !== false) this.#widget = enliven(content, this, this.#widget?.since);
+    if (query === this.#shown) {
+      if (this.#widget) this.#widget.lost = 0;
+    } else if (query !== this.#asked) {
+      const odd = names.filter((name) => !(OPTIONS.includes(name) || name in this || /^(class|tabindex|aria-|data-)/.test(name)));
+      if (odd.length) warn(`<${this.localName}> does not know ${odd}: it takes ${OPTIONS}`);
+      this.#failures = 0;
+      this.#fill(query);
+    }
+  }
+
+  /** @type {(signal: AbortSignal, content: Element, styles: CSSStyleSheet[]) => void} */
+  #show(signal, content, styles) {
+    if (signal.aborted) return;
+    this.#widget?.leave();
+    this.#widget = undefined;
+    const shadow = this.shadowRoot || this.attachShadow({ mode: 'open' });
+    shadow.adoptedStyleSheets = styles;
+    shadow.replaceChildren(content);
+    this.#styles = styles.length;
+    this.#shown = this.#asked;
+    this.#asked = undefined;
+    this.sync();
+  }
+
+  /** @param {string} query */
+  async #fill(query) {
+    this.#asked = query;
+    const { signal } = (this.#ask = new AbortController());
     try {
-      style ??= get('sisepan.css').then(({ text }) => new CSSStyleSheet().replace(text));
-      const [css, { ok, text }] = await Promise.all([style, get(`fragment/${this.localName.slice(8)}?${query}`)]);
-      if (turn !== this.turn) return;
+      const [style, { response }] = await Promise.all([sheet(this.ownerDocument), kit.get(`fragment/${this.localName.slice(8)}?${query}`, signal)]);
+      const [root] = all(response, '.sisepan');
+      if (!root) throw response;
+      this.#show(signal, root, [style]);
+    } catch (failed) {
+      const { status, response } = /** @type {XMLHttpRequest} */ (failed);
       // A refusal is for whoever wrote the page.
-      if (!ok) return console.error(`<${this.localName}>`, text.replace(/<.*?>/g, ''));
-      const root = kit.parse(text);
-      if (!root) throw text;
-      const shadow = this.shadowRoot || this.attachShadow({ mode: 'open' });
-      shadow.adoptedStyleSheets = [css];
-      this.widget?.leave();
-      shadow.replaceChildren(root);
-      this.failures = 0;
-      this.widget = enliven(root, this);
-    } catch {
-      style = undefined;
-      setTimeout(() => turn === this.turn && this.fill(), jitter(RETRY_MS, this.failures++));
+      if (/^4(?!29)/.test(String(status))) {
+        console.error(`<${this.localName}>`, response?.body.textContent || status);
+        return this.#show(signal, document.createElement('slot'), []);
+      }
+      if (signal.aborted) return;
+      if (this.#widget) this.#widget.lost ||= Date.now();
+      const retry = setTimeout(() => (this.ownerDocument.defaultView ? this.#fill(query) : this.sync()), jitter(RETRY_MS, this.#failures++));
+      signal.onabort = () => clearTimeout(retry);
     }
   }
 }
 
+/** Includes come and go with the page around them, and elements with their frame: no callback tells. */
+const sweep = () => {
+  for (const [root, widget] of widgets) {
+    const { host, parts, sub } = widget;
+    const found = all(root, '[data-market]');
+    if (root.isConnected && root.ownerDocument.defaultView && sub?.key === subscription(root) && found.length === parts.length && found.every((it, at) => it === parts[at])) continue;
+    widget.leave();
+    if (host instanceof Sisepan) host.sync();
+  }
+  for (const root of all(document, '.sisepan')) if (!widgets.has(root) && !root.closest(String(TAGS))) enliven(root);
+};
+
 if (!customElements.get(TAGS[0])) {
   for (const tag of TAGS) customElements.define(tag, class extends Sisepan {});
-  for (const root of all(document, '.sisepan')) if (!root.closest(String(TAGS))) enliven(root);
-
-  setInterval(() => link.tick(Date.now()), 1000);
+  sweep();
+  setInterval(() => {
+    sweep();
+    link.tick(Date.now());
+  }, 1000);
   let asleep = 0;
   document.addEventListener('visibilitychange', () => {
     clearTimeout(asleep);

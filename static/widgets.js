@@ -5,8 +5,16 @@
  * Without this the form does the same with a button. The server writes all code that is copied.
  */
 
+import { load } from './page.js';
+
 /** A pause in typing, after which the server is asked. */
 const PAUSE_MS = 150;
+
+/** How long a button says what it did. */
+const SAID_MS = 2_000;
+
+/** Buttons that say what they did, with the timers that end it. @type {Map<HTMLElement, number>} */
+const labels = new Map();
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById('wish'));
 const result = /** @type {HTMLElement} */ (document.getElementById('result'));
@@ -79,8 +87,7 @@ async function renew() {
   const now = ++turn;
   const asked = query();
   try {
-    const answer = await fetch('widgets?' + asked);
-    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const page = await load('widgets?' + asked);
     if (now !== turn) return;
     show(page);
     history.replaceState(null, '', 'widgets?' + asked);
@@ -118,15 +125,19 @@ result.addEventListener('click', async ({ target }) => {
   if (!(target instanceof HTMLElement) || !target.dataset.copy) return;
   const code = document.getElementById(target.dataset.copy);
   if (!code) return;
-  const was = target.textContent;
+  const { dataset } = target;
+  const label = (dataset.label ||= target.textContent || '');
+  let said = dataset.done;
   try {
     await navigator.clipboard.writeText(code.textContent || '');
-    target.textContent = target.dataset.done || was;
-    setTimeout(() => (target.textContent = was), 2000);
   } catch {
-    // Without the right to write, the reader's own key does it.
+    // Without the right to write, the reader's own keys do it.
     getSelection()?.selectAllChildren(code);
+    said = dataset.press?.replace('Ctrl', /Mac|iP/.test(navigator.platform) ? '⌘' : 'Ctrl');
   }
+  target.textContent = said || label;
+  clearTimeout(labels.get(target));
+  labels.set(target, setTimeout(() => (target.textContent = label), SAID_MS));
 });
 
 const button = form.querySelector('.do');

@@ -19,6 +19,10 @@ static STUDIO_STYLE: Asset =
     LazyLock::new(|| asset("text/css; charset=utf-8", include_str!("../../static/widgets.css")));
 static MARKET_SCRIPT: Asset =
     LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/market.js")));
+static HOME_SCRIPT: Asset =
+    LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/home.js")));
+static PAGE_SCRIPT: Asset =
+    LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/page.js")));
 static WIDGET_STYLE: Asset =
     LazyLock::new(|| asset("text/css; charset=utf-8", include_str!("../../static/sisepan.css")));
 static PAGE_STYLE: Asset = LazyLock::new(|| asset("text/css; charset=utf-8", include_str!("../../static/page.css")));
@@ -31,7 +35,9 @@ type Asset = LazyLock<Body>;
 pub fn routes() -> Router<AppState> {
     let serve = |asset: &'static Asset| get(move |asked: HeaderMap| async move { asset.answer(&asked) });
     Router::new()
+        .route("/home.js", serve(&HOME_SCRIPT))
         .route("/market.js", serve(&MARKET_SCRIPT))
+        .route("/page.js", serve(&PAGE_SCRIPT))
         .route("/sisepan.css", serve(&WIDGET_STYLE))
         .route("/page.css", serve(&PAGE_STYLE))
         .route("/widgets.js", serve(&STUDIO_SCRIPT))

@@ -25,6 +25,7 @@ mod stream;
 
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -64,6 +65,8 @@ struct Inner {
     past: history::Desk,
     sparks: history::Desk,
     bodies: bodies::Bodies,
+    /// When the process began to serve, on the monotonic clock.
+    begun: Duration,
 }
 
 /// The parts of [`AppState`].
@@ -98,7 +101,6 @@ impl AppState {
     pub fn with(shared: Shared, limits: Limits, site: Site) -> Self {
         let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner {
-            shared,
             site,
             shutdown: CancellationToken::new(),
             streams: TaskTracker::new(),
@@ -106,13 +108,20 @@ impl AppState {
             connections: places(limits.connections_max),
             addresses: Arc::new(addresses::Addresses::new(&limits)),
             groups: Arc::new(addresses::Addresses::new(&limits.of_groups())),
+            begun: shared.clock.monotonic(),
             delivery: OnceLock::new(),
             delivery_started: Notify::new(),
             past: history::Desk::default(),
             sparks: history::Desk::of_sparks(),
             bodies: bodies::Bodies::default(),
             limits,
+            shared,
         }))
+    }
+
+    /// Returns for how long this has been served.
+    fn uptime(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.0.begun)
     }
 
     /// Returns what the publisher has set.

@@ -96,18 +96,58 @@ pub async fn answer() -> Response {
 fn modules() -> Vec<Module> {
     let mut modules: Vec<Module> = Vec::new();
     for (name, source) in SOURCES {
-        let body = modules.iter().fold(source.to_owned(), |body, module| {
+        let source = without_comments(source);
+        let body = modules.iter().fold(source.clone(), |body, module| {
             body.replace(&format!("import('./{}.js')", module.name), &format!("import('./{}')", module.file))
         });
         let hash = digest(&SHA384, body.as_bytes());
         let short: String = hash.as_ref().iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
         modules.push(Module {
             name,
-            newest: file(SCRIPT, assets::CACHE, Bytes::from_static(source.as_bytes())),
+            newest: file(SCRIPT, assets::CACHE, Bytes::from(source)),
             file: format!("{name}-{short}.js"),
             integrity: format!("sha384-{}", BASE64_STANDARD.encode(hash)),
             pinned: file(SCRIPT, CACHE, Bytes::from(body)),
         });
     }
     modules
+}
+
+/// Removes the lines that are comments, and indentation: readers' browsers need neither.
+///
+/// Comments stand on lines of their own, and no string spans lines; a test holds the sources to that.
+fn without_comments(source: &str) -> String {
+    let mut is_inside = false;
+    let mut code = String::with_capacity(source.len());
+    for line in source.lines().map(str::trim) {
+        let is_comment = is_inside || line.starts_with("/*") || line.starts_with("//");
+        is_inside = (is_inside || line.starts_with("/*")) && !line.ends_with("*/");
+        if !is_comment && !line.is_empty() {
+            code.push_str(line);
+            code.push('\n');
+        }
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_can_be_removed_line_by_line() {
+        for (name, source) in SOURCES {
+            let code = without_comments(source);
+            assert!(!code.contains("@ts-check") && code.contains("import") | code.contains("export"), "{name}");
+            for line in code.lines() {
+                assert_eq!(line.matches('`').count() % 2, 0, "{name}: a template spans lines: {line}");
+                assert!(!line.starts_with('*'), "{name}: a comment is left: {line}");
+            }
+            for line in source.lines().map(str::trim) {
+                let (starts, ends) = (line.starts_with("/*"), line.find("*/"));
+                assert!(!starts || ends.is_none_or(|at| at + 2 == line.len()), "{name}: code after a comment: {line}");
+            }
+        }
+        assert_eq!(without_comments("a;\n  /** x\n   * y */\n  // z\n\n  b;\n"), "a;\nb;\n");
+    }
 }

@@ -28,6 +28,18 @@ const SPARKS_MAX: usize = 512;
 /// How long a small line is given out again: it has a point each quarter of an hour.
 const SPARKS_SECS: i64 = 60;
 
+/// How long one with holes is given out again in the first minutes, while candles are still being read.
+const GROWING_SECS: i64 = 1;
+
+/// How long after the start any hole may still be filled soon.
+const GROWING_FOR: Duration = Duration::from_secs(2 * 60);
+
+/// How long after the start a series may still be read for the first time: many markets take their turns.
+const READING_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// One hole in so many bars is no sign that the series is still to be read.
+const HOLE_IN: usize = 20;
+
 /// Most reads at once; each may hold a thread on a slow disk.
 const READS_MAX: usize = 4;
 
@@ -55,6 +67,8 @@ pub struct Series {
     pub pieces: Vec<Piece>,
     /// Its last day, of the same moment; only of a week that is drawn.
     pub day: Option<Arc<Series>>,
+    /// Whether holes may still be filled soon.
+    pub is_growing: bool,
     demo: bool,
     json: OnceLock<Bytes>,
     csv: OnceLock<Bytes>,
@@ -90,7 +104,7 @@ impl Series {
 /// Where questions of the past are answered.
 #[derive(Debug)]
 pub struct Desk {
-    /// Each with the slot of time that it was read in.
+    /// Each with the second that it was read in.
     kept: Mutex<HashMap<Question, (i64, Arc<Series>)>>,
     kept_max: usize,
     kept_secs: i64,
@@ -123,11 +137,10 @@ impl Desk {
             Error::new(StatusCode::SERVICE_UNAVAILABLE, "no-history", "No history", detail)
         })?;
         let now = there(app, &question);
-        let slot = now.as_second().div_euclid(self.kept_secs);
-        if let Some(series) = self.kept(&question, slot) {
+        if let Some(series) = self.kept(&question, now) {
             return Ok(series);
         }
-        let answer = tokio::time::timeout(ANSWER_WITHIN, self.read_anew(source, question, now, slot, app.demo)).await;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.read_anew(source, question, now, app)).await;
         answer.unwrap_or_else(|_| Err(later("history-busy", "history can't be read fast enough")))
     }
 
@@ -136,17 +149,17 @@ impl Desk {
         source: Arc<dyn HourSource>,
         question: Question,
         now: Timestamp,
-        slot: i64,
-        demo: bool,
+        app: &AppState,
     ) -> Result<Arc<Series>, Error> {
         let closed = |_| later("history-failed", "the server is stopping");
         let turn = self.reads.clone().acquire_owned().await.map_err(closed)?;
         // Those who waited for the same answer find it now.
-        if let Some(series) = self.kept(&question, slot) {
+        if let Some(series) = self.kept(&question, now) {
             return Ok(series);
         }
+        let (uptime, demo) = (app.uptime(), app.demo);
         let reading = tokio::task::spawn_blocking(move || {
-            let series = read(source.as_ref(), question, now, demo);
+            let series = read(source.as_ref(), question, now, uptime, demo);
             drop(turn);
             series
         });
@@ -155,21 +168,28 @@ impl Desk {
             tracing::warn!(%error, "reading history failed");
             later("history-failed", "history can't be read now")
         })?;
-        self.keep(slot, &series);
+        self.keep(now.as_second(), &series);
         Ok(series)
     }
 
-    fn kept(&self, question: &Question, slot: i64) -> Option<Arc<Series>> {
-        self.answers().get(question).filter(|(of, _)| *of == slot).map(|(_, series)| series.clone())
+    fn kept(&self, question: &Question, now: Timestamp) -> Option<Arc<Series>> {
+        let answers = self.answers();
+        answers.get(question).filter(|(at, series)| self.is_new(*at, series, now.as_second())).map(|(_, it)| it.clone())
     }
 
-    fn keep(&self, slot: i64, series: &Arc<Series>) {
+    /// Whether an answer may be given out again: all that are read in one slot of time end together.
+    fn is_new(&self, at: i64, series: &Series, now: i64) -> bool {
+        let slot_secs = if series.is_growing { GROWING_SECS } else { self.kept_secs };
+        at.div_euclid(slot_secs) == now.div_euclid(slot_secs)
+    }
+
+    fn keep(&self, at: i64, series: &Arc<Series>) {
         let mut kept = self.answers();
         if kept.len() >= self.kept_max && !kept.contains_key(&series.question) {
-            kept.retain(|_, (of, _)| *of == slot);
+            kept.retain(|_, (of, series)| self.is_new(*of, series, at));
         }
         if kept.len() < self.kept_max || kept.contains_key(&series.question) {
-            kept.insert(series.question.clone(), (slot, series.clone()));
+            kept.insert(series.question.clone(), (at, series.clone()));
         }
     }
 
@@ -187,7 +207,13 @@ fn there(app: &AppState, question: &Question) -> Timestamp {
     now.checked_add(ahead).unwrap_or(now)
 }
 
-fn read(source: &dyn HourSource, question: Question, now: Timestamp, demo: bool) -> Result<Series, String> {
+fn read(
+    source: &dyn HourSource,
+    question: Question,
+    now: Timestamp,
+    uptime: Duration,
+    demo: bool,
+) -> Result<Series, String> {
     let mut span = question.minutes(now);
     // The minute before the first tells the price that the first bar opens with.
     let told = span.start.plus(-1)..span.end;
@@ -203,23 +229,33 @@ fn read(source: &dyn HourSource, question: Question, now: Timestamp, demo: bool)
         let question = Question { span: Span::Day, step: Span::Day.plot_step(), ..question.clone() };
         let start = question.minutes(Minute::start(span.end)).start.max(span.start);
         let skipped = usize::try_from(start.0 - span.start.0).unwrap_or(0).min(closes.len());
-        Arc::new(series(question, start..span.end, &closes[skipped..], demo))
+        Arc::new(series(question, start..span.end, &closes[skipped..], uptime, demo))
     });
-    Ok(Series { day, ..series(question, span, &closes, demo) })
+    Ok(Series { day, ..series(question, span, &closes, uptime, demo) })
 }
 
 /// Makes the series of the minutes of `span`, with the one before them.
-fn series(question: Question, span: std::ops::Range<Minute>, closes: &[MinuteClose], demo: bool) -> Series {
+fn series(
+    question: Question,
+    span: std::ops::Range<Minute>,
+    closes: &[MinuteClose],
+    uptime: Duration,
+    demo: bool,
+) -> Series {
     let step = usize::try_from(question.step.minutes).unwrap_or(1);
     let (before, closes) =
         closes.split_first().map_or((MinuteClose::Hole, closes), |(before, closes)| (*before, closes));
     let is_drawn = [question.span.plot_step(), question.span.spark_step()].contains(&question.step);
+    let bars = bars(before, closes, step);
+    let holes = bars.iter().filter(|bar| bar.is_none()).count();
+    let is_growing = holes > 0 && uptime < if holes * HOLE_IN > bars.len() { READING_FOR } else { GROWING_FOR };
     Series {
         start: Minute::start(span.start),
         end: Minute::start(span.end),
-        bars: bars(before, closes, step),
+        bars,
         pieces: if is_drawn { pieces(before, closes, step) } else { Vec::new() },
         day: None,
+        is_growing,
         question,
         demo,
         json: OnceLock::new(),

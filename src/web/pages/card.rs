@@ -37,7 +37,7 @@ pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
     sparks.resize_with(stage.quotes.len(), || None);
     let sources: &[SourceView] = if stage.credit(Widget::Card) { &stage.sources } else { &[] };
     CardView {
-        root: stage.root(Widget::Card, REFRESH_SECS),
+        root: stage.root(Widget::Card, past.refresh(REFRESH_SECS)),
         lang: stage.options.lang,
         as_of: stage.as_of(),
         cards: stage.rows().into_iter().zip(sparks).collect(),

@@ -40,7 +40,7 @@ pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
     let row = pick.map(|pick| stage.row(pick, quote));
     let sources: &[SourceView] = if stage.credit(Widget::Chart) { &stage.sources } else { &[] };
     ChartView {
-        root: stage.root(Widget::Chart, REFRESH_SECS),
+        root: stage.root(Widget::Chart, past.refresh(REFRESH_SECS)),
         lang,
         as_of: stage.as_of(),
         name: row.as_ref().map_or_else(String::new, |row| row.name.clone()),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::http::StatusCode;
 
-use super::choice::{Choice, allowed, find};
+use super::choice::{Choice, Switch, allowed, find};
 pub use crate::web::query::BYTES_MAX as QUERY_BYTES_MAX;
 
 /// Most parameters in a query.
@@ -69,7 +69,7 @@ pub fn shorten(value: &str) -> String {
     value.chars().take(VALUE_CHARS_MAX).collect()
 }
 
-/// The parameters that we know, as they were given; an empty value is an absent one.
+/// The parameters that we know, as they were given; an empty value is an absent one, but for a switch.
 #[derive(Debug, Default)]
 pub struct Given(HashMap<&'static str, String>);
 
@@ -92,13 +92,24 @@ impl Given {
                 return Err(BadOption::Twice(name));
             }
         }
-        known.retain(|_, value| !value.is_empty());
         Ok(Self(known))
     }
 
     /// Returns a value as it was given.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Reads an on/off option. Empty is on, as everywhere in HTML; frameworks write `true` and `false`.
+    ///
+    /// # Errors
+    /// If it is none of these.
+    pub fn switch(&self, name: &'static str) -> Result<Option<bool>, BadOption> {
+        match self.0.get(name).map(String::as_str) {
+            Some("" | "true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            _ => Ok(self.choose::<Switch>(name)?.map(|switch| switch == Switch::On)),
+        }
     }
 
     /// Reads one of a fixed set of words.

@@ -119,6 +119,8 @@ struct HomePage<'a> {
     theme: &'static str,
     board: String,
     movers: String,
+    /// After how many seconds a line may be longer; 0 if none grows.
+    refresh: u32,
     search: &'a str,
     searched: bool,
     all: String,
@@ -192,6 +194,7 @@ pub fn page(app: &AppState, shown: &Shown<'_>, view: &View, past: &Past) -> Resu
         theme: whole.theme.word(),
         board,
         movers,
+        refresh: past.refresh(0),
         search: &view.search,
         searched: !view.search.is_empty(),
         all: View::default().query(&At { board: id, basis, lang }, None),

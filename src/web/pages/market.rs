@@ -9,6 +9,7 @@ use super::super::history::{self, Question, Series, Span};
 use super::choice::{Choice, Widget};
 use super::oembed;
 use super::options::Options;
+use super::past::GROWING_REFRESH_SECS;
 use super::plot::Plot;
 use super::stage::own_style;
 use super::words;
@@ -48,6 +49,8 @@ struct MarketPage<'a> {
     bases: Vec<BaseView>,
     figures: Vec<(&'static str, String, String)>,
     plots: Vec<Plot>,
+    /// After how many seconds a line may be longer; 0 if none grows.
+    refresh: u32,
     langs: Vec<(&'static str, &'static str, String)>,
 }
 
@@ -144,6 +147,8 @@ impl<'a> MarketPage<'a> {
             bases: Basis::ALL.map(|basis| base_view(quote, basis, lang)).into(),
             figures: quote.map_or_else(Vec::new, |quote| figures(quote, lang)),
             plots: told.past.iter().map(|series| Plot::new(series, quote, base, lang)).collect(),
+            // The day comes first; a week has holes for a week.
+            refresh: if told.past.first().is_some_and(|day| day.is_growing) { GROWING_REFRESH_SECS } else { 0 },
             langs: Lang::ALL.map(|it| (it.as_str(), it.own_name(), link(it))).into(),
         }
     }

@@ -143,7 +143,6 @@ impl<'a> Options<'a> {
     ) -> Result<Self, BadOption> {
         let usual = Usual::of(app);
         let lang = given.choose("lang")?.or(usual.lang).unwrap_or_else(|| preferred(headers));
-        let switch = |name| Ok::<_, BadOption>(given.choose::<Switch>(name)?.map(|switch| switch == Switch::On));
         let interval = |text: &str| text.parse().ok().filter(|millis| INTERVALS_MS.contains(millis));
         let count = |text: &str| text.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
         Ok(Self {
@@ -161,16 +160,16 @@ impl<'a> Options<'a> {
             size: given.choose("size")?.or(usual.size),
             columns: given.get("columns").map_or_else(|| Ok(usual.columns.clone()), columns)?,
             density: given.choose("density")?.unwrap_or(usual.density),
-            flash: switch("flash")?.unwrap_or(usual.flash),
+            flash: given.switch("flash")?.unwrap_or(usual.flash),
             link: given.parse("link", Link::read, || Link::ALLOWED.to_owned())?.unwrap_or_else(|| usual.link.clone()),
-            credit: switch("credit")?.or(usual.credit),
-            transparent: switch("transparent")?.unwrap_or(usual.transparent),
+            credit: given.switch("credit")?.or(usual.credit),
+            transparent: given.switch("transparent")?.unwrap_or(usual.transparent),
             interval_ms: given
                 .parse("interval", interval, || words(&INTERVALS_MS).join(", "))?
                 .unwrap_or(usual.interval_ms),
             span: given.choose("span")?.unwrap_or(usual.span),
             count: given.parse("count", count, || format!("1 to {COUNT_MAX}"))?.or(usual.count),
-            title: switch("title")?.unwrap_or(usual.title),
+            title: given.switch("title")?.unwrap_or(usual.title),
             usual,
         })
     }

@@ -26,7 +26,20 @@ pub struct Past {
     pub old: Option<HashSet<Market>>,
 }
 
+/// Seconds between two renewals while holes are still being filled.
+pub const GROWING_REFRESH_SECS: u32 = 2;
+
 impl Past {
+    /// Whether a line may soon be longer.
+    pub fn is_growing(&self) -> bool {
+        self.days.iter().flatten().chain(&self.plot).any(|series| series.is_growing)
+    }
+
+    /// Returns after how many seconds a widget is renewed that is usually renewed after `usual`.
+    pub fn refresh(&self, usual: u32) -> u32 {
+        if self.is_growing() { GROWING_REFRESH_SECS } else { usual }
+    }
+
     /// Reads what a widget shows.
     pub async fn read(app: &AppState, options: &Options<'_>, widget: Widget) -> Self {
         match widget {

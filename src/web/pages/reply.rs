@@ -10,9 +10,9 @@ use super::super::bodies::Life;
 /// How long a page of prices may be served again, in a cache or a browser.
 const CACHE: &str = "public, max-age=1";
 
-/// Nothing but our own script, style sheet, images and connections; nothing inline.
+/// Nothing but our own script, style sheet, images and connections; nothing inline, and no string parsed as HTML.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-     base-uri 'none'";
+     base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The rest of it, for a page that nobody may frame.
 const CSP_PAGE: &str = "form-action 'self'; frame-ancestors 'none'";

@@ -37,7 +37,8 @@ const HOST_BYTES_MAX: usize = 261;
 
 /// The policy of the page: as that of our other pages, and it shows our own frames.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-     frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+     frame-src 'self'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'; \
+     form-action 'self'; frame-ancestors 'none'";
 
 /// What the form says.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ async fn a_bad_value_is_refused_with_its_name_and_what_may_be_asked() {
         ("link=//evil.example/%7Bbase%7D", 400, ["link", "off, market"]),
         ("link=javascript:alert(1)", 400, ["link", "/coins/{base}"]),
         ("credit=1", 400, ["credit", "on, off"]),
-        ("transparent=true", 400, ["transparent", "on, off"]),
+        ("transparent=yes", 400, ["transparent", "on, off"]),
         ("interval=7", 400, ["interval", "0, 100, 250, 500, 1000, 2000, 5000"]),
         ("span=1y", 400, ["span", "24h, 7d"]),
         ("count=0", 400, ["count", "1 to 20"]),
@@ -41,6 +41,26 @@ async fn a_bad_value_is_refused_with_its_name_and_what_may_be_asked() {
     }
     let english = ask_with(&app, "/embed/tape?size=99", &[("accept-language", "en")]).await;
     assert!(english.body.contains("can&#39;t be used. Allowed"), "{}", english.body);
+}
+
+#[tokio::test]
+async fn fc_28_an_on_off_option_without_a_value_is_on() {
+    let app = app();
+    for widget in WIDGETS {
+        for name in ["transparent", "flash", "credit", "title"] {
+            let get = async |value: &str| ask(&app, &format!("/fragment/{widget}?lang=ko&{name}{value}")).await;
+            let (on, off) = (get("=on").await, get("=off").await);
+            assert_ne!(on.body, off.body, "{widget} {name}");
+            for value in ["", "=", "=true"] {
+                assert_eq!(get(value).await.body, on.body, "{widget} {name}{value}");
+            }
+            assert_eq!(get("=false").await.body, off.body, "{widget} {name}");
+        }
+        // An empty value of any other option is as good as none.
+        let plain = ask(&app, &format!("/fragment/{widget}?lang=ko")).await;
+        let empty = ask(&app, &format!("/fragment/{widget}?lang=ko&theme=&size&board=&markets=&columns=&link")).await;
+        assert_eq!(empty.body, plain.body, "{widget}");
+    }
 }
 
 #[tokio::test]
