@@ -1,5 +1,6 @@
 //! One market at one venue: its newest figures, their age, and its window.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,6 +127,8 @@ pub struct Feed {
     kept: Option<(Timestamp, Bases)>,
     /// Whether the price is in another unit than its base was.
     rescaled: bool,
+    /// The minutes of jumps by a power of ten that another exchange has made too: its market moved.
+    moves: BTreeSet<Minute>,
     unrecorded: bool,
     anew: bool,
 }
@@ -341,7 +344,7 @@ impl Feed {
 
     /// Returns whether the unit of the price was just found to be another one than that of its base.
     pub fn is_newly_rescaled(&mut self, at: Timestamp) -> bool {
-        let base = self.known_bases(at)[0];
+        let base = self.known_base(0, at);
         let is = self.last.zip(base).is_some_and(|(last, base)| self.is_rescaled(base, last.price));
         !std::mem::replace(&mut self.rescaled, is) && is
     }
@@ -450,14 +453,15 @@ impl Feed {
     }
 
     fn known_bases(&self, at: Timestamp) -> Bases {
-        let kept = self.kept.filter(|(as_of, _)| *as_of == at).map(|(_, bases)| bases).unwrap_or_default();
-        let unit = self.unit(at);
-        std::array::from_fn(|index| {
-            let (basis, time) = (Basis::ALL[index], Basis::ALL[index].base_time(at));
-            let price = self.window.price_before_in(time, unit);
-            let ours = price.map(|price| Base { price, at: time, source: BaseSource::Window });
-            ours.or(kept[index]).or_else(|| self.venue_base(basis, at, unit))
-        })
+        std::array::from_fn(|index| self.known_base(index, at))
+    }
+
+    fn known_base(&self, index: usize, at: Timestamp) -> Option<Base> {
+        let (basis, time, unit) = (Basis::ALL[index], Basis::ALL[index].base_time(at), self.unit(at));
+        let price = self.window.price_before_in(time, unit);
+        let ours = price.map(|price| Base { price, at: time, source: BaseSource::Window });
+        let kept = || self.kept.filter(|(as_of, _)| *as_of == at).and_then(|(_, bases)| bases[index]);
+        ours.or_else(kept).or_else(|| self.venue_base(basis, at, unit))
     }
 
     /// The minute whose unit the last price is in: that of its trade, where the venue says it.
@@ -475,10 +479,40 @@ impl Feed {
     }
 
     fn is_rescaled(&self, base: Base, last: Price) -> bool {
+        let unexplained = self.jumps(base, last).into_iter().filter(|(minute, _)| !self.moves.contains(minute));
+        unexplained.map(|(_, power)| power).sum::<i32>() != 0 && !self.venue_measures_across(self.unit(base.at))
+    }
+
+    fn jumps(&self, base: Base, last: Price) -> Vec<(Minute, i32)> {
         // Only where they lie far apart is it worth a look at what lies between.
         let far = |a: Price, b: Price| a.get().checked_mul(Decimal::TWO).is_some_and(|twice| twice < b.get());
         let apart = far(base.price, last) || far(last, base.price);
-        apart && self.window.rescaled(Minute::of(base.at), base.price, last, self.unit(base.at)) != 0
+        if !apart {
+            return Vec::new();
+        }
+        self.window.jumps(Minute::of(base.at), base.price, last, self.unit(base.at))
+    }
+
+    /// Returns whether the venue's own rolling figure has the price of a day ago as the window has it: then the venue
+    /// itself measures its change in one unit.
+    fn venue_measures_across(&self, unit: Minute) -> bool {
+        let both = self.confirmed_there.and_then(|at| {
+            let time = Basis::Rolling24h.base_time(at);
+            Some((self.window.price_before_in(time, unit)?, self.said.base(at)?))
+        });
+        // The two moments may be some seconds apart.
+        both.is_some_and(|(ours, theirs)| !jump::is_jump(ours, theirs, SAME_BASE_PERCENT))
+    }
+
+    /// Returns the jumps by a power of ten since the base of 24 hours, as of `at` by the venue's clock.
+    pub fn jumps_since_base(&self, at: Timestamp) -> Vec<(Minute, i32)> {
+        let base = self.known_base(0, at);
+        self.last.zip(base).map_or_else(Vec::new, |(last, base)| self.jumps(base, last.price))
+    }
+
+    /// Takes in in which minutes another exchange has jumped as well.
+    pub fn set_moves(&mut self, moves: BTreeSet<Minute>) {
+        self.moves = moves;
     }
 
     /// Returns the window.
@@ -535,6 +569,9 @@ pub struct Figures {
     pub traded_at: Option<Timestamp>,
     pub received_at: Option<Timestamp>,
 }
+
+/// A base of the venue's and one of ours that are no farther apart are the same, in percent.
+const SAME_BASE_PERCENT: u32 = 20;
 
 /// A streamed message dated longer ago than this is a repetition.
 const FROZEN_AFTER: SignedDuration = SignedDuration::from_secs(15);

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Listing, Market, Now, Publish, Redenomination, SourceId, Units, VenueClock,
+    Basis, Event, FeedRecords, Gap, Listing, Market, Minute, Now, Publish, Redenomination, SourceId, Units, VenueClock,
     VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
@@ -256,6 +256,7 @@ impl Quotes {
     /// To be called about once a second.
     pub fn tick(&mut self, now: Now) {
         self.look(now);
+        self.seek_moves(now);
         let mut rescaled = Vec::new();
         let holding = self.feeds.iter().filter(|(_, feed)| feed.is_holding()).map(|(key, _)| key.clone());
         self.unchecked.extend(holding);
@@ -271,6 +272,29 @@ impl Quotes {
         }
         rescaled.into_iter().for_each(|venue| self.count(venue, "rescaled"));
         self.touched.extend(0..self.rows.len());
+    }
+
+    /// Looks for markets that have jumped by the same power of ten at two exchanges within a minute: they moved.
+    fn seek_moves(&mut self, now: Now) {
+        let clocks = &self.clocks;
+        let jumps_of = |((venue, market), feed): (&(VenueId, Market), &Feed)| {
+            let jumps = feed.jumps_since_base(feed::there(clocks.get(venue).copied(), now));
+            (!jumps.is_empty()).then(|| ((*venue, market.clone()), jumps))
+        };
+        let jumps: BTreeMap<(VenueId, Market), Vec<(Minute, i32)>> = self.feeds.iter().filter_map(jumps_of).collect();
+        if jumps.is_empty() {
+            return;
+        }
+        for (key, feed) in &mut self.feeds {
+            let own = jumps.get(key).into_iter().flatten();
+            let elsewhere = || jumps.iter().filter(|((venue, market), _)| *venue != key.0 && *market == key.1);
+            let is_move = |(minute, power): &&(Minute, i32)| {
+                elsewhere()
+                    .flat_map(|(_, jumps)| jumps)
+                    .any(|(other, same)| same == power && (other.0 - minute.0).abs() <= 1)
+            };
+            feed.set_moves(own.filter(is_move).map(|(minute, _)| *minute).collect());
+        }
     }
 
     /// Returns what has changed since the last call.

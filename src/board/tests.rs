@@ -4,6 +4,7 @@ mod clocks;
 mod digits;
 mod jumps;
 mod listings;
+mod moves;
 
 use std::time::Duration;
 

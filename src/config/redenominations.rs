@@ -56,7 +56,7 @@ fn read_one(source: &Source<'_>, section: &mut Section<'_>, place: &str) -> Opti
     let venue = value("venue", &format!("an exchange; known: {}", known_venues()), &is_venue);
     let market = value("market", "a market such as BTC-KRW", &|text| text.parse::<Market>().is_ok());
     let at = value("at", "the begin of a minute such as \"2026-03-01T00:00:00Z\"", &|text| minute(text).is_some());
-    let must_be = "what older prices are multiplied by: a decimal above zero other than 1, in quotes, such as \"0.01\"";
+    let must_be = "what older prices are multiplied by: a decimal above zero in quotes, such as \"0.01\", or \"1\" for a move of the market";
     let factor = value("factor", must_be, &|text| factor_of(text).is_some());
     Some(Redenomination {
         venue: venue::find(&venue?)?.profile().id,
@@ -73,6 +73,5 @@ fn minute(text: &str) -> Option<Minute> {
 }
 
 fn factor_of(text: &str) -> Option<Price> {
-    let factor: Price = text.parse().ok()?;
-    (factor.get() != rust_decimal::Decimal::ONE).then_some(factor)
+    text.parse().ok()
 }

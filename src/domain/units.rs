@@ -19,7 +19,7 @@ pub struct Redenomination {
     pub market: Market,
     /// The first minute whose trades are in the new unit.
     pub at: Minute,
-    /// What an older price is multiplied by.
+    /// What an older price is multiplied by; 1 says that the market moved, and its unit did not change.
     pub factor: Price,
 }
 
@@ -44,7 +44,13 @@ impl Units {
 
     /// Returns whether `from` and `to`, which is not earlier, are in one unit.
     pub fn is_one(&self, from: Minute, to: Minute) -> bool {
-        !self.0.iter().any(|(at, _)| from < *at && *at <= to)
+        !self.0.iter().any(|(at, factor)| from < *at && *at <= to && factor.get() != Decimal::ONE)
+    }
+
+    /// Returns whether the operator says that what happened between the trades of two minutes was a move of the market: an
+    /// entry with the factor 1.
+    pub fn is_move(&self, from: Minute, to: Minute) -> bool {
+        self.0.iter().any(|(at, factor)| from < *at && *at <= to && factor.get() == Decimal::ONE)
     }
 }
 

@@ -235,16 +235,19 @@ impl Window {
         Some(closes.fold((first, first), |(low, high), close| (low.min(close.price), high.max(close.price))))
     }
 
-    /// Returns by how many powers of ten the unit of the price has changed between `base`, the price that stood when
-    /// `from` began, and `last`, both in the unit of `unit`: the sum of the jumps that are no market's, up and down, from
-    /// one close to the next. A change that an operator has told of is none.
-    pub fn rescaled(&self, from: Minute, base: Price, last: Price, unit: Minute) -> i32 {
+    /// Returns the jumps by powers of ten that no market makes, up and down, from one close to the next between `base`,
+    /// the price that stood when `from` began, and `last`, both in the unit of `unit`: the minute of the later price, and
+    /// the power. Neither a change of unit nor a move of the market that an operator has told of is among them.
+    pub fn jumps(&self, from: Minute, base: Price, last: Price, unit: Minute) -> Vec<(Minute, i32)> {
         let after = self.closes.partition_point(|c| c.minute < from);
-        let closes = self.closes[after..].iter().filter_map(|c| self.units.bring(c.price, c.minute, unit));
-        let steps = closes
-            .chain([last])
-            .scan(base, |before, price| Some(power_of_ten(std::mem::replace(before, price), price)));
-        steps.sum()
+        let closes = self.closes[after..].iter();
+        let closes = closes.filter_map(|c| Some((c.minute, self.units.bring(c.price, c.minute, unit)?)));
+        let steps = closes.chain([(unit, last)]).scan((from, base), |before, (minute, price)| {
+            let (was, former) = std::mem::replace(before, (minute, price));
+            let told = self.units.is_move(was, minute);
+            Some((minute, if told { 0 } else { power_of_ten(former, price) }))
+        });
+        steps.filter(|(_, power)| *power != 0).collect()
     }
 
     /// Returns the end of the minutes that are covered without a break from `minute` on; `None` if it is not itself.

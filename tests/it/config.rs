@@ -198,13 +198,13 @@ fn in_53_a_change_of_unit_is_read_and_each_mistake_in_one_is_told() {
             r#"sisepan.toml:2: redenominations[0].venue: must be an exchange; known: upbit, bithumb, binance, is "upbt""#,
             r#"sisepan.toml:3: redenominations[0].market: must be a market such as BTC-KRW, is "BTCKRW""#,
             r#"sisepan.toml:4: redenominations[0].at: must be the begin of a minute such as "2026-03-01T00:00:00Z", is "2026-03-01T00:00:30Z""#,
-            r#"sisepan.toml:5: redenominations[0].factor: must be what older prices are multiplied by: a decimal above zero other than 1, in quotes, such as "0.01", is "0""#,
+            r#"sisepan.toml:5: redenominations[0].factor: must be what older prices are multiplied by: a decimal above zero in quotes, such as "0.01", or "1" for a move of the market, is "0""#,
             "sisepan.toml:6: redenominations[0].by: unknown setting; known here: at, factor, market, venue",
         ]
     );
     assert_eq!(problems(&entry("")).len(), 4, "each of the four is missing");
     // A number that is no text would have been rounded before anybody read it.
-    for factor in ["1", "\"1\"", "0.01", "\"-2\"", "\"1/3\"", "\"\""] {
+    for factor in ["1", "0.01", "\"-2\"", "\"1/3\"", "\"\""] {
         let text = whole.replace("\"0.001\"", factor);
         let told = problems(&entry(&text));
         assert!(
