@@ -22,7 +22,7 @@ use crate::domain::{
 /// A venue time further ahead of ours than this is not believed.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(5);
 
-/// A message time further behind ours than this is not believed.
+/// A message time further behind ours than this is not believed; further ahead, it is none.
 const BEHIND_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// No trade of a cryptocurrency is older than the first block of Bitcoin, 2009-01-03.
@@ -81,27 +81,60 @@ pub enum Taken {
     Waiting,
 }
 
-/// Why a ticker was not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why something of a ticker was not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Implausible {
-    /// Its time lies ahead of the present.
-    Ahead,
-    /// Its time is of another age: another unit or another zone.
-    Behind,
+    /// A time lies ahead of the present.
+    #[error("the {what} time {time} is {by:#} ahead of the exchange's clock")]
+    Ahead {
+        /// `trade` or `message`.
+        what: &'static str,
+        /// The time.
+        time: Timestamp,
+        /// How far.
+        by: SignedDuration,
+    },
+    /// A time is of another age: another unit or another zone.
+    #[error("the {what} time {time} is {by:#} behind the exchange's clock")]
+    Behind {
+        /// `trade` or `message`.
+        what: &'static str,
+        /// The time.
+        time: Timestamp,
+        /// How far.
+        by: SignedDuration,
+    },
     /// Its trade is one of the coin that had this name before.
-    Former,
+    #[error("the trade time {0} is of the coin that had this name before")]
+    Former(Timestamp),
+    /// The unit of the price is another one than that of its base.
+    #[error("the price has moved by a power of ten since its base, as if its unit had changed")]
+    Rescaled,
 }
 
 impl Implausible {
     /// The stable word that counts it.
-    pub fn code(self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
-            Self::Ahead => "time-ahead",
-            Self::Behind => "time-behind",
-            Self::Former => "former-listing",
+            Self::Ahead { .. } => "time-ahead",
+            Self::Behind { .. } => "time-behind",
+            Self::Former(_) => "former-listing",
+            Self::Rescaled => "rescaled",
+        }
+    }
+
+    /// What it is that was not believed.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Ahead { what, .. } | Self::Behind { what, .. } if *what == MESSAGE => Some("sent_at"),
+            Self::Ahead { .. } | Self::Behind { .. } | Self::Former(_) => Some("traded_at"),
+            Self::Rescaled => None,
         }
     }
 }
+
+const TRADE: &str = "trade";
+const MESSAGE: &str = "message";
 
 /// The state of one market at one venue.
 #[derive(Debug, Default)]
@@ -129,6 +162,12 @@ pub struct Feed {
     rescaled: bool,
     /// The minutes of jumps by a power of ten that another exchange has made too: its market moved.
     moves: BTreeSet<Minute>,
+    /// Since when nothing has come but old news.
+    late_since: Option<Duration>,
+    /// Why the newest ticker was not believed, or confirms nothing.
+    refused: Option<Implausible>,
+    /// What is to be counted although it costs no price.
+    noted: Option<Implausible>,
     unrecorded: bool,
     anew: bool,
 }
@@ -157,13 +196,11 @@ impl Feed {
     ///
     /// An older trade never replaces a newer one, whichever way and in
     /// whichever order they come; it may still be the close of its minute.
-    pub fn take(&mut self, arrival: Arrival, rule: JumpRule) -> Result<Taken, Implausible> {
-        let Arrival { ticker, received, clock, .. } = &arrival;
-        check_times(ticker, there(*clock, *received))?;
-        let own = self.presence.since().map(|since| shifted(since, -NOTICED_AFTER));
-        if own.zip(ticker.traded_at).is_some_and(|(own, traded_at)| traded_at < own) {
-            return Err(Implausible::Former);
-        }
+    pub fn take(&mut self, mut arrival: Arrival, rule: JumpRule) -> Result<Taken, Implausible> {
+        self.noted = None;
+        let checked = self.check(&mut arrival);
+        self.refused = checked.err();
+        self.noted = checked?;
         let held = self.held.take();
         let Some((before, max_percent)) = self.live_price(&arrival, rule) else {
             self.believe(arrival);
@@ -219,6 +256,26 @@ impl Feed {
         self.held.is_some()
     }
 
+    /// Returns what was found of late that costs no price: a date that was left out, or old news that go on.
+    pub fn take_noted(&mut self) -> Option<Implausible> {
+        self.noted.take()
+    }
+
+    /// Checks the times of a ticker, and leaves out that of the message where the trade's will do.
+    fn check(&self, arrival: &mut Arrival) -> Result<Option<Implausible>, Implausible> {
+        let Arrival { ticker, received, clock, .. } = arrival;
+        let left_out = plausible(ticker, there(*clock, *received))?;
+        if left_out.is_some() {
+            ticker.sent_at = None;
+        }
+        let own = self.presence.since().map(|since| shifted(since, -NOTICED_AFTER));
+        match own.zip(ticker.traded_at).filter(|(own, traded_at)| traded_at < own) {
+            Some((_, traded_at)) => Err(Implausible::Former(traded_at)),
+            None => Ok(left_out),
+        }
+    }
+
+    /// Takes in what is believed, which may still be too old to confirm anything.
     fn believe(&mut self, arrival: Arrival) {
         let Arrival { ticker, asked, received, via, clock } = arrival;
         let venue_now = there(clock, received);
@@ -236,6 +293,9 @@ impl Feed {
             Via::Poll => self.session = None,
             Via::Check => {}
         }
+        // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
+        let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
+        self.note_late(fresh, said_at, venue_now, received.monotonic);
         if self.is_older(&ticker) {
             return;
         }
@@ -252,8 +312,6 @@ impl Feed {
         self.said.take(&ticker, until);
         self.halted = ticker.halted.unwrap_or(self.halted);
         self.unrecorded = true;
-        // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
-        let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
         if fresh {
             let held_up = received.monotonic.saturating_sub(asked.monotonic) > ANSWER_MAX;
             self.confirm(if held_up { asked } else { received }, clock);
@@ -263,6 +321,20 @@ impl Feed {
             self.confirmed_there = Some(said_at);
         }
         self.seek_extremes();
+    }
+
+    /// A connection may begin with old news; it may not go on with them.
+    fn note_late(&mut self, fresh: bool, said_at: Timestamp, venue_now: Timestamp, at: Duration) {
+        if fresh {
+            self.late_since = None;
+            return;
+        }
+        let since = *self.late_since.get_or_insert(at);
+        if at.saturating_sub(since) >= LATE_MAX {
+            let by = venue_now.duration_since(said_at);
+            self.noted = Some(Implausible::Behind { what: MESSAGE, time: said_at, by });
+            self.refused = self.noted;
+        }
     }
 
     /// An answer that was held up does not take back what was confirmed after it was asked for.
@@ -429,8 +501,7 @@ impl Feed {
         if self.last.is_none() || self.confirmed_at.is_none() {
             return State::Unknown;
         }
-        let suspended = self.presence.listing().is_some_and(|listing| listing.halted);
-        if self.presence.is_gone() || suspended || self.halted {
+        if self.presence.is_gone() || self.is_suspended() {
             State::Halted
         } else if self.confirmed.is_none_or(|at| now.monotonic.saturating_sub(at) > stale_after) {
             State::Stale
@@ -439,6 +510,44 @@ impl Feed {
         } else {
             State::Live
         }
+    }
+
+    /// Returns whether the venue has said of late that the market does not trade.
+    pub fn is_halted_now(&self, stale_after: Duration, now: Now) -> bool {
+        let late = self.confirmed.is_none_or(|at| now.monotonic.saturating_sub(at) > stale_after);
+        self.last.is_some() && self.is_suspended() && !self.presence.is_gone() && !late
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.halted || self.presence.listing().is_some_and(|listing| listing.halted)
+    }
+
+    /// Returns why the price is none of now, if that follows from what the venue has said.
+    pub fn why_no_price(&self) -> Option<(&'static str, String)> {
+        if self.presence.is_gone() {
+            let code = if self.last.is_some() { "delisted" } else { "unlisted" };
+            return Some((code, "the exchange does not list it".to_owned()));
+        }
+        if let Some(refused) = self.refused {
+            return Some((refused.code(), refused.to_string()));
+        }
+        if self.held.is_some() {
+            return Some(("price-jump", "its price has jumped, and no second witness has said so yet".to_owned()));
+        }
+        (self.last.is_some() && self.is_suspended())
+            .then(|| ("halted", "the exchange says that it does not trade".to_owned()))
+    }
+
+    /// Returns why there is no base at `time`, if that follows from what the venue has said.
+    pub fn why_no_base(&self, time: Timestamp) -> Option<(&'static str, String)> {
+        if self.rescaled {
+            return Some(("rescaled", Implausible::Rescaled.to_string()));
+        }
+        if let Some(since) = self.presence.since().filter(|&since| since > time) {
+            return Some(("new-listing", format!("listed at {since}, after {time}")));
+        }
+        let known = self.window.known_from(Minute::of(time).plus(-1)).is_some();
+        known.then(|| ("no-earlier-trade", format!("its candles tell of no trade before {time}")))
     }
 
     /// Returns whether the venue's list lacks the market and it never traded here.
@@ -573,17 +682,43 @@ pub struct Figures {
 /// A base of the venue's and one of ours that are no farther apart are the same, in percent.
 const SAME_BASE_PERCENT: u32 = 20;
 
+/// Old news for so long, and nothing else, are not the beginning of a connection.
+const LATE_MAX: Duration = Duration::from_secs(5);
+
 /// A streamed message dated longer ago than this is a repetition.
 const FROZEN_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
-fn check_times(ticker: &Ticker, venue_now: Timestamp) -> Result<(), Implausible> {
-    let ahead = shifted(venue_now, AHEAD_MAX);
-    if [ticker.traded_at, ticker.sent_at].into_iter().flatten().any(|time| time > ahead) {
-        return Err(Implausible::Ahead);
+/// Checks the times of a ticker against the venue's clock; returns the message's if it can be done without.
+///
+/// What dates its trades needs no other date: one of the message that is of another age altogether is garbage and costs
+/// nothing but itself. One that is a little ahead is that of a wrong clock, and nothing dated by it is believed.
+///
+/// # Errors
+/// [`Implausible`] if the ticker is not to be believed.
+pub fn plausible(ticker: &Ticker, venue_now: Timestamp) -> Result<Option<Implausible>, Implausible> {
+    let ahead = |what, time: Option<Timestamp>| {
+        let time = time.filter(|&time| time > shifted(venue_now, AHEAD_MAX))?;
+        Some(Implausible::Ahead { what, time, by: time.duration_since(venue_now) })
+    };
+    let behind = |what, time: Option<Timestamp>, oldest: Timestamp| {
+        let time = time.filter(|&time| time < oldest)?;
+        Some(Implausible::Behind { what, time, by: venue_now.duration_since(time) })
+    };
+    let trade = ahead(TRADE, ticker.traded_at).or_else(|| behind(TRADE, ticker.traded_at, FIRST_TRADE));
+    if let Some(trade) = trade {
+        return Err(trade);
     }
-    let too_old = ticker.traded_at.is_some_and(|time| time < FIRST_TRADE)
-        || ticker.sent_at.is_some_and(|time| time < shifted(venue_now, -BEHIND_MAX));
-    if too_old { Err(Implausible::Behind) } else { Ok(()) }
+    // A message of yesterday repeats what was so then, whatever it says of its trade.
+    if let Some(message) = behind(MESSAGE, ticker.sent_at, shifted(venue_now, -BEHIND_MAX)) {
+        return Err(message);
+    }
+    match ahead(MESSAGE, ticker.sent_at) {
+        Some(message @ Implausible::Ahead { by, .. }) if ticker.traded_at.is_some() && by > BEHIND_MAX => {
+            Ok(Some(message))
+        }
+        Some(message) => Err(message),
+        None => Ok(None),
+    }
 }
 
 fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {

@@ -12,6 +12,7 @@
 mod extremes;
 mod feed;
 mod gaps;
+mod health;
 mod jump;
 mod places;
 mod presence;
@@ -25,11 +26,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Listing, Market, Minute, Now, Publish, Redenomination, SourceId, Units, VenueClock,
-    VenueHealth, VenueId, change::PLACES_DEFAULT,
+    Basis, Event, FeedRecords, Gap, Listing, Market, Minute, Now, Problems, Publish, Redenomination, SourceId, Units,
+    VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
+pub use feed::{Implausible, plausible};
+use health::Told;
 use presence::Word;
 use row::Row;
 
@@ -67,14 +70,19 @@ pub struct Settings {
     /// A price further than this many percent from a live one is held back until something else says the same; `None`
     /// holds nothing back.
     pub jump_max_percent: Option<u32>,
+    /// Venues that date their messages and not their trades.
+    pub undated: BTreeSet<VenueId>,
     /// Where the unit of a price has changed.
     pub redenominations: Vec<Redenomination>,
 }
 
 impl Settings {
+    fn stale_after(&self, venue: VenueId) -> Duration {
+        self.stale_after.get(&venue).copied().unwrap_or(self.stale_after_default)
+    }
+
     fn jump_rule(&self, venue: VenueId) -> feed::JumpRule {
-        let stale_after = self.stale_after.get(&venue).copied().unwrap_or(self.stale_after_default);
-        feed::JumpRule { max_percent: self.jump_max_percent, stale_after }
+        feed::JumpRule { max_percent: self.jump_max_percent, stale_after: self.stale_after(venue) }
     }
 }
 
@@ -88,6 +96,7 @@ impl Default for Settings {
             patience: Duration::from_secs(5),
             pause_min: Duration::from_secs(5),
             jump_max_percent: None,
+            undated: BTreeSet::new(),
             redenominations: Vec::new(),
         }
     }
@@ -107,8 +116,11 @@ pub struct Quotes {
     readers: HashMap<(VenueId, Market), Vec<usize>>,
     touched: BTreeSet<usize>,
     health: BTreeMap<VenueId, VenueHealth>,
+    /// Venues whose links were told of anew.
     health_changed: BTreeSet<VenueId>,
     refused: BTreeMap<(VenueId, &'static str), u64>,
+    problems: BTreeMap<VenueId, Problems>,
+    told: BTreeMap<VenueId, Told>,
     /// Minutes in which a candle said something else than we had seen.
     overruled: BTreeMap<VenueId, u64>,
     /// Markets whose price waits for a second witness.
@@ -130,6 +142,8 @@ impl Quotes {
             health: BTreeMap::new(),
             health_changed: BTreeSet::new(),
             refused: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            told: BTreeMap::new(),
             overruled: BTreeMap::new(),
             unchecked: BTreeSet::new(),
         };
@@ -166,34 +180,36 @@ impl Quotes {
                 let arrival = feed::Arrival { ticker, asked, received, via, clock };
                 let rule = self.settings.jump_rule(venue);
                 let mut taken = feed::Taken::Waiting;
-                self.with_feed(venue, market.clone(), |feed| {
+                self.with_feed(venue, market.clone(), now, |feed| {
                     taken = feed.take(arrival, rule)?;
                     Ok(())
                 });
+                let key = (venue, market);
                 match taken {
                     feed::Taken::Held => {
-                        self.count(venue, "price-jump");
-                        self.unchecked.insert((venue, market));
+                        self.count(&key, ("price-jump", None), || "held back until it is said twice".to_owned(), now);
+                        self.unchecked.insert(key);
                     }
-                    feed::Taken::Refuted => self.count(venue, "price-jump-refuted"),
+                    feed::Taken::Refuted => {
+                        self.count(&key, ("price-jump-refuted", None), || "nothing else said so".to_owned(), now);
+                    }
                     feed::Taken::Believed | feed::Taken::Waiting => {}
                 }
             }
             Event::Settled { venue, market, span, closes } => {
                 let mut overruled = 0;
-                self.with_feed(venue, market, |feed| {
+                self.with_feed(venue, market, now, |feed| {
                     overruled = feed.settle(span, &closes);
                     Ok(())
                 });
                 if overruled > 0 {
                     *self.overruled.entry(venue).or_default() += u64::try_from(overruled).unwrap_or(u64::MAX);
-                    self.health_changed.insert(venue);
                 }
             }
             Event::Listings { venue, listings, unreadable } => self.apply_listings(venue, listings, &unreadable, now),
             Event::TickSizes { venue, sizes } => {
                 for (market, size) in sizes {
-                    self.with_feed(venue, market, |feed| {
+                    self.with_feed(venue, market, now, |feed| {
                         feed.set_tick_size(size);
                         Ok(())
                     });
@@ -213,19 +229,30 @@ impl Quotes {
         &mut self,
         venue: VenueId,
         market: Market,
-        take: impl FnOnce(&mut Feed) -> Result<(), feed::Implausible>,
+        now: Now,
+        take: impl FnOnce(&mut Feed) -> Result<(), Implausible>,
     ) {
         let key = (venue, market);
         let Some(feed) = self.feeds.get_mut(&key) else { return };
-        match take(feed) {
-            Ok(()) => self.touched.extend(self.readers.get(&key).into_iter().flatten()),
-            Err(implausible) => self.count(venue, implausible.code()),
+        let taken = take(feed);
+        let noted = feed.take_noted();
+        if taken.is_ok() {
+            self.touched.extend(self.readers.get(&key).into_iter().flatten());
+        }
+        if let Some(what) = taken.err().or(noted) {
+            self.count(&key, (what.code(), what.field()), || what.to_string(), now);
         }
     }
 
-    fn count(&mut self, venue: VenueId, what: &'static str) {
-        *self.refused.entry((venue, what)).or_default() += 1;
-        self.health_changed.insert(venue);
+    fn count(
+        &mut self,
+        (venue, market): &(VenueId, Market),
+        kind: (&'static str, Option<&'static str>),
+        text: impl FnOnce() -> String,
+        now: Now,
+    ) {
+        *self.refused.entry((*venue, kind.0)).or_default() += 1;
+        self.problems.entry(*venue).or_default().add(kind, Some(market), text, now.wall);
     }
 
     /// Notes that we are looking; after a pause nothing live is joined to what was before it.
@@ -260,17 +287,21 @@ impl Quotes {
         let mut rescaled = Vec::new();
         let holding = self.feeds.iter().filter(|(_, feed)| feed.is_holding()).map(|(key, _)| key.clone());
         self.unchecked.extend(holding);
-        for ((venue, _), feed) in &mut self.feeds {
-            let clock = self.clocks.get(venue).copied();
+        for (key, feed) in &mut self.feeds {
+            let clock = self.clocks.get(&key.0).copied();
             let there = feed::there(clock, now);
             // Our own clock alone, which may be days ahead, is no reason to forget anything.
             let sure = clock.map(|_| there).or(feed.confirmed_there().map(|at| at.min(there)));
             feed.prune(sure.unwrap_or(there), now);
             if feed.is_newly_rescaled(there) {
-                rescaled.push(*venue);
+                rescaled.push(key.clone());
             }
         }
-        rescaled.into_iter().for_each(|venue| self.count(venue, "rescaled"));
+        for key in rescaled {
+            let what = Implausible::Rescaled;
+            self.count(&key, (what.code(), what.field()), || what.to_string(), now);
+        }
+        self.health_changed.extend(self.health.keys());
         self.touched.extend(0..self.rows.len());
     }
 
@@ -317,19 +348,9 @@ impl Quotes {
             }
         }
         for venue in std::mem::take(&mut self.health_changed) {
-            publish.venues.extend(self.health_of(venue));
+            publish.venues.extend(self.tell(venue, now));
         }
         publish
-    }
-
-    /// Joins what ingest says of a venue with what the board has refused.
-    fn health_of(&self, venue: VenueId) -> Option<VenueHealth> {
-        let mut health = self.health.get(&venue)?.clone();
-        health.overruled = self.overruled.get(&venue).copied().unwrap_or(0);
-        for ((_, code), count) in self.refused.iter().filter(|((v, _), _)| *v == venue) {
-            *health.rejected.entry((*code).to_owned()).or_default() += count;
-        }
-        Some(health)
     }
 
     /// Returns what has changed since the last call and should outlive the process.

@@ -84,7 +84,7 @@ impl Row {
             base_volume_24h: figures.as_ref().and_then(|f| f.base_volume_24h),
             quote_volume_24h: figures.as_ref().and_then(|f| f.quote_volume_24h),
             state,
-            traded_at: figures.as_ref().and_then(|f| f.traded_at),
+            traded_at: figures.as_ref().and_then(|f| f.traded_at).filter(|_| !look.settings.undated.contains(&venue)),
             received_at: figures.as_ref().and_then(|f| f.received_at),
             confirmed_at,
         }
@@ -139,7 +139,7 @@ impl Row {
 
     fn state_of(&self, index: usize, look: &Look<'_>) -> State {
         let venue = self.venues[index];
-        let stale_after = look.settings.stale_after.get(&venue).copied().unwrap_or(look.settings.stale_after_default);
+        let stale_after = look.settings.stale_after(venue);
         look.feeds.get(&(venue, self.market.clone())).map_or(State::Unknown, |feed| feed.state(stale_after, look.now))
     }
 }

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod digits;
+mod health;
 mod jumps;
 mod listings;
 mod moves;

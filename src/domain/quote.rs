@@ -126,7 +126,7 @@ pub struct Quote {
     pub quote_volume_24h: Option<Decimal>,
     /// How far to rely on it.
     pub state: State,
-    /// The venue's time of the last trade (or of the message, where it says no other).
+    /// The venue's time of the last trade, where it dates its trades.
     pub traded_at: Option<Timestamp>,
     /// When we received `last`.
     pub received_at: Option<Timestamp>,

@@ -134,11 +134,12 @@ impl Shared {
         let received = self.clock.read();
         let (asked, now) = (asked.unwrap_or(received), received.monotonic);
         let mut told = Vec::with_capacity(records.len());
-        for Record { symbol, ticker } in records {
+        for Record { symbol, ticker, left_out } in records {
             let Some(market) = self.symbols.get(&symbol) else {
                 self.reject("unknown-symbol", &symbol);
                 continue;
             };
+            left_out.iter().for_each(|fault| self.refuse(market, fault));
             match ticker {
                 Ok(ticker) => {
                     self.note(market, &ticker, via, now);

@@ -148,7 +148,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Makes a rejection that shows what stands there.
-    fn refuse(self, field: &'static str, problem: &'static str) -> Rejection {
+    pub(super) fn refuse(self, field: &'static str, problem: &'static str) -> Rejection {
         let seen = self.0.map_or_else(String::new, |raw| start(raw.get()));
         Rejection { seen, ..refuse(field, problem) }
     }

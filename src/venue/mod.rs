@@ -59,6 +59,8 @@ pub struct Profile {
     pub candles_per_request: usize,
     /// Whether a minute without a trade has a candle, flat and empty. Then one that is not there says nothing.
     pub quiet_candles: bool,
+    /// Whether its tickers date the trade; else they date the message alone.
+    pub dates_trades: bool,
 }
 
 /// How a venue wants to see that we are there.
@@ -139,6 +141,40 @@ pub struct Record {
     pub symbol: String,
     /// The figures.
     pub ticker: Result<Ticker, Rejection>,
+    /// Side members that can't be read and are left out: they cost nothing but themselves.
+    pub left_out: Vec<Rejection>,
+}
+
+impl Record {
+    /// Joins a symbol, if it can be read, and the figures under it.
+    fn new(
+        symbol: Result<String, Rejection>,
+        ticker: impl FnOnce(&mut Vec<Rejection>) -> Result<Ticker, Rejection>,
+    ) -> Self {
+        let mut left_out = Vec::new();
+        match symbol {
+            Ok(symbol) => {
+                let ticker = ticker(&mut left_out);
+                Self { symbol, ticker, left_out }
+            }
+            Err(fault) => Self::unreadable(fault),
+        }
+    }
+
+    /// A record of which not even the market is known.
+    fn unreadable(fault: Rejection) -> Self {
+        Self { symbol: String::new(), ticker: Err(fault), left_out: Vec::new() }
+    }
+}
+
+/// Returns a side member, or leaves it out where it can't be read.
+///
+/// Only a market's symbol, its price and the time that orders it may cost a record.
+fn side<T>(read: Result<Option<T>, Rejection>, left_out: &mut Vec<Rejection>) -> Option<T> {
+    read.unwrap_or_else(|fault| {
+        left_out.push(fault);
+        None
+    })
 }
 
 /// One frame of the stream.

@@ -44,6 +44,7 @@ static PROFILE: Profile = Profile {
     markets_per_request: 100,
     candles_per_request: 200,
     quiet_candles: false,
+    dates_trades: true,
 };
 
 impl Venue for Upbit {

@@ -8,16 +8,19 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::json::{self, Raw, Shape, payload, refuse};
-use super::{Incoming, ParseError, Record, Rejection, candles};
+use super::{Incoming, ParseError, Record, Rejection, candles, side};
 use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker};
+
+/// The clocks that date a trade and its message may be so far apart.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
 
 /// A row of `/v1/ticker`, a `ticker` frame, or a status or error frame.
 ///
@@ -151,11 +154,11 @@ pub(super) fn rows(body: &str) -> Result<Vec<&RawValue>, ParseError> {
 pub(super) fn record(
     raw: &RawValue,
     field: &'static str,
-    ticker: impl Fn(&Row<'_>) -> Result<Ticker, Rejection>,
+    ticker: impl Fn(&Row<'_>, &mut Vec<Rejection>) -> Result<Ticker, Rejection>,
 ) -> Record {
     match json::record::<Row<'_>>(raw) {
         Ok(row) => read(&row, if field == "code" { row.code } else { row.market }, field, ticker),
-        Err(fault) => Record { symbol: String::new(), ticker: Err(fault) },
+        Err(fault) => Record::unreadable(fault),
     }
 }
 
@@ -163,46 +166,67 @@ fn read(
     row: &Row<'_>,
     symbol: Raw<'_>,
     field: &'static str,
-    ticker: impl Fn(&Row<'_>) -> Result<Ticker, Rejection>,
+    ticker: impl Fn(&Row<'_>, &mut Vec<Rejection>) -> Result<Ticker, Rejection>,
 ) -> Record {
-    match symbol.symbol(field) {
-        Ok(symbol) => Record { symbol: symbol.into_owned(), ticker: ticker(row) },
-        Err(fault) => Record { symbol: String::new(), ticker: Err(fault) },
-    }
+    Record::new(symbol.symbol(field).map(Cow::into_owned), |left_out| ticker(row, left_out))
 }
 
 /// Reads the figures of a row whose times are true Unix milliseconds.
-pub(super) fn ticker(row: &Row<'_>) -> Result<Ticker, Rejection> {
-    let sent_at = row.timestamp.time_maybe("timestamp")?;
+pub(super) fn ticker(row: &Row<'_>, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
+    let traded_at = row.trade_timestamp.time_maybe("trade_timestamp")?;
+    let sent_at = sent_at(row, traded_at, left_out);
     Ok(Ticker {
-        traded_at: row.trade_timestamp.time_maybe("trade_timestamp")?,
+        traded_at,
         sent_at,
-        base_volume_24h: row.acc_trade_volume_24h.volume_maybe("acc_trade_volume_24h")?,
-        quote_volume_24h: row.acc_trade_price_24h.volume_maybe("acc_trade_price_24h")?,
-        halted: halted(row, sent_at)?,
+        base_volume_24h: side(row.acc_trade_volume_24h.volume_maybe("acc_trade_volume_24h"), left_out),
+        quote_volume_24h: side(row.acc_trade_price_24h.volume_maybe("acc_trade_price_24h"), left_out),
+        halted: halted(row, sent_at, left_out),
         ..Ticker::new(row.trade_price.price("trade_price")?)
     })
 }
 
+/// Reads the time of the message, which can't lie before the trade that it tells of.
+fn sent_at(row: &Row<'_>, traded_at: Option<Timestamp>, left_out: &mut Vec<Rejection>) -> Option<Timestamp> {
+    let sent_at = side(row.timestamp.time_maybe("timestamp"), left_out)?;
+    let early = traded_at.is_some_and(|traded_at| traded_at.duration_since(sent_at) > CLOCKS_APART);
+    if early {
+        left_out.push(row.timestamp.refuse("timestamp", "time"));
+    }
+    (!early).then_some(sent_at)
+}
+
 /// Returns whether the venue says that the market does not trade, if it says anything of it.
-fn halted(row: &Row<'_>, sent_at: Option<Timestamp>) -> Result<Option<bool>, Rejection> {
-    let suspended = row.is_trading_suspended.truth_maybe("is_trading_suspended")?;
-    let state = row.market_state.text_maybe("market_state")?;
-    let delisting = row.delisting_date.text_maybe("delisting_date")?;
+fn halted(row: &Row<'_>, sent_at: Option<Timestamp>, left_out: &mut Vec<Rejection>) -> Option<bool> {
+    let suspended = side(row.is_trading_suspended.truth_maybe("is_trading_suspended"), left_out);
+    let state = side(row.market_state.text_maybe("market_state"), left_out);
+    let delisting = delisting(row, left_out);
     if suspended.is_none() && state.is_none() && delisting.is_none() {
-        return Ok(None);
+        return None;
     }
     let inactive = state.is_some_and(|state| state != "ACTIVE");
-    Ok(Some(suspended == Some(true) || inactive || delisting.is_some_and(|date| is_over(&date, sent_at))))
+    Some(suspended == Some(true) || inactive || delisting.is_some_and(|date| is_over(date, sent_at)))
+}
+
+/// Reads the day on which the market is to be delisted, `2026-12-01` or, by a slip of types, `20261201`.
+fn delisting(row: &Row<'_>, left_out: &mut Vec<Rejection>) -> Option<Date> {
+    let raw = row.delisting_date;
+    let said = raw.words();
+    if said.is_empty() {
+        return None;
+    }
+    let date = said.parse().ok();
+    if date.is_none() {
+        left_out.push(raw.refuse("delisting_date", "time"));
+    }
+    date
 }
 
 /// Returns whether a market that is delisted on `date` is so by the time of the message.
 ///
-/// Until that day it trades as before. A date that we can't read, or can't
-/// compare, counts as come: a delisted market that looks live is the worse error.
-fn is_over(date: &str, sent_at: Option<Timestamp>) -> bool {
-    let come = |date: Date, at: Timestamp| date <= seoul().to_datetime(at).date();
-    date.parse().ok().zip(sent_at).is_none_or(|(date, at)| come(date, at))
+/// Until that day it trades as before. A date that we can't compare counts as
+/// come: a delisted market that looks live is the worse error.
+fn is_over(date: Date, sent_at: Option<Timestamp>) -> bool {
+    sent_at.is_none_or(|at| date <= seoul().to_datetime(at).date())
 }
 
 /// The venue's error as code and words; its members come in either order.
@@ -296,8 +320,8 @@ fn candle(raw: &RawValue, asked: &Market) -> Result<Candle, Rejection> {
         high: row.high_price.price("high_price")?,
         low: row.low_price.price("low_price")?,
         close: row.trade_price.price("trade_price")?,
-        base_volume: row.candle_acc_trade_volume.volume_maybe("candle_acc_trade_volume")?,
-        quote_volume: row.candle_acc_trade_price.volume_maybe("candle_acc_trade_price")?,
+        base_volume: row.candle_acc_trade_volume.volume_maybe("candle_acc_trade_volume").unwrap_or_default(),
+        quote_volume: row.candle_acc_trade_price.volume_maybe("candle_acc_trade_price").unwrap_or_default(),
     })
 }
 

@@ -366,3 +366,108 @@ async fn without_a_network_it_starts_says_why_and_keeps_trying() {
     fake.shutdown().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// Looks at an exchange until it is as wanted.
+async fn wait_venue(service: &Service, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let found = tokio::time::timeout(DEADLINE, async {
+        loop {
+            last = service.venue(id).await;
+            if wanted(&last) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    let in_time = found.await.is_ok();
+    assert!(in_time, "{id} did not come to be as wanted; it is {last}");
+    last
+}
+
+/// A board of one exchange's own.
+fn config_of(fake: &Fake, venue: &str, markets: [&str; 2]) -> Config {
+    let mut config = board_on(fake);
+    config.boards[0].source = sisepan::domain::SourceId::new([venue]);
+    config.boards[0].markets = markets.iter().map(|market| market.parse().unwrap()).collect();
+    config
+}
+
+fn is_unbelieved(venue: &Value) -> bool {
+    let message = venue["reason"]["message"].as_str().unwrap_or_default();
+    venue["state"] == "down"
+        && venue["reason"]["code"] == "unbelieved"
+        && venue["markets_live"] == 0
+        && venue["without_price"] == 2
+        && message.contains("times")
+        && message.contains("such as")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_08_times_in_another_unit_are_told_by_field_count_and_example() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    let unit = r#"{"fault":"unit","venue":"binance","unit":"us"}"#;
+    // From the start.
+    fake.fault(unit).unwrap();
+    let service = Service::start(config_of(&fake, "binance", ["BTC-USDT", "ETH-USDT"])).await;
+    let venue = wait_venue(&service, "binance", is_unbelieved).await;
+    let message = venue["reason"]["message"].as_str().unwrap();
+    assert!(message.contains("E: time") || message.contains("closeTime: time"), "{message}");
+    assert!(
+        venue["missing"].as_array().unwrap().iter().all(|m| m["lacks"] == "price" && m["code"] == "time"),
+        "{venue}"
+    );
+    // It comes right by itself.
+    fake.fault(r#"{"fault":"none"}"#).unwrap();
+    wait_venue(&service, "binance", |venue| venue["state"] == "up" && venue["markets_live"] == 2).await;
+    // While running.
+    fake.fault(unit).unwrap();
+    wait_venue(&service, "binance", is_unbelieved).await;
+    service.stop().await;
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_08_it_holds_where_only_rest_works() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    fake.fault(r#"{"fault":"unit","venue":"upbit","unit":"us"}"#).unwrap();
+    let mut config = config_of(&fake, "upbit", ["BTC-KRW", "ETH-KRW"]);
+    config.venues.values_mut().for_each(|own| own.streaming = Some(false));
+    let service = Service::start(config).await;
+    let venue = wait_venue(&service, "upbit", is_unbelieved).await;
+    assert!(venue["reason"]["message"].as_str().unwrap().contains("trade_timestamp"), "{venue}");
+    service.stop().await;
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_14_an_exchange_ahead_of_its_own_clock_is_not_up() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    let service = Service::start(config_of(&fake, "upbit", ["BTC-KRW", "ETH-KRW"])).await;
+    wait_venue(&service, "upbit", |venue| venue["state"] == "up" && venue["markets_live"] == 2).await;
+    // What is fetched would be believed: its dates are right.
+    for (ms, code) in [(30_000, "time-ahead"), (-30_000, "time-behind")] {
+        fake.fault(&format!(r#"{{"fault":"skew","venue":"upbit","on":"stream","ms":{ms}}}"#)).unwrap();
+        fake.fault(r#"{"fault":"status","venue":"upbit","status":503,"body":"down"}"#).unwrap();
+        let venue = wait_venue(&service, "upbit", is_unbelieved).await;
+        assert!(venue["rejected"][code].as_u64().unwrap() > 0, "{venue}");
+        assert!(venue["reason"]["message"].as_str().unwrap().contains(code), "{venue}");
+        fake.fault(r#"{"fault":"none"}"#).unwrap();
+        wait_venue(&service, "upbit", |venue| venue["state"] == "up" && venue["markets_live"] == 2).await;
+    }
+    service.stop().await;
+    fake.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_07_an_exchange_that_dates_messages_dates_no_trade() {
+    let fake = fake::start(Options::default()).await.unwrap();
+    let service = Service::start(config_of(&fake, "binance", ["BTC-USDT", "ETH-USDT"])).await;
+    let row = service.wait_row("BTC-USDT", |row| row["state"] == "live").await;
+    assert_eq!(row["traded_at"], Value::Null, "{row}");
+    service.stop().await;
+    let service = Service::start(config_of(&fake, "upbit", ["BTC-KRW", "ETH-KRW"])).await;
+    let row = service.wait_row("BTC-KRW", |row| row["state"] == "live").await;
+    assert!(row["traded_at"].is_string(), "{row}");
+    service.stop().await;
+    fake.shutdown().await;
+}

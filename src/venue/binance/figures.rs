@@ -4,24 +4,21 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::json::{self, Raw, Shape};
-use super::super::{ParseError, Record, Rejection};
+use super::super::{ParseError, Record, Rejection, side};
 use crate::domain::Ticker;
 
 /// Figures in one of the venue's spellings.
 pub(super) trait Figures<'a>: Deserialize<'a> {
     fn symbol(&self) -> Result<String, Rejection>;
-    fn ticker(&self) -> Result<Ticker, Rejection>;
+    fn ticker(&self, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection>;
 }
 
 pub(super) fn record<'a, F: Figures<'a>>(raw: &'a RawValue) -> Record {
-    json::record::<F>(raw).map_or_else(|fault| Record { symbol: String::new(), ticker: Err(fault) }, |f| read(&f))
+    json::record::<F>(raw).map_or_else(Record::unreadable, |f| read(&f))
 }
 
 pub(super) fn read<'a>(figures: &impl Figures<'a>) -> Record {
-    match figures.symbol() {
-        Ok(symbol) => Record { symbol, ticker: figures.ticker() },
-        Err(fault) => Record { symbol: String::new(), ticker: Err(fault) },
-    }
+    Record::new(figures.symbol(), |left_out| figures.ticker(left_out))
 }
 
 /// A `24hrTicker` or `24hrMiniTicker`; the members of the second are among those of the first.
@@ -58,15 +55,15 @@ impl<'a> Figures<'a> for Event<'a> {
         self.s.symbol("s").map(Into::into)
     }
 
-    fn ticker(&self) -> Result<Ticker, Rejection> {
+    fn ticker(&self, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
         Ok(Ticker {
             sent_at: self.sent.time_maybe("E")?,
-            trade_id: self.last_id.count_maybe("L")?,
-            high_24h: self.h.price_maybe("h")?,
-            low_24h: self.l.price_maybe("l")?,
-            base_volume_24h: self.v.volume_maybe("v")?,
-            quote_volume_24h: self.q.volume_maybe("q")?,
-            base_24h: self.o.price_maybe("o")?,
+            trade_id: side(self.last_id.count_maybe("L"), left_out),
+            high_24h: side(self.h.price_maybe("h"), left_out),
+            low_24h: side(self.l.price_maybe("l"), left_out),
+            base_volume_24h: side(self.v.volume_maybe("v"), left_out),
+            quote_volume_24h: side(self.q.volume_maybe("q"), left_out),
+            base_24h: side(self.o.price_maybe("o"), left_out),
             ..Ticker::new(self.c.price("c")?)
         })
     }
@@ -93,17 +90,17 @@ impl<'a> Figures<'a> for Row<'a> {
         self.symbol.symbol("symbol").map(Into::into)
     }
 
-    fn ticker(&self) -> Result<Ticker, Rejection> {
+    fn ticker(&self, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
         let last =
             if self.price.is_present() { self.price.price("price")? } else { self.last_price.price("lastPrice")? };
         Ok(Ticker {
             sent_at: self.close_time.time_maybe("closeTime")?,
-            trade_id: self.last_id.count_maybe("lastId")?,
-            high_24h: self.high_price.price_maybe("highPrice")?,
-            low_24h: self.low_price.price_maybe("lowPrice")?,
-            base_volume_24h: self.volume.volume_maybe("volume")?,
-            quote_volume_24h: self.quote_volume.volume_maybe("quoteVolume")?,
-            base_24h: self.open_price.price_maybe("openPrice")?,
+            trade_id: side(self.last_id.count_maybe("lastId"), left_out),
+            high_24h: side(self.high_price.price_maybe("highPrice"), left_out),
+            low_24h: side(self.low_price.price_maybe("lowPrice"), left_out),
+            base_volume_24h: side(self.volume.volume_maybe("volume"), left_out),
+            quote_volume_24h: side(self.quote_volume.volume_maybe("quoteVolume"), left_out),
+            base_24h: side(self.open_price.price_maybe("openPrice"), left_out),
             ..Ticker::new(last)
         })
     }

@@ -50,6 +50,7 @@ static PROFILE: Profile = Profile {
     markets_per_request: 20,
     candles_per_request: 1000,
     quiet_candles: true,
+    dates_trades: false,
 };
 
 impl Venue for Binance {
@@ -271,7 +272,7 @@ fn candle(raw: &RawValue) -> Result<Candle, Rejection> {
         high: Raw::of(high).price("high")?,
         low: Raw::of(low).price("low")?,
         close: Raw::of(close).price("close")?,
-        base_volume: Raw::of(volume).volume_maybe("volume")?,
-        quote_volume: Raw::of(quote_volume).volume_maybe("quoteVolume")?,
+        base_volume: Raw::of(volume).volume_maybe("volume").unwrap_or_default(),
+        quote_volume: Raw::of(quote_volume).volume_maybe("quoteVolume").unwrap_or_default(),
     })
 }

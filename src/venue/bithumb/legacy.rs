@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::super::json::{self, Raw, Shape, payload, refuse};
 use super::super::upbit_like::{self, Row};
-use super::super::{Answer, Ask, Incoming, ParseError, Record, Rejection, candles};
+use super::super::{Answer, Ask, Incoming, ParseError, Record, Rejection, candles, side};
 use crate::domain::{Candle, Market, Price, Ticker};
 
 /// `status` of an answer that holds data.
@@ -75,17 +75,16 @@ fn tickers(asked: &[Market], data: &RawValue) -> Result<Vec<Record>, ParseError>
     let sent_at = date.time_maybe("date").unwrap_or_default();
     let first = asked.first().ok_or_else(|| payload("it does not say its market"))?;
     if members.contains_key("closing_price") {
-        return Ok(vec![Record { symbol: upbit_like::symbol(first), ticker: ticker(data, sent_at) }]);
+        return Ok(vec![Record::new(Ok(upbit_like::symbol(first)), |left_out| ticker(data, sent_at, left_out))]);
     }
     let records = members.iter().filter(|(base, _)| *base != "date").map(|(base, raw)| {
         let market = Market::new(base, first.quote()).map_err(|_| refuse("data", "symbol"));
-        let symbol = market.as_ref().map(upbit_like::symbol).unwrap_or_default();
-        Record { symbol, ticker: market.and_then(|_| ticker(raw, sent_at)) }
+        Record::new(market.map(|market| upbit_like::symbol(&market)), |left_out| ticker(raw, sent_at, left_out))
     });
     Ok(records.collect())
 }
 
-fn ticker(raw: &RawValue, sent_at: Option<Timestamp>) -> Result<Ticker, Rejection> {
+fn ticker(raw: &RawValue, sent_at: Option<Timestamp>, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
     #[derive(Default, Deserialize)]
     #[serde(default, bound(deserialize = "'de: 'a"))]
     struct Row<'a> {
@@ -101,9 +100,9 @@ fn ticker(raw: &RawValue, sent_at: Option<Timestamp>) -> Result<Ticker, Rejectio
     let last = row.closing_price.price("closing_price")?;
     Ok(Ticker {
         sent_at,
-        base_volume_24h: row.units_traded.volume_maybe("units_traded_24H")?,
-        quote_volume_24h: row.acc_trade_value.volume_maybe("acc_trade_value_24H")?,
-        base_24h: base(last, row.fluctate)?,
+        base_volume_24h: side(row.units_traded.volume_maybe("units_traded_24H"), left_out),
+        quote_volume_24h: side(row.acc_trade_value.volume_maybe("acc_trade_value_24H"), left_out),
+        base_24h: side(base(last, row.fluctate), left_out),
         ..Ticker::new(last)
     })
 }
@@ -124,7 +123,7 @@ fn candle(raw: &RawValue) -> Result<Candle, Rejection> {
         high: Raw::of(high).price("high")?,
         low: Raw::of(low).price("low")?,
         close: Raw::of(close).price("close")?,
-        base_volume: Raw::of(volume).volume_maybe("volume")?,
+        base_volume: Raw::of(volume).volume_maybe("volume").unwrap_or_default(),
         quote_volume: None,
     })
 }
@@ -162,23 +161,23 @@ fn streamed(content: &RawValue) -> Record {
         Ok((market.ok_or_else(|| refuse("symbol", "symbol"))?, row))
     };
     match read() {
-        Ok((market, row)) => Record { symbol: upbit_like::symbol(&market), ticker: streamed_ticker(&row) },
-        Err(fault) => Record { symbol: String::new(), ticker: Err(fault) },
+        Ok((market, row)) => Record::new(Ok(upbit_like::symbol(&market)), |left_out| streamed_ticker(&row, left_out)),
+        Err(fault) => Record::unreadable(fault),
     }
 }
 
 /// The figures are those of a window that the subscription chose: only `24H` is a rolling day.
-fn streamed_ticker(row: &Content<'_>) -> Result<Ticker, Rejection> {
+fn streamed_ticker(row: &Content<'_>, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
     let last = Ticker::new(row.close_price.price("closePrice")?);
     if row.tick_type.words() != "24H" {
         return Ok(last);
     }
     Ok(Ticker {
-        high_24h: row.high_price.price_maybe("highPrice")?,
-        low_24h: row.low_price.price_maybe("lowPrice")?,
-        base_volume_24h: row.volume.volume_maybe("volume")?,
-        quote_volume_24h: row.value.volume_maybe("value")?,
-        base_24h: row.open_price.price_maybe("openPrice")?,
+        high_24h: side(row.high_price.price_maybe("highPrice"), left_out),
+        low_24h: side(row.low_price.price_maybe("lowPrice"), left_out),
+        base_volume_24h: side(row.volume.volume_maybe("volume"), left_out),
+        quote_volume_24h: side(row.value.volume_maybe("value"), left_out),
+        base_24h: side(row.open_price.price_maybe("openPrice"), left_out),
         ..last
     })
 }

@@ -56,6 +56,7 @@ static PROFILE: Profile = Profile {
     markets_per_request: 200,
     candles_per_request: 200,
     quiet_candles: false,
+    dates_trades: true,
 };
 
 impl Venue for Bithumb {
@@ -116,8 +117,8 @@ impl Venue for Bithumb {
 ///
 /// Its `timestamp` is the last trade's time again, not the time of the answer,
 /// so the answer has none.
-fn ticker(row: &Row<'_>) -> Result<Ticker, Rejection> {
-    let plain = upbit_like::ticker(row)?;
+fn ticker(row: &Row<'_>, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
+    let plain = upbit_like::ticker(row, left_out)?;
     let traded_at = plain.traded_at.and_then(|written| truly(written, row));
     Ok(Ticker { traded_at, sent_at: None, ..plain })
 }

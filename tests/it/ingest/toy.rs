@@ -38,6 +38,7 @@ impl Toy {
             markets_per_request: 50,
             candles_per_request: 10,
             quiet_candles: false,
+            dates_trades: true,
         }
     }
 
@@ -55,7 +56,7 @@ fn records(value: &Value) -> Vec<Record> {
         let bad = Rejection::new("p", "missing");
         let price = item["p"].as_str().ok_or(bad.clone()).and_then(|p| p.parse::<Price>().map_err(|_| bad));
         let ticker = price.map(|last| Ticker { trade_id: item["n"].as_u64(), ..Ticker::new(last) });
-        Record { symbol: item["s"].as_str().unwrap_or_default().to_owned(), ticker }
+        Record { symbol: item["s"].as_str().unwrap_or_default().to_owned(), ticker, left_out: Vec::new() }
     };
     value.as_array().into_iter().flatten().map(read).collect()
 }

@@ -222,8 +222,8 @@ fn a_figure_that_is_not_said_is_absent_and_never_zero() {
     assert_eq!(with(r#","acc_trade_volume_24h":0"#), ["KRW-BTC last=1 base_volume=0"]);
     // More digits than can be held cost the figure, not the price.
     assert_eq!(with(r#","acc_trade_volume_24h":1234567890123.123456789012345678"#), ["KRW-BTC last=1"]);
-    assert_eq!(with(r#","acc_trade_volume_24h":-1"#), ["KRW-BTC rejected acc_trade_volume_24h: not-positive"]);
-    assert_eq!(with(r#","acc_trade_volume_24h":{}"#), ["KRW-BTC rejected acc_trade_volume_24h: type"]);
+    assert_eq!(with(r#","acc_trade_volume_24h":-1"#), ["KRW-BTC last=1"]);
+    assert_eq!(with(r#","acc_trade_volume_24h":{}"#), ["KRW-BTC last=1"]);
     // A market without a trade in its day has no open, no high, no low and no trade number.
     let quiet = r#"{"e":"24hrTicker","s":"AUSDT","c":"1.5","o":"0.00","h":"0.00","l":"0.00","v":"0.00","L":-1}"#;
     assert_eq!(frame(find("binance"), quiet), ["AUSDT last=1.5 base_volume=0.00"]);
@@ -266,7 +266,8 @@ fn a_market_that_does_not_trade_is_halted() {
     assert_eq!(with(r#""delisting_date":"2026-09-24""#), Some(false));
     assert_eq!(with(r#""delisting_date":"2026-09-23""#), Some(true));
     assert_eq!(with(r#""delisting_date":"20260923""#), Some(true));
-    assert_eq!(with(r#""delisting_date":"soon""#), Some(true));
+    assert_eq!(with(r#""delisting_date":20260923"#), Some(true));
+    assert_eq!(with(r#""delisting_date":"soon""#), None);
     assert_eq!(with(r#""delisting_date":"""#), None);
 }
 
@@ -294,7 +295,7 @@ fn the_old_bithumb_answer_passes_over_its_date_and_its_dead_markets() {
             "KRW-BTC last=100 sent=1723104735027 base=125",
             "KRW-DEAD rejected record: type",
             "KRW-NEW last=5 sent=1723104735027",
-            "KRW-ODD rejected fluctate_24H: malformed",
+            "KRW-ODD last=1 sent=1723104735027",
         ]
     );
 }
@@ -332,4 +333,151 @@ fn words_of_a_venue_can_not_forge_a_log_line() {
     let text = format!(r#"{{"error":{{"name":"A\nB","message":"{}"}}}}"#, "긴".repeat(5000));
     let found = frame(find("upbit"), &text).remove(0);
     assert!(found.starts_with("refused A\\nB: 긴긴") && found.chars().count() < 300, "{found}");
+}
+
+/// What each way of each venue sends of one market, and the members of which its price depends.
+const PAYLOADS: [(&str, bool, &str, &[&str]); 7] = [
+    (
+        "upbit",
+        true,
+        r#"{"type":"ticker","code":"KRW-BTC","opening_price":1,"high_price":1,"low_price":1,"trade_price":7,"prev_closing_price":1,"change":"RISE",
+        "change_price":1,"signed_change_price":1,"change_rate":0.1,"signed_change_rate":0.1,"trade_volume":1,"acc_trade_volume":1,
+        "acc_trade_volume_24h":1,"acc_trade_price":1,"acc_trade_price_24h":1,"trade_date":"20260830","trade_time":"042612",
+        "trade_timestamp":1788063972643,"ask_bid":"BID","acc_ask_volume":1,"acc_bid_volume":1,"highest_52_week_price":1,
+        "highest_52_week_date":"2026-01-01","lowest_52_week_price":1,"lowest_52_week_date":"2026-01-01","market_state":"ACTIVE",
+        "is_trading_suspended":false,"delisting_date":null,"market_warning":"NONE","timestamp":1788063972650,"stream_type":"REALTIME"}"#,
+        &["type", "code", "trade_price", "trade_timestamp"],
+    ),
+    (
+        "upbit",
+        false,
+        r#"[{"market":"KRW-BTC","trade_date":"20260830","trade_time":"042612","trade_timestamp":1788063972643,"opening_price":1,"high_price":1,
+        "low_price":1,"trade_price":7,"prev_closing_price":1,"change":"RISE","acc_trade_price_24h":1,"acc_trade_volume_24h":1,
+        "timestamp":1788063972650}]"#,
+        &["market", "trade_price", "trade_timestamp"],
+    ),
+    (
+        "bithumb",
+        false,
+        r#"[{"market":"KRW-BTC","trade_date":"20260830","trade_time":"042612","trade_timestamp":1788096372643,"opening_price":1,"high_price":1,
+        "low_price":1,"trade_price":7,"prev_closing_price":1,"change":"RISE","acc_trade_price_24h":1,"acc_trade_volume_24h":1,
+        "timestamp":1788096372643}]"#,
+        &["market", "trade_price", "trade_timestamp"],
+    ),
+    (
+        "bithumb",
+        false,
+        r#"{"status":"0000","data":{"closing_price":"7","opening_price":"1","min_price":"1","max_price":"1","units_traded_24H":"1",
+        "acc_trade_value_24H":"1","fluctate_24H":"1","fluctate_rate_24H":"1","date":"1788063972643"}}"#,
+        &["status", "data", "closing_price", "date"],
+    ),
+    (
+        "bithumb",
+        true,
+        r#"{"type":"ticker","content":{"symbol":"BTC_KRW","tickType":"24H","date":"20260830","time":"132612","openPrice":"1","closePrice":"7",
+        "lowPrice":"1","highPrice":"1","value":"1","volume":"1","sellVolume":"1","buyVolume":"1","prevClosePrice":"1","chgRate":"1",
+        "chgAmt":"1","volumePower":"1"}}"#,
+        &["type", "content", "symbol", "closePrice"],
+    ),
+    (
+        "binance",
+        true,
+        r#"{"e":"24hrTicker","E":1788063972650,"s":"BTCUSDT","p":"1","P":"1","w":"1","x":"1","c":"7","Q":"1","b":"1","B":"1","a":"1","A":"1",
+        "o":"1","h":"1","l":"1","v":"1","q":"1","O":1,"C":1788063972650,"F":1,"L":9,"n":9}"#,
+        &["e", "E", "s", "c"],
+    ),
+    (
+        "binance",
+        false,
+        r#"[{"symbol":"BTCUSDT","priceChange":"1","lastPrice":"7","lastQty":"1","openPrice":"1","highPrice":"1","lowPrice":"1","volume":"1",
+        "quoteVolume":"1","openTime":1,"closeTime":1788063972650,"firstId":1,"lastId":9,"count":9}]"#,
+        &["symbol", "lastPrice", "closeTime"],
+    ),
+];
+
+const ODD: [&str; 22] = [
+    "null",
+    "true",
+    "false",
+    "\"false\"",
+    "-1",
+    "0",
+    "1",
+    "1e30",
+    "-0.5",
+    "20261201",
+    "\"NaN\"",
+    "\"\"",
+    "\" \"",
+    "\"-1\"",
+    "\"x\"",
+    "\"1,000\"",
+    "\"2026-13-45\"",
+    "[]",
+    "[1]",
+    "{}",
+    "{\"a\":[null]}",
+    "99999999999999999999999999999999999999999999",
+];
+
+/// The last price of the one market of a payload, if the board would believe it, and the fields left out.
+fn believed(id: &str, stream: bool, text: &str) -> (Option<String>, Vec<&'static str>) {
+    let records = if stream {
+        match find(id).parse(text) {
+            Ok(Incoming::Tickers(records)) => records,
+            _ => Vec::new(),
+        }
+    } else {
+        let base = if id == "binance" { "BTC-USDT" } else { "BTC-KRW" };
+        match find(id).answer(&Ask::Tickers(&markets(base)), text) {
+            Ok(Answer::Tickers(records)) => records,
+            _ => Vec::new(),
+        }
+    };
+    let now = "2026-08-30T04:26:13Z".parse().unwrap();
+    let left_out = records.iter().flat_map(|record| record.left_out.iter().map(|fault| fault.field)).collect();
+    let tickers = records.into_iter().filter_map(|record| record.ticker.ok());
+    let believed = tickers.filter(|ticker| sisepan::board::plausible(ticker, now).is_ok());
+    (believed.map(|ticker| ticker.last.to_string()).next(), left_out)
+}
+
+#[test]
+fn fc_06_no_side_member_of_any_payload_costs_the_price() {
+    for (id, stream, text, needed) in PAYLOADS {
+        assert_eq!(believed(id, stream, text), (Some("7".to_owned()), vec![]), "{id}: {text}");
+        // A member and its plain value, as written: objects and lists inside are walked with them.
+        let mut tried = 0;
+        for (at, _) in text.match_indices("\":") {
+            let begin = text[..at].rfind('"').unwrap() + 1;
+            let (member, value) = (&text[begin..at], at + 2);
+            if needed.contains(&member) {
+                continue;
+            }
+            let end = value + text[value..].find([',', '}']).unwrap();
+            for odd in ODD {
+                let changed = format!("{}{odd}{}", &text[..value], &text[end..]);
+                let (last, _) = believed(id, stream, &changed);
+                assert_eq!(last.as_deref(), Some("7"), "{id}: {member}={odd}: {changed}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 150, "{id}: {tried}");
+    }
+}
+
+#[test]
+fn fc_06_what_is_left_out_is_named() {
+    for (member, odd) in [
+        ("\"is_trading_suspended\":false", "\"is_trading_suspended\":\"false\""),
+        ("\"market_state\":\"ACTIVE\"", "\"market_state\":1"),
+        ("\"delisting_date\":null", "\"delisting_date\":\"soon\""),
+        ("\"acc_trade_volume_24h\":1", "\"acc_trade_volume_24h\":\"NaN\""),
+        ("\"acc_trade_price_24h\":1", "\"acc_trade_price_24h\":-1"),
+    ] {
+        let (id, stream, text, _) = PAYLOADS[0];
+        let changed = text.replace(member, odd);
+        assert_ne!(changed, text);
+        let field = member.split('"').nth(1).unwrap();
+        assert_eq!(believed(id, stream, &changed), (Some("7".to_owned()), vec![field]), "{odd}");
+    }
 }
