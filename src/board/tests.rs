@@ -582,14 +582,14 @@ fn fc_10_the_newest_hole_is_wanted_soon_after_its_minute_is_over_and_apart_from_
     assert_eq!(recent, [start.plus(-180)..start.plus(-1)], "the minute just over may still be told by a stream");
     assert!(older.iter().any(|span| span.end == start.plus(-180)), "{older:?}");
     scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &vec!["5"; 24 * 60]);
-    // The stream begins in the middle of a minute, which it does not know whole.
+    // The stream begins in the middle of a minute, whose close it knows; nobody has told of the minute before.
     for _ in 0..9 {
         scene.pass(10);
         scene.tick(FIRST, "BTC", "5", STREAM);
     }
     let wanted = holes(&scene, "BTC");
-    assert_eq!(wanted, [vec![start..start.plus(1)], vec![]], "a minute and a half after the start");
-    scene.settle(FIRST, "BTC", "2026-01-15T06:27:00Z", &["5"]);
+    assert_eq!(wanted, [vec![start.plus(-1)..start], vec![]], "a minute and a half after the start");
+    scene.settle(FIRST, "BTC", "2026-01-15T06:26:00Z", &["5"]);
     assert_eq!(holes(&scene, "BTC"), [vec![], vec![]]);
     // It breaks off for four minutes and comes back.
     scene.pass(240);
