@@ -50,6 +50,11 @@ pub const ALL: &[Coin] = &[
     coin(("SHIB", "시바이누", "Shiba Inu"), 1_250_000, (847, 1), 5_000),
     coin(("PEPE", "페페", "Pepe"), 755_000, (512, 1), 7_000),
     coin(("WAXP", "왁스", "WAX"), 1_230_000_000, (834 * ONE / 100_000, ONE / 100_000), 2_400_000),
+    coin(("AVAX", "아발란체", "Avalanche"), 33_150 * ONE, (2_248 * CENT, CENT), 9_000),
+    coin(("DOT", "폴카닷", "Polkadot"), 5_905 * ONE, (4_003 * ONE / 1_000, ONE / 1_000), 12_000),
+    coin(("NEAR", "니어프로토콜", "NEAR Protocol"), 3_320 * ONE, (2_251 * ONE / 1_000, ONE / 1_000), 14_000),
+    coin(("ETC", "이더리움 클래식", "Ethereum Classic"), 30_900 * ONE, (2_095 * CENT, CENT), 11_000),
+    coin(("SUI", "수이", "Sui"), 4_800 * ONE, (32_541 * PIP, PIP), 3_000),
     coin(("USDT", "테더", "Tether"), 1_475 * ONE, (0, 0), 1_500),
 ];
 

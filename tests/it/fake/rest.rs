@@ -168,7 +168,7 @@ async fn the_control_server_tells_the_truth_and_refuses_nonsense() {
     let truth = get(&format!("{base}/truth?venue=bithumb&market=BTC-KRW")).await.json();
     assert_eq!(truth["markets"][0]["last"], "142187000");
     assert!(truth["markets"][0]["minutes"]["2026-01-14T06:27:00Z"].is_string());
-    assert_eq!(get(&format!("{base}/truth")).await.json()["markets"].as_array().unwrap().len(), 47);
+    assert_eq!(get(&format!("{base}/truth")).await.json()["markets"].as_array().unwrap().len(), 62);
     for (path, body, wanted) in [
         ("fault", r#"{"fault":"explode"}"#, "unknown fault"),
         ("fault", r#"{"fault":"mute","venue":"kraken"}"#, "unknown venue"),
