@@ -67,7 +67,7 @@ const ASKED = [
   ['/api/v1/snapshot', '/api/v1/snapshot?lang=x', 400, 'unknown-lang'],
   ['/api/v1/snapshot', '/api/v1/snapshot?board=krw&board=krw', 400, 'bad-field'],
   ['/api/v1/snapshot', `/api/v1/snapshot?markets=${Array(129).fill('A-B')}`, 400, 'too-many-markets'],
-  ['/api/v1/snapshot', `/api/v1/snapshot?x=${'x'.repeat(1100)}`, 400, 'query-too-long'],
+  ['/api/v1/snapshot', `/api/v1/snapshot?x=${'x'.repeat(13_000)}`, 400, 'query-too-long'],
   ['/api/v1/snapshot.csv', '/api/v1/snapshot.csv', 200],
   ['/api/v1/snapshot.csv', '/api/v1/snapshot.csv?board=usd', 400, 'unknown-board'],
   ['/api/v1/markets', '/api/v1/markets', 200],

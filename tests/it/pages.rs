@@ -272,9 +272,9 @@ async fn markets_may_be_picked_in_any_order() {
 #[tokio::test]
 async fn a_bad_option_is_refused_by_name_and_never_echoed_raw() {
     for (query, status, name, allowed) in [
-        ("board=%3Cscript%3E", 404, "board", "krw"),
-        ("markets=DOGE-KRW", 404, "markets", "BTC-KRW"),
-        ("markets=%3Cscript%3E", 404, "markets", "BTC-KRW"),
+        ("board=%3Cscript%3E", 404, "시세판", "krw"),
+        ("markets=DOGE-KRW", 404, "종목", "BTC-KRW"),
+        ("markets=%3Cscript%3E", 404, "종목", "BTC-KRW"),
         ("basis=%3Cscript%3E", 400, "basis", "24h, utc-day, kst-day"),
         ("lang=fr", 400, "lang", "ko, en, ja"),
         ("theme=pink", 400, "theme", "auto, light, dark"),
