@@ -107,6 +107,8 @@ const ASKED = [
   ['/oembed', '/oembed?format=xml&url=x', 501, 'unknown-format'],
   ['/sisepan-colors.css', '/sisepan-colors.css?colors=c8202f-1a5fc8', 200],
   ['/sisepan-colors.css', '/sisepan-colors.css?colors=kr', 400],
+  ['/home.js', '/home.js', 200],
+  ['/page.js', '/page.js', 200],
   ['/{module}.js', '/sisepan-chart.js', 200],
   ...['/sisepan.js', '/sisepan.d.ts', '/sisepan.css', '/page.css', '/market.js', '/widgets.js', '/widgets.css', '/icon.svg', '/openapi.json', '/asyncapi.json'].map(
     (path) => [path, path, 200],

@@ -172,8 +172,9 @@ test('FC-51: paper has the prices, each with its time, and the sources; nothing 
         for (const control of ['header nav', '.tabs', '.search', '.venues', '.links', '[data-pause]', 'input[type="range"]']) {
           for (const one of await page.locator(control).all()) assert.equal(await one.isVisible(), false, `${control} on ${where}`);
         }
-        const read = () => page.locator('[data-market]:has([data-cell="last"])').first().evaluate((row) => {
-          const last = row.querySelector('[data-cell="last"]');
+        const read = () => page.locator('[data-market][data-confirmed]').first().evaluate((row) => {
+          // The market page has its price outside of the row that the script writes into.
+          const last = row.querySelector('[data-cell="last"]') ?? document.querySelector('[data-cell="last"]');
           const flash = last.animate([{ backgroundColor: 'rgb(255, 0, 0)' }, { backgroundColor: 'rgb(255, 0, 0)' }], 10_000);
           const said = { time: getComputedStyle(row, '::after').content, confirmed: row.dataset.confirmed, ground: getComputedStyle(document.documentElement).backgroundColor, flash: getComputedStyle(last).backgroundColor };
           flash.cancel();
