@@ -1,4 +1,4 @@
-//! What is told of a venue: its links as ingest knows them, joined with what of its prices the board believes.
+//! Health of a venue as published: the state of its links, from ingest, joined with how many of its prices the board believes.
 //!
 //! A link that works says nothing of the prices that come over it. So a venue
 //! is `up` only while some price of it is believed, and every wanted market

@@ -352,7 +352,7 @@ async function torment({ seed, steps, tag, attributes }) {
     lang: ['ko', 'en', 'ja'], theme: ['light', 'dark', 'auto'], size: ['s', 'xl', 'inherit'], basis: ['24h', 'utc-day', 'kst-day'],
     markets: ['BTC-KRW', 'ETH-KRW', 'XRP-KRW', 'NOPE-KRW'], board: ['krw', 'nope', ''], transparent: ['', 'on', 'off'], flash: ['off', 'on', 'wrong'], announce: [''], title: ['off'], unknown: ['x'],
   };
-  const deeds = {
+  const actions = {
     move() {
       const around = document.createElement('div');
       it.before(around);
@@ -444,9 +444,9 @@ async function torment({ seed, steps, tag, attributes }) {
       over.skipTransition();
     },
   };
-  const names = Object.keys(deeds);
+  const names = Object.keys(actions);
   for (let step = 0; step < steps; step++) {
-    await deeds[pick(names)]();
+    await actions[pick(names)]();
     await pause();
   }
   if (it.ownerDocument !== document) document.adoptNode(it);

@@ -1,4 +1,4 @@
-//! What is told of a venue whose link works, by what its prices are worth.
+//! Health of a venue whose link works, depending on whether its prices are believed.
 
 use super::*;
 use crate::domain::{Lacks, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState};
@@ -10,7 +10,7 @@ impl Scene {
         self.quotes.apply(Event::Health(health), self.now);
     }
 
-    /// What is told of the first venue now.
+    /// Returns the published health of the first venue.
     fn told(&mut self) -> VenueHealth {
         self.quotes.tick(self.now);
         self.quotes.publish(self.now);
