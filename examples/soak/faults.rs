@@ -13,8 +13,8 @@ use sisepan::fake::{Fake, coins};
 
 use super::oracle::Oracle;
 
-/// The longest that a fault lasts: some overlap the next one.
-const LASTS_MAX: u64 = 15;
+/// The longest that a fault lasts: most overlap the next ones, and prices grow old.
+const LASTS_MAX: u64 = 45;
 
 /// Orders faults.
 pub struct Storm {

@@ -138,13 +138,13 @@ async fn read(url: &str, venue: &str, judges: bool, oracle: &Oracle) -> Result<(
         oracle.findings.frame();
         let frame: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         let kind = frame["type"].as_str().unwrap_or_default();
-        if !matches!(kind, "snapshot" | "delta") {
-            continue;
+        if let Some(now) = frame["sequence"].as_u64() {
+            if kind != "snapshot" && (frame["previous"].as_u64() > sequence || Some(now) < sequence) {
+                let previous = &frame["previous"];
+                return Err(format!("a {kind} {now} after {previous} came after {sequence:?}"));
+            }
+            sequence = Some(now);
         }
-        if kind == "delta" && frame["previous"].as_u64() != sequence {
-            return Err(format!("a delta after {} came after {sequence:?}", frame["previous"]));
-        }
-        sequence = frame["sequence"].as_u64();
         for new in frame["rows"].as_array().into_iter().flatten() {
             let market = new["market"].as_str().unwrap_or_default().to_owned();
             let row = rows.entry(market).or_insert_with(|| Value::Object(serde_json::Map::new()));

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import WebSocket from 'ws';
-import { browser, fake, open, ready, server } from './harness.js';
+import { PATIENCE_MS, browser, fake, open, ready, server } from './harness.js';
 
 const run = promisify(execFile);
 const PYTHON = fileURLToPath(new URL('../../target/python/bin/python', import.meta.url));
@@ -31,7 +31,7 @@ test('ws of Node.js: two subscriptions, compression, resume', async () => {
   const socket = new WebSocket(stream(), 'sisepan.v1', { perMessageDeflate: true });
   const heard = [];
   const until_ = (what) => new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not heard: ${what}`)), 60_000);
+    const timer = setTimeout(() => reject(new Error(`not heard: ${what}`)), PATIENCE_MS);
     const look = () => {
       const found = heard.find(what);
       if (!found) return;
@@ -61,7 +61,7 @@ test('ws of Node.js: two subscriptions, compression, resume', async () => {
   await new Promise((resolve) => socket.on('close', resolve));
 });
 
-test('FC-35: Chromium: WebSocket and EventSource', { timeout: 120_000 }, async () => {
+test('FC-35: Chromium: WebSocket and EventSource', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`);
   const types = await page.evaluate(async () => {
     // Until what is waited for has come, however many heartbeats and states come before it.

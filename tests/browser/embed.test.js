@@ -22,7 +22,7 @@ before(async () => {
   await until('there is a past', async () => {
     const past = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
     return past.close.filter((close) => close !== null).length > 20;
-  }, 60_000);
+  });
 });
 
 after(async () => {
@@ -61,7 +61,7 @@ async function follows(views) {
     await until(`${text} is shown`, async () => {
       const shown = await view.locator('[data-market="BTC-KRW"] [data-cell="last"]').first().textContent();
       return shown === text || shown;
-    }, 15_000);
+    });
   }
 }
 
@@ -88,7 +88,7 @@ for (const widget of WIDGETS) {
       const [url, inside] = await way(widget);
       const { page, trouble, close } = await open(chrome, url, tall);
       const view = inside(page);
-      await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 15_000 });
+      await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
       if (widget !== 'movers') await follows([view]);
       assert.deepEqual(trouble, [], how);
       await close();
@@ -108,7 +108,7 @@ test('under a policy that lets in this one host alone, and among pages that keep
     await until('all six are live', async () => {
       const live = await page.locator('.sisepan[data-live="on"]').count();
       return live === 6 || live;
-    }, 20_000);
+    });
     assert.ok(await page.evaluate(() => document.images[0].complete && document.images[0].naturalWidth > 0), 'the badge is drawn');
     assert.deepEqual(trouble, [], what);
     await close();
@@ -141,7 +141,7 @@ test('a frame that nobody fits to its widget scrolls: nothing in it is out of re
     const frame = `<iframe src="${sisepan.url}/embed/${widget}?lang=ja&size=xl" sandbox="allow-scripts" width="200" height="60" title="x"></iframe>`;
     const { page, close } = await open(chrome, await site(frame), tall);
     const view = page.frameLocator('iframe');
-    await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 15_000 });
+    await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
     // A script may scroll what a reader can't: this is the reader's wheel.
     await page.locator('iframe').hover();
     await until(`${widget} is seen to its end`, async () => {
@@ -160,7 +160,7 @@ test('a frame that nobody fits to its widget scrolls: nothing in it is out of re
   }
 });
 
-test('a thousand new prices move nothing', { timeout: 180_000 }, async () => {
+test('a thousand new prices move nothing', async () => {
   const { page, close } = await open(chrome, await site(script() + element('board', 'interval="0"') + element('card', 'interval="0"')), tall);
   await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2);
   await page.evaluate(() => {
@@ -178,7 +178,7 @@ test('a thousand new prices move nothing', { timeout: 180_000 }, async () => {
   await close();
 });
 
-test('axe finds nothing, on any page and any widget, light and dark', { timeout: 240_000 }, async () => {
+test('axe finds nothing, on any page and any widget, light and dark', async () => {
   const paths = ['/?lang=ko', '/market/BTC-KRW?lang=en', '/widgets?ui=ko', '/widgets?ui=en&widget=chart', ...WIDGETS.map((widget) => `/embed/${widget}?lang=ko`), '/?board=nothing'];
   const found = [];
   for (const colorScheme of ['light', 'dark']) {
@@ -194,7 +194,7 @@ test('axe finds nothing, on any page and any widget, light and dark', { timeout:
   assert.deepEqual(found, []);
 });
 
-test('the HTML checker finds no error in any page', { timeout: 120_000 }, async () => {
+test('the HTML checker finds no error in any page', async () => {
   const paths = ['/?lang=ko', '/?lang=en', '/market/BTC-KRW?lang=ja', '/widgets?ui=ko', '/widgets?ui=en&widget=chart', ...WIDGETS.map((widget) => `/embed/${widget}?lang=ko`), '/?board=nothing'];
   const jar = require.resolve('vnu-jar/build/dist/vnu.jar');
   const told = await promisify(execFile)('java', ['-jar', jar, '--errors-only', '--format', 'text', ...paths.map((path) => sisepan.url + path)]).then(() => '', ({ stderr }) => String(stderr));
@@ -333,7 +333,7 @@ test('a fragment in a declarative shadow root is there before the script, and li
   const asked = [];
   page.on('request', (request) => asked.push(new URL(request.url()).pathname));
   await page.goto(await site(script() + root));
-  await page.locator('sisepan-board .sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 15_000 });
+  await page.locator('sisepan-board .sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
   await follows([page.locator('sisepan-board')]);
   assert.equal(await page.locator('sisepan-board .sisepan').count(), 1, 'one board, not two');
   assert.ok(!asked.includes('/fragment/board'), 'what is there is not asked for again');

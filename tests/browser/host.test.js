@@ -6,7 +6,6 @@ import { browser, fake, open, ready, server, until } from './harness.js';
 import { front } from './front.js';
 
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
-const WAIT_MS = 60_000;
 let exchanges, sisepan, chrome;
 const opened = [];
 
@@ -18,7 +17,7 @@ before(async () => {
   await until('there is a past', async () => {
     const past = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
     return past.close.filter((close) => close !== null).length > 20;
-  }, WAIT_MS);
+  });
 });
 
 after(async () => {
@@ -43,11 +42,11 @@ async function site(body, headers = {}) {
 const script = (at = sisepan.url) => `<script type="module" src="${at}/sisepan.js"></script>`;
 const element = (widget, more = 'lang="ko"') => `<sisepan-${widget} ${more}><a href="/">시세</a></sisepan-${widget}>`;
 const tall = { viewport: { width: 700, height: 3000 } };
-const live = (page, count = 1, ms = WAIT_MS) =>
+const live = (page, count = 1) =>
   until(`${count} are live`, async () => {
     const found = await page.locator('.sisepan[data-live="on"]').count();
     return found === count || `${found}: ${await page.evaluate(() => [...document.querySelectorAll('*')].filter((it) => it.localName.startsWith('sisepan')).map((it) => it.outerHTML + (it.shadowRoot?.firstElementChild?.outerHTML.slice(0, 400) ?? '-')).join())}`;
-  }, ms);
+  });
 
 const POLICIES = {
   'no policy allowed': "require-trusted-types-for 'script'; trusted-types 'none'",
@@ -55,7 +54,7 @@ const POLICIES = {
 };
 
 for (const [what, policy] of Object.entries(POLICIES)) {
-  test(`FC-22: under Trusted Types (${what}) every widget appears, as an element and as an include, and is renewed`, { timeout: 300_000 }, async () => {
+  test(`FC-22: under Trusted Types (${what}) every widget appears, as an element and as an include, and is renewed`, async () => {
     const includes = await Promise.all(['board', 'chart'].map(async (widget) => (await fetch(`${sisepan.url}/fragment/${widget}?lang=ko`)).text()));
     const url = await site(`<link rel="stylesheet" href="${sisepan.url}/sisepan.css">${script()}${WIDGETS.map((widget) => element(widget, 'lang="ko" announce')).join('')}${includes.join('')}`, { 'content-security-policy': policy });
     const context = await chrome.newContext(tall);
@@ -65,12 +64,12 @@ for (const [what, policy] of Object.entries(POLICIES)) {
     page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
     await page.goto(url);
     await live(page, 8);
-    const renewed = page.waitForResponse((answer) => answer.url().includes('/fragment/movers') && answer.ok(), { timeout: WAIT_MS });
+    const renewed = page.waitForResponse((answer) => answer.url().includes('/fragment/movers') && answer.ok());
     await page.evaluate(() => Object.assign(globalThis, { renewals: 0 }) && document.querySelector('sisepan-movers').addEventListener('sisepan:renew', () => globalThis.renewals++));
     await renewed;
-    await until('the movers are replaced', async () => (await page.evaluate(() => globalThis.renewals)) > 0, WAIT_MS);
+    await until('the movers are replaced', async () => (await page.evaluate(() => globalThis.renewals)) > 0);
     await page.evaluate(() => document.querySelectorAll('sisepan-board,sisepan-card').forEach((it) => it.setAttribute('lang', 'en')));
-    await until('another language is shown', async () => (await page.locator(':is(sisepan-board,sisepan-card) .sisepan[lang="en"]').count()) === 2, WAIT_MS);
+    await until('another language is shown', async () => (await page.locator(':is(sisepan-board,sisepan-card) .sisepan[lang="en"]').count()) === 2);
     assert.deepEqual(trouble, []);
     assert.equal(await page.evaluate(() => {
       try {
@@ -84,7 +83,7 @@ for (const [what, policy] of Object.entries(POLICIES)) {
   });
 }
 
-test('FC-22: our own pages require Trusted Types, and work under them', { timeout: 300_000 }, async () => {
+test('FC-22: our own pages require Trusted Types, and work under them', async () => {
   for (const path of ['/', '/widgets', '/market/BTC-KRW', '/embed/board', '/embed/chart', '/nothing-here', '/?board=nope']) {
     const answer = await fetch(sisepan.url + path, { headers: { accept: 'text/html' } });
     const policy = answer.headers.get('content-security-policy') ?? '';
@@ -97,15 +96,15 @@ test('FC-22: our own pages require Trusted Types, and work under them', { timeou
   await until('the page of a market is renewed', async () => {
     const said = await page.locator('.told').getAttribute('data-said');
     return said.startsWith('141234000|') || said;
-  }, WAIT_MS);
+  });
   await page.goto(`${sisepan.url}/widgets?ui=ko`);
   await page.locator('input[name="widget"][value="chart"]').check();
-  await until('the configurator asks anew', async () => (await page.locator('#code-element').textContent()).includes('sisepan-chart'), WAIT_MS);
+  await until('the configurator asks anew', async () => (await page.locator('#code-element').textContent()).includes('sisepan-chart'));
   assert.deepEqual(trouble, []);
   await close();
 });
 
-test('FC-22: a renewal that fails never looks fresh, and one that succeeds again does', { timeout: 300_000 }, async () => {
+test('FC-22: a renewal that fails never looks fresh, and one that succeeds again does', async () => {
   const before = await front(sisepan);
   opened.push(before);
   const { page, close } = await open(chrome, await site(script(before.url) + element('movers')), tall);
@@ -116,7 +115,7 @@ test('FC-22: a renewal that fails never looks fresh, and one that succeeds again
   const is = (state) => until(`it is ${state}`, async () => {
     const found = await page.locator('.sisepan').getAttribute('data-live');
     return found === state || found;
-  }, WAIT_MS);
+  });
   await is('off');
   assert.equal(before.open(), 1, 'the stream goes on: only the renewal fails');
   await spoil.send('Network.setBlockedURLs', { urls: [] });
@@ -126,14 +125,14 @@ test('FC-22: a renewal that fails never looks fresh, and one that succeeds again
   await page.evaluate(() => document.querySelector('sisepan-movers').setAttribute('lang', 'en'));
   await is('off');
   await spoil.send('Network.setBlockedURLs', { urls: [] });
-  await page.locator('.sisepan[lang="en"][data-live="on"]').waitFor({ timeout: 2 * WAIT_MS });
+  await page.locator('.sisepan[lang="en"][data-live="on"]').waitFor();
   await close();
 });
 
-test('FC-24: attributes that change before the first answer, and after a refusal, are what is shown', { timeout: 300_000 }, async () => {
+test('FC-24: attributes that change before the first answer, and after a refusal, are what is shown', async () => {
   const { page, close } = await open(chrome, await site(script()), tall);
   await page.waitForFunction(() => customElements.get('sisepan-board'));
-  const lang = (value) => page.locator(`sisepan-board .sisepan[lang="${value}"][data-live="on"]`).waitFor({ timeout: WAIT_MS });
+  const lang = (value) => page.locator(`sisepan-board .sisepan[lang="${value}"][data-live="on"]`).waitFor();
   await page.evaluate(() => {
     const board = document.createElement('sisepan-board');
     board.setAttribute('lang', 'ko');
@@ -146,7 +145,7 @@ test('FC-24: attributes that change before the first answer, and after a refusal
   await until('what was refused is not shown, and what stands inside is', async () => {
     const [count, box] = [await page.locator('sisepan-board .sisepan').count(), await page.evaluate(() => document.createRange().constructor && document.querySelector('sisepan-board').innerText)];
     return (count === 0 && box === 'fallback') || `${count} ${box}`;
-  }, WAIT_MS);
+  });
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('board', 'krw'));
   await lang('en');
   // Refused from the start.
@@ -172,9 +171,9 @@ test('FC-24: attributes that change before the first answer, and after a refusal
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('lang', 'ja'));
   await lang('ja');
   await page.evaluate(() => document.querySelector('sisepan-board').toggleAttribute('announce'));
-  await page.locator('sisepan-board .announce').waitFor({ timeout: WAIT_MS });
+  await page.locator('sisepan-board .announce').waitFor();
   await page.evaluate(() => document.querySelector('sisepan-board').toggleAttribute('announce'));
-  await until('the control is gone', async () => (await page.locator('sisepan-board .announce').count()) === 0, WAIT_MS);
+  await until('the control is gone', async () => (await page.locator('sisepan-board .announce').count()) === 0);
   await close();
 });
 
@@ -270,11 +269,11 @@ function alike(found, fresh) {
   return (same && near('timers', 1) && near('nodes', 400) && near('listeners', 4)) || JSON.stringify({ found, fresh });
 }
 
-test('FC-23: any number of moves leaves one of everything, and the pause works', { timeout: 300_000 }, async () => {
+test('FC-23: any number of moves leaves one of everything, and the pause works', async () => {
   const url = await site(`<div id="app" style="width:300px">${element('tape')}</div>${script()}`);
   const { page, counts, trouble, requests, close } = await counted(url);
   await live(page);
-  const moving = () => until('it moves', async () => (await page.locator('[data-moving]').count()) === 1, WAIT_MS);
+  const moving = () => until('it moves', async () => (await page.locator('[data-moving]').count()) === 1);
   await moving();
   const fresh = await counts();
   const asked = requests();
@@ -297,14 +296,14 @@ test('FC-23: any number of moves leaves one of everything, and the pause works',
   });
   await live(page);
   await moving();
-  await until('one of everything', async () => alike(await counts(), fresh), WAIT_MS);
+  await until('one of everything', async () => alike(await counts(), fresh));
   assert.equal(requests(), asked, 'a move asks the server for nothing');
   await page.locator('[data-pause]').click();
   await page.mouse.move(690, 2900);
   await until('the pause works', async () => {
     const states = await page.evaluate(() => [...globalThis.held.animations].map((it) => it.deref()).filter((it) => it?.effect?.getTiming().iterations === Infinity && it.playState !== 'idle').map((it) => it.playState));
     return states.join() === 'paused' || states.join();
-  }, WAIT_MS);
+  });
   // A reader's pause outlives a move.
   await page.evaluate(async () => {
     const tape = document.querySelector('sisepan-tape');
@@ -458,17 +457,17 @@ async function torment({ seed, steps, tag, attributes }) {
 }
 
 for (const [widget, more, seed] of [['tape', {}, 1], ['chart', { markets: 'BTC-KRW' }, 2], ['board', { announce: '' }, 3], ['movers', {}, 4]]) {
-  test(`FC-24: ${widget}: after a thousand moves, removals, attributes, documents and bodies (seed ${seed}), one fresh widget is left`, { timeout: 600_000 }, async () => {
+  test(`FC-24: ${widget}: after a thousand moves, removals, attributes, documents and bodies (seed ${seed}), one fresh widget is left`, async () => {
     const attributes = { lang: 'ko', ...more };
     const list = Object.entries(attributes).map(([name, value]) => `${name}="${value}"`).join(' ');
     const url = await site(`<head>${script()}</head><body><div id="home" style="width:300px">${element(widget, list)}</div></body>`);
     const { page, counts, trouble, close } = await counted(url);
     const settled = async () => {
       // A host that comes and goes hundreds of times is slowed down by the back-off.
-      await live(page, 1, 3 * WAIT_MS);
-      if (widget === 'tape') await page.locator('[data-moving]').waitFor({ state: 'attached', timeout: WAIT_MS });
-      if (widget === 'chart') await page.locator('[data-probe]').first().waitFor({ state: 'attached', timeout: WAIT_MS });
-      if (more.announce === '') await page.locator('.announce').waitFor({ state: 'attached', timeout: WAIT_MS });
+      await live(page);
+      if (widget === 'tape') await page.locator('[data-moving]').waitFor({ state: 'attached' });
+      if (widget === 'chart') await page.locator('[data-probe]').first().waitFor({ state: 'attached' });
+      if (more.announce === '') await page.locator('.announce').waitFor({ state: 'attached' });
     };
     const shape = () => page.evaluate(() => {
       const shape = (at) => at.localName + [...at.attributes].filter(({ name }) => /^(lang|data-(widget|markets|theme|size|basis|market|cell|probe|added|transparent|flash|title))$/.test(name)).map(({ name, value }) => `[${name}=${value}]`).join('') + (at.children.length ? `(${[...at.children].map(shape).join()})` : '');
@@ -486,7 +485,7 @@ for (const [widget, more, seed] of [['tape', {}, 1], ['chart', { markets: 'BTC-K
       // A chart has as many labels as its prices have extremes.
       if (widget === 'chart' || widget === 'movers') wanted.tree = found.tree > fresh.tree * 0.8 && found.tree < fresh.tree * 1.2 ? found.tree : fresh.tree;
       return alike(found, wanted);
-    }, 2 * WAIT_MS);
+    });
     // The same as the widget of a page that nobody has touched.
     const after_all = await shape();
     await page.reload();
@@ -498,14 +497,14 @@ for (const [widget, more, seed] of [['tape', {}, 1], ['chart', { markets: 'BTC-K
   });
 }
 
-test('FC-23: includes come and go with the body, also as copies that a framework kept', { timeout: 300_000 }, async () => {
+test('FC-23: includes come and go with the body, also as copies that a framework kept', async () => {
   const includes = await Promise.all(['tape', 'chart'].map(async (widget) => (await fetch(`${sisepan.url}/fragment/${widget}?lang=ko`)).text()));
   const url = await site(`<head><link rel="stylesheet" href="${sisepan.url}/sisepan.css">${script()}</head><body><div id="home" style="width:300px">${includes.join('')}</div></body>`);
   const { page, counts, trouble, close } = await counted(url);
   const settled = async () => {
     await live(page, 2);
-    await page.locator('[data-moving]').waitFor({ state: 'attached', timeout: WAIT_MS });
-    await page.locator('[data-probe]').first().waitFor({ state: 'attached', timeout: WAIT_MS });
+    await page.locator('[data-moving]').waitFor({ state: 'attached' });
+    await page.locator('[data-probe]').first().waitFor({ state: 'attached' });
   };
   await settled();
   const fresh = await counts();
@@ -533,7 +532,7 @@ test('FC-23: includes come and go with the body, also as copies that a framework
       await settled();
       const found = await counts();
       return alike(found, { ...fresh, tree: Math.abs(found.tree - fresh.tree) < 40 ? found.tree : fresh.tree });
-    }, 2 * WAIT_MS);
+    });
     await page.mouse.move(690, 2900);
     await page.locator('[data-pause]').click();
     assert.equal(await page.locator('[data-pause]').getAttribute('aria-pressed'), 'true', how);
@@ -544,52 +543,52 @@ test('FC-23: includes come and go with the body, also as copies that a framework
   await until('nothing is left', async () => {
     const { animations, resizes, seen, sockets } = await counts();
     return (!animations && !resizes && !seen && !sockets) || JSON.stringify({ animations, resizes, seen, sockets });
-  }, WAIT_MS);
+  });
   assert.deepEqual(trouble, []);
   await close();
 });
 
-test('FC-28: an attribute without a value is on', { timeout: 120_000 }, async () => {
+test('FC-28: an attribute without a value is on', async () => {
   const { page, close } = await open(chrome, await site(script() + element('ticker', 'lang="ko" transparent') + element('board', 'lang="ko" transparent="false"')), tall);
   await live(page, 2);
   assert.equal(await page.locator('sisepan-ticker .sisepan[data-transparent]').count(), 1);
   assert.equal(await page.locator('sisepan-board .sisepan[data-transparent]').count(), 0);
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('transparent', ''));
-  await page.locator('sisepan-board .sisepan[data-transparent]').waitFor({ timeout: WAIT_MS });
+  await page.locator('sisepan-board .sisepan[data-transparent]').waitFor();
   await page.evaluate(() => document.querySelector('sisepan-board').removeAttribute('transparent'));
-  await until('off again', async () => (await page.locator('sisepan-board .sisepan:not([data-transparent])').count()) === 1, WAIT_MS);
+  await until('off again', async () => (await page.locator('sisepan-board .sisepan:not([data-transparent])').count()) === 1);
   await close();
 });
 
-test('FC-44: the search of the start page finds while one types', { timeout: 180_000 }, async () => {
+test('FC-44: the search of the start page finds while one types', async () => {
   const { page, trouble, close } = await open(chrome, `${sisepan.url}/?lang=ko`, { viewport: { width: 900, height: 1400 } });
   const rows = (count) => until(`${count} rows`, async () => {
     const found = await page.locator('.lead tbody tr').count();
     return found === count || found;
-  }, WAIT_MS);
+  });
   await rows(11);
   await page.evaluate(() => Object.assign(globalThis, { stays: true }));
   // Typed, not submitted: by initial consonants, by name, by symbol.
   await page.locator('#q').pressSequentially('ㅂㅌㅋㅇ');
-  await until('fewer rows', async () => (await page.locator('.lead tbody tr').count()) < 11, WAIT_MS);
+  await until('fewer rows', async () => (await page.locator('.lead tbody tr').count()) < 11);
   await page.locator('#q').fill('xrp');
   await rows(1);
   assert.equal(await page.locator('.lead tbody tr').getAttribute('data-market'), 'XRP-KRW');
   assert.equal(new URL(page.url()).searchParams.get('q'), 'xrp', 'the address says it');
-  await page.locator('.lead > .sisepan[data-live="on"]').waitFor({ timeout: WAIT_MS });
+  await page.locator('.lead > .sisepan[data-live="on"]').waitFor();
   assert.ok(await page.locator('#q').evaluate((field) => field === document.activeElement), 'the field keeps the focus');
   await page.locator('#q').fill('');
   await rows(11);
   assert.equal(new URL(page.url()).searchParams.get('q'), null);
   await page.locator('#q').fill('nothing has this name');
-  await page.locator('.lead [data-empty]').waitFor({ timeout: WAIT_MS });
+  await page.locator('.lead [data-empty]').waitFor();
   await page.locator('[data-all]').click();
   await rows(11);
   assert.deepEqual(trouble, []);
   await close();
 });
 
-test('FC-44: a copy button returns to its label, and says which keys to press without the clipboard', { timeout: 180_000 }, async () => {
+test('FC-44: a copy button returns to its label, and says which keys to press without the clipboard', async () => {
   for (const [grant, done] of [[true, '복사했습니다'], [false, /^(Ctrl\+|⌘\+)C를 누르세요$/]]) {
     const { page, close } = await open(chrome, `${sisepan.url}/widgets?ui=ko`, { viewport: { width: 1200, height: 1400 } });
     await page.evaluate((grant) => {
@@ -604,15 +603,15 @@ test('FC-44: a copy button returns to its label, and says which keys to press wi
     for (let times = 0; times < 3; times++) {
       // Not where it stands: the frames above it still get their heights.
       await button.evaluate((it) => it.click());
-      await until('it says what is done', async () => new RegExp(done).test(await said()) || `${await said()} ${await button.evaluate((it) => JSON.stringify({ ...it.dataset }))}`, WAIT_MS);
+      await until('it says what is done', async () => new RegExp(done).test(await said()) || `${await said()} ${await button.evaluate((it) => JSON.stringify({ ...it.dataset }))}`);
     }
     if (!grant) assert.match(await page.evaluate(() => String(getSelection())), /<sisepan-board/, 'the code is selected');
-    await until('the label is back', async () => (await said()) === '복사' || said(), WAIT_MS);
+    await until('the label is back', async () => (await said()) === '복사' || said());
     await close();
   }
 });
 
-test('FC-54: a page opened in the first seconds gets its lines by itself', { timeout: 300_000 }, async () => {
+test('FC-54: a page opened in the first seconds gets its lines by itself', async () => {
   const others = await fake();
   opened.push(others);
   // Candles do not come at first.
@@ -629,14 +628,14 @@ test('FC-54: a page opened in the first seconds gets its lines by itself', { tim
     const past = await (await fetch(`${young.url}/api/v1/history/BTC-KRW?span=24h&step=15m`, { cache: 'no-store' })).json();
     return (past.close ?? []).filter((close) => close !== null).length;
   };
-  await until('the history is there', async () => (await known()) > 90 || known(), 2 * WAIT_MS);
+  await until('the history is there', async () => (await known()) > 90 || known());
   const drawn = ({ page }, count) => page.evaluate((count) => {
     const roots = [document, ...[...document.querySelectorAll('*')].flatMap((it) => it.shadowRoot ?? [])];
     const lines = roots.flatMap((root) => [...root.querySelectorAll('svg.plot .line, svg.spark .line')]).map((it) => it.getAttribute('d').length);
     return (lines.length >= count && Math.min(...lines) > 100) || lines.join();
   }, count);
-  for (const [at, count] of [2, 1, 2, 11].entries()) await until(`the lines of ${pages[at]}`, () => drawn(views[at], count), WAIT_MS);
-  await until('renewals become as seldom as usual', async () => (await refresh()) === 30 || refresh(), 2 * WAIT_MS);
+  for (const [at, count] of [2, 1, 2, 11].entries()) await until(`the lines of ${pages[at]}`, () => drawn(views[at], count));
+  await until('renewals become as seldom as usual', async () => (await refresh()) === 30 || refresh());
   for (const view of views) {
     assert.deepEqual(view.trouble, []);
     await view.close();

@@ -70,7 +70,7 @@ async function look(url, width, wrong, prepare = async () => {}) {
 
 const SETS = [EVERY, 'volume,high,low', 'high,low', 'amount,volume,last', 'last,change'];
 
-test('FC-37: columns give way in order, and the name keeps 6em, on the start page and in a frame', { timeout: 300_000 }, async () => {
+test('FC-37: columns give way in order, and the name keeps 6em, on the start page and in a frame', async () => {
   const wrong = [];
   for (const width of WIDTHS) {
     for (const columns of SETS) {
@@ -87,7 +87,7 @@ test('FC-37: columns give way in order, and the name keeps 6em, on the start pag
   assert.deepEqual(await look(`${sisepan.url}/?lang=ko&columns=${EVERY}`, 320, wrong), ['name', 'last', 'change']);
 });
 
-test('FC-37: the same for an element, an include, and the columns that the operator has set', { timeout: 300_000 }, async () => {
+test('FC-37: the same for an element, an include, and the columns that the operator has set', async () => {
   const own = await server(exchanges, `widgets.columns = ["${EVERY.split(',').join('", "')}"]`);
   const included = await (await fetch(`${sisepan.url}/fragment/board?lang=ko&columns=${EVERY}`)).text();
   const script = `<meta name="viewport" content="width=device-width"><script type="module" src="${sisepan.url}/sisepan.js"></script>`;
@@ -95,7 +95,7 @@ test('FC-37: the same for an element, an include, and the columns that the opera
     site(`${script}<sisepan-board lang="ko" columns="${EVERY}"></sisepan-board>`),
     site(`<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="${sisepan.url}/sisepan.css">${included}`),
   ]);
-  const there = (page) => until('the table is there', async () => (await page.locator('.sisepan tbody tr').count()) > 0, 30_000);
+  const there = (page) => until('the table is there', async () => (await page.locator('.sisepan tbody tr').count()) > 0);
   const wrong = [];
   try {
     await ready(own);

@@ -26,7 +26,7 @@ const keep = (one) => {
   return one;
 };
 const setPrice = (market, price) => Promise.all(['upbit', 'bithumb'].map((venue) => exchanges.price(venue, market, String(price))));
-const isLive = (view) => view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 20_000 });
+const isLive = (view) => view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
 const shows = (page, market, text, ms) =>
   until(`${market} is ${text}`, async () => {
     const shown = await page.locator(`[data-market="${market}"] [data-cell="last"]`).first().textContent();
@@ -45,15 +45,16 @@ function overhear(page) {
   const said = [];
   const heard = [];
   page.on('websocket', (socket) => {
-    socket.on('framesent', ({ payload }) => said.push({ at: Date.now(), ...JSON.parse(String(payload)) }));
-    socket.on('framereceived', ({ payload }) => heard.push({ at: Date.now(), ...JSON.parse(String(payload)) }));
+    socket.on('framesent', ({ payload }) => said.push(JSON.parse(String(payload))));
+    socket.on('framereceived', ({ payload }) => heard.push(JSON.parse(String(payload))));
   });
   return { said, heard };
 }
 
-async function visit(url, options) {
+async function visit(url, options, script = undefined) {
   const context = await chrome.newContext({ viewport: { width: 400, height: 900 }, ...options });
   const page = await context.newPage();
+  if (script) await page.addInitScript(script);
   const talk = overhear(page);
   await page.goto(url);
   return { page, ...talk, close: () => context.close() };
@@ -63,17 +64,27 @@ test('twelve widgets that ask for seven things have one connection, asked for at
   const asks = ['', 'basis="utc-day"', 'basis="kst-day"', 'lang="en"', 'lang="ja"', 'markets="BTC-KRW"', 'markets="ETH-KRW,XRP-KRW"'];
   const elements = [...asks, ...asks.slice(0, 5)].map((ask) => `<sisepan-board board="krw" ${ask.includes('lang') ? '' : 'lang="ko"'} ${ask}></sisepan-board>`);
   const { before, url } = await through(elements.join(''));
-  const { page, said, close } = await visit(url, { viewport: { width: 400, height: 8000 } });
+  const { page, said, close } = await visit(url, { viewport: { width: 400, height: 8000 } }, () => {
+    // When the page itself sends: what arrives here may have been held up on a busy machine.
+    const { send } = WebSocket.prototype;
+    Object.assign(globalThis, { sentAt: [] });
+    WebSocket.prototype.send = function (...message) {
+      globalThis.sentAt.push(performance.now());
+      return send.apply(this, message);
+    };
+  });
   await until('all twelve are live', async () => {
     const live = await page.locator('.sisepan[data-live="on"]').count();
     return live === 12 || live;
-  }, 20_000);
+  });
   assert.equal(before.count('websocket'), 1);
   const asked = said.filter(({ type }) => type === 'subscribe');
   assert.equal(asked.length, 7);
   assert.equal(new Set(asked.map(({ id }) => id)).size, 7);
-  for (const [at, message] of said.entries()) {
-    const second = said.slice(at).filter((other) => other.at - message.at < 1000);
+  const sentAt = await page.evaluate(() => globalThis.sentAt);
+  assert.ok(sentAt.length >= 7, `${sentAt}`);
+  for (const [first, at] of sentAt.entries()) {
+    const second = sentAt.slice(first).filter((other) => other - at < 1000);
     assert.ok(second.length <= 5, `${second.length} messages in a second`);
   }
   await setPrice('ETH-KRW', 5_111_000);
@@ -88,7 +99,7 @@ test('twelve widgets that ask for seven things have one connection, asked for at
 test('a widget that leaves is not asked for any more, and the last one takes the connection with it', async () => {
   const { before, url } = await through('<sisepan-board id="a" board="krw" lang="ko"></sisepan-board><sisepan-board id="b" board="krw" lang="en"></sisepan-board>');
   const { page, said, close } = await visit(url, { viewport: { width: 400, height: 2000 } });
-  await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2, 15_000);
+  await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2);
   await page.evaluate(() => document.getElementById('b')?.remove());
   await until('one is unsubscribed', async () => said.some(({ type, id }) => type === 'unsubscribe' && id === said.find(({ lang }) => lang === 'en').id));
   await page.evaluate(() => document.getElementById('a')?.remove());
@@ -107,7 +118,7 @@ test('OUT-07 a cut connection is taken up again where it was', async () => {
   const { epoch } = heard.find(({ type }) => type === 'snapshot');
   before.cut();
   await setPrice('BTC-KRW', 141_234_000);
-  await shows(page, 'BTC-KRW', '141,234,000', 15_000);
+  await shows(page, 'BTC-KRW', '141,234,000');
   const again = said.filter(({ type }) => type === 'subscribe')[1];
   assert.equal(again.resume.epoch, epoch);
   assert.ok(again.resume.sequence > 0);
@@ -138,10 +149,12 @@ test('OUT-07 readers of a server that restarts come back at different times with
     const waits = await page.evaluate(() => globalThis.waits);
     return waits.includes(0.9 * 30_000) || waits;
   });
-  for (let turn = 0; turn < 4; turn++) {
+  // Each time that the page is online again, the next attempt fails.
+  await until('three waits are of a minute', async () => {
     await page.evaluate(() => dispatchEvent(new Event('online')));
-    await page.waitForTimeout(200);
-  }
+    const waits = await page.evaluate(() => globalThis.waits);
+    return waits.filter((wait) => wait === 0.9 * 60_000).length >= 3 || waits;
+  });
   const waits = await page.evaluate(() => globalThis.waits);
   assert.equal(Math.max(...waits), 0.9 * 60_000, 'never more than a minute');
   await close();
@@ -156,7 +169,7 @@ test('OUT-34 a page that comes out of the cache for back and forward is live aga
   await until('the first page let go', async () => before.open() === 1 || before.open());
   await page.goBack();
   await setPrice('XRP-KRW', 3_333);
-  await shows(page, 'XRP-KRW', '3,333', 15_000);
+  await shows(page, 'XRP-KRW', '3,333');
   await isLive(page);
   await close();
 });
@@ -174,7 +187,7 @@ test('OUT-34 a connection that went mute while the page slept is made anew at on
   before.rules.mute = false;
   const had = before.count('websocket');
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  await until('there is a new one', async () => before.count('websocket') === had + 1, 3_000);
+  await until('there is a new one', async () => before.count('websocket') === had + 1);
   await close();
 });
 
@@ -195,7 +208,7 @@ test('a hidden page lets go of its connection, and is live when it is seen again
   await setPrice('TRX-KRW', 444);
   await until('it is connected', async () => before.open() === 1);
   await page.clock.runFor(2_000);
-  await shows(page, 'TRX-KRW', '444', 10_000);
+  await shows(page, 'TRX-KRW', '444');
   await close();
 });
 
@@ -205,12 +218,12 @@ test('OUT-33 where a server is gone, a board says so after ten seconds, with the
   await isLive(page);
   before.rules.down = true;
   before.cut();
-  await page.locator('.sisepan[data-live="off"]').waitFor({ timeout: 20_000 });
+  await page.locator('.sisepan[data-live="off"]').waitFor();
   const clock = page.locator('[data-cell="clock"]').first();
   await until('the age grows', async () => {
     const text = await clock.textContent();
-    return /^연결 끊김 · 1\d초 전$/.test(text) || text;
-  }, 15_000);
+    return /^연결 끊김 · (?:[1-5]\d초|\d분) 전$/.test(text) || text;
+  });
   assert.equal(await page.locator('[data-market]').count(), 11);
   assert.ok((await page.locator('[data-cell="last"]').allTextContents()).every((text) => /^[\d,.]+$/.test(text)));
   await close();
@@ -222,7 +235,7 @@ test('OUT-33 where WebSockets are blocked, events bring the prices; where those 
   );
   before.rules.websocket = false;
   const { page, close } = await visit(url, { viewport: { width: 400, height: 2500 } });
-  const live = () => until('all three are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 3, 30_000);
+  const live = () => until('all three are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 3);
   await live();
   assert.equal(before.count('/api/v1/events'), 2, 'two are listened to');
   assert.ok(before.count('/api/v1/snapshot') > 0, 'the third is asked for');
@@ -230,16 +243,16 @@ test('OUT-33 where WebSockets are blocked, events bring the prices; where those 
   await until('all three have the price', async () => {
     const texts = await page.locator('[data-market="ADA-KRW"] [data-cell="last"]').allTextContents();
     return texts.every((text) => text === '1,234') || texts;
-  }, 20_000);
+  });
   assert.ok(before.log.some(({ path, headers }) => path.endsWith('/snapshot') && headers['if-none-match']), 'asked with the ETag');
   before.rules.websocket = true;
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  await until('the WebSocket is taken', async () => before.open() === 1, 40_000);
+  await until('the WebSocket is taken', async () => before.open() === 1);
   await until('nothing is asked any more', async () => {
     const asked = before.count('/api/v1/snapshot');
     await page.waitForTimeout(7_000);
     return before.count('/api/v1/snapshot') === asked;
-  }, 30_000);
+  });
   await live();
   await close();
 });
@@ -250,7 +263,7 @@ test('OUT-33 with WebSockets and events blocked, asking brings the prices', asyn
   const { page, close } = await visit(url);
   await isLive(page);
   await setPrice('ADA-KRW', 1_235);
-  await shows(page, 'ADA-KRW', '1,235', 20_000);
+  await shows(page, 'ADA-KRW', '1,235');
   await close();
 });
 
@@ -265,7 +278,7 @@ test('OUT-33 eight tabs are live over WebSockets; where only six connections are
     pages.push(page);
   }
   await setPrice('TRX-KRW', 445);
-  for (const page of pages) await shows(page, 'TRX-KRW', '445', 10_000);
+  for (const page of pages) await shows(page, 'TRX-KRW', '445');
   // What is left is HTTP/1.1, of which a browser opens six to a host; events keep theirs for as long as they are listened to.
   before.rules.websocket = false;
   before.cut();
@@ -278,7 +291,7 @@ test('OUT-33 eight tabs are live over WebSockets; where only six connections are
   await until('each tab is right, or says that it is not live', async () => {
     const told = await Promise.all(pages.map(tells));
     return (told.every((one) => one === '446' || one === 'off') && told.filter((one) => one === '446').length >= 5) || told;
-  }, 60_000);
+  });
   await context.close();
 });
 
@@ -293,7 +306,7 @@ test('a widget off screen is not written to, and has caught up when it is seen',
     new MutationObserver((records) => (globalThis.writes += records.length)).observe(root, { subtree: true, childList: true, characterData: true, attributes: true });
   });
   await setPrice('SOL-KRW', 222_200);
-  await shows(page, 'SOL-KRW', '222,200', 10_000);
+  await shows(page, 'SOL-KRW', '222,200');
   assert.equal(await page.evaluate(() => globalThis.writes), 0);
   await page.locator('#below').scrollIntoViewIfNeeded();
   await until('it has caught up', async () => (await page.locator('#below [data-market="SOL-KRW"] [data-cell="last"]').textContent()) === '222,200');

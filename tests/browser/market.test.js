@@ -12,7 +12,7 @@ before(async () => {
   await until('the past is there', async () => {
     const past = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
     return past.close.filter((close) => close !== null).length > 20 || past.close;
-  }, 60_000);
+  });
 });
 
 after(async () => {
@@ -140,7 +140,7 @@ test('FC-40: what is not live looks so on the page of a market, in a chart and o
     await until(`${paths[at]} is grey`, async () => {
       const coloured = (await looks(page)).filter(([, is, quiet]) => is !== quiet);
       return coloured.length === 0 || coloured;
-    }, 90_000);
+    });
     await close();
     const still = await open(chrome, `${sisepan.url}/${paths[at]}`, { javaScriptEnabled: false });
     await still.page.screenshot({ path: `${SHOTS}/stale-${at}.png`, fullPage: true });

@@ -29,7 +29,7 @@ before(async () => {
   await until('there is a past', async () => {
     const past = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
     return past.close.filter((close) => close !== null).length > 20;
-  }, 60_000);
+  });
 });
 
 after(async () => {
@@ -125,7 +125,7 @@ async function shifts(snippet, width, lang) {
       const told = ({ node, previousRect: a, currentRect: b }) => `${node?.nodeName} ${node?.textContent?.trim().slice(0, 30)} ${[a.x, a.y, a.width, a.height]} → ${[b.x, b.y, b.width, b.height]}`;
       new PerformanceObserver((list) => list.getEntries().forEach((entry) => globalThis.moved.push({ at: entry.startTime, what: `${entry.value}: ${entry.sources.map(told).join('; ')} in ${href}` }))).observe({ type: 'layout-shift', buffered: true });
     });
-    const painted = () => page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint').length > 0, null, { timeout: 30_000 });
+    const painted = () => page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint').length > 0, null);
     await page.route((asked) => asked.href.startsWith(sisepan.url) && /\.js$|\/fragment\//.test(asked.pathname), async (route) => {
       await painted();
       await route.continue();
@@ -139,11 +139,11 @@ async function shifts(snippet, width, lang) {
     await until(`${snippet.where} is there`, async () => {
       await page.evaluate(() => [...document.images].forEach((image) => image.complete && image.naturalWidth > 0 && (image.dataset.drawn = '')));
       return (await Promise.all(views.map((view) => view.count()))).some((count) => count > 0);
-    }, 40_000);
+    });
     // The modules of a widget add to it what only they can do.
     const [view] = body.includes('<iframe') ? [page.frameLocator('iframe')] : [page];
-    if (/<sisepan-tape|embed\/tape|data-widget="tape"/.test(body)) await view.locator('[data-pause]:not([hidden])').first().waitFor({ state: 'attached', timeout: 40_000 });
-    if (/<sisepan-chart|embed\/chart|data-widget="chart"/.test(body)) await view.locator('input[type="range"]').first().waitFor({ state: 'attached', timeout: 40_000 });
+    if (/<sisepan-tape|embed\/tape|data-widget="tape"/.test(body)) await view.locator('[data-pause]:not([hidden])').first().waitFor({ state: 'attached' });
+    if (/<sisepan-chart|embed\/chart|data-widget="chart"/.test(body)) await view.locator('input[type="range"]').first().waitFor({ state: 'attached' });
     // In a frame the browser counts from before its style sheet is there, when nothing of it has been painted yet.
     const settle = () => new Promise((resolve) => {
       const [painted] = parent === self ? [] : performance.getEntriesByName('first-contentful-paint');
@@ -156,7 +156,7 @@ async function shifts(snippet, width, lang) {
   }
 }
 
-test('FC-21: no snippet of README and docs shifts the page, with a cold cache at 390 and 1000 px', { timeout: 600_000 }, async () => {
+test('FC-21: no snippet of README and docs shifts the page, with a cold cache at 390 and 1000 px', async () => {
   const snippets = await written();
   for (const what of ['<sisepan-board', '<iframe', 'include virtual', 'esi:include', 'integrity', '<img', 'useEffect']) assert.ok(snippets.some(({ code }) => code.includes(what)), `a snippet with ${what} is found`);
   const wrong = [];
@@ -198,7 +198,7 @@ async function heights(body, widths, lang) {
         const frame = page.locator('iframe').nth(at);
         await frame.scrollIntoViewIfNeeded();
         const inside = frame.contentFrame().locator('html');
-        await inside.locator('.sisepan').first().waitFor({ timeout: 40_000 });
+        await inside.locator('.sisepan').first().waitFor();
         found.push([width, (await frame.boundingBox()).height, (await inside.boundingBox()).height]);
       }
     }
@@ -227,7 +227,7 @@ test('FC-38: the height of every frame fits every width that it is offered for, 
   assert.deepEqual(wrong, []);
 });
 
-test('FC-38: so does the height that oEmbed answers, at every width that it is asked for', { timeout: 600_000 }, async () => {
+test('FC-38: so does the height that oEmbed answers, at every width that it is asked for', async () => {
   const wrong = [];
   const widths = [200, 280, 320, 480, 640];
   await each(WISHES.flatMap((wish) => Object.keys(LOCALES).map((lang) => [wish, lang])), async ([wish, lang]) => {
@@ -240,7 +240,7 @@ test('FC-38: so does the height that oEmbed answers, at every width that it is a
   assert.deepEqual(wrong, []);
 });
 
-test('FC-26: frames and pictures come into a page that is isolated from other origins, scripts and styles too', { timeout: 300_000 }, async () => {
+test('FC-26: frames and pictures come into a page that is isolated from other origins, scripts and styles too', async () => {
   const isolated = { 'cross-origin-embedder-policy': 'require-corp', 'cross-origin-opener-policy': 'same-origin' };
   for (const wish of ['widget=board', 'widget=tape', 'widget=card', 'widget=ticker', 'widget=movers', 'widget=chart', 'widget=board&colors=c8202f-1a5fc8']) {
     for (const snippet of (await made(sisepan, wish)).filter(({ id }) => !['react', 'esi'].includes(id))) {
@@ -254,8 +254,8 @@ test('FC-26: frames and pictures come into a page that is isolated from other or
       await page.goto(await site(body.replaceAll(PUBLIC, sisepan.url), isolated, files));
       assert.equal(await page.evaluate(() => crossOriginIsolated), true);
       const view = body.includes('<iframe') ? page.frameLocator('iframe') : page;
-      if (snippet.id === 'image') await until('the picture is drawn', async () => page.evaluate(() => document.images[0].naturalWidth > 0), 40_000);
-      else await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 40_000 }).catch(() => refused.push('it is not there'));
+      if (snippet.id === 'image') await until('the picture is drawn', async () => page.evaluate(() => document.images[0].naturalWidth > 0));
+      else await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' }).catch(() => refused.push('it is not there'));
       assert.deepEqual(refused, [], snippet.where);
       await context.close();
     }
@@ -266,7 +266,7 @@ test('FC-26: frames and pictures come into a page that is isolated from other or
     return { page: await context.newPage(), close: () => context.close() };
   })();
   await page.goto(await site(`<iframe src="${sisepan.url}/embed/board?count=x" sandbox="allow-scripts" title="x"></iframe>`, isolated));
-  await page.frameLocator('iframe').locator('main.error').waitFor({ timeout: 40_000 });
+  await page.frameLocator('iframe').locator('main.error').waitFor();
   await close();
 });
 

@@ -86,7 +86,7 @@ const expected = (theme, system) => (theme === 'auto' ? (system === 'dark' ? 'da
 /** The pages that a theme is asked of in the address. */
 const PAGES = ['/?lang=ko', '/market/BTC-KRW?lang=ko', '/?lang=en&q=zzz', '/market/NOPE?lang=ko', '/?lang=ko&sort=x', ...WIDGETS.flatMap((widget) => [`/embed/${widget}?lang=ko`, `/embed/${widget}?lang=ko&transparent=on`]), '/embed/board?lang=ko&count=x'];
 
-test('FC-47: a theme that the address asks for covers the whole page, in all nine combinations with the system', { timeout: 600_000 }, async () => {
+test('FC-47: a theme that the address asks for covers the whole page, in all nine combinations with the system', async () => {
   const sisepan = await server(exchanges);
   try {
     await ready(sisepan);
@@ -114,7 +114,7 @@ test('FC-47: a theme that the address asks for covers the whole page, in all nin
   }
 });
 
-test('FC-47: so does the theme that the operator has set', { timeout: 600_000 }, async () => {
+test('FC-47: so does the theme that the operator has set', async () => {
   const wrong = [];
   for (const theme of THEMES) {
     const sisepan = await server(exchanges, `widgets.theme = "${theme}"`);
@@ -135,7 +135,7 @@ test('FC-47: so does the theme that the operator has set', { timeout: 600_000 },
   assert.deepEqual(wrong, []);
 });
 
-test('FC-34: axe finds nothing on any page of the demo', { timeout: 300_000 }, async () => {
+test('FC-34: axe finds nothing on any page of the demo', async () => {
   const shown = await demo();
   try {
     await ready(shown);
@@ -145,7 +145,7 @@ test('FC-34: axe finds nothing on any page of the demo', { timeout: 300_000 }, a
         const context = await chrome.newContext({ viewport: { width: 900, height: 900 }, colorScheme });
         const page = await context.newPage();
         await page.goto(shown.url + path);
-        if (!/nothing|widgets/.test(path)) await page.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 30_000 });
+        if (!/nothing|widgets/.test(path)) await page.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
         const { violations } = await new AxeBuilder({ page }).exclude('iframe').analyze();
         for (const { id, nodes } of violations) found.push(`${colorScheme} ${path}: ${id} ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
         await context.close();
@@ -157,7 +157,7 @@ test('FC-34: axe finds nothing on any page of the demo', { timeout: 300_000 }, a
   }
 });
 
-test('FC-51: paper has the prices, each with its time, and the sources; nothing to press, no flash, no dark ground', { timeout: 180_000 }, async () => {
+test('FC-51: paper has the prices, each with its time, and the sources; nothing to press, no flash, no dark ground', async () => {
   const sisepan = await server(exchanges, 'widgets.theme = "dark"');
   try {
     await ready(sisepan);
@@ -166,7 +166,7 @@ test('FC-51: paper has the prices, each with its time, and the sources; nothing 
         const context = await chrome.newContext({ viewport: { width: 1000, height: 1200 }, colorScheme: 'dark', javaScriptEnabled });
         const page = await context.newPage();
         await page.goto(sisepan.url + path);
-        if (javaScriptEnabled) await page.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached', timeout: 30_000 });
+        if (javaScriptEnabled) await page.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
         await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
         const where = `${path}, ${javaScriptEnabled ? 'with' : 'without'} script`;
         for (const control of ['header nav', '.tabs', '.search', '.venues', '.links', '[data-pause]', 'input[type="range"]']) {
@@ -184,7 +184,7 @@ test('FC-51: paper has the prices, each with its time, and the sources; nothing 
         await until(`the time of a price on ${where}`, async () => {
           const { time, confirmed } = await read();
           return (/^\d{4}-\d\d-\d\dT/.test(confirmed) && time === `"${confirmed}"`) || `${time} ${confirmed}`;
-        }, 30_000);
+        });
         const { ground, flash } = await read();
         assert.deepEqual([ground, flash], ['rgb(255, 255, 255)', 'rgba(0, 0, 0, 0)'], where);
         assert.ok(await page.locator('[data-venue]').first().isVisible(), `the source on ${where}`);
