@@ -14,6 +14,9 @@ use sisepan::fake::Fake;
 /// A live price may be this old: the exchange's limit of 15 s, and what a busy machine takes on the way.
 const LIVE_MAX: SignedDuration = SignedDuration::from_secs(25);
 
+/// The clock of an exchange may be ahead by so much and still be believed: the greatest such skew of the storm, and the way.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(2);
+
 /// An exchange that says something else than its trades may be believed for this long after it has stopped.
 const SAID_FOR: SignedDuration = SignedDuration::from_secs(60);
 
@@ -122,7 +125,7 @@ impl Oracle {
         let now = self.now();
         let said = self.said.lock().unwrap().get(&(venue.to_owned(), market.to_owned())).copied();
         let factor = said.filter(|(_, until)| now < *until).map(|(factor, _)| factor);
-        let mut at = now;
+        let mut at = now + AHEAD_MAX;
         while let Some((traded_at, price)) = self.fake.trade_before(venue, market, at) {
             if price == last || factor.is_some_and(|factor| is_near(price * factor, last)) {
                 return true;

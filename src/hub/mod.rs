@@ -177,8 +177,13 @@ impl Hub {
 
     /// Returns the newest rows of `markets` from `source`, in that order; those never published are left out.
     pub fn rows(&self, source: &SourceId, markets: &[Market]) -> Vec<Arc<Quote>> {
+        self.find(markets.iter().map(|market| (source, market))).into_iter().flatten().collect()
+    }
+
+    /// Returns the newest row of each market from its source, where one was ever published, all of one moment.
+    pub fn find<'a>(&self, each: impl Iterator<Item = (&'a SourceId, &'a Market)>) -> Vec<Option<Arc<Quote>>> {
         let newest = self.newest();
-        markets.iter().filter_map(|market| newest.find(source, market)).map(|entry| entry.quote.clone()).collect()
+        each.map(|(source, market)| newest.find(source, market).map(|entry| entry.quote.clone())).collect()
     }
 
     /// Returns the newest row of a market from a source, if one was ever published.

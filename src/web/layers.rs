@@ -11,7 +11,7 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 /// Headers of every answer of the API. Public data without credentials: any origin may read it.
 const API_HEADERS: [(HeaderName, &str); 7] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After"),
+    (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After, X-Missing-Markets"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),

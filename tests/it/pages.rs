@@ -89,6 +89,10 @@ fn reference() -> Vec<Quote> {
 fn app_with(quotes: Vec<Quote>, venues: Vec<VenueHealth>, markets: &[&str], demo: bool) -> axum::Router {
     let hub = Hub::new("epoch".to_owned());
     hub.publish(Publish { at: now(), changed: quotes.into_iter().map(Arc::new).collect(), confirmed: vec![], venues });
+    app_of(hub, markets, demo)
+}
+
+fn app_of(hub: Hub, markets: &[&str], demo: bool) -> axum::Router {
     let markets: Vec<Market> = markets.iter().map(|market| market.parse().unwrap()).collect();
     let board = |id: &str, titles: [&str; 3], markets: Vec<Market>| Board {
         id: id.to_owned(),
@@ -355,4 +359,71 @@ async fn assets_are_for_every_origin_and_small() {
     }
     assert!(bytes <= 15_000, "a first load has {bytes} bytes");
     println!("first load: {bytes} bytes");
+}
+
+/// The texts of one cell of a market, wherever on the page it stands.
+fn cells<'a>(html: &'a str, market: &str, cell: &str) -> Vec<&'a str> {
+    let row = format!("data-market=\"{market}\"");
+    let start = format!("data-cell=\"{cell}\">");
+    let of_row = |row: &'a str| row.split_once(start.as_str()).and_then(|(_, rest)| rest.split('<').next());
+    html.split(row.as_str()).skip(1).filter_map(of_row).collect()
+}
+
+#[tokio::test]
+async fn fc_39_the_table_and_the_movers_of_the_start_page_are_of_one_moment() {
+    let hub = Hub::new("epoch".to_owned());
+    let market = "BTC-KRW";
+    let publish = |hub: &Hub, price: u64| {
+        let row = quote(market, &price.to_string(), Some("139290000"));
+        let row = Quote { quote_volume_24h: Some(10_000_000_000_u64.into()), ..row };
+        hub.publish(Publish { at: now(), changed: vec![Arc::new(row)], confirmed: vec![], venues: vec![] });
+    };
+    publish(&hub, 140_000_000);
+    // The more is read before it, the more often a second reading finds something else.
+    let mut markets: Vec<String> = (0..100).map(|at| format!("C{at}-KRW")).collect();
+    markets.push(market.to_owned());
+    let app = app_of(hub.clone(), &markets.iter().map(String::as_str).collect::<Vec<_>>(), false);
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let prices = std::thread::spawn({
+        let done = done.clone();
+        move || {
+            let mut price = 140_000_000;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                price += 1000;
+                publish(&hub, price);
+            }
+        }
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for turn in 0..100 {
+        // Each asks for something else, so each is rendered.
+        let html = ask_with(app.clone(), &format!("/?lang=ko&colors=000{turn:03x}-ff0000"), &[]).await.body;
+        let prices = cells(&html, market, "last");
+        assert!(prices.len() >= 2, "in the table and among the movers: {prices:?}");
+        assert!(prices.iter().all(|price| *price == prices[0]), "{prices:?}");
+        seen.insert(prices[0].to_owned());
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    prices.join().unwrap();
+    assert!(seen.len() > 30, "prices moved from page to page: {seen:?}");
+}
+
+#[tokio::test]
+async fn fc_47_the_theme_that_was_asked_for_goes_along_every_link_between_our_pages() {
+    let own = |html: &str| {
+        let links = html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned));
+        let leads_to_prices = |link: &String| {
+            let link = link.trim_start_matches("../");
+            link.starts_with('?') || link.starts_with("market/")
+        };
+        links.filter(leads_to_prices).collect::<Vec<_>>()
+    };
+    for path in ["/?lang=ko", "/?lang=ko&q=BTC&sort=last", "/market/BTC-KRW?lang=en"] {
+        let links = own(&ask(path).await.body);
+        assert!(links.len() >= 4 && links.iter().all(|link| !link.contains("theme=")), "{path}: {links:?}");
+        let links = own(&ask(&format!("{path}&theme=dark")).await.body);
+        assert!(links.len() >= 4 && links.iter().all(|link| link.ends_with("theme=dark")), "{path}: {links:?}");
+    }
+    let form = ask("/?lang=ko&theme=dark").await.body;
+    assert!(form.contains(r#"<input type="hidden" name="theme" value="dark">"#), "a search keeps it too");
 }

@@ -82,7 +82,7 @@ impl View {
             query.append_pair("sort", column.word());
             query.append_pair("order", if desc { Order::Desc } else { Order::Asc }.word());
         }
-        format!("?{}", query.finish())
+        format!("?{}{}", query.finish(), at.theme)
     }
 }
 
@@ -104,6 +104,7 @@ struct At<'a> {
     board: &'a str,
     basis: Basis,
     lang: Lang,
+    theme: &'a str,
 }
 
 #[derive(Template)]
@@ -117,6 +118,7 @@ struct HomePage<'a> {
     basis: Basis,
     style: Option<String>,
     theme: &'static str,
+    theme_query: &'a str,
     board: String,
     movers: String,
     /// After how many seconds a line may be longer; 0 if none grows.
@@ -177,12 +179,14 @@ impl<'a> Shown<'a> {
 /// # Errors
 /// When the template can't be written out.
 pub fn page(app: &AppState, shown: &Shown<'_>, view: &View, past: &Past) -> Result<String, askama::Error> {
-    let (stage, all) = (Stage::new(app, &shown.table, Frame::Page), Stage::new(app, &shown.all, Frame::Page));
+    let [stage, all] = Stage::of_one_page(app, [&shown.table, &shown.all], Frame::Page);
     let board = board(&stage, view, past).render()?;
     let movers = MoversView::new(&all, past).render()?;
     let (whole, first) = (&shown.all, all.quotes.iter().flatten().next());
     let (lang, basis, id) = (whole.lang, whole.basis, whole.board.id.as_str());
-    let at = |board, basis, lang| view.query(&At { board, basis, lang }, view.sort);
+    let theme_query = whole.theme_query();
+    let theme = theme_query.as_str();
+    let at = |board, basis, lang| view.query(&At { board, basis, lang, theme }, view.sort);
     HomePage {
         lang,
         demo: app.demo,
@@ -192,18 +196,19 @@ pub fn page(app: &AppState, shown: &Shown<'_>, view: &View, past: &Past) -> Resu
         basis,
         style: own_style(whole.colors, ""),
         theme: whole.theme.word(),
+        theme_query: &theme_query,
         board,
         movers,
         refresh: past.refresh(0),
         search: &view.search,
         searched: !view.search.is_empty(),
-        all: View::default().query(&At { board: id, basis, lang }, None),
+        all: View::default().query(&At { board: id, basis, lang, theme }, None),
         boards: app
             .boards
             .iter()
             .map(|board| Item {
                 text: title(board, lang).to_owned(),
-                href: View::default().query(&At { board: &board.id, basis: board.basis, lang }, None),
+                href: View::default().query(&At { board: &board.id, basis: board.basis, lang, theme }, None),
                 tag: lang.as_str(),
                 current: board.id == id && view.search.is_empty(),
             })
@@ -257,7 +262,8 @@ fn board<'a>(stage: &'a Stage<'a>, view: &View, past: &Past) -> BoardView<'a> {
         rows.sort_by(|(a, _), (b, _)| order(column, desc, a, b));
     }
     (board.rows, board.sparks) = rows.into_iter().unzip();
-    let at = At { board: &stage.options.board.id, basis: stage.options.basis, lang };
+    let theme = &stage.options.theme_query();
+    let at = At { board: &stage.options.board.id, basis: stage.options.basis, lang, theme };
     for it in board.columns.iter_mut().filter(|it| SORTABLE.contains(&it.column)) {
         let now = view.sort.filter(|(column, _)| *column == it.column).map(|(_, desc)| desc);
         it.sorted = now.map_or("", |desc| if desc { "descending" } else { "ascending" });

@@ -25,6 +25,7 @@ struct MarketPage<'a> {
     basis: &'a str,
     basis_word: &'static str,
     theme: &'a str,
+    theme_query: String,
     colors: String,
     style: Option<String>,
     discovery: Option<String>,
@@ -111,7 +112,8 @@ impl<'a> MarketPage<'a> {
         let base = quote.and_then(|quote| quote.base(options.basis));
         let venue = quote.map(|quote| quote.venue).or(options.board.venues().first().copied());
         let at = quote.and_then(|quote| quote.confirmed_at.or(quote.received_at));
-        let link = |lang: Lang| format!("?board={}&basis={}&lang={lang}", options.board.id, options.basis);
+        let theme_query = options.theme_query();
+        let link = |lang: Lang| format!("?board={}&basis={}&lang={lang}{theme_query}", options.board.id, options.basis);
         Self {
             lang,
             demo: app.demo,
@@ -119,6 +121,7 @@ impl<'a> MarketPage<'a> {
             basis: options.basis.as_str(),
             basis_word: basis_word(options.basis, lang),
             theme: options.theme.word(),
+            theme_query: theme_query.clone(),
             colors: options.colors.to_string(),
             style: own_style(options.colors, "../"),
             discovery: oembed::discovery(app, options, Widget::Chart),

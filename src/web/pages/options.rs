@@ -184,6 +184,11 @@ impl<'a> Options<'a> {
         self.picks.iter().map(|pick| pick.market.as_str()).collect::<Vec<_>>().join(",")
     }
 
+    /// Returns the end of a query that keeps the theme, `&theme=dark`; empty where it is the usual one.
+    pub fn theme_query(&self) -> String {
+        if self.theme == self.usual.theme { String::new() } else { format!("&theme={}", self.theme.word()) }
+    }
+
     /// Returns the query that asks for the same again, in one spelling: what is usual is left out, but for the language.
     pub fn query(&self) -> String {
         let mut query: Vec<(&str, String)> = Vec::new();

@@ -72,15 +72,25 @@ pub struct AsOf {
 impl<'a> Stage<'a> {
     /// Reads the rows.
     pub fn new(app: &'a AppState, options: &'a Options<'a>, frame: Frame) -> Self {
-        let quotes: Vec<_> = options.picks.iter().map(|pick| app.hub.row(&pick.source, &pick.market)).collect();
-        let health = app.hub.venues();
-        let mut sources = Vec::<SourceView>::new();
-        for id in options.picks.iter().flat_map(|pick| pick.source.as_str().split(',')) {
-            if !sources.iter().any(|source| source.id == id) {
-                sources.extend(source(id, &health, &quotes, options.lang));
+        let [stage] = Self::of_one_page(app, [options], frame);
+        stage
+    }
+
+    /// Reads the rows of all widgets of a page at one moment, so that no two of its figures contradict each other.
+    pub fn of_one_page<const N: usize>(app: &'a AppState, widgets: [&'a Options<'a>; N], frame: Frame) -> [Self; N] {
+        let picks = widgets.iter().flat_map(|options| &options.picks);
+        let mut quotes = app.hub.find(picks.map(|pick| (&pick.source, &pick.market))).into_iter();
+        let (health, now) = (app.hub.venues(), app.clock.now());
+        widgets.map(|options| {
+            let quotes: Vec<_> = quotes.by_ref().take(options.picks.len()).collect();
+            let mut sources = Vec::<SourceView>::new();
+            for id in options.picks.iter().flat_map(|pick| pick.source.as_str().split(',')) {
+                if !sources.iter().any(|source| source.id == id) {
+                    sources.extend(source(id, &health, &quotes, options.lang));
+                }
             }
-        }
-        Self { app, options, frame, now: app.clock.now(), quotes, sources }
+            Self { app, options, frame, now, quotes, sources }
+        })
     }
 
     /// Returns the attributes of the root of a widget.
@@ -127,7 +137,8 @@ impl<'a> Stage<'a> {
         let Options { board, basis, lang, .. } = self.options;
         let market: String = url::form_urlencoded::byte_serialize(market.as_str().as_bytes()).collect();
         let board = if self.options.of_board { format!("board={}&", board.id) } else { String::new() };
-        format!("{}market/{market}?{board}basis={basis}&lang={lang}", self.home())
+        let theme = self.options.theme_query();
+        format!("{}market/{market}?{board}basis={basis}&lang={lang}{theme}", self.home())
     }
 
     /// Returns where our own pages begin, as seen from where this will stand.
