@@ -79,7 +79,7 @@ function grow() {
 
 document.addEventListener('sisepan:row', (event) => {
   const { row } = /** @type {CustomEvent} */ (event).detail;
-  said = [row.last ?? '', row.state ?? '', row.change?.base_at ?? ''].join('|');
+  said = [row.last, row.state, row.change?.base_at, row.reason, row.notice && JSON.stringify(row.notice)].map((it) => it ?? '').join('|');
   soon();
 });
 document.addEventListener('visibilitychange', soon);

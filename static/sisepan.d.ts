@@ -25,6 +25,16 @@ export interface Change {
   base_source: 'window' | 'venue';
 }
 
+/** What an exchange warns the traders of a market of. */
+export interface Notice {
+  /** The most serious one in force. */
+  kind: 'caution' | 'warning' | 'delisting';
+  /** The announced day of delisting, in Korean time: `2026-12-01`. */
+  date?: string;
+  /** As the exchange names them: `PRICE_FLUCTUATIONS`. */
+  cautions?: string[];
+}
+
 /** A row as the feed has it. Decimals are text: they are exact. */
 export interface Row {
   market: string;
@@ -41,11 +51,15 @@ export interface Row {
   base_volume_24h?: string | null;
   quote_volume_24h?: string | null;
   state?: State;
+  /** Only of a row that is halted. */
+  reason?: 'suspended' | 'delisted' | null;
+  /** What the exchange warns of; the price may be live all the same. */
+  notice?: Notice | null;
   traded_at?: string | null;
   received_at?: string | null;
   confirmed_at?: string | null;
   /** As the page shows them. */
-  text?: { name: string; last: string; change: string };
+  text?: { name: string; last: string; change: string; notice?: string };
 }
 
 /** The attributes that all elements take. */

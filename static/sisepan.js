@@ -168,12 +168,12 @@ const enliven = (root, host = root, since = Date.now()) => {
           if (last?.textContent !== text.last && root.dataset.flash !== 'off' && !matchMedia('(prefers-reduced-motion: reduce)').matches) {
             last?.animate([{ backgroundColor: 'var(--flash)', boxShadow: '0 0 0 .15em var(--flash)' }, {}], 900);
           }
-          for (const [name, value] of Object.entries(text)) write(cell(name), value);
+          for (const [name, value] of Object.entries({ notice: '', ...text })) write(cell(name), value);
         }
         write(cell('word'), (change && words.direction[change.direction]) || '');
         write(cell('base'), title);
-        const over = cell('change')?.parentElement;
-        if (over?.hasAttribute('title')) mark(over, 'title', title);
+        const over = at.querySelector('[title]');
+        if (over) mark(over, 'title', title);
       }
       this.age(held, Date.now());
     },

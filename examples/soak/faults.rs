@@ -111,6 +111,11 @@ impl Storm {
             "unit" => vec![("unit", pick(&[json!("s"), json!("us"), json!("ns")]))],
             "replay" => vec![("n", json!(50))],
             "gap" => vec![("ago", json!(1440)), ("minutes", pick(&[json!(1), json!(30), json!(1500)]))],
+            "warn" => one(match self.dice.random_range(0..3) {
+                0 => vec![("caution", json!("PRICE_FLUCTUATIONS"))],
+                1 => vec![("date", json!("2030-12-01"))],
+                _ => vec![],
+            }),
             "rename" => one(vec![("to", json!("KRW-XYZ"))]),
             other => panic!("the soak has no recipe for the fault {other:?}"),
         }

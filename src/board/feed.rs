@@ -10,13 +10,14 @@ use rust_decimal::Decimal;
 
 use super::extremes::Extremes;
 use super::jump::{self, Held, Verdict};
+use super::notices::Notices;
 use super::places::RecentPlaces;
 use super::presence::{Presence, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
 use crate::domain::{
-    Base, BaseSource, Basis, FeedRecords, LastRecord, Market, Minute, Now, Price, State, Ticker, Units, VenueClock,
-    VenueId, Via, Window, tick_size,
+    Base, BaseSource, Basis, FeedRecords, HaltReason, LastRecord, Market, Minute, Notice, Now, Price, State, Ticker,
+    Units, VenueClock, VenueId, Via, Window, tick_size,
 };
 
 /// A venue time further ahead of ours than this is not believed.
@@ -142,6 +143,9 @@ pub struct Feed {
     last: Option<Last>,
     said: SaidDay,
     halted: bool,
+    /// Whether it is halted because it is delisted.
+    delisted: bool,
+    notices: Notices,
     confirmed_at: Option<Timestamp>,
     /// When the price was last so by the venue's clock: the change is measured as of then.
     confirmed_there: Option<Timestamp>,
@@ -310,7 +314,10 @@ impl Feed {
         });
         self.places.note(tick_size::places(ticker.last), received.monotonic);
         self.said.take(&ticker, until);
-        self.halted = ticker.halted.unwrap_or(self.halted);
+        if let Some(halted) = ticker.halted {
+            (self.halted, self.delisted) = (halted, ticker.delisted);
+        }
+        self.notices.take_ticker(&ticker);
         self.unrecorded = true;
         if fresh {
             let held_up = received.monotonic.saturating_sub(asked.monotonic) > ANSWER_MAX;
@@ -403,6 +410,9 @@ impl Feed {
             let units = self.window.units().clone();
             *self = Self { presence: std::mem::take(&mut self.presence), anew: true, ..Self::new(units) };
             self.window.begin(Minute::of(at));
+        }
+        if let Some(listing) = self.presence.listing() {
+            self.notices.take_listing(listing);
         }
     }
 
@@ -512,6 +522,18 @@ impl Feed {
         }
     }
 
+    /// Returns why the market is halted, if it is.
+    pub fn halt_reason(&self) -> Option<HaltReason> {
+        let delisted = self.presence.is_gone() || (self.halted && self.delisted);
+        let is_halted = self.presence.is_gone() || self.is_suspended();
+        is_halted.then_some(if delisted { HaltReason::Delisted } else { HaltReason::Suspended })
+    }
+
+    /// Returns what the venue warns of.
+    pub fn notice(&self) -> Option<Arc<Notice>> {
+        self.notices.notice().cloned()
+    }
+
     /// Returns whether the venue has said of late that the market does not trade.
     pub fn is_halted_now(&self, stale_after: Duration, now: Now) -> bool {
         let late = self.confirmed.is_none_or(|at| now.monotonic.saturating_sub(at) > stale_after);
@@ -534,8 +556,10 @@ impl Feed {
         if self.held.is_some() {
             return Some(("price-jump", "its price has jumped, and no second witness has said so yet".to_owned()));
         }
-        (self.last.is_some() && self.is_suspended())
-            .then(|| ("halted", "the exchange says that it does not trade".to_owned()))
+        match self.halt_reason().filter(|_| self.last.is_some())? {
+            HaltReason::Delisted => Some(("delisted", "the exchange says that it is delisted".to_owned())),
+            HaltReason::Suspended => Some(("halted", "the exchange says that it does not trade".to_owned())),
+        }
     }
 
     /// Returns why there is no base at `time`, if that follows from what the venue has said.

@@ -14,6 +14,7 @@ mod feed;
 mod gaps;
 mod health;
 mod jump;
+mod notices;
 mod places;
 mod presence;
 mod row;

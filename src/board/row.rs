@@ -84,6 +84,8 @@ impl Row {
             base_volume_24h: figures.as_ref().and_then(|f| f.base_volume_24h),
             quote_volume_24h: figures.as_ref().and_then(|f| f.quote_volume_24h),
             state,
+            reason: feed.filter(|_| state == State::Halted).and_then(Feed::halt_reason),
+            notice: feed.and_then(Feed::notice),
             traded_at: figures.as_ref().and_then(|f| f.traded_at).filter(|_| !look.settings.undated.contains(&venue)),
             received_at: figures.as_ref().and_then(|f| f.received_at),
             confirmed_at,

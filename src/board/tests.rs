@@ -6,6 +6,7 @@ mod health;
 mod jumps;
 mod listings;
 mod moves;
+mod notices;
 
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Scene {
 
 fn listing(base: &str, halted: bool) -> Listing {
     let (symbol, market) = (base.to_owned(), market(base));
-    Listing { symbol, market, korean_name: None, english_name: None, tick_size: None, halted }
+    Listing { halted, ..Listing::new(symbol, market) }
 }
 
 fn market(base: &str) -> Market {

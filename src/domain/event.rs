@@ -102,6 +102,26 @@ pub struct Listing {
     pub tick_size: Option<Decimal>,
     /// Whether it is listed but does not trade.
     pub halted: bool,
+    /// Whether the venue warns of it, if the list says.
+    pub warning: Option<bool>,
+    /// The cautions in force, as the venue names them, if the list says.
+    pub cautions: Option<Vec<String>>,
+}
+
+impl Listing {
+    /// A market that trades, and of which nothing more is known.
+    pub fn new(symbol: impl Into<String>, market: Market) -> Self {
+        Self {
+            symbol: symbol.into(),
+            market,
+            korean_name: None,
+            english_name: None,
+            tick_size: None,
+            halted: false,
+            warning: None,
+            cautions: None,
+        }
+    }
 }
 
 /// How soon a gap must be filled.

@@ -18,6 +18,7 @@ pub mod history;
 mod market;
 mod minute;
 mod movers;
+mod notice;
 mod printable;
 mod quote;
 mod ranges;
@@ -39,6 +40,7 @@ pub use health::{
 pub use market::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
 pub use minute::{Minute, Now, VenueClock};
 pub use movers::{Movers, MoversRule};
+pub use notice::{HaltReason, Notice, NoticeKind};
 pub use printable::{escape_unprintable, is_unprintable};
 pub use quote::{Base, BaseSource, Quote, SourceId, State};
 pub use ranges::Ranges;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{Basis, Change, Market, Price, VenueId};
+use super::{Basis, Change, HaltReason, Market, Notice, Price, VenueId};
 
 /// The sources of a row, in order of preference, by name: `bithumb,upbit`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +126,10 @@ pub struct Quote {
     pub quote_volume_24h: Option<Decimal>,
     /// How far to rely on it.
     pub state: State,
+    /// Why it is halted; only in state `halted`.
+    pub reason: Option<HaltReason>,
+    /// What the venue warns of.
+    pub notice: Option<Arc<Notice>>,
     /// The venue's time of the last trade, where it dates its trades.
     pub traded_at: Option<Timestamp>,
     /// When we received `last`.

@@ -1,6 +1,7 @@
 //! A venue's newest figures for one market.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 
 use super::Price;
@@ -28,8 +29,14 @@ pub struct Ticker {
     pub quote_volume_24h: Option<Decimal>,
     /// The price 24 hours ago, only from a venue that documents a rolling 24 hours.
     pub base_24h: Option<Price>,
-    /// Whether the venue says that trading is suspended.
+    /// Whether the venue says that the market does not trade.
     pub halted: Option<bool>,
+    /// Whether that is because it is delisted.
+    pub delisted: bool,
+    /// Whether the venue warns of the market.
+    pub warning: Option<bool>,
+    /// The announced day of delisting; `Some(None)` where the venue says that there is none.
+    pub delisting: Option<Option<Date>>,
 }
 
 impl Ticker {
@@ -46,6 +53,9 @@ impl Ticker {
             quote_volume_24h: None,
             base_24h: None,
             halted: None,
+            delisted: false,
+            warning: None,
+            delisting: None,
         }
     }
 

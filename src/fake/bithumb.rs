@@ -46,7 +46,7 @@ fn markets(view: &View<'_>, target: &Target) -> String {
     array(view.world.lines(VENUE).map(|line| {
         let names = Object::new().text("market", &line.symbol).text("korean_name", line.coin.ko);
         let names = names.text("english_name", line.coin.en);
-        if details { names.text("market_warning", "NONE").end() } else { names.end() }
+        if details { names.text("market_warning", line.market_warning()).end() } else { names.end() }
     }))
 }
 
@@ -128,8 +128,8 @@ pub fn ticker_frame(figures: &Figures<'_>, kind: &str) -> String {
         .text("lowest_52_week_date", &spell(figures.now - 100 * 86_400_000, KOREA, "%Y-%m-%d"))
         .text("market_state", figures.market_state())
         .raw("is_trading_suspended", figures.line.halted)
-        .text("delisting_date", "")
-        .text("market_warning", "NONE")
+        .text("delisting_date", figures.line.leaving.as_deref().unwrap_or_default())
+        .text("market_warning", figures.line.market_warning())
         .raw("timestamp", figures.now)
         .text("stream_type", kind)
         .end()

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::coins;
-use super::view::Warp;
+use super::upbit;
+use super::view::{Warned, Warp};
 
 /// Most orders in force; one more is refused.
 pub const ORDERS_MAX: usize = 64;
@@ -62,6 +64,10 @@ pub struct Order {
     pub minutes: Option<u32>,
     /// Another symbol.
     pub to: Option<String>,
+    /// The caution that is in force.
+    pub caution: Option<String>,
+    /// The announced day of delisting.
+    pub date: Option<Date>,
     /// Member of a message.
     pub field: Option<String>,
     /// What to send, as it is; of a member, its JSON.
@@ -115,7 +121,8 @@ impl Unit {
 // `dup` sends each message twice, `swap` each pair in the wrong order, `replay` the last `n` trades again to a new connection,
 // `freeze-ts` dates all as of the order, `skew` moves all times by `ms`, `unit` sends them in another unit,
 // `gap` leaves out the candles of `minutes` minutes from `ago` minutes before the order on,
-// `halt` stops a market and says so, `delist` takes it off the venue, `rename` gives it the symbol `to`.
+// `halt` stops a market and says so, `warn` has its venue warn of it (on its watch list, by the
+// caution that `caution` names, or by announcing its delisting for `date`), `delist` takes it off the venue, `rename` gives it the symbol `to`.
 
 /// Every kind: its name, where it strikes if nothing is said, and where it may.
 pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
@@ -145,6 +152,7 @@ pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
     ("replay", &[Stream], &[Stream]),
     ("gap", &[Rest], &[Rest]),
     ("halt", &[Stream, Rest], &[Stream, Rest]),
+    ("warn", &[Stream, Rest], &[Stream, Rest]),
     ("delist", &[Stream, Rest], &[Stream, Rest]),
     ("rename", &[Stream, Rest], &[Stream, Rest]),
 ];
@@ -193,7 +201,8 @@ impl Order {
             "unit" if self.unit.is_none() => "unit",
             "replay" if self.n.is_none() => "n",
             "gap" if self.ago.is_none() => "ago",
-            "halt" | "delist" | "rename" if self.symbol.is_none() => "symbol",
+            "halt" | "warn" | "delist" | "rename" if self.symbol.is_none() => "symbol",
+            "warn" if !self.is_warning() => "caution (a name of Upbit's), or date as 2026-12-01, or neither",
             "rename" if self.to.is_none() => "to",
             "raw" if self.payload.is_none() => "payload",
             "status" if !self.status.is_some_and(|status| (200..600).contains(&status)) => "status from 200 to 599",
@@ -205,6 +214,21 @@ impl Order {
     /// Returns whether it is about this symbol, or about all.
     pub fn concerns(&self, symbol: &str) -> bool {
         self.symbol.as_deref().is_none_or(|name| is_same(name, symbol))
+    }
+
+    fn is_warning(&self) -> bool {
+        let caution = self.caution.as_deref().is_none_or(|name| upbit::CAUTIONS.contains(&name));
+        caution && (self.caution.is_none() || self.date.is_none())
+    }
+
+    /// Puts a warning into force: the announced delisting, the named caution, or the watch list.
+    fn warn(&self, warp: &mut Warp) {
+        let Some(symbol) = self.symbol.clone() else { return };
+        match (self.date, &self.caution) {
+            (Some(date), _) => warp.leaving.push((symbol, date.to_string())),
+            (None, Some(name)) => warp.warned.push((symbol, Warned::Caution(name.clone()))),
+            (None, None) => warp.warned.push((symbol, Warned::Warning)),
+        }
     }
 
     fn strikes(&self, plane: Plane, venue: &str) -> bool {
@@ -322,6 +346,7 @@ impl Faults {
                     warp.gaps.push((active.order.symbol.clone(), from..to));
                 }
                 "halt" => warp.halted.extend(active.order.symbol.clone()),
+                "warn" => active.order.warn(&mut warp),
                 "delist" => warp.gone.extend(active.order.symbol.clone()),
                 "rename" => warp.renamed.extend(active.order.symbol.clone().zip(active.order.to.clone())),
                 _ => {}

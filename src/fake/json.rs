@@ -61,11 +61,9 @@ pub fn set_member(json: &str, name: &str, value: &str) -> String {
         let (head, tail) = rest.split_at(at + key.len());
         out.push_str(head);
         out.push_str(value);
-        let end = match tail.strip_prefix('"') {
-            Some(quoted) => quoted.find('"').map_or(tail.len(), |end| end + 2),
-            None => tail.find([',', '}', ']']).unwrap_or(tail.len()),
-        };
-        rest = &tail[end..];
+        let mut values = serde_json::Deserializer::from_str(tail).into_iter::<&RawValue>();
+        let is_whole = values.next().is_some_and(|value| value.is_ok());
+        rest = &tail[if is_whole { values.byte_offset() } else { tail.len() }..];
     }
     out + rest
 }

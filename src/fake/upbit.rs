@@ -12,10 +12,19 @@ use super::korean_candle::candles;
 use super::korean_trade::ticks;
 use super::query::{KOREA, Target, spell};
 use super::units::{fixed, java, plain, plain8, pointed};
-use super::view::{FakeResponse, View};
+use super::view::{FakeResponse, View, Warned};
 use super::world::{Line, World};
 
 const VENUE: &str = "upbit";
+
+/// The cautions of `market_event`.
+pub const CAUTIONS: [&str; 5] = [
+    "PRICE_FLUCTUATIONS",
+    "TRADING_VOLUME_SOARING",
+    "DEPOSIT_AMOUNT_SOARING",
+    "GLOBAL_PRICE_DIFFERENCES",
+    "CONCENTRATION_OF_SMALL_ACCOUNTS",
+];
 
 /// Answers a request.
 pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
@@ -76,15 +85,10 @@ fn markets(world: &World, target: &Target) -> String {
         if !details {
             return names.end();
         }
-        let cautions = [
-            "PRICE_FLUCTUATIONS",
-            "TRADING_VOLUME_SOARING",
-            "DEPOSIT_AMOUNT_SOARING",
-            "GLOBAL_PRICE_DIFFERENCES",
-            "CONCENTRATION_OF_SMALL_ACCOUNTS",
-        ];
-        let cautions = cautions.iter().fold(Object::new(), |object, name| object.raw(name, "false")).end();
-        names.raw("market_event", Object::new().raw("warning", "false").raw("caution", cautions).end()).end()
+        let is_on = |name: &str| line.warned.contains(&Warned::Caution(name.to_owned()));
+        let cautions = CAUTIONS.iter().fold(Object::new(), |object, name| object.raw(name, is_on(name))).end();
+        let warning = line.warned.contains(&Warned::Warning);
+        names.raw("market_event", Object::new().raw("warning", warning).raw("caution", cautions).end()).end()
     }))
 }
 
@@ -141,6 +145,10 @@ fn ticker(view: &View<'_>, line: &Line) -> Option<String> {
     )
 }
 
+fn delisting_date(line: &Line) -> String {
+    line.leaving.as_deref().map_or_else(|| "null".to_owned(), text)
+}
+
 /// Spells a ticker frame in DEFAULT format: large prices as `1.42187E8`, zeros kept in volumes.
 pub fn ticker_frame(figures: &Figures<'_>, kind: &str) -> String {
     let (trade, day) = (figures.trade, figures.day);
@@ -173,8 +181,8 @@ pub fn ticker_frame(figures: &Figures<'_>, kind: &str) -> String {
         .text("lowest_52_week_date", &spell(figures.now - 100 * 86_400_000, 0, "%Y-%m-%d"))
         .text("market_state", figures.market_state())
         .raw("is_trading_suspended", figures.line.halted)
-        .raw("delisting_date", "null")
-        .text("market_warning", "NONE")
+        .raw("delisting_date", delisting_date(figures.line))
+        .text("market_warning", figures.line.market_warning())
         .raw("timestamp", figures.now)
         .raw("acc_trade_price_24h", plain(figures.rolling.value / 100_000_000, 8))
         .raw("acc_trade_volume_24h", fixed(figures.rolling.volume, 8))
@@ -210,8 +218,8 @@ pub fn ticker_frame_simple(figures: &Figures<'_>, kind: &str) -> String {
         .raw("ttms", trade.at)
         .text("ms", figures.market_state())
         .raw("its", figures.line.halted)
-        .raw("dd", "null")
-        .text("mw", "NONE")
+        .raw("dd", delisting_date(figures.line))
+        .text("mw", figures.line.market_warning())
         .raw("tms", figures.now)
         .text("st", kind)
         .end()

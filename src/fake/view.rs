@@ -39,10 +39,23 @@ pub struct Warp {
     pub gaps: Vec<(Option<String>, Range<i64>)>,
     /// Markets that are halted: they don't trade, and their venue says so.
     pub halted: Vec<String>,
+    /// Markets that their venue warns of, and how.
+    pub warned: Vec<(String, Warned)>,
+    /// Markets whose delisting is announced, and for which day.
+    pub leaving: Vec<(String, String)>,
     /// Markets that are not listed.
     pub gone: Vec<String>,
     /// Markets that have another symbol.
     pub renamed: Vec<(String, String)>,
+}
+
+/// What a venue warns of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warned {
+    /// 유의: the market is on the watch list.
+    Warning,
+    /// 주의: the caution of this name is in force.
+    Caution(String),
 }
 
 /// An answer over HTTP.

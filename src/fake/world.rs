@@ -10,7 +10,7 @@ use super::fault::is_same;
 use super::series::Series;
 use super::tape::{KEEP, Tape, Trade};
 use super::units;
-use super::view::Warp;
+use super::view::{Warned, Warp};
 use super::walk::Walk;
 
 const MINUTE: i64 = 60_000;
@@ -38,6 +38,10 @@ pub struct Line {
     own: String,
     /// Whether it does not trade.
     pub halted: bool,
+    /// What the venue warns of.
+    pub warned: Vec<Warned>,
+    /// The day for which its delisting is announced.
+    pub leaving: Option<String>,
     /// Whether the venue does not know it any more.
     gone: bool,
     /// The coin.
@@ -95,6 +99,8 @@ impl World {
                     symbol,
                     own,
                     halted,
+                    warned: Vec::new(),
+                    leaving: None,
                     gone,
                     coin,
                     tape: Tape::default(),
@@ -162,10 +168,15 @@ impl World {
         self.lines.iter().find(|line| line.venue == venue && line.market == market)
     }
 
-    /// Halts, delists and renames the markets of a venue, and undoes it for all others of it.
+    /// Halts, warns of, delists and renames the markets of a venue, and undoes it for all others of it.
     pub fn bend(&mut self, venue: &str, warp: &Warp) {
         for line in self.lines.iter_mut().filter(|line| line.venue == venue) {
             line.halted = warp.halted.iter().any(|name| line.is_called(name));
+            let of = |name: &String| line.is_called(name);
+            let warned: Vec<Warned> =
+                warp.warned.iter().filter(|(name, _)| of(name)).map(|(_, kind)| kind.clone()).collect();
+            let leaving = warp.leaving.iter().find(|(name, _)| of(name)).map(|(_, day)| day.clone());
+            (line.warned, line.leaving) = (warned, leaving);
             line.gone = warp.gone.iter().any(|name| line.is_called(name));
             let renamed = warp.renamed.iter().find(|(from, _)| line.is_called(from));
             let symbol = renamed.map_or(&line.own, |(_, to)| to);
@@ -202,6 +213,11 @@ impl World {
 }
 
 impl Line {
+    /// Returns Upbit's and Bithumb's word for whether the market is on the watch list.
+    pub fn market_warning(&self) -> &'static str {
+        if self.warned.contains(&Warned::Warning) { "CAUTION" } else { "NONE" }
+    }
+
     /// Returns whether the market goes by this name: `KRW-BTC`, `BTC-KRW`, `BTCUSDT`.
     pub fn is_called(&self, name: &str) -> bool {
         *name == self.own || *name == self.market || is_same(name, &self.own)

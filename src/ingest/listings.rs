@@ -55,8 +55,8 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
         Ok(body) => body,
         Err(error) => return Some(Err(error.reason)),
     };
-    let records = match shared.venue.answer(&Ask::Markets, &body.text) {
-        Ok(Answer::Markets(records)) => records,
+    let (records, left_out) = match shared.venue.answer(&Ask::Markets, &body.text) {
+        Ok(Answer::Markets { listings, left_out }) => (listings, left_out),
         Ok(_) => return Some(Err(Reason::new(ReasonCode::Payload, "the answer is not a list of markets"))),
         Err(error) => {
             let text = super::decode::quoted(&error.to_string());
@@ -77,6 +77,9 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
         return Some(Err(Reason::new(ReasonCode::Payload, "the list of markets is empty, which is not believed")));
     }
     shared.rest_worked(body.dated);
+    for (market, rejection) in left_out.iter().filter(|(market, _)| shared.wanted.contains(market)) {
+        shared.refuse(market, rejection);
+    }
     let read: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
     // A row that can't be read is there all the same: its symbol stands in the text.
     let named = |market: &&Market| body.text.contains(&format!("\"{}\"", shared.venue.symbol(market)));

@@ -6,6 +6,7 @@
 
 mod lang;
 mod name;
+mod notice;
 mod number;
 mod phrase;
 mod time;
@@ -13,6 +14,7 @@ mod trouble;
 
 pub use lang::{Lang, UnknownLang, negotiate};
 pub use name::{asset, initials, name, venue};
+pub use notice::{notice, notice_sentence};
 pub use number::{change, compact, grouped, last, percent, signed, volume};
 pub use phrase::{base_source, direction, footnote, mark, price_column, range_source, sentence, session, state, unit};
 pub use time::{Zone, age, age_patterns, base, clock, day, moment, moment_exact, stamp, stamp_day, zone};
@@ -48,6 +50,8 @@ mod tests_support {
             base_volume_24h: None,
             quote_volume_24h: None,
             state: State::Live,
+            reason: None,
+            notice: None,
             traded_at: None,
             received_at: Some(at),
             confirmed_at: Some(at),

@@ -122,8 +122,13 @@ pub struct Request {
 /// What a 200 said.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// To [`Ask::Markets`]. Records that could not be read are counted by reason.
-    Markets(Vec<Result<Listing, Rejection>>),
+    /// To [`Ask::Markets`].
+    Markets {
+        /// The markets. Records that could not be read are counted by reason.
+        listings: Vec<Result<Listing, Rejection>>,
+        /// Side members that can't be read, with their market: they cost nothing but themselves.
+        left_out: Vec<(Market, Rejection)>,
+    },
     /// To [`Ask::Tickers`].
     Tickers(Vec<Record>),
     /// To [`Ask::TickSizes`], by the venue's spelling.

@@ -85,7 +85,7 @@ impl Venue for Upbit {
     fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError> {
         let rows = upbit_like::rows(body)?;
         match ask {
-            Ask::Markets => upbit_like::listings(&rows).map(Answer::Markets),
+            Ask::Markets => upbit_like::listings(&rows),
             Ask::Tickers(_) => {
                 let record = |raw| upbit_like::record(raw, "market", upbit_like::ticker);
                 Ok(Answer::Tickers(rows.into_iter().map(record).collect()))

@@ -7,6 +7,7 @@
 //! 00:00 in Seoul at the other, and neither is a rolling 24 hours.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -16,11 +17,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::json::{self, Raw, Shape, payload, refuse};
-use super::{Incoming, ParseError, Record, Rejection, candles, side};
+use super::{Answer, Incoming, ParseError, Record, Rejection, candles, side};
 use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker};
 
 /// The clocks that date a trade and its message may be so far apart.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(5);
+
+/// Longest name of a caution; the longest documented one has 31.
+const CAUTION_BYTES_MAX: usize = 64;
+
+/// Most cautions of a market; five are documented.
+const CAUTIONS_MAX: usize = 16;
 
 /// A row of `/v1/ticker`, a `ticker` frame, or a status or error frame.
 ///
@@ -46,6 +53,7 @@ pub(super) struct Row<'a> {
     pub(super) market_state: Raw<'a>,
     pub(super) is_trading_suspended: Raw<'a>,
     pub(super) delisting_date: Raw<'a>,
+    pub(super) market_warning: Raw<'a>,
     pub(super) status: Raw<'a>,
     pub(super) error: Raw<'a>,
     pub(super) resmsg: Raw<'a>,
@@ -175,12 +183,17 @@ fn read(
 pub(super) fn ticker(row: &Row<'_>, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
     let traded_at = row.trade_timestamp.time_maybe("trade_timestamp")?;
     let sent_at = sent_at(row, traded_at, left_out);
+    let delisting = delisting(row, left_out);
+    let (halted, delisted) = halted(row, delisting.flatten(), sent_at.or(traded_at), left_out);
     Ok(Ticker {
         traded_at,
         sent_at,
         base_volume_24h: side(row.acc_trade_volume_24h.volume_maybe("acc_trade_volume_24h"), left_out),
         quote_volume_24h: side(row.acc_trade_price_24h.volume_maybe("acc_trade_price_24h"), left_out),
-        halted: halted(row, sent_at, left_out),
+        halted,
+        delisted,
+        warning: side(warning(row.market_warning), left_out),
+        delisting,
         ..Ticker::new(row.trade_price.price("trade_price")?)
     })
 }
@@ -195,38 +208,55 @@ fn sent_at(row: &Row<'_>, traded_at: Option<Timestamp>, left_out: &mut Vec<Rejec
     (!early).then_some(sent_at)
 }
 
-/// Returns whether the venue says that the market does not trade, if it says anything of it.
-fn halted(row: &Row<'_>, sent_at: Option<Timestamp>, left_out: &mut Vec<Rejection>) -> Option<bool> {
+/// Returns whether the venue says that the market does not trade, if it says anything of it, and whether that is for good.
+fn halted(
+    row: &Row<'_>,
+    delisting: Option<Date>,
+    at: Option<Timestamp>,
+    left_out: &mut Vec<Rejection>,
+) -> (Option<bool>, bool) {
     let suspended = side(row.is_trading_suspended.truth_maybe("is_trading_suspended"), left_out);
     let state = side(row.market_state.text_maybe("market_state"), left_out);
-    let delisting = delisting(row, left_out);
     if suspended.is_none() && state.is_none() && delisting.is_none() {
-        return None;
+        return (None, false);
     }
+    let delisted = state.as_deref() == Some("DELISTED") || delisting.is_some_and(|date| is_over(date, at));
     let inactive = state.is_some_and(|state| state != "ACTIVE");
-    Some(suspended == Some(true) || inactive || delisting.is_some_and(|date| is_over(date, sent_at)))
+    (Some(suspended == Some(true) || inactive || delisted), delisted)
 }
 
-/// Reads the day on which the market is to be delisted, `2026-12-01` or, by a slip of types, `20261201`.
-fn delisting(row: &Row<'_>, left_out: &mut Vec<Rejection>) -> Option<Date> {
+/// Reads the day on which the market is to be delisted, `2026-12-01` or, by a slip of types, `20261201`; `Some(None)` for
+/// `null` and `""`, which say that there is none.
+fn delisting(row: &Row<'_>, left_out: &mut Vec<Rejection>) -> Option<Option<Date>> {
     let raw = row.delisting_date;
     let said = raw.words();
     if said.is_empty() {
-        return None;
+        return raw.is_present().then_some(None);
     }
     let date = said.parse().ok();
     if date.is_none() {
         left_out.push(raw.refuse("delisting_date", "time"));
     }
-    date
+    date.map(Some)
 }
 
-/// Returns whether a market that is delisted on `date` is so by the time of the message.
+/// Returns whether the day of delisting is over at the time of the message.
 ///
-/// Until that day it trades as before. A date that we can't compare counts as
-/// come: a delisted market that looks live is the worse error.
-fn is_over(date: Date, sent_at: Option<Timestamp>) -> bool {
-    sent_at.is_none_or(|at| date <= seoul().to_datetime(at).date())
+/// Trading ends at some hour of that day, which the date does not say: until the day is over, the venue's own word on the
+/// state of the market counts. A date that we can't compare counts as over: a delisted market that looks live is the
+/// worse error.
+fn is_over(date: Date, at: Option<Timestamp>) -> bool {
+    at.is_none_or(|at| date < seoul().to_datetime(at).date())
+}
+
+/// Reads `market_warning`: `CAUTION` is what the venues call 유의 (watch list), `NONE` is its absence.
+fn warning(raw: Raw<'_>) -> Result<Option<bool>, Rejection> {
+    match raw.text_maybe("market_warning")?.as_deref() {
+        None => Ok(None),
+        Some("NONE") => Ok(Some(false)),
+        Some("CAUTION") => Ok(Some(true)),
+        Some(_) => Err(raw.refuse("market_warning", "type")),
+    }
 }
 
 /// The venue's error as code and words; its members come in either order.
@@ -236,24 +266,76 @@ pub(super) fn fault(error: Raw<'_>) -> (String, String) {
 }
 
 /// Reads a row of `/v1/market/all`; a market that does not trade any more is simply not in it.
-pub(super) fn listing(raw: &RawValue) -> Result<Listing, Rejection> {
+///
+/// Examples: `{"market":"KRW-BTC","korean_name":"비트코인","english_name":"Bitcoin","market_event":{"warning":false,
+/// "caution":{"PRICE_FLUCTUATIONS":false,"TRADING_VOLUME_SOARING":true}}}` at Upbit,
+/// `{"market":"KRW-BTC","korean_name":"비트코인","english_name":"Bitcoin","market_warning":"NONE"}` at Bithumb.
+///
+/// Source: docs.upbit.com/kr/reference/list-trading-pairs, apidocs.bithumb.com, read 2026-09.
+fn listing(raw: &RawValue, left_out: &mut Vec<(Market, Rejection)>) -> Result<Listing, Rejection> {
     #[derive(Default, Deserialize)]
     #[serde(default, bound(deserialize = "'de: 'a"))]
     struct Row<'a> {
         market: Raw<'a>,
         korean_name: Raw<'a>,
         english_name: Raw<'a>,
+        market_warning: Raw<'a>,
+        market_event: Raw<'a>,
     }
     let row: Row<'_> = json::record(raw)?;
     let symbol = row.market.symbol("market")?;
-    Ok(Listing {
-        market: market(&symbol).ok_or_else(|| refuse("market", "symbol"))?,
-        symbol: symbol.into_owned(),
-        korean_name: row.korean_name.text_maybe("korean_name")?.map(Cow::into_owned),
-        english_name: row.english_name.text_maybe("english_name")?.map(Cow::into_owned),
-        tick_size: None,
-        halted: false,
-    })
+    let market = market(&symbol).ok_or_else(|| refuse("market", "symbol"))?;
+    let mut odd = Vec::new();
+    let name = |name: Raw<'_>, field, odd: &mut Vec<Rejection>| side(name.text_maybe(field), odd).map(Cow::into_owned);
+    let event = event(row.market_event, &mut odd);
+    let listing = Listing {
+        korean_name: name(row.korean_name, "korean_name", &mut odd),
+        english_name: name(row.english_name, "english_name", &mut odd),
+        warning: side(warning(row.market_warning), &mut odd).or(event.warning),
+        cautions: event.cautions,
+        ..Listing::new(symbol, market)
+    };
+    left_out.extend(odd.into_iter().map(|rejection| (listing.market.clone(), rejection)));
+    Ok(listing)
+}
+
+/// What `market_event` says, as far as it can be read.
+#[derive(Default)]
+struct MarketEvent {
+    warning: Option<bool>,
+    cautions: Option<Vec<String>>,
+}
+
+fn event(raw: Raw<'_>, odd: &mut Vec<Rejection>) -> MarketEvent {
+    #[derive(Default, Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct Row<'a> {
+        warning: Raw<'a>,
+        caution: Raw<'a>,
+    }
+    let Some(said) = raw.said() else { return MarketEvent::default() };
+    let Ok(row) = json::record::<Row<'_>>(said) else {
+        odd.push(raw.refuse("market_event", "type"));
+        return MarketEvent::default();
+    };
+    let warning = side(row.warning.truth_maybe("warning"), odd);
+    let Some(said) = row.caution.said() else { return MarketEvent { warning, cautions: None } };
+    let Ok(flags) = json::record::<BTreeMap<Cow<'_, str>, Raw<'_>>>(said) else {
+        odd.push(row.caution.refuse("caution", "type"));
+        return MarketEvent { warning, cautions: None };
+    };
+    let mut cautions = Vec::new();
+    for (name, flag) in flags {
+        // A name is passed on to readers: none that is not like those documented.
+        let is_name = name.len() <= CAUTION_BYTES_MAX
+            && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        if !is_name || name.is_empty() {
+            odd.push(refuse("caution", "symbol"));
+        } else if side(flag.truth_maybe("caution"), odd) == Some(true) && cautions.len() < CAUTIONS_MAX {
+            cautions.push(name.into_owned());
+        }
+    }
+    MarketEvent { warning, cautions: Some(cautions) }
 }
 
 /// Reads a row of `/v1/orderbook/instruments`.
@@ -279,11 +361,13 @@ pub(super) fn tick_size(raw: &RawValue) -> (String, Result<Decimal, Rejection>) 
 }
 
 /// Reads a listing, or fails on an empty one: no exchange has no market.
-pub(super) fn listings(rows: &[&RawValue]) -> Result<Vec<Result<Listing, Rejection>>, ParseError> {
+pub(super) fn listings(rows: &[&RawValue]) -> Result<Answer, ParseError> {
     if rows.is_empty() {
         return Err(payload("it is an empty list of markets"));
     }
-    Ok(rows.iter().map(|raw| listing(raw)).collect())
+    let mut left_out = Vec::new();
+    let listings = rows.iter().map(|raw| listing(raw, &mut left_out)).collect();
+    Ok(Answer::Markets { listings, left_out })
 }
 
 /// Reads the candles of `asked`: newest first, minutes without a trade left out.

@@ -1,5 +1,7 @@
 //! A quote row as JSON, whole or only what changed.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::ser::SerializeMap;
@@ -7,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::time::{self, Millis};
 
-use crate::domain::{BaseSource, Basis, Direction, Market, Quote, State, VenueId};
+use crate::domain::{BaseSource, Basis, Direction, HaltReason, Market, Notice, Quote, State, VenueId};
 use crate::text::{self, Lang};
 
 /// One market, whole.
@@ -40,6 +42,12 @@ pub struct Row {
     pub quote_volume_24h: Option<Decimal>,
     /// How far to rely on it.
     pub state: State,
+    /// Why it is halted; left out of a whole row where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<HaltReason>,
+    /// What the venue warns of; left out of a whole row where that is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Arc<Notice>>,
     /// The venue's time of the last trade.
     #[serde(serialize_with = "time::millis_or_null")]
     pub traded_at: Option<Timestamp>,
@@ -75,7 +83,7 @@ pub struct RowChange {
 }
 
 /// What a reader sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RowText {
     /// `비트코인`.
     pub name: String,
@@ -83,6 +91,9 @@ pub struct RowText {
     pub last: String,
     /// `+2.08%`.
     pub change: String,
+    /// `12.01 거래종료`; left out where there is nothing to warn of.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub notice: String,
 }
 
 impl Row {
@@ -117,6 +128,8 @@ impl Row {
             base_volume_24h: quote.base_volume_24h.map(plain),
             quote_volume_24h: quote.quote_volume_24h.map(plain),
             state: quote.state,
+            reason: quote.reason,
+            notice: quote.notice.clone(),
             traded_at: quote.traded_at,
             received_at: quote.received_at,
             confirmed_at: quote.confirmed_at,
@@ -124,6 +137,7 @@ impl Row {
                 name: text::name(quote, lang),
                 last: text::last(quote, lang),
                 change: text::change(change.as_ref(), lang),
+                notice: text::notice(quote, lang),
             }),
         }
     }
@@ -156,7 +170,7 @@ impl Serialize for RowDelta<'_> {
             };
         }
         changed!(base, quote, venue, fallback, last, change);
-        changed!(high_24h, low_24h, range_source, base_volume_24h, quote_volume_24h, state);
+        changed!(high_24h, low_24h, range_source, base_volume_24h, quote_volume_24h, state, reason, notice);
         for (name, new, old) in [
             ("traded_at", new.traded_at, old.map(|old| old.traded_at)),
             ("received_at", new.received_at, old.map(|old| old.received_at)),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Basis, Row};
 
 const HEAD: &str = "market,base,quote,venue,last,change_percent,change_amount,direction,basis,base_price,base_at,base_source,\
-     high_24h,low_24h,range_source,base_volume_24h,quote_volume_24h,state,traded_at,received_at,confirmed_at\n";
+     high_24h,low_24h,range_source,base_volume_24h,quote_volume_24h,state,traded_at,received_at,confirmed_at,reason,notice,notice_date,cautions\n";
 
 /// Returns the rows as CSV, a line each, under a line of names.
 pub fn rows_csv(rows: &[Row], basis: Basis) -> String {
@@ -37,6 +37,10 @@ pub fn rows_csv(rows: &[Row], basis: Basis) -> String {
             time(row.traded_at),
             time(row.received_at),
             time(row.confirmed_at),
+            cell(row.reason.map(|reason| reason.as_str())),
+            cell(row.notice.as_ref().map(|notice| notice.kind.as_str())),
+            cell(row.notice.as_ref().and_then(|notice| notice.date)),
+            row.notice.as_ref().map_or_else(String::new, |notice| notice.cautions.join(" ")),
         ];
         // Writing into a text can't fail.
         let _ = writeln!(csv, "{}", cells.join(","));

@@ -42,7 +42,7 @@ impl Service {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
-    async fn row(&self, market: &str) -> Value {
+    pub(super) async fn row(&self, market: &str) -> Value {
         let snapshot = self.get("/api/v1/snapshot?lang=ko").await;
         let rows = snapshot["rows"].as_array().unwrap();
         rows.iter()
@@ -58,7 +58,7 @@ impl Service {
     }
 
     /// Looks at a row until it is as wanted.
-    async fn wait_row(&self, market: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn wait_row(&self, market: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let found = tokio::time::timeout(DEADLINE, async {
             loop {
@@ -81,7 +81,7 @@ impl Service {
 }
 
 /// The reference board on fake exchanges.
-fn board_on(fake: &Fake) -> Config {
+pub(super) fn board_on(fake: &Fake) -> Config {
     let mut config = Config { data: None, ..Config::default() };
     for venue in venue::ALL {
         let id = venue.profile().id;

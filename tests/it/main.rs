@@ -13,6 +13,7 @@ mod history;
 mod http;
 mod ingest;
 mod laws;
+mod notices;
 mod pages;
 mod pause;
 mod preload;

@@ -66,6 +66,8 @@ fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
         base_volume_24h: None,
         quote_volume_24h: None,
         state: State::Live,
+        reason: None,
+        notice: None,
         traded_at: None,
         received_at: Some(at),
         confirmed_at: Some(at),

@@ -132,7 +132,7 @@ impl Venue for Binance {
             }
         }
         match ask {
-            Ask::Markets => listings(body).map(Answer::Markets),
+            Ask::Markets => listings(body).map(|listings| Answer::Markets { listings, left_out: Vec::new() }),
             Ask::Tickers(_) => Ok(Answer::Tickers(figures::answered(body)?)),
             Ask::TickSizes(_) => Err(payload("there is no such question")),
             Ask::Candles { end, .. } => candles::read(&json::list(body)?, *end, candle).map(Answer::Candles),
@@ -227,13 +227,11 @@ fn listing(raw: &RawValue) -> Result<Listing, Rejection> {
     let row: Row<'_> = json::record(raw)?;
     let (base, quote) = (row.base_asset.symbol("baseAsset")?, row.quote_asset.symbol("quoteAsset")?);
     let status = row.status.text_maybe("status")?.ok_or_else(|| refuse("status", "missing"))?;
+    let market = Market::new(&base, &quote).map_err(|_| refuse("baseAsset", "symbol"))?;
     Ok(Listing {
-        symbol: row.symbol.symbol("symbol")?.into_owned(),
-        market: Market::new(&base, &quote).map_err(|_| refuse("baseAsset", "symbol"))?,
-        korean_name: None,
-        english_name: None,
         tick_size: tick_size(row.filters)?,
         halted: status != "TRADING",
+        ..Listing::new(row.symbol.symbol("symbol")?, market)
     })
 }
 

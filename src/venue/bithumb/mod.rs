@@ -102,7 +102,7 @@ impl Venue for Bithumb {
         };
         let rows = upbit_like::rows(body)?;
         match ask {
-            Ask::Markets => upbit_like::listings(&rows).map(Answer::Markets),
+            Ask::Markets => upbit_like::listings(&rows),
             Ask::Tickers(_) => {
                 let record = |raw| upbit_like::record(raw, "market", ticker);
                 Ok(Answer::Tickers(rows.into_iter().map(record).collect()))

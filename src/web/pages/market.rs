@@ -13,7 +13,7 @@ use super::past::GROWING_REFRESH_SECS;
 use super::plot::Plot;
 use super::stage::own_style;
 use super::words;
-use crate::domain::{Basis, Direction, Market, Quote, State, VenueId};
+use crate::domain::{Basis, Direction, HaltReason, Market, Quote, State, VenueId};
 use crate::text::{self, Lang};
 
 #[derive(Template)]
@@ -42,6 +42,9 @@ struct MarketPage<'a> {
     state: &'static str,
     direction: &'static str,
     mark: String,
+    notice: String,
+    /// All that the exchange warns of, with its name; empty where that is nothing.
+    warned: String,
     as_of: String,
     as_of_utc: String,
     confirmed_at: String,
@@ -142,6 +145,8 @@ impl<'a> MarketPage<'a> {
                 || text::state(State::Unknown, lang).to_owned(),
                 |quote| text::mark(quote, app.clock.now(), lang),
             ),
+            notice: quote.map_or_else(String::new, |quote| text::notice(quote, lang)),
+            warned: quote.map_or_else(String::new, |quote| text::notice_sentence(quote, lang)),
             as_of: at.map_or_else(|| text::UNKNOWN.to_owned(), |at| text::clock(at, lang)),
             as_of_utc: at.map_or_else(String::new, |at| at.to_string()),
             confirmed_at: at.map_or_else(String::new, |at| at.to_string()),
@@ -161,7 +166,10 @@ impl<'a> MarketPage<'a> {
 fn said(quote: &Quote, basis: Basis) -> String {
     let last = quote.last.map_or_else(String::new, |last| last.get().normalize().to_string());
     let base = quote.base(basis).map_or_else(String::new, |base| format!("{:.0}", base.at));
-    format!("{last}|{}|{base}", quote.state.as_str())
+    let reason = quote.reason.map_or("", HaltReason::as_str);
+    let notice =
+        quote.notice.as_deref().map_or_else(String::new, |notice| serde_json::to_string(notice).unwrap_or_default());
+    format!("{last}|{}|{base}|{reason}|{notice}", quote.state.as_str())
 }
 
 fn base_view(quote: Option<&Quote>, basis: Basis, lang: Lang) -> BaseView {

@@ -16,6 +16,7 @@ pub struct RowView {
     /// Where the name leads, if anywhere.
     pub href: Option<String>,
     pub mark: String,
+    pub notice: String,
     pub last: String,
     pub unit: String,
     /// What stands between price and unit.
@@ -60,6 +61,7 @@ impl RowView {
             name: name(market, quote, lang),
             href: None,
             mark: quote.map_or_else(|| text::state(state, lang).to_owned(), |quote| text::mark(quote, now, lang)),
+            notice: quote.map_or_else(String::new, |quote| text::notice(quote, lang)),
             last: quote.map_or_else(dash, |quote| text::last(quote, lang)),
             unit: text::unit(market.quote(), lang).to_owned(),
             gap: lang.pick("", " ", ""),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt;
 use serde_json::Value;
 use sisepan::clock::Clock;
-use sisepan::domain::{Basis, Quote, State, VenueState};
+use sisepan::domain::{Basis, Notice, Quote, State, VenueState};
 use sisepan::web::{AppState, Shared};
 use sisepan::wire::{Closing, Lang, Row, RowText, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -147,11 +147,18 @@ async fn every_example_is_what_the_code_says() {
     let text_of = |shape: Vec<u8>| String::from_utf8(shape).unwrap();
     let mut actual = BTreeMap::new();
     actual.insert("snapshot", text(get(&app, "/api/v1/snapshot?board=krw").await).await);
-    let words =
-        |name: &str, last: &str, change: &str| RowText { name: name.into(), last: last.into(), change: change.into() };
+    let words = |name: &str, last: &str, change: &str| RowText {
+        name: name.into(),
+        last: last.into(),
+        change: change.into(),
+        ..RowText::default()
+    };
     let row = Row::new(&bitcoin(), Basis::Rolling24h, Some(Lang::Ko));
     let row = Row { text: Some(words("비트코인", "142,187,000", "+2.08%")), ..row };
     actual.insert("row", text_of(json(&row)));
+    let cautions = ["PRICE_FLUCTUATIONS".to_owned()];
+    let notice = Notice::of(true, Some("2026-12-01".parse().unwrap()), &cautions).unwrap();
+    actual.insert("notice", text_of(json(&notice)));
     let unknown = Quote { state: State::Unknown, last: None, ..quote("XRP-KRW", "1") };
     actual.insert("row-unknown", text_of(json(&Row::new(&unknown, Basis::Rolling24h, None))));
     actual.insert("problem", text(get(&app, "/api/v1/snapshot?board=usd").await).await);

@@ -59,6 +59,8 @@ pub fn quote(name: &str, last: &str) -> Quote {
         base_volume_24h: None,
         quote_volume_24h: None,
         state: State::Live,
+        reason: None,
+        notice: None,
         traded_at: None,
         received_at: None,
         confirmed_at: None,

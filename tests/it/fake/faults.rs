@@ -187,6 +187,52 @@ async fn a_market_can_be_halted_renamed_or_gone_and_come_back() {
 }
 
 #[tokio::test]
+async fn fc_11_a_venue_can_warn_of_a_market_and_announce_its_delisting() {
+    let (fake, _clock) = still().await;
+    let lists = ["upbit", "bithumb"].map(|venue| format!("{}/v1/market/all?isDetails=true", fake.rest_url(venue)));
+    let bitcoin_of = async |list: &str| {
+        let rows = get(list).await.json();
+        rows.as_array().unwrap().iter().find(|row| row["market"] == "KRW-BTC").unwrap().clone()
+    };
+    let warned = async || {
+        let (upbit, bithumb) = (bitcoin_of(&lists[0]).await, bitcoin_of(&lists[1]).await);
+        let event = &upbit["market_event"];
+        (
+            event["warning"].clone(),
+            event["caution"]["GLOBAL_PRICE_DIFFERENCES"].clone(),
+            bithumb["market_warning"].clone(),
+        )
+    };
+    let mut streams = Vec::new();
+    for venue in ["upbit", "bithumb"] {
+        let mut stream = Stream::open(&fake.stream_url(venue)).await;
+        stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]}]"#).await;
+        let told = stream.json().await;
+        let none = if venue == "upbit" { json!(null) } else { json!("") };
+        assert_eq!((&told["market_warning"], &told["delisting_date"]), (&json!("NONE"), &none));
+        streams.push((venue, stream));
+    }
+    assert_eq!(warned().await, (json!(false), json!(false), json!("NONE")));
+    fake.fault(r#"{"fault":"warn","symbol":"BTC-KRW"}"#).unwrap();
+    fake.fault(r#"{"fault":"warn","symbol":"BTC-KRW","caution":"GLOBAL_PRICE_DIFFERENCES"}"#).unwrap();
+    fake.fault(r#"{"fault":"warn","symbol":"BTC-KRW","date":"2026-12-01"}"#).unwrap();
+    assert_eq!(warned().await, (json!(true), json!(true), json!("CAUTION")));
+    for (venue, stream) in &mut streams {
+        fake.set_price(venue, "BTC-KRW", "1000".parse().unwrap(), true).unwrap();
+        let told = stream.json().await;
+        assert_eq!((&told["market_warning"], &told["delisting_date"]), (&json!("CAUTION"), &json!("2026-12-01")));
+        assert_eq!(told["market_state"], "ACTIVE");
+    }
+    for odd in
+        [r#""caution":"SOON""#, r#""caution":"GLOBAL_PRICE_DIFFERENCES","date":"2026-12-01""#, r#""date":"soon""#]
+    {
+        assert!(fake.fault(&format!(r#"{{"fault":"warn","symbol":"BTC-KRW",{odd}}}"#)).is_err(), "{odd}");
+    }
+    assert!(fake.fault(r#"{"fault":"warn"}"#).is_err());
+    fake.shutdown().await;
+}
+
+#[tokio::test]
 async fn old_trades_can_be_said_again_to_a_new_connection() {
     let (fake, _clock) = still().await;
     for (price, venue, market) in [

@@ -282,11 +282,12 @@ async fn the_table_has_the_rows_of_the_snapshot() {
         text(response).await,
         concat!(
             "market,base,quote,venue,last,change_percent,change_amount,direction,basis,base_price,base_at,base_source,",
-            "high_24h,low_24h,range_source,base_volume_24h,quote_volume_24h,state,traded_at,received_at,confirmed_at\n",
+            "high_24h,low_24h,range_source,base_volume_24h,quote_volume_24h,state,traded_at,received_at,confirmed_at,",
+            "reason,notice,notice_date,cautions\n",
             "BTC-KRW,BTC,KRW,bithumb,142187000,2.08,2897000,rise,24h,139290000,2026-01-14T06:27:00Z,window,",
             "142500000,138900000,venue,1234.5678,175000000000,live,",
-            "2026-01-15T06:27:01.123Z,2026-01-15T06:27:01.180Z,2026-01-15T06:27:03.000Z\n",
-            "XRP-KRW,XRP,KRW,bithumb,0.00001234,,,,24h,,,,,,,,,live,,,\n",
+            "2026-01-15T06:27:01.123Z,2026-01-15T06:27:01.180Z,2026-01-15T06:27:03.000Z,,,,\n",
+            "XRP-KRW,XRP,KRW,bithumb,0.00001234,,,,24h,,,,,,,,,live,,,,,,,\n",
         )
     );
     assert_eq!(get(&app, "/api/v1/snapshot.csv?board=usd").await.status(), 400);

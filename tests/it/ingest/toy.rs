@@ -118,7 +118,10 @@ impl Venue for Toy {
             value[name].as_array().cloned().ok_or_else(|| ParseError::Payload(format!("no member {name}")))
         };
         Ok(match ask {
-            Ask::Markets => Answer::Markets(field("markets")?.iter().map(listing).collect()),
+            Ask::Markets => {
+                let listings = field("markets")?.iter().map(listing).collect();
+                Answer::Markets { listings, left_out: Vec::new() }
+            }
             Ask::Tickers(_) => Answer::Tickers(records(&Value::Array(field("tickers")?))),
             Ask::TickSizes(_) => unreachable!("the toy is never asked"),
             Ask::Candles { .. } => Answer::Candles(field("candles")?.iter().map(candle).collect()),
@@ -130,7 +133,7 @@ fn listing(value: &Value) -> Result<Listing, Rejection> {
     let symbol = value.as_str().unwrap_or_default().to_owned();
     let market = Market::new(&symbol.to_uppercase(), "KRW");
     let market = market.map_err(|_| Rejection::new("symbol", "symbol"))?;
-    Ok(Listing { symbol, market, korean_name: None, english_name: None, tick_size: None, halted: false })
+    Ok(Listing::new(symbol, market))
 }
 
 fn candle(value: &Value) -> Candle {

@@ -9,6 +9,7 @@ mod binance;
 mod bithumb;
 mod candles;
 mod changes;
+mod notices;
 mod odd;
 mod upbit;
 
@@ -126,7 +127,7 @@ fn frame(venue: &dyn Venue, text: &str) -> Vec<String> {
 fn answer(venue: &dyn Venue, ask: &Ask<'_>, body: &str) -> Vec<String> {
     match venue.answer(ask, body) {
         Ok(Answer::Tickers(records)) => records.iter().map(record).collect(),
-        Ok(Answer::Markets(listings)) => listings.iter().map(listing).collect(),
+        Ok(Answer::Markets { listings, .. }) => listings.iter().map(listing).collect(),
         Ok(Answer::TickSizes(sizes)) => sizes.iter().map(tick_size).collect(),
         Ok(Answer::Candles(candles)) => candles.iter().map(candle).collect(),
         Err(error) => vec![format!("error {error}")],

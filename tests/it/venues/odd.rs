@@ -262,11 +262,12 @@ fn a_market_that_does_not_trade_is_halted() {
     assert_eq!(with(r#""market_state":"ACTIVE","is_trading_suspended":true"#), Some(true));
     assert_eq!(with(r#""market_state":"DELISTED""#), Some(true));
     assert_eq!(with(r#""market_state":"PREVIEW""#), Some(true));
-    // A market is delisted on its day, and trades until then.
+    // A market is delisted at some hour of its day: until that is over, the exchange's word on its state counts.
     assert_eq!(with(r#""delisting_date":"2026-09-24""#), Some(false));
-    assert_eq!(with(r#""delisting_date":"2026-09-23""#), Some(true));
-    assert_eq!(with(r#""delisting_date":"20260923""#), Some(true));
-    assert_eq!(with(r#""delisting_date":20260923"#), Some(true));
+    assert_eq!(with(r#""delisting_date":"2026-09-23""#), Some(false));
+    assert_eq!(with(r#""delisting_date":"2026-09-22""#), Some(true));
+    assert_eq!(with(r#""delisting_date":"20260922""#), Some(true));
+    assert_eq!(with(r#""delisting_date":20260922"#), Some(true));
     assert_eq!(with(r#""delisting_date":"soon""#), None);
     assert_eq!(with(r#""delisting_date":"""#), None);
 }

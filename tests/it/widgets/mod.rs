@@ -11,6 +11,7 @@ mod each;
 mod hostile;
 mod look;
 mod movers;
+mod notices;
 mod numbers;
 mod oembed;
 mod options;
@@ -65,6 +66,8 @@ pub fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
         base_volume_24h: None,
         quote_volume_24h: Some("5000000000".parse().unwrap()),
         state: State::Live,
+        reason: None,
+        notice: None,
         traded_at: None,
         received_at: Some(at),
         confirmed_at: Some(at),

@@ -1,0 +1,119 @@
+//! What a venue warns of, from its list and from its tickers.
+
+use super::*;
+use crate::domain::{HaltReason, NoticeKind};
+
+impl Scene {
+    /// A list with what it says of `BTC`.
+    fn list_warning(&mut self, warning: Option<bool>, cautions: Option<&[&str]>) {
+        let cautions = cautions.map(|names| names.iter().map(ToString::to_string).collect());
+        let listings = vec![Listing { warning, cautions, ..listing("BTC", false) }, listing("ETH", false)];
+        self.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable: Vec::new() }, self.now);
+    }
+
+    fn said(&mut self, warning: Option<bool>, delisting: Option<Option<&str>>) {
+        let delisting = delisting.map(|day| day.map(|day| day.parse().unwrap()));
+        self.sleep(1);
+        let at = Some(self.truth);
+        let ticker = Ticker { traded_at: at, sent_at: at, warning, delisting, ..Ticker::new(price("300")) };
+        self.ticker(FIRST, "BTC", ticker, STREAM);
+    }
+
+    /// The notice of `BTC`: `delisting 2026-12-01 A,B`.
+    fn notice(&mut self) -> String {
+        let row = self.row("BTC");
+        assert_eq!((row.state, row.reason), (State::Live, None), "a notice is no state");
+        let Some(notice) = row.notice else { return String::new() };
+        let day = notice.date.map(|date| date.to_string());
+        let parts = [Some(notice.kind.as_str().to_owned()), day, Some(notice.cautions.join(","))];
+        parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn fc_11_the_most_serious_notice_is_told_and_what_is_not_said_stands() {
+    let mut scene = Scene::new();
+    scene.list_warning(None, Some(&[]));
+    scene.said(None, None);
+    assert_eq!(scene.notice(), "");
+    scene.list_warning(Some(false), Some(&["A", "B"]));
+    assert_eq!(scene.notice(), "caution A,B");
+    scene.said(Some(true), None);
+    assert_eq!(scene.notice(), "warning A,B");
+    scene.said(None, Some(Some("2026-12-01")));
+    assert_eq!(scene.notice(), "delisting 2026-12-01 A,B");
+    scene.said(None, None);
+    scene.list_warning(None, None);
+    assert_eq!(scene.notice(), "delisting 2026-12-01 A,B");
+    scene.said(Some(false), Some(None));
+    assert_eq!(scene.notice(), "caution A,B");
+    scene.list_warning(None, Some(&[]));
+    assert_eq!(scene.notice(), "");
+}
+
+#[test]
+fn fc_11_of_list_and_stream_the_newest_change_counts() {
+    let mut scene = Scene::new();
+    scene.list_warning(Some(true), None);
+    // The stream has another word: it does not take back what the list says.
+    for _ in 0..3 {
+        scene.said(Some(false), None);
+        assert_eq!(scene.notice(), "warning");
+    }
+    scene.list_warning(Some(false), None);
+    assert_eq!(scene.notice(), "");
+    // The list is older than the stream, and only repeats itself.
+    scene.said(Some(true), None);
+    scene.list_warning(Some(false), None);
+    assert_eq!(scene.notice(), "warning");
+    // A quiet market has no ticker that would end it.
+    scene.list_warning(Some(true), None);
+    scene.list_warning(Some(false), None);
+    assert_eq!(scene.notice(), "");
+}
+
+#[test]
+fn fc_11_a_market_that_is_listed_anew_has_no_notice_of_the_one_before() {
+    let mut scene = Scene::new();
+    scene.list_warning(Some(true), Some(&["A"]));
+    scene.said(Some(true), Some(Some("2026-01-15")));
+    for bases in [&["ETH"][..], &["ETH"]] {
+        scene.pass(600);
+        scene.list(FIRST, bases);
+    }
+    let row = scene.row("BTC");
+    assert_eq!((row.state, row.reason), (State::Halted, Some(HaltReason::Delisted)));
+    assert_eq!(row.notice.unwrap().kind, NoticeKind::Delisting);
+    scene.pass(600);
+    scene.list(FIRST, &["BTC", "ETH"]);
+    scene.said(None, None);
+    assert_eq!(scene.notice(), "");
+}
+
+#[test]
+fn fc_11_a_halted_row_says_why() {
+    let mut scene = Scene::new();
+    let halted = |halted, delisted, scene: &Scene| {
+        let at = Some(scene.truth);
+        Ticker { traded_at: at, sent_at: at, halted: Some(halted), delisted, ..Ticker::new(price("300")) }
+    };
+    for (is_halted, delisted, reason) in
+        [(true, false, Some(HaltReason::Suspended)), (true, true, Some(HaltReason::Delisted)), (false, false, None)]
+    {
+        scene.sleep(1);
+        let ticker = halted(is_halted, delisted, &scene);
+        scene.ticker(FIRST, "BTC", ticker, STREAM);
+        assert_eq!(scene.row("BTC").reason, reason);
+        let name = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().map(|(code, _)| code);
+        let code = reason.map(|reason| if reason == HaltReason::Delisted { "delisted" } else { "halted" });
+        assert_eq!(name, code);
+    }
+    // By the list alone; and it is said after a restart.
+    scene.list(FIRST, &["BTC", "ETH"]);
+    scene.list(FIRST, &["ETH"]);
+    scene.list(FIRST, &["ETH"]);
+    assert_eq!(scene.row("BTC").reason, Some(HaltReason::Delisted));
+    let mut scene = scene.reborn();
+    let row = scene.row("BTC");
+    assert_eq!((row.state, row.reason), (State::Halted, Some(HaltReason::Delisted)));
+}
