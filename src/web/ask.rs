@@ -101,10 +101,8 @@ impl Ask {
     /// [`Refusal`] if it is none of [`INTERVALS_MS`].
     pub fn interval(&self) -> Result<Duration, Refusal> {
         let Some(text) = &self.interval_ms else { return Ok(Duration::from_millis(INTERVAL_MS_DEFAULT)) };
-        let known = text.parse().ok().filter(|millis| INTERVALS_MS.contains(millis));
-        known
-            .map(Duration::from_millis)
-            .ok_or_else(|| Refusal::unknown("bad-interval", "interval_ms", text, words(&INTERVALS_MS)))
+        let known = find_interval(text).map(Duration::from_millis);
+        known.ok_or_else(|| Refusal::unknown("bad-interval", "interval_ms", text, words(&INTERVALS_MS)))
     }
 
     fn board<'a>(&self, app: &'a AppState) -> Result<Option<&'a Board>, Refusal> {
@@ -148,6 +146,11 @@ impl Ask {
             _ => Ok(rows),
         }
     }
+}
+
+/// Finds the interval that is written exactly so.
+pub fn find_interval(text: &str) -> Option<u64> {
+    INTERVALS_MS.into_iter().find(|millis| millis.to_string() == text)
 }
 
 /// Finds the market at a place of a list, and its source.

@@ -19,6 +19,9 @@ const OPENAPI: &str = include_str!("../../static/openapi.json");
 /// The address in [`OPENAPI`], for a server that stands at the root of its host.
 const OPENAPI_SERVER: &str = r#""servers": [{ "url": "/" }]"#;
 
+/// The limit in [`OPENAPI`] of the markets of one request, unless an operator sets another.
+const OPENAPI_MARKETS: &str = r#""maxItems": 128"#;
+
 const ASYNCAPI: &str = include_str!("../../static/asyncapi.json");
 
 /// What [`ASYNCAPI`] has in its place: a host that the reader puts in.
@@ -33,17 +36,18 @@ pub fn routes(app: &AppState) -> Router<AppState> {
     };
     let url = app.public_url().and_then(|url| Url::parse(url).ok());
     Router::new()
-        .route("/openapi.json", serve(openapi(url.as_ref(), app.base_path())))
+        .route("/openapi.json", serve(openapi(url.as_ref(), app.base_path(), app.limits().markets_max)))
         .route("/asyncapi.json", serve(asyncapi(url.as_ref(), app.base_path())))
 }
 
-fn openapi(public: Option<&Url>, base_path: &str) -> String {
+fn openapi(public: Option<&Url>, base_path: &str, markets_max: usize) -> String {
     let server = match public {
         Some(url) => url.as_str().trim_end_matches('/'),
         None if base_path.is_empty() => "/",
         None => base_path,
     };
-    OPENAPI.replace(OPENAPI_SERVER, &format!(r#""servers": [{{ "url": {} }}]"#, quoted(server)))
+    let text = OPENAPI.replace(OPENAPI_SERVER, &format!(r#""servers": [{{ "url": {} }}]"#, quoted(server)));
+    text.replace(OPENAPI_MARKETS, &format!(r#""maxItems": {markets_max}"#))
 }
 
 fn asyncapi(public: Option<&Url>, base_path: &str) -> String {
@@ -75,7 +79,7 @@ mod tests {
 
     fn documents(public: Option<&str>, base_path: &str) -> [Value; 2] {
         let url = public.map(|url| Url::parse(url).unwrap());
-        [openapi(url.as_ref(), base_path), asyncapi(url.as_ref(), base_path)]
+        [openapi(url.as_ref(), base_path, 128), asyncapi(url.as_ref(), base_path)]
             .map(|text| serde_json::from_str(&text).unwrap())
     }
 
@@ -105,6 +109,15 @@ mod tests {
     }
 
     #[test]
+    fn fc_36_the_document_has_the_limit_of_markets_that_holds() {
+        let document: Value = serde_json::from_str(&openapi(None, "", 40)).unwrap();
+        for name in ["markets", "optionMarkets"] {
+            assert_eq!(document["components"]["parameters"][name]["schema"]["maxItems"], 40, "{name}");
+        }
+        assert!(!openapi(None, "", 40).contains("128"), "a limit was forgotten");
+    }
+
+    #[test]
     fn every_option_of_a_widget_is_documented() {
         let [document, _] = documents(None, "");
         let of = |path: &str| -> Vec<String> {
@@ -115,9 +128,20 @@ mod tests {
             });
             resolved.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect()
         };
-        for path in
-            ["/", "/market/{market}", "/embed/{widget}", "/fragment/{widget}", "/badge/{market}.svg", "/widgets"]
-        {
+        for path in [
+            "/",
+            "/market/{market}",
+            "/embed/{widget}",
+            "/embed/card",
+            "/embed/ticker",
+            "/embed/chart",
+            "/fragment/{widget}",
+            "/fragment/card",
+            "/fragment/ticker",
+            "/fragment/chart",
+            "/badge/{market}.svg",
+            "/widgets",
+        ] {
             let documented = of(path);
             for name in option_names() {
                 assert!(documented.iter().any(|known| known == name), "{path} lacks {name}");

@@ -37,12 +37,18 @@ impl From<Refusal> for Error {
         let Refusal { code, field, value, allowed, detail } = refusal;
         let (status, retry_after_secs) = match passes {
             true => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECS)),
+            // What does not exist is not found, wherever its name stands.
+            false if is_missing(code) => (StatusCode::NOT_FOUND, None),
             false => (StatusCode::BAD_REQUEST, None),
         };
         let problem = Problem::new(status.as_u16(), code, title(code), detail);
         let parameter = Some(field).filter(|field| !field.is_empty());
         Self { problem: Box::new(Problem { parameter, value, allowed, ..problem }), retry_after_secs }
     }
+}
+
+fn is_missing(code: &str) -> bool {
+    matches!(code, "unknown-board" | "unknown-market" | "unknown-venue")
 }
 
 fn title(code: &str) -> &'static str {

@@ -3,7 +3,7 @@
 mod books;
 mod candles;
 mod client;
-mod clients;
+pub mod clients;
 mod faults;
 mod limits;
 mod rest;

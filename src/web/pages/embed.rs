@@ -37,7 +37,7 @@ pub fn fit<'a>(mut options: Options<'a>, widget: Widget) -> Result<Options<'a>, 
         Widget::Ticker | Widget::Card => card::MARKETS_MAX,
         Widget::Chart => 1,
     };
-    if options.picked && options.picks.len() > most {
+    if options.named > most {
         let allowed = format!("at most {most} for {}", widget.word());
         return Err(BadOption::value("markets", &options.market_list(), allowed));
     }

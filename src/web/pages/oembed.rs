@@ -43,9 +43,14 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
     let given =
         Given::read(query.as_deref().unwrap_or_default(), ["url", "maxwidth", "maxheight", "format"].into_iter());
     let given = given.map_err(|bad| refuse(&bad))?;
-    if given.get("format").is_some_and(|format| format != "json") {
-        let detail = "format must be json: there is no other here";
-        return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "unknown-format", "Format not offered", detail));
+    match given.get("format") {
+        None | Some("json") => {}
+        // The other format of the specification, and the status that it gives this answer.
+        Some("xml") => {
+            let detail = "format must be json: there is no other here";
+            return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "unknown-format", "Format not offered", detail));
+        }
+        Some(format) => return Err(refuse(&BadOption::value("format", format, "json"))),
     }
     let size = |name| {
         // However large: a widget is never larger than it needs to be.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use axum::http::{HeaderMap, header};
 
 use super::super::AppState;
-use super::super::ask::{INTERVALS_MS, words};
+use super::super::ask::{INTERVALS_MS, find_interval, words};
 use super::choice::{Choice, Colors, Column, Density, Reach, Size, Switch, Theme, Widget};
 use super::given::{BadOption, Given};
 use super::link::Link;
@@ -53,6 +53,8 @@ pub struct Options<'a> {
     pub picks: Vec<Pick>,
     /// Whether markets were asked for.
     pub picked: bool,
+    /// How many were named, known or not.
+    pub named: usize,
     /// In which language.
     pub lang: Lang,
     /// Against which base.
@@ -143,13 +145,13 @@ impl<'a> Options<'a> {
     ) -> Result<Self, BadOption> {
         let usual = Usual::of(app);
         let lang = given.choose("lang")?.or(usual.lang).unwrap_or_else(|| preferred(headers));
-        let interval = |text: &str| text.parse().ok().filter(|millis| INTERVALS_MS.contains(millis));
-        let count = |text: &str| text.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
+        let count = |text: &str| (1..=COUNT_MAX).find(|count| count.to_string() == text);
         Ok(Self {
             board,
             of_board,
             picks,
             picked,
+            named: given.get("markets").map_or(0, |list| names_in(list).count()),
             lang,
             basis: given.choose("basis")?.unwrap_or(board.basis),
             theme: given.choose("theme")?.unwrap_or(usual.theme),
@@ -165,7 +167,7 @@ impl<'a> Options<'a> {
             credit: given.switch("credit")?.or(usual.credit),
             transparent: given.switch("transparent")?.unwrap_or(usual.transparent),
             interval_ms: given
-                .parse("interval", interval, || words(&INTERVALS_MS).join(", "))?
+                .parse("interval", find_interval, || words(&INTERVALS_MS).join(", "))?
                 .unwrap_or(usual.interval_ms),
             span: given.choose("span")?.unwrap_or(usual.span),
             count: given.parse("count", count, || format!("1 to {COUNT_MAX}"))?.or(usual.count),
@@ -276,8 +278,12 @@ fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<&'a Board, BadO
 /// Without a board each is looked for on every board; the board of the first is the board of them all.
 fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<(&'a Board, Vec<Pick>), BadOption> {
     let boards = named.map_or(app.boards.as_slice(), std::slice::from_ref);
+    let most = app.limits().markets_max;
+    if names_in(asked).count() > most {
+        return Err(BadOption::value("markets", asked, format!("at most {most}")));
+    }
     let (mut first, mut picks, mut missing) = (None::<&Board>, Vec::<Pick>::new(), None);
-    for name in asked.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+    for name in names_in(asked) {
         let market = Market::from_str(name).ok();
         let likely = first.into_iter().chain(boards);
         let found = market.and_then(|market| {
@@ -297,13 +303,13 @@ fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<
     if let Some(name) = missing.filter(|_| picks.is_empty()) {
         return Err(BadOption::missing("markets", name, near::markets(name, boards)));
     }
-    let most = app.limits().markets_max;
-    if picks.len() > most {
-        return Err(BadOption::value("markets", asked, format!("at most {most}")));
-    }
     let board = first.or(named).or(app.boards.first());
     let board = board.ok_or_else(|| BadOption::missing("board", "", Vec::new()))?;
     Ok(if picks.is_empty() { (board, of(board)) } else { (board, picks) })
+}
+
+fn names_in(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 fn is_on(board: &Board, pick: &Pick) -> bool {

@@ -122,13 +122,15 @@ pub async fn widgets(State(app): State<AppState>, headers: HeaderMap, RawQuery(q
         Err(bad) => return super::refuse(asked, &bad),
     };
     let home = app.public_url().map_or_else(|| asked_at(&headers, app.base_path()), str::to_owned);
-    let render = || page(&app, &headers, &form, &home);
-    let mut response = if app.public_url().is_some() {
+    let options = form.options(&app, &headers);
+    let status = options.as_ref().map_or_else(BadOption::status, |_| StatusCode::OK);
+    let render = || page(&app, &form, &options, &home);
+    let mut response = if app.public_url().is_some() && status == StatusCode::OK {
         super::rendered(asked, &format!("widgets {form:?} {}", options::preferred(&headers)), render)
     } else {
-        // The address is the asker's word, so that nobody else may be given it.
+        // A refusal, or a page with the address that the asker used, which nobody else may be given.
         match render() {
-            Ok(body) => reply::unkept(&app, Frame::Page, StatusCode::OK, body),
+            Ok(body) => reply::unkept(&app, Frame::Page, status, body),
             Err(error) => super::rendered(asked, "widgets", || Err(error)),
         }
     };
@@ -136,15 +138,14 @@ pub async fn widgets(State(app): State<AppState>, headers: HeaderMap, RawQuery(q
     response
 }
 
-fn page(app: &AppState, headers: &HeaderMap, form: &Form, home: &str) -> Result<String, askama::Error> {
+fn page(
+    app: &AppState,
+    form: &Form,
+    options: &Result<Options<'_>, BadOption>,
+    home: &str,
+) -> Result<String, askama::Error> {
     let lang = form.ui;
-    let read = Options::read(app, headers, &form.query());
-    let fitting = read.and_then(|mut options| {
-        // A market too many for this widget is left out, not refused: the form was made for another a moment ago.
-        options.picks.truncate(most(form.widget));
-        embed::fit(options, form.widget)
-    });
-    let (refusal, result) = match &fitting {
+    let (refusal, result) = match options {
         Ok(options) => (String::new(), Some(form.make(app, options, home))),
         Err(bad) => (bad.to_string(), None),
     };
@@ -250,6 +251,16 @@ impl Form {
             query.append_pair("lang", self.ui.as_str());
         }
         query.finish()
+    }
+
+    /// Reads the options, fitted to the widget.
+    fn options<'a>(&self, app: &'a AppState, headers: &HeaderMap) -> Result<Options<'a>, BadOption> {
+        let mut options = Options::read(app, headers, &self.query())?;
+        // A market too many for this widget is left out, not refused: the form was made for another a moment ago.
+        let most = most(self.widget);
+        options.picks.truncate(most);
+        options.named = options.named.min(most);
+        embed::fit(options, self.widget)
     }
 
     /// Makes what is copied and what is seen.

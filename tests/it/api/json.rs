@@ -85,12 +85,12 @@ async fn a_market_off_every_board_comes_from_whoever_publishes_it() {
 async fn out_28_a_bad_query_names_the_parameter_and_what_is_allowed() {
     let app = filled();
     let response = get(&app, "/api/v1/snapshot?board=usd").await;
-    assert_eq!(response.status(), 400);
+    assert_eq!(response.status(), 404);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     assert_eq!(
         text(response).await,
         concat!(
-            r#"{"type":"urn:sisepan:problem:unknown-board","title":"Unknown board","status":400,"#,
+            r#"{"type":"urn:sisepan:problem:unknown-board","title":"Unknown board","status":404,"#,
             r#""detail":"board has no \"usd\": use krw, small","parameter":"board","value":"usd","allowed":["krw","small"]}"#
         )
     );
@@ -109,7 +109,7 @@ async fn out_28_a_bad_query_names_the_parameter_and_what_is_allowed() {
         (&crowd, "query-too-long"),
     ] {
         let response = get(&app, &format!("/api/v1/snapshot?{query}")).await;
-        assert_eq!(response.status(), 400, "{query}");
+        assert_eq!(response.status(), if code == "unknown-market" { 404 } else { 400 }, "{query}");
         let body = text(response).await;
         assert!(body.contains(&format!(r#""type":"urn:sisepan:problem:{code}""#)), "{query}: {body}");
     }
@@ -255,9 +255,9 @@ async fn fc_41_ready_says_how_many_rows_are_live_and_a_probe_may_require_one() {
         assert_eq!((live_for("").await, live_for("&board=krw").await), (expected, expected), "{name}");
         assert_eq!(live_for("&board=small").await, 503, "{name}");
     }
-    for query in ["?require=fresh", "?board=nope", "?require=live&require=live"] {
+    for (query, status) in [("?require=fresh", 400), ("?board=nope", 404), ("?require=live&require=live", 400)] {
         let response = get(&app, &format!("/readyz{query}")).await;
-        assert_eq!(response.status(), 400, "{query}");
+        assert_eq!(response.status(), status, "{query}");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json", "{query}");
     }
 }
@@ -291,9 +291,9 @@ async fn fc_30_unknown_markets_are_listed_and_the_others_served() {
         assert!(page.contains("BTC") && !page.contains("NOPE"), "{page}");
     }
     for (path, status) in [
-        ("/api/v1/snapshot?markets=NOPE-KRW,BTCKRW", 400),
-        ("/api/v1/snapshot.csv?markets=NOPE-KRW", 400),
-        ("/api/v1/events?markets=NOPE-KRW", 400),
+        ("/api/v1/snapshot?markets=NOPE-KRW,BTCKRW", 404),
+        ("/api/v1/snapshot.csv?markets=NOPE-KRW", 404),
+        ("/api/v1/events?markets=NOPE-KRW", 404),
         ("/fragment/board?markets=NOPE-KRW", 404),
     ] {
         assert_eq!(get(&app, path).await.status(), status, "{path}");

@@ -1,4 +1,4 @@
-//! The witnesses: client libraries that others wrote, with nothing changed but the base URLs.
+//! The witnesses: programs and libraries in Python that others wrote, with nothing changed but the URLs.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -20,12 +20,12 @@ async fn run(program: &str, arguments: &[String]) -> Output {
 }
 
 /// Makes the environment, once for all tests.
-async fn environment() {
+pub async fn environment() {
     static MADE: OnceCell<()> = OnceCell::const_new();
     let make = async || {
         let made = run("scripts/python-env", &[]).await;
         let said = String::from_utf8_lossy(&made.stderr);
-        assert!(made.status.success(), "this test needs Python 3 with venv, ccxt and websockets from PyPI: {said}");
+        assert!(made.status.success(), "this test needs Python 3 with venv, and packages from PyPI: {said}");
     };
     MADE.get_or_init(make).await;
 }

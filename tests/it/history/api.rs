@@ -174,8 +174,8 @@ async fn a_wrong_question_is_told_what_is_wrong_and_what_would_be_right() {
         ("BTC-KRW?span=1y", 400, "bad-span", json!("span"), json!(["24h", "7d"])),
         ("BTC-KRW?step=2m", 400, "bad-step", json!("step"), json!(["1m", "5m", "15m", "1h", "4h"])),
         ("BTC-KRW?span=7d&step=2h", 400, "bad-step", json!("step"), json!(["15m", "1m", "5m", "1h", "4h"])),
-        ("BTC-KRW?venue=binance", 400, "unknown-venue", json!("venue"), json!(["bithumb", "upbit"])),
-        ("BTC-KRW?board=usd", 400, "unknown-board", json!("board"), json!(["krw"])),
+        ("BTC-KRW?venue=binance", 404, "unknown-venue", json!("venue"), json!(["bithumb", "upbit"])),
+        ("BTC-KRW?board=usd", 404, "unknown-board", json!("board"), json!(["krw"])),
         ("BTC-KRW?step=1m&step=5m", 400, "bad-field", json!("step"), Value::Null),
     ] {
         let response = get(&app, &format!("/api/v1/history/{path}")).await;

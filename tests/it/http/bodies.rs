@@ -103,7 +103,7 @@ async fn out_28_order_spelling_and_foreign_parameters_make_no_second_body() {
     assert_eq!((app.bodies().made(), app.bodies().kept().0), (2, 2));
     // What is refused is not kept.
     for n in 0..100 {
-        assert_eq!(get(&app, &format!("/api/v1/snapshot?board=no{n}")).await.status(), 400);
+        assert_eq!(get(&app, &format!("/api/v1/snapshot?board=no{n}")).await.status(), 404);
     }
     assert_eq!(app.bodies().kept().0, 2);
 }
@@ -290,7 +290,7 @@ async fn the_table_has_the_rows_of_the_snapshot() {
             "XRP-KRW,XRP,KRW,bithumb,0.00001234,,,,24h,,,,,,,,,live,,,,,,,\n",
         )
     );
-    assert_eq!(get(&app, "/api/v1/snapshot.csv?board=usd").await.status(), 400);
+    assert_eq!(get(&app, "/api/v1/snapshot.csv?board=usd").await.status(), 404);
     let request = Request::head("/api/v1/snapshot.csv").body(Body::empty()).unwrap();
     let response = ask(&app, request).await;
     assert!(header(&response, "content-length").parse::<usize>().unwrap() > 100);

@@ -87,7 +87,7 @@ async fn what_is_asked_for_is_escaped_for_the_place_where_it_is_copied_to() {
     assert!(code(&page, "iframe").contains("allow-top-navigation-by-user-activation"));
     let bad =
         ask(&app, "/widgets?ui=en&link=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&q=%22%3E%3Cscript%3Ealert(2)").await;
-    assert_eq!(bad.status, 200);
+    assert_eq!(bad.status, 400);
     assert!(!bad.body.contains("<script>") && bad.body.contains("class=\"notice\""), "{}", bad.body);
     assert_eq!(ask(&app, &format!("/widgets?x={}", "x".repeat(9000))).await.status, 400);
 }
