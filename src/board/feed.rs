@@ -105,6 +105,14 @@ pub enum Implausible {
         /// How far.
         by: SignedDuration,
     },
+    /// Answers go on to tell of an older trade than was told of before.
+    #[error("the trade time {time} is before {newest}, that of the newest trade told of so far")]
+    Older {
+        /// When their trade was.
+        time: Timestamp,
+        /// When the newest one was said to be.
+        newest: Timestamp,
+    },
     /// Its trade is one of the coin that had this name before.
     #[error("the trade time {0} is of the coin that had this name before")]
     Former(Timestamp),
@@ -118,7 +126,7 @@ impl Implausible {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Ahead { .. } => "time-ahead",
-            Self::Behind { .. } => "time-behind",
+            Self::Behind { .. } | Self::Older { .. } => "time-behind",
             Self::Former(_) => "former-listing",
             Self::Rescaled => "rescaled",
         }
@@ -128,7 +136,7 @@ impl Implausible {
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::Ahead { what, .. } | Self::Behind { what, .. } if *what == MESSAGE => Some("sent_at"),
-            Self::Ahead { .. } | Self::Behind { .. } | Self::Former(_) => Some("traded_at"),
+            Self::Ahead { .. } | Self::Behind { .. } | Self::Older { .. } | Self::Former(_) => Some("traded_at"),
             Self::Rescaled => None,
         }
     }
@@ -168,6 +176,8 @@ pub struct Feed {
     moves: BTreeSet<Minute>,
     /// Since when nothing has come but old news.
     late_since: Option<Duration>,
+    /// The older trade, by price and time, that fetched answers tell of, and since when.
+    older: Option<(Price, Option<Timestamp>, Duration)>,
     /// Why the newest ticker was not believed, or confirms nothing.
     refused: Option<Implausible>,
     /// What is to be counted although it costs no price.
@@ -300,9 +310,10 @@ impl Feed {
         // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
         let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
         self.note_late(fresh, said_at, venue_now, received.monotonic);
-        if self.is_older(&ticker) {
+        if self.is_older(&ticker) && !(fetched && self.is_insisted_on(&ticker, received.monotonic)) {
             return;
         }
+        self.older = None;
 
         let received_at = received.wall;
         let new = Last { price: ticker.last, venue_time: ticker.venue_time(), trade_id: ticker.trade_id, received_at };
@@ -375,6 +386,21 @@ impl Feed {
             (Some(had), Some(new)) if had != new => new < had,
             _ => last.trade_id.zip(ticker.trade_id).is_some_and(|(had, new)| new < had),
         }
+    }
+
+    /// Notes an older trade that a fetched answer tells of, and returns whether the venue has told of nothing newer for so
+    /// long that this is its newest one: its clock was ahead when it dated the other, or it has taken trades back.
+    fn is_insisted_on(&mut self, ticker: &Ticker, at: Duration) -> bool {
+        let (last, time) = (ticker.last, ticker.venue_time());
+        let same = self.older.filter(|(before, dated, _)| (*before, *dated) == (last, time));
+        let since = same.map_or(at, |(.., since)| since);
+        self.older = Some((last, time, since));
+        let newest = self.last.and_then(|last| last.venue_time);
+        if let Some((time, newest)) = time.zip(newest).filter(|_| at.saturating_sub(since) >= LATE_MAX) {
+            self.noted = Some(Implausible::Older { time, newest });
+            self.refused = self.noted;
+        }
+        at.saturating_sub(since) >= OLDER_MAX
     }
 
     /// Takes in a candle answer; returns in how many minutes it says something else than we did.
@@ -708,6 +734,9 @@ const SAME_BASE_PERCENT: u32 = 20;
 
 /// Old news for so long, and nothing else, are not the beginning of a connection.
 const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// A fetched answer may be a copy from before, with an older trade; one that says the same for so long is none.
+const OLDER_MAX: Duration = Duration::from_secs(30);
 
 /// A streamed message dated longer ago than this is a repetition.
 const FROZEN_AFTER: SignedDuration = SignedDuration::from_secs(15);

@@ -262,3 +262,41 @@ fn high_and_low_are_known_from_the_first_row_after_a_restart() {
     let mut next = scene.reborn();
     assert_eq!((next.row("BTC").state, range(&mut next)), (State::Stale, window("400", "600")));
 }
+
+#[test]
+fn fc_14_a_quiet_market_whose_trade_was_dated_ahead_is_confirmed_again_by_what_the_venue_insists_on() {
+    for (what, price_now) in [("the clock was ahead", "300"), ("the trade was taken back", "299")] {
+        let mut scene = Scene::new();
+        let ahead = Ticker { traded_at: Some(scene.truth + SignedDuration::from_secs(1)), ..Ticker::new(price("300")) };
+        scene.ticker(FIRST, "BTC", ahead, STREAM);
+        assert_eq!(scene.row("BTC").state, State::Live, "{what}");
+        let now = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price(price_now)) };
+        scene.pass(1);
+        // One old answer is a copy from before, and takes nothing back.
+        scene.ticker(FIRST, "BTC", now.clone(), Via::Check);
+        assert_eq!(scene.row("BTC").last, Some(price("300")), "{what}");
+        let mut states = Vec::new();
+        for _ in 0..12 {
+            scene.pass(5);
+            scene.ticker(FIRST, "BTC", now.clone(), Via::Check);
+            states.push(scene.row("BTC").state);
+        }
+        assert!(states.contains(&State::Stale), "{what}: it waits until the venue insists: {states:?}");
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Live, Some(price(price_now))), "{what}: {states:?}");
+        assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "{what}: counted");
+    }
+}
+
+#[test]
+fn fc_14_copies_of_different_old_answers_never_take_a_price_back() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    let before = scene.truth;
+    for turn in 1..=30 {
+        scene.pass(5);
+        let old = Ticker { traded_at: Some(before - SignedDuration::from_secs(60 - turn)), ..Ticker::new(price("1")) };
+        scene.ticker(FIRST, "BTC", old, Via::Poll);
+        assert_eq!(scene.row("BTC").last, Some(price("300")), "{turn}");
+    }
+}
