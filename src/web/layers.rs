@@ -26,6 +26,14 @@ const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
+/// What no answer of ours is without, as a response's head spells it.
+pub const MARK: &str = "x-content-type-options: nosniff\r\n";
+
+/// Returns the security headers as lines of a response's head.
+pub fn security_lines() -> String {
+    SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+}
+
 /// The methods of every path.
 pub const ALLOW: &str = "GET, HEAD, OPTIONS";
 

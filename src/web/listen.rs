@@ -20,7 +20,8 @@ use tracing::warn;
 
 use super::front::Front;
 use super::place::Seat;
-use super::{AppState, Limits};
+use super::socket::Socket;
+use super::{AppState, Limits, layers};
 use crate::failpoint;
 
 /// Wait after the first failure to accept, doubled up to [`ACCEPT_WAIT_MAX`].
@@ -108,7 +109,7 @@ async fn serve(tcp: TcpStream, app: AppState, router: Router, seat: Seat, shutdo
         .timer(TokioTimer::new())
         .header_read_timeout(app.limits().head_within)
         .max_buf_size(app.limits().head_bytes_max)
-        .serve_connection(TokioIo::new(tcp), Front::new(app, router, seat))
+        .serve_connection(TokioIo::new(Socket::new(tcp)), Front::new(app, router, seat))
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -129,10 +130,10 @@ fn refusal(limits: &Limits) -> String {
         r#"{"type":"urn:sisepan:problem:too-many-connections","title":"Too many connections","status":503,"#,
         r#""detail":"there are as many connections, in all or from this address, as this server takes"}"#
     );
-    let (length, retry) = (body.len(), 1 + limits.come_back().as_secs());
+    let (length, retry, security) = (body.len(), 1 + limits.come_back().as_secs(), layers::security_lines());
     format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
-         retry-after: {retry}\r\ncache-control: no-store\r\naccess-control-allow-origin: *\r\nconnection: close\r\n\r\n{body}"
+         retry-after: {retry}\r\ncache-control: no-store\r\naccess-control-allow-origin: *\r\n{security}connection: close\r\n\r\n{body}"
     )
 }
 

@@ -21,6 +21,7 @@ mod pages;
 mod place;
 mod query;
 mod script;
+mod socket;
 mod stream;
 
 use std::io;

@@ -8,13 +8,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, warn};
 
 use crate::delivery::Newcomer;
 use crate::web::error::Error;
 use crate::web::place::Place;
+use crate::web::socket::Socket;
 use crate::web::{AppState, query};
 use crate::websocket;
 
@@ -70,10 +70,10 @@ async fn hand_over(
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "a stream broke off before it began"),
     };
-    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Socket>>() else {
         return warn!("a stream came over something that is no plain socket and is cut off");
     };
-    match io.into_inner().into_std() {
+    match io.into_inner().into_tcp().into_std() {
         Ok(stream) => {
             let ask = query::read(query.as_deref());
             let begin = super::Feed::new(&app).begin(ask);

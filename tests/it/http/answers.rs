@@ -115,6 +115,43 @@ async fn fc_36_every_answer_carries_the_security_headers() {
 }
 
 #[tokio::test]
+async fn fc_36_what_is_refused_before_it_is_a_request_carries_them_too() {
+    let address = serve(&under("")).await;
+    let good = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let (long, large) = ("x".repeat(70_000), format!("x: {}\r\n", "y".repeat(4000)).repeat(8));
+    for (request, status) in [
+        ("NONSENSE\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nhost: x\r\nno colon\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/3.7\r\nhost: x\r\n\r\n".to_owned(), "400"),
+        (format!("GET / HTTP/1.1\r\nhost: x\r\n{large}\r\n"), "431"),
+        (format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"), "4"),
+        (format!("{good}NONSENSE\r\n\r\n"), "400"),
+    ] {
+        let said = raw(&address, &request).await;
+        let last = said.rfind("HTTP/1.1 ").map_or("", |at| &said[at..]);
+        let shown = &request[..request.len().min(80)];
+        assert!(last.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {said}");
+        for line in
+            ["x-content-type-options: nosniff", "referrer-policy: no-referrer", "content-security-policy: default-"]
+        {
+            assert_eq!(last.matches(line).count(), 1, "{shown}: {said}");
+        }
+        assert!(last.contains("content-length: 0\r\n") && last.ends_with("\r\n\r\n"), "{shown}: {said}");
+    }
+    let app = state_at(&filled(), Limits { connections_max: 1, ..Limits::default() }, Site::default());
+    let address = serve(&app).await;
+    let mut first = TcpStream::connect(&address).await.unwrap();
+    first.write_all(good.as_bytes()).await.unwrap();
+    assert!(first.read(&mut [0; 64]).await.unwrap() > 0, "the first has the place");
+    let said = raw(&address, "").await;
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("too-many-connections"), "{said}");
+    for line in ["x-content-type-options: nosniff\r\n", "referrer-policy: no-referrer\r\n", "content-security-policy: "]
+    {
+        assert_eq!(said.matches(line).count(), 1, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn fc_36_a_request_has_exactly_one_valid_host() {
     let address = serve(&under("")).await;
     // The first makes the answer known, so that later ones could be given from memory.
