@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::board::{self, Quotes, Wanted};
 use crate::clock::Clock;
 use crate::config::{Board, Config, VenueConfig};
-use crate::domain::{Event, Gap, HourSource, Link, Market, Reason, VenueHealth, VenueId, VenueState};
+use crate::domain::{Event, Gap, HourSource, Link, Market, VenueHealth, VenueId};
 use crate::failpoint;
 use crate::hub::Hub;
 use crate::past::{MemoryHistory, OneUnit};
@@ -215,7 +215,7 @@ async fn keep_board(
             _ = tick.tick() => {
                 let now = clock.read();
                 quotes.tick(now);
-                quotes.news(now).iter().for_each(log_health);
+                quotes.news(now).iter().for_each(|health| log.note_prices(health));
                 memory.keep(&mut quotes);
                 if memory.has_failed() {
                     tracing::error!("the thread that writes the store has ended");
@@ -234,6 +234,7 @@ async fn keep_board(
             }
         }
         let now = clock.read();
+        quotes.take_jumps().iter().for_each(|jump| log.note_jump(jump, now.wall));
         if hub.watch(now.monotonic) {
             quotes.publish_all();
         }
@@ -245,29 +246,6 @@ async fn keep_board(
     }
     memory.keep(&mut quotes);
     let _ = tokio::task::spawn_blocking(move || drop(memory)).await;
-}
-
-/// Tells the operator what an exchange's prices are worth now.
-fn log_health(health: &VenueHealth) {
-    let VenueHealth { venue, state, markets_live, markets_wanted, .. } = health;
-    let state = state.as_str();
-    let VenueHealth { without_price, without_base, .. } = health;
-    match &health.reason {
-        None => info!(%venue, state, markets_live, markets_wanted, "the prices of the exchange are complete"),
-        Some(Reason { code, message }) => {
-            let missing = health.missing.first();
-            let (market, why) = (missing.map(|m| m.market.as_str()), missing.map(|m| m.code));
-            let consequence = match health.state {
-                VenueState::Up => "some markets are shown without what they lack",
-                _ if *markets_live == 0 => "no market of the exchange is shown as live",
-                _ => "the markets of the exchange may be shown late",
-            };
-            warn!(
-                %venue, state, reason = code.as_str(), market, why, detail = message, markets_live, markets_wanted,
-                without_price, without_base, "{consequence}"
-            );
-        }
-    }
 }
 
 /// What the board hands over to outlive it.

@@ -16,8 +16,8 @@ use super::presence::{Presence, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
 use crate::domain::{
-    Base, BaseSource, Basis, FeedRecords, HaltReason, LastRecord, Market, Minute, Notice, Now, Price, State, Ticker,
-    Units, VenueClock, VenueId, Via, Window, tick_size,
+    Base, BaseSource, Basis, Change, FeedRecords, HaltReason, LastRecord, Market, Minute, Notice, Now, Price, State,
+    Ticker, Units, VenueClock, VenueId, Via, Window, tick_size,
 };
 
 /// A venue time further ahead of ours than this is not believed.
@@ -55,6 +55,16 @@ pub struct Arrival {
     pub clock: Option<VenueClock>,
 }
 
+/// `22.3 s`, `90 min`, `25 h`, `20663 days`: as exact as an operator wants it.
+fn rough(by: SignedDuration) -> String {
+    match by.as_secs() {
+        0..120 => format!("{}.{} s", by.as_secs(), by.subsec_millis() / 100),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// Returns what the venue's clock shows, or ours for want of it.
 pub fn there(clock: Option<VenueClock>, now: Now) -> Timestamp {
     clock.map_or(now.wall, |clock| clock.at(now.monotonic))
@@ -86,7 +96,7 @@ pub enum Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Implausible {
     /// A time lies ahead of the present.
-    #[error("the {what} time {time} is {by:#} ahead of the exchange's clock")]
+    #[error("the {what} time {time} is {} ahead of the exchange's clock", rough(*.by))]
     Ahead {
         /// `trade` or `message`.
         what: &'static str,
@@ -96,7 +106,7 @@ pub enum Implausible {
         by: SignedDuration,
     },
     /// A time is of another age: another unit or another zone.
-    #[error("the {what} time {time} is {by:#} behind the exchange's clock")]
+    #[error("the {what} time {time} is {} behind the exchange's clock", rough(*.by))]
     Behind {
         /// `trade` or `message`.
         what: &'static str,
@@ -570,6 +580,16 @@ impl Feed {
         self.halted || self.presence.listing().is_some_and(|listing| listing.halted)
     }
 
+    /// Returns the price that is held back.
+    pub fn held_price(&self) -> Option<Price> {
+        self.held.as_ref().map(|held| held.arrival.ticker.last)
+    }
+
+    /// Returns the newest price that is believed.
+    pub fn last_price(&self) -> Option<Price> {
+        self.last.map(|last| last.price)
+    }
+
     /// Returns why the price is none of now, if that follows from what the venue has said.
     pub fn why_no_price(&self) -> Option<(&'static str, String)> {
         if self.presence.is_gone() {
@@ -598,6 +618,16 @@ impl Feed {
         }
         let known = self.window.known_from(Minute::of(time).plus(-1)).is_some();
         known.then(|| ("no-earlier-trade", format!("its candles tell of no trade before {time}")))
+    }
+
+    /// Returns why there is no change to `places` decimal places, if one is too wide to be worked out exactly.
+    pub fn why_no_change(&self, bases: Bases, places: u32) -> Option<(&'static str, String)> {
+        let last = self.last?.price;
+        let base = bases.into_iter().flatten().find(|base| Change::between(last, base.price, places).is_none())?.price;
+        Some((
+            "too-wide",
+            format!("the change of {last} against {base} has more digits than can be worked out exactly"),
+        ))
     }
 
     /// Returns whether the venue's list lacks the market and it never traded here.

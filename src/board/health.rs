@@ -2,7 +2,7 @@
 //!
 //! A link that works says nothing of the prices that come over it. So a venue
 //! is `up` only while some price of it is believed, and every wanted market
-//! without a price or a base is named with the cause that is known best.
+//! without a price, a base or a change is named with the cause that is known best.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -75,6 +75,7 @@ impl Quotes {
         health.markets_live = findings.live;
         let lacking = |what: Lacks| findings.missing.iter().filter(|missing| missing.lacks == what).count();
         (health.without_price, health.without_base) = (lacking(Lacks::Price), lacking(Lacks::Base));
+        health.without_change = lacking(Lacks::Change);
         health.missing = findings.missing;
         let since = |missing: &Missing| ((missing.market.clone(), missing.lacks), missing.since);
         told.lacking = health.missing.iter().map(since).collect();
@@ -153,8 +154,13 @@ impl Quotes {
             let shown = self.readers.get(&(venue, market.clone())).into_iter().flatten().find(shown);
             let (lacks, own) = if live {
                 let bases = feed.bases(there);
-                let Some(basis) = Basis::ALL.into_iter().zip(bases).find(|(_, base)| base.is_none()) else { continue };
-                (Lacks::Base, feed.why_no_base(basis.0.base_time(there)))
+                if let Some((basis, _)) = Basis::ALL.into_iter().zip(bases).find(|(_, base)| base.is_none()) {
+                    (Lacks::Base, feed.why_no_base(basis.base_time(there)))
+                } else if let Some(why) = feed.why_no_change(bases, self.settings.percent_places) {
+                    (Lacks::Change, Some(why))
+                } else {
+                    continue;
+                }
             } else {
                 (Lacks::Price, feed.why_no_price())
             };
@@ -263,7 +269,7 @@ impl Findings {
                 self.wanted
             ))
         };
-        let parts = [says(Lacks::Price, "price"), says(Lacks::Base, "base")];
+        let parts = [says(Lacks::Price, "price"), says(Lacks::Base, "base"), says(Lacks::Change, "change")];
         let message = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
         (!message.is_empty()).then(|| Reason::new(ReasonCode::Incomplete, message))
     }

@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Listing, Market, Minute, Now, Problems, Publish, Redenomination, SourceId, Units,
-    VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
+    Basis, Event, FeedRecords, Gap, Jump, JumpStands, Listing, Market, Minute, Now, Problems, Publish, Redenomination,
+    SourceId, Units, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
@@ -39,6 +39,9 @@ use row::Row;
 
 /// How often a row that was only confirmed again is handed on, at most.
 const CONFIRM_EVERY: Duration = Duration::from_secs(5);
+
+/// Prices held back that are told of between two calls of [`Quotes::take_jumps`], at most.
+const JUMPS_MAX: usize = 256;
 
 /// The rows that a board wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +124,8 @@ pub struct Quotes {
     health_changed: BTreeSet<VenueId>,
     refused: BTreeMap<(VenueId, &'static str), u64>,
     problems: BTreeMap<VenueId, Problems>,
+    /// What became of prices held back, until it is taken.
+    jumps: Vec<Jump>,
     told: BTreeMap<VenueId, Told>,
     /// Minutes in which a candle said something else than we had seen.
     overruled: BTreeMap<VenueId, u64>,
@@ -144,6 +149,7 @@ impl Quotes {
             health_changed: BTreeSet::new(),
             refused: BTreeMap::new(),
             problems: BTreeMap::new(),
+            jumps: Vec::new(),
             told: BTreeMap::new(),
             overruled: BTreeMap::new(),
             unchecked: BTreeSet::new(),
@@ -181,10 +187,23 @@ impl Quotes {
                 let arrival = feed::Arrival { ticker, asked, received, via, clock };
                 let rule = self.settings.jump_rule(venue);
                 let mut taken = feed::Taken::Waiting;
+                let (mut before, mut after, mut shown) = (None, None, None);
                 self.with_feed(venue, market.clone(), now, |feed| {
-                    taken = feed.take(arrival, rule)?;
+                    before = feed.held_price();
+                    let result = feed.take(arrival, rule);
+                    (after, shown) = (feed.held_price(), feed.last_price());
+                    taken = result?;
                     Ok(())
                 });
+                let stands = match (before, after) {
+                    (None, Some(held)) => Some((held, JumpStands::Held)),
+                    (Some(held), None) if taken == feed::Taken::Refuted => Some((held, JumpStands::Refuted)),
+                    (Some(held), None) => Some((held, JumpStands::Over)),
+                    _ => None,
+                };
+                if let Some((held, stands)) = stands.filter(|_| self.jumps.len() < JUMPS_MAX) {
+                    self.jumps.push(Jump { venue, market: market.clone(), held, shown, stands });
+                }
                 let key = (venue, market);
                 match taken {
                     feed::Taken::Held => {
@@ -352,6 +371,11 @@ impl Quotes {
             publish.venues.extend(self.tell(venue, now));
         }
         publish
+    }
+
+    /// Returns what became of prices held back since the last call.
+    pub fn take_jumps(&mut self) -> Vec<Jump> {
+        std::mem::take(&mut self.jumps)
     }
 
     /// Returns what has changed since the last call and should outlive the process.

@@ -11,6 +11,9 @@ use super::section::{Found, Section, Source};
 /// Schemes of a proxy that can be used.
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 
+/// What an entry of `no_proxy` must be.
+const MUST_BE: &str = "must be a name, an address or a range such as 10.0.0.0/8, each perhaps with :port, or *";
+
 /// Environment variables that name a proxy or its exceptions, as other programs read them. Of two spellings the lower
 /// case wins, as with curl.
 pub const VARIABLES: [&str; 8] =
@@ -60,8 +63,9 @@ enum Hosts {
 }
 
 impl Direct {
-    fn new(entry: &str) -> Self {
-        let whole = |hosts| Self { hosts, port: None };
+    /// Reads one entry; `None` if it is nothing that a target could match.
+    fn new(entry: &str) -> Option<Self> {
+        let whole = |hosts| Some(Self { hosts, port: None });
         if entry == "*" {
             return whole(Hosts::All);
         }
@@ -72,9 +76,13 @@ impl Direct {
             Some((host, Ok(port))) => (host, Some(port)),
             _ => (entry, None),
         };
-        let address = host.trim_matches(['[', ']']).parse().map(Hosts::Network);
-        let name = || host.trim_start_matches("*.").trim_start_matches('.').trim_end_matches('.').to_lowercase();
-        Self { hosts: address.unwrap_or_else(|_| Hosts::Below(name())), port }
+        if let Ok(network) = host.trim_matches(['[', ']']).parse() {
+            return Some(Self { hosts: Hosts::Network(network), port });
+        }
+        let name = host.trim_start_matches("*.").trim_start_matches('.').trim_end_matches('.').to_lowercase();
+        // `10.0.0.0/99`, `10.0.0.256`, `192.168.*`, `https://host` and `host:x` are none.
+        let is_name = !name.contains('*') && matches!(Host::parse(&name), Ok(Host::Domain(_)));
+        is_name.then_some(Self { hosts: Hosts::Below(name), port })
     }
 
     fn matches(&self, target: &Url) -> bool {
@@ -129,12 +137,21 @@ pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Proxies {
                 .map(|names| variable(names).and_then(|found| url(found, "")).or_else(|| all.clone()))
         }
     };
-    let direct = match root.strings("no_proxy") {
-        Some(found) => found.value.into_iter().map(|entry| entry.value).collect(),
-        None => variable(["no_proxy", "NO_PROXY"]).map_or_else(Vec::new, |found| vec![found.value]),
-    };
-    let entries = direct.iter().flat_map(|list| list.split([',', ' ', '\t'])).map(str::trim);
-    Proxies { http, https, direct: entries.filter(|entry| !entry.is_empty()).map(Direct::new).collect() }
+    let set = root.strings("no_proxy").map(|found| found.value);
+    // Other programs read the variable too, each in its own way: what we can't read there is not for us.
+    let ours = set.is_some();
+    let lists = set.unwrap_or_else(|| variable(["no_proxy", "NO_PROXY"]).into_iter().collect());
+    let mut direct = Vec::new();
+    for list in &lists {
+        for entry in list.value.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()) {
+            match Direct::new(entry) {
+                Some(one) => direct.push(one),
+                None if ours => source.report(list.place.clone(), "no_proxy", format!("{MUST_BE}, is {entry:?}")),
+                None => {}
+            }
+        }
+    }
+    Proxies { http, https, direct }
 }
 
 /// `proxy.example:3128` means `http://proxy.example:3128`.
@@ -210,6 +227,36 @@ mod tests {
             assert_eq!(proxy_for("", &proxy, target).is_none(), direct, "{list} {target}");
             let text = format!("proxy = \"http://p:1\"\nno_proxy = {list:?}");
             assert_eq!(proxy_for(&text, &[("NO_PROXY", "*")], target).is_none(), direct, "setting {list} {target}");
+        }
+    }
+
+    #[test]
+    fn fc_05_an_exception_that_nothing_can_match_is_an_error() {
+        let wrong = [
+            "10.0.0.0/99",
+            "10.0.0.0/",
+            "10.0.0.0/8x",
+            "10.0.0.256",
+            "10.0.0",
+            "192.168.*",
+            "::1/129",
+            ":80",
+            "https://api.example.com",
+            "api.example.com:x",
+            "api.example.com:99999",
+            "api.example.com/8",
+            "a b@c",
+            ".",
+        ];
+        for entry in wrong {
+            let text = format!("proxy = \"http://p:1\"\nno_proxy = [\"example.com\", {entry:?}]");
+            let errors = parse("test", &text, &BTreeMap::new()).map(|_| entry).unwrap_err().to_string();
+            assert!(errors.contains("test:2: no_proxy: must be a name, an address or a range"), "{entry}: {errors}");
+            let told = entry.rsplit(' ').next().unwrap();
+            assert!(errors.contains(&format!("is {told:?}")), "{entry}: {errors}");
+            // What others make of the variable is not known.
+            let target = "https://api.example.com";
+            assert!(proxy_for("", &[("ALL_PROXY", "http://p:1"), ("NO_PROXY", entry)], target).is_some(), "{entry}");
         }
     }
 

@@ -150,6 +150,32 @@ pub struct Gap {
     pub urgency: Urgency,
 }
 
+/// What became of a price that was far from the live one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jump {
+    /// Whose price.
+    pub venue: VenueId,
+    /// Of which market.
+    pub market: Market,
+    /// The price that is, or was, held back.
+    pub held: Price,
+    /// The price that is shown.
+    pub shown: Option<Price>,
+    /// How it stands.
+    pub stands: JumpStands,
+}
+
+/// See [`Jump`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JumpStands {
+    /// Held back until something else says the same.
+    Held,
+    /// Contradicted by the next price.
+    Refuted,
+    /// Nothing is held back any more.
+    Over,
+}
+
 /// What the board hands to the hub after a batch of events.
 #[derive(Debug, Clone)]
 pub struct Publish {

@@ -254,9 +254,11 @@ pub enum Lacks {
     Price,
     /// What its change is measured against.
     Base,
+    /// Its change, though both ends of it are known.
+    Change,
 }
 
-/// A wanted market without a believed price or without a base, and why.
+/// A wanted market without a believed price, a base or a change, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// Which.
@@ -310,6 +312,8 @@ pub struct VenueHealth {
     pub without_price: usize,
     /// Wanted markets with a price that lack a base.
     pub without_base: usize,
+    /// Wanted markets with a price and every base whose change can't be worked out.
+    pub without_change: usize,
     /// These markets, at most [`MISSING_MAX`]; from ingest: what it knows of the cause, market by market.
     pub missing: Vec<Missing>,
 }
@@ -335,6 +339,7 @@ impl VenueHealth {
             problems: Vec::new(),
             without_price: 0,
             without_base: 0,
+            without_change: 0,
             missing: Vec::new(),
         }
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
-use crate::domain::{Market, Publish, Quote, ReasonCode, SourceId, VenueHealth, VenueId, VenueState};
+use crate::domain::{
+    Jump, JumpStands, Market, Publish, Quote, Reason, ReasonCode, SourceId, VenueHealth, VenueId, VenueState,
+};
 
-/// Lines about one exchange in [`WINDOW`]; the rest is counted.
+/// Lines of one kind about one exchange in [`WINDOW`]; the rest is counted.
 const LINES_MAX: u32 = 6;
 
 /// See [`LINES_MAX`].
@@ -21,6 +23,7 @@ const NAMED_MAX: usize = 5;
 #[derive(Debug, Default)]
 pub struct ChangeLog {
     venues: BTreeMap<VenueId, Venue>,
+    jumps: BTreeMap<VenueId, Limit>,
     /// Where each row comes from, and since when if that is a fallback.
     rows: BTreeMap<(SourceId, Market), (VenueId, Option<Timestamp>)>,
 }
@@ -31,9 +34,36 @@ struct Venue {
     code: Option<ReasonCode>,
     /// Since when it has not been up, once it was or has failed.
     failing_since: Option<Timestamp>,
+    /// Whether prices ever came from it.
+    connected: bool,
+    limit: Limit,
+}
+
+/// See [`LINES_MAX`].
+#[derive(Debug)]
+struct Limit {
     window: Timestamp,
     lines: u32,
     suppressed: u32,
+}
+
+impl Limit {
+    fn new(at: Timestamp) -> Self {
+        Self { window: at, lines: 0, suppressed: 0 }
+    }
+
+    /// Returns how many lines were suppressed before this one, if any; `None` if this one is to be suppressed too.
+    fn leave(&mut self, at: Timestamp, always: bool) -> Option<Option<u32>> {
+        if at.duration_since(self.window).abs() > WINDOW {
+            (self.window, self.lines) = (at, 0);
+        }
+        self.lines += 1;
+        if self.lines > LINES_MAX && !always {
+            self.suppressed += 1;
+            return None;
+        }
+        Some(Some(std::mem::take(&mut self.suppressed)).filter(|count| *count > 0))
+    }
 }
 
 /// Rows that moved from one exchange to another at once.
@@ -56,9 +86,8 @@ impl ChangeLog {
             state: VenueState::Connecting,
             code: None,
             failing_since: None,
-            window: at,
-            lines: 0,
-            suppressed: 0,
+            connected: false,
+            limit: Limit::new(at),
         });
         if (venue.state, venue.code) == (health.state, code) {
             return;
@@ -71,16 +100,10 @@ impl ChangeLog {
         let restored = works && venue.failing_since.is_some();
         let failed = matches!(health.state, VenueState::Down | VenueState::Delayed) || before == VenueState::Up;
         venue.failing_since = if works { None } else { venue.failing_since.or(failed.then_some(at)) };
-        if at.duration_since(venue.window).abs() > WINDOW {
-            (venue.window, venue.lines) = (at, 0);
-        }
-        venue.lines += 1;
+        let connected = venue.connected;
+        venue.connected |= matches!(health.state, VenueState::Up | VenueState::Delayed);
         // The end of a failure is always told, so that none seems to go on.
-        if venue.lines > LINES_MAX && !restored {
-            venue.suppressed += 1;
-            return;
-        }
-        let suppressed = Some(std::mem::take(&mut venue.suppressed)).filter(|count| *count > 0);
+        let Some(suppressed) = venue.limit.leave(at, restored) else { return };
         let (id, state) = (health.venue, health.state.as_str());
         let detail = health.reason.as_ref().map(|reason| reason.message.as_str());
         let reason = code.map(ReasonCode::as_str);
@@ -93,18 +116,77 @@ impl ChangeLog {
                 venue = %id, state, reason, detail, lasted, suppressed,
                 "streaming failed: prices are polled and shown as delayed; reconnecting"
             ),
-            VenueState::Connecting if before == VenueState::Up || code.is_some() => {
+            VenueState::Connecting if connected && (before == VenueState::Up || code.is_some()) => {
                 warn!(venue = %id, state, reason, detail, lasted, suppressed, "exchange connection lost; reconnecting");
             }
+            VenueState::Connecting if code.is_some() => warn!(
+                venue = %id, state, reason, detail, lasted, suppressed,
+                "the exchange has given no price yet; trying on"
+            ),
             VenueState::Connecting => info!(venue = %id, state, "connecting to the exchange"),
             VenueState::Up if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
                 "exchange connected, but not everything it sends is usable"
             ),
-            VenueState::Up | VenueState::Delayed if restored => {
+            VenueState::Up | VenueState::Delayed if restored && connected => {
                 info!(venue = %id, state, lasted, suppressed, "exchange connection restored");
             }
-            VenueState::Up | VenueState::Delayed => info!(venue = %id, state, suppressed, "exchange connected"),
+            VenueState::Up | VenueState::Delayed => {
+                info!(venue = %id, state, lasted, suppressed, "exchange connected");
+            }
+        }
+    }
+
+    /// Logs what became of a price that was held back.
+    pub fn note_jump(&mut self, jump: &Jump, at: Timestamp) {
+        let Jump { venue, market, held, shown, stands } = jump;
+        let limit = self.jumps.entry(*venue).or_insert_with(|| Limit::new(at));
+        let Some(suppressed) = limit.leave(at, false) else { return };
+        let shown = shown.map(tracing::field::display);
+        match stands {
+            JumpStands::Held => warn!(
+                %venue, %market, %held, shown, suppressed,
+                "price held back: it is far from the one before, which is shown until a second source says the same (price-jump)"
+            ),
+            JumpStands::Refuted => info!(
+                %venue, %market, %held, shown, suppressed,
+                "the price held back was wrong and is dropped: the next one is near the one before (price-jump-refuted)"
+            ),
+            JumpStands::Over => {
+                info!(%venue, %market, %held, shown, suppressed, "no price is held back any more: the newest one is shown");
+            }
+        }
+    }
+
+    /// Logs what the prices of an exchange are worth now.
+    pub fn note_prices(&self, health: &VenueHealth) {
+        let VenueHealth { venue, markets_live, markets_wanted, .. } = health;
+        let VenueHealth { without_price, without_base, without_change, .. } = health;
+        let state = health.state.as_str();
+        match &health.reason {
+            None if health.state == VenueState::Connecting => {
+                info!(%venue, state, markets_live, markets_wanted, "waiting for the first prices of the exchange");
+            }
+            None if health.missing.is_empty() => {
+                info!(%venue, state, markets_live, markets_wanted, "the prices of the exchange are complete");
+            }
+            None => info!(
+                %venue, state, markets_live, markets_wanted, without_price, without_base, without_change,
+                "no row waits for the exchange: others stand in for what it lacks"
+            ),
+            Some(Reason { code, message }) => {
+                let missing = health.missing.first();
+                let (market, why) = (missing.map(|m| m.market.as_str()), missing.map(|m| m.code));
+                let consequence = match health.state {
+                    VenueState::Up => "some markets are shown without what they lack",
+                    _ if *markets_live == 0 => "no market of the exchange is shown as live",
+                    _ => "the markets of the exchange may be shown late",
+                };
+                warn!(
+                    %venue, state, reason = code.as_str(), market, why, detail = message, markets_live, markets_wanted,
+                    without_price, without_base, without_change, "{consequence}"
+                );
+            }
         }
     }
 
@@ -153,7 +235,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::domain::Reason;
+    use crate::domain::{Lacks, Missing, Price};
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -169,23 +251,35 @@ mod tests {
         }
     }
 
-    /// Plays changes of one exchange, each some seconds after the start, and returns the log.
-    fn logged(changes: &[(i64, VenueState, Option<ReasonCode>)]) -> Vec<String> {
+    /// Returns the lines that are logged meanwhile.
+    fn lines_of(play: impl FnOnce()) -> Vec<String> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let lines = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false);
         let subscriber = lines.with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            let mut log = ChangeLog::default();
-            for &(at, state, code) in changes {
-                let at = Timestamp::from_second(1_700_000_000 + at).unwrap();
-                let mut health = VenueHealth::new(VenueId("toy"), 1, at);
-                (health.state, health.reason) = (state, code.map(|code| Reason::new(code, "a cause")));
-                log.note(&Publish { at, changed: Vec::new(), confirmed: Vec::new(), venues: vec![health] });
-            }
-        });
+        tracing::subscriber::with_default(subscriber, play);
         let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn second(at: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + at).unwrap()
+    }
+
+    fn health(state: VenueState, code: Option<ReasonCode>) -> VenueHealth {
+        let reason = code.map(|code| Reason::new(code, "a cause"));
+        VenueHealth { state, reason, ..VenueHealth::new(VenueId("toy"), 1, second(0)) }
+    }
+
+    /// Plays changes of one exchange, each some seconds after the start, and returns the log.
+    fn logged(changes: &[(i64, VenueState, Option<ReasonCode>)]) -> Vec<String> {
+        lines_of(|| {
+            let mut log = ChangeLog::default();
+            for &(at, state, code) in changes {
+                let venues = vec![health(state, code)];
+                log.note(&Publish { at: second(at), changed: Vec::new(), confirmed: Vec::new(), venues });
+            }
+        })
     }
 
     #[test]
@@ -229,5 +323,61 @@ mod tests {
     fn fc_59_polling_as_configured_is_no_failure() {
         let lines = logged(&[(0, VenueState::Connecting, None), (1, VenueState::Delayed, None)]);
         assert!(lines.len() == 1 && lines[0].starts_with("INFO exchange connected"), "{lines:#?}");
+    }
+
+    #[test]
+    fn fc_59_no_connection_is_lost_or_restored_that_never_was() {
+        use VenueState::{Connecting, Down, Up};
+        let dns = Some(ReasonCode::Dns);
+        let lines = logged(&[(0, Connecting, dns), (5, Down, dns), (65, Up, None)]);
+        let begins = ["WARN the exchange has given no price yet", "ERROR exchange down", "INFO exchange connected"];
+        assert_eq!(lines.len(), begins.len(), "{lines:#?}");
+        lines.iter().zip(begins).for_each(|(line, begin)| assert!(line.starts_with(begin), "{line}"));
+        assert!(lines[2].contains("lasted="), "{lines:#?}");
+        let lines = logged(&[(0, Up, None), (5, Connecting, dns), (65, Up, None)]);
+        assert!(lines[1].contains("connection lost") && lines[2].contains("connection restored"), "{lines:#?}");
+    }
+
+    #[test]
+    fn fc_59_prices_are_complete_only_when_none_is_missing() {
+        use VenueState::{Connecting, Up};
+        let log = ChangeLog::default();
+        let line = |health: VenueHealth| lines_of(|| log.note_prices(&health)).concat();
+        let starting = line(health(Connecting, None));
+        assert!(starting.contains("waiting for the first prices") && !starting.contains("complete"), "{starting}");
+        let complete = line(VenueHealth { markets_live: 1, ..health(Up, None) });
+        assert!(complete.contains("are complete"), "{complete}");
+        let market = Market::new("BTC", "KRW").unwrap();
+        let missing =
+            Missing { market, lacks: Lacks::Price, code: "unlisted", detail: String::new(), since: second(0) };
+        let elsewhere = line(VenueHealth { missing: vec![missing], without_price: 1, ..health(Up, None) });
+        assert!(!elsewhere.contains("complete") && elsewhere.contains("without_price=1"), "{elsewhere}");
+        let lacking = line(health(Up, Some(ReasonCode::Incomplete)));
+        assert!(lacking.starts_with("WARN") && lacking.contains("reason=\"incomplete\""), "{lacking}");
+    }
+
+    #[test]
+    fn fc_59_a_price_that_is_held_back_is_told_with_its_consequence_and_end() {
+        let price = |text: &str| Price::new(text.parse().unwrap()).unwrap();
+        let jump = |stands| Jump {
+            venue: VenueId("toy"),
+            market: Market::new("BTC", "KRW").unwrap(),
+            held: price("900"),
+            shown: Some(price("100")),
+            stands,
+        };
+        let mut log = ChangeLog::default();
+        let all = [JumpStands::Held, JumpStands::Refuted, JumpStands::Over];
+        let lines = lines_of(|| all.iter().for_each(|&stands| log.note_jump(&jump(stands), second(0))));
+        for (line, begin) in lines.iter().zip(["WARN price held back", "INFO the price held back", "INFO no price is"])
+        {
+            let all = ["venue=toy", "market=BTC-KRW", "held=900", "shown=100"].iter().all(|part| line.contains(part));
+            assert!(line.starts_with(begin) && all, "{line}");
+        }
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        let lines = lines_of(|| (0..100).for_each(|_| log.note_jump(&jump(JumpStands::Held), second(1))));
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        let lines = lines_of(|| log.note_jump(&jump(JumpStands::Held), second(100)));
+        assert!(lines[0].contains("suppressed=97"), "{lines:#?}");
     }
 }

@@ -73,6 +73,7 @@ pub struct VenueEntry<'a> {
     problems: Vec<ProblemEntry<'a>>,
     without_price: usize,
     without_base: usize,
+    without_change: usize,
     missing: Vec<MissingEntry<'a>>,
 }
 
@@ -88,7 +89,7 @@ struct ProblemEntry<'a> {
     last_at: Timestamp,
 }
 
-/// One wanted market without a believed price or a base.
+/// One wanted market without a believed price, a base or a change.
 #[derive(Debug, Serialize)]
 struct MissingEntry<'a> {
     market: &'a Market,
@@ -104,7 +105,7 @@ impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
         let VenueHealth { venue, state, since, data_at, clock_skew_ms, .. } = *health;
         let VenueHealth { not_before, stream_not_before, overruled, .. } = *health;
         let VenueHealth { markets_wanted, markets_live, connects, requests_failed, .. } = *health;
-        let VenueHealth { without_price, without_base, .. } = *health;
+        let VenueHealth { without_price, without_base, without_change, .. } = *health;
         let problems = health.problems.iter().map(|problem| {
             let Problem { code, field, count, markets, ref example, last_at } = *problem;
             ProblemEntry { code, field, count, markets, example, last_at }
@@ -131,6 +132,7 @@ impl<'a> From<&'a VenueHealth> for VenueEntry<'a> {
             problems: problems.collect(),
             without_price,
             without_base,
+            without_change,
             missing: missing.collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! Health of a venue whose link works, depending on whether its prices are believed.
 
 use super::*;
+use crate::board::Implausible;
 use crate::domain::{Lacks, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState};
 
 impl Scene {
@@ -144,6 +145,37 @@ fn fc_08_every_market_without_a_price_or_a_base_has_a_reason() {
 }
 
 #[test]
+fn fc_02_a_change_that_is_too_wide_to_be_worked_out_has_a_reason() {
+    // Against a base of 500, or, the other way round, the highest price as the base.
+    let wide = ["79228162514264337593543950335", "7922816251426433759354395033.5", "0.0000000000000000000000000001"];
+    for (last, base) in wide.map(|last| (last, "500")).into_iter().chain([("0.00000001", wide[0]), (wide[2], wide[0])])
+    {
+        let mut scene = Scene::new();
+        scene.link(VenueState::Up, None);
+        let from = scene.now.wall - SignedDuration::from_mins(1441);
+        scene.settle(FIRST, "BTC", &from.to_string(), &vec![base; 1441]);
+        scene.settle(FIRST, "ETH", &from.to_string(), &["500"; 1441]);
+        scene.tick(FIRST, "ETH", "500", STREAM);
+        scene.tick(FIRST, "BTC", last, STREAM);
+        let told = scene.told();
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last.map(|p| p.to_string()).as_deref()), (State::Live, Some(last)));
+        let lacking = told.missing.iter().find(|missing| missing.market.as_str() == "BTC-KRW");
+        if Basis::ALL.iter().all(|&basis| row.change(basis).is_some()) {
+            assert_eq!((lacking, told.reason), (None, None), "{last} against {base}");
+            continue;
+        }
+        let lacking = lacking.unwrap_or_else(|| panic!("{last} against {base}: {told:?}"));
+        assert_eq!(told.reason.as_ref().map(|reason| reason.code), Some(ReasonCode::Incomplete), "{told:?}");
+        let message = &told.reason.as_ref().unwrap().message;
+        assert!(message.contains("without a change") && message.contains("BTC-KRW"), "{message}");
+        assert_eq!((lacking.lacks, lacking.code), (Lacks::Change, "too-wide"));
+        assert!(lacking.detail.contains(last) && lacking.detail.contains(base), "{}", lacking.detail);
+        assert_eq!((told.without_price, told.without_base, told.without_change), (0, 0, 1));
+    }
+}
+
+#[test]
 fn fc_06_one_field_that_is_unreadable_in_many_markets_is_the_venues_reason() {
     let mut scene = Scene::new();
     for base in ["BTC", "ETH"] {
@@ -181,4 +213,22 @@ fn fc_11_a_delisted_market_is_halted_and_named_so() {
     let named = told.missing.iter().find(|missing| missing.market.as_str() == "BTC-KRW").unwrap();
     assert_eq!((named.lacks, named.code), (Lacks::Price, "delisted"));
     assert_eq!(told.markets_live, 1);
+}
+
+#[test]
+fn fc_14_how_far_a_time_is_off_reads_like_a_duration() {
+    for (nanos, text) in [
+        (22_345_790_088, " 22.3 s "),
+        (119_999_999_999, " 119.9 s "),
+        (3_600_000_000_001, " 60 min "),
+        (90_000_123_000_000, " 25 h "),
+        (1_785_000_000_123_456_789, " 20659 days "),
+    ] {
+        let by = SignedDuration::from_nanos(nanos);
+        let time = Timestamp::UNIX_EPOCH;
+        let said = [Implausible::Ahead { what: "trade", time, by }, Implausible::Behind { what: "trade", time, by }];
+        for said in said.map(|said| said.to_string()) {
+            assert!(said.contains(text), "{said}");
+        }
+    }
 }

@@ -271,3 +271,25 @@ fn fc_16_a_redenomination_that_the_operator_has_announced_needs_no_witness() {
     one.shows("10100");
     assert_eq!(one.counted("price-jump"), 0);
 }
+
+#[test]
+fn fc_59_each_price_held_back_is_news_once_and_so_is_its_end() {
+    use crate::domain::JumpStands::{Held, Over, Refuted};
+    for (then, end) in [("100", Refuted), ("901", Over)] {
+        let mut one = Market1::new(Dialect::Dated);
+        assert_eq!(one.scene.quotes.take_jumps(), []);
+        one.wait(1);
+        one.trade("900");
+        let again = one.ticker("900");
+        one.scene.ticker(FIRST, "BTC", again, STREAM);
+        let news = one.scene.quotes.take_jumps();
+        let told: Vec<_> = news.iter().map(|jump| (jump.held, jump.shown, jump.stands)).collect();
+        assert_eq!(told, [(price("900"), Some(price("100")), Held)]);
+        assert_eq!((news[0].venue, news[0].market.clone()), (FIRST, market("BTC")));
+        one.wait(1);
+        one.trade(then);
+        let told: Vec<_> =
+            one.scene.quotes.take_jumps().iter().map(|jump| (jump.held, jump.shown, jump.stands)).collect();
+        assert_eq!(told, [(price("900"), Some(price(then)), end)]);
+    }
+}
