@@ -8,15 +8,19 @@
 //! markets would be asked for nothing but the base of each minute, for ever.
 //!
 //! A request that fails costs its market alone: that market waits, longer each
-//! time, and the others go on. All wait only when the host fails, or several
-//! markets in a row do. A request that finds nothing is not made again for a
-//! while.
+//! time, and is asked for beside the others from then on. A request that takes
+//! long has the next one beside it. So neither failures nor silence hold the
+//! others up. All wait only when the host fails, or several markets in a row do
+//! that had not failed before. A request that finds nothing is not made again for
+//! a while.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
@@ -52,6 +56,12 @@ const VAIN_MIN: Duration = Duration::from_secs(10);
 
 /// Stretches of one market in which nothing was found that are remembered.
 const VAIN_MAX: usize = 64;
+
+/// A request that has been under way for so long does not keep the next one waiting: it may never be answered.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// Requests under way at once, retries aside.
+const ASKING_MAX: usize = 8;
 
 /// When so many markets have failed in a row, and none was answered in between, it is the host that fails.
 const HOST_AFTER: usize = 3;
@@ -91,6 +101,15 @@ struct Trouble {
     backoff: Backoff,
 }
 
+/// Who is asked for beside whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// Markets that have not failed of late.
+    First,
+    /// Markets that have.
+    Retries,
+}
+
 /// What waits, and what need not be asked.
 #[derive(Debug, Default)]
 struct Jobs {
@@ -99,6 +118,8 @@ struct Jobs {
     /// Markets of which a candle has come.
     begun: BTreeSet<Market>,
     troubles: BTreeMap<Market, Trouble>,
+    /// Markets that are being asked for, and since when.
+    asking: BTreeMap<Market, Duration>,
     /// Whether the last job taken was one of the newest minutes: then an older hole has its turn.
     was_recent: bool,
 }
@@ -132,11 +153,15 @@ impl Jobs {
         self.waiting.push_back(job);
     }
 
-    /// Takes the most urgent job that is due; among equals the one with the oldest minute, then the one that came first.
-    fn take(&mut self, now: Duration, over: Minute) -> Option<Job> {
+    /// Takes the most urgent job that is due, of markets that have failed or of the others; among equals the one with the
+    /// oldest minute, then the one that came first.
+    fn take(&mut self, now: Duration, over: Minute, line: Line) -> Option<Job> {
         let due = |job: &Job| {
-            let held = self.troubles.get(&job.market).is_some_and(|trouble| now < trouble.until);
-            job.not_before <= now && job.span.start < over && !held
+            let in_line = match self.troubles.get(&job.market) {
+                Some(trouble) => line == Line::Retries && trouble.until <= now,
+                None => line == Line::First,
+            };
+            in_line && job.not_before <= now && job.span.start < over && !self.asking.contains_key(&job.market)
         };
         let rank = |job: &Job| {
             let turn = match job.urgency {
@@ -293,76 +318,133 @@ fn without(span: Range<Minute>, others: &[Range<Minute>]) -> Vec<Range<Minute>> 
 
 /// Fills gaps until shutdown, or for as long as the board may ask.
 pub async fn run(shared: Arc<Shared>, mut gaps: mpsc::Receiver<Gap>) {
-    let mut jobs = Jobs::default();
-    let fresh = Backoff::new(shared.settings.backoff_min, shared.settings.backoff_max);
-    let mut backoff = fresh.clone();
-    let mut failing = BTreeSet::new();
-    let mut resume_at = Duration::ZERO;
+    let mut filler = Filler::new(&shared);
+    let mut asking = FuturesUnordered::new();
     let mut open = true;
     let mut changes = shared.listed.subscribe();
     let mut listed: Listed = changes.borrow_and_update().clone();
     loop {
         if changes.has_changed().unwrap_or(false) {
             listed = changes.borrow_and_update().clone();
-            jobs.keep(&listed);
+            filler.jobs.keep(&listed);
         }
         let over = Minute::of(shared.there().saturating_sub(SETTLE_AFTER).unwrap_or_default());
-        let job = if shared.now() >= resume_at { jobs.take(shared.now(), over) } else { None };
-        let Some(job) = job else {
-            tokio::select! {
-                gap = gaps.recv(), if open => match gap {
-                    Some(gap) => accept(&mut jobs, &listed, gap, shared.now()),
-                    None => open = false,
-                },
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-            }
-            continue;
-        };
-        let page = jobs.page(&job, over, shared.venue.profile().candles_per_request, shared.wanted.len());
-        let mut asking = Box::pin(ask(&shared, &job.market, page.clone()));
-        let answer = loop {
-            tokio::select! {
-                answer = &mut asking => break answer,
-                Some(gap) = gaps.recv(), if open => accept(&mut jobs, &listed, gap, shared.now()),
-            }
-        };
-        drop(asking);
-        let Some(answer) = answer else { continue };
-        match answer {
-            Ok((candles, date)) => {
-                backoff.reset();
-                failing.clear();
-                jobs.troubles.remove(&job.market);
-                if candles.is_empty() {
-                    let code = ReasonCode::Unanswered.as_str();
-                    shared.lacks(&job.market, Lacks::Base, code, "the exchange has no candles of that time");
-                } else if let Some(since) = shared.has(&job.market, Lacks::Base) {
-                    tracing::info!(venue = %shared.id(), market = %job.market, %since, "the exchange answers with candles again");
-                }
-                // By the date of the answer: what we think of the venue's clock may be wrong.
-                let over = over.min(date.map_or(over, Minute::of));
-                settle(&shared, &mut jobs, &job, page.start..page.end.min(over), over, candles).await;
-            }
-            Err(fault) => {
-                let now = shared.now();
-                if let Fault::Question(reason) = &fault {
-                    jobs.failed(&job.market, now, fresh.clone());
-                    shared.market_failed(&job.market, Lacks::Base, reason);
-                    failing.insert(job.market.clone());
-                }
-                let wait = match fault {
-                    Fault::Question(_) if failing.len() < HOST_AFTER => Duration::ZERO,
-                    Fault::Question(_) => backoff.after_failure().min(DOUBT_MAX),
-                    Fault::Host(reason) => {
-                        shared.log("candles", &reason);
-                        let held = shared.http.held().map_or(Duration::ZERO, |(left, _)| left);
-                        held + backoff.after_failure()
-                    }
-                };
-                resume_at = now + wait;
-                jobs.add(job, now);
-            }
+        while let Some((job, line)) = filler.next(over) {
+            let page = filler.jobs.page(&job, over, shared.venue.profile().candles_per_request, shared.wanted.len());
+            let shared = &shared;
+            asking.push(async move {
+                let answer = ask(shared, &job.market, page.clone()).await;
+                (job, line, page, answer)
+            });
         }
+        tokio::select! {
+            Some((job, line, page, answer)) = asking.next(), if !asking.is_empty() => {
+                filler.answered(job, line, page, over, answer).await;
+            }
+            gap = gaps.recv(), if open => match gap {
+                Some(gap) => accept(&mut filler.jobs, &listed, gap, shared.now()),
+                None => open = false,
+            },
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+/// A date and candles, or what kept them away; `None` where the venue can't be asked for them.
+type Outcome = Option<Result<(Vec<Candle>, Option<Timestamp>), Fault>>;
+
+/// Decides what is asked for next, and takes in what comes of it.
+struct Filler<'a> {
+    shared: &'a Shared,
+    jobs: Jobs,
+    fresh: Backoff,
+    backoff: Backoff,
+    /// Markets that have failed in a row, with none answered in between.
+    failing: BTreeSet<Market>,
+    /// From when on each line is asked for.
+    first_at: Duration,
+    retries_at: Duration,
+}
+
+impl<'a> Filler<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let fresh = Backoff::new(shared.settings.backoff_min, shared.settings.backoff_max);
+        Self {
+            shared,
+            jobs: Jobs::default(),
+            backoff: fresh.clone(),
+            fresh,
+            failing: BTreeSet::new(),
+            first_at: Duration::ZERO,
+            retries_at: Duration::ZERO,
+        }
+    }
+
+    /// Takes a job that may be asked for now. One retry is under way at a time: a market that never answers holds up
+    /// nothing but other retries.
+    fn next(&mut self, over: Minute) -> Option<(Job, Line)> {
+        let now = self.shared.now();
+        let is_retry = |market: &Market| self.jobs.troubles.contains_key(market);
+        let retrying = self.jobs.asking.keys().any(is_retry);
+        let first: Vec<Duration> =
+            self.jobs.asking.iter().filter(|(market, _)| !is_retry(market)).map(|(_, since)| *since).collect();
+        let all_slow = first.iter().all(|since| now.saturating_sub(*since) >= SLOW_AFTER);
+        let mut take = |line: Line, may: bool| {
+            let job = may.then(|| self.jobs.take(now, over, line)).flatten();
+            job.map(|job| (job, line))
+        };
+        let (job, line) = take(Line::First, all_slow && first.len() < ASKING_MAX && self.first_at <= now)
+            .or_else(|| take(Line::Retries, !retrying && self.retries_at <= now))?;
+        self.jobs.asking.insert(job.market.clone(), now);
+        Some((job, line))
+    }
+
+    async fn answered(&mut self, job: Job, line: Line, page: Range<Minute>, over: Minute, answer: Outcome) {
+        let Self { shared, jobs, .. } = self;
+        jobs.asking.remove(&job.market);
+        let Some(answer) = answer else { return };
+        let (candles, date) = match answer {
+            Ok(answer) => answer,
+            Err(fault) => return self.failed(job, line, &fault),
+        };
+        self.backoff.reset();
+        self.failing.clear();
+        jobs.troubles.remove(&job.market);
+        if candles.is_empty() {
+            let code = ReasonCode::Unanswered.as_str();
+            shared.lacks(&job.market, Lacks::Base, code, "the exchange has no candles of that time");
+        } else if let Some(since) = shared.has(&job.market, Lacks::Base) {
+            tracing::info!(venue = %shared.id(), market = %job.market, %since, "the exchange answers with candles again");
+        }
+        // By the date of the answer: what we think of the venue's clock may be wrong.
+        let over = over.min(date.map_or(over, Minute::of));
+        settle(shared, jobs, &job, page.start..page.end.min(over), over, candles).await;
+    }
+
+    fn failed(&mut self, job: Job, line: Line, fault: &Fault) {
+        let (shared, now) = (self.shared, self.shared.now());
+        let wait = match fault {
+            Fault::Question(reason) => {
+                self.jobs.failed(&job.market, now, self.fresh.clone());
+                shared.market_failed(&job.market, Lacks::Base, reason);
+                // A market that fails again says nothing of the others.
+                if line == Line::First {
+                    self.failing.insert(job.market.clone());
+                }
+                let in_doubt = self.failing.len() >= HOST_AFTER;
+                if in_doubt { self.backoff.after_failure().min(DOUBT_MAX) } else { Duration::ZERO }
+            }
+            Fault::Host(reason) => {
+                shared.log("candles", reason);
+                let held = shared.http.held().map_or(Duration::ZERO, |(left, _)| left);
+                held + self.backoff.after_failure()
+            }
+        };
+        if line == Line::First || matches!(fault, Fault::Host(_)) {
+            self.first_at = now + wait;
+        }
+        self.retries_at = now + wait;
+        self.jobs.add(job, now);
     }
 }
 
@@ -373,12 +455,8 @@ fn accept(jobs: &mut Jobs, listed: &BTreeSet<Market>, gap: Gap, now: Duration) {
     }
 }
 
-/// Asks for the candles of a page, with the date of the answer; `None` where the venue can't be asked for them.
-async fn ask(
-    shared: &Shared,
-    market: &Market,
-    page: Range<Minute>,
-) -> Option<Result<(Vec<Candle>, Option<Timestamp>), Fault>> {
+/// Asks for the candles of a page.
+async fn ask(shared: &Shared, market: &Market, page: Range<Minute>) -> Outcome {
     let count = usize::try_from(page.end.0 - page.start.0).unwrap_or(1).max(1);
     let ask = Ask::Candles { market, end: page.end, count };
     Some(match question::put(shared, &ask, Priority::Backfill).await? {
@@ -441,7 +519,7 @@ mod tests {
         }
         jobs.add(job(Urgency::Base, 3, 500..501), Duration::ZERO);
         let mut asked = Vec::new();
-        while let Some(job) = jobs.take(Duration::ZERO, over) {
+        while let Some(job) = jobs.take(Duration::ZERO, over, Line::First) {
             let page = jobs.page(&job, over, 200, 4);
             asked.push((job.market.to_string(), page.start.0 - FIRST.0..page.end.0 - FIRST.0));
             let had: Vec<Minute> = (page.start.0..page.end.0).map(Minute).collect();
@@ -459,12 +537,12 @@ mod tests {
         jobs.begun.insert(market(0));
         jobs.add(job(Urgency::Hole, 0, 0..250), Duration::ZERO);
         jobs.add(job(Urgency::Base, 0, 0..1), Duration::ZERO);
-        let base = jobs.take(Duration::ZERO, over).unwrap();
+        let base = jobs.take(Duration::ZERO, over, Line::First).unwrap();
         let page = jobs.page(&base, over, 200, 1);
         assert_eq!(page, FIRST..FIRST.plus(200), "a base that is not the first brings those after it");
         jobs.answered(&page, &base, &[FIRST, FIRST.plus(199)], times(over, false));
-        assert_eq!(jobs.take(Duration::ZERO, over).unwrap().span, FIRST.plus(200)..FIRST.plus(250));
-        assert_eq!(jobs.take(Duration::ZERO, over), None);
+        assert_eq!(jobs.take(Duration::ZERO, over, Line::First).unwrap().span, FIRST.plus(200)..FIRST.plus(250));
+        assert_eq!(jobs.take(Duration::ZERO, over, Line::First), None);
     }
 
     #[test]
@@ -475,19 +553,19 @@ mod tests {
         let page = FIRST..FIRST.plus(8);
         let mut jobs = Jobs::default();
         assert_eq!(jobs.answered(&page, &hole, &had, times(over, false)), vec![page.clone()]);
-        assert_eq!(jobs.take(Duration::ZERO, over), None);
+        assert_eq!(jobs.take(Duration::ZERO, over, Line::First), None);
 
         // What is older than the oldest candle may have been cut off, whichever venue says it.
         let late = [FIRST.plus(3), FIRST.plus(5)];
         assert_eq!(jobs.answered(&page, &hole, &late, times(over, false)), [FIRST.plus(3)..FIRST.plus(8)]);
-        assert_eq!(jobs.take(Duration::ZERO, over).unwrap().span, FIRST..FIRST.plus(3));
+        assert_eq!(jobs.take(Duration::ZERO, over, Line::First).unwrap().span, FIRST..FIRST.plus(3));
 
         let runs = jobs.answered(&page, &hole, &had, times(over, true));
         assert_eq!(runs, [FIRST..FIRST.plus(3), FIRST.plus(5)..FIRST.plus(7)]);
         // What was not there is believed for a while, then sought again.
-        assert_eq!(jobs.take(Duration::ZERO, over), None);
+        assert_eq!(jobs.take(Duration::ZERO, over, Line::First), None);
         jobs.add(hole, VAIN_MIN);
-        let spans: Vec<_> = std::iter::from_fn(|| jobs.take(VAIN_MIN, over)).map(|job| job.span).collect();
+        let spans: Vec<_> = std::iter::from_fn(|| jobs.take(VAIN_MIN, over, Line::First)).map(|job| job.span).collect();
         assert_eq!(spans, [FIRST..FIRST.plus(8)]);
     }
 
@@ -500,12 +578,12 @@ mod tests {
         let page = FIRST..over;
         let mut jobs = Jobs::default();
         assert_eq!(jobs.answered(&page, &recent, &[FIRST, FIRST.plus(3)], times), [FIRST..sure]);
-        assert_eq!(jobs.take(Duration::ZERO, over), None, "not at once");
-        assert_eq!(jobs.take(ASK_AGAIN, over).unwrap().span, sure..over);
+        assert_eq!(jobs.take(Duration::ZERO, over, Line::First), None, "not at once");
+        assert_eq!(jobs.take(ASK_AGAIN, over, Line::First).unwrap().span, sure..over);
         assert_eq!(jobs.answered(&page, &recent, &[FIRST, FIRST.plus(6)], times), [FIRST..FIRST.plus(7)]);
-        assert_eq!(jobs.take(ASK_AGAIN, over).unwrap().span, FIRST.plus(7)..over);
+        assert_eq!(jobs.take(ASK_AGAIN, over, Line::First).unwrap().span, FIRST.plus(7)..over);
         assert_eq!(jobs.answered(&page, &recent, &[FIRST, FIRST.plus(7)], times), [page]);
-        assert_eq!(jobs.take(ASK_AGAIN, over), None);
+        assert_eq!(jobs.take(ASK_AGAIN, over, Line::First), None);
     }
 
     #[test]
@@ -518,10 +596,10 @@ mod tests {
             let page = jobs.page(&base, over, 200, 1);
             assert_eq!(jobs.answered(&page, &base, &[], Times { now, ..times(over, false) }), []);
             jobs.add(base.clone(), now + Duration::from_secs(wait - 1));
-            assert_eq!(jobs.take(now + Duration::from_secs(wait - 1), over), None);
+            assert_eq!(jobs.take(now + Duration::from_secs(wait - 1), over, Line::First), None);
             now += Duration::from_secs(wait);
             jobs.add(base, now);
-            assert!(jobs.take(now, over).is_some());
+            assert!(jobs.take(now, over, Line::First).is_some());
         }
         jobs.answered(&(FIRST..FIRST.plus(1)), &job(Urgency::Base, 0, 0..1), &[FIRST], times(over, false));
         assert!(jobs.vain.is_empty());
@@ -565,7 +643,7 @@ mod tests {
                 gaps.into_iter().for_each(|gap| accept(&mut jobs, &listed, gap, now.monotonic));
             }
             for _ in 0..A_SECOND {
-                let Some(job) = jobs.take(now.monotonic, over) else { break };
+                let Some(job) = jobs.take(now.monotonic, over, Line::First) else { break };
                 let page = jobs.page(&job, over, 200, MARKETS);
                 // A minute in three has a trade; the venue leaves the others out.
                 let all = (page.start.0 - 400..page.end.0).map(Minute).filter(|minute| minute.0 % 3 == 0);

@@ -1,8 +1,8 @@
 //! REST calls: one GET at a time within the limits, and what its answer means.
 //!
 //! A request is never sent inside a time that the venue told us to stay away
-//! (429, 418), nor while it does not serve us (403, 451). Redirects are
-//! reported and never followed.
+//! (429, 418), nor while it does not serve us (403, 451 for several markets).
+//! Redirects are reported and never followed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -166,6 +166,13 @@ impl Http {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// It is the host that fails: one that does not serve this address is left alone for a while.
+    pub fn host_failed(&self, reason: &Reason) {
+        if reason.code == ReasonCode::Blocked && self.held().is_none() {
+            self.gate.close(Link::Rest, self.settings.blocked_retry, reason);
+        }
+    }
+
     /// Returns how long no request may be sent, and why.
     pub fn held(&self) -> Option<(Duration, Reason)> {
         self.gate.held(Link::Rest)
@@ -191,6 +198,8 @@ impl Http {
         let headers = response.headers().clone();
         // At once: while the body is on its way, or never comes, no other call may be made.
         let hold = hold_from(&self.settings, status, &headers, "", self.clock.now());
+        // Whether it is the host that does not serve us, or one market that is closed to us, whoever asked finds out.
+        let hold = hold.filter(|_| !matches!(status, 403 | 451));
         let held = hold.map(|hold| self.gate.close(Link::Rest, hold, &self.refused(status, &headers)));
         let max = if status == 200 { self.settings.body_max } else { ERROR_BODY_BYTES_MAX };
         let mut body = Vec::new();

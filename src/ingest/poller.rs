@@ -195,7 +195,10 @@ async fn fetch_batch(shared: &Shared, batch: &[Market], via: Via) -> Result<usiz
     let most =
         batch.len() * 2 > shared.listed.borrow().len() || batch.len() >= shared.venue.profile().markets_per_request;
     match culprits.pop() {
-        Some((_, reason)) if answered == 0 && most => return Err(reason),
+        Some((_, reason)) if answered == 0 && most => {
+            shared.http.host_failed(&reason);
+            return Err(reason);
+        }
         last => culprits.extend(last),
     }
     for (market, reason) in culprits {

@@ -3,7 +3,8 @@
 //! An answer that is refused, unreadable or late may be the question's fault:
 //! another market may be answered. Only what no question could have avoided (no
 //! name, no connection, a ban) is the host's at once; for the rest the caller
-//! asks about other markets before it says so.
+//! asks about other markets before it says so. That goes for "not served here"
+//! (403, 451) too: one market may be closed to us, as well as the host.
 
 use super::decode::quoted;
 use super::http::{Body, CallError};
@@ -24,11 +25,9 @@ pub enum Fault {
 impl Fault {
     fn of(reason: Reason) -> Self {
         match reason.code {
-            ReasonCode::Dns
-            | ReasonCode::Connect
-            | ReasonCode::TlsRefused
-            | ReasonCode::Blocked
-            | ReasonCode::RateLimited => Self::Host(reason),
+            ReasonCode::Dns | ReasonCode::Connect | ReasonCode::TlsRefused | ReasonCode::RateLimited => {
+                Self::Host(reason)
+            }
             _ => Self::Question(reason),
         }
     }

@@ -80,12 +80,14 @@ async fn in_23_a_venue_that_does_not_serve_us_is_retried_slowly() {
         let health = bench.reason(ReasonCode::Blocked).await;
         assert!(health.reason.unwrap().message.contains("127.0.0.1"));
         bench.state(VenueState::Down).await;
+        until("prices were asked for", || !server.logged("get /tickers").is_empty()).await;
+        // The answer is on its way.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         server.with(|world| (world.replies.clear(), world.mode = Mode::Good));
         bench.price("btc", "100", fetched).await;
         bench.state(VenueState::Up).await;
-        for what in ["get", "ws"] {
+        for (what, first) in [("get", server.logged("get /tickers")[0]), ("ws", server.logged("ws")[0])] {
             let all = server.logged(what);
-            let first = all[0];
             let early = all.iter().filter(|at| **at > first + Duration::from_secs(1)).min().unwrap();
             assert!(*early > first + Duration::from_millis(2950), "{what} again too early: {all:?}");
         }
@@ -396,4 +398,21 @@ async fn fc_04_answers_without_any_row_are_the_hosts_failure() {
     server.with(|world| world.replies.clear());
     bench.health("all are live", |health| health.markets_live == symbols.len()).await;
     bench.stop().await;
+}
+
+#[tokio::test]
+async fn fc_01_a_market_that_is_closed_to_us_costs_itself_and_not_its_host() {
+    for status in ["451 Unavailable For Legal Reasons", "403 Forbidden"] {
+        let server = Server::start(&["btc", "eth", "xrp"]).await;
+        server.reply("/tickers?s=btc,eth,xrp", status, "<html>no</html>");
+        server.reply("/tickers?s=eth", status, "<html>no</html>");
+        let mut bench = Bench::start_with(&server, &["btc", "eth", "xrp"], Toy::profile(), NO_STREAM);
+        bench.price("btc", "100", fetched).await;
+        bench.price("xrp", "100", fetched).await;
+        let health = bench.health("that it is counted", |health| health.rejected.contains_key("refused-market")).await;
+        assert_eq!(health.not_before, None, "{status}");
+        server.trade("btc", "101");
+        bench.price("btc", "101", fetched).await;
+        bench.stop().await;
+    }
 }
