@@ -337,3 +337,35 @@ async fn fc_10_the_newest_minutes_and_older_holes_take_turns() {
     }
     bench.stop().await;
 }
+
+/// Markets that fail are asked for beside the others: however soon they are due again, the others have their bases.
+#[tokio::test]
+async fn fc_01_several_markets_that_go_on_failing_keep_no_base_from_the_others() {
+    let symbols = ["bad1", "bad2", "bad3", "bad4", "bad5", "eth", "xrp"];
+    for status in ["500 Oops", "451 Unavailable", "late"] {
+        let (server, mut bench, end) = one_candle_each(&symbols, |settings| {
+            settings.backoff_min = Duration::from_millis(20);
+            settings.backoff_max = Duration::from_millis(20);
+            settings.request = Duration::from_secs(60);
+        })
+        .await;
+        for bad in &symbols[..5] {
+            server.reply(&format!("/candles?s={bad}"), status, "");
+        }
+        for _ in 0..10 {
+            for symbol in symbols {
+                bench.gaps.send(gap(symbol, end.plus(-1), end, Urgency::Base)).await.unwrap();
+            }
+            let mut good = std::collections::BTreeSet::new();
+            while good.len() < 2 {
+                let (market, _) = next_settled(&mut bench).await;
+                good.insert(market.base().to_owned());
+            }
+            assert_eq!(good.into_iter().collect::<Vec<_>>(), ["ETH", "XRP"], "{status}");
+        }
+        // None of those that are never answered had to be given up first.
+        let failed = server.logged("get /candles?s=bad").len();
+        assert!(failed >= 5 && (status != "late" || failed == 5), "{status}: {failed}");
+        bench.stop().await;
+    }
+}
