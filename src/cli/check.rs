@@ -36,13 +36,16 @@ pub(super) struct CheckArgs {
 pub(super) async fn run(args: CheckArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let config = load(&args.config, &[args.listen.flag(), args.data.flag()])?;
     let place = args.config.file().map_or("configuration".into(), Path::to_string_lossy);
-    let obstacles = obstacles(&config).await;
+    let (obstacles, taken) = obstacles(&config).await;
     if !obstacles.is_empty() {
         let problem =
             |(key, message): (&str, String)| Problem { place: place.to_string(), key: key.to_owned(), message };
         bail!(ConfigErrors(obstacles.into_iter().map(problem).collect()));
     }
     let mut report = describe(&config);
+    for (key, what) in taken {
+        let _ = writeln!(report, "note: {key}: {what} is in use: by a running server, or serve will not start");
+    }
     let mut failures = Vec::new();
     if args.live {
         let tls = ingest::Tls::new(config.tls_ca.as_deref())?;
@@ -66,21 +69,26 @@ pub(super) async fn run(args: CheckArgs, shutdown: CancellationToken) -> anyhow:
     Ok(())
 }
 
-/// Returns what `serve` would stumble over though the configuration is valid, by setting.
-async fn obstacles(config: &Config) -> Vec<(&'static str, String)> {
-    let mut found = Vec::new();
+/// What is said of a setting, by its name.
+type Said = Vec<(&'static str, String)>;
+
+/// Returns what `serve` would stumble over though the configuration is valid, and what another process has: most likely
+/// the server whose configuration is checked.
+async fn obstacles(config: &Config) -> (Said, Said) {
+    let (mut found, mut taken) = (Vec::new(), Vec::new());
     match listen::bind(&config.listen).await {
         Ok(_) => {}
-        // Most likely by the server whose configuration is checked.
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(("listen", config.listen.clone())),
         Err(error) => found.push(("listen", format!("can't listen on {}: {error}", config.listen))),
     }
-    if let Some(directory) = &config.data
-        && let Err(problem) = check_data(directory)
-    {
-        found.push(("data", problem));
+    if let Some(directory) = &config.data {
+        match check_data(directory) {
+            Err(problem) => found.push(("data", problem)),
+            Ok(()) if store::is_in_use(directory) => taken.push(("data", directory.display().to_string())),
+            Ok(()) => {}
+        }
     }
-    found
+    (found, taken)
 }
 
 /// Returns why the store could not be kept in `directory`. Changes nothing there.

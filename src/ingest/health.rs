@@ -26,7 +26,7 @@ pub struct Health {
     pub rest_failing_since: Option<Duration>,
     /// When REST last answered.
     pub rest_ok: Option<Duration>,
-    logged: BTreeMap<&'static str, (Duration, u64)>,
+    logged: BTreeMap<(&'static str, &'static str), (Duration, u64)>,
     problems: Problems,
     missing: BTreeMap<(Market, Lacks), Missing>,
 }
@@ -119,9 +119,9 @@ impl Health {
         self.missing.remove(&(market.clone(), what)).map(|missing| missing.since)
     }
 
-    /// Whether a line of this kind may be logged now, and how many were suppressed since the last one, if any.
-    pub fn may_log(&mut self, kind: &'static str, now: Duration) -> Option<Option<u64>> {
-        match self.logged.get_mut(kind) {
+    /// Whether a line of this kind (its cause and what it says) may be logged now, and how many were suppressed since the last one, if any.
+    pub fn may_log(&mut self, kind: (&'static str, &'static str), now: Duration) -> Option<Option<u64>> {
+        match self.logged.get_mut(&kind) {
             Some((at, suppressed)) if now.saturating_sub(*at) < LOG_EVERY => {
                 *suppressed += 1;
                 None

@@ -78,7 +78,7 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
     }
     shared.rest_worked(body.dated);
     for (market, rejection) in left_out.iter().filter(|(market, _)| shared.wanted.contains(market)) {
-        shared.refuse(market, rejection);
+        shared.leave_out(market, rejection);
     }
     let read: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
     // A row that can't be read is there all the same: its symbol stands in the text.

@@ -21,6 +21,12 @@ use crate::clock::Clock;
 use crate::domain::{Event, Lacks, Link, Market, Now, Reason, ReasonCode, Ticker, VenueId, Via};
 use crate::venue::{Record, Rejection, Venue};
 
+/// What the log says of a record that can't be read.
+const REJECTED: &str = "record rejected: what was known before stands";
+
+/// What the log says of a record of which one member can't be read.
+const LEFT_OUT: &str = "one member left out: the rest of its record counts";
+
 /// REST counts as working for this many polling intervals after its last answer.
 const POLLS_MISSED_MAX: u32 = 3;
 
@@ -139,7 +145,7 @@ impl Shared {
                 self.reject("unknown-symbol", &symbol);
                 continue;
             };
-            left_out.iter().for_each(|fault| self.refuse(market, fault));
+            left_out.iter().for_each(|fault| self.leave_out(market, fault));
             match ticker {
                 Ok(ticker) => {
                     self.note(market, &ticker, via, now);
@@ -170,12 +176,17 @@ impl Shared {
 
     /// Counts something refused and, once in a while, logs one such.
     pub fn reject(&self, what: &'static str, detail: &str) {
-        self.refuse_any((what, None), None, detail);
+        self.refuse_any((what, None), None, detail, REJECTED);
     }
 
     /// The same of a record of which it is known what was wrong with it.
     pub fn refuse(&self, market: &Market, rejection: &Rejection) {
-        self.refuse_any((rejection.problem, Some(rejection.field)), Some(market), rejection.example());
+        self.refuse_any((rejection.problem, Some(rejection.field)), Some(market), rejection.example(), REJECTED);
+    }
+
+    /// The same of a single member of a record that counts all the same.
+    pub fn leave_out(&self, market: &Market, rejection: &Rejection) {
+        self.refuse_any((rejection.problem, Some(rejection.field)), Some(market), rejection.example(), LEFT_OUT);
     }
 
     fn refuse_any(
@@ -183,14 +194,15 @@ impl Shared {
         (what, field): (&'static str, Option<&'static str>),
         market: Option<&Market>,
         detail: impl fmt::Display,
+        consequence: &'static str,
     ) {
         let text = || super::decode::quoted(&detail.to_string());
         let Now { wall: at, monotonic: now } = self.clock.read();
         let mut health = self.health();
         health.refuse((what, field), market, text, at);
-        if let Some(suppressed) = health.may_log(what, now) {
+        if let Some(suppressed) = health.may_log((what, consequence), now) {
             let (detail, market) = (text(), market.map(tracing::field::display));
-            tracing::warn!(venue = %self.id(), market, field, what, detail, suppressed, "record rejected: what was known before stands");
+            tracing::warn!(venue = %self.id(), market, field, what, detail, suppressed, "{consequence}");
         }
     }
 
@@ -224,7 +236,7 @@ impl Shared {
 
     /// Logs a failure; the same cause at most once a minute, whatever failed by it.
     pub fn log(&self, what: &'static str, reason: &Reason) {
-        if let Some(suppressed) = self.health().may_log(reason.code.as_str(), self.now()) {
+        if let Some(suppressed) = self.health().may_log((reason.code.as_str(), ""), self.now()) {
             let detail = &reason.message;
             tracing::warn!(venue = %self.id(), what, detail, suppressed, "reading from the exchange failed; retrying");
         }
@@ -238,7 +250,7 @@ impl Shared {
             health.rest_reason = None;
             health.rest_ok = Some(now);
             if let Some(since) = health.rest_failing_since.take()
-                && let Some(suppressed) = health.may_log("rest-restored", now)
+                && let Some(suppressed) = health.may_log(("rest-restored", ""), now)
             {
                 let lasted = format!("{}s", now.saturating_sub(since).as_secs());
                 tracing::info!(venue = %self.id(), lasted, suppressed, "requests are answered again");

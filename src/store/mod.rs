@@ -72,6 +72,12 @@ pub fn inspect(directory: &Path) -> Result<(), String> {
     }
 }
 
+/// Returns whether another process holds the lock of `directory`. Makes nothing there.
+pub fn is_in_use(directory: &Path) -> bool {
+    let lock = std::fs::File::open(directory.join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
 /// The store, open. Dropping it writes what waits and ends the thread.
 #[derive(Debug)]
 pub struct Store {

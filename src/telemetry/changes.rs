@@ -121,7 +121,7 @@ impl ChangeLog {
             }
             VenueState::Connecting if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
-                "the exchange has given no price yet; trying on"
+                "not connected to the exchange yet; trying on"
             ),
             VenueState::Connecting => info!(venue = %id, state, "connecting to the exchange"),
             VenueState::Up if code.is_some() => warn!(
@@ -165,7 +165,7 @@ impl ChangeLog {
         let state = health.state.as_str();
         match &health.reason {
             None if health.state == VenueState::Connecting => {
-                info!(%venue, state, markets_live, markets_wanted, "waiting for the first prices of the exchange");
+                info!(%venue, state, markets_live, markets_wanted, "connecting to the exchange: its prices are not complete yet");
             }
             None if health.missing.is_empty() => {
                 info!(%venue, state, markets_live, markets_wanted, "the prices of the exchange are complete");
@@ -330,7 +330,7 @@ mod tests {
         use VenueState::{Connecting, Down, Up};
         let dns = Some(ReasonCode::Dns);
         let lines = logged(&[(0, Connecting, dns), (5, Down, dns), (65, Up, None)]);
-        let begins = ["WARN the exchange has given no price yet", "ERROR exchange down", "INFO exchange connected"];
+        let begins = ["WARN not connected to the exchange yet", "ERROR exchange down", "INFO exchange connected"];
         assert_eq!(lines.len(), begins.len(), "{lines:#?}");
         lines.iter().zip(begins).for_each(|(line, begin)| assert!(line.starts_with(begin), "{line}"));
         assert!(lines[2].contains("lasted="), "{lines:#?}");
@@ -344,7 +344,7 @@ mod tests {
         let log = ChangeLog::default();
         let line = |health: VenueHealth| lines_of(|| log.note_prices(&health)).concat();
         let starting = line(health(Connecting, None));
-        assert!(starting.contains("waiting for the first prices") && !starting.contains("complete"), "{starting}");
+        assert!(starting.contains("connecting to the exchange") && !starting.contains("are complete"), "{starting}");
         let complete = line(VenueHealth { markets_live: 1, ..health(Up, None) });
         assert!(complete.contains("are complete"), "{complete}");
         let market = Market::new("BTC", "KRW").unwrap();

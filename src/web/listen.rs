@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::front::Front;
 use super::place::Seat;
@@ -29,6 +29,9 @@ const ACCEPT_WAIT_MIN: Duration = Duration::from_millis(10);
 
 /// See [`ACCEPT_WAIT_MIN`].
 const ACCEPT_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Without a failure to accept for so long, the failures are over. With few file descriptors left they come and go by the second.
+const ACCEPT_CALM: Duration = Duration::from_secs(10);
 
 /// Most refused connections at once that are still told why; any more are closed without a word.
 const REFUSALS_MAX: usize = 32;
@@ -50,10 +53,26 @@ pub async fn listen(listener: TcpListener, app: AppState, shutdown: Cancellation
     let router = super::router(app.clone());
     let (refusals, connections) = (Arc::new(Semaphore::new(REFUSALS_MAX)), TaskTracker::new());
     let mut wait = ACCEPT_WAIT_MIN;
+    // When connections began to fail, and when one last did.
+    let mut failing: Option<(Duration, Duration)> = None;
     loop {
+        let calm = async {
+            match failing {
+                Some((since, last)) => {
+                    tokio::time::sleep((last + ACCEPT_CALM).saturating_sub(app.clock.monotonic())).await;
+                    last - since
+                }
+                None => std::future::pending().await,
+            }
+        };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
+            lasted = calm => {
+                failing = None;
+                info!(lasted = format!("{}s", lasted.as_secs()), "connections are accepted again");
+                continue;
+            }
         };
         match accepted {
             Ok((tcp, peer)) => {
@@ -77,9 +96,11 @@ pub async fn listen(listener: TcpListener, app: AppState, shutdown: Cancellation
             }
             Err(error) => {
                 // Out of file descriptors, mostly: it passes when some client leaves.
-                if wait == ACCEPT_WAIT_MIN {
+                let now = app.clock.monotonic();
+                if failing.is_none() {
                     warn!(%error, "connections can't be accepted; trying again until they can");
                 }
+                failing = Some((failing.map_or(now, |(since, _)| since), now));
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(ACCEPT_WAIT_MAX);
             }

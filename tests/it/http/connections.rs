@@ -135,12 +135,12 @@ impl Drop for Program {
     }
 }
 
-fn program_with_files(most: u32) -> Program {
+fn program_with_files(most: u32, log: &str) -> Program {
     use std::io::BufRead as _;
     let run = format!("ulimit -n {most} && exec \"$0\" demo --listen 127.0.0.1:0");
     let mut child = Command::new("sh")
         .args(["-c", &run, env!("CARGO_BIN_EXE_sisepan")])
-        .env("RUST_LOG", "warn")
+        .env("RUST_LOG", log)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -153,7 +153,7 @@ fn program_with_files(most: u32) -> Program {
 
 #[tokio::test]
 async fn out_13_with_few_files_it_stays_within_them_and_serves_again_when_clients_leave() {
-    let program = program_with_files(256);
+    let program = program_with_files(256, "warn");
     let address = program.1.clone();
     let mut crowd = Vec::new();
     for _ in 0..400 {
@@ -169,4 +169,56 @@ async fn out_13_with_few_files_it_stays_within_them_and_serves_again_when_client
     let back = async { while !asked(&address, HEALTH).await.starts_with("HTTP/1.1 200") {} };
     tokio::time::timeout(DEADLINE, back).await.expect("it serves again");
     drop(crowd);
+}
+
+/// Sets how many files a running program may have open.
+fn limit_files(program: &Program, most: usize) {
+    let id = program.0.id().to_string();
+    let done = Command::new("prlimit").args(["--pid", &id, &format!("--nofile={most}:")]).status().unwrap();
+    assert!(done.success());
+}
+
+#[tokio::test]
+async fn fc_59_connections_that_can_not_be_accepted_are_told_once_and_so_is_their_end() {
+    use std::io::BufRead as _;
+    let mut program = program_with_files(256, "info");
+    let log = std::io::BufReader::new(program.0.stderr.take().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    let line = async |part: &str, seen: &mut Vec<String>| {
+        let found = tokio::time::timeout(DEADLINE, async {
+            loop {
+                match told.try_recv() {
+                    Ok(line) => seen.push(line),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+                if seen.last().is_some_and(|line| line.contains(part)) {
+                    return;
+                }
+            }
+        });
+        assert!(found.await.is_ok(), "no line {part}: {seen:#?}");
+    };
+    let address = program.1.clone();
+    let mut seen = Vec::new();
+    // At its start it takes as many files as it may have.
+    assert!(asked(&address, HEALTH).await.starts_with("HTTP/1.1 200"));
+    // Again and again there is room for one more and none for the next, as when clients come and go.
+    for _ in 0..4 {
+        limit_files(&program, 3);
+        let waiting = TcpStream::connect(&address).await.unwrap();
+        if !seen.iter().any(|line: &String| line.contains("can't be accepted")) {
+            line("can't be accepted", &mut seen).await;
+        }
+        // Long enough for it to be tried several times more.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        limit_files(&program, 256);
+        drop(waiting);
+        assert!(asked(&address, HEALTH).await.starts_with("HTTP/1.1 200"));
+    }
+    line("connections are accepted again", &mut seen).await;
+    let last = seen.last().unwrap();
+    assert!(last.contains("INFO") && last.contains("lasted="), "{last}");
+    let told = seen.iter().filter(|line| line.contains("can't be accepted")).count();
+    assert_eq!(told, 1, "{seen:#?}");
 }

@@ -51,6 +51,36 @@ async fn fc_42_check_finds_what_serve_would_stumble_over() {
 }
 
 #[tokio::test]
+async fn fc_42_check_says_what_another_process_has_and_does_not_fail() {
+    let folder = folder("check-taken");
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let lock = std::fs::File::create(data.join("sisepan.lock")).unwrap();
+    lock.lock().unwrap();
+    let text = format!("listen = \"{address}\"\ndata = \"{}\"", data.display());
+    let file = folder.join("sisepan.toml");
+    let config = written(&file, &text);
+    let notes = [
+        format!("note: listen: {address} is in use: by a running server, or serve will not start"),
+        format!("note: data: {} is in use: by a running server, or serve will not start", data.display()),
+    ];
+    let (code, output) = sisepan(&["check", "--config", config]).await;
+    assert!(code == Some(0) && output.contains("configuration OK"), "{output}");
+    notes.iter().for_each(|note| assert!(output.contains(note), "without {note}: {output}"));
+    // So it is: this is what the notes are about.
+    assert_eq!(sisepan(&["serve", "--config", config]).await.0, Some(1));
+    // A flag counts as the setting does, and what is free has no note.
+    let (code, output) = sisepan(&["check", "--listen", "127.0.0.1:0", "--data", "none", "--config", config]).await;
+    assert!(code == Some(0) && !output.contains("note:"), "{output}");
+    drop((taken, lock));
+    let (code, output) = sisepan(&["check", "--config", config]).await;
+    assert!(code == Some(0) && !output.contains("note:"), "{output}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn fc_42_mistakes_of_one_file_are_reported_together_with_code_2() {
     let folder = folder("check-mistakes");
     let junk = folder.join("junk.pem");

@@ -147,3 +147,34 @@ async fn fc_19_closes_of_streams_are_logged_by_code_in_debug() {
     fake.end().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[tokio::test]
+async fn fc_59_a_start_is_logged_as_it_is_and_a_member_left_out_costs_no_record() {
+    let folder = folder("left-out");
+    let script = folder.join("faults.jsonl");
+    let order = serde_json::json!({"at": 0, "seconds": 600, "fault": "set-field", "venue": "upbit", "symbol": "BTC-KRW",
+        "field": "acc_trade_price_24h", "payload": "\"x\""});
+    std::fs::write(&script, order.to_string()).unwrap();
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", script.to_str().unwrap()]).await;
+    let config = configured(&folder, &fake.url, "");
+    let board = "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\", \"XRP-KRW\", \"SOL-KRW\", \"DOGE-KRW\", \"ADA-KRW\"]\n\
+                 source = \"upbit\"\n";
+    let text = std::fs::read_to_string(&config).unwrap() + board;
+    std::fs::write(&config, text).unwrap();
+    let log = folder.join("log");
+    let served = serve(&log, &config, None).await;
+    let left_out = find(&log, &[("level", "WARN"), ("field", "acc_trade_price_24h")]).await;
+    assert_eq!((&left_out["market"], &left_out["venue"]), (&"BTC-KRW".into(), &"upbit".into()), "{left_out}");
+    let message = left_out["message"].as_str().unwrap();
+    assert!(message.contains("left out") && !message.contains("rejected"), "{message}");
+    served.wait("live", "/api/v1/snapshot", |snapshot| row(snapshot, "BTC-KRW")["state"] == "live").await;
+    find(&log, &[("venue", "upbit"), ("message", "the prices of the exchange are complete")]).await;
+    for line in lines(&log) {
+        let (message, state) = (line["message"].as_str().unwrap_or_default(), line["state"].as_str());
+        assert!(!message.contains("are complete") || state == Some("up"), "{line}");
+        assert!(!message.contains("connection lost") && !message.contains("restored"), "{line}");
+    }
+    served.end().await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
