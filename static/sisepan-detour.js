@@ -77,6 +77,11 @@ export function detour(link, kit) {
       try {
         // The browser keeps the answer with its ETag, and asks whether there is a newer one.
         const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache' });
+        // Refused by the server itself, and not only for now: it would be again.
+        if (/^4(?!29)/.test(String(answer.status)) && answer.headers.get('content-type')?.startsWith('application/problem')) {
+          over = true;
+          console.error('sisepan:', (await answer.json()).detail);
+        }
         if (!answer.ok) throw new Error('snapshot: ' + answer.status);
         const snapshot = await answer.json();
         if (over) return;

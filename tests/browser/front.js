@@ -8,7 +8,7 @@ import net from 'node:net';
 /** Starts a front; change `rules` at any time. */
 export async function front(target) {
   const { hostname, port } = new URL(target.url ?? target);
-  const rules = { websocket: true, events: true, mute: false, down: false };
+  const rules = { websocket: true, events: true, mute: false, down: false, refused: false };
   /** Paths that were asked for, with the time. */
   const log = [];
   const sockets = new Set();
@@ -19,6 +19,10 @@ export async function front(target) {
     log.push({ path, url: ask.url, headers: ask.headers, at: Date.now() });
     if (rules.down) return ask.socket.destroy();
     if (path.endsWith('/api/v1/events') && !rules.events) return void answer.writeHead(403).end();
+    if (rules.refused && /\/api\/v1\/(events|snapshot)$/.test(path)) {
+      answer.writeHead(404, { 'content-type': 'application/problem+json', 'access-control-allow-origin': '*' });
+      return void answer.end('{"title":"Unknown board","status":404,"detail":"board has no \\"krw\\""}');
+    }
     const on = http.request({ hostname, port, path: ask.url, method: ask.method, headers: ask.headers }, (from) => {
       answer.writeHead(from.statusCode, from.headers);
       from.pipe(answer);

@@ -267,6 +267,20 @@ test('OUT-33 with WebSockets and events blocked, asking brings the prices', asyn
   await close();
 });
 
+test('FC-24: what the server refuses is asked for once, and said', async () => {
+  const { before, url } = await through();
+  Object.assign(before.rules, { websocket: false, refused: true });
+  const { page, close } = await visit(url);
+  const errors = [];
+  page.on('console', (line) => line.type() === 'error' && errors.push(line.text()));
+  await until('the refusal is said', async () => errors.some((text) => text.includes('board has no "krw"')) || errors);
+  await page.locator('.sisepan[data-live="off"]').waitFor();
+  // The second question would come within 12 s.
+  await page.waitForTimeout(13_000);
+  assert.equal(before.count('/api/v1/snapshot'), 1);
+  await close();
+});
+
 test('OUT-33 eight tabs are live over WebSockets; where only six connections are to be had, a tab without one says so', async () => {
   const { before, url } = await through();
   const context = await chrome.newContext({ viewport: { width: 400, height: 900 } });
