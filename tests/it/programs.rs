@@ -1,6 +1,7 @@
 //! The programs as anyone starts them: `sisepan fake` with its options, and `sisepan serve` reading from it.
 
 mod check;
+mod clients;
 mod generated;
 mod logs;
 mod lookup;

@@ -19,8 +19,8 @@ async fn run(program: &str, arguments: &[String]) -> Output {
         .unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
-/// Makes the environment, once for all tests.
-pub async fn environment() {
+/// Returns the Python that has the tests' packages; makes it, once for all tests.
+pub async fn python() -> &'static str {
     static MADE: OnceCell<()> = OnceCell::const_new();
     let make = async || {
         let made = run("scripts/python-env", &[]).await;
@@ -28,14 +28,15 @@ pub async fn environment() {
         assert!(made.status.success(), "this test needs Python 3 with venv, and packages from PyPI: {said}");
     };
     MADE.get_or_init(make).await;
+    concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python")
 }
 
 /// Runs a script of `tests/clients` against a fake; it says `all well` at its end.
 async fn witness(script: &str, options: Options) {
-    environment().await;
+    let python = python().await;
     let fake = start(options).await.unwrap();
     let (base, control) = (format!("http://{}", fake.addr()), format!("http://{}", fake.control_addr()));
-    let ran = run("target/python/bin/python", &[format!("tests/clients/{script}"), base, control]).await;
+    let ran = run(python, &[format!("tests/clients/{script}"), base, control]).await;
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success() && out.ends_with("all well\n"), "{out}{err}");
     fake.shutdown().await;

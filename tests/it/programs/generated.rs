@@ -23,14 +23,14 @@ const LIMIT: Duration = Duration::from_secs(900);
 
 /// Starts the program with invented prices, generates requests to it, and returns how many these were.
 async fn run(name: &str, settings: &str, base: &str, phases: &str) -> u32 {
-    clients::environment().await;
+    let python = clients::python().await;
     let folder = folder(name);
     let config = folder.join("sisepan.toml");
     std::fs::write(&config, settings).unwrap();
     let board = Program::start(&["demo", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]).await;
     board.wait("live", &format!("{base}/readyz?require=live"), |readiness| readiness["ready"] == true).await;
     let (root, url) = (Path::new(env!("CARGO_MANIFEST_DIR")), format!("{}{base}", board.url));
-    let mut command = Command::new(root.join("target/python/bin/python"));
+    let mut command = Command::new(python);
     command
         .args(["-B", "-m", "schemathesis.cli"])
         .arg("--config-file")
