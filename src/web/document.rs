@@ -140,6 +140,8 @@ mod tests {
             "/fragment/ticker",
             "/fragment/chart",
             "/badge/{market}.svg",
+            "/badge/{market}.png",
+            "/badge/{market}.json",
             "/widgets",
         ] {
             let documented = of(path);

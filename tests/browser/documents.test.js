@@ -108,6 +108,11 @@ const ASKED = [
   ['/badge/{market}.svg', '/badge/BTC-KRW.svg?lang=ko', 200],
   ['/badge/{market}.svg', '/badge/BTC-KRW.svg?theme=x', 400],
   ['/badge/{market}.svg', '/badge/NO-KRW.svg', 404],
+  ...['png', 'json'].flatMap((form) => [
+    [`/badge/{market}.${form}`, `/badge/BTC-KRW.${form}?lang=ko`, 200],
+    [`/badge/{market}.${form}`, `/badge/BTC-KRW.${form}?theme=x`, 400],
+    [`/badge/{market}.${form}`, `/badge/NO-KRW.${form}`, 404],
+  ]),
   ['/oembed', '/oembed?url=https%3A%2F%2Fprices.example%2Fembed%2Fboard&maxwidth=300', 200],
   ['/oembed', '/oembed?url=https%3A%2F%2Felsewhere.example%2F', 404, 'no-embed'],
   ['/oembed', '/oembed', 400, 'bad-field'],

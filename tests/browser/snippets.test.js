@@ -180,7 +180,7 @@ test('FC-21: no snippet of the configurator shifts the page, with a cold cache a
       for (const moved of await shifts(snippet, width, lang)) wrong.push(`${snippet.where} at ${width} in ${lang}: ${moved}`);
     });
   }
-  assert.deepEqual([...ids].sort(), ['element', 'esi', 'iframe', 'image', 'include', 'pinned', 'react', 'wordpress']);
+  assert.deepEqual([...ids].sort(), ['element', 'esi', 'iframe', 'image', 'include', 'mail', 'pinned', 'react', 'shields', 'wordpress']);
   assert.deepEqual(wrong, []);
 });
 

@@ -70,12 +70,20 @@ impl Body {
 
     fn packed(&self, coding: Coding) -> Option<&Packed> {
         let pack = || {
+            if self.is_packed_already() {
+                return None;
+            }
             let bytes = coding.pack(&self.plain, self.effort)?;
             let mut head = self.head.clone();
             head.insert(header::CONTENT_ENCODING, coding.header());
             Some(Packed { head, bytes })
         };
         self.packed.get(coding as usize)?.get_or_init(pack).as_ref()
+    }
+
+    /// A PNG is compressed by itself.
+    fn is_packed_already(&self) -> bool {
+        self.head.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "image/png")
     }
 }
 

@@ -177,6 +177,19 @@ pub enum Colors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rgb(u32);
 
+impl Rgb {
+    /// Returns the colour that is written `#RRGGBB`.
+    pub const fn new(rrggbb: u32) -> Self {
+        Self(rrggbb)
+    }
+
+    /// Returns red, green and blue.
+    pub fn channels(self) -> [u8; 3] {
+        let [_, red, green, blue] = self.0.to_be_bytes();
+        [red, green, blue]
+    }
+}
+
 impl Colors {
     const NAMED: [(&'static str, Self); 5] =
         [("kr", Self::Kr), ("jp", Self::Jp), ("cn", Self::Cn), ("intl", Self::Intl), ("cb", Self::Cb)];

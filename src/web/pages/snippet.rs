@@ -8,6 +8,7 @@ use super::choice::{Choice, Size, Theme, Widget};
 use super::height::{self, Reserve};
 use super::link::Link;
 use super::options::Options;
+use crate::domain::Market;
 use crate::text::Lang;
 
 /// A piece of code with what it is for.
@@ -35,8 +36,8 @@ pub struct Wish<'a> {
     pub length: u32,
     /// Width of the picture of its first market, in pixels.
     pub picture: u32,
-    /// Whether `/oembed` answers.
-    pub oembed: bool,
+    /// Whether `public_url` is set: `/oembed` answers, and services of others can find this server.
+    pub is_public: bool,
     /// What the widget is called by a screen reader.
     pub title: String,
     /// The language of titles and notes.
@@ -47,9 +48,9 @@ impl Wish<'_> {
     /// Returns all snippets, the usual one first.
     pub fn snippets(&self) -> Vec<Snippet> {
         let mut all = vec![self.element(), self.iframe(), self.include(), self.edge()];
-        all.extend(self.oembed.then(|| self.press()));
+        all.extend(self.is_public.then(|| self.press()));
         all.push(self.react());
-        all.extend(self.image());
+        all.extend(self.options.picks.first().into_iter().flat_map(|pick| self.pictures(&pick.market)));
         all.push(self.pinned());
         all
     }
@@ -253,32 +254,63 @@ impl Wish<'_> {
         }
     }
 
-    /// A picture of a market; none where no market is meant.
-    fn image(&self) -> Option<Snippet> {
-        let market = &self.options.picks.first()?.market;
+    /// Pictures of a market: for pages, for mail, and for README files in the style of shields.io.
+    fn pictures(&self, market: &Market) -> Vec<Snippet> {
         let path: String = url::form_urlencoded::byte_serialize(market.as_str().as_bytes()).collect();
         let look = ["basis", "lang", "theme", "colors"];
-        let pairs = self.pairs.iter().filter(|(name, _)| look.contains(&name.as_str()));
-        let written = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let query = if written.is_empty() { written } else { format!("?{written}") };
-        let (src, page) = (format!("{}/badge/{path}.svg{query}", self.home), format!("{}/market/{path}", self.home));
-        let alt = market.as_str();
-        Some(Snippet {
+        let pairs: Vec<_> = self.pairs.iter().filter(|(name, _)| look.contains(&name.as_str())).collect();
+        let badge = |form: &str, lang: Option<Lang>| {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.extend_pairs(pairs.iter().copied());
+            if let Some(lang) = lang.filter(|_| !pairs.iter().any(|(name, _)| name == "lang")) {
+                query.append_pair("lang", lang.as_str());
+            }
+            let query = query.finish();
+            let mark = if query.is_empty() { "" } else { "?" };
+            format!("{}/badge/{path}.{form}{mark}{query}", self.home)
+        };
+        let page = format!("{}/market/{path}", self.home);
+        let (alt, width, height) = (escape(market.as_str()), self.picture, badge::HEIGHT);
+        let tag = |src: &str| {
+            let (page, src) = (escape(&page), escape(src));
+            format!("<a href=\"{page}\"><img src=\"{src}\" alt=\"{alt}\" width=\"{width}\" height=\"{height}\"></a>")
+        };
+        let image = Snippet {
             id: "image",
             title: self.lang.pick("그림", "Image", "画像"),
             note: self.lang.pick(
-                "script도 iframe도 안 되는 곳에: README, 메일, AMP. Markdown에도 이대로 넣습니다.",
-                "Where neither script nor frames are allowed: a README, a mail, AMP. Markdown takes it as it is.",
-                "scriptもiframeも使えない場所に: README、メール、AMP。Markdownにもこのまま入ります。",
+                "script도 iframe도 안 되는 곳에: README, AMP. Markdown에도 이대로 넣습니다.",
+                "Where neither scripts nor frames are allowed: a README, AMP. Markdown takes it as it is.",
+                "scriptもiframeも使えない場所に: README、AMP。Markdownにもこのまま入ります。",
             ),
-            code: format!(
-                "<a href=\"{}\"><img src=\"{}\" alt=\"{alt}\" width=\"{}\" height=\"{}\"></a>",
-                escape(&page),
-                escape(&src),
-                self.picture,
-                badge::HEIGHT,
+            code: tag(&badge("svg", None)),
+        };
+        // What fetches pictures for a mail program tells no language.
+        let mail = Snippet {
+            id: "mail",
+            title: self.lang.pick("메일(PNG)", "Mail (PNG)", "メール (PNG)"),
+            note: self.lang.pick(
+                "대부분의 메일 프로그램은 SVG를 표시하지 않습니다. PNG는 고해상도 화면을 위해 두 배 크기로 그립니다.",
+                "Most mail programs show no SVG. The PNG is drawn at twice its size, for high-density screens.",
+                "多くのメールソフトはSVGを表示しません。PNGは高解像度画面用に2倍の大きさで描きます。",
             ),
-        })
+            code: tag(&badge("png", Some(self.options.lang))),
+        };
+        let source: String =
+            url::form_urlencoded::byte_serialize(badge("json", Some(self.options.lang)).as_bytes()).collect();
+        let shields = Snippet {
+            id: "shields",
+            title: "shields.io",
+            note: self.lang.pick(
+                "README의 다른 배지와 같은 모양으로. shields.io가 이 서버에 접속해 그립니다.",
+                "In the style of a README's other badges. shields.io fetches the figures from this server.",
+                "READMEのほかのバッジと同じ見た目に。shields.ioがこのサーバーから取得して描きます。",
+            ),
+            code: format!("[![{market}](https://img.shields.io/endpoint?url={source})]({page})"),
+        };
+        // It asks over HTTPS only.
+        let is_reachable = self.is_public && self.home.starts_with("https://");
+        [image, mail].into_iter().chain(is_reachable.then_some(shields)).collect()
     }
 
     fn pinned(&self) -> Snippet {

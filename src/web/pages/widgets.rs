@@ -287,7 +287,7 @@ impl Form {
             reserve: Reserve::new(app, options, self.widget, &langs),
             length: height::ticker_length(app, options, &langs),
             picture: badge::width(app, options),
-            oembed: app.public_url().is_some(),
+            is_public: app.public_url().is_some(),
             title,
             lang: self.ui,
         };

@@ -156,8 +156,9 @@ async fn every_route_is_documented_and_every_documented_path_is_a_route() {
     let sources = sources();
     let written = sources.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
     let mut routes: BTreeSet<String> = written.map(nameless).collect();
-    // Those that are put together from names, and the files that one route serves under two endings.
-    routes.extend(["/sisepan.js", "/{}.js", "/{}-{}.js", "/badge/{}.svg", "/api/v1/history/{}.csv"].map(str::to_owned));
+    // Those that are put together from names, and the files that one route serves under several endings.
+    routes.extend(["/sisepan.js", "/{}.js", "/{}-{}.js", "/api/v1/history/{}.csv"].map(str::to_owned));
+    routes.extend(["svg", "png", "json"].map(|form| format!("/badge/{{}}.{form}")));
     assert!(routes.remove("/badge/{}"), "the badge has moved");
     // Widgets that take fewer markets stand apart from those of their route.
     let few = |path: &str| {

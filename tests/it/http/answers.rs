@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use super::*;
 
 /// Paths of every kind: pages, widgets, API, files, and some that do not exist.
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 24] = [
     "/",
     "/market/BTC-KRW",
     "/market/NOPE",
@@ -17,6 +17,10 @@ const PATHS: [&str; 20] = [
     "/fragment/board?theme=x",
     "/badge/BTC-KRW.svg",
     "/badge/NOPE.svg",
+    "/badge/BTC-KRW.png",
+    "/badge/NOPE.png",
+    "/badge/BTC-KRW.json",
+    "/badge/NOPE.json",
     "/sisepan-colors.css?colors=1",
     "/sisepan.js",
     "/sisepan.css",

@@ -110,6 +110,8 @@ fn paths(lang: Lang) -> Vec<String> {
         format!("/market/XRP-KRW?lang={lang}&basis=kst-day"),
         format!("/badge/BTC-KRW.svg?lang={lang}"),
         format!("/badge/XRP-KRW.svg?lang={lang}&basis=utc-day"),
+        format!("/badge/BTC-KRW.png?lang={lang}"),
+        format!("/badge/BTC-KRW.json?lang={lang}"),
         format!("/oembed?url=https%3A%2F%2Fnews.example%2Fprices%2Fmarket%2FBTC-KRW&lang={lang}"),
         format!("/api/v1/snapshot?board=krw&lang={lang}"),
     ];

@@ -93,6 +93,36 @@ async fn what_is_asked_for_is_escaped_for_the_place_where_it_is_copied_to() {
 }
 
 #[tokio::test]
+async fn fc_29_the_form_has_snippets_for_mail_and_for_shields() {
+    let app = app();
+    for (query, look) in [("", "lang=en"), ("&theme=dark&lang=ja&size=l", "lang=ja&theme=dark")] {
+        let page = ask(&app, &format!("/widgets?ui=en&widget=card&m=BTC-KRW{query}")).await;
+        let (image, mail) = (parse(&code(&page, "image")).unwrap(), parse(&code(&page, "mail")).unwrap());
+        let (image, mail) = (image.all("img").next().unwrap().clone(), mail.all("img").next().unwrap().clone());
+        assert_eq!(mail.get("src"), format!("{PUBLIC}/badge/BTC-KRW.png?{look}"));
+        for attribute in ["alt", "width", "height"] {
+            assert_eq!(mail.get(attribute), image.get(attribute));
+        }
+        assert_eq!((mail.get("alt"), mail.get("height")), ("BTC-KRW", "26"));
+        let drawn = ask(&app, &mail.get("src")[PUBLIC.len()..]).await;
+        let wide = u32::from_be_bytes(drawn.bytes[16..20].try_into().unwrap());
+        assert_eq!(wide.to_string(), (2 * mail.get("width").parse::<u32>().unwrap()).to_string());
+        let shields = code(&page, "shields");
+        let asked = shields.split("url=").nth(1).unwrap().split(')').next().unwrap();
+        let asked: Vec<_> = url::form_urlencoded::parse(format!("url={asked}").as_bytes()).into_owned().collect();
+        assert_eq!(asked, [("url".to_owned(), format!("{PUBLIC}/badge/BTC-KRW.json?{look}"))]);
+        assert!(shields.starts_with("[![BTC-KRW](https://img.shields.io/endpoint?url=https%3A%2F%2F"), "{shields}");
+        assert!(shields.ends_with(&format!("]({PUBLIC}/market/BTC-KRW)")), "{shields}");
+    }
+    // It could not be reached, or not over HTTPS.
+    for public_url in [None, Some("http://news.example".to_owned())] {
+        let site = Site { public_url, ..Site::default() };
+        let page = ask_with(&Set { site, ..Set::default() }.app(), "/widgets?ui=en", &[("host", "news.example")]).await;
+        assert!(page.body.contains("code-mail") && !page.body.contains("code-shields"));
+    }
+}
+
+#[tokio::test]
 async fn without_a_public_address_the_snippet_names_the_one_that_was_asked_and_nobody_else_is_told() {
     let site = Site { public_url: None, base_path: "/prices".to_owned(), ..Site::default() };
     let app = Set { site, ..Set::default() }.app();
@@ -113,7 +143,7 @@ async fn without_a_public_address_the_snippet_names_the_one_that_was_asked_and_n
         assert_eq!(page.header("cache-control"), "no-store");
         assert!(page.header("etag").is_empty(), "it is kept nowhere");
         assert!(page.body.contains(&format!("data-home=\"{home}\"")), "{headers:?}");
-        for id in ["element", "iframe", "include", "react", "pinned", "image"] {
+        for id in ["element", "iframe", "include", "react", "pinned", "image", "mail"] {
             let code = code(&page, id);
             assert!(code.contains(&format!("\"{home}/")), "{headers:?} {id}: {code}");
             assert!(!code.contains("HOST") && (home.contains("evil") || !code.contains("evil")), "{id}: {code}");

@@ -86,6 +86,7 @@ async fn out_23_hostile_names_stay_text_in_the_picture() {
         let tags = ["svg", "title", "style", "rect", "text"];
         assert!(page.elements.iter().all(|element| tags.contains(&element.tag.as_str())), "{}", answer.body);
         assert!(!answer.body.chars().any(|c| c.is_control() && c != '\n'), "no XML with control characters");
+        assert_eq!(ask(&app, "/badge/%3CB%3E%27%26%22-KRW.png?lang=ko").await.status, 200);
     }
 }
 
@@ -145,7 +146,7 @@ async fn fc_17_no_name_reaches_beyond_itself_in_a_page_a_picture_or_json() {
     for name in REACHING {
         let app = named(name).app();
         app.hub.publish(trouble(&sisepan::domain::escape_unprintable(name)));
-        let mut paths = vec!["/badge/ZZZ-KRW.svg".to_owned()];
+        let mut paths = ["svg", "png", "json"].map(|form| format!("/badge/ZZZ-KRW.{form}")).to_vec();
         for lang in ["ko", "en", "ja"] {
             for page in ["/", "/widgets", "/market/ZZZ-KRW", "/api/v1/snapshot", "/api/v1/markets", "/api/v1/venues"] {
                 paths.push(format!("{page}?lang={lang}"));
@@ -158,7 +159,7 @@ async fn fc_17_no_name_reaches_beyond_itself_in_a_page_a_picture_or_json() {
             assert_eq!(answer.status, 200, "{path}");
             assert_stays(&answer.body, &path);
             // In JSON a control character may also stand as an escape.
-            if path.starts_with("/api/") && !path.contains("venues") {
+            if path.starts_with("/api/") && !path.contains("venues") || path.ends_with(".json") {
                 let value: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
                 for text in strings(&value) {
                     assert_stays(text, &path);

@@ -4,6 +4,7 @@
 
 mod any_price;
 mod badge;
+mod badge_forms;
 mod configurator;
 mod dashboard;
 mod defaults;
@@ -140,7 +141,9 @@ pub fn app() -> AppState {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// Empty where it is no text, or compressed.
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -165,6 +168,8 @@ pub async fn ask_with(app: &AppState, path: &str, headers: &[(&str, &str)]) -> A
     }
     let reply = router(app.clone()).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
     let (parts, body) = reply.into_parts();
-    let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
-    Answer { status: parts.status, headers: parts.headers, body }
+    let bytes = to_bytes(body, 1 << 20).await.unwrap().to_vec();
+    let is_text = !bytes.starts_with(b"\x89PNG") && !parts.headers.contains_key("content-encoding");
+    let text = if is_text { bytes.clone() } else { Vec::new() };
+    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(text).unwrap(), bytes }
 }

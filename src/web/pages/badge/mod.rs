@@ -1,7 +1,12 @@
 //! A market as a small picture, for places without script: a README, a mail, a page that allows images alone.
 //!
 //! A picture may be kept by a mail program or a proxy for longer than we can
-//! know, so it always says of when it is.
+//! know, so it always says of when it is. What it says is laid out once and
+//! written in one of three forms: SVG, PNG, and the JSON from which shields.io
+//! draws its own.
+
+mod png;
+mod shields;
 
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
@@ -11,7 +16,7 @@ use bytes::Bytes;
 
 use super::super::AppState;
 use super::super::bodies::Life;
-use super::choice::{Colors, Theme};
+use super::choice::{Colors, Rgb, Theme};
 use super::options::{self, Options};
 use crate::domain::{Direction, Quote, State as RowState, is_unprintable};
 use crate::text::{self, Lang};
@@ -32,44 +37,76 @@ const GAP: u32 = 70;
 /// Longest name drawn, in characters.
 const NAME_CHARS_MAX: usize = 24;
 
+/// Places in the lists of colours.
+const INK: usize = 2;
+const QUIET: usize = 3;
+const TONE: usize = 4;
+
 #[derive(Template)]
 #[template(path = "badge.svg")]
 struct Badge {
     lang: Lang,
-    width: String,
-    /// The same without the line around it.
-    inner: String,
     title: String,
     auto: bool,
     /// Ground, line, ink, quiet, tone; on a light ground and on a dark one.
-    light: [String; 5],
-    dark: [String; 5],
+    light: [Rgb; 5],
+    dark: [Rgb; 5],
     parts: Vec<Part>,
+    /// Which of the colours says how the price moves.
+    tone: usize,
+    /// Whether the price is of now.
+    current: bool,
 }
 
 struct Part {
-    /// Which of the colours, as a class and as a place in the list.
-    class: &'static str,
+    is_name: bool,
+    /// Which of the colours.
     color: usize,
-    x: String,
-    length: String,
+    /// Tenths of a pixel.
+    x: u32,
+    length: u32,
     size: u32,
     bold: bool,
     text: String,
 }
 
-/// `GET /badge/{market}.svg`.
+/// How a badge is written.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Svg,
+    Png,
+    Shields,
+}
+
+impl Form {
+    /// Reads `BTC-KRW.png`: the market, and the form, which is SVG where none is named.
+    fn of(file: &str) -> (&str, Self) {
+        let forms = [(".svg", Self::Svg), (".png", Self::Png), (".json", Self::Shields)];
+        let named = forms.into_iter().find_map(|(ending, form)| Some((file.strip_suffix(ending)?, form)));
+        named.unwrap_or((file, Self::Svg))
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Svg => "image/svg+xml",
+            Self::Png => "image/png",
+            Self::Shields => "application/json",
+        }
+    }
+}
+
+/// `GET /badge/{market}.svg`, `.png` and `.json`.
 pub async fn badge(
     State(app): State<AppState>,
     Path(file): Path<String>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let id = file.strip_suffix(".svg").unwrap_or(&file);
+    let (id, form) = Form::of(&file);
     let drawn = match Options::of_market(&app, &headers, query.as_deref().unwrap_or_default(), id) {
         Ok(options) => {
-            let draw = || Ok((head(CACHE), Bytes::from(Badge::of_options(&app, &options).render()?)));
-            app.bodies().get(&app, &headers, format!("badge {}", options.query()), Life::Change, draw)
+            let draw = || Ok((head(form, CACHE), Badge::of_options(&app, &options).write(form)?));
+            app.bodies().get(&app, &headers, format!("badge {form:?} {}", options.query()), Life::Change, draw)
         }
         Err(bad) => {
             let lang = options::lang(&app, &headers, query.as_deref().unwrap_or_default());
@@ -78,10 +115,10 @@ pub async fn badge(
                 _ => lang.pick("잘못된 주소", "bad address", "URLが不正です"),
             };
             let badge = Badge::of_words(word, &bad.to_string(), lang);
-            badge.render().map(|body| (bad.status(), head(CACHE_REFUSAL), body).into_response())
+            badge.write(form).map(|body| (bad.status(), head(form, CACHE_REFUSAL), body).into_response())
         }
     };
-    drawn.unwrap_or_else(|error: askama::Error| {
+    drawn.unwrap_or_else(|error: anyhow::Error| {
         tracing::error!(%error, "rendering a badge failed");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
@@ -89,14 +126,13 @@ pub async fn badge(
 
 /// Returns the width of a badge in pixels, as it is now.
 pub fn width(app: &AppState, options: &Options<'_>) -> u32 {
-    let width = Badge::of_options(app, options).width;
-    width.split('.').next().and_then(|whole| whole.parse::<u32>().ok()).unwrap_or_default() + 1
+    Badge::of_options(app, options).pixels_wide()
 }
 
-fn head(cache: &'static str) -> HeaderMap {
+fn head(form: Form, cache: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in [
-        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CONTENT_TYPE, form.content_type()),
         (header::CACHE_CONTROL, cache),
         (header::VARY, "accept-encoding, accept-language"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
@@ -126,13 +162,13 @@ impl Badge {
         let state = quote.map_or(RowState::Unknown, |quote| quote.state);
         let current = matches!(state, RowState::Live | RowState::Delayed);
         let direction = change.map_or(Direction::Even, |change| change.direction);
+        let ink = if current { INK } else { QUIET };
+        let tone = if current && direction != Direction::Even { TONE } else { ink };
         let mut line = Line::default();
         if demo {
-            line.add(3, 11, true, "DEMO");
+            line.add(QUIET, 11, true, "DEMO");
         }
-        let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
-        line.add(2, 13, false, &shown);
-        let ink = if current { 2 } else { 3 };
+        line.add_name(&name.chars().take(NAME_CHARS_MAX).collect::<String>());
         if let Some(quote) = quote.filter(|quote| quote.last.is_some()) {
             let (last, unit) = (text::last(quote, lang), text::unit(quote.market.quote(), lang));
             let price = lang.pick(format!("{last}{unit}"), format!("{last} {unit}"), format!("{last}{unit}"));
@@ -142,13 +178,12 @@ impl Badge {
                 Direction::Even => "",
                 Direction::Fall => "▼ ",
             };
-            let tone = if current && direction != Direction::Even { 4 } else { ink };
             line.add(tone, 13, false, &format!("{arrow}{}", text::change(change.as_ref(), lang)));
         }
         let at = quote.and_then(|quote| quote.confirmed_at.or(quote.received_at));
         let word = if state == RowState::Live { "" } else { text::state(state, lang) };
         let time = at.map_or_else(String::new, |at| text::stamp(at, lang));
-        line.add(3, 11, false, format!("{word} {time}").trim());
+        line.add(QUIET, 11, false, format!("{word} {time}").trim());
         let said = quote.map_or_else(
             || format!("{name} {}", text::state(RowState::Unknown, lang)),
             |quote| text::sentence(quote, options.basis, lang),
@@ -157,28 +192,68 @@ impl Badge {
         let reason = if quote.is_some_and(|quote| quote.last.is_some()) { word.to_owned() } else { String::new() };
         let title = [said, reason, time, if demo { "DEMO".to_owned() } else { String::new() }];
         let title = title.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-        Self::new(line, &title, options.theme, options.colors, direction, lang)
+        let badge = Self::new(line, &title, options.theme, options.colors, direction, lang);
+        Self { tone, current, ..badge }
     }
 
     fn of_words(word: &str, title: &str, lang: Lang) -> Self {
         let mut line = Line::default();
-        line.add(3, 13, false, word);
+        line.add(QUIET, 13, false, word);
         Self::new(line, title, Theme::Light, Colors::usual(lang), Direction::Even, lang)
     }
 
     fn new(line: Line, title: &str, theme: Theme, colors: Colors, direction: Direction, lang: Lang) -> Self {
-        let [rise, fall, dark_rise, dark_fall] = colors.tones().map(|tone| format!("#{tone}"));
+        let [rise, fall, dark_rise, dark_fall] = colors.tones();
         let (tone, dark_tone) = if direction == Direction::Fall { (fall, dark_fall) } else { (rise, dark_rise) };
-        let set = |colors: [&str; 4], tone: String| {
-            let [ground, rule, ink, quiet] = colors.map(str::to_owned);
+        let set = |colors: [u32; 4], tone: Rgb| {
+            let [ground, rule, ink, quiet] = colors.map(Rgb::new);
             [ground, rule, ink, quiet, tone]
         };
-        let light = set(["#fff", "#d5d8dc", "#1a1c1f", "#5f656d"], tone);
-        let dark = set(["#15171a", "#3a3f46", "#eceef1", "#a0a7b0"], dark_tone);
-        let light = if theme == Theme::Dark { dark.clone() } else { light };
+        let light = set([0xff_ffff, 0xd5_d8dc, 0x1a_1c1f, 0x5f_656d], tone);
+        let dark = set([0x15_171a, 0x3a_3f46, 0xec_eef1, 0xa0_a7b0], dark_tone);
+        let light = if theme == Theme::Dark { dark } else { light };
         let auto = theme == Theme::Auto;
-        let (width, inner) = (pixels(line.width()), pixels(line.width().saturating_sub(10)));
-        Self { lang, width, inner, title: plain(title), auto, light, dark, parts: line.parts }
+        Self { lang, title: plain(title), auto, light, dark, parts: line.parts, tone: QUIET, current: false }
+    }
+
+    fn write(&self, form: Form) -> anyhow::Result<Bytes> {
+        Ok(match form {
+            Form::Svg => self.render()?.into(),
+            Form::Png => png::draw(self)?.into(),
+            Form::Shields => shields::json(self).into(),
+        })
+    }
+
+    /// In tenths of a pixel.
+    fn tenths_wide(&self) -> u32 {
+        self.parts.last().map_or(0, |part| part.x + part.length) + PADDING
+    }
+
+    fn pixels_wide(&self) -> u32 {
+        self.tenths_wide().div_ceil(10)
+    }
+
+    fn width(&self) -> String {
+        pixels(self.tenths_wide())
+    }
+
+    /// The width without the line around it.
+    fn inner(&self) -> String {
+        pixels(self.tenths_wide().saturating_sub(10))
+    }
+}
+
+impl Part {
+    fn class(&self) -> &'static str {
+        ["g", "l", "i", "q", "t"].get(self.color).copied().unwrap_or_default()
+    }
+
+    fn x(&self) -> String {
+        pixels(self.x)
+    }
+
+    fn length(&self) -> String {
+        pixels(self.length)
     }
 }
 
@@ -186,26 +261,25 @@ impl Badge {
 #[derive(Default)]
 struct Line {
     parts: Vec<Part>,
-    end: u32,
 }
 
 impl Line {
+    fn add_name(&mut self, text: &str) {
+        self.push(INK, 13, false, text, true);
+    }
+
     fn add(&mut self, color: usize, size: u32, bold: bool, text: &str) {
-        const CLASSES: [&str; 5] = ["g", "l", "i", "q", "t"];
+        self.push(color, size, bold, text, false);
+    }
+
+    fn push(&mut self, color: usize, size: u32, bold: bool, text: &str, is_name: bool) {
         let text = plain(text);
         if text.is_empty() {
             return;
         }
-        let x = if self.parts.is_empty() { PADDING } else { self.end + GAP };
+        let x = self.parts.last().map_or(PADDING, |before| before.x + before.length + GAP);
         let length = text.chars().map(breadth).sum::<u32>() * size / 10;
-        self.end = x + length;
-        let (x, length) = (pixels(x), pixels(length));
-        let class = CLASSES.get(color).copied().unwrap_or_default();
-        self.parts.push(Part { class, color, x, length, size, bold, text });
-    }
-
-    fn width(&self) -> u32 {
-        self.end + PADDING
+        self.parts.push(Part { is_name, color, x, length, size, bold, text });
     }
 }
 

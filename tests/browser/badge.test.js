@@ -1,0 +1,81 @@
+// The badge as a picture for mail: what Chromium makes of the PNG, beside what it makes of the SVG.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { browser, fake, open, ready, server, site, SHOTS } from './harness.js';
+
+let exchanges, sisepan, chrome;
+
+before(async () => {
+  exchanges = await fake();
+  sisepan = await server(exchanges);
+  chrome = await browser();
+  await ready(sisepan);
+});
+
+after(async () => {
+  await chrome?.close();
+  await sisepan?.stop();
+  await exchanges?.stop();
+});
+
+/** Both forms of one moment: a price may change between the two. */
+async function both(query) {
+  for (let tries = 0; tries < 60; tries++) {
+    const [svg, png, again] = await Promise.all(['svg', 'png', 'svg'].map(async (form) => Buffer.from(await (await fetch(`${sisepan.url}/badge/${query.replace('?', `.${form}?`)}`)).arrayBuffer())));
+    if (svg.equals(again)) return { svg: svg.toString(), png: `data:image/png;base64,${png.toString('base64')}` };
+  }
+  throw new Error('the price never rests');
+}
+
+/** Draws pictures at the scale of the page, and gives the share of ink that both have, and the ink of each. */
+function compared([svg, png, width]) {
+  const ink = async (source) => {
+    const image = new Image();
+    image.src = source;
+    await image.decode();
+    const canvas = new OffscreenCanvas(width * devicePixelRatio, 26 * devicePixelRatio);
+    const context = canvas.getContext('2d');
+    context.fillStyle = '#fff';
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    const line = 2 * devicePixelRatio;
+    return Array.from({ length: canvas.width * canvas.height }, (_, at) => {
+      const [x, y] = [at % canvas.width, Math.floor(at / canvas.width)];
+      const edge = x < line || y < line || x >= canvas.width - line || y >= canvas.height - line;
+      return edge ? 0 : 255 - Math.min(data[4 * at], data[4 * at + 1], data[4 * at + 2]);
+    });
+  };
+  return Promise.all([ink(svg), ink(png)]).then(([a, b]) => {
+    const sum = (list) => list.reduce((all, one) => all + one, 0);
+    return { shared: sum(a.map((one, at) => Math.min(one, b[at]))) / sum(a.map((one, at) => Math.max(one, b[at]))), svg: sum(a), png: sum(b) };
+  });
+}
+
+test('FC-29: the PNG is the SVG, in Korean, English and Japanese, at one and at two pixels a pixel', { timeout: 240_000 }, async () => {
+  for (const deviceScaleFactor of [1, 2]) {
+    const rows = [];
+    for (const lang of ['ko', 'en', 'ja']) {
+      for (const theme of ['light', 'dark']) rows.push({ lang, theme, ...(await both(`BTC-KRW?lang=${lang}&theme=${theme}`)) });
+      rows.push({ lang, theme: 'none', ...(await both(`NO-KRW?lang=${lang}`)) });
+    }
+    const width = ({ svg }) => Math.ceil(Number(svg.match(/ width="([\d.]+)"/)[1]));
+    const image = (row) => `<p><img src="${row.png}" alt="" width="${width(row)}" height="26"></p>`;
+    const shown = await site(`<body style="background:#fff">${rows.map(image).join('')}`);
+    const { page, close } = await open(chrome, shown.url, { deviceScaleFactor, viewport: { width: 440, height: 480 } });
+    const sizes = await page.evaluate(() => Promise.all([...document.images].map((one) => one.decode().then(() => [one.naturalWidth, one.naturalHeight]))));
+    assert.deepEqual(sizes, rows.map((row) => [2 * width(row), 52]));
+    for (const row of rows) {
+      // The same font on both sides, whatever this machine has for `system-ui`.
+      const svg = `data:image/svg+xml,${encodeURIComponent(row.svg.replace(/font-family="[^"]*"/, 'font-family="Noto Sans CJK JP"'))}`;
+      const found = await page.evaluate(compared, [svg, row.png, width(row)]);
+      const what = `${row.lang} ${row.theme} at ${deviceScaleFactor}: ${JSON.stringify(found)}`;
+      assert.ok(found.svg > 1000 && found.png > 1000, what);
+      assert.ok(found.shared > 0.6, what);
+    }
+    await page.screenshot({ path: path.join(SHOTS, `badge-${deviceScaleFactor}.png`) });
+    await close();
+    await shown.stop();
+  }
+});
