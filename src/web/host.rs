@@ -1,5 +1,7 @@
 //! The `Host` of a request: exactly one, and valid (RFC 9112, section 3.2).
 
+use std::net::Ipv6Addr;
+
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Version, header};
 
@@ -16,7 +18,14 @@ pub fn is_valid(version: Version, headers: &HeaderMap) -> bool {
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(value.as_bytes()) else { return false };
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
+    is_name(authority.host()) && (matches!(port, "" | ":") || authority.port_u16().is_some())
+}
+
+fn is_name(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
     // A comma is legal in a name by the grammar, but no host has one: it is two headers joined by a proxy.
-    let is_name = !authority.host().is_empty() && !authority.host().contains(',');
-    is_name && (matches!(port, "" | ":") || authority.port_u16().is_some())
+    let name = host.strip_suffix('.').unwrap_or(host);
+    !name.contains(',') && name.split('.').all(|label| !label.is_empty())
 }

@@ -12,7 +12,10 @@ const shown = () => {
   const roots = [document, ...[...document.querySelectorAll('*')].map((element) => element.shadowRoot).filter(Boolean)];
   const rows = roots.flatMap((root) => [...root.querySelectorAll('[data-market]')]);
   const cell = (row, name) => row.querySelector(`[data-cell="${name}"]`)?.textContent.trim();
-  return rows.map((row) => [row.dataset.market, row.dataset.state, cell(row, 'last')]).filter(([, , last]) => last);
+  // The page of a market is itself about one.
+  const page = document.querySelector('main.market');
+  const whole = page ? [[page.dataset.markets, '', cell(page, 'last')]] : [];
+  return [...rows.map((row) => [row.dataset.market, row.dataset.state, cell(row, 'last')]), ...whole].filter(([, , last]) => last);
 };
 
 const host = await site(`<script type="module" src="${url}/sisepan.js"></script>
