@@ -114,6 +114,9 @@ async fn in_05_one_dead_market_is_found_polled_and_asked_again_while_the_others_
     let once = |settings: &mut sisepan::ingest::Settings| settings.first_message = Duration::from_secs(60);
     let mut bench = Bench::start_with(&server, &["btc", "eth", "nope"], profile, once);
     bench.state(VenueState::Up).await;
+    // What the stream has told of last is the measure of what it misses.
+    server.trade("eth", "54");
+    bench.price("eth", "54", streamed).await;
     server.with(|world| world.dropped.insert("eth".to_owned()));
     let ticker = server.clone();
     let ticking = tokio::spawn(async move {
