@@ -69,6 +69,11 @@ async fn fc_59_an_outage_is_logged_with_level_cause_fallback_end_and_duration() 
         row["state"] == "live" && row["venue"] == venue
     };
     served.wait("live", "/api/v1/snapshot", |snapshot| from(snapshot, "bithumb")).await;
+    // A price may be live by REST before the stream is up, and what never was up is not restored.
+    let is_up = |venues: &Value| {
+        venues["venues"].as_array().unwrap().iter().any(|venue| venue["venue"] == "bithumb" && venue["state"] == "up")
+    };
+    served.wait("up", "/api/v1/venues", is_up).await;
     let address = broken.url.strip_prefix("http://").unwrap().to_owned();
     broken.end().await;
     let down = find(&log, &[("level", "ERROR"), ("venue", "bithumb"), ("state", "down")]).await;
