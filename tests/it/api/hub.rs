@@ -1,9 +1,10 @@
 //! Groups: one encoding for all members, no work for none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sisepan::clock::Clock;
-use sisepan::domain::{Basis, Publish, Quote, Reason, State, VenueHealth, VenueState};
+use sisepan::domain::{Basis, HaltReason, Notice, Publish, Quote, Reason, State, VenueHealth, VenueState};
 use sisepan::hub::{Hub, Subscription, View};
 
 use super::setup::*;
@@ -83,6 +84,24 @@ async fn a_row_that_no_longer_falls_back_says_so() {
     hub.publish(changed([quote("BTC-KRW", "1")]));
     let texts = member.next().await.unwrap();
     assert!(String::from_utf8_lossy(&texts[0]).ends_with(r#""rows":[{"market":"BTC-KRW","fallback":false}]}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_11_a_notice_and_a_reason_that_have_ended_are_null_in_the_delta() {
+    let hub = hub();
+    let notice = Notice::of(true, None, &[]).map(Arc::new);
+    let halted = Quote { state: State::Halted, reason: Some(HaltReason::Suspended), ..quote("BTC-KRW", "1") };
+    hub.publish(changed([Quote { notice, ..halted }]));
+    let (mut member, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
+    let said = |texts: &[bytes::Bytes]| String::from_utf8_lossy(&texts[0]).into_owned();
+    let whole = r#""state":"halted","reason":"suspended","notice":{"kind":"warning"},"traded_at""#;
+    assert!(said(&texts).contains(whole), "{}", said(&texts));
+    hub.publish(changed([quote("BTC-KRW", "1")]));
+    let ended = r#""rows":[{"market":"BTC-KRW","state":"live","reason":null,"notice":null}]}"#;
+    let texts = member.next().await.unwrap();
+    assert!(said(&texts).ends_with(ended), "{}", said(&texts));
+    let (_, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
+    assert!(!said(&texts).contains("notice") && !said(&texts).contains("reason"), "{}", said(&texts));
 }
 
 #[tokio::test]
