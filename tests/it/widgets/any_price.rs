@@ -110,7 +110,6 @@ fn paths(lang: Lang) -> Vec<String> {
         format!("/market/XRP-KRW?lang={lang}&basis=kst-day"),
         format!("/badge/BTC-KRW.svg?lang={lang}"),
         format!("/badge/XRP-KRW.svg?lang={lang}&basis=utc-day"),
-        format!("/badge/BTC-KRW.png?lang={lang}"),
         format!("/badge/BTC-KRW.json?lang={lang}"),
         format!("/oembed?url=https%3A%2F%2Fnews.example%2Fprices%2Fmarket%2FBTC-KRW&lang={lang}"),
         format!("/api/v1/snapshot?board=krw&lang={lang}"),
@@ -126,7 +125,8 @@ fn paths(lang: Lang) -> Vec<String> {
     paths
 }
 
-const API: [&str; 6] = [
+const API: [&str; 7] = [
+    "/badge/BTC-KRW.png?lang=en",
     "/api/v1/snapshot.csv?board=krw",
     "/api/v1/snapshot.csv?board=krw&basis=utc-day",
     "/api/v1/history/BTC-KRW",
