@@ -60,6 +60,9 @@ function replace(root, newer) {
     if (value === null) root.removeAttribute(name);
     else root.setAttribute(name, value);
   }
+  // What the time says is written anew in a moment; until then nothing beside it may move.
+  const clocks = [...root.querySelectorAll('[data-cell="clock"]')].map((clock) => clock.textContent);
+  newer.querySelectorAll('[data-cell="clock"]').forEach((clock, at) => (clock.textContent = clocks[at] ?? clock.textContent));
   root.replaceChildren(...newer.childNodes);
   root.querySelectorAll('details').forEach((details, at) => (details.open = opened[at] ?? details.open));
   if (!place) return;

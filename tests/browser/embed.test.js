@@ -163,6 +163,8 @@ test('a frame that nobody fits to its widget scrolls: nothing in it is out of re
 test('a thousand new prices move nothing', async () => {
   const { page, close } = await open(chrome, await site(script() + element('board', 'interval="0"') + element('card', 'interval="0"')), tall);
   await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2);
+  // That they have become so is to be on the screen: it moves the light beside the time.
+  await page.evaluate(() => new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted))));
   await page.evaluate(() => {
     Object.assign(globalThis, { moved: [], rows: 0 });
     const told = ({ node, previousRect, currentRect }) => `${node?.nodeName} ${node?.parentElement?.outerHTML?.slice(0, 80)} ${JSON.stringify([previousRect, currentRect])}`;
