@@ -149,6 +149,7 @@ test('FC-24: attributes that change before the first answer, and after a refusal
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('board', 'krw'));
   await lang('en');
   // Refused from the start.
+  const refused = page.waitForResponse((answer) => answer.url().includes('nope'));
   await page.evaluate(() => {
     document.querySelector('sisepan-board').remove();
     const board = document.createElement('sisepan-board');
@@ -156,7 +157,7 @@ test('FC-24: attributes that change before the first answer, and after a refusal
     board.setAttribute('lang', 'ko');
     document.body.append(board);
   });
-  await page.waitForResponse((answer) => answer.url().includes('nope'));
+  await refused;
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('board', 'krw'));
   await lang('ko');
   // An include inside its element follows the attributes as well, from the first change on.
