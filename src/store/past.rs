@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
@@ -13,30 +12,46 @@ use super::{open, row};
 
 const SECONDS: i64 = 60;
 
+/// The connection of all reads: locked while one market is read, and while the writer opens the file.
+///
+/// SQLite shares the index of the log among the connections of a process. One that reads a read-only disk maps it
+/// read-only, and as long as it is open none can write, though the disk is writable again.
+#[derive(Debug, Clone, Default)]
+pub struct Reading(Arc<Mutex<Option<Connection>>>);
+
+impl Reading {
+    /// Closes the connection; none is opened while the result is held.
+    pub fn stop(&self) -> MutexGuard<'_, Option<Connection>> {
+        let mut held = self.lock();
+        *held = None;
+        held
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The hours of the past, as far as they were written.
 #[derive(Debug)]
 pub struct Past {
     file: PathBuf,
-    /// Counts the files that had this name in this life of the process.
-    generation: Arc<AtomicU64>,
-    /// Held while one market is read.
-    connection: Mutex<Option<(u64, Connection)>>,
+    reading: Reading,
 }
 
 impl Past {
-    pub(super) fn new(file: PathBuf, generation: Arc<AtomicU64>) -> Self {
-        Self { file, generation, connection: Mutex::new(None) }
+    pub(super) fn new(file: PathBuf, reading: Reading) -> Self {
+        Self { file, reading }
     }
 
     fn read(&self, venue: VenueId, market: &Market, span: &Range<Minute>) -> rusqlite::Result<Vec<HourRecord>> {
-        let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = self.generation.load(Ordering::Acquire);
+        let mut held = self.reading.lock();
         let connection = match held.take() {
-            Some((of, connection)) if of == generation => connection,
-            _ => open::open_to_read(&self.file)?,
+            Some(connection) => connection,
+            None => open::open_to_read(&self.file)?,
         };
         let read = read(&connection, venue, market, span)?;
-        *held = Some((generation, connection));
+        *held = Some(connection);
         Ok(read)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::domain::{HourRecord, Market, Minute, StoreHealth, VenueId};
 use crate::failpoint;
 
 use super::open::{self, Identity, Trouble};
+use super::past::Reading;
 use super::pending::{Pending, Waiting};
 use super::restore::{Reader, Restored};
 use super::{Settings, row};
@@ -45,7 +46,7 @@ pub struct Desk {
     pub file: PathBuf,
     pub settings: Settings,
     pub clock: Clock,
-    pub generation: Arc<AtomicU64>,
+    pub reading: Reading,
     /// Whether a new file was begun while we run, and nobody has asked since.
     pub renewed: AtomicBool,
     /// What a file was found to hold that was opened while we run.
@@ -96,7 +97,7 @@ impl Desk {
             file,
             settings,
             clock,
-            generation: Arc::default(),
+            reading: Reading::default(),
             renewed: AtomicBool::new(false),
             found: Mutex::default(),
             inbox: Mutex::default(),
@@ -257,7 +258,10 @@ impl Writer {
 
     /// Closes the file, then unlocks the directory, also where a child of this process has inherited the lock.
     fn let_go(self) {
+        // The last one to close takes the log into the file, and that must be one that may write.
+        let reads = self.desk.reading.stop();
         drop(self.connection);
+        drop(reads);
         let _ = self.lock.map(|lock| lock.unlock());
     }
 
@@ -313,13 +317,14 @@ impl Writer {
         }
         let before = self.files[0];
         let there = open::identify(&self.desk.file);
+        let reads = self.desk.reading.stop();
         let connection = open::open(&self.desk.file)?;
+        drop(reads);
         limit(&connection, &self.desk.settings)?;
         if there.is_none() {
             self.desk.renewed.store(true, Ordering::Release);
         }
         self.files = identify_all(&self.desk.file);
-        self.desk.generation.fetch_add(1, Ordering::Release);
         if there.is_some() && (self.unread || there != before) {
             self.find(&connection);
         }

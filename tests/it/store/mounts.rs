@@ -202,6 +202,41 @@ async fn fc_12_a_start_on_a_full_disk_reads_the_log_and_loses_nothing() {
     killed_and_refused(refuse, |medium| medium.set_full(false)).await;
 }
 
+/// Reads the past of every market from the disk, as a page does.
+fn read_history(server: &Server) -> Vec<serde_json::Value> {
+    MARKETS.iter().map(|name| server.get(&format!("/api/v1/history/{name}"))).collect()
+}
+
+/// A connection that reads a read-only disk shares the index of the log, mapped read-only, with the one that is to write.
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_12_a_read_of_history_on_a_read_only_disk_does_not_keep_the_store_from_being_written() {
+    let (folder, fake, _) = set_up().await;
+    let medium = Medium::new(&folder);
+    let server = Server::start(&folder, &mut medium.program());
+    server.is_live().await;
+    until_whole(&fake).await;
+    until_saved(&server, now()).await;
+    server.kill();
+    assert!(medium.path(&format!("{FILE}-shm")).exists(), "the index of the log is to be there");
+    let before = medium.known(&fake);
+    medium.set_writable(false);
+    let server = Server::start(&folder, &mut medium.program());
+    server.until("/readyz", |answer| answer["store"]["persisting"] == false).await;
+    for answer in read_history(&server) {
+        assert!(answer["close"].as_array().is_some_and(|closes| !closes.is_empty()), "{answer}");
+    }
+    medium.set_writable(true);
+    until_saved(&server, now()).await;
+    // What is read afterwards is what is written afterwards.
+    for answer in read_history(&server) {
+        assert!(answer["close"].is_array(), "{answer}");
+    }
+    until_saved(&server, now()).await;
+    assert!(server.terminate().success());
+    nothing_is_lost(&before, &medium.known(&fake), "after all");
+    fake.shutdown().await;
+}
+
 /// A disk that appears only while the program runs: what it holds is joined with what was learned meanwhile, both ways.
 #[test]
 fn fc_12_a_store_that_could_not_be_read_at_the_start_is_joined_with_what_came_since() {
@@ -349,7 +384,7 @@ async fn fc_13_a_removed_directory_is_made_again_and_one_that_another_process_to
     fake.shutdown().await;
 }
 
-/// Any order of kill, restart, read-only, full and removed: what a sync has promised is there at the end.
+/// Any order of kill, restart, read-only, full, removed and reads of history meanwhile: what a sync has promised is there at the end.
 ///
 /// `SISEPAN_SEED` replays the order, `SISEPAN_STORE_STEPS` makes it longer.
 #[tokio::test(flavor = "multi_thread")]
@@ -372,7 +407,8 @@ async fn fc_12_fc_13_in_any_order_of_faults_what_was_saved_stays() {
     for _ in 0..steps {
         let step =
             ["kill", "end", "read-only", "full", "full and kill", "removed", "no index"][dice.random_range(0..7)];
-        taken.push(step);
+        let reads = dice.random_range(0..2) == 0;
+        taken.push((step, if reads { "history is read" } else { "" }));
         let moment = Duration::from_millis(dice.random_range(0..2500));
         match step {
             "kill" => {
@@ -396,6 +432,9 @@ async fn fc_12_fc_13_in_any_order_of_faults_what_was_saved_stays() {
                     server.kill();
                     server = Server::start(&folder, &mut medium.program());
                 }
+                if reads {
+                    read_history(&server);
+                }
                 medium.set_writable(true);
             }
             "full" | "full and kill" => {
@@ -407,9 +446,15 @@ async fn fc_12_fc_13_in_any_order_of_faults_what_was_saved_stays() {
                     server = Server::start(&folder, &mut medium.program());
                     tokio::time::sleep(moment).await;
                 }
+                if reads {
+                    read_history(&server);
+                }
                 medium.set_full(false);
             }
             _ => {
+                if reads {
+                    read_history(&server);
+                }
                 let at = now();
                 for entry in std::fs::read_dir(&medium.data).unwrap() {
                     let _ = std::fs::remove_file(entry.unwrap().path());
