@@ -26,6 +26,9 @@ const RADIUS: f32 = 3.5;
 /// Pixels a metre that say "twice as large" to whoever goes by them: 2 × 96 an inch.
 const DENSITY: u32 = 7559;
 
+/// Pixels of the picture beside a text that its strokes may reach into.
+const REACH: u32 = 4;
+
 /// How far the control points of a quarter of a circle are from its ends, for a radius of one.
 const QUARTER: f32 = 0.552_285;
 
@@ -77,7 +80,7 @@ struct Canvas {
 impl Canvas {
     fn new(width: u32, height: u32) -> Self {
         let (across, down) = (width as usize, height as usize);
-        Self { width, height, pixels: vec![[0; 4]; across * down], shape: Rasterizer::new(across, down) }
+        Self { width, height, pixels: vec![[0; 4]; across * down], shape: Rasterizer::new(0, 0) }
     }
 
     /// Fills the whole picture but for `inset` pixels of the page on each side.
@@ -85,6 +88,7 @@ impl Canvas {
         let scale = SCALE as f32;
         let (near, radius) = (inset * scale, radius * scale);
         let (right, bottom) = (self.width as f32 - near, self.height as f32 - near);
+        self.shape.reset(self.width as usize, self.height as usize);
         let mut pen = Pen::new(&mut self.shape, point(0.0, 0.0), point(1.0, 1.0));
         let bend = radius * (1.0 - QUARTER);
         pen.move_to(near + radius, near);
@@ -97,7 +101,7 @@ impl Canvas {
         pen.line_to(near, near + radius);
         pen.curve_to(near, near + bend, near + bend, near, near + radius, near);
         pen.close();
-        self.fill(color);
+        self.fill(0, color);
     }
 
     /// Writes a text as wide as it is told to be, as `textLength` does in the SVG.
@@ -112,28 +116,35 @@ impl Canvas {
         }
         let tenths = |tenths: u32| (tenths * SCALE) as f32 / 10.0;
         let (across, size) = (tenths(part.length) / natural, (part.size * SCALE) as f32);
-        let mut at = point(tenths(part.x), BASELINE * SCALE as f32);
+        // Only this much of the picture is looked at.
+        let left = (part.x * SCALE / 10).saturating_sub(REACH);
+        let right = ((part.x + part.length) * SCALE / 10 + REACH).min(self.width);
+        self.shape.reset(right.saturating_sub(left) as usize, self.height as usize);
+        let mut at = point(tenths(part.x) - left as f32, BASELINE * SCALE as f32);
         for (face, glyph) in glyphs {
             let em = f32::from(face.units_per_em());
             face.outline_glyph(glyph, &mut Pen::new(&mut self.shape, at, point(across / em, -size / em)));
             at.x += ems((face, glyph)) * across;
         }
-        self.fill(color);
+        self.fill(left, color);
     }
 
-    /// Lays a colour over what is there, where the shape is; then the shape is empty.
-    fn fill(&mut self, color: Rgb) {
-        let [red, green, blue] = color.channels().map(f32::from);
-        self.shape.for_each_pixel(|at, coverage| {
-            let Some(pixel) = self.pixels.get_mut(at).filter(|_| coverage > 0.0) else { return };
-            let [r, g, b, a] = pixel.map(f32::from);
-            let over = coverage.min(1.0);
-            let under = a / 255.0 * (1.0 - over);
+    /// Lays a colour over what is there, where the shape is, which begins in the column `left`.
+    fn fill(&mut self, left: u32, color: Rgb) {
+        let [red, green, blue] = color.channels();
+        self.shape.for_each_pixel_2d(|x, y, over| {
+            let at = (y * self.width + left + x) as usize;
+            let Some(pixel) = self.pixels.get_mut(at).filter(|_| over > 0.0) else { return };
+            if over >= 1.0 {
+                *pixel = [red, green, blue, u8::MAX];
+                return;
+            }
+            let [r, g, b, a] = *pixel;
+            let under = f32::from(a) / 255.0 * (1.0 - over);
             let all = over + under;
-            let mix = |new: f32, old: f32| ((new * over + old * under) / all).round() as u8;
-            *pixel = [mix(red, r), mix(green, g), mix(blue, b), (all * 255.0).round() as u8];
+            let mix = |new: u8, old: u8| ((f32::from(new) * over + f32::from(old) * under) / all + 0.5) as u8;
+            *pixel = [mix(red, r), mix(green, g), mix(blue, b), (all * 255.0 + 0.5) as u8];
         });
-        self.shape.clear();
     }
 
     fn encode(&self) -> anyhow::Result<Vec<u8>> {
@@ -141,6 +152,8 @@ impl Canvas {
         let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
         encoder.set_color(png::ColorType::Rgba);
         encoder.set_depth(png::BitDepth::Eight);
+        // A quarter larger than with the usual effort, in a fifteenth of the time.
+        encoder.set_compression(png::Compression::Fast);
         encoder.set_source_srgb(png::SrgbRenderingIntent::RelativeColorimetric);
         encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: DENSITY, yppu: DENSITY, unit: png::Unit::Meter }));
         encoder.write_header()?.write_image_data(self.pixels.as_flattened())?;
