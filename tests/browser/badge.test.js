@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { browser, fake, open, ready, server, site, SHOTS } from './harness.js';
 
 let exchanges, sisepan, chrome;
+const sites = [];
 
 before(async () => {
   exchanges = await fake();
@@ -15,6 +16,7 @@ before(async () => {
 
 after(async () => {
   await chrome?.close();
+  await Promise.all(sites.map((one) => one.stop()));
   await sisepan?.stop();
   await exchanges?.stop();
 });
@@ -61,6 +63,7 @@ test('FC-29: the PNG is the SVG, in Korean, English and Japanese, at one and at 
     const width = ({ svg }) => Math.ceil(Number(svg.match(/ width="([\d.]+)"/)[1]));
     const image = (row) => `<p><img src="${row.png}" alt="" width="${width(row)}" height="26"></p>`;
     const shown = await site(`<body style="background:#fff">${rows.map(image).join('')}`);
+    sites.push(shown);
     const { page, close } = await open(chrome, shown.url, { deviceScaleFactor, viewport: { width: 440, height: 480 } });
     const sizes = await page.evaluate(() => Promise.all([...document.images].map((one) => one.decode().then(() => [one.naturalWidth, one.naturalHeight]))));
     assert.deepEqual(sizes, rows.map((row) => [2 * width(row), 52]));
@@ -78,6 +81,5 @@ test('FC-29: the PNG is the SVG, in Korean, English and Japanese, at one and at 
     }
     await page.screenshot({ path: path.join(SHOTS, `badge-${deviceScaleFactor}.png`) });
     await close();
-    await shown.stop();
   }
 });
