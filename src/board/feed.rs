@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
 use super::extremes::Extremes;
+use super::implausible::{AHEAD_MAX, Implausible, MESSAGE, plausible};
 use super::jump::{self, Held, Verdict};
 use super::notices::Notices;
 use super::places::RecentPlaces;
@@ -19,15 +20,6 @@ use crate::domain::{
     Base, BaseSource, Basis, Change, FeedRecords, HaltReason, LastRecord, Market, Minute, Notice, Now, Price, State,
     Ticker, Units, VenueClock, VenueId, Via, Window, tick_size,
 };
-
-/// A venue time further ahead of ours than this is not believed.
-const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(5);
-
-/// A message time further behind ours than this is not believed; further ahead, it is none.
-const BEHIND_MAX: SignedDuration = SignedDuration::from_hours(24);
-
-/// No trade of a cryptocurrency is older than the first block of Bitcoin, 2009-01-03.
-const FIRST_TRADE: Timestamp = Timestamp::constant(1_230_940_800, 0);
 
 /// A fetched answer speaks for the moment when it was asked for, so much earlier as we may mistake the venue's clock.
 const FETCH_MARGIN: SignedDuration = SignedDuration::from_secs(2);
@@ -53,16 +45,6 @@ pub struct Arrival {
     pub via: Via,
     /// The venue's clock, if it is known; else ours stands for it.
     pub clock: Option<VenueClock>,
-}
-
-/// `22.3 s`, `90 min`, `25 h`, `20663 days`: as exact as an operator wants it.
-fn rough(by: SignedDuration) -> String {
-    match by.as_secs() {
-        0..120 => format!("{}.{} s", by.as_secs(), by.subsec_millis() / 100),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} days", seconds / 86_400),
-    }
 }
 
 /// Returns what the venue's clock shows, or ours for want of it.
@@ -91,69 +73,6 @@ pub enum Taken {
     /// It says nothing new of one that is held.
     Waiting,
 }
-
-/// Why something of a ticker was not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Implausible {
-    /// A time lies ahead of the present.
-    #[error("the {what} time {time} is {} ahead of the exchange's clock", rough(*.by))]
-    Ahead {
-        /// `trade` or `message`.
-        what: &'static str,
-        /// The time.
-        time: Timestamp,
-        /// How far.
-        by: SignedDuration,
-    },
-    /// A time is of another age: another unit or another zone.
-    #[error("the {what} time {time} is {} behind the exchange's clock", rough(*.by))]
-    Behind {
-        /// `trade` or `message`.
-        what: &'static str,
-        /// The time.
-        time: Timestamp,
-        /// How far.
-        by: SignedDuration,
-    },
-    /// Answers go on to tell of an older trade than was told of before.
-    #[error("the trade time {time} is before {newest}, that of the newest trade told of so far")]
-    Older {
-        /// When their trade was.
-        time: Timestamp,
-        /// When the newest one was said to be.
-        newest: Timestamp,
-    },
-    /// Its trade is one of the coin that had this name before.
-    #[error("the trade time {0} is of the coin that had this name before")]
-    Former(Timestamp),
-    /// The unit of the price is another one than that of its base.
-    #[error("the price has moved by a power of ten since its base, as if its unit had changed")]
-    Rescaled,
-}
-
-impl Implausible {
-    /// The stable word that counts it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Ahead { .. } => "time-ahead",
-            Self::Behind { .. } | Self::Older { .. } => "time-behind",
-            Self::Former(_) => "former-listing",
-            Self::Rescaled => "rescaled",
-        }
-    }
-
-    /// What it is that was not believed.
-    pub fn field(&self) -> Option<&'static str> {
-        match self {
-            Self::Ahead { what, .. } | Self::Behind { what, .. } if *what == MESSAGE => Some("sent_at"),
-            Self::Ahead { .. } | Self::Behind { .. } | Self::Older { .. } | Self::Former(_) => Some("traded_at"),
-            Self::Rescaled => None,
-        }
-    }
-}
-
-const TRADE: &str = "trade";
-const MESSAGE: &str = "message";
 
 /// The state of one market at one venue.
 #[derive(Debug, Default)]
@@ -398,19 +317,20 @@ impl Feed {
         }
     }
 
-    /// Notes an older trade that a fetched answer tells of, and returns whether the venue has told of nothing newer for so
-    /// long that this is its newest one: its clock was ahead when it dated the other, or it has taken trades back.
+    /// Notes an older trade that a fetched answer tells of, and returns whether it is the venue's newest one: the venue has
+    /// told of nothing newer for long, and its clock may have been ahead by the difference when it dated the other.
     fn is_insisted_on(&mut self, ticker: &Ticker, at: Duration) -> bool {
         let (last, time) = (ticker.last, ticker.venue_time());
         let same = self.older.filter(|(before, dated, _)| (*before, *dated) == (last, time));
         let since = same.map_or(at, |(.., since)| since);
         self.older = Some((last, time, since));
-        let newest = self.last.and_then(|last| last.venue_time);
-        if let Some((time, newest)) = time.zip(newest).filter(|_| at.saturating_sub(since) >= LATE_MAX) {
+        let Some((time, newest)) = time.zip(self.last.and_then(|last| last.venue_time)) else { return false };
+        let told_for = at.saturating_sub(since);
+        if told_for >= LATE_MAX {
             self.noted = Some(Implausible::Older { time, newest });
             self.refused = self.noted;
         }
-        at.saturating_sub(since) >= OLDER_MAX
+        told_for >= OLDER_MAX && newest.duration_since(time) <= AHEAD_MAX
     }
 
     /// Takes in a candle answer; returns in how many minutes it says something else than we did.
@@ -771,39 +691,7 @@ const OLDER_MAX: Duration = Duration::from_secs(30);
 /// A streamed message dated longer ago than this is a repetition.
 const FROZEN_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
-/// Checks the times of a ticker against the venue's clock; returns the message's if it can be done without.
-///
-/// What dates its trades needs no other date: one of the message that is of another age altogether is garbage and costs
-/// nothing but itself. One that is a little ahead is that of a wrong clock, and nothing dated by it is believed.
-///
-/// # Errors
-/// [`Implausible`] if the ticker is not to be believed.
-pub fn plausible(ticker: &Ticker, venue_now: Timestamp) -> Result<Option<Implausible>, Implausible> {
-    let ahead = |what, time: Option<Timestamp>| {
-        let time = time.filter(|&time| time > shifted(venue_now, AHEAD_MAX))?;
-        Some(Implausible::Ahead { what, time, by: time.duration_since(venue_now) })
-    };
-    let behind = |what, time: Option<Timestamp>, oldest: Timestamp| {
-        let time = time.filter(|&time| time < oldest)?;
-        Some(Implausible::Behind { what, time, by: venue_now.duration_since(time) })
-    };
-    let trade = ahead(TRADE, ticker.traded_at).or_else(|| behind(TRADE, ticker.traded_at, FIRST_TRADE));
-    if let Some(trade) = trade {
-        return Err(trade);
-    }
-    // A message of yesterday repeats what was so then, whatever it says of its trade.
-    if let Some(message) = behind(MESSAGE, ticker.sent_at, shifted(venue_now, -BEHIND_MAX)) {
-        return Err(message);
-    }
-    match ahead(MESSAGE, ticker.sent_at) {
-        Some(message @ Implausible::Ahead { by, .. }) if ticker.traded_at.is_some() && by > BEHIND_MAX => {
-            Ok(Some(message))
-        }
-        Some(message) => Err(message),
-        None => Ok(None),
-    }
-}
-
-fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {
+/// Returns `at` moved by `by`, or as it is where time ends.
+pub fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(at)
 }

@@ -13,6 +13,7 @@ mod extremes;
 mod feed;
 mod gaps;
 mod health;
+mod implausible;
 mod jump;
 mod notices;
 mod places;
@@ -32,8 +33,8 @@ use crate::domain::{
 };
 
 use feed::Feed;
-pub use feed::{Implausible, plausible};
 use health::Told;
+pub use implausible::{Implausible, plausible};
 use presence::Word;
 use row::Row;
 

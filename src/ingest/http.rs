@@ -166,7 +166,7 @@ impl Http {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// It is the host that fails: one that does not serve this address is left alone for a while.
+    /// Notes that a failure is the host's. A host that does not serve this address is left alone for a while.
     pub fn host_failed(&self, reason: &Reason) {
         if reason.code == ReasonCode::Blocked && self.held().is_none() {
             self.gate.close(Link::Rest, self.settings.blocked_retry, reason);

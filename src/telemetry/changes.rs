@@ -121,7 +121,7 @@ impl ChangeLog {
             }
             VenueState::Connecting if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
-                "not connected to the exchange yet; trying on"
+                "not connected to the exchange yet; retrying"
             ),
             VenueState::Connecting => info!(venue = %id, state, "connecting to the exchange"),
             VenueState::Up if code.is_some() => warn!(
@@ -172,7 +172,7 @@ impl ChangeLog {
             }
             None => info!(
                 %venue, state, markets_live, markets_wanted, without_price, without_base, without_change,
-                "no row waits for the exchange: others stand in for what it lacks"
+                "no row is affected: other exchanges supply what this one lacks"
             ),
             Some(Reason { code, message }) => {
                 let missing = health.missing.first();

@@ -265,7 +265,7 @@ fn high_and_low_are_known_from_the_first_row_after_a_restart() {
 
 #[test]
 fn fc_14_a_quiet_market_whose_trade_was_dated_ahead_is_confirmed_again_by_what_the_venue_insists_on() {
-    for (what, price_now) in [("the clock was ahead", "300"), ("the trade was taken back", "299")] {
+    for (what, price_now) in [("the trade is the same", "300"), ("there was another within that second", "299")] {
         let mut scene = Scene::new();
         let ahead = Ticker { traded_at: Some(scene.truth + SignedDuration::from_secs(1)), ..Ticker::new(price("300")) };
         scene.ticker(FIRST, "BTC", ahead, STREAM);
@@ -299,4 +299,19 @@ fn fc_14_copies_of_different_old_answers_never_take_a_price_back() {
         scene.ticker(FIRST, "BTC", old, Via::Poll);
         assert_eq!(scene.row("BTC").last, Some(price("300")), "{turn}");
     }
+}
+
+#[test]
+fn fc_14_an_answer_that_lags_behind_for_good_never_takes_a_price_back() {
+    let mut scene = Scene::new();
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    // The copy of an answer in a cache that nobody renews: no clock was ahead by so much.
+    let copy = Ticker { traded_at: Some(scene.truth - SignedDuration::from_secs(6)), ..Ticker::new(price("299")) };
+    for _ in 0..60 {
+        scene.pass(5);
+        scene.ticker(FIRST, "BTC", copy.clone(), Via::Poll);
+        assert_eq!(scene.row("BTC").last, Some(price("300")));
+    }
+    assert_eq!(scene.row("BTC").state, State::Stale);
+    assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "and it is counted");
 }
