@@ -194,9 +194,16 @@ impl Colors {
     const NAMED: [(&'static str, Self); 5] =
         [("kr", Self::Kr), ("jp", Self::Jp), ("cn", Self::Cn), ("intl", Self::Intl), ("cb", Self::Cb)];
 
-    /// What may be asked for, in words.
-    pub const ALLOWED: &'static str =
-        "kr, jp, cn, intl, cb, RRGGBB-RRGGBB (rise-fall), RRGGBB-RRGGBB-RRGGBB-RRGGBB (the latter two on dark)";
+    /// Returns what may be asked for, in words.
+    pub fn allowed(lang: Lang) -> String {
+        let named = Self::NAMED.map(|(word, _)| word).join(", ");
+        let (two, four) = lang.pick(
+            ("상승-하락", "뒤의 둘은 어두운 배경용"),
+            ("rise-fall", "the latter two on dark"),
+            ("上昇-下落", "後の2色は暗い背景用"),
+        );
+        format!("{named}, RRGGBB-RRGGBB ({two}), RRGGBB-RRGGBB-RRGGBB-RRGGBB ({four})")
+    }
 
     /// Returns the colours that readers of a language expect.
     pub fn usual(lang: Lang) -> Self {

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::super::bodies::{Body, Effort};
 use super::choice::Colors;
 use super::given::Given;
+use crate::text::Lang;
 
 /// The address says all that is in it: it never changes.
 const CACHE: &str = "public, max-age=31536000, immutable";
@@ -16,7 +17,7 @@ pub async fn style(headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let given = Given::read(query.as_deref().unwrap_or_default(), ["colors"].into_iter());
     let colors = given.ok().and_then(|given| given.get("colors").and_then(|text| text.parse::<Colors>().ok()));
     let Some(colors) = colors.filter(|colors| colors.is_own()) else {
-        let detail = format!("/* colors: {} */", Colors::ALLOWED);
+        let detail = format!("/* colors: {} */", Colors::allowed(Lang::En));
         return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/css; charset=utf-8")], detail).into_response();
     };
     let mut head = HeaderMap::new();

@@ -38,7 +38,14 @@ pub fn fit<'a>(mut options: Options<'a>, widget: Widget) -> Result<Options<'a>, 
         Widget::Chart => 1,
     };
     if options.named > most {
-        let allowed = format!("at most {most} for {}", widget.word());
+        let word = widget.word();
+        let allowed = |lang: Lang| {
+            lang.pick(
+                format!("{word} 위젯에는 최대 {most}개"),
+                format!("at most {most} for {word}"),
+                format!("{word} ウィジェットでは{most}件まで"),
+            )
+        };
         return Err(BadOption::value("markets", &options.market_list(), allowed));
     }
     if !options.picked {

@@ -79,10 +79,6 @@ impl Place {
 pub fn page(app: &AppState, bad: &BadOption, place: Place) -> Result<String, askama::Error> {
     let lang = place.lang;
     match (bad, place.frame) {
-        (BadOption::Missing { name, value, near }, Frame::Fragment) => {
-            let message = format!("{}. {} {}", missing(name, value, lang), nearest(lang), near.join(", "));
-            Fragment { lang, message }.render()
-        }
         (_, Frame::Fragment) => Fragment { lang, message: message(bad, lang) }.render(),
         (BadOption::Missing { name, value, near }, frame) => {
             let link = |word: &String| {
@@ -154,14 +150,21 @@ fn missing(name: &str, value: &str, lang: Lang) -> String {
     )
 }
 
-fn message(bad: &BadOption, lang: Lang) -> String {
+/// Says what is wrong, in a sentence or two.
+pub fn message(bad: &BadOption, lang: Lang) -> String {
     match bad {
-        BadOption::Value { name, value, allowed } => lang.pick(
-            format!("{name}: “{value}” 값은 쓸 수 없습니다. 가능한 값: {allowed}"),
-            format!("{name}: “{value}” can't be used. Allowed: {allowed}"),
-            format!("{name}: “{value}” は使えません。使える値: {allowed}"),
-        ),
-        BadOption::Missing { name, value, .. } => missing(name, value, lang),
+        BadOption::Value { name, value, allowed } => {
+            let allowed = allowed.text(lang);
+            lang.pick(
+                format!("{name}: “{value}” 값은 쓸 수 없습니다. 가능한 값: {allowed}"),
+                format!("{name}: “{value}” can't be used. Allowed: {allowed}"),
+                format!("{name}: “{value}” は使えません。使える値: {allowed}"),
+            )
+        }
+        BadOption::Missing { name, value, near } if near.is_empty() => missing(name, value, lang),
+        BadOption::Missing { name, value, near } => {
+            format!("{}. {} {}", missing(name, value, lang), nearest(lang), near.join(", "))
+        }
         BadOption::Twice(name) => lang.pick(
             format!("{name}: 한 번만 쓸 수 있습니다."),
             format!("{name} is given more than once."),

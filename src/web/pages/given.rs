@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::http::StatusCode;
 
 use super::choice::{Choice, Switch, allowed, find};
+use crate::text::Lang;
 pub use crate::web::query::BYTES_MAX as QUERY_BYTES_MAX;
 
 /// Most parameters in a query.
@@ -17,14 +18,14 @@ const VALUE_CHARS_MAX: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadOption {
     /// The value is none of those allowed.
-    #[error("{name} {value:?} is not known: use {allowed}")]
+    #[error("{name} {value:?} is not known: use {}", .allowed.0[1])]
     Value {
         /// The parameter.
         name: &'static str,
         /// What was asked for, shortened.
         value: String,
         /// What may be asked for.
-        allowed: String,
+        allowed: Allowed,
     },
     /// A widget, board or market that does not exist here.
     #[error("{name} {value:?} does not exist here: try {}", .near.join(", "))]
@@ -44,10 +45,29 @@ pub enum BadOption {
     TooLong,
 }
 
+/// The values that an option may have, described in each language in the order of [`Lang::ALL`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed([String; 3]);
+
+impl Allowed {
+    /// Returns the description in a language.
+    pub fn text(&self, lang: Lang) -> &str {
+        let [ko, en, ja] = &self.0;
+        lang.pick(ko, en, ja)
+    }
+}
+
 impl BadOption {
-    /// Refuses a value.
-    pub fn value(name: &'static str, value: &str, allowed: impl Into<String>) -> Self {
-        Self::Value { name, value: shorten(value), allowed: allowed.into() }
+    /// Refuses a value; `allowed` describes the values that are taken, in a language.
+    pub fn value(name: &'static str, value: &str, allowed: impl Fn(Lang) -> String) -> Self {
+        Self::Value { name, value: shorten(value), allowed: Allowed(Lang::ALL.map(allowed)) }
+    }
+
+    /// Refuses more than `most` of something.
+    pub fn too_many(name: &'static str, value: &str, most: usize) -> Self {
+        let allowed =
+            |lang: Lang| lang.pick(format!("최대 {most}개"), format!("at most {most}"), format!("{most}件まで"));
+        Self::value(name, value, allowed)
     }
 
     /// Refuses a name that nothing here has.
@@ -117,20 +137,20 @@ impl Given {
     /// # Errors
     /// If it is none of them.
     pub fn choose<T: Choice>(&self, name: &'static str) -> Result<Option<T>, BadOption> {
-        self.parse(name, find, allowed::<T>)
+        self.parse(name, find, |_| allowed::<T>())
     }
 
     /// Reads a value.
     ///
     /// # Errors
-    /// If `read` makes nothing of it; `allowed` says what it would take.
+    /// If `read` makes nothing of it; `allowed` describes in a language what it would take.
     pub fn parse<T>(
         &self,
         name: &'static str,
         read: impl FnOnce(&str) -> Option<T>,
-        allowed: impl FnOnce() -> String,
+        allowed: impl Fn(Lang) -> String,
     ) -> Result<Option<T>, BadOption> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| BadOption::value(name, value, allowed()))
+        read(value).map(Some).ok_or_else(|| BadOption::value(name, value, allowed))
     }
 }

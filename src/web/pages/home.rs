@@ -58,7 +58,7 @@ impl View {
     pub fn read(query: &str) -> Result<Self, BadOption> {
         let given = Given::read(query, ["q", "sort", "order"].into_iter())?;
         let sortable = |word: &str| find::<Column>(word).filter(|column| SORTABLE.contains(column));
-        let allowed = || SORTABLE.map(Choice::word).join(", ");
+        let allowed = |_| SORTABLE.map(Choice::word).join(", ");
         let order: Option<Order> = given.choose("order")?;
         let sort = given.parse("sort", sortable, allowed)?;
         let sort = sort.map(|column| (column, order.map_or(column != Column::Name, |order| order == Order::Desc)));
@@ -92,7 +92,11 @@ impl View {
 /// If it is too long.
 pub fn read_search(text: &str) -> Result<String, BadOption> {
     if text.chars().count() > SEARCH_CHARS_MAX {
-        return Err(BadOption::value("q", text, format!("at most {SEARCH_CHARS_MAX} characters")));
+        let most = SEARCH_CHARS_MAX;
+        let allowed = |lang: Lang| {
+            lang.pick(format!("최대 {most}자"), format!("at most {most} characters"), format!("{most}文字まで"))
+        };
+        return Err(BadOption::value("q", text, allowed));
     }
     Ok(text.trim().to_owned())
 }

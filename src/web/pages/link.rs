@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::config::is_path_template;
 use crate::domain::Market;
+use crate::text::Lang;
 
 /// Where the name of a market leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +21,15 @@ pub enum Link {
 }
 
 impl Link {
-    /// What may be asked for, in words.
-    pub const ALLOWED: &'static str =
-        "off, market, or a path such as /coins/{base} with {market}, {base} or {quote} in it";
+    /// Returns what may be asked for, in words.
+    pub fn allowed(lang: Lang) -> String {
+        let words = lang.pick(
+            "off, market, 또는 /coins/{base} 같은 경로({market}, {base}, {quote} 사용 가능)",
+            "off, market, or a path such as /coins/{base} with {market}, {base} or {quote} in it",
+            "off, market, または /coins/{base} のようなパス({market}, {base}, {quote} を使えます)",
+        );
+        words.to_owned()
+    }
 
     /// Reads a value of the option.
     pub fn read(text: &str) -> Option<Self> {

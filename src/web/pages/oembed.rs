@@ -50,7 +50,7 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
             let detail = "format must be json: there is no other here";
             return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "unknown-format", "Format not offered", detail));
         }
-        Some(format) => return Err(refuse(&BadOption::value("format", format, "json"))),
+        Some(format) => return Err(refuse(&BadOption::value("format", format, |_| "json".to_owned()))),
     }
     let size = |name| {
         // However large: a widget is never larger than it needs to be.
@@ -58,7 +58,7 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| text.parse().unwrap_or(u32::MAX)).filter(|size: &u32| *size > 0)
         };
-        given.parse(name, read, || "a whole number of pixels".to_owned()).map_err(|bad| refuse(&bad))
+        given.parse(name, read, |_| "a whole number of pixels".to_owned()).map_err(|bad| refuse(&bad))
     };
     let (width_max, height_max) = (size("maxwidth")?, size("maxheight")?);
     let url = given

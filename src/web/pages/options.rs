@@ -146,6 +146,8 @@ impl<'a> Options<'a> {
         let usual = Usual::of(app);
         let lang = given.choose("lang")?.or(usual.lang).unwrap_or_else(|| preferred(headers));
         let count = |text: &str| (1..=COUNT_MAX).find(|count| count.to_string() == text);
+        let counts =
+            |lang: Lang| lang.pick(format!("1~{COUNT_MAX}"), format!("1 to {COUNT_MAX}"), format!("1〜{COUNT_MAX}"));
         Ok(Self {
             board,
             of_board,
@@ -156,21 +158,21 @@ impl<'a> Options<'a> {
             basis: given.choose("basis")?.unwrap_or(board.basis),
             theme: given.choose("theme")?.unwrap_or(usual.theme),
             colors: given
-                .parse("colors", |text| text.parse().ok(), || Colors::ALLOWED.to_owned())?
+                .parse("colors", |text| text.parse().ok(), Colors::allowed)?
                 .or(usual.colors)
                 .unwrap_or_else(|| Colors::usual(lang)),
             size: given.choose("size")?.or(usual.size),
             columns: given.get("columns").map_or_else(|| Ok(usual.columns.clone()), columns)?,
             density: given.choose("density")?.unwrap_or(usual.density),
             flash: given.switch("flash")?.unwrap_or(usual.flash),
-            link: given.parse("link", Link::read, || Link::ALLOWED.to_owned())?.unwrap_or_else(|| usual.link.clone()),
+            link: given.parse("link", Link::read, Link::allowed)?.unwrap_or_else(|| usual.link.clone()),
             credit: given.switch("credit")?.or(usual.credit),
             transparent: given.switch("transparent")?.unwrap_or(usual.transparent),
             interval_ms: given
-                .parse("interval", find_interval, || words(&INTERVALS_MS).join(", "))?
+                .parse("interval", find_interval, |_| words(&INTERVALS_MS).join(", "))?
                 .unwrap_or(usual.interval_ms),
             span: given.choose("span")?.unwrap_or(usual.span),
-            count: given.parse("count", count, || format!("1 to {COUNT_MAX}"))?.or(usual.count),
+            count: given.parse("count", count, counts)?.or(usual.count),
             title: given.switch("title")?.unwrap_or(usual.title),
             usual,
         })
@@ -280,7 +282,7 @@ fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<
     let boards = named.map_or(app.boards.as_slice(), std::slice::from_ref);
     let most = app.limits().markets_max;
     if names_in(asked).count() > most {
-        return Err(BadOption::value("markets", asked, format!("at most {most}")));
+        return Err(BadOption::too_many("markets", asked, most));
     }
     let (mut first, mut picks, mut missing) = (None::<&Board>, Vec::<Pick>::new(), None);
     for name in names_in(asked) {
@@ -321,7 +323,7 @@ pub fn columns(asked: &str) -> Result<Vec<Column>, BadOption> {
     let mut columns = vec![Column::Name];
     for word in asked.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let column = super::choice::find(word);
-        let column = column.ok_or_else(|| BadOption::value("columns", word, super::choice::allowed::<Column>()))?;
+        let column = column.ok_or_else(|| BadOption::value("columns", word, |_| super::choice::allowed::<Column>()))?;
         if !columns.contains(&column) {
             columns.push(column);
         }

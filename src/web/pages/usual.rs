@@ -108,7 +108,7 @@ mod tests {
         for interval in super::super::super::ask::INTERVALS_MS {
             parsed("interval", &interval.to_string()).unwrap();
         }
-        for colors in Colors::ALLOWED.split(", ").take(5) {
+        for colors in Colors::allowed(Lang::En).split(", ").take(5) {
             parsed("colors", &format!("{colors:?}")).unwrap();
             assert!(colors.parse::<Colors>().is_ok(), "{colors}");
         }

@@ -22,7 +22,7 @@ use super::snippet::{Snippet, Wish};
 use super::spoken::{column_name, described, spoken};
 use super::stage::{Stage, title};
 use super::usual::Usual;
-use super::{badge, card, embed};
+use super::{badge, card, embed, error};
 use crate::domain::Basis;
 use crate::text::{self, Lang};
 
@@ -51,7 +51,7 @@ struct Form {
 }
 
 fn choose<T: Choice>(name: &'static str, value: &str) -> Result<T, BadOption> {
-    find(value).ok_or_else(|| BadOption::value(name, value, allowed::<T>()))
+    find(value).ok_or_else(|| BadOption::value(name, value, |_| allowed::<T>()))
 }
 
 #[derive(Template)]
@@ -147,7 +147,7 @@ fn page(
     let lang = form.ui;
     let (refusal, result) = match options {
         Ok(options) => (String::new(), Some(form.make(app, options, home))),
-        Err(bad) => (bad.to_string(), None),
+        Err(bad) => (error::message(bad, lang), None),
     };
     Page {
         lang,

@@ -303,6 +303,74 @@ async fn fc_50_an_error_page_speaks_the_language_asked_for_and_offers_what_is_ne
     assert!(page.contains("market/C5-KRW") && offered <= 3, "{offered}: {page}");
 }
 
+/// What is written alike in every language: options, their values, and how a value is put together.
+fn is_literal(word: &str, options: &[&str]) -> bool {
+    let values = "auto light dark kr jp cn intl cb RRGGBB xs s m l xl inherit name last change amount high low volume \
+                  normal compact on off market base quote coins 24h 7d utc day kst h d board tape card ticker movers chart \
+                  ko en ja krw small XRP ETH English asc desc q sort order ui widget json DEMO zzz KRW BTC";
+    options.contains(&word) || values.split_whitespace().any(|value| value == word)
+}
+
+#[tokio::test]
+async fn fc_50_every_sentence_of_an_error_page_is_in_its_language() {
+    let table = include_str!("../../../docs/widgets.md").split("## Options").nth(1).unwrap();
+    let table = table.split("###").next().unwrap();
+    let options: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(options.len() > 15, "{options:?}");
+    let many = vec!["BTC-KRW"; 200].join(",");
+    let long = "zzz+".repeat(40);
+    let mut asked: Vec<String> = options.iter().map(|name| format!("/embed/board?{name}=zzz")).collect();
+    asked.extend(["/fragment/chart", "/", "/market/BTC-KRW"].map(|path| format!("{path}?colors=zzz&link=zzz")));
+    asked.push(format!("/embed/board?markets={many}"));
+    asked.push("/embed/chart?markets=BTC-KRW,ETH-KRW".to_owned());
+    asked.push(format!("/fragment/card?markets={}", vec!["BTC-KRW"; 13].join(",")));
+    asked.extend(
+        ["/?sort=zzz", "/?order=zzz", "/embed/zzz", "/market/zzz", "/zzz", "/?theme=on&theme=on"].map(str::to_owned),
+    );
+    asked.push(format!("/?q={long}"));
+    asked.push(format!("/embed/board?x={}", "zzz".repeat(7000)));
+    asked.extend(options.iter().map(|name| format!("/widgets?{name}=zzz")));
+    asked.extend(["/widgets?widget=zzz".to_owned(), format!("/widgets?q={long}")]);
+    let app = under("");
+    for path in &asked {
+        for lang in ["ko", "ja"] {
+            // A language that does not exist is asked for by itself.
+            let path = if path.contains("lang=zzz") || path.starts_with("/zzz") {
+                path.clone()
+            } else {
+                format!("{path}&lang={lang}&ui={lang}")
+            };
+            let path = if path.contains('?') { path } else { path.replacen('&', "?", 1) };
+            let response = with(&app, &path, &[("accept", BROWSER), ("accept-language", lang)]).await;
+            let status = response.status().as_u16();
+            let page = text(response).await;
+            if path.starts_with("/widgets") && status == 200 {
+                continue;
+            }
+            assert!(status == 400 || status == 404, "{path}: {status}");
+            // The configurator says it above its form.
+            let said = match page.split_once("<p class=\"notice\">") {
+                Some((_, rest)) => rest.split_once("</").unwrap().0.to_owned(),
+                None => page.split_once("<title>").map_or(page.as_str(), |(_, rest)| rest).to_owned(),
+            };
+            let mut words = String::new();
+            let mut is_tag = false;
+            for c in said.chars() {
+                is_tag = (is_tag || c == '<') && c != '>';
+                words.push(if is_tag || c == '>' { ' ' } else { c });
+            }
+            let foreign: Vec<_> = words
+                .replace("&#38;", " ")
+                .split(|c: char| !c.is_ascii_alphanumeric())
+                .filter(|word| word.chars().any(|c| c.is_ascii_alphabetic()) && !is_literal(word, &options))
+                .filter(|word| !word.contains("zzz"))
+                .map(str::to_owned)
+                .collect();
+            assert!(foreign.is_empty(), "{path} in {lang}: {foreign:?} in {words}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn fc_58_the_root_of_a_host_leads_to_the_base_path() {
     let app = under("/prices/kr");

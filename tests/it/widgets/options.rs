@@ -25,7 +25,7 @@ async fn a_bad_value_is_refused_with_its_name_and_what_may_be_asked() {
         ("transparent=yes", 400, ["transparent", "on, off"]),
         ("interval=7", 400, ["interval", "0, 100, 250, 500, 1000, 2000, 5000"]),
         ("span=1y", 400, ["span", "24h, 7d"]),
-        ("count=0", 400, ["count", "1 to 20"]),
+        ("count=0", 400, ["count", "1~20"]),
         ("title=no", 400, ["title", "on, off"]),
         ("lang=ko&lang=en", 400, ["lang", "한 번만"]),
     ] {
