@@ -58,8 +58,8 @@ export interface Row {
   traded_at?: string | null;
   received_at?: string | null;
   confirmed_at?: string | null;
-  /** As the page shows them. */
-  text?: { name: string; last: string; change: string; notice?: string };
+  /** As the page shows them; `no_change` says why there is a price and no change. */
+  text?: { name: string; last: string; change: string; no_change?: string; notice?: string };
 }
 
 /** The attributes that all elements take. */

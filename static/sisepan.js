@@ -157,7 +157,7 @@ const enliven = (root, host = root, since = Date.now()) => {
       if (!held.late) return;
       held.late = false;
       const { row: { change, text, state, confirmed_at, received_at } } = held;
-      const title = change ? `${words.base} ${kit.comma(change.base_price)} · ${kit.moment(change.base_at, words.hours).slice(5, 16).replace('T', ' ')} ${words.zone}` : '';
+      const title = change ? `${words.base} ${kit.comma(change.base_price)} · ${kit.moment(change.base_at, words.hours).slice(5, 16).replace('T', ' ')} ${words.zone}` : text?.no_change || '';
       for (const at of held.at) {
         const cell = (/** @type {string} */ name) => at.querySelector(`[data-cell="${name}"]`);
         if (state) mark(at, 'data-state', state);
@@ -168,12 +168,11 @@ const enliven = (root, host = root, since = Date.now()) => {
           if (last?.textContent !== text.last && root.dataset.flash !== 'off' && !matchMedia('(prefers-reduced-motion: reduce)').matches) {
             last?.animate([{ backgroundColor: 'var(--flash)', boxShadow: '0 0 0 .15em var(--flash)' }, {}], 900);
           }
-          for (const [name, value] of Object.entries({ notice: '', ...text })) write(cell(name), value);
+          for (const [name, value] of Object.entries({ notice: '', no_change: '', ...text })) write(cell(name), value);
         }
-        write(cell('word'), (change && words.direction[change.direction]) || '');
+        write(cell('word'), change ? words.direction[change.direction] : '');
         write(cell('base'), title);
-        const over = at.querySelector('[title]');
-        if (over) mark(over, 'title', title);
+        for (const it of all(at, '[title]')) mark(it, 'title', title);
       }
       this.age(held, Date.now());
     },

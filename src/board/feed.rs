@@ -17,8 +17,8 @@ use super::presence::{Presence, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
 use crate::domain::{
-    Base, BaseSource, Basis, Change, FeedRecords, HaltReason, LastRecord, Market, Minute, Notice, Now, Price, State,
-    Ticker, Units, VenueClock, VenueId, Via, Window, tick_size,
+    Base, BaseSource, Basis, Change, FeedRecords, HaltReason, LastRecord, Market, Minute, NoChange, Notice, Now, Price,
+    State, Ticker, Units, VenueClock, VenueId, Via, Window, tick_size,
 };
 
 /// A fetched answer speaks for the moment when it was asked for, so much earlier as we may mistake the venue's clock.
@@ -529,15 +529,25 @@ impl Feed {
     }
 
     /// Returns why there is no base at `time`, if that follows from what the venue has said.
-    pub fn why_no_base(&self, time: Timestamp) -> Option<(&'static str, String)> {
+    pub fn why_no_base(&self, time: Timestamp) -> Option<NoChange> {
         if self.rescaled {
-            return Some(("rescaled", Implausible::Rescaled.to_string()));
+            return Some(NoChange::Rescaled);
         }
-        if let Some(since) = self.presence.since().filter(|&since| since > time) {
-            return Some(("new-listing", format!("listed at {since}, after {time}")));
+        if self.presence.since().is_some_and(|since| since > time) {
+            return Some(NoChange::NewListing);
         }
-        let known = self.window.known_from(Minute::of(time).plus(-1)).is_some();
-        known.then(|| ("no-earlier-trade", format!("its candles tell of no trade before {time}")))
+        self.window.known_from(Minute::of(time).plus(-1)).map(|_| NoChange::NoEarlierTrade)
+    }
+
+    /// Returns the same with its code, for an operator.
+    pub fn explain_no_base(&self, time: Timestamp) -> Option<(&'static str, String)> {
+        let why = self.why_no_base(time)?;
+        let detail = match (why, self.presence.since()) {
+            (NoChange::Rescaled, _) => Implausible::Rescaled.to_string(),
+            (NoChange::NewListing, Some(since)) => format!("listed at {since}, after {time}"),
+            _ => format!("its candles tell of no trade before {time}"),
+        };
+        Some((why.as_str(), detail))
     }
 
     /// Returns why there is no change to `places` decimal places, if one is too wide to be worked out exactly.
@@ -545,7 +555,7 @@ impl Feed {
         let last = self.last?.price;
         let base = bases.into_iter().flatten().find(|base| Change::between(last, base.price, places).is_none())?.price;
         Some((
-            "too-wide",
+            NoChange::TooWide.as_str(),
             format!("the change of {last} against {base} has more digits than can be worked out exactly"),
         ))
     }

@@ -12,28 +12,26 @@ use jiff::Timestamp;
 use super::Quotes;
 use super::feed::{self, Feed};
 use crate::domain::{
-    Basis, Lacks, MISSING_MAX, Market, Missing, Now, Problem, Reason, ReasonCode, State, VenueHealth, VenueId,
-    VenueState,
+    Basis, Lacks, MISSING_MAX, Market, Missing, NoChange, Now, Problem, Reason, ReasonCode, State, VenueHealth,
+    VenueId, VenueState,
 };
 
 /// The first prices of a venue may be awaited for so long without a word of it.
 const FIRST_PRICES: Duration = Duration::from_secs(15);
 
-/// A reason of which only the figures have changed is told anew at most this often.
-const REASON_EVERY: Duration = Duration::from_secs(10);
+/// A venue is logged at most this often.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// A member that can't be read in one of so many markets is a matter of the venue, not of the market.
 const MANY: usize = 5;
 
 /// Nothing but time has to pass.
-const AWAITED: &str = "awaited";
+const AWAITED: &str = NoChange::Awaited.as_str();
 
 /// What was last told of a venue.
 #[derive(Debug, Default)]
 pub struct Told {
     pub(super) health: Option<VenueHealth>,
-    /// When its reason was worded.
-    worded: Duration,
     /// Since when each market lacks what it lacks.
     lacking: BTreeMap<(Market, Lacks), Timestamp>,
     /// Whether a price was ever believed.
@@ -90,13 +88,6 @@ impl Quotes {
             if before.state == state {
                 health.since = before.since;
             }
-            let code = |health: &VenueHealth| health.reason.as_ref().map(|reason| reason.code);
-            if code(before) == code(&health) && now.monotonic.saturating_sub(told.worded) < REASON_EVERY {
-                health.reason.clone_from(&before.reason);
-            }
-            if before.reason != health.reason {
-                told.worded = now.monotonic;
-            }
             if *before == health {
                 return None;
             }
@@ -112,7 +103,7 @@ impl Quotes {
         let due = self.told.values_mut().filter_map(|told| {
             let health = told.health.as_ref()?;
             let is = (health.state, health.reason.as_ref().map(|reason| reason.code));
-            let soon = told.logged_at.is_some_and(|at| now.monotonic.saturating_sub(at) < REASON_EVERY);
+            let soon = told.logged_at.is_some_and(|at| now.monotonic.saturating_sub(at) < LOG_EVERY);
             if told.logged == Some(is) || soon {
                 return None;
             }
@@ -155,7 +146,7 @@ impl Quotes {
             let (lacks, own) = if live {
                 let bases = feed.bases(there);
                 if let Some((basis, _)) = Basis::ALL.into_iter().zip(bases).find(|(_, base)| base.is_none()) {
-                    (Lacks::Base, feed.why_no_base(basis.base_time(there)))
+                    (Lacks::Base, feed.explain_no_base(basis.base_time(there)))
                 } else if let Some(why) = feed.why_no_change(bases, self.settings.percent_places) {
                     (Lacks::Change, Some(why))
                 } else {

@@ -354,8 +354,8 @@ impl Quotes {
         let mut publish = Publish { at: now.wall, changed: Vec::new(), confirmed: Vec::new(), venues: Vec::new() };
         for index in std::mem::take(&mut self.touched) {
             let row = &mut self.rows[index];
-            let (feeds, clocks) = (&self.feeds, &self.clocks);
-            let look = row::Look { feeds, clocks, settings: &self.settings, started: self.started, now };
+            let (feeds, clocks, health) = (&self.feeds, &self.clocks, &self.health);
+            let look = row::Look { feeds, clocks, health, settings: &self.settings, started: self.started, now };
             let quote = row.quote(&look);
             match &row.published {
                 Some(old) if old.quote.reads_like(&quote) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Basis, Market, Now, Quote, SourceId, State, VenueClock, VenueId};
+use crate::domain::{Basis, Lacks, Market, NoChange, Now, Quote, SourceId, State, VenueClock, VenueHealth, VenueId};
 
 use super::feed::{self, Feed};
 use super::{Published, Settings, Wanted};
@@ -29,6 +29,8 @@ pub struct Look<'a> {
     pub settings: &'a Settings,
     /// The venues' clocks, as far as they are known.
     pub clocks: &'a BTreeMap<VenueId, VenueClock>,
+    /// What ingest says of the venues.
+    pub health: &'a BTreeMap<VenueId, VenueHealth>,
     pub started: Now,
     pub now: Now,
 }
@@ -67,6 +69,12 @@ impl Row {
             State::Stale | State::Halted => feed.and_then(Feed::confirmed_there).unwrap_or(there),
             State::Live | State::Delayed | State::Unknown => there,
         };
+        let bases = feed.map(|feed| feed.bases(as_of)).unwrap_or_default();
+        let why = |index: usize| {
+            let basis = Basis::ALL[index];
+            let own = feed.filter(|_| bases[index].is_none())?.why_no_base(basis.base_time(as_of));
+            own.or_else(|| self.has_no_history(venue, look).then_some(NoChange::NoHistory))
+        };
         Quote {
             market: self.market.clone(),
             source: self.source.clone(),
@@ -75,7 +83,8 @@ impl Row {
             korean_name: figures.as_ref().and_then(|f| f.korean_name.clone()),
             english_name: figures.as_ref().and_then(|f| f.english_name.clone()),
             last: figures.as_ref().and_then(|f| f.last),
-            bases: feed.map(|feed| feed.bases(as_of)).unwrap_or_default(),
+            bases,
+            no_bases: std::array::from_fn(|index| why(index).unwrap_or_default()),
             percent_places: look.settings.percent_places,
             digits: figures.as_ref().map_or(0, |f| f.digits),
             high_24h: figures.as_ref().and_then(|f| f.high_24h),
@@ -90,6 +99,12 @@ impl Row {
             received_at: figures.as_ref().and_then(|f| f.received_at),
             confirmed_at,
         }
+    }
+
+    /// Whether the venue was asked for the past of the market in vain.
+    fn has_no_history(&self, venue: VenueId, look: &Look<'_>) -> bool {
+        let missing = look.health.get(&venue).map_or_else(Default::default, |health| health.missing.as_slice());
+        missing.iter().any(|missing| missing.market == self.market && missing.lacks == Lacks::Base)
     }
 
     /// Notes that `quote` was handed on now.

@@ -344,10 +344,3 @@ impl VenueHealth {
         }
     }
 }
-
-impl VenueHealth {
-    /// Whether a reader of its state is told the same: figures aside.
-    pub fn reads_like(&self, other: &Self) -> bool {
-        (self.state, self.since, &self.reason) == (other.state, other.since, &other.reason)
-    }
-}

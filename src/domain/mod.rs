@@ -42,7 +42,7 @@ pub use minute::{Minute, Now, VenueClock};
 pub use movers::{Movers, MoversRule};
 pub use notice::{HaltReason, Notice, NoticeKind};
 pub use printable::{escape_unprintable, is_unprintable};
-pub use quote::{Base, BaseSource, Quote, SourceId, State};
+pub use quote::{Base, BaseSource, NoChange, Quote, SourceId, State};
 pub use ranges::Ranges;
 pub use record::{FeedRecords, HOUR, HourRecord, HourSource, Keeper, LastRecord, ListingRecord, StoreHealth};
 pub use rescale::power_of_ten;

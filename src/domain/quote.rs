@@ -91,6 +91,38 @@ pub struct Base {
     pub source: BaseSource,
 }
 
+/// Why a price has no change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NoChange {
+    /// The base is not known yet.
+    #[default]
+    Awaited,
+    /// The venue did not answer, or not usably, when it was asked for the past of the market.
+    NoHistory,
+    /// The market is listed since after the base time.
+    NewListing,
+    /// Nobody traded before the base time.
+    NoEarlierTrade,
+    /// The unit of the price seems to have changed since the base time.
+    Rescaled,
+    /// The figures are too wide to be worked out exactly.
+    TooWide,
+}
+
+impl NoChange {
+    /// Returns the stable word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Awaited => "awaited",
+            Self::NoHistory => "no-history",
+            Self::NewListing => "new-listing",
+            Self::NoEarlierTrade => "no-earlier-trade",
+            Self::Rescaled => "rescaled",
+            Self::TooWide => "too-wide",
+        }
+    }
+}
+
 /// What we publish for one market from one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {
@@ -110,6 +142,8 @@ pub struct Quote {
     pub last: Option<Price>,
     /// The base of each [`Basis`], in the order of [`Basis::ALL`]; absent where not known.
     pub bases: [Option<Base>; 3],
+    /// Why each base is absent; [`NoChange::Awaited`] for those that are not.
+    pub no_bases: [NoChange; 3],
     /// Decimal places of the change percentage.
     pub percent_places: u32,
     /// Decimal places that the price is shown with.
@@ -148,6 +182,13 @@ impl Quote {
     /// Returns the change against the base of `basis`, or `None` where either end is not known.
     pub fn change(&self, basis: Basis) -> Option<Change> {
         Change::between(self.last?, self.base(basis)?.price, self.percent_places)
+    }
+
+    /// Returns why there is no change for `basis`, where there is a price.
+    pub fn no_change(&self, basis: Basis) -> Option<NoChange> {
+        let at = Basis::ALL.iter().position(|&b| b == basis)?;
+        let why = if self.bases[at].is_some() { NoChange::TooWide } else { self.no_bases[at] };
+        (self.last.is_some() && self.change(basis).is_none()).then_some(why)
     }
 
     /// Returns the row as it is to be shown when nobody has looked after it for a while, if that is another.

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::messages::{Body, Messages};
-use super::{Entry, Hub, Newest, View};
+use super::{Entry, Hub, Newest, Venue, View};
 use crate::failpoint;
 use crate::wire::{self, Delta, GroupId, Head, Heartbeat, Row, RowDelta, Status, VenueHealth};
 
@@ -148,14 +148,18 @@ impl Newest {
                 .filter(|(_, entry)| entry.changed > since)
                 .map(|(place, entry)| (place, entry.clone()))
                 .collect(),
-            venues: self.venues_of(view).filter(|(changed, _)| *changed > since).cloned().collect(),
+            venues: self
+                .venues_of(view)
+                .filter(|venue| venue.changed > since)
+                .map(|venue| (venue.changed, venue.health.clone()))
+                .collect(),
         }
     }
 
     /// Returns the venues that a view can take rows from.
-    pub(super) fn venues_of<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a (u64, VenueHealth)> {
+    pub(super) fn venues_of<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Venue> {
         let feeds = |name: &str| view.rows.iter().any(|(source, _)| source.as_str().split(',').any(|one| one == name));
-        self.venues.iter().filter(move |(_, health)| feeds(health.venue.as_str()))
+        self.venues.iter().filter(move |venue| feeds(venue.health.venue.as_str()))
     }
 }
 
@@ -168,7 +172,7 @@ impl Group {
         let sent = Sent {
             sequence: newest.sequence,
             rows: view.rows.iter().map(|(source, market)| newest.find(source, market).map(row)).collect(),
-            venues: newest.venues_of(view).cloned().collect(),
+            venues: newest.venues_of(view).map(|venue| (venue.changed, venue.health.clone())).collect(),
             catch_ups: HashMap::new(),
         };
         let sequence = sent.sequence;

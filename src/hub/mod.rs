@@ -22,11 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::wire::{Basis, Lang, Market, Publish, Quote, SourceId, VenueHealth};
+use crate::wire::{Basis, Lang, Market, Publish, Quote, Reason, SourceId, VenueHealth, VenueState};
 
 use group::{Group, GroupKey};
 
@@ -37,6 +37,9 @@ pub use subscription::{Member, Resume, Subscription};
 
 /// Rows that nobody has looked after for so long are not live: the process was stopped, or the machine slept.
 const UNWATCHED_MAX: Duration = Duration::from_secs(5);
+
+/// Readers of the stream are told at most this often of a reason in which only figures have changed.
+const REASON_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
 /// The newest rows. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -67,8 +70,7 @@ struct Newest {
     /// Whether rows are marked as stale because nobody did.
     lapsed: bool,
     rows: HashMap<SourceId, HashMap<Market, Entry>>,
-    /// The venues, each with the sequence of its last change.
-    venues: Vec<(u64, VenueHealth)>,
+    venues: Vec<Venue>,
     /// The groups, each with its number of members.
     groups: HashMap<GroupKey, (Arc<Group>, usize)>,
     /// The groups that show a market, by address: the only ones that its change wakes.
@@ -80,6 +82,34 @@ struct Entry {
     quote: Arc<Quote>,
     /// The sequence of its last change.
     changed: u64,
+}
+
+/// A venue, and what readers of the stream know of it.
+#[derive(Debug)]
+struct Venue {
+    health: VenueHealth,
+    /// The state, since when, and the reason, as last told.
+    told: Option<(VenueState, Timestamp, Option<Reason>)>,
+    told_at: Timestamp,
+    /// The sequence of that.
+    changed: u64,
+}
+
+impl Venue {
+    /// Whether readers are to be told: at once of another state or kind of reason, at times of the figures in its message.
+    fn is_news(&self, at: Timestamp) -> bool {
+        let Some((state, since, reason)) = &self.told else { return true };
+        let code = |reason: &Option<Reason>| reason.as_ref().map(|reason| reason.code);
+        let health = &self.health;
+        (*state, *since, code(reason)) != (health.state, health.since, code(&health.reason))
+            || (*reason != health.reason && at.duration_since(self.told_at).abs() >= REASON_EVERY)
+    }
+
+    fn tell(&mut self, sequence: u64, at: Timestamp) {
+        self.told = Some((self.health.state, self.health.since, self.health.reason.clone()));
+        self.told_at = at;
+        self.changed = sequence;
+    }
 }
 
 /// Which rows, and how they are written. Two equal views are the same bytes.
@@ -207,7 +237,7 @@ impl Hub {
 
     /// Returns the health of every venue.
     pub fn venues(&self) -> Vec<VenueHealth> {
-        self.newest().venues.iter().map(|(_, health)| health.clone()).collect()
+        self.newest().venues.iter().map(|venue| venue.health.clone()).collect()
     }
 
     /// Removes a group that has failed: whoever asks for the same from now on gets a new one.
@@ -269,20 +299,22 @@ impl Newest {
                 entry.quote = quote;
             }
         }
-        let mut news = Vec::new();
         for health in venues {
-            match self.venues.iter_mut().find(|(_, old)| old.venue == health.venue) {
-                // Its figures moved, which is told to nobody.
-                Some((_, old)) if old.reads_like(&health) => *old = health,
-                _ => news.push(health),
+            match self.venues.iter_mut().find(|venue| venue.health.venue == health.venue) {
+                Some(venue) => venue.health = health,
+                None => self.venues.push(Venue { health, told: None, told_at: at, changed: 0 }),
             }
         }
-        if changed.is_empty() && unseen.is_empty() && news.is_empty() {
+        let is_news = self.venues.iter().any(|venue| venue.is_news(at));
+        if changed.is_empty() && unseen.is_empty() && !is_news {
             return Vec::new();
         }
         self.sequence += 1;
+        for venue in self.venues.iter_mut().filter(|venue| venue.is_news(at)) {
+            venue.tell(self.sequence, at);
+        }
         // Which venues a group reads is not kept, since their state seldom changes.
-        let mut woken = if news.is_empty() { Vec::new() } else { self.all_groups() };
+        let mut woken = if is_news { self.all_groups() } else { Vec::new() };
         woken.retain(|group| group.mark(self.sequence));
         for quote in changed.into_iter().chain(unseen) {
             let key = (quote.source.clone(), quote.market.clone());
@@ -290,10 +322,6 @@ impl Newest {
             woken.extend(showing.filter(|group| group.mark(self.sequence)).cloned());
             let (source, market) = key;
             self.rows.entry(source).or_default().insert(market, Entry { quote, changed: self.sequence });
-        }
-        for health in news {
-            self.venues.retain(|(_, old)| old.venue != health.venue);
-            self.venues.push((self.sequence, health));
         }
         woken
     }

@@ -112,8 +112,11 @@ impl Hub {
         };
         // Before the rows can change again, so that no frame falls between.
         let frames = group.frames();
-        let down: Vec<_> =
-            newest.venues_of(&key.view).filter(|(_, health)| health.state != VenueState::Up).cloned().collect();
+        let down: Vec<_> = newest
+            .venues_of(&key.view)
+            .filter(|venue| venue.health.state != VenueState::Up)
+            .map(|venue| (venue.changed, venue.health.clone()))
+            .collect();
         let draft = known.is_none().then(|| self.draft(&newest, &view));
         drop(newest);
 

@@ -16,7 +16,10 @@ pub use lang::{Lang, UnknownLang, negotiate};
 pub use name::{asset, initials, name, venue};
 pub use notice::{notice, notice_sentence};
 pub use number::{change, compact, grouped, last, percent, signed, volume};
-pub use phrase::{base_source, direction, footnote, mark, price_column, range_source, sentence, session, state, unit};
+pub use phrase::{
+    base_source, basis_in_brackets, direction, footnote, mark, no_change, price_column, range_source, sentence,
+    session, state, unit,
+};
 pub use time::{Zone, age, age_patterns, base, clock, day, moment, moment_exact, stamp, stamp_day, zone};
 pub use trouble::{reason, reason_word, trouble, venue_state};
 
@@ -42,6 +45,7 @@ mod tests_support {
             english_name: None,
             last: Some(last.parse().unwrap()),
             bases: [base, None, None],
+            no_bases: Default::default(),
             percent_places: 2,
             digits: 0,
             high_24h: None,

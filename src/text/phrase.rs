@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Lang, age, last, name, percent, stamp, stamp_day, venue};
-use crate::domain::{BaseSource, Basis, Direction, Market, Quote, State};
+use crate::domain::{BaseSource, Basis, Direction, Market, NoChange, Quote, State};
 
 /// Returns what the changes of a board are measured against; true for exactly that basis.
 pub fn footnote(basis: Basis, lang: Lang) -> &'static str {
@@ -20,6 +20,41 @@ pub fn footnote(basis: Basis, lang: Lang) -> &'static str {
             "* 午前0時(日本時間)からの変動率",
         ),
     }
+}
+
+/// Returns the same in a word or two, to stand behind a change in a sentence.
+pub fn basis_in_brackets(basis: Basis, lang: Lang) -> &'static str {
+    match basis {
+        Basis::Rolling24h => lang.pick("(24시간)", "(24 h)", "(24時間)"),
+        Basis::UtcDay => lang.pick("(오전 9시 대비)", "(since 00:00 UTC)", "(午前9時比)"),
+        Basis::KstDay => lang.pick("(0시 대비)", "(since 00:00 KST)", "(午前0時比)"),
+    }
+}
+
+/// Returns why a price has no change; empty where it has one, or there is no price.
+pub fn no_change(quote: &Quote, basis: Basis, lang: Lang) -> String {
+    let Some(why) = quote.no_change(basis) else { return String::new() };
+    let why = match why {
+        NoChange::Awaited => lang.pick("기준 가격 확인 중", "base price not known yet", "基準価格を確認中"),
+        NoChange::NoHistory => lang.pick(
+            "거래소의 지난 시세를 읽지 못함",
+            "the exchange's past prices can't be read",
+            "取引所の過去の価格を取得できません",
+        ),
+        NoChange::NewListing => {
+            lang.pick("기준 시각 이후에 상장", "listed after the base time", "基準時刻より後に上場")
+        }
+        NoChange::NoEarlierTrade => {
+            lang.pick("기준 시각 이전의 거래 없음", "no trade before the base time", "基準時刻より前の取引なし")
+        }
+        NoChange::Rescaled => lang.pick(
+            "가격 단위가 바뀐 것으로 보임",
+            "the unit of the price seems to have changed",
+            "価格の単位が変わった可能性",
+        ),
+        NoChange::TooWide => lang.pick("값이 너무 큼", "too large to work out", "値が大きすぎます"),
+    };
+    format!("{}: {why}", lang.pick("변동률 표시 불가", "Change unavailable", "変動率を表示できません"))
 }
 
 /// Returns whose base it is, where that is worth a word.

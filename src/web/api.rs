@@ -88,7 +88,9 @@ fn tagged(mut head: HeaderMap, fingerprint: u64) -> HeaderMap {
 
 /// Returns what was asked for and is not known, percent-encoded and by comma, for a body that has no place for it.
 fn missing(view: &View) -> Option<HeaderValue> {
-    let encode = |name: &String| url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>();
+    // A form writes a space as a plus, and a plus as `%2B`.
+    let encode =
+        |name: &String| url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
     let names: Vec<_> = view.missing.iter().map(encode).collect();
     (!names.is_empty()).then(|| HeaderValue::from_str(&names.join(",")).ok())?
 }

@@ -22,7 +22,7 @@ pub use row::{Row, RowChange, RowDelta, RowText};
 pub use table::rows_csv;
 
 // The words that pass through the hub without being looked into.
-pub use crate::domain::{Basis, Market, Publish, Quote, SourceId, State, VenueHealth, VenueState};
+pub use crate::domain::{Basis, Market, Publish, Quote, Reason, SourceId, State, VenueHealth, VenueState};
 pub use crate::text::Lang;
 
 /// Version of the messages; it rises when a client written for the one before would misread them.

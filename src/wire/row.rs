@@ -91,6 +91,9 @@ pub struct RowText {
     pub last: String,
     /// `+2.08%`.
     pub change: String,
+    /// Why there is no change; left out where there is one, and where there is no price.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub no_change: String,
     /// `12.01 거래종료`; left out where there is nothing to warn of.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub notice: String,
@@ -137,6 +140,7 @@ impl Row {
                 name: text::name(quote, lang),
                 last: text::last(quote, lang),
                 change: text::change(change.as_ref(), lang),
+                no_change: text::no_change(quote, basis, lang),
                 notice: text::notice(quote, lang),
             }),
         }

@@ -161,6 +161,34 @@ test('a mute exchange is told, and comes back by itself', async () => {
   await close();
 });
 
+test('a dash for a change says why, as it comes and as it is renewed, until the change is known', async () => {
+  // Prices come over the stream; the past can't be asked for.
+  for (const venue of ['upbit', 'bithumb']) await exchanges.fault({ venue, fault: 'status', status: 503 });
+  const young = await server(exchanges);
+  await ready(young);
+  for (const [widget, spoken] of [['board', 'base'], ['tape', 'no_change'], ['ticker', 'no_change'], ['card', 'base']]) {
+    const { page, close } = await open(chrome, `${young.url}/embed/${widget}?markets=BTC-KRW&lang=ko`);
+    const title = () => row(page, 'BTC-KRW').locator('[title]').first().getAttribute('title');
+    const why = /^변동률 표시 불가: ./;
+    assert.match(await title(), why, widget);
+    await isLive(page);
+    await setPrice('BTC-KRW', '143000000');
+    await until('the new price', async () => (await cell(page, 'BTC-KRW', 'last').textContent()) === '143,000,000');
+    assert.equal(await cell(page, 'BTC-KRW', 'change').textContent(), '–', widget);
+    assert.match(await title(), why, widget);
+    assert.match(await cell(page, 'BTC-KRW', spoken).textContent(), why, widget);
+    await setPrice('BTC-KRW', '143001000');
+    await close();
+  }
+  const { page, close } = await open(chrome, `${young.url}/embed/tape?markets=BTC-KRW&lang=ko`);
+  await exchanges.heal();
+  await until('the change is known', async () => (await cell(page, 'BTC-KRW', 'change').textContent()).endsWith('%'));
+  await until('its base is told instead', async () => (await row(page, 'BTC-KRW').locator('[title]').first().getAttribute('title')).startsWith('기준 '));
+  assert.equal(await cell(page, 'BTC-KRW', 'no_change').textContent(), '');
+  await close();
+  await young.stop();
+});
+
 test('a server that was killed and came back is followed again', async () => {
   const { page, close } = await open(chrome, await element());
   await isLive(page);

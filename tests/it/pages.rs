@@ -58,6 +58,7 @@ fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
         english_name: None,
         last: Some(last.parse().unwrap()),
         bases: [base; 3],
+        no_bases: Default::default(),
         percent_places: 2,
         digits: 0,
         high_24h: None,

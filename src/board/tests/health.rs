@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::board::Implausible;
-use crate::domain::{Lacks, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState};
+use crate::domain::{Lacks, Missing, NoChange, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState};
 
 impl Scene {
     /// Ingest says how the link is.
@@ -231,4 +231,44 @@ fn fc_14_how_far_a_time_is_off_reads_like_a_duration() {
             assert!(said.contains(text), "{said}");
         }
     }
+}
+
+#[test]
+fn a_reason_and_the_figures_beside_it_are_of_one_moment() {
+    let mut scene = Scene::new();
+    scene.link(VenueState::Up, None);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    assert_eq!(scene.told().without_base, 1);
+    scene.pass(1);
+    scene.tick(FIRST, "ETH", "300", STREAM);
+    let told = scene.told();
+    assert_eq!((told.without_price, told.without_base), (0, 2));
+    let message = told.reason.unwrap().message;
+    assert!(message.starts_with("2 of 2 wanted markets without a base") && !message.contains("price"), "{message}");
+}
+
+#[test]
+fn a_row_without_a_change_says_why() {
+    let mut scene = Scene::new();
+    scene.link(VenueState::Up, None);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    assert_eq!(scene.row("BTC").no_bases, [NoChange::Awaited; 3]);
+    // Ingest asked for the past in vain.
+    let lacks = Missing {
+        market: market("BTC"),
+        lacks: Lacks::Base,
+        code: "http",
+        detail: "500".to_owned(),
+        since: scene.now.wall,
+    };
+    let health =
+        VenueHealth { state: VenueState::Up, missing: vec![lacks], ..VenueHealth::new(FIRST, 2, scene.now.wall) };
+    scene.quotes.apply(Event::Health(health), scene.now);
+    assert_eq!(scene.row("BTC").no_change(Basis::Rolling24h), Some(NoChange::NoHistory));
+    // A day of closes, and there is nothing to say.
+    scene.link(VenueState::Up, None);
+    settle_a_day(&mut scene, "400", "600");
+    let row = scene.row("BTC");
+    assert_eq!((row.no_bases, row.no_change(Basis::Rolling24h)), ([NoChange::Awaited; 3], None), "{row:?}");
+    assert_eq!(scene.row("ETH").no_change(Basis::Rolling24h), None, "no price has no change, and needs no reason");
 }

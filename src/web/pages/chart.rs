@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::choice::{Reach, Widget};
+use super::choice::Widget;
 use super::past::Past;
 use super::plot::Plot;
 use super::row::RowView;
@@ -46,7 +46,7 @@ pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
         name: row.as_ref().map_or_else(String::new, |row| row.name.clone()),
         row,
         plots,
-        footnote: if options.span == Reach::Day { text::footnote(options.basis, lang) } else { "" },
+        footnote: text::footnote(options.basis, lang),
         sources,
         source_word: source_word(lang),
         leaves_frame: stage.leaves_frame(),

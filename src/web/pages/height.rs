@@ -143,7 +143,14 @@ pub fn height(stage: &Stage<'_>, widget: Widget, width: u32) -> u32 {
             let sides = if beside { side + one } else { side * 2 + 500 + one + other };
             heading(movers::title(options.basis, lang), 10_000) + sides + footnote(room)
         }
-        Widget::Tape => 2650 + 320 + 1120 * (1 + u32::from(credit && room < 30_000)),
+        Widget::Tape => {
+            // Each of these holds together; the sources are cut rather than wrapped.
+            let clock = format!("00:00:00·{}0", text::state(crate::domain::State::Halted, lang));
+            let basis = text::footnote(options.basis, lang);
+            let foot = [demo, &clock, basis].map(|part| part.trim().replace(' ', "0"));
+            let credited = u32::from(credit && room < 40_000);
+            2650 + 320 + 1120 * (lines(foot.iter().map(String::as_str), room * 5 / 4) + credited)
+        }
         Widget::Card => {
             let columns = if count < 2 { 1 } else { ((room + 1750) / (11_500.min(room) + 1750)).max(1) };
             let place = (room - (columns - 1) * 1750) / columns;
@@ -165,7 +172,7 @@ pub fn height(stage: &Stage<'_>, widget: Widget, width: u32) -> u32 {
             let legend = lines([legend.as_str()], (room * 5 / 4).saturating_sub(2350));
             let below = match options.span {
                 Reach::Day => 200 + 1000 * legend + footnote(room),
-                Reach::Week => 520 + 1120 * u32::from(credit),
+                Reach::Week => footnote(room),
             };
             5460 + 1000 + 1500 + 15_107 + 720 + below
         }
@@ -201,6 +208,7 @@ fn ticker_words(stage: &Stage<'_>) -> Vec<String> {
         );
         words.push(super::stage::source_word(stage.options.lang).to_owned());
     }
+    words.extend(text::basis_in_brackets(stage.options.basis, stage.options.lang).split(' ').map(str::to_owned));
     words.extend(stage.app.demo.then(|| "DEMO".to_owned()));
     words
 }

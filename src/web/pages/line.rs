@@ -5,7 +5,7 @@ use askama::Template;
 use super::choice::Widget;
 use super::row::RowView;
 use super::stage::{AsOf, Root, SourceView, Stage, source_word};
-use crate::text::Lang;
+use crate::text::{self, Lang};
 
 #[derive(Template)]
 #[template(path = "tape.html")]
@@ -14,6 +14,7 @@ struct TapeView<'a> {
     title: &'a str,
     as_of: AsOf,
     rows: Vec<RowView>,
+    footnote: &'a str,
     sources: &'a [SourceView],
     source_word: &'a str,
     leaves_frame: bool,
@@ -25,6 +26,8 @@ struct TapeView<'a> {
 struct TickerView<'a> {
     root: Root<'a>,
     rows: Vec<RowView>,
+    /// What the changes are measured against, in a word or two.
+    basis: &'static str,
     sources: &'a [SourceView],
     source_word: &'a str,
     leaves_frame: bool,
@@ -43,6 +46,7 @@ pub fn tape(stage: &Stage<'_>) -> Result<String, askama::Error> {
         title: stage.title(),
         as_of: stage.as_of(),
         rows: stage.rows(),
+        footnote: text::footnote(stage.options.basis, lang),
         sources,
         source_word: source_word(lang),
         leaves_frame: stage.leaves_frame(),
@@ -61,6 +65,7 @@ pub fn ticker(stage: &Stage<'_>) -> Result<String, askama::Error> {
     TickerView {
         root: stage.root(Widget::Ticker, 0),
         rows: stage.rows(),
+        basis: text::basis_in_brackets(stage.options.basis, lang),
         sources,
         source_word: source_word(lang),
         leaves_frame: stage.leaves_frame(),

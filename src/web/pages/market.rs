@@ -70,6 +70,8 @@ struct BaseView {
     at: String,
     at_utc: String,
     source: &'static str,
+    /// Why there is no change, though there is a price.
+    no_change: String,
 }
 
 /// What is read from memory and from the past before anything is rendered.
@@ -138,7 +140,10 @@ impl<'a> MarketPage<'a> {
             last: quote.map_or_else(|| text::UNKNOWN.to_owned(), |quote| text::last(quote, lang)),
             change: text::change(change.as_ref(), lang),
             word: change.map_or("", |change| text::direction(change.direction, lang)),
-            base: change.and(base).map_or_else(String::new, |base| text::base(&base, lang)),
+            base: change.and(base).map_or_else(
+                || quote.map_or_else(String::new, |quote| text::no_change(quote, options.basis, lang)),
+                |base| text::base(&base, lang),
+            ),
             state: quote.map_or(State::Unknown, |quote| quote.state).as_str(),
             direction: change.map_or(Direction::Even, |change| change.direction).as_str(),
             mark: quote.map_or_else(
@@ -188,6 +193,7 @@ fn base_view(quote: Option<&Quote>, basis: Basis, lang: Lang) -> BaseView {
         at: base.map_or_else(dash, |base| text::moment(base.at, lang)),
         at_utc: base.map_or_else(String::new, |base| base.at.to_string()),
         source: base.map_or("", |base| text::base_source(base.source, lang)),
+        no_change: quote.map_or_else(String::new, |quote| text::no_change(quote, basis, lang)),
     }
 }
 

@@ -36,6 +36,12 @@ pub const UNCLOSED_MINUTES: usize = 2;
 /// Ticks of the axis nearer to an edge than this have no label.
 const TICK_EDGE: i64 = 500;
 
+/// A record that begins within this part of the span is as good as whole: an hour of a day, seven of a week.
+const WHOLE_FROM: i64 = WIDTH / 24;
+
+/// Up to there, of `WIDTH`, the words about the beginning of the record may reach.
+const NOTE_WIDTH: i64 = WIDTH * 3 / 4;
+
 /// A plot, ready for its template.
 #[derive(Debug)]
 pub struct Plot {
@@ -55,6 +61,8 @@ pub struct Plot {
     pub last: Option<(String, String)>,
     pub state: &'static str,
     pub empty: Option<&'static str>,
+    /// From when on there is a record, where that is not from the start: how far down it stands, and the words.
+    pub since: Option<(String, String)>,
     /// What a script needs to read a point out.
     pub read_out: ReadOut,
 }
@@ -114,6 +122,14 @@ impl Plot {
         let highs = known.iter().map(|piece| (middle(piece), piece.bar.high)).chain(newest);
         let lows = known.iter().map(|piece| (middle(piece), piece.bar.low)).chain(newest);
         let (top, bottom) = (highs.max_by_key(|(_, price)| *price), lows.min_by_key(|(_, price)| *price));
+        let since = axes.as_ref().and_then(|axes| axes.since(series, lang)).map(|words| {
+            // At the foot, unless the lowest price is written there and the highest elsewhere.
+            let near = |extreme: Option<(usize, Price)>| {
+                extreme.zip(axes.as_ref()).is_some_and(|((at, _), axes)| axes.begin(at) < NOTE_WIDTH)
+            };
+            let down = if near(bottom) && !near(top) { ABOVE - 650 } else { HEIGHT + ABOVE + 1_350 };
+            (em(down), words)
+        });
         let label =
             |at: usize, price: Price, below: bool| axes.as_ref().map(|axes| axes.label(at, price, below, shown(price)));
         Self {
@@ -123,6 +139,7 @@ impl Plot {
                 top.map(|(_, price)| shown(price)),
                 bottom.map(|(_, price)| shown(price)),
                 last.map(shown),
+                since.as_ref().map(|(_, words)| words.as_str()),
                 lang,
             ),
             direction: direction.as_str(),
@@ -138,6 +155,7 @@ impl Plot {
             empty: known
                 .is_empty()
                 .then(|| lang.pick("아직 기록이 없습니다", "Nothing recorded yet", "まだ記録がありません")),
+            since,
             read_out: ReadOut::new(series, axes.as_ref(), digits),
         }
     }
@@ -188,6 +206,14 @@ impl Axes {
     /// Returns how far to the right a minute of the series is.
     fn begin(&self, minute: usize) -> i64 {
         i64::try_from(minute).unwrap_or(i64::MAX).min(self.minutes) * WIDTH / self.minutes
+    }
+
+    /// Says from when on there is a record, where that is not from the start.
+    fn since(&self, series: &Series, lang: Lang) -> Option<String> {
+        let first = series.pieces.first().filter(|piece| self.begin(piece.from) > WHOLE_FROM)?;
+        let minutes = i64::try_from(first.from).unwrap_or(0);
+        let at = text::stamp(series.start.checked_add(SignedDuration::from_mins(minutes)).ok()?, lang);
+        Some(lang.pick(format!("{at}부터 기록"), format!("data since {at}"), format!("{at}から記録")))
     }
 
     /// Returns the minute of the series that is so far to the right.
@@ -317,14 +343,22 @@ fn title(span: Span, lang: Lang) -> &'static str {
 }
 
 /// Says what the drawing shows.
-fn describe(high: Option<String>, low: Option<String>, last: Option<String>, lang: Lang) -> String {
+fn describe(
+    high: Option<String>,
+    low: Option<String>,
+    last: Option<String>,
+    since: Option<&str>,
+    lang: Lang,
+) -> String {
     let (Some(high), Some(low)) = (high, low) else { return String::new() };
     let last = last.unwrap_or_else(|| text::UNKNOWN.to_owned());
-    lang.pick(
+    let since = since.map_or_else(String::new, |since| format!(" {since}{}", lang.pick(".", ".", "。")));
+    let words = lang.pick(
         format!("1분 종가의 최고 {high}, 최저 {low}, 현재 {last}. 빈 곳은 기록이 없는 시간입니다."),
         format!("Minute closes: highest {high}, lowest {low}, now {last}. Gaps are times without a record."),
         format!("1分終値の最高 {high}、最低 {low}、現在 {last}。空白は記録のない時間です。"),
-    )
+    );
+    words + &since
 }
 
 /// Every six hours of a day, every midnight of a week, as the reader's clock has it.

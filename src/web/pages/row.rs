@@ -23,7 +23,10 @@ pub struct RowView {
     pub gap: &'static str,
     pub change: String,
     pub word: &'static str,
+    /// What the change is measured against, or why there is none.
     pub base: String,
+    /// Why there is no change, though there is a price.
+    pub no_change: String,
     pub amount: String,
     pub high: String,
     pub low: String,
@@ -49,6 +52,7 @@ impl RowView {
         let state = quote.map_or(State::Unknown, |quote| quote.state);
         let change = quote.and_then(|quote| quote.change(basis));
         let base = change.and(quote).and_then(|quote| quote.base(basis));
+        let no_change = quote.map_or_else(String::new, |quote| text::no_change(quote, basis, lang));
         let digits = quote.map_or(0, |quote| quote.digits);
         let price =
             |price: Option<crate::domain::Price>| price.map_or_else(dash, |price| text::grouped(price.get(), digits));
@@ -67,7 +71,8 @@ impl RowView {
             gap: lang.pick("", " ", ""),
             change: text::change(change.as_ref(), lang),
             word: change.map_or("", |change| text::direction(change.direction, lang)),
-            base: base.map_or_else(String::new, |base| text::base(&base, lang)),
+            base: base.map_or_else(|| no_change.clone(), |base| text::base(&base, lang)),
+            no_change,
             amount: change.map_or_else(dash, |change| text::signed(change.amount, digits)),
             high: price(quote.and_then(|quote| quote.high_24h)),
             low: price(quote.and_then(|quote| quote.low_24h)),

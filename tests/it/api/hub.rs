@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sisepan::clock::Clock;
-use sisepan::domain::{Basis, HaltReason, Notice, Publish, Quote, Reason, State, VenueHealth, VenueState};
+use sisepan::domain::{Basis, HaltReason, Notice, Publish, Quote, Reason, ReasonCode, State, VenueHealth, VenueState};
 use sisepan::hub::{Hub, Subscription, View};
 
 use super::setup::*;
@@ -183,9 +183,12 @@ async fn fc_20_a_status_comes_only_where_it_reads_differently() {
     let base = health(VenueState::Delayed);
     let reason = base.reason.clone().map(|reason| Reason { message: "another".to_owned(), ..reason });
     let since = base.since + jiff::SignedDuration::from_secs(1);
+    let mut at = changed([]).at;
     for health in [base.clone(), VenueHealth { reason, ..base.clone() }, VenueHealth { since, ..base }] {
+        // Another message of the same kind is told after a while.
+        at += jiff::SignedDuration::from_secs(10);
         for _ in 0..3 {
-            hub.publish(Publish { venues: vec![health.clone()], ..changed([]) });
+            hub.publish(Publish { at, venues: vec![health.clone()], ..changed([]) });
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let texts = busy.next().await.unwrap();
@@ -279,4 +282,40 @@ async fn fc_32_a_change_wakes_only_the_groups_that_show_it() {
     eventually("every task ended", || hub.load().tasks == 0).await;
     hub.publish(changed([quote("C7-KRW", "3")]));
     assert_eq!((hub.load().groups, hub.load().wakes), (0, 24), "a group that is gone is woken no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_figures_in_a_reason_are_of_the_moment_of_those_beside_it_and_no_news_to_the_stream_each_second() {
+    let hub = hub();
+    let at = |second: i64| time("2026-01-15T06:27:00Z") + jiff::SignedDuration::from_secs(second);
+    let incomplete = |missing: usize| VenueHealth {
+        state: VenueState::Up,
+        reason: Some(Reason::new(ReasonCode::Incomplete, format!("{missing} of 60 markets"))),
+        without_base: missing,
+        ..health(VenueState::Up)
+    };
+    let publish = |second, venues| hub.publish(Publish { at: at(second), venues, ..changed([]) });
+    hub.publish(changed([quote("BTC-KRW", "1")]));
+    publish(0, vec![incomplete(60)]);
+    let (mut member, _) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
+    for second in 1..=25 {
+        publish(second, vec![incomplete(60 - usize::try_from(second).unwrap())]);
+        let told = hub.venues().remove(0);
+        assert_eq!(told.reason.unwrap().message, format!("{} of 60 markets", told.without_base));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(hub.load().frames_encoded, 2, "after ten seconds and after twenty");
+    // What was held back is told though nothing moves any more.
+    publish(29, vec![]);
+    publish(30, vec![]);
+    publish(41, vec![]);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let texts = member.next().await.unwrap();
+    assert!(String::from_utf8_lossy(texts.last().unwrap()).contains("35 of 60 markets"), "{texts:?}");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(hub.load().frames_encoded, 3);
+    // Another kind of reason is told at once.
+    publish(42, vec![health(VenueState::Delayed)]);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(hub.load().frames_encoded, 4);
 }

@@ -71,6 +71,9 @@ async fn markets_come_in_the_order_asked_for_and_each_once() {
     let other: serde_json::Value = serde_json::from_str(&other).unwrap();
     assert!(other["rows"][0]["change"].is_null(), "the base of another day is not known, and 24 h does not stand in");
     assert_eq!(other["rows"][0]["text"]["change"], "–");
+    assert_eq!(other["rows"][0]["text"]["no_change"], "변동률 표시 불가: 기준 가격 확인 중");
+    let known = text(get(&app, "/api/v1/snapshot?markets=BTC-KRW&lang=ko").await).await;
+    assert!(!known.contains("no_change"), "{known}");
 }
 
 #[tokio::test]
@@ -282,6 +285,11 @@ async fn fc_30_unknown_markets_are_listed_and_the_others_served() {
     let csv = get(&app, &format!("/api/v1/snapshot.csv?markets={list}")).await;
     assert_eq!(csv.headers()["x-missing-markets"], "NOPE-KRW,BTCKRW,%3Cscript%3E,,nope-krw");
     assert_eq!(text(csv).await.lines().count(), 3);
+    // Percent-encoded through and through: a space is no plus.
+    for spelt in ["A%20B%2BC", "A+B%2BC"] {
+        let csv = get(&app, &format!("/api/v1/snapshot.csv?markets=BTC-KRW,{spelt},%C3%A9")).await;
+        assert_eq!(csv.headers()["x-missing-markets"], "A%20B%2BC,%C3%A9");
+    }
     assert!(!get(&app, "/api/v1/snapshot.csv").await.headers().contains_key("x-missing-markets"));
 
     for page in ["/fragment/board", "/embed/board", "/fragment/tape", "/embed/movers"] {

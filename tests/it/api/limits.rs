@@ -134,7 +134,7 @@ async fn out_01_a_client_that_reads_nothing_holds_up_nobody_and_is_closed() {
         while hub.load().members == 2 {
             price += 1;
             hub.publish(changed([quote("BTC-KRW", &price.to_string())]));
-            hub.publish(venue_with(&format!("{price}{}", "가".repeat(20_000))));
+            hub.publish(venue_with(price, &"가".repeat(20_000)));
             while healthy.json().await["type"] != "status" {}
         }
     };
@@ -142,10 +142,11 @@ async fn out_01_a_client_that_reads_nothing_holds_up_nobody_and_is_closed() {
     assert_eq!(hub.load().members, 1, "the healthy one stays");
 }
 
-/// A venue whose trouble takes many words: what a frame can be made large with.
-fn venue_with(words: &str) -> sisepan::domain::Publish {
+/// A venue that is down anew each turn, and whose trouble takes many words: what a frame can be made large with.
+fn venue_with(turn: u64, words: &str) -> sisepan::domain::Publish {
     let mut publish = venue(sisepan::domain::VenueState::Down);
     for health in &mut publish.venues {
+        health.since += Duration::from_secs(turn);
         health.reason = Some(sisepan::domain::Reason::new(sisepan::domain::ReasonCode::Silent, words));
     }
     publish
@@ -160,8 +161,8 @@ async fn out_06_a_shutdown_does_not_wait_for_a_blocked_write() {
     let _mute = Client::connect(&address, "?board=krw&interval_ms=0").await;
     eventually("it is there", || hub.load().members == 1).await;
     // Far more than two socket buffers hold.
-    for _ in 0..200 {
-        hub.publish(venue_with(&"가".repeat(40_000)));
+    for turn in 0..200 {
+        hub.publish(venue_with(turn, &"가".repeat(40_000)));
         hub.publish(changed([quote("BTC-KRW", "1")]));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -51,6 +51,7 @@ pub fn quote(name: &str, last: &str) -> Quote {
         english_name: None,
         last: Some(last.parse().unwrap()),
         bases: [None; 3],
+        no_bases: Default::default(),
         percent_places: 2,
         digits: 0,
         high_24h: None,

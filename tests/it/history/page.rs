@@ -133,6 +133,37 @@ async fn the_plots_are_complete_without_script_and_a_hole_is_a_gap() {
 }
 
 #[tokio::test]
+async fn a_plot_whose_record_begins_later_says_since_when() {
+    let end = minute(NOW);
+    for (minutes, since_day, since_week) in [
+        // A quarter of a day: both are short. A day: the week is. Seven days: neither.
+        (360, Some("00:28"), Some("00:28")),
+        (1441, None, Some("06:27")),
+        (7 * 1441, None, None),
+    ] {
+        let app = app(three_bases(), &rising(end - minutes..end, 139_000_000), false);
+        let body = page(&app, "/market/BTC-KRW?lang=en").await;
+        let week = page(&app, "/embed/chart?markets=BTC-KRW&span=7d&lang=en").await;
+        let plots: Vec<_> = body.split("<svg class=\"plot\"").skip(1).collect();
+        for (plot, since) in [(plots[0], since_day), (plots[1], since_week), (&week, since_week)] {
+            let said = plot.split(">data since ").nth(1).map(|rest| rest.split('<').next().unwrap());
+            assert!(said.unwrap_or_default().contains(since.unwrap_or_default()), "{minutes}: {said:?}, not {since:?}");
+            assert_eq!(said.is_some(), since.is_some(), "{minutes}: {said:?}");
+            assert_eq!(
+                plot.matches("data since").count(),
+                if since.is_some() { 2 } else { 0 },
+                "drawn, and for who listens"
+            );
+        }
+    }
+    let app = app(three_bases(), &rising(end - 360..end, 139_000_000), false);
+    for (lang, words) in [("ko", "01.15 09:28부터 기록"), ("ja", "01.15 09:28から記録")] {
+        let body = page(&app, &format!("/market/BTC-KRW?lang={lang}")).await;
+        assert!(body.contains(&format!(">{words}</text>")), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_quiet_day_is_a_flat_line_and_no_past_says_so() {
     let end = minute(NOW);
     let mut told: Told = (end - 1441..end).map(|at| (at, None)).collect();

@@ -79,6 +79,7 @@ fn row(market: &str, figures: &Figures) -> Quote {
         base_volume_24h: Some(figures.volumes.0),
         quote_volume_24h: Some(figures.volumes.1),
         digits: figures.digits,
+        no_bases: Default::default(),
         percent_places: figures.percent_places,
         ..quote(market, "1", None)
     }

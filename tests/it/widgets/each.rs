@@ -1,6 +1,6 @@
 //! What every widget has in common, and what each shows.
 
-use sisepan::domain::State;
+use sisepan::domain::{NoChange, Quote, State};
 
 use super::parse::parse;
 use super::{Set, WIDGETS, app, ask, quote, rows};
@@ -73,18 +73,20 @@ async fn only_widgets_whose_shape_changes_ask_to_be_renewed() {
 async fn a_ticker_reads_as_a_part_of_its_sentence() {
     let app = app();
     for (lang, said) in [
-        ("ko", "비트코인 142,187,000원 +2.08% 상승"),
-        ("en", "Bitcoin 142,187,000 KRW +2.08% up"),
-        ("ja", "ビットコイン 142,187,000ウォン +2.08% 上昇"),
+        ("ko", "비트코인 142,187,000원 +2.08% 상승 (24시간)"),
+        ("en", "Bitcoin 142,187,000 KRW +2.08% up (24 h)"),
+        ("ja", "ビットコイン 142,187,000ウォン +2.08% 上昇 (24時間)"),
     ] {
         let answer = ask(&app, &format!("/fragment/ticker?lang={lang}")).await;
         assert_eq!(parse(&answer.body).unwrap().words(), said);
         assert!(answer.body.ends_with("</span>"), "no white space of ours stands before what follows");
         let tape = ask(&app, &format!("/fragment/tape?lang={lang}&markets=BTC-KRW")).await;
-        assert!(parse(&tape.body).unwrap().words().contains(said), "{lang}");
+        // A tape says its basis below.
+        let sentence = said.split(" (").next().unwrap();
+        assert!(parse(&tape.body).unwrap().words().contains(sentence), "{lang}");
     }
     let two = parse(&ask(&app, "/fragment/ticker?lang=ko&markets=XRP-KRW,TRX-KRW").await.body).unwrap();
-    assert_eq!(two.words(), "리플 3,104원 -0.86% 하락, 트론 447원 0.00% 보합");
+    assert_eq!(two.words(), "리플 3,104원 -0.86% 하락, 트론 447원 0.00% 보합 (24시간)");
 }
 
 #[tokio::test]
@@ -210,4 +212,77 @@ async fn invented_prices_are_marked_by_every_widget() {
         let page = parse(&ask(&app, &format!("/fragment/{widget}")).await.body).unwrap();
         assert!(page.text.contains("DEMO") && page.elements[0].attributes.contains_key("data-demo"), "{widget}");
     }
+}
+
+#[tokio::test]
+async fn every_widget_with_a_change_says_its_basis() {
+    let app = app();
+    for (basis, words) in [
+        ("24h", ["24시간 변동률 기준", "Change over 24 hours", "24時間の変動率"]),
+        ("utc-day", ["오전 9시(한국시간) 대비 변동률 기준", "Change since 00:00 UTC", "午前9時(日本時間)からの変動率"]),
+        ("kst-day", ["0시(한국시간) 대비 변동률 기준", "Change since 00:00 KST", "午前0時(日本時間)からの変動率"]),
+    ] {
+        for (lang, words) in ["ko", "en", "ja"].iter().zip(words) {
+            for (widget, frame, span) in WIDGETS.iter().flat_map(|widget| {
+                [("embed", "24h"), ("embed", "7d"), ("fragment", "7d")].map(|(frame, span)| (widget, frame, span))
+            }) {
+                let path = format!("/{frame}/{widget}?basis={basis}&lang={lang}&span={span}&title=off&credit=off");
+                let said = parse(&ask(&app, &path).await.body).unwrap().words();
+                let short = match (basis, *lang) {
+                    ("24h", "en") => "(24 h)",
+                    ("24h", _) => "(24",
+                    ("utc-day", "en") => "(since 00:00 UTC)",
+                    ("kst-day", "en") => "(since 00:00 KST)",
+                    ("utc-day", "ko") => "(오전 9시 대비)",
+                    ("kst-day", "ko") => "(0시 대비)",
+                    ("utc-day", _) => "(午前9時比)",
+                    _ => "(午前0時比)",
+                };
+                let wanted = if *widget == "ticker" { short } else { words };
+                assert!(said.contains(wanted), "{path}: {said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dash_for_a_change_says_why() {
+    for (why, words) in [
+        (NoChange::Awaited, ["기준 가격 확인 중", "base price not known yet", "基準価格を確認中"]),
+        (NoChange::NoHistory, ["지난 시세를 읽지 못함", "past prices can't be read", "過去の価格を取得できません"]),
+        (NoChange::NewListing, ["기준 시각 이후에 상장", "listed after the base time", "基準時刻より後に上場"]),
+        (NoChange::NoEarlierTrade, ["이전의 거래 없음", "no trade before the base time", "より前の取引なし"]),
+        (NoChange::Rescaled, ["단위가 바뀐", "unit of the price seems to have changed", "単位が変わった"]),
+    ] {
+        let row = Quote { no_bases: [why; 3], ..quote("BTC-KRW", "142187000", None) };
+        let app = Set { quotes: vec![row], ..Set::default() }.app();
+        for (lang, words) in ["ko", "en", "ja"].iter().zip(words) {
+            // Of movers there is none whose change is not known.
+            for path in
+                ["embed/board", "fragment/tape", "embed/card", "fragment/ticker", "embed/chart", "market/BTC-KRW", ""]
+            {
+                let path = format!("/{path}?lang={lang}{}", if path.contains('/') { "&markets=BTC-KRW" } else { "" });
+                let body = ask(&app, &path).await.body.replace("&#39;", "'");
+                let hover: Vec<_> = body.split("title=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+                assert!(hover.iter().any(|title| title.contains(words)), "{path}: {hover:?}");
+                let aloud = |cell: &str| {
+                    let text = body.split(&format!("data-cell=\"{cell}\">")).nth(1).unwrap_or_default();
+                    text.split('<').next().unwrap_or_default().contains(words)
+                };
+                assert!(aloud("base") != aloud("no_change"), "{path}: once, for who listens");
+            }
+            let badge = ask(&app, &format!("/badge/BTC-KRW.svg?lang={lang}")).await.body.replace("&#39;", "'");
+            assert!(badge.split("<title>").nth(1).unwrap().contains(words), "{badge}");
+        }
+    }
+    // A change that is known has no such words, and what has no price is said to have none.
+    for row in [quote("BTC-KRW", "1", Some("1")), Quote { last: None, ..quote("BTC-KRW", "1", None) }] {
+        let app = Set { quotes: vec![row], ..Set::default() }.app();
+        let body = ask(&app, "/embed/board?lang=en&markets=BTC-KRW").await.body;
+        assert!(!body.contains("Change unavailable"), "{body}");
+    }
+    let wide = quote("BTC-KRW", "79228162514264337593543950335", Some("500"));
+    let body =
+        ask(&Set { quotes: vec![wide], ..Set::default() }.app(), "/embed/board?lang=en&markets=BTC-KRW").await.body;
+    assert!(body.contains("Change unavailable: too large to work out"), "{body}");
 }

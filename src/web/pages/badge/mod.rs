@@ -190,7 +190,8 @@ impl Badge {
         );
         // Without a price the sentence says the state itself.
         let reason = if quote.is_some_and(|quote| quote.last.is_some()) { word.to_owned() } else { String::new() };
-        let title = [said, reason, time, if demo { "DEMO".to_owned() } else { String::new() }];
+        let no_change = quote.map_or_else(String::new, |quote| text::no_change(quote, options.basis, lang));
+        let title = [said, no_change, reason, time, if demo { "DEMO".to_owned() } else { String::new() }];
         let title = title.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         let badge = Self::new(line, &title, options.theme, options.colors, direction, lang);
         Self { tone, current, ..badge }
