@@ -123,11 +123,16 @@ impl Plot {
         let lows = known.iter().map(|piece| (middle(piece), piece.bar.low)).chain(newest);
         let (top, bottom) = (highs.max_by_key(|(_, price)| *price), lows.min_by_key(|(_, price)| *price));
         let since = axes.as_ref().and_then(|axes| axes.since(series, lang)).map(|words| {
-            // At the foot, unless the lowest price is written there and the highest elsewhere.
+            // Beside the line, where there is room; else at the foot, unless only the lowest price is written there.
+            let first = known.first().zip(axes.as_ref()).map_or(0, |(piece, axes)| axes.begin(piece.from));
             let near = |extreme: Option<(usize, Price)>| {
                 extreme.zip(axes.as_ref()).is_some_and(|((at, _), axes)| axes.begin(at) < NOTE_WIDTH)
             };
-            let down = if near(bottom) && !near(top) { ABOVE - 650 } else { HEIGHT + ABOVE + 1_350 };
+            let down = match (near(top), near(bottom)) {
+                _ if first > NOTE_WIDTH => ABOVE + HEIGHT / 2,
+                (false, true) => ABOVE - 650,
+                _ => ABOVE + HEIGHT + 1_350,
+            };
             (em(down), words)
         });
         let label =
