@@ -64,6 +64,9 @@ export interface Widget {
   tick(live: boolean, now: number, heard: number): void;
 }
 
+/** What a module does for a widget. */
+export type Run = (widget: Widget, kit: Kit) => void;
+
 /** What some widgets of a page ask for, and what they were told. */
 export interface Sub {
   id: number;

@@ -15,10 +15,18 @@ const WORDS = {
   ja: { speak: '価格の変化を読み上げる', won: 'ウォン' },
 };
 
-/** Puts the control under a widget. @param {import('./internal').Widget} widget */
-export function announce(widget) {
-  const { root, host, signal } = widget;
-  if (root.querySelector('[data-say]')) return;
+/** The values of an on/off option that mean on, as the server reads them. */
+const ON = ['', 'on', 'true'];
+
+/**
+ * Puts the control under a widget that `option` turns it on for: the parameter of a frame, else the nearest attribute.
+ *
+ * @type {(widget: import('./internal').Widget, kit: import('./internal').Kit, option?: string | null) => void}
+ */
+export function run({ root, host, signal, rows }, _, option) {
+  const near = host.closest('[announce],[data-announce]');
+  option ??= near && (near.getAttribute('announce') ?? near.getAttribute('data-announce'));
+  if (!ON.includes(option ?? 'off') || root.querySelector('[data-say]')) return;
   const words = WORDS[root.lang] || WORDS.en;
   const button = document.createElement('button');
   button.type = 'button';
@@ -41,7 +49,7 @@ export function announce(widget) {
   const say = () => {
     timer = 0;
     if (!is_on() || document.hidden) return;
-    const spoken = [...changed].slice(0, MARKETS_MAX).map((market) => sentence(widget, market, words.won));
+    const spoken = [...changed].slice(0, MARKETS_MAX).map((market) => sentence(rows, market, words.won));
     changed.clear();
     if (spoken.length) {
       region.textContent = spoken.join('. ');
@@ -50,7 +58,7 @@ export function announce(widget) {
   };
   button.addEventListener('click', () => {
     button.setAttribute('aria-pressed', String(!is_on()));
-    if (is_on()) for (const market of widget.rows.keys()) changed.add(market);
+    if (is_on()) for (const market of rows.keys()) changed.add(market);
     else region.textContent = '';
     if (!timer) say();
   });
@@ -66,9 +74,9 @@ export function announce(widget) {
   signal.addEventListener('abort', () => clearTimeout(timer));
 }
 
-/** As one would read it aloud: 비트코인 142,187,000원 2.08% 상승. @param {import('./internal').Widget} widget @param {string} market @param {string} won */
-function sentence(widget, market, won) {
-  const held = widget.rows.get(market);
+/** As one would read it aloud: 비트코인 142,187,000원 2.08% 상승. @param {import('./internal').Widget['rows']} rows @param {string} market @param {string} won */
+function sentence(rows, market, won) {
+  const held = rows.get(market);
   const cell = (/** @type {string} */ name) => held?.at[0].querySelector(`[data-cell="${name}"]`)?.textContent?.trim() || '';
   const unit = market.endsWith('-KRW') ? won : ' ' + market.split('-')[1];
   const name = cell('name') || held?.row.text?.name || market;

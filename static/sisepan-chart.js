@@ -9,7 +9,7 @@
 /** @typedef {import('./internal').Widget} Widget */
 /** @typedef {import('./internal').Kit} Kit */
 /** @param {Widget} widget @param {Kit} kit */
-export function read(widget, kit) {
+export function run(widget, kit) {
   const { root, signal } = widget;
   const dress = () => {
     for (const plot of /** @type {Iterable<SVGSVGElement>} */ (root.querySelectorAll('svg.plot'))) {

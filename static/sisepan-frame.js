@@ -7,8 +7,8 @@
 
 const HEIGHT_MAX = 10_000;
 
-/** In the frame. @param {Map<Element, import('./internal').Widget>} widgets */
-export function inside(widgets) {
+/** In the frame. @param {Map<Element, import('./internal').Widget>} widgets @param {import('./internal').Kit} kit */
+export function inside(widgets, kit) {
   const page = document.documentElement;
   const tell = () => parent.postMessage({ type: 'sisepan:height', height: page.offsetHeight }, '*');
   if (parent !== self) {
@@ -25,9 +25,8 @@ export function inside(widgets) {
     for (const element of free) element.setAttribute('data-theme', data.theme);
   });
 
-  if (new URLSearchParams(location.search).has('announce')) {
-    import('./sisepan-announce.js').then((it) => widgets.forEach((widget) => it.announce(widget)));
-  }
+  const option = new URLSearchParams(location.search).get('announce');
+  if (option !== null) import('./sisepan-announce.js').then((it) => widgets.forEach((widget) => it.run(widget, kit, option)));
 }
 
 /** What each frame was told last. @type {Map<HTMLIFrameElement, string>} */

@@ -10,7 +10,7 @@ const STEP_MS = 1_000;
 const RETRY_MS = 5_000;
 
 /** @param {import('./internal').Widget} widget @param {import('./internal').Kit} kit */
-export function refresh(widget, kit) {
+export function run(widget, kit) {
   const { root, host, signal } = widget;
   let fetched = widget.since;
   let was = '';

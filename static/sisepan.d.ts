@@ -91,7 +91,7 @@ export interface SisepanOptions {
   /** Whether the heading stands. */
   title?: Switch | (string & {});
   /** A control for readers who want changes spoken. */
-  announce?: '' | boolean;
+  announce?: Switch | false;
 }
 
 /** An option's name; each is an attribute and, but for `announce`, a query parameter. */

@@ -57,7 +57,11 @@ const kit = {
       ask.open('GET', new URL(where, HOME));
       ask.responseType = type;
       ask.timeout = ANSWER_MS;
-      ask.onloadend = () => (ask.status === 200 ? resolve : reject)(ask);
+      ask.onloadend = () => {
+        // Written out whole, our own addresses lead here from any page.
+        for (const it of ask.response?.querySelectorAll?.('link,[data-home]') || []) it.href = it.href;
+        (ask.status === 200 ? resolve : reject)(ask);
+      };
       signal.onabort = () => ask.abort();
       ask.send();
     }),
@@ -82,8 +86,8 @@ const seeing = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) widgets.get(target)?.see(isIntersecting);
 });
 
-/** Removes what the modules added to the server's markup, also from a copy that somebody made of a running widget. */
-const strip = (/** @type {HTMLElement} */ root) => {
+/** Removes what the modules added to the server's markup, also from a copy that somebody made of a running widget. @type {(root: HTMLElement) => void} */
+const strip = (root) => {
   for (const it of all(root, '[data-added]')) it.replaceWith(...(it.dataset.added ? it.childNodes : []));
 };
 
@@ -97,8 +101,8 @@ const enliven = (root, host = root, since = Date.now()) => {
   const life = new AbortController();
   const { signal } = life;
   let plotted = false;
-  /** @type {<T>(module: Promise<T>, run: (module: T) => void) => void} */
-  const use = (module, run) => void module.then((it) => signal.aborted || run(it), warn);
+  /** @type {(module: Promise<{ run: import('./internal').Run }>) => void} */
+  const use = (module) => void module.then((it) => signal.aborted || it.run(widget, kit), warn);
   /** @type {import('./internal').Words} */
   const words = JSON.parse(root.dataset.words || '{}');
   /** @type {import('./internal').Widget} */
@@ -127,7 +131,7 @@ const enliven = (root, host = root, since = Date.now()) => {
       for (const row of this.sub.rows.values()) this.apply(row);
       if (plotted || !root.querySelector('.plot')) return;
       plotted = true;
-      use(import('./sisepan-chart.js'), (it) => it.read(widget, kit));
+      use(import('./sisepan-chart.js'));
     },
     leave() {
       life.abort();
@@ -159,7 +163,8 @@ const enliven = (root, host = root, since = Date.now()) => {
       const { row: { change, text, state, confirmed_at, received_at } } = held;
       const title = change ? `${words.base} ${kit.comma(change.base_price)} · ${kit.moment(change.base_at, words.hours).slice(5, 16).replace('T', ' ')} ${words.zone}` : text?.no_change || '';
       for (const at of held.at) {
-        const cell = (/** @type {string} */ name) => at.querySelector(`[data-cell="${name}"]`);
+        /** @type {(name: string) => Element | null} */
+        const cell = (name) => at.querySelector(`[data-cell="${name}"]`);
         if (state) mark(at, 'data-state', state);
         mark(at, 'data-direction', change ? change.direction : 'even');
         mark(at, 'data-confirmed', confirmed_at || received_at || '');
@@ -215,9 +220,9 @@ const enliven = (root, host = root, since = Date.now()) => {
   widgets.set(root, widget);
   widget.index();
   const { dataset } = root;
-  if (dataset.widget === 'tape') use(import('./sisepan-tape.js'), (it) => it.run(widget));
-  if (dataset.refresh) use(import('./sisepan-refresh.js'), (it) => it.refresh(widget, kit));
-  if (host.closest('[announce],[data-announce]')) use(import('./sisepan-announce.js'), (it) => it.announce(widget));
+  if (dataset.widget === 'tape') use(import('./sisepan-tape.js'));
+  if (dataset.refresh) use(import('./sisepan-refresh.js'));
+  if (host.closest('[announce],[data-announce]')) use(import('./sisepan-announce.js'));
   seeing.observe(root);
   return widget;
 };
@@ -503,5 +508,5 @@ if (!customElements.get(TAGS[0])) {
 
   // Frames of ours tell their height; the page around them tells its theme.
   addEventListener('message', (event) => event.data?.type === 'sisepan:height' && import('./sisepan-frame.js').then((it) => it.fit(event, kit), warn));
-  if (document.querySelector('html.embed')) import('./sisepan-frame.js').then((it) => it.inside(widgets), warn);
+  if (document.querySelector('html.embed')) import('./sisepan-frame.js').then((it) => it.inside(widgets, kit), warn);
 }

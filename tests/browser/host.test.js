@@ -561,6 +561,40 @@ test('FC-28: an attribute without a value is on', async () => {
   await close();
 });
 
+test('FC-28: the control that speaks changes is an on/off option like the others, on elements, includes and frames', async () => {
+  const values = { '': true, on: true, true: true, false: false, off: false, no: false, 0: false };
+  const fragment = await (await fetch(`${sisepan.url}/fragment/ticker?lang=ko`)).text();
+  const each = (made) => Object.entries(values).map(([value, is_on]) => `<div data-is-on="${is_on}">${made(value)}</div>`).join('');
+  const body = [
+    each((value) => element('ticker', `lang="ko" announce="${value}"`)),
+    each((value) => `<div data-announce="${value}">${fragment}</div>`),
+    // The nearest counts.
+    `<div data-is-on="false"><div data-announce>${element('ticker', 'lang="ko" announce="false"')}</div></div>`,
+    `<div data-is-on="true"><div data-announce="false">${element('ticker', 'lang="ko" announce')}</div></div>`,
+  ];
+  const { page, trouble, close } = await open(chrome, await site(`<link rel="stylesheet" href="${sisepan.url}/sisepan.css">${script()}${body.join('')}`), tall);
+  await live(page, Object.keys(values).length * 2 + 2);
+  for (const one of await page.locator('[data-is-on="true"]').all()) await one.locator('.announce').waitFor({ state: 'attached' });
+  // The module was the same for all, and asked for by all at once.
+  for (const one of await page.locator('[data-is-on="false"]').all()) assert.equal(await one.locator('.announce').count(), 0, await one.innerHTML());
+  await page.evaluate(() => document.querySelector('[data-is-on="false"] sisepan-ticker').setAttribute('announce', ''));
+  await page.locator('[data-is-on="false"] sisepan-ticker .announce').first().waitFor({ state: 'attached' });
+  await page.evaluate(() => document.querySelector('[data-is-on="false"] sisepan-ticker').setAttribute('announce', 'false'));
+  await until('off again', async () => (await page.locator('[data-is-on="false"] .announce').count()) === 0);
+  assert.deepEqual(trouble, []);
+  await close();
+  for (const [value, is_on] of Object.entries(values)) {
+    const { page: frame, close: done } = await open(chrome, 'about:blank', tall);
+    const asked = frame.waitForResponse(/announce\.js/);
+    await frame.goto(`${sisepan.url}/embed/board?lang=ko&announce=${value}`);
+    await (await asked).finished();
+    await live(frame);
+    if (is_on) await frame.locator('.announce').waitFor();
+    else assert.equal(await frame.locator('.announce').count(), 0, value);
+    await done();
+  }
+});
+
 test('FC-44: the search of the start page finds while one types', async () => {
   const { page, trouble, close } = await open(chrome, `${sisepan.url}/?lang=ko`, { viewport: { width: 900, height: 1400 } });
   const rows = (count) => until(`${count} rows`, async () => {

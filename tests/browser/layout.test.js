@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { browser, fake, ready, server, site, until } from './harness.js';
 
 const EVERY = 'last,change,amount,high,low,volume';
-const WIDTHS = [1280, 1024, 900, 700, 560, 390, 320];
+const WIDTHS = [1280, 1024, 900, 700, 560, 390, 320, 200];
 /** As docs/widgets.md says it: the first gives way first. */
 const GIVES_WAY = [['high', 'low'], ['volume'], ['spark'], ['amount']];
 const NAME_EM_MIN = 6;
@@ -68,6 +68,17 @@ async function look(url, width, wrong, prepare = async () => {}) {
   return shown;
 }
 
+/** Says whether a page is wider than its window. */
+async function wide(url, width, wrong, prepare = async () => {}) {
+  const context = await chrome.newContext({ viewport: { width, height: 900 }, locale: 'ko-KR' });
+  const page = await context.newPage();
+  await page.goto(url);
+  await prepare(page);
+  const [is, room] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  if (is > room) wrong.push(`${url} at ${width}: ${is - room} px too wide`);
+  await context.close();
+}
+
 const SETS = [EVERY, 'volume,high,low', 'high,low', 'amount,volume,last', 'last,change'];
 
 test('FC-37: columns give way in order, and the name keeps 6em, on the start page and in a frame', async () => {
@@ -85,6 +96,33 @@ test('FC-37: columns give way in order, and the name keeps 6em, on the start pag
   assert.deepEqual(await look(`${sisepan.url}/embed/board?lang=ko&columns=${EVERY}`, 1280, wrong), ['name', ...EVERY.split(',')]);
   assert.deepEqual(await look(`${sisepan.url}/?lang=ko`, 560, wrong), ['name', 'last', 'change', 'spark']);
   assert.deepEqual(await look(`${sisepan.url}/?lang=ko&columns=${EVERY}`, 320, wrong), ['name', 'last', 'change']);
+});
+
+test('FC-37: names can be read at 200 px in every size, and no page of ours is wider than its window', async () => {
+  const wrong = [];
+  for (const width of [200, 260]) {
+    await Promise.all(['ko', 'en', 'ja'].map(async (lang, at) => {
+      const size = ['xs', 'm', 'xl'][at];
+      await look(`${sisepan.url}/embed/board?lang=${lang}&size=xl`, width, wrong);
+      await look(`${sisepan.url}/embed/movers?lang=${lang}&size=${size}&density=compact`, width, wrong);
+      for (const path of ['/', '/widgets', '/nothing', '/market/BTC-KRW', '/market/SAND-KRW', '/market/NOPE']) await wide(`${sisepan.url}${path}?lang=${lang}&ui=${lang}`, width, wrong);
+    }));
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('FC-37: no element makes a page without margins wider', async () => {
+  const wrong = [];
+  for (const widget of ['board', 'tape', 'card', 'ticker', 'movers', 'chart']) {
+    const one = await site(`<meta name="viewport" content="width=device-width"><style>body{margin:0}</style><script type="module" src="${sisepan.url}/sisepan.js"></script><sisepan-${widget} lang="ko" announce></sisepan-${widget}>`);
+    const there = async (page) => {
+      await page.locator('.sisepan[data-live="on"]').waitFor();
+      await page.locator('.announce').waitFor({ state: 'attached' });
+    };
+    for (const width of [200, 320, 700, 1280]) await wide(one.url, width, wrong, there);
+    await one.stop();
+  }
+  assert.deepEqual(wrong, []);
 });
 
 test('FC-37: the same for an element, an include, and the columns that the operator has set', async () => {

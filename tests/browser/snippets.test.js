@@ -5,7 +5,7 @@ import http from 'node:http';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { build } from 'esbuild';
-import { browser, fake, ready, server, until } from './harness.js';
+import { browser, demo, fake, ready, server, until } from './harness.js';
 
 const PUBLIC = 'https://prices.example';
 const WIDTHS = [390, 1000];
@@ -15,7 +15,7 @@ const DOCUMENTS = ['README.md', 'docs/embed.md', 'docs/widgets.md'];
 const WISHES = [
   ...['board', 'tape', 'card', 'ticker', 'movers', 'chart'].flatMap((widget) => [`widget=${widget}`, `widget=${widget}&lang=en`]),
   'widget=board&lang=ko&density=compact&size=l&title=off&credit=off', 'widget=board&lang=ja&columns=last,change,amount,high,low,volume&m=BTC-KRW&m=ETH-KRW&m=XRP-KRW', 'widget=tape&lang=ja&credit=on',
-  'widget=card&m=BTC-KRW&m=ETH-KRW&m=XRP-KRW&m=SOL-KRW', 'widget=ticker&lang=ko&m=BTC-KRW&m=ETH-KRW&m=XRP-KRW', 'widget=movers&count=10&size=xl', 'widget=chart&span=7d&lang=ja', 'widget=board&size=inherit&theme=dark&transparent=on',
+  'widget=card&m=BTC-KRW&m=ETH-KRW&m=XRP-KRW&m=SOL-KRW', 'widget=ticker&lang=ko&m=BTC-KRW&m=ETH-KRW&m=XRP-KRW', 'widget=movers&count=10&size=xl', 'widget=chart&span=7d&lang=ja', 'widget=board&size=inherit&theme=dark&transparent=on', 'widget=ticker&lang=en&size=xl',
 ];
 const require = createRequire(import.meta.url);
 let exchanges, sisepan, bare, chrome;
@@ -97,7 +97,7 @@ async function placed({ id, code }) {
   for (const [include, path] of code.matchAll(/<!--# ?include virtual="([^"]*)" -->/g)) body = body.replace(include, await (await fetch(sisepan.url + path)).text());
   for (const [include, source] of code.matchAll(/<esi:include src="([^"]*)"[^>]*>/g)) body = body.replace(include, await (await fetch(source.replaceAll('&amp;', '&').replace(PUBLIC, sisepan.url))).text());
   // Words in a sentence stand in one.
-  if (body.includes('<sisepan-ticker') && !body.includes('container-type')) body = body.replace(/<sisepan-ticker[^]*<\/sisepan-ticker>/, '<p>지금 $&, 어제보다.</p>');
+  body = body.replace(/<span[^>]*><sisepan-ticker[^]*<\/span>/, '<p>지금 $&, 어제보다.</p>');
   return [body, {}];
 }
 
@@ -185,6 +185,57 @@ test('FC-21: no snippet of the configurator shifts the page, with a cold cache a
   assert.deepEqual(wrong, []);
 });
 
+test('FC-21: nor at 200 to 300 px, nor with own colours, links to our pages or another size', { timeout: 1_200_000 }, async () => {
+  const wrong = [];
+  const wishes = ['widget=board', 'widget=tape', 'widget=card', 'widget=ticker', 'widget=ticker&lang=en', 'widget=ticker&lang=ja&size=xl', 'widget=ticker&lang=ko&m=BTC-KRW&m=ETH-KRW', 'widget=movers', 'widget=chart', 'widget=board&colors=c8202f-1a5fc8&link=market', 'widget=ticker&colors=c8202f-1a5fc8&link=market'];
+  for (const [at, wish] of wishes.entries()) {
+    // Without a public address, what a fragment names of ours is a path.
+    const snippets = (await made(at % 2 ? bare : sisepan, wish)).filter(({ id }) => id === 'element' || (id === 'react' && wish === 'widget=ticker'));
+    await each(snippets.flatMap((snippet) => [200, 250, 300].map((width) => [snippet, width])), async ([snippet, width]) => {
+      const lang = ['ko', 'en', 'ja'][at % 3];
+      for (const moved of await shifts(snippet, width, lang)) wrong.push(`${snippet.where} at ${width} in ${lang}: ${moved}`);
+    });
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('FC-21: a ticker with room takes one line of its sentence, and stands on it', async () => {
+  for (const wish of ['widget=ticker', 'widget=ticker&lang=en', 'widget=ticker&lang=ja&m=SAND-KRW']) {
+    const snippet = (await made(sisepan, wish)).find(({ id }) => id === 'element');
+    const [body] = await placed(snippet);
+    const context = await chrome.newContext({ viewport: { width: 700, height: 600 }, locale: 'ko-KR' });
+    const page = await context.newPage();
+    await page.goto(await site(body.replaceAll(PUBLIC, sisepan.url).replace(/, 어제보다/, '<b>, 어제보다</b>') + '<style>p { line-height: 1.6 }</style>'));
+    await page.locator('.sisepan[data-live="on"]').waitFor();
+    const boxes = await page.evaluate(() => [document.querySelector('sisepan-ticker').shadowRoot.querySelector('[data-cell="last"]'), document.querySelector('b')].map((one) => one.getBoundingClientRect()));
+    assert.ok(Math.abs(boxes[0].bottom - boxes[1].bottom) < 1.5, `${wish}: on the same line (${boxes.map(({ bottom }) => bottom)})`);
+    const [sentence, plain] = await page.evaluate(() => ['p:has(b)', 'p:first-child'].map((one) => document.querySelector(one).getBoundingClientRect().height));
+    assert.ok(Math.abs(sentence - plain) < 1.5, `${wish}: one line (${sentence}, ${plain})`);
+    await context.close();
+  }
+});
+
+test('FC-21: what a fragment names of ours leads to this server from any page, a path of the publisher stays on his', async () => {
+  const there = { link: 'market', own: '/coins/{base}', odd: '/market/{market}' };
+  const body = Object.entries(there).map(([name, link]) => `<sisepan-board id="${name}" lang="ko" theme="light" markets="BTC-KRW" colors="010203-040506" link="${link}"></sisepan-board>`).join('');
+  const url = await site(`<script type="module" src="${bare.url}/sisepan.js"></script>${body}<sisepan-movers lang="ko" link="market"></sisepan-movers>`);
+  const context = await chrome.newContext({ viewport: { width: 390, height: 1600 } });
+  const page = await context.newPage();
+  const strange = [];
+  page.on('request', (request) => request.url().startsWith(url) && request.url() !== url && !request.url().endsWith('favicon.ico') && strange.push(request.url()));
+  await page.goto(url);
+  const href = (name) => page.locator(`#${name} a`).first().evaluate((link) => link.href);
+  await until('the boards are there', async () => (await page.locator('.sisepan[data-live="on"] a').count()) >= 3);
+  assert.ok((await href('link')).startsWith(`${bare.url}/market/BTC-KRW?`), await href('link'));
+  assert.equal(await href('own'), `${url}coins/BTC`);
+  assert.equal(await href('odd'), `${url}market/BTC-KRW`);
+  assert.ok((await page.locator('sisepan-movers a').first().evaluate((link) => link.href)).startsWith(`${bare.url}/market/`));
+  // The colours are those of the publisher.
+  await until('the colours are there', async () => (await page.locator('#link .sisepan').evaluate((root) => getComputedStyle(root).getPropertyValue('--up'))).includes('#010203'));
+  assert.deepEqual(strange, []);
+  await context.close();
+});
+
 /** Gives the heights of the frames of a page and those of what they show, without any script, at each width. */
 async function heights(body, widths, lang) {
   const context = await chrome.newContext({ viewport: { width: 1016, height: 1200 }, locale: LOCALES[lang], javaScriptEnabled: false });
@@ -226,6 +277,24 @@ test('FC-38: the height of every frame fits every width that it is offered for, 
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+test('FC-38: so do the frames of the demo, which says that it is one', async () => {
+  const shown = await demo();
+  try {
+    await ready(shown);
+    const wrong = [];
+    await each(WISHES.slice(0, 12).flatMap((wish) => (wish.includes('lang=') ? ['ko'] : Object.keys(LOCALES)).map((lang) => [wish, lang])), async ([wish, lang]) => {
+      const { code } = (await made(shown, wish)).find(({ id }) => id === 'iframe');
+      for (const [width, is, needs] of await heights(code, [200, 230, 280, 390], lang)) {
+        if (needs > is) wrong.push(`${wish} at ${width} in ${lang}: ${is}, needed ${needs}`);
+        if (is > needs * 1.3 + 60) wrong.push(`${wish} at ${width} in ${lang}: ${is}, far more than the ${needs} that are needed`);
+      }
+    });
+    assert.deepEqual(wrong, []);
+  } finally {
+    await shown.stop();
+  }
 });
 
 test('FC-38: so does the height that oEmbed answers, at every width that it is asked for', async () => {

@@ -56,12 +56,13 @@ const contrast = (one, other) => {
 };
 
 /** Gives what can't be read on a page, and whether the page is dark. */
-async function look(url, colorScheme) {
+async function look(url, colorScheme, media = 'screen') {
   const context = await chrome.newContext({ viewport: { width: 1000, height: 700 }, colorScheme, locale: 'ko-KR', javaScriptEnabled: true });
   const page = await context.newPage();
   // Nothing may change between the reading of a colour and the picture.
   await page.route(/\.js$/, (route) => route.abort());
   await page.goto(url);
+  await page.emulateMedia({ media, colorScheme });
   const all = await page.evaluate(texts);
   const { data, width, height } = PNG.sync.read(await page.screenshot({ fullPage: true }));
   await context.close();
@@ -133,6 +134,34 @@ test('FC-47: so does the theme that the operator has set', async () => {
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+test('FC-51: every widget is printed dark on white, whatever its theme, the system and the page around it are', async () => {
+  const sisepan = await server(exchanges);
+  try {
+    await ready(sisepan);
+    const wrong = [];
+    const page = (body) => `data:text/html;charset=utf-8,${encodeURIComponent(`<!doctype html><meta charset="utf-8"><body>${body}`)}`;
+    for (const theme of THEMES) {
+      for (const widget of WIDGETS) {
+        const query = `lang=ko&markets=BTC-KRW&theme=${theme}`;
+        const places = [`${sisepan.url}/embed/${widget}?${query}${theme === 'dark' ? '&transparent=on&colors=c8202f-1a5fc8-ff7078-74aaff' : ''}`];
+        // A page whose own look is dark on the screen alone.
+        const fragment = await (await fetch(`${sisepan.url}/fragment/${widget}?${query}`)).text();
+        const style = '@media screen { body { background: #111; color: #eee } } .sisepan { --sisepan-ink: #eee; --sisepan-quiet: #ccc; --sisepan-ground: #111 }';
+        places.push(page(`<link rel="stylesheet" href="${sisepan.url}/sisepan.css"><style>${style}</style>${fragment}`));
+        await Promise.all(places.flatMap((url, at) => (theme === 'auto' ? ['light', 'dark'] : ['dark']).map(async (system) => {
+          const { unreadable, dark } = await look(url, system, 'print');
+          const where = `${widget} theme=${theme} on ${system}, place ${at}`;
+          if (dark !== 'light') wrong.push(`${where}: the paper is ${dark}`);
+          if (unreadable.length) wrong.push(`${where}: ${unreadable.slice(0, 3)}`);
+        })));
+      }
+    }
+    assert.deepEqual(wrong, []);
+  } finally {
+    await sisepan.stop();
+  }
 });
 
 test('FC-34: axe finds nothing on any page of the demo', async () => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::super::history::Span;
 use crate::domain::Basis;
 use crate::text::Lang;
 
@@ -137,6 +138,15 @@ choice! {
         Day = "24h",
         /// A week.
         Week = "7d",
+    }
+}
+
+impl From<Reach> for Span {
+    fn from(reach: Reach) -> Self {
+        match reach {
+            Reach::Day => Self::Day,
+            Reach::Week => Self::Week,
+        }
     }
 }
 

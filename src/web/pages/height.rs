@@ -9,6 +9,7 @@ use super::board::widest;
 use super::choice::{Density, Reach, Size, Widget};
 use super::movers;
 use super::options::Options;
+use super::plot;
 use super::reply::Frame;
 use super::stage::Stage;
 use crate::text::{self, Lang};
@@ -37,6 +38,12 @@ const ROWS_MAX: usize = 128;
 
 /// Below this the rows of a table stand in two lines, in thousandths of the text's size.
 const NARROW: u32 = 18_000;
+
+/// Below this a name stands above its figures, in thousandths of the text's size.
+const LEAST: u32 = 15_000;
+
+/// Length of a change with the gap before it, in thousandths of the text's size.
+const FIGURES_MIN: u32 = 4_800;
 
 /// From this on the two tables of the movers stand side by side.
 const SIDE_BY_SIDE: u32 = 41_000;
@@ -104,6 +111,11 @@ pub fn text_px(size: Size) -> u32 {
     }
 }
 
+/// Returns the height of a line of a ticker in pixels, where the line height around it is the usual 1.5.
+pub fn ticker_line_px(size: Size) -> u32 {
+    (text_px(size) * 3 / 2).max(24)
+}
+
 /// Returns the height of a widget's own page in pixels, at a width of it.
 pub fn height(stage: &Stage<'_>, widget: Widget, width: u32) -> u32 {
     let (options, lang) = (stage.options, stage.options.lang);
@@ -127,6 +139,8 @@ pub fn height(stage: &Stage<'_>, widget: Widget, width: u32) -> u32 {
         (Density::Normal, true) => 3400,
         (Density::Compact, true) => 2900,
     };
+    // Where a name has a line of its own, its figures may need two more.
+    let row = if room <= LEAST && FIGURES_MIN + figure(stage) > room { row + 1000 } else { row };
     let head = if narrow { 0 } else { 1920 };
     let rows = |count: usize| row * u32::try_from(count).unwrap_or_default();
     let tall = match widget {
@@ -158,12 +172,15 @@ pub fn height(stage: &Stage<'_>, widget: Widget, width: u32) -> u32 {
             let high_and_low = if place < digits * 1050 + 6500 { 2 } else { 1 };
             let card = 700 + 1250 + 2160 + 1350 + 5100 + 477 + 1084 * high_and_low;
             let deep = u32::try_from(count).unwrap_or(1).max(1).div_ceil(columns);
-            let clock = format!(
-                "{} 00:00:00 {}{demo}",
-                text::footnote(options.basis, lang),
-                text::state(crate::domain::State::Halted, lang)
-            );
-            let foot = 560 + 520 + (lines([clock.as_str()], room * 5 / 4) + u32::from(credit)) * 1120;
+            let clock = format!("{}{demo}", clock(lang));
+            let footnote = text::footnote(options.basis, lang);
+            // The clock stands above the footnote, or beside it.
+            let deep_foot = if narrow {
+                lines([clock.as_str()], room * 5 / 4) + lines([footnote], room * 5 / 4)
+            } else {
+                lines([footnote, clock.as_str()], room * 5 / 4)
+            };
+            let foot = 560 + 520 + (deep_foot + u32::from(credit)) * 1120;
             (card + 250) * deep + 1750 * (deep - 1) + foot
         }
         Widget::Chart => {
@@ -174,9 +191,17 @@ pub fn height(stage: &Stage<'_>, widget: Widget, width: u32) -> u32 {
                 Reach::Day => 200 + 1000 * legend + footnote(room),
                 Reach::Week => footnote(room),
             };
-            5460 + 1000 + 1500 + 15_107 + 720 + below
+            let title = format!("{}{demo}", plot::title(options.span.into(), lang));
+            // The clock of a plot is set in three quarters of the size of its title.
+            let caption = lines([title.as_str()], room) * 1250;
+            let beside = line(&title) + 1200 + line(&clock(lang)) * 3 / 4 <= room;
+            let caption = if beside { caption } else { caption + 938 };
+            5460 + 1000 + 250 + caption + 15_107 + 720 + below
         }
-        Widget::Ticker => lines(ticker_words(stage).iter().map(String::as_str), room) * 1500.max(24_000 / text),
+        Widget::Ticker => {
+            let size = options.size_of(widget);
+            lines(ticker_words(stage).iter().map(String::as_str), room) * (ticker_line_px(size) * 1000).div_ceil(text)
+        }
     };
     // Lines of one or two pixels, and what browsers round.
     tall * text / 1000 + 4 + AROUND
@@ -213,6 +238,16 @@ fn ticker_words(stage: &Stage<'_>) -> Vec<String> {
     words
 }
 
+/// Returns the length of the longest price, in thousandths of the text's size.
+fn figure(stage: &Stage<'_>) -> u32 {
+    u32::try_from(widest(&stage.rows())).unwrap_or_default() * 600
+}
+
+/// Returns the longest text of a clock, with its dot.
+fn clock(lang: Lang) -> String {
+    format!("m {} · 00:00:00", text::state(crate::domain::State::Halted, lang))
+}
+
 /// Length of a space.
 const SPACE: u32 = 300;
 
@@ -232,6 +267,11 @@ fn lines<'a>(texts: impl IntoIterator<Item = &'a str>, room: u32) -> u32 {
         filled %= room;
     }
     lines
+}
+
+/// Returns the length of a text in one line, in thousandths of its size.
+fn line(text: &str) -> u32 {
+    text.split(' ').map(|word| length(word) + SPACE).sum()
 }
 
 /// Returns the length of a word in bold type, in thousandths of its size.

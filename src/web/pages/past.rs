@@ -86,10 +86,7 @@ pub async fn old(app: &AppState, options: &Options<'_>) -> Option<HashSet<Market
 fn question(app: &AppState, pick: &Pick, quote: Option<&Quote>, reach: Reach, coarse: bool) -> Option<Question> {
     let venues: Vec<VenueId> = app.boards.iter().find(|board| board.source == pick.source)?.venues();
     let venue = quote.map(|quote| quote.venue).or(venues.first().copied())?;
-    let span = match reach {
-        Reach::Day => Span::Day,
-        Reach::Week => Span::Week,
-    };
+    let span = Span::from(reach);
     let step = if coarse { span.spark_step() } else { span.plot_step() };
     Some(Question { market: pick.market.clone(), venue, venues, span, step })
 }

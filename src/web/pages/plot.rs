@@ -340,7 +340,8 @@ fn direction(from: Price, to: Price) -> Direction {
     }
 }
 
-fn title(span: Span, lang: Lang) -> &'static str {
+/// Returns the title of a plot.
+pub fn title(span: Span, lang: Lang) -> &'static str {
     match span {
         Span::Day => lang.pick("24시간", "24 hours", "24時間"),
         Span::Week => lang.pick("7일", "7 days", "7日間"),

@@ -15,6 +15,8 @@ pub struct RowView {
     pub name: String,
     /// Where the name leads, if anywhere.
     pub href: Option<String>,
+    /// Whether that is a page of this server, in a fragment: the script gives it this server's origin in pages of others.
+    pub is_ours: bool,
     pub mark: String,
     pub notice: String,
     pub last: String,
@@ -64,6 +66,7 @@ impl RowView {
             direction: change.map_or(Direction::Even, |change| change.direction).as_str(),
             name: name(market, quote, lang),
             href: None,
+            is_ours: false,
             mark: quote.map_or_else(|| text::state(state, lang).to_owned(), |quote| text::mark(quote, now, lang)),
             notice: quote.map_or_else(String::new, |quote| text::notice(quote, lang)),
             last: quote.map_or_else(dash, |quote| text::last(quote, lang)),

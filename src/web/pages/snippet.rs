@@ -71,42 +71,55 @@ impl Wish<'_> {
         let name = self.widget.word();
         let attributes: String =
             self.pairs.iter().map(|(name, value)| format!(" {name}=\"{}\"", escape(value))).collect();
-        let style: Vec<String> = self.style().iter().map(|(name, value)| format!("{name}:{value}")).collect();
-        let (href, title, style) = (escape(&self.embed()), escape(&self.title), style.join(";"));
-        self.held(format!(
-            "<sisepan-{name}{attributes} style=\"{style}\"><a href=\"{href}\">{title}</a></sisepan-{name}>"
-        ))
-    }
-
-    /// Returns what keeps the room of an element before its script has run, as properties of CSS.
-    fn style(&self) -> [(&'static str, String); 2] {
-        let size = self.options.size_of(self.widget);
-        // In the reader's own text size, which a widget follows.
-        let unit = if size == Size::Inherit { "em" } else { "rem" };
-        let scaled = |px: u32| format!("{}.{}{unit}", (px * 10).div_ceil(16) / 10, (px * 10).div_ceil(16) % 10);
-        let bare = |px: u32| px.saturating_sub(height::AROUND);
-        let several = self.options.picks.len() > 1;
-        match self.widget {
-            Widget::Ticker if !several => {
-                let length = scaled(self.length * height::text_px(size) / 1000);
-                [("display", "inline-block".to_owned()), ("min-width", format!("min(100%,{length})"))]
-            }
-            Widget::Ticker => {
-                let lines = |px: u32| format!("{}lh", (bare(px) / 24).max(1));
-                [("display", "block".to_owned()), ("min-height", self.reserve.css(lines, scaled))]
-            }
-            _ => [("display", "block".to_owned()), ("min-height", self.reserve.css(|px| scaled(bare(px)), scaled))],
+        let (href, title, style) = (escape(&self.embed()), escape(&self.title), css(&self.style()));
+        let tag =
+            format!("<sisepan-{name}{attributes} style=\"{style}\"><a href=\"{href}\">{title}</a></sisepan-{name}>");
+        match self.held() {
+            // A line break would be a space in the sentence.
+            Some((held @ "span", style)) => format!("<{held} style=\"{}\">{tag}</{held}>", css(&style)),
+            Some((held, style)) => format!("<{held} style=\"{}\">\n{tag}\n</{held}>", css(&style)),
+            None => tag,
         }
     }
 
-    /// Whether the height depends on the width: then a box around it tells the width.
-    fn is_held(&self) -> bool {
-        let is_word = self.widget == Widget::Ticker && self.options.picks.len() < 2;
-        !(is_word || self.reserve.steps.is_empty())
+    /// Returns what keeps the room of an element before its script has run, as properties of CSS.
+    fn style(&self) -> Vec<(&'static str, String)> {
+        let size = self.options.size_of(self.widget);
+        let scaled = |px: u32| self.scaled(px);
+        let bare = |px: u32| px.saturating_sub(height::AROUND);
+        if self.widget != Widget::Ticker {
+            let least = self.reserve.css(|px| scaled(bare(px)), scaled);
+            return vec![("display", "block".to_owned()), ("min-height", least)];
+        }
+        // Lines as high as those of the widget, in the text size that it will have.
+        let lines = |px: u32| format!("{}lh", (bare(px) / height::ticker_line_px(size)).max(1));
+        let mut style = vec![("display", "block".to_owned()), ("min-height", self.reserve.css(lines, scaled))];
+        if size != Size::Inherit {
+            style.push(("font-size", format!("calc({}rem/16)", height::text_px(size))));
+        }
+        style
     }
 
-    fn held(&self, code: String) -> String {
-        if self.is_held() { format!("<div style=\"container-type:inline-size\">\n{code}\n</div>") } else { code }
+    /// Writes a length in the reader's own text size, which a widget follows.
+    fn scaled(&self, px: u32) -> String {
+        let unit = if self.options.size_of(self.widget) == Size::Inherit { "em" } else { "rem" };
+        let tenths = (px * 10).div_ceil(16);
+        format!("{}.{}{unit}", tenths / 10, tenths % 10)
+    }
+
+    /// Returns the tag and the style of the box around an element, which tells it the width that its height depends on.
+    fn held(&self) -> Option<(&'static str, Vec<(&'static str, String)>)> {
+        let measured = ("container-type", "inline-size".to_owned());
+        // One market is a word in a sentence: as long as it needs, and a line further where that is too long.
+        if self.widget == Widget::Ticker && self.options.picks.len() < 2 {
+            let length = self.length * height::text_px(self.options.size_of(self.widget)) / 1000;
+            let one_line = self.reserve.steps.first().map_or(0, |(below, _)| *below);
+            // Browsers round: a box exactly as wide as a line needs might be taken for a narrower one.
+            let width = format!("min(100%,{})", self.scaled(length.max(one_line) + 2));
+            let word = [("display", "inline-block".to_owned()), ("width", width), ("vertical-align", "top".to_owned())];
+            return Some(("span", word.into_iter().chain([measured]).collect()));
+        }
+        (!self.reserve.steps.is_empty()).then(|| ("div", vec![measured]))
     }
 
     fn element(&self) -> Snippet {
@@ -223,14 +236,12 @@ impl Wish<'_> {
     fn react(&self) -> Snippet {
         let name = self.widget.word();
         let attributes: String = self.pairs.iter().map(|(name, value)| format!(" {name}={}", quoted(value))).collect();
-        let [(_, display), (measure, least)] = self.style();
-        let measure = if measure == "min-width" { "minWidth" } else { "minHeight" };
-        let style = format!("style={{{{ display: \"{display}\", {measure}: \"{least}\" }}}}");
-        let tag = format!("<sisepan-{name}{attributes} {style} />");
-        let tag = if self.is_held() {
-            format!("(\n    <div style={{{{ containerType: \"inline-size\" }}}}>\n      {tag}\n    </div>\n  )")
-        } else {
-            tag
+        let tag = format!("<sisepan-{name}{attributes} style={{{{ {} }}}} />", jsx(&self.style()));
+        let tag = match self.held() {
+            Some((held, style)) => {
+                format!("(\n    <{held} style={{{{ {} }}}}>\n      {tag}\n    </{held}>\n  )", jsx(&style))
+            }
+            None => tag,
         };
         Snippet {
             id: "react",
@@ -351,6 +362,25 @@ impl Wish<'_> {
             code: code.trim_end().to_owned(),
         }
     }
+}
+
+/// Writes properties of CSS as a `style` attribute of HTML.
+fn css(style: &[(&str, String)]) -> String {
+    style.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>().join(";")
+}
+
+/// Writes properties of CSS as React names them: `min-height` is `minHeight`.
+fn jsx(style: &[(&str, String)]) -> String {
+    let property = |(name, value): &(&str, String)| {
+        let mut words = name.split('-');
+        let first = words.next().unwrap_or_default().to_owned();
+        let name = words.fold(first, |name, word| {
+            let (initial, rest) = word.split_at(1);
+            name + &initial.to_uppercase() + rest
+        });
+        format!("{name}: \"{value}\"")
+    };
+    style.iter().map(property).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes a text into an attribute of HTML.

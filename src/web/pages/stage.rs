@@ -130,7 +130,8 @@ impl<'a> Stage<'a> {
     /// Returns one row.
     pub fn row(&self, pick: &Pick, quote: Option<&Quote>) -> RowView {
         let href = self.options.link.to(&pick.market, || self.page_of(&pick.market));
-        RowView { href, ..RowView::new(&pick.market, quote, self.options.basis, self.now, self.options.lang) }
+        let is_ours = self.frame == Frame::Fragment && self.options.link == Link::Market;
+        RowView { href, is_ours, ..RowView::new(&pick.market, quote, self.options.basis, self.now, self.options.lang) }
     }
 
     fn page_of(&self, market: &Market) -> String {
