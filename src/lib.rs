@@ -30,6 +30,7 @@ mod failpoint;
 pub mod fake;
 pub mod hub;
 pub mod ingest;
+pub mod metrics;
 pub mod past;
 mod run;
 pub mod store;

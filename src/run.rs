@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -24,7 +25,7 @@ use crate::past::{MemoryHistory, OneUnit};
 use crate::store::{self, Restored, Store};
 use crate::telemetry::ChangeLog;
 use crate::venue::{self, Venue};
-use crate::{ingest, web};
+use crate::{ingest, metrics, web};
 
 /// Events that may wait for the board; beyond that ingest keeps only the newest of each market.
 const EVENTS_WAITING: usize = 4096;
@@ -55,7 +56,7 @@ const GRACE: Duration = Duration::from_secs(9);
 
 /// Runs everything until `shutdown` is cancelled.
 ///
-/// The caller binds and the caller stops. Exchanges that can't be reached do
+/// The caller binds and the caller stops; metrics are served by the program alone. Exchanges that can't be reached do
 /// not end it: they are told on the page, in `/api/v1/venues` and in the log.
 ///
 /// # Errors
@@ -68,7 +69,15 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let kept = open_store(&config, &clock).await?;
-    run_with(config, kept, listener, clock, shutdown).await
+    run_with(config, kept, Listeners { site: listener, metrics: None }, clock, shutdown).await
+}
+
+/// Where we are reached.
+pub(crate) struct Listeners {
+    /// By readers.
+    pub site: TcpListener,
+    /// By operators, who are told what was counted.
+    pub metrics: Option<(TcpListener, PrometheusHandle)>,
 }
 
 /// Opens the store and reads what another life of the process left there; nothing, if all is kept in memory.
@@ -85,7 +94,7 @@ pub(crate) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result
 pub(crate) async fn run_with(
     config: Config,
     kept: Option<(Store, Restored)>,
-    listener: TcpListener,
+    listeners: Listeners,
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -132,10 +141,18 @@ pub(crate) async fn run_with(
         "board"
     });
 
+    if let Some((listener, counted)) = listeners.metrics {
+        let serving = failpoint::part("metrics", metrics::serve(listener, counted, parts.clone()));
+        tasks.spawn(async move {
+            serving.await;
+            "metrics"
+        });
+    }
+
     let (boards, demo) = (config.boards, config.demo);
     let shared = web::Shared { hub, boards, clock, history: Some(history), keeper, demo };
     let state = web::AppState::with(shared, config.limits.fit(open_files()), config.site);
-    let serving = AssertUnwindSafe(serve(listener, state.clone(), shutdown.clone())).catch_unwind();
+    let serving = AssertUnwindSafe(serve(listeners.site, state.clone(), shutdown.clone())).catch_unwind();
     // Before the shutdown none of them ends unless it fails.
     let failed = tokio::select! {
         served = serving => (served.is_err() || !shutdown.is_cancelled()).then_some("listener"),

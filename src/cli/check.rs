@@ -76,10 +76,13 @@ type Said = Vec<(&'static str, String)>;
 /// the server whose configuration is checked.
 async fn obstacles(config: &Config) -> (Said, Said) {
     let (mut found, mut taken) = (Vec::new(), Vec::new());
-    match listen::bind(&config.listen).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(("listen", config.listen.clone())),
-        Err(error) => found.push(("listen", format!("can't listen on {}: {error}", config.listen))),
+    let metrics = config.metrics.iter().map(|listen| ("metrics.listen", listen));
+    for (key, listen) in std::iter::once(("listen", &config.listen)).chain(metrics) {
+        match listen::bind(listen).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push((key, listen.clone())),
+            Err(error) => found.push((key, format!("can't listen on {listen}: {error}"))),
+        }
     }
     if let Some(directory) = &config.data {
         match check_data(directory) {

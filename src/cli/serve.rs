@@ -6,11 +6,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::run::{ingest_settings, venues_of};
+use crate::run::{Listeners, ingest_settings, venues_of};
 
 use super::{ConfigArg, DataArg, ListenArg, LogArg, listen, load};
 
@@ -36,18 +37,28 @@ pub(super) async fn run(args: ServeArgs, shutdown: CancellationToken) -> anyhow:
 /// Binds, says where, and serves until `shutdown`. `file` is where the configuration was read from.
 pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let clock = Clock::system();
-    let listener = listen::bind(&config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
-    let address = listener.local_addr().context("reading the address listened on")?;
-    log_start(&config, file, address);
+    let (site, address) = bind(&config.listen).await?;
+    let metrics = match &config.metrics {
+        Some(listen) => Some((bind(listen).await?, crate::metrics::start()?)),
+        None => None,
+    };
+    log_start(&config, file, address, metrics.as_ref().map(|((_, address), _)| *address));
     // Who is told where we listen may ask at once, and is to find what the last run knew.
     let kept = crate::run::open_store(&config, &clock).await?;
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("writing to standard output")?;
-    crate::run::run_with(config, kept, listener, clock, shutdown).await
+    let listeners = Listeners { site, metrics: metrics.map(|((listener, _), counted)| (listener, counted)) };
+    crate::run::run_with(config, kept, listeners, clock, shutdown).await
+}
+
+async fn bind(listen: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = listen::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let address = listener.local_addr().context("reading the address listened on")?;
+    Ok((listener, address))
 }
 
 /// Logs what was started: the first line.
-fn log_start(config: &Config, file: Option<&Path>, address: SocketAddr) {
+fn log_start(config: &Config, file: Option<&Path>, address: SocketAddr, metrics: Option<SocketAddr>) {
     let list = |names: Vec<String>| names.join(",");
     let venues = venues_of(config);
     let proxies = venues.iter().flat_map(|venue| {
@@ -64,6 +75,7 @@ fn log_start(config: &Config, file: Option<&Path>, address: SocketAddr) {
         exchanges = list(venues.iter().map(|venue| venue.profile().id.to_string()).collect()),
         proxy = (!proxies.is_empty()).then(|| list(proxies.into_iter().collect())),
         listen = %address,
+        metrics = metrics.map(tracing::field::display),
         "sisepan started"
     );
     for (board, market, likely) in config.swapped_markets() {

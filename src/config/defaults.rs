@@ -25,6 +25,7 @@ impl Default for Config {
             tls_ca: None,
             proxies: super::Proxies::default(),
             data: Some(DATA.into()),
+            metrics: None,
             retention_days: 8,
             site: Site::default(),
             limits: Limits::default(),

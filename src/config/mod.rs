@@ -56,6 +56,8 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// `store.retention_days`, 2 to 3650: how long minute closes are kept. Default 8.
     pub retention_days: u32,
+    /// `metrics.listen`: where `GET /metrics` is served, as `listen` is written. Default none: nothing is counted.
+    pub metrics: Option<String>,
     /// Where the publisher puts it: `base_path` and its neighbours.
     pub site: Site,
     /// `[limits]`: how much may come in, and how long we wait.

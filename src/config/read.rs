@@ -95,13 +95,12 @@ fn report_unknown_variables(source: &Source<'_>) {
 fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     let mut root = Section::new(source, Some(table), "");
     let mut config = Config::default();
-    if let Some(listen) = root.string("listen") {
-        if listen::is_listen(&listen.value) {
-            config.listen = listen.value;
-        } else {
-            source.report(listen.place, "listen", format!("{}, is {:?}", listen::MUST_BE, listen.value));
-        }
+    if let Some(listen) = read_listen(source, &mut root) {
+        config.listen = listen;
     }
+    let mut metrics = root.table("metrics");
+    config.metrics = read_listen(source, &mut metrics);
+    metrics.finish();
     if let Some(log) = root.string("log") {
         match log.value.as_str() {
             "text" => config.log = LogFormat::Text,
@@ -148,6 +147,15 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     }
     root.finish();
     config
+}
+
+fn read_listen(source: &Source<'_>, section: &mut Section<'_>) -> Option<String> {
+    let Found { value, place } = section.string("listen")?;
+    if listen::is_listen(&value) {
+        return Some(value);
+    }
+    source.report(place, section.key("listen"), format!("{}, is {value:?}", listen::MUST_BE));
+    None
 }
 
 /// Returns what is wrong with a file of certificate authorities.

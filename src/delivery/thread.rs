@@ -18,8 +18,8 @@ use super::port::{self, Order, Port};
 use super::timers::{Millis, Timers};
 use super::{Close, Exchange, Newcomer, Said, Service, Settings};
 use crate::clock::Clock;
-use crate::failpoint;
 use crate::websocket::{self, Incoming, Inflater, Opcode, Rules};
+use crate::{failpoint, metrics};
 
 /// What the poller calls our own port.
 const PORT: Token = Token(usize::MAX);
@@ -410,6 +410,7 @@ impl Thread {
         client.leave_all(&mut self.groups, &mut self.clients);
         let (code, reason) = close.code();
         debug!(code, reason, "stream closed");
+        metrics::stream_closed(code, matches!(close, Close::Left(_) | Close::Broken));
         let Some(frame) = close.frame() else { return self.end(key, client, false) };
         let mut parts = Vec::new();
         if close == Close::Shutdown {

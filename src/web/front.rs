@@ -19,7 +19,7 @@ use super::access::Access;
 use super::bodies::{Bodies, Kept};
 use super::place::Seat;
 use super::{AppState, error, host};
-use crate::failpoint;
+use crate::{failpoint, metrics};
 
 /// Answers the requests of one connection.
 #[derive(Debug, Clone)]
@@ -44,9 +44,7 @@ impl Service<hyper::Request<Incoming>> for Front {
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         let access = Access::of(&self.app, &request, self.seat.peer());
         let at_once = |response: Response| {
-            if let Some(access) = access.clone() {
-                access.answered(&self.app, response.status());
-            }
+            answered(&self.app, access.clone(), &response);
             Either::Left(ready(Ok(response)))
         };
         if !host::is_valid(request.version(), request.headers()) {
@@ -74,11 +72,16 @@ impl Service<hyper::Request<Incoming>> for Front {
             if let (Some(spelling), Some(kept)) = (spelling, response.extensions_mut().remove::<Kept>()) {
                 app.bodies().learn(spelling, kept);
             }
-            if let Some(access) = access {
-                access.answered(&app, response.status());
-            }
+            answered(&app, access, &response);
             Ok(response)
         }))
+    }
+}
+
+fn answered(app: &AppState, access: Option<Access>, response: &Response) {
+    metrics::answered(response.status());
+    if let Some(access) = access {
+        access.answered(app, response.status());
     }
 }
 

@@ -15,14 +15,15 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("wire", &["domain", "text"]),
     ("websocket", &[]),
     ("hub", &["wire", "websocket", "clock", "failpoint"]),
-    ("delivery", &["hub", "websocket", "wire", "clock", "failpoint"]),
+    ("delivery", &["hub", "websocket", "wire", "clock", "failpoint", "metrics"]),
     ("store", &["domain", "clock", "failpoint"]),
     ("config", &["venue", "domain"]),
-    ("web", &["hub", "delivery", "websocket", "wire", "text", "config", "clock", "domain", "failpoint"]),
+    ("web", &["hub", "delivery", "websocket", "wire", "text", "config", "clock", "domain", "failpoint", "metrics"]),
     ("fake", &["domain", "venue", "clock", "failpoint"]),
     ("past", &["domain"]),
     ("telemetry", &["config", "domain"]),
     ("failpoint", &[]),
+    ("metrics", &[]),
 ];
 
 /// Free to know all: they join the parts.

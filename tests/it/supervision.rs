@@ -32,7 +32,7 @@ enum Then {
 }
 
 /// Every part by the name of its failpoint. `ARCHITECTURE.md` has the same list.
-const PARTS: [(&str, Then); 15] = [
+const PARTS: [(&str, Then); 16] = [
     ("signals", Then::Exit),
     ("listener", Then::Exit),
     ("board", Then::Exit),
@@ -46,6 +46,7 @@ const PARTS: [(&str, Then); 15] = [
     ("outbox", Then::Exit),
     ("report", Then::Exit),
     ("store", Then::Exit),
+    ("metrics", Then::Exit),
     ("delivery", Then::Close),
     ("group", Then::Close),
 ];
@@ -70,7 +71,11 @@ impl Program {
         });
         let board = "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\"]\nsource = \"upbit\"\n";
         let data = folder.join("data");
-        let text = format!("data = \"{}\"\n{}{board}", data.display(), venue.unwrap_or_default());
+        let text = format!(
+            "data = \"{}\"\nmetrics.listen = \"127.0.0.1:0\"\n{}{board}",
+            data.display(),
+            venue.unwrap_or_default()
+        );
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sisepan"));
         command

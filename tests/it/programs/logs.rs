@@ -135,22 +135,69 @@ async fn fc_19_closes_of_streams_are_logged_by_code_in_debug() {
     let config = configured(&folder, &fake.url, "");
     let log = folder.join("log");
     let served = serve(&log, &config, Some("sisepan=debug")).await;
-    let address = served.url.strip_prefix("http://").unwrap().to_owned();
     // A text frame without a mask breaks the protocol: 1002.
-    let mut stream = TcpStream::connect(&address).await.unwrap();
-    let head = format!(
-        "GET /api/v1/stream HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(b"\x81\x02hi").await.unwrap();
-    let mut rest = Vec::new();
-    let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
+    stream_frame(&served, b"\x81\x02hi").await;
     let line = find(&log, &[("level", "DEBUG"), ("message", "stream closed")]).await;
     assert_eq!(line["code"], 1002, "{line}");
     served.end().await;
     fake.end().await;
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn fc_19_closes_by_code_and_answers_by_status_are_counted() {
+    let folder = folder("counted");
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
+    let config = configured(&folder, &fake.url, "metrics.listen = \"127.0.0.1:0\"\n");
+    let log = folder.join("log");
+    let served = serve(&log, &config, None).await;
+    let started = find(&log, &[("message", "sisepan started")]).await;
+    let scrape = format!("http://{}/metrics", started["metrics"].as_str().unwrap());
+    // No mask: 1002. A close with 1000, with 4321, and with none: 1005.
+    let frames: [&[u8]; 4] =
+        [b"\x81\x02hi", b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x82\0\0\0\0\x10\xe1", b"\x88\x80\0\0\0\0"];
+    for frame in frames {
+        stream_frame(&served, frame).await;
+    }
+    for path in ["/nothing", "/nothing", "/api/v1/snapshot?board=no"] {
+        reqwest::get(format!("{}{path}", served.url)).await.unwrap();
+    }
+    let wanted = [
+        "# TYPE sisepan_stream_closes_total counter",
+        "# TYPE sisepan_http_responses_total counter",
+        r#"sisepan_stream_closes_total{code="1002",by="server"} 1"#,
+        r#"sisepan_stream_closes_total{code="1000",by="client"} 1"#,
+        r#"sisepan_stream_closes_total{code="other",by="client"} 1"#,
+        r#"sisepan_stream_closes_total{code="1005",by="client"} 1"#,
+        r#"sisepan_http_responses_total{status="404"} 3"#,
+    ];
+    let mut text = String::new();
+    let counted = tokio::time::timeout(DEADLINE, async {
+        while !wanted.iter().all(|wanted| text.lines().any(|line| line == *wanted)) {
+            tokio::time::sleep(LOOK).await;
+            text = reqwest::get(&scrape).await.unwrap().error_for_status().unwrap().text().await.unwrap();
+        }
+    });
+    assert!(counted.await.is_ok(), "{text}");
+    // Readers are not told.
+    assert_eq!(reqwest::get(format!("{}/metrics", served.url)).await.unwrap().status(), 404);
+    served.end().await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Opens a stream, writes one frame, and reads until the server has closed.
+async fn stream_frame(served: &Program, frame: &[u8]) {
+    let address = served.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "GET /api/v1/stream HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(frame).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
 }
 
 #[tokio::test]
