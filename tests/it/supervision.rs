@@ -375,7 +375,7 @@ const SPAWNS: [(&str, usize); 13] = [
     ("hub/subscription.rs", 1),
     ("ingest/slot.rs", 1),
     ("ingest/supervisor.rs", 7),
-    ("run.rs", 5),
+    ("run.rs", 6),
     ("store/mod.rs", 1),
     ("web/history/desk.rs", 1),
     ("web/listen.rs", 2),
