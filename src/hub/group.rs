@@ -148,11 +148,7 @@ impl Newest {
                 .filter(|(_, entry)| entry.changed > since)
                 .map(|(place, entry)| (place, entry.clone()))
                 .collect(),
-            venues: self
-                .venues_of(view)
-                .filter(|venue| venue.changed > since)
-                .map(|venue| (venue.changed, venue.health.clone()))
-                .collect(),
+            venues: self.venues_of(view).filter(|venue| venue.changed > since).map(Venue::dated).collect(),
         }
     }
 
@@ -172,7 +168,7 @@ impl Group {
         let sent = Sent {
             sequence: newest.sequence,
             rows: view.rows.iter().map(|(source, market)| newest.find(source, market).map(row)).collect(),
-            venues: newest.venues_of(view).map(|venue| (venue.changed, venue.health.clone())).collect(),
+            venues: newest.venues_of(view).map(Venue::dated).collect(),
             catch_ups: HashMap::new(),
         };
         let sequence = sent.sequence;

@@ -105,6 +105,11 @@ impl Venue {
             || (*reason != health.reason && at.duration_since(self.told_at).abs() >= REASON_EVERY)
     }
 
+    /// Returns the health with the sequence of what was last told of it.
+    fn dated(&self) -> (u64, VenueHealth) {
+        (self.changed, self.health.clone())
+    }
+
     fn tell(&mut self, sequence: u64, at: Timestamp) {
         self.told = Some((self.health.state, self.health.since, self.health.reason.clone()));
         self.told_at = at;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::group::{Frame, Group, GroupKey, Permit, statuses};
 use super::messages::{Answer, Messages};
-use super::{Hub, View};
+use super::{Hub, Venue, View};
 use crate::wire::{Id, VenueState};
 
 /// Where a client was when it left.
@@ -112,11 +112,8 @@ impl Hub {
         };
         // Before the rows can change again, so that no frame falls between.
         let frames = group.frames();
-        let down: Vec<_> = newest
-            .venues_of(&key.view)
-            .filter(|venue| venue.health.state != VenueState::Up)
-            .map(|venue| (venue.changed, venue.health.clone()))
-            .collect();
+        let is_down = |venue: &&Venue| venue.health.state != VenueState::Up;
+        let down: Vec<_> = newest.venues_of(&key.view).filter(is_down).map(Venue::dated).collect();
         let draft = known.is_none().then(|| self.draft(&newest, &view));
         drop(newest);
 

@@ -121,7 +121,7 @@ impl ChangeLog {
             }
             VenueState::Connecting if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
-                "not connected to the exchange yet; retrying"
+                "not connected to the exchange yet"
             ),
             VenueState::Connecting => info!(venue = %id, state, "connecting to the exchange"),
             VenueState::Up if code.is_some() => warn!(

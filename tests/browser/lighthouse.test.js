@@ -6,6 +6,8 @@ import lighthouse from 'lighthouse';
 import { fake, ready, server } from './harness.js';
 
 const CATEGORIES = ['performance', 'accessibility', 'best-practices', 'seo'];
+/** A measurement takes a quarter of a minute, and a test at most ten minutes. */
+const AGAIN_MS = 480_000;
 let exchanges, sisepan, chrome, port;
 
 before(async () => {
@@ -26,16 +28,14 @@ after(async () => {
 for (const path of ['/embed/board?lang=ko', '/?lang=ko', '/market/BTC-KRW?lang=ko']) {
   test(`${path} is at 100 in all four`, async () => {
     let scores, failed;
-    // A busy machine is slow at times: performance alone may be measured again.
-    for (let turn = 0; turn < 5; turn++) {
+    // A busy machine is slow at times: performance alone may be measured again, until then.
+    for (const deadline = Date.now() + AGAIN_MS; ; ) {
       const { lhr } = await lighthouse(sisepan.url + path, { port, output: 'json', logLevel: 'error', onlyCategories: CATEGORIES });
       scores = Object.fromEntries(CATEGORIES.map((id) => [id, Math.round(lhr.categories[id].score * 100)]));
       failed = CATEGORIES.flatMap((id) => lhr.categories[id].auditRefs.filter((ref) => ref.weight && (lhr.audits[ref.id].score ?? 1) < 0.9).map((ref) => `${id}: ${ref.id}`));
       const { performance, ...others } = scores;
-      if (performance === 100 || Object.values(others).some((score) => score < 100)) break;
+      if (performance === 100 || Object.values(others).some((score) => score < 100) || Date.now() > deadline) break;
     }
-    // Blocked time is the processor's, which may be anybody's on a shared machine.
-    if (failed.length && failed.every((id) => id === 'performance: total-blocking-time')) scores.performance = 100;
     assert.deepEqual(scores, Object.fromEntries(CATEGORIES.map((id) => [id, 100])), failed.join(', '));
   });
 }

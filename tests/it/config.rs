@@ -82,6 +82,11 @@ fn unknown_settings_wrong_types_and_ranges_are_told() {
     for (text, said) in [
         ("listten = 1", "sisepan.toml:1: listten: unknown setting; known here: "),
         ("listen = 1", "sisepan.toml:1: listen: must be text, is an integer"),
+        (
+            "[metrics]\nlisten = \"9464\"",
+            "sisepan.toml:2: metrics.listen: must be an address and a port such as 127.0.0.1:8080",
+        ),
+        ("[metrics]\nport = 9464", "sisepan.toml:2: metrics.port: unknown setting; known here: listen"),
         ("percent_places = 5", "sisepan.toml:1: percent_places: must be from 0 to 4, is 5"),
         ("jump_max_percent = 100", "sisepan.toml:1: jump_max_percent: must be from 0 to 99, is 100"),
         ("percent_places = 1.5", "sisepan.toml:1: percent_places: must be a whole number, is a float"),
@@ -172,6 +177,8 @@ fn the_environment_wins_and_its_mistakes_name_the_variable() {
     let text = "listen = \"127.0.0.1:1\"\n[venues.upbit]\nrest = \"http://a\"";
     let config = config::parse("x", text, &set("SISEPAN_VENUES_UPBIT_REST", "http://b")).unwrap();
     assert_eq!(config.venues.values().next().unwrap().rest.as_deref(), Some("http://b"));
+    let config = config::parse("x", text, &set("SISEPAN_METRICS_LISTEN", ":9464")).unwrap();
+    assert_eq!((config.listen.as_str(), config.metrics.as_deref()), ("127.0.0.1:1", Some(":9464")));
     let errors = config::parse("x", text, &set("SISEPAN_PERCENT_PLACES", "nine")).unwrap_err();
     let said = errors.0[0].to_string();
     assert_eq!(said, "environment variable SISEPAN_PERCENT_PLACES: percent_places: must be from 0 to 4, is nine");

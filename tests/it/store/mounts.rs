@@ -142,14 +142,20 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
+/// Starts the program and waits until its window is whole and saved.
+async fn start_whole(folder: &Folder, medium: &Medium, fake: &Fake) -> Server {
+    let server = Server::start(folder, &mut medium.program());
+    server.is_live().await;
+    until_whole(fake).await;
+    until_saved(&server, now()).await;
+    server
+}
+
 /// A program that was killed with its log full, on a disk that then refuses: `refuse` and `again` change the disk.
 async fn killed_and_refused(refuse: fn(&Medium), again: fn(&Medium)) {
     let (folder, fake, _) = set_up().await;
     let medium = Medium::new(&folder);
-    let server = Server::start(&folder, &mut medium.program());
-    server.is_live().await;
-    until_whole(&fake).await;
-    until_saved(&server, now()).await;
+    let server = start_whole(&folder, &medium, &fake).await;
     server.kill();
     let before = medium.known(&fake);
     let without_log = {
@@ -212,10 +218,7 @@ fn read_history(server: &Server) -> Vec<serde_json::Value> {
 async fn fc_12_a_read_of_history_on_a_read_only_disk_does_not_keep_the_store_from_being_written() {
     let (folder, fake, _) = set_up().await;
     let medium = Medium::new(&folder);
-    let server = Server::start(&folder, &mut medium.program());
-    server.is_live().await;
-    until_whole(&fake).await;
-    until_saved(&server, now()).await;
+    let server = start_whole(&folder, &medium, &fake).await;
     server.kill();
     assert!(medium.path(&format!("{FILE}-shm")).exists(), "the index of the log is to be there");
     let before = medium.known(&fake);
@@ -315,10 +318,7 @@ async fn until_noticed(server: &Server, since: Timestamp) {
 async fn fc_13_what_is_removed_while_in_use_is_noticed_and_written_anew_from_memory() {
     let (folder, fake, _) = set_up().await;
     let medium = Medium::new(&folder);
-    let server = Server::start(&folder, &mut medium.program());
-    server.is_live().await;
-    until_whole(&fake).await;
-    until_saved(&server, now()).await;
+    let server = start_whole(&folder, &medium, &fake).await;
     stop_candles(&fake);
     let mut before = medium.known(&fake);
     let (log, index) = (format!("{FILE}-wal"), format!("{FILE}-shm"));
