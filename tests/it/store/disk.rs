@@ -153,10 +153,15 @@ fn saved_at(readyz: &Value) -> Option<Timestamp> {
     readyz["store"]["saved_at"].as_str().and_then(|at| at.parse().ok())
 }
 
-/// Waits until something is said to be saved that was not before `since`.
+/// Waits until what was known at `since` is said to be saved, while prices go on.
 pub(super) async fn until_saved(server: &Server, since: Timestamp) {
-    let saved = |answer: &Value| answer["store"]["persisting"] == true && saved_at(answer) > Some(since);
-    server.until("/readyz", saved).await;
+    let mut before = Some(since);
+    // The first commit after it may hold what was handed over before it, and the second what was handed over while the
+    // first was being written. What the third holds was handed over after the second had been taken.
+    for _ in 0..3 {
+        let saved = |answer: &Value| answer["store"]["persisting"] == true && saved_at(answer) > before;
+        before = saved_at(&server.until("/readyz", saved).await);
+    }
 }
 
 async fn until_shown(server: &Server, name: &str, last: &str) {

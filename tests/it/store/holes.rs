@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use sisepan::domain::{HourRecord, Minute};
 use sisepan::fake::Fake;
 
+use super::disk::until_saved;
 use super::lives::keeps_to_the_limits;
 use super::serve::{MARKETS, Server, check_truth, look_into, now, program, set_up};
 use super::setup::{LONG, UPBIT, market};
@@ -59,7 +60,7 @@ async fn a_backfill_that_was_killed_goes_on_where_it_stopped() {
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());
     until("half of it", || asked(&fake).len() >= 12).await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    until_saved(&server, now()).await;
     server.kill();
     let (first, left) = (asked(&fake), missing(&fake, &data));
     assert!(left > 60, "nothing was left to do");
@@ -119,7 +120,7 @@ async fn the_hole_of_an_outage_is_filled_when_the_exchange_is_back() {
             })
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    until_saved(&server, now()).await;
     assert!(server.terminate().success());
     let left = missing(&fake, &data);
     assert!(left < whole + 10 * MARKETS.len(), "{left} minutes are missing, {whole} were before");
@@ -184,7 +185,7 @@ async fn in_60_a_file_found_damaged_while_running_is_left_for_a_new_one_with_the
     until("moved aside", || names().any(|name| name.starts_with("sisepan.db.damaged-"))).await;
     server.until("/readyz", |answer| answer["store"]["persisting"] == true).await;
     server.is_live().await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    until_saved(&server, now()).await;
     server.kill();
     let (store, restored) = look_into(&data);
     let feeds = restored.feeds.iter().filter(|feed| feed.venue == UPBIT && feed.last.is_some()).count();

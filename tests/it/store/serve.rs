@@ -14,6 +14,7 @@ use sisepan::domain::{HourRecord, Minute, Window};
 use sisepan::fake::{self, Fake, Options};
 use sisepan::store::{Restored, Settings, Store};
 
+use super::disk::{DEADLINE, until_saved};
 use super::setup::{Folder, UPBIT, VENUES, market};
 
 pub(super) const MARKETS: [&str; 3] = ["BTC-KRW", "ETH-KRW", "XRP-KRW"];
@@ -54,7 +55,9 @@ impl Server {
     }
 
     pub(super) async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..400 {
+        let clock = Clock::system();
+        let deadline = clock.monotonic() + DEADLINE;
+        while clock.monotonic() < deadline {
             let answer = self.get(path);
             if is_so(&answer) {
                 return answer;
@@ -145,7 +148,7 @@ async fn the_first_page_after_a_kill_shows_the_last_prices_as_stale_with_their_a
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());
     server.is_live().await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    until_saved(&server, now()).await;
     server.kill();
     fake.shutdown().await;
     let kept: BTreeMap<String, _> = {
@@ -306,17 +309,26 @@ async fn closes_seen_live_are_kept_over_a_kill_and_are_the_exchanges_own() {
     let server = Server::start(&folder, &mut program());
     server.is_live().await;
     let begun = Minute::of(now());
-    // Until a whole minute was seen from its beginning to its end, and a second flush.
-    let end = begun.plus(2).start() + SignedDuration::from_millis(3500);
+    // A whole minute was seen from its beginning to its end. Nothing may come of a quiet market for seconds after it.
+    let minute = begun.plus(1);
+    let end = minute.end() + SignedDuration::from_millis(3500);
     while now() < end {
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for name in MARKETS {
+        let is_written = |history: &Value| {
+            let start: Timestamp = history["start"].as_str().unwrap().parse().unwrap();
+            let place = minute.start().duration_since(start).as_secs() / 60;
+            usize::try_from(place).is_ok_and(|place| history["close"][place].is_string())
+        };
+        server.until(&format!("/api/v1/history/{name}?span=24h&step=1m"), is_written).await;
     }
     server.kill();
     let (store, restored) = look_into(&data);
     for name in MARKETS {
         let feed = restored.feeds.iter().find(|feed| feed.venue == UPBIT && feed.market == market(name)).unwrap();
         let knows = check_truth(&fake, name, &feed.hours);
-        assert!(knows.contains(&begun.plus(1)), "{name}: {begun:?} is not known");
+        assert!(knows.contains(&minute), "{name}: {minute:?} is not known");
     }
     store.close();
     fake.shutdown().await;
