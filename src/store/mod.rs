@@ -171,7 +171,7 @@ impl Store {
 
     /// Returns where the written hours are read from.
     pub fn past(&self) -> Arc<dyn HourSource> {
-        Arc::new(past::Past::new(self.desk.file.clone(), self.desk.reading.clone()))
+        Arc::new(past::Past::new(self.desk.clone()))
     }
 
     /// Returns who says whether the writing works.

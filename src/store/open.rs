@@ -78,12 +78,15 @@ pub enum Refused {
 }
 
 /// Why there is no connection.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Trouble {
+    #[error(transparent)]
     Refused(Refused),
     /// Our file is damaged in its structure.
+    #[error("the file is damaged: {0}")]
     Damaged(String),
     /// The disk does not do what it is asked to.
+    #[error("{0}")]
     Disk(String),
 }
 
@@ -200,14 +203,27 @@ pub fn open_to_read(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A file that can't be written to, open for reading.
+/// A file that is open for reading: itself, or a copy.
 #[derive(Debug)]
-pub struct Frozen {
+pub struct ForReading {
     /// Closed before the copy is deleted.
     pub connection: Connection,
     /// Whether everything in it can be read. Else its log is left out: what was written last.
     pub whole: bool,
-    _copy: Option<tempfile::TempDir>,
+    copy: Option<tempfile::TempDir>,
+}
+
+impl ForReading {
+    /// Whether it reads a copy, which what is written later does not change.
+    pub fn is_copy(&self) -> bool {
+        self.copy.is_some()
+    }
+}
+
+impl From<Connection> for ForReading {
+    fn from(connection: Connection) -> Self {
+        Self { connection, whole: true, copy: None }
+    }
 }
 
 /// Opens a file that can't be written to, with what its log holds, whatever the disk allows.
@@ -217,24 +233,24 @@ pub struct Frozen {
 ///
 /// # Errors
 /// If it is not ours, or can't be read.
-pub fn open_unwritable(file: &Path) -> Result<Frozen, Trouble> {
+pub fn open_unwritable(file: &Path) -> Result<ForReading, Trouble> {
     look_at_header(file)?;
     let probe = |connection: Connection| {
         let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
         read.map(|_| connection)
     };
     if let Ok(connection) = open_to_read(file).and_then(probe) {
-        return Ok(Frozen { connection, whole: true, _copy: None });
+        return Ok(connection.into());
     }
     let logged = std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() > 0);
     if logged {
         for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
             if let Ok((connection, copy)) = copy_to(&folder, file) {
-                return Ok(Frozen { connection, whole: true, _copy: Some(copy) });
+                return Ok(ForReading { connection, whole: true, copy: Some(copy) });
             }
         }
     }
-    Ok(Frozen { connection: probe(open_frozen(file)?)?, whole: !logged, _copy: None })
+    Ok(ForReading { connection: probe(open_frozen(file)?)?, whole: !logged, copy: None })
 }
 
 /// Copies file and log into a new directory of `folder`, and opens the copy.

@@ -1,14 +1,15 @@
 //! Reads of what was written, on a connection of their own beside the writer's.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
 use crate::domain::{HOUR, HourRecord, HourSource, Market, Minute, VenueId};
 
-use super::{open, row};
+use super::open::{self, ForReading, Trouble};
+use super::row;
+use super::writer::Desk;
 
 const SECONDS: i64 = 60;
 
@@ -17,48 +18,52 @@ const SECONDS: i64 = 60;
 /// SQLite shares the index of the log among the connections of a process. One that reads a read-only disk maps it
 /// read-only, and as long as it is open none can write, though the disk is writable again.
 #[derive(Debug, Clone, Default)]
-pub struct Reading(Arc<Mutex<Option<Connection>>>);
+pub struct Reading(Arc<Mutex<Option<ForReading>>>);
 
 impl Reading {
-    /// Closes the connection; none is opened while the result is held.
-    pub fn stop(&self) -> MutexGuard<'_, Option<Connection>> {
+    /// Closes the connection unless it reads a copy; none is opened while the result is held.
+    pub fn stop(&self) -> MutexGuard<'_, Option<ForReading>> {
         let mut held = self.lock();
-        *held = None;
+        held.take_if(|reads| !reads.is_copy());
         held
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ForReading>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The hours of the past, as far as they were written.
 #[derive(Debug)]
-pub struct Past {
-    file: PathBuf,
-    reading: Reading,
-}
+pub struct Past(Arc<Desk>);
 
 impl Past {
-    pub(super) fn new(file: PathBuf, reading: Reading) -> Self {
-        Self { file, reading }
+    pub(super) fn new(desk: Arc<Desk>) -> Self {
+        Self(desk)
     }
 
-    fn read(&self, venue: VenueId, market: &Market, span: &Range<Minute>) -> rusqlite::Result<Vec<HourRecord>> {
-        let mut held = self.reading.lock();
-        let connection = match held.take() {
-            Some(connection) => connection,
-            None => open::open_to_read(&self.file)?,
+    fn read(&self, venue: VenueId, market: &Market, span: &Range<Minute>) -> Result<Vec<HourRecord>, Trouble> {
+        let Desk { file, reading, .. } = &*self.0;
+        let mut held = reading.lock();
+        let written = self.0.health().persisting;
+        // What is written to is read itself; a copy of before is out of date.
+        let reads = match held.take().filter(|reads| !(written && reads.is_copy())) {
+            Some(reads) => reads,
+            None if written => open::open_to_read(file)?.into(),
+            None => open::open_unwritable(file)?,
         };
-        let read = read(&connection, venue, market, span)?;
-        *held = Some(connection);
-        Ok(read)
+        if !reads.whole {
+            return Err(Trouble::Disk("its log can't be read".to_owned()));
+        }
+        let hours = read(&reads.connection, venue, market, span)?;
+        *held = Some(reads);
+        Ok(hours)
     }
 }
 
 impl HourSource for Past {
     fn hours(&self, venue: VenueId, market: &Market, span: Range<Minute>) -> Result<Vec<HourRecord>, String> {
-        self.read(venue, market, &span).map_err(|error| format!("reading {}: {error}", self.file.display()))
+        self.read(venue, market, &span).map_err(|error| format!("reading {}: {error}", self.0.file.display()))
     }
 }
 

@@ -124,6 +124,10 @@ impl ChangeLog {
                 "not connected to the exchange yet"
             ),
             VenueState::Connecting => info!(venue = %id, state, "connecting to the exchange"),
+            VenueState::Up if code.is_some() && restored && connected => warn!(
+                venue = %id, state, reason, detail, lasted, suppressed,
+                "exchange connection restored, but not everything it sends is usable"
+            ),
             VenueState::Up if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
                 "exchange connected, but not everything it sends is usable"
@@ -306,6 +310,16 @@ mod tests {
         }
         assert!(lines[2].contains("detail=\"a cause\"") && lines[2].contains("lasted=\"10s\""), "{lines:#?}");
         assert!(lines[3].contains("lasted=\"75s\""), "{lines:#?}");
+    }
+
+    #[test]
+    fn fc_59_the_end_of_an_outage_is_told_although_something_is_still_missing() {
+        use VenueState::{Down, Up};
+        let (connect, incomplete) = (Some(ReasonCode::Connect), Some(ReasonCode::Incomplete));
+        let lines = logged(&[(0, Up, None), (10, Down, connect), (40, Up, incomplete), (41, Up, None)]);
+        assert!(lines[2].starts_with("WARN exchange connection restored, but"), "{lines:#?}");
+        assert!(lines[2].contains("lasted=\"30s\"") && lines[2].contains("detail=\"a cause\""), "{lines:#?}");
+        assert!(lines[3].starts_with("INFO exchange connected") && !lines[3].contains("lasted"), "{lines:#?}");
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Medium {
         self.data.join(name)
     }
 
+    /// Removes the index of the log.
+    fn remove_index(&self) {
+        std::fs::remove_file(self.path(&format!("{FILE}-shm"))).unwrap();
+    }
+
     /// To be called while no process has a file of it open for writing.
     fn set_writable(&self, writable: bool) {
         match &self.emulated {
@@ -193,7 +198,7 @@ async fn fc_12_a_start_on_a_read_only_disk_reads_the_log_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_12_a_start_on_a_read_only_disk_reads_the_log_without_its_index_too() {
     let refuse = |medium: &Medium| {
-        std::fs::remove_file(medium.path(&format!("{FILE}-shm"))).unwrap();
+        medium.remove_index();
         medium.set_writable(false);
     };
     killed_and_refused(refuse, |medium| medium.set_writable(true)).await;
@@ -202,7 +207,7 @@ async fn fc_12_a_start_on_a_read_only_disk_reads_the_log_without_its_index_too()
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_12_a_start_on_a_full_disk_reads_the_log_and_loses_nothing() {
     let refuse = |medium: &Medium| {
-        std::fs::remove_file(medium.path(&format!("{FILE}-shm"))).unwrap();
+        medium.remove_index();
         medium.set_full(true);
     };
     killed_and_refused(refuse, |medium| medium.set_full(false)).await;
@@ -213,14 +218,17 @@ fn read_history(server: &Server) -> Vec<serde_json::Value> {
     MARKETS.iter().map(|name| server.get(&format!("/api/v1/history/{name}"))).collect()
 }
 
-/// A connection that reads a read-only disk shares the index of the log, mapped read-only, with the one that is to write.
-#[tokio::test(flavor = "multi_thread")]
-async fn fc_12_a_read_of_history_on_a_read_only_disk_does_not_keep_the_store_from_being_written() {
+/// Reads history from a disk that is read-only, with the index of the log left there or not, and then writable.
+async fn read_only_history(index: bool) {
     let (folder, fake, _) = set_up().await;
     let medium = Medium::new(&folder);
     let server = start_whole(&folder, &medium, &fake).await;
     server.kill();
-    assert!(medium.path(&format!("{FILE}-shm")).exists(), "the index of the log is to be there");
+    if index {
+        assert!(medium.path(&format!("{FILE}-shm")).exists(), "the index of the log is to be there");
+    } else {
+        medium.remove_index();
+    }
     let before = medium.known(&fake);
     medium.set_writable(false);
     let server = Server::start(&folder, &mut medium.program());
@@ -238,6 +246,17 @@ async fn fc_12_a_read_of_history_on_a_read_only_disk_does_not_keep_the_store_fro
     assert!(server.terminate().success());
     nothing_is_lost(&before, &medium.known(&fake), "after all");
     fake.shutdown().await;
+}
+
+/// A connection that reads a read-only disk shares the index of the log, mapped read-only, with the one that is to write.
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_12_a_read_of_history_on_a_read_only_disk_does_not_keep_the_store_from_being_written() {
+    read_only_history(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_12_history_is_read_on_a_read_only_disk_without_the_index_of_the_log_too() {
+    read_only_history(false).await;
 }
 
 /// A disk that appears only while the program runs: what it holds is joined with what was learned meanwhile, both ways.
