@@ -274,14 +274,19 @@ async fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
-    let mut id = 0;
+    let (mut id, mut failing) = (0, false);
     loop {
         let tcp = tokio::select! {
             () = shared.stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => tcp,
+                Ok((tcp, _)) => {
+                    failing = false;
+                    tcp
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "fake: a connection can't be accepted");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "fake: connections can't be accepted; trying again until they can");
+                    }
                     tokio::time::sleep(HEARTBEAT).await;
                     continue;
                 }
