@@ -214,7 +214,7 @@ pub struct ForReading {
 }
 
 impl ForReading {
-    /// Whether it reads a copy, which what is written later does not change.
+    /// Whether it is a copy, which later writes do not reach.
     pub fn is_copy(&self) -> bool {
         self.copy.is_some()
     }

@@ -17,8 +17,8 @@ const SECONDS: i64 = 60;
 ///
 /// SQLite shares the index of the log among the connections of a process. One that reads a read-only disk maps it
 /// read-only, and as long as it is open none can write, though the disk is writable again.
-#[derive(Debug, Clone, Default)]
-pub struct Reading(Arc<Mutex<Option<ForReading>>>);
+#[derive(Debug, Default)]
+pub struct Reading(Mutex<Option<ForReading>>);
 
 impl Reading {
     /// Closes the connection unless it reads a copy; none is opened while the result is held.
@@ -46,18 +46,21 @@ impl Past {
         let Desk { file, reading, .. } = &*self.0;
         let mut held = reading.lock();
         let written = self.0.health().persisting;
-        // What is written to is read itself; a copy of before is out of date.
-        let reads = match held.take().filter(|reads| !(written && reads.is_copy())) {
+        // Once the file is written again, a copy of it is out of date.
+        let kept = held.take().filter(|reads| !(written && reads.is_copy()));
+        let reads = held.insert(match kept {
             Some(reads) => reads,
             None if written => open::open_to_read(file)?.into(),
             None => open::open_unwritable(file)?,
-        };
+        });
         if !reads.whole {
             return Err(Trouble::Disk("its log can't be read".to_owned()));
         }
-        let hours = read(&reads.connection, venue, market, span)?;
-        *held = Some(reads);
-        Ok(hours)
+        let hours = read(&reads.connection, venue, market, span);
+        if hours.is_err() {
+            *held = None;
+        }
+        Ok(hours?)
     }
 }
 

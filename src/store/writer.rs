@@ -345,8 +345,7 @@ impl Writer {
         self.connection = None;
         self.pruning = true;
         let reason = match trouble {
-            Trouble::Disk(reason) => reason,
-            Trouble::Refused(refused) => refused.to_string(),
+            trouble @ (Trouble::Disk(_) | Trouble::Refused(_)) => trouble.to_string(),
             Trouble::Damaged(defect) => match open::move_aside(&self.desk.file, self.desk.clock.now()) {
                 Ok(aside) => format!("the file is damaged ({defect}) and was moved to {}", aside.display()),
                 Err(_) => format!("the file is damaged ({defect}) and could not be moved aside"),

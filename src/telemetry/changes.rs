@@ -107,6 +107,7 @@ impl ChangeLog {
         let (id, state) = (health.venue, health.state.as_str());
         let detail = health.reason.as_ref().map(|reason| reason.message.as_str());
         let reason = code.map(ReasonCode::as_str);
+        let begun = if restored && connected { "exchange connection restored" } else { "exchange connected" };
         match health.state {
             VenueState::Down => error!(
                 venue = %id, state, reason, detail, lasted, suppressed,
@@ -124,20 +125,11 @@ impl ChangeLog {
                 "not connected to the exchange yet"
             ),
             VenueState::Connecting => info!(venue = %id, state, "connecting to the exchange"),
-            VenueState::Up if code.is_some() && restored && connected => warn!(
-                venue = %id, state, reason, detail, lasted, suppressed,
-                "exchange connection restored, but not everything it sends is usable"
-            ),
             VenueState::Up if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
-                "exchange connected, but not everything it sends is usable"
+                "{begun}, but not everything it sends is usable"
             ),
-            VenueState::Up | VenueState::Delayed if restored && connected => {
-                info!(venue = %id, state, lasted, suppressed, "exchange connection restored");
-            }
-            VenueState::Up | VenueState::Delayed => {
-                info!(venue = %id, state, lasted, suppressed, "exchange connected");
-            }
+            VenueState::Up | VenueState::Delayed => info!(venue = %id, state, lasted, suppressed, "{begun}"),
         }
     }
 
