@@ -59,7 +59,8 @@ export interface Widget {
   show(held: Held): void;
   /** Writes the small mark of a row: where it comes from, how old it is. */
   age(held: Held, now: number): void;
-  status(news: { venue: string; state: string; reason?: { code: string } | null }): void;
+  /** Is not live until the server has written it anew. */
+  renew(): void;
   /** Once a second; `heard` is when the server was last heard, 0 for never. */
   tick(live: boolean, now: number, heard: number): void;
 }
@@ -84,6 +85,8 @@ export interface Sub {
   group: string;
   /** Whether what comes now continues what was told. */
   fresh: boolean;
+  /** When the server was last heard while that was so, 0 for never. */
+  heard: number;
 }
 
 /** The one connection of a page. */
@@ -96,6 +99,8 @@ export interface Link {
   heard: number;
   /** When the newest connection was begun. */
   begun: number;
+  /** When somebody last looked. */
+  looked: number;
   failures: number;
   /** Connections in a row that brought nothing. */
   strikes: number;
@@ -133,6 +138,8 @@ export interface Detour {
 export interface Kit {
   /** The folder of the script. */
   home: URL;
+  /** Whether nobody sees any widget. */
+  hidden(): boolean;
   /** A price as the feed writes it, with commas. */
   comma(price: string): string;
   /** A time as ISO 8601, moved by `hours`. */

@@ -11,11 +11,16 @@
 const STREAMS_MAX = 2;
 /** Events that have brought nothing by then are held up somewhere. */
 const MUTE_MS = 8_000;
+/** Likewise later: the server sends a heartbeat every 15 s. */
+const SILENT_MS = 31_000;
 const ASK_MS = 5_000;
+/** A request without an answer by then has failed. */
+const ANSWER_MS = 20_000;
 const ASK_MAX_MS = 60_000;
 
-/** @param {import('./internal').Link} link @param {import('./internal').Kit} kit @returns {import('./internal').Detour} */
+/** Begins one, if it is still needed by the time that this module is there. @param {import('./internal').Link} link @param {import('./internal').Kit} kit */
 export function detour(link, kit) {
+  if (link.detour || link.heard >= link.begun || !link.subs.size || kit.hidden()) return;
   /** @type {Map<Sub, {stop: () => void}>} */
   const ways = new Map();
   let streams = 0;
@@ -32,8 +37,8 @@ export function detour(link, kit) {
 
   /** @param {Sub} sub @param {object} message */
   const put = (sub, message) => {
-    link.heard = Date.now();
     link.put(sub, message);
+    link.heard = sub.heard = Date.now();
   };
 
   /** @param {Sub} sub */
@@ -55,13 +60,19 @@ export function detour(link, kit) {
       muted = true;
       ways.set(sub, ask_for(sub));
     };
-    const mute = setTimeout(give_up, MUTE_MS);
+    let mute = setTimeout(give_up, MUTE_MS);
+    source.onopen = () => {
+      clearTimeout(mute);
+      mute = setTimeout(give_up, MUTE_MS);
+    };
     source.onmessage = ({ data }) => {
       clearTimeout(mute);
+      mute = setTimeout(give_up, SILENT_MS);
       put(sub, JSON.parse(data));
     };
     source.onerror = () => {
       sub.fresh = false;
+      clearTimeout(mute);
       // The browser comes back by itself, unless it was refused.
       if (source.readyState === EventSource.CLOSED) give_up();
     };
@@ -76,7 +87,7 @@ export function detour(link, kit) {
     const once = async () => {
       try {
         // The browser keeps the answer with its ETag, and asks whether there is a newer one.
-        const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache' });
+        const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache', signal: AbortSignal.timeout(ANSWER_MS) });
         // Refused by the server itself, and not only for now: it would be again.
         if (/^4(?!29)/.test(String(answer.status)) && answer.headers.get('content-type')?.startsWith('application/problem')) {
           over = true;
@@ -116,7 +127,7 @@ export function detour(link, kit) {
   };
   follow();
   const timer = setInterval(follow, 1000);
-  return {
+  link.detour = {
     stop() {
       clearInterval(timer);
       for (const way of ways.values()) way.stop();

@@ -9,15 +9,23 @@
 const STEP_MS = 1_000;
 const RETRY_MS = 5_000;
 
-/** @param {import('./internal').Widget} widget @param {import('./internal').Kit} kit */
+/** The widgets that are renewed here, and whether the server has something else for one, whatever the time. @type {WeakMap<import('./internal').Widget, boolean>} */
+const due = new WeakMap();
+
+/** Renews a widget as often as it asks for; a call for one that does not ask, and each call after the first, renews it once. @param {import('./internal').Widget} widget @param {import('./internal').Kit} kit */
 export function run(widget, kit) {
   const { root, host, signal } = widget;
+  const is_running = due.has(widget);
+  due.set(widget, is_running || !root.dataset.refresh);
+  if (is_running) return;
   let fetched = widget.since;
   let was = '';
   let is_busy = false;
 
   const renew = async () => {
-    const every = Math.max(1, Number(root.dataset.refresh)) * 1000;
+    const every = Math.max(1, Number(root.dataset.refresh || Infinity)) * 1000;
+    // Not to be undone by what else ends well.
+    if (due.get(widget)) widget.lost ||= Date.now();
     // After a failure it is tried again soon.
     const wait = widget.lost ? Math.min(every, RETRY_MS) : every;
     if (is_busy || !widget.seen || document.hidden || Date.now() - fetched < wait) return;
@@ -38,6 +46,7 @@ export function run(widget, kit) {
         host.dispatchEvent(new CustomEvent('sisepan:renew'));
       }
       widget.lost = 0;
+      due.set(widget, false);
     } catch {
       // What is there stays, and says that it is not live.
       if (!signal.aborted) widget.lost ||= Date.now();

@@ -7,7 +7,7 @@
  */
 
 const HOME = new URL('.', import.meta.url);
-const TAGS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'].map((widget) => 'sisepan-' + widget);
+const TAGS = 'board tape card ticker movers chart'.split(' ').map((widget) => 'sisepan-' + widget);
 const OPTIONS = 'board markets basis lang theme colors size columns density flash link credit transparent interval span count title announce'.split(' ');
 /** Then a widget says that it is not live. */
 const DOUBT_MS = 10_000;
@@ -36,12 +36,22 @@ const write = (element, text) => {
 /** @type {(root: ParentNode, selector: string) => HTMLElement[]} */
 const all = (root, selector) => [...root.querySelectorAll(selector)].map((it) => /** @type {HTMLElement} */ (it));
 
+/** The server's own markup of a widget; a host page may have a class of that name. */
+const ROOT = '.sisepan[data-words]';
+
 /** @type {(what: unknown) => void} */
 const warn = (what) => console.warn('sisepan:', what);
+
+/** @type {Map<Element, import('./internal').Widget>} */
+const widgets = new Map();
+
+/** Nobody looks: neither at this page nor at another window that a widget was moved to. */
+const hidden = () => document.hidden && [...widgets.keys()].every((root) => root.ownerDocument.hidden);
 
 /** @type {import('./internal').Kit} */
 const kit = {
   home: HOME,
+  hidden,
   comma(price) {
     const [whole, fraction = ''] = price.split('.');
     const rest = fraction.replace(/0+$/, '');
@@ -59,7 +69,7 @@ const kit = {
       ask.timeout = ANSWER_MS;
       ask.onloadend = () => {
         // Written out whole, our own addresses lead here from any page.
-        for (const it of ask.response?.querySelectorAll?.('link,[data-home]') || []) it.href = it.href;
+        for (const it of (ask.response?.querySelectorAll?.('link,[data-home]') || [])) it.href = it.href;
         (ask.status === 200 ? resolve : reject)(ask);
       };
       signal.onabort = () => ask.abort();
@@ -77,9 +87,6 @@ const ago = (ms, patterns) => {
   const unit = Math.max(0, units.findLastIndex((length) => seconds >= length));
   return patterns[unit].replace('#', String(Math.floor(seconds / units[unit])));
 };
-
-/** @type {Map<Element, import('./internal').Widget>} */
-const widgets = new Map();
 
 /** Off screen nothing is written; it is made up for when seen. */
 const seeing = new IntersectionObserver((entries) => {
@@ -144,10 +151,11 @@ const enliven = (root, host = root, since = Date.now()) => {
     see(seen) {
       this.seen = seen;
       if (seen) for (const held of this.rows.values()) this.show(held);
+      link.tick(Date.now());
       this.tell('see');
     },
     tell(type, detail) {
-      host.dispatchEvent(new CustomEvent('sisepan:' + type, { detail, bubbles: !!detail, composed: true }));
+      host.dispatchEvent(new CustomEvent('sisepan:' + type, { detail, composed: true, bubbles: !!detail }));
     },
     apply(row) {
       const held = this.rows.get(row.market);
@@ -165,36 +173,31 @@ const enliven = (root, host = root, since = Date.now()) => {
       for (const at of held.at) {
         /** @type {(name: string) => Element | null} */
         const cell = (name) => at.querySelector(`[data-cell="${name}"]`);
-        if (state) mark(at, 'data-state', state);
-        mark(at, 'data-direction', change ? change.direction : 'even');
+        mark(at, 'data-state', state || 'unknown');
+        mark(at, 'data-direction', change?.direction || 'even');
         mark(at, 'data-confirmed', confirmed_at || received_at || '');
         if (text) {
           const last = cell('last');
           if (last?.textContent !== text.last && root.dataset.flash !== 'off' && !matchMedia('(prefers-reduced-motion: reduce)').matches) {
-            last?.animate([{ backgroundColor: 'var(--flash)', boxShadow: '0 0 0 .15em var(--flash)' }, {}], 900);
+            last?.animate([{ background: 'var(--flash)', boxShadow: '0 0 0 .15em var(--flash)' }, {}], 900);
           }
           for (const [name, value] of Object.entries({ notice: '', no_change: '', ...text })) write(cell(name), value);
         }
         write(cell('word'), change ? words.direction[change.direction] : '');
         write(cell('base'), title);
-        for (const it of all(at, '[title]')) mark(it, 'title', title);
+        for (const it of all(at, '[title]:not(dd)')) mark(it, 'title', title);
       }
       this.age(held, Date.now());
     },
     age({ row: { state, fallback, venue, confirmed_at, received_at }, at }, now) {
-      if (!state) return;
       const since = Date.parse(confirmed_at || received_at || '');
       const how = state === 'live' ? '' : state === 'stale' && since ? ago(now - since, words.age) : words.state[state] || state;
       const text = [fallback && venue && (words.venue[venue] || venue), how].filter(Boolean).join(' · ');
       for (const element of at) write(element.querySelector('[data-cell="mark"]'), text);
     },
-    status({ venue, state, reason }) {
-      const why = reason && words.reason?.[reason.code];
-      const word = words.link?.[state];
-      for (const element of all(root, `[data-venue="${venue}"]`)) {
-        mark(element, 'data-state', state);
-        write(element, (words.venue[venue] || venue) + (word ? ' ' + word + (why ? ': ' + why : '') : ''));
-      }
+    renew() {
+      this.lost ||= Date.now();
+      use(import('./sisepan-refresh.js'));
     },
     tick(live, now, heard) {
       if (!this.seen) return;
@@ -232,6 +235,7 @@ const link = {
   subs: new Map(),
   queue: new Set(),
   heard: 0,
+  looked: 0,
   begun: 0,
   failures: 0,
   strikes: 0,
@@ -244,17 +248,16 @@ const link = {
     const key = subscription(widget.root);
     let sub = this.subs.get(key);
     if (!sub) {
-      sub = { id: ++this.ids, key, ask: JSON.parse(key), said: false, widgets: new Set(), rows: new Map(), epoch: '', sequence: -1, group: '', fresh: false };
+      sub = { id: ++this.ids, key, ask: JSON.parse(key), said: false, widgets: new Set(), rows: new Map(), epoch: '', sequence: -1, group: '', fresh: false, heard: 0 };
       this.subs.set(key, sub);
     }
     sub.widgets.add(widget);
     if (!sub.said) this.say(sub);
-    if (!this.retry) this.open();
+    this.open();
     return sub;
   },
   open() {
-    if (this.socket || this.over || document.hidden) return;
-    clearTimeout(this.retry);
+    if (this.socket || this.retry || this.over || hidden()) return;
     this.begun = Date.now();
     const url = new URL('api/v1/stream', HOME);
     url.protocol = url.protocol.replace('http', 'ws');
@@ -274,19 +277,20 @@ const link = {
   },
   close() {
     clearTimeout(this.retry);
-    const { socket } = this;
     this.retry = 0;
-    this.socket = undefined;
     if (!this.detour) for (const sub of this.subs.values()) sub.fresh = false;
-    socket?.close();
+    this.socket?.close();
+    this.socket = undefined;
   },
   again(wait) {
     this.strikes = this.heard < this.begun ? this.strikes + 1 : 0;
     this.close();
     if (this.over) return;
-    this.retry = setTimeout(() => this.open(), wait ?? jitter(this.heard ? RETURN_MS : RETRY_MS, this.failures++));
-    // By the time that the module is there, it may not be needed any more.
-    if (this.strikes > 1) import('./sisepan-detour.js').then((it) => this.heard < this.begun && this.subs.size && !document.hidden && (this.detour ||= it.detour(this, kit)), warn);
+    this.retry = setTimeout(() => {
+      this.retry = 0;
+      this.open();
+    }, wait ?? jitter(this.heard ? RETURN_MS : RETRY_MS, this.failures++));
+    if (this.strikes > 1) import('./sisepan-detour.js').then((it) => it.detour(this, kit), warn);
   },
   say(sub) {
     if (sub) this.queue.add(sub);
@@ -317,23 +321,30 @@ const link = {
       this.asked = 0;
       this.say();
     }
-    if (group) for (const sub of this.subs.values()) {
-      if (sub.id === id) sub.group = group;
+    for (const sub of this.subs.values()) {
+      if (group && sub.id === id) sub.group = group;
       if (sub.group === group) this.put(sub, message);
+      if (sub.fresh) sub.heard = this.heard;
     }
   },
   put(sub, message) {
     const { type, rows, sequence, epoch } = message;
-    if (type === 'snapshot') {
+    const whole = type === 'snapshot';
+    if (whole) {
       sub.sequence = sequence;
       sub.epoch = epoch;
+      sub.rows.clear();
     } else if (type === 'delta' && (epoch !== sub.epoch || (!message.recovered && message.previous > sub.sequence))) {
       // Something is missing: ask for it from where we are.
       return this.say(sub);
     }
     // Heartbeats and states count on as well.
     if (epoch === sub.epoch && sequence > sub.sequence) sub.sequence = sequence;
-    if (type === 'status') for (const widget of sub.widgets) widget.status(message);
+    for (const widget of sub.widgets) {
+      if (type === 'status' || (whole && widget.root.querySelector('[data-venue]:not([data-state=up])'))) import('./sisepan-venues.js').then((it) => it.tell(widget, message), warn);
+      // A market that the server does not have any more is not to look live.
+      if (whole && rows.filter((row) => widget.rows.has(row.market)).length < widget.rows.size) widget.renew();
+    }
     if (!rows) return;
     sub.fresh = true;
     if (!this.detour) this.failures = 0;
@@ -346,10 +357,11 @@ const link = {
     this.tick(Date.now());
   },
   tick(now) {
-    if (document.hidden) return;
+    if (hidden()) return now - this.looked > HIDDEN_MAX_MS && this.sleep();
+    this.looked = now;
     const { socket, heard, begun } = this;
     for (const [key, sub] of this.subs) {
-      const told = sub.sequence < 0 ? 0 : heard;
+      const told = sub.heard;
       for (const widget of sub.widgets) widget.tick(sub.fresh ? now - told < 2 * heartbeat : now - (told || widget.since) < DOUBT_MS, now, told);
       if (sub.widgets.size) continue;
       this.subs.delete(key);
@@ -357,13 +369,15 @@ const link = {
       if (sub.said) this.say(sub);
     }
     if (!this.subs.size) this.sleep();
-    else if (socket && now > (heard < begun ? begun + DOUBT_MS : heard + 2 * heartbeat)) this.again();
+    else if (!socket) this.open();
+    else if (now > (heard < begun ? begun + DOUBT_MS : heard + 2 * heartbeat)) this.again();
   },
   wake() {
-    if (document.hidden || (this.socket && Date.now() - Math.max(this.heard, this.begun) < 2 * heartbeat)) return;
+    const now = Date.now();
+    if (hidden() || (this.socket && now - Math.max(this.heard, this.begun) < 2 * heartbeat)) return;
     this.close();
     this.over = false;
-    if (this.subs.size) this.open();
+    this.tick(now);
   },
   sleep() {
     this.detour = this.detour?.stop();
@@ -415,15 +429,14 @@ class Sisepan extends HTMLElement {
     await undefined;
     this.#due = false;
     const is_here = this.isConnected && this.ownerDocument.defaultView;
-    const names = this.getAttributeNames();
-    const query = is_here ? String(new URLSearchParams(OPTIONS.filter((name) => names.includes(name)).map((name) => [name, this.getAttribute(name) || '']))) : undefined;
+    const query = is_here ? String(new URLSearchParams(OPTIONS.filter((name) => this.hasAttribute(name)).map((name) => [name, this.getAttribute(name) || '']))) : undefined;
     if (query !== this.#asked) {
       this.#ask.abort();
       this.#asked = undefined;
     }
     const shadow = this.shadowRoot;
     // A refusal is a slot, for what stands inside.
-    const [content] = all(shadow || this, '.sisepan,slot');
+    const content = shadow ? /** @type {HTMLElement | null} */ (shadow.firstElementChild) : all(this, ROOT)[0];
     if (!is_here || content !== this.#widget?.root) this.#widget?.leave();
     if (query === undefined) return;
     // Another document takes the style sheet away, and a host page may take everything.
@@ -432,7 +445,7 @@ class Sisepan extends HTMLElement {
     if (query === this.#shown) {
       if (this.#widget) this.#widget.lost = 0;
     } else if (query !== this.#asked) {
-      const odd = names.filter((name) => !(OPTIONS.includes(name) || name in this || /^(class|tabindex|aria-|data-)/.test(name)));
+      const odd = this.getAttributeNames().filter((name) => !(OPTIONS.includes(name) || name in this || /^(class|tabindex|aria-|data-)/.test(name)));
       if (odd.length) warn(`<${this.localName}> does not know ${odd}: it takes ${OPTIONS}`);
       this.#failures = 0;
       this.#fill(query);
@@ -459,14 +472,15 @@ class Sisepan extends HTMLElement {
     const { signal } = (this.#ask = new AbortController());
     try {
       const [style, { response }] = await Promise.all([sheet(this.ownerDocument), kit.get(`fragment/${this.localName.slice(8)}?${query}`, signal)]);
-      const [root] = all(response, '.sisepan');
+      const [root] = all(response, ROOT);
       if (!root) throw response;
       this.#show(signal, root, [style]);
     } catch (failed) {
       const { status, response } = /** @type {XMLHttpRequest} */ (failed);
-      // A refusal is for whoever wrote the page.
-      if (/^4(?!29)/.test(String(status))) {
-        console.error(`<${this.localName}>`, response?.body.textContent || status);
+      const refusal = response?.querySelector?.('.sisepan-error');
+      // For whoever wrote the page. What stands between us and the server refuses for a while only.
+      if (refusal && /^4(?!29)/.test(String(status))) {
+        console.error(`<${this.localName}>`, refusal.textContent);
         return this.#show(signal, document.createElement('slot'), []);
       }
       if (signal.aborted) return;
@@ -486,7 +500,7 @@ const sweep = () => {
     widget.leave();
     if (host instanceof Sisepan) host.sync();
   }
-  for (const root of all(document, '.sisepan')) if (!widgets.has(root) && !root.closest(String(TAGS))) enliven(root);
+  for (const root of all(document, ROOT)) if (!widgets.has(root) && !root.closest(String(TAGS))) enliven(root);
 };
 
 if (!customElements.get(TAGS[0])) {
@@ -496,14 +510,7 @@ if (!customElements.get(TAGS[0])) {
     sweep();
     link.tick(Date.now());
   }, 1000);
-  let asleep = 0;
-  document.addEventListener('visibilitychange', () => {
-    clearTimeout(asleep);
-    if (document.hidden) asleep = setTimeout(() => link.sleep(), HIDDEN_MAX_MS);
-    else link.wake();
-  });
-  addEventListener('pageshow', () => link.wake());
-  addEventListener('online', () => link.wake());
+  for (const news of ['visibilitychange', 'pageshow', 'online']) addEventListener(news, () => link.wake());
   addEventListener('pagehide', () => link.sleep());
 
   // Frames of ours tell their height; the page around them tells its theme.

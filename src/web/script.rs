@@ -24,16 +24,20 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// A year, and never asked about again: the address has the content's hash in it.
 const CACHE: &str = "public, max-age=31536000, immutable";
 
+/// How a comment begins that gives a part of a line its type.
+const TYPE: &str = "/** @type ";
+
 /// Bytes of the hash in a file's name.
 const NAME_BYTES: usize = 8;
 
 /// The modules, each after those that it brings itself: the script is the last.
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 8] = [
     ("sisepan-announce", include_str!("../../static/sisepan-announce.js")),
     ("sisepan-chart", include_str!("../../static/sisepan-chart.js")),
     ("sisepan-detour", include_str!("../../static/sisepan-detour.js")),
     ("sisepan-refresh", include_str!("../../static/sisepan-refresh.js")),
     ("sisepan-tape", include_str!("../../static/sisepan-tape.js")),
+    ("sisepan-venues", include_str!("../../static/sisepan-venues.js")),
     ("sisepan-frame", include_str!("../../static/sisepan-frame.js")),
     ("sisepan", include_str!("../../static/sisepan.js")),
 ];
@@ -113,9 +117,10 @@ fn modules() -> Vec<Module> {
     modules
 }
 
-/// Removes the lines that are comments, and indentation: readers' browsers need neither.
+/// Removes comments and indentation: readers' browsers need neither.
 ///
-/// Comments stand on lines of their own, and no string spans lines; a test holds the sources to that.
+/// Comments stand on lines of their own, but for those that give a part of a line its type. No string spans lines; a test
+/// holds the sources to that.
 fn without_comments(source: &str) -> String {
     let mut is_inside = false;
     let mut code = String::with_capacity(source.len());
@@ -123,7 +128,14 @@ fn without_comments(source: &str) -> String {
         let is_comment = is_inside || line.starts_with("/*") || line.starts_with("//");
         is_inside = (is_inside || line.starts_with("/*")) && !line.ends_with("*/");
         if !is_comment && !line.is_empty() {
-            code.push_str(line);
+            let mut rest = line;
+            while let Some((before, (_, after))) =
+                rest.split_once(TYPE).and_then(|(before, after)| Some((before, after.split_once("*/ ")?)))
+            {
+                code.push_str(before);
+                rest = after;
+            }
+            code.push_str(rest);
             code.push('\n');
         }
     }
@@ -141,7 +153,7 @@ mod tests {
             assert!(!code.contains("@ts-check") && code.contains("import") | code.contains("export"), "{name}");
             for line in code.lines() {
                 assert_eq!(line.matches('`').count() % 2, 0, "{name}: a template spans lines: {line}");
-                assert!(!line.starts_with('*'), "{name}: a comment is left: {line}");
+                assert!(!line.starts_with('*') && !line.contains("/*"), "{name}: a comment is left: {line}");
             }
             for line in source.lines().map(str::trim) {
                 let (starts, ends) = (line.starts_with("/*"), line.find("*/"));
@@ -149,5 +161,9 @@ mod tests {
             }
         }
         assert_eq!(without_comments("a;\n  /** x\n   * y */\n  // z\n\n  b;\n"), "a;\nb;\n");
+        assert_eq!(
+            without_comments("const a = /** @type {A} */ (b), c = /** @type {C} */ (d);\n"),
+            "const a = (b), c = (d);\n"
+        );
     }
 }

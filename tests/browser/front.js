@@ -8,7 +8,7 @@ import net from 'node:net';
 /** Starts a front; change `rules` at any time. */
 export async function front(target) {
   const { hostname, port } = new URL(target.url ?? target);
-  const rules = { websocket: true, events: true, mute: false, down: false, refused: false };
+  const rules = { websocket: true, events: true, mute: false, down: false, refused: false, held: (_) => false, status: 0 };
   /** Paths that were asked for, with the time. */
   const log = [];
   const sockets = new Set();
@@ -18,6 +18,11 @@ export async function front(target) {
     const path = ask.url.split('?')[0];
     log.push({ path, url: ask.url, headers: ask.headers, at: Date.now() });
     if (rules.down) return ask.socket.destroy();
+    if (rules.held(ask.url)) return;
+    if (rules.status && path.includes('/fragment/')) {
+      answer.writeHead(rules.status, { 'content-type': 'text/html', 'access-control-allow-origin': '*' });
+      return void answer.end('<html><body><h1>Not now</h1></body></html>');
+    }
     if (path.endsWith('/api/v1/events') && !rules.events) return void answer.writeHead(403).end();
     if (rules.refused && /\/api\/v1\/(events|snapshot)$/.test(path)) {
       answer.writeHead(404, { 'content-type': 'application/problem+json', 'access-control-allow-origin': '*' });
@@ -25,7 +30,7 @@ export async function front(target) {
     }
     const on = http.request({ hostname, port, path: ask.url, method: ask.method, headers: ask.headers }, (from) => {
       answer.writeHead(from.statusCode, from.headers);
-      from.pipe(answer);
+      from.on('data', (data) => rules.held(ask.url) || answer.write(data)).on('end', () => answer.end());
     });
     on.on('error', () => answer.destroy());
     answer.on('close', () => on.destroy());

@@ -73,14 +73,15 @@ export async function fake() {
   };
 }
 
-/** A server whose exchanges are the fake ones, with further settings at the top. `again` starts it anew on the same address. */
+/** A server whose exchanges are the fake ones, with further settings at the top. `again` starts it anew on the same address, with the same settings or others. */
 export async function server(exchanges, settings = '') {
   const folder = await mkdtemp(path.join(tmpdir(), 'sisepan-browser-'));
   const config = path.join(folder, 'sisepan.toml');
   const at = exchanges.url;
   const stream = at.replace('http', 'ws');
   const venue = (id, where) => `[venues.${id}]\nrest = "${at}/${id}"\nstream = "${stream}/${id}/${where}"\n`;
-  await writeFile(config, `data = "none"\n${settings}\n` + venue('upbit', 'websocket/v1') + venue('bithumb', 'websocket/v1') + venue('binance', 'ws'));
+  const configure = (more) => writeFile(config, `data = "none"\n${more}\n` + venue('upbit', 'websocket/v1') + venue('bithumb', 'websocket/v1') + venue('binance', 'ws'));
+  await configure(settings);
   let address = '127.0.0.1:0';
   const run = async () => {
     const started = await start(['serve', '--config', config, '--listen', address], [LISTENING]);
@@ -92,7 +93,10 @@ export async function server(exchanges, settings = '') {
     url: running.urls[0],
     said: () => running.said(),
     kill: () => stop(running.child),
-    again: async () => void (running = await run()),
+    again: async (more = settings) => {
+      await configure(more);
+      running = await run();
+    },
     stop: async () => {
       await stop(running.child);
       await rm(folder, { recursive: true, force: true });

@@ -270,6 +270,34 @@ function alike(found, fresh) {
   return (same && near('timers', 1) && near('nodes', 400) && near('listeners', 4)) || JSON.stringify({ found, fresh });
 }
 
+test('FC-24: whatever a host page puts inside as its fallback, a widget appears', async () => {
+  const { page, close } = await open(chrome, await site(script()), tall);
+  await page.evaluate(() => {
+    const wrapper = document.createElement('div');
+    wrapper.attachShadow({ mode: 'open' }).innerHTML = '<sisepan-board lang="ko"><slot>fallback</slot></sisepan-board>';
+    wrapper.textContent = 'passed through';
+    const own = document.createElement('sisepan-card');
+    own.innerHTML = '<div class="sisepan">a class of the page</div>';
+    document.body.append(wrapper, own);
+  });
+  await live(page, 2);
+  await close();
+});
+
+test('FC-22: what stands between a page and the server refuses for a while only', async () => {
+  const before = await front(sisepan);
+  opened.push(before);
+  for (const status of [403, 404, 408]) {
+    before.rules.status = status;
+    const { page, close } = await open(chrome, await site(script(before.url) + element('card') + element('movers')), tall);
+    await until('each was refused', async () => before.log.filter(({ path }) => path.includes('/fragment/')).length >= 2);
+    before.rules.status = 0;
+    await live(page, 2);
+    await close();
+    before.log.length = 0;
+  }
+});
+
 test('FC-23: any number of moves leaves one of everything, and the pause works', async () => {
   const url = await site(`<div id="app" style="width:300px">${element('tape')}</div>${script()}`);
   const { page, counts, trouble, requests, close } = await counted(url);

@@ -369,3 +369,116 @@ test('an attribute that does not exist is told to whoever writes the page', asyn
   assert.ok(!/class|data-y/.test(about[0].split('it takes')[0]));
   await context.close();
 });
+
+/** What a page shows of markets, widget by widget. */
+const shown = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('*')].flatMap(({ shadowRoot }) => {
+      const root = shadowRoot?.querySelector('.sisepan');
+      if (!root) return [];
+      const rows = [...root.querySelectorAll('[data-market]')].map((row) => [row.dataset.market, { state: row.dataset.state, last: row.querySelector('[data-cell="last"]').textContent }]);
+      return [{ live: root.dataset.live, rows: Object.fromEntries(rows) }];
+    }),
+  );
+
+test('a market that the server has no more is not shown as live, and what it still has goes on', async () => {
+  const boards = (markets) => `[[boards]]\nid = "krw"\nsource = "upbit"\nmarkets = ${JSON.stringify(markets)}\n`;
+  const changing = keep(await server(exchanges, boards(['BTC-KRW', 'ETH-KRW', 'XRP-KRW'])));
+  const widgets = '<sisepan-board board="krw" lang="en"></sisepan-board><sisepan-ticker board="krw" markets="XRP-KRW,BTC-KRW" lang="en"></sisepan-ticker>';
+  const host = keep(await site(`<script type="module" src="${changing.url}/sisepan.js"></script>${widgets}`));
+  const { page, close } = await visit(host.url);
+  await until('both are live', async () => {
+    const all = await shown(page);
+    return (all.length === 2 && all.every(({ live, rows }) => live === 'on' && rows['XRP-KRW'].state === 'live')) || all;
+  });
+  await page.evaluate(() => (Math.random = () => 0.05));
+  await changing.kill();
+  await changing.again(boards(['BTC-KRW', 'ETH-KRW']));
+  await setPrice('BTC-KRW', 147_000_000);
+  await until('the board has what there is', async () => {
+    const [board] = await shown(page);
+    return (board.live === 'on' && Object.keys(board.rows).join() === 'BTC-KRW,ETH-KRW' && board.rows['BTC-KRW'].last === '147,000,000') || board;
+  });
+  await until('the ticker does not call it live', async () => {
+    const [, ticker] = await shown(page);
+    return ticker.live !== 'on' || ticker.rows['XRP-KRW']?.state !== 'live' || ticker;
+  });
+  await close();
+});
+
+test('OUT-33 where one detour is held up and another is not, no price of before looks live', async () => {
+  const markets = ['BTC-KRW', 'ETH-KRW', 'XRP-KRW'];
+  const { before, url } = await through(markets.map((market) => `<sisepan-ticker markets="${market}" lang="en"></sisepan-ticker>`).join('<br>'));
+  before.rules.websocket = false;
+  const { page, close } = await visit(url);
+  await until('two come as events and one is asked for', async () => {
+    const all = await shown(page);
+    return (all.length === 3 && all.every(({ live }) => live === 'on') && before.count('/api/v1/events') === 2 && before.count('/api/v1/snapshot') > 0) || all;
+  });
+  // The events of the second, and the answers for the third.
+  before.rules.held = (at) => /events.*ETH-KRW|snapshot.*XRP-KRW/.test(at);
+  for (const [market, price] of [['BTC-KRW', 150_000_000], ['ETH-KRW', 5_200_000], ['XRP-KRW', 3_300]]) await setPrice(market, price);
+  await until('the first goes on, the second finds another way, the third does not claim to be live', async () => {
+    const [btc, eth, xrp] = await shown(page);
+    const is = (one, market, last) => one.live === 'on' && one.rows[market].last === last;
+    return (is(btc, 'BTC-KRW', '150,000,000') && is(eth, 'ETH-KRW', '5,200,000') && xrp.live === 'off') || [btc, eth, xrp];
+  });
+  before.rules.held = () => false;
+  await until('the third is live again', async () => {
+    const [, , xrp] = await shown(page);
+    return (xrp.live === 'on' && xrp.rows['XRP-KRW'].last === '3,300') || xrp;
+  });
+  await close();
+});
+
+test('the state of an exchange that was told before a break is not shown after it', async () => {
+  const changing = keep(await server(exchanges, '[[boards]]\nid = "krw"\nsource = "upbit"\nmarkets = ["BTC-KRW"]\n'));
+  const before = keep(await front(changing));
+  const host = keep(await site(`<script type="module" src="${before.url}/sisepan.js"></script><sisepan-board board="krw" lang="en"></sisepan-board>`));
+  const { page, close } = await visit(host.url);
+  await isLive(page);
+  const told = page.locator('[data-venue="upbit"]').first();
+  for (const on of ['rest', 'stream']) await exchanges.fault({ venue: 'upbit', fault: 'status', status: 503, on });
+  await until('it is told that the exchange is down', async () => {
+    const text = await told.textContent();
+    return /not reachable/.test(text) || text;
+  });
+  await page.evaluate(() => (Math.random = () => 0.05));
+  before.rules.down = true;
+  before.cut();
+  await changing.kill();
+  await exchanges.heal();
+  await changing.again();
+  before.rules.down = false;
+  await until('it is up', async () => {
+    const text = await told.textContent();
+    return (text === 'Upbit' && (await shown(page))[0].live === 'on') || text;
+  });
+  await close();
+});
+
+test('a widget in another window is live as long as that one is seen', async () => {
+  const { url } = await through();
+  const { page, close } = await visit(url);
+  await isLive(page);
+  const opens = page.waitForEvent('popup');
+  await page.evaluate(() => {
+    const other = globalThis.open('about:blank', '', 'width=400,height=600');
+    other.document.body.append(document.querySelector('sisepan-board'));
+  });
+  const popup = await opens;
+  await isLive(popup);
+  // The page that opened it goes to the background, and has been there for long.
+  await page.evaluate(() => {
+    Object.defineProperty(document, 'hidden', { get: () => true });
+    const { now } = Date;
+    Date.now = () => now() + 25_000;
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+  });
+  for (const [price, text] of [[148_000_000, '148,000,000'], [148_500_000, '148,500,000']]) {
+    await setPrice('BTC-KRW', price);
+    await shows(popup, 'BTC-KRW', text);
+  }
+  assert.equal(await popup.locator('.sisepan').getAttribute('data-live'), 'on');
+  await close();
+});

@@ -43,6 +43,8 @@ pub struct ColumnView {
     pub column: Column,
     pub key: &'static str,
     pub word: String,
+    /// When it has a dash, as [`when_unknown`] says it.
+    pub title: &'static str,
     /// Least width of the table for it, in em; 0 if it never gives way.
     pub from: u32,
     /// The link that sorts by it.
@@ -176,7 +178,7 @@ fn column_view(column: Column, stage: &Stage<'_>) -> ColumnView {
         }
         column => column_word(column, lang).to_owned(),
     };
-    ColumnView { column, key: column.word(), word, from: 0, sort: None, sorted: "" }
+    ColumnView { column, key: column.word(), word, title: when_unknown(column, lang), from: 0, sort: None, sorted: "" }
 }
 
 /// Returns the heading of a column without its unit.
@@ -189,5 +191,22 @@ pub fn column_word(column: Column, lang: Lang) -> &'static str {
         Column::High => lang.pick("24시간 고가", "24 h high", "24時間高値"),
         Column::Low => lang.pick("24시간 저가", "24 h low", "24時間安値"),
         Column::Volume => lang.pick("24시간 거래대금", "24 h turnover", "24時間売買代金"),
+    }
+}
+
+/// Returns when a column has a dash beside a known price; empty for those that say it row by row.
+pub fn when_unknown(column: Column, lang: Lang) -> &'static str {
+    match column {
+        Column::High | Column::Low => lang.pick(
+            "지난 24시간의 시세가 모두 있어야 표시합니다.",
+            "Shown once the prices of the last 24 hours are all known.",
+            "直近24時間の価格がすべてそろうと表示します。",
+        ),
+        Column::Volume => lang.pick(
+            "거래소가 알려 줄 때만 표시합니다.",
+            "Shown where the exchange tells it.",
+            "取引所が公表する場合に表示します。",
+        ),
+        Column::Name | Column::Last | Column::Change | Column::Amount => "",
     }
 }

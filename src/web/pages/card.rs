@@ -2,7 +2,8 @@
 
 use askama::Template;
 
-use super::choice::Widget;
+use super::board;
+use super::choice::{Column, Widget};
 use super::past::Past;
 use super::row::RowView;
 use super::spark::{self, Spark};
@@ -22,6 +23,8 @@ struct CardView<'a> {
     lang: Lang,
     as_of: AsOf,
     cards: Vec<(RowView, Option<Spark>)>,
+    /// Of high and low.
+    when_unknown: &'static str,
     footnote: &'a str,
     sources: &'a [SourceView],
     source_word: &'a str,
@@ -41,6 +44,7 @@ pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
         lang: stage.options.lang,
         as_of: stage.as_of(),
         cards: stage.rows().into_iter().zip(sparks).collect(),
+        when_unknown: board::when_unknown(Column::High, stage.options.lang),
         footnote: text::footnote(stage.options.basis, stage.options.lang),
         sources,
         source_word: source_word(stage.options.lang),

@@ -286,3 +286,29 @@ async fn a_dash_for_a_change_says_why() {
         ask(&Set { quotes: vec![wide], ..Set::default() }.app(), "/embed/board?lang=en&markets=BTC-KRW").await.body;
     assert!(body.contains("Change unavailable: too large to work out"), "{body}");
 }
+
+#[tokio::test]
+async fn a_dash_beside_a_known_price_says_why_or_when_it_is_filled() {
+    let row = Quote { no_bases: [NoChange::NoHistory; 3], ..quote("BTC-KRW", "142187000", None) };
+    let row = Quote { high_24h: None, low_24h: None, quote_volume_24h: None, ..row };
+    let app = Set { quotes: vec![row], ..Set::default() }.app();
+    let page = |path: &'static str| async { parse(&ask(&app, path).await.body).unwrap() };
+    let board = page("/fragment/board?lang=en&markets=BTC-KRW&columns=last,change,amount,high,low,volume").await;
+    let title = |column: &str, tag: &str| {
+        let mut found = board.elements.iter().filter(|it| it.get("data-col") == column && it.tag == tag);
+        found.next().unwrap().get("title").to_owned()
+    };
+    for (column, tag, words) in [
+        ("amount", "td", "past prices can't be read"),
+        ("high", "th", "once the prices of the last 24 hours are all known"),
+        ("low", "th", "once the prices of the last 24 hours are all known"),
+        ("volume", "th", "where the exchange tells it"),
+    ] {
+        assert!(title(column, tag).contains(words), "{column}: {}", title(column, tag));
+    }
+    let card = page("/fragment/card?lang=ko&markets=BTC-KRW").await;
+    for cell in ["high", "low"] {
+        let of = card.elements.iter().find(|it| it.get("data-cell") == cell).unwrap();
+        assert_eq!(of.get("title"), "지난 24시간의 시세가 모두 있어야 표시합니다.", "{cell}");
+    }
+}
