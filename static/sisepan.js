@@ -151,8 +151,8 @@ const enliven = (root, host = root, since = Date.now()) => {
     see(seen) {
       this.seen = seen;
       if (seen) for (const held of this.rows.values()) this.show(held);
-      link.tick(Date.now());
       this.tell('see');
+      link.tick(Date.now());
     },
     tell(type, detail) {
       host.dispatchEvent(new CustomEvent('sisepan:' + type, { detail, composed: true, bubbles: !!detail }));
@@ -436,7 +436,7 @@ class Sisepan extends HTMLElement {
     }
     const shadow = this.shadowRoot;
     // A refusal is a slot, for what stands inside.
-    const content = shadow ? /** @type {HTMLElement | null} */ (shadow.firstElementChild) : all(this, ROOT)[0];
+    const [content] = all(shadow || this, shadow ? ROOT + ',slot' : ROOT);
     if (!is_here || content !== this.#widget?.root) this.#widget?.leave();
     if (query === undefined) return;
     // Another document takes the style sheet away, and a host page may take everything.

@@ -39,7 +39,7 @@ test('the script is at most 5,000 bytes, the reference board complete at most 15
 
 test('the figures of docs/embed.md are those that are served', async () => {
   const page = await readFile(new URL('../../docs/embed.md', import.meta.url), 'utf8');
-  const modules = ['tape', 'chart', 'refresh', 'frame', 'announce', 'detour'];
+  const modules = ['tape', 'chart', 'refresh', 'frame', 'announce', 'detour', 'venues'];
   const sizes = await Promise.all(modules.map((name) => bytes(`/sisepan-${name}.js`)));
   const sum = async (paths) => (await Promise.all(paths.map(bytes))).reduce((all, one) => all + one, 0);
   const measured = {
