@@ -354,7 +354,8 @@ const link = {
       sub.rows.set(row.market, row);
       for (const widget of sub.widgets) widget.apply(row);
     }
-    this.tick(Date.now());
+    sub.heard = Date.now();
+    this.tick(sub.heard);
   },
   tick(now) {
     if (hidden()) return now - this.looked > HIDDEN_MAX_MS && this.sleep();
