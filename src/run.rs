@@ -252,6 +252,7 @@ async fn keep_board(
         }
         let now = clock.read();
         quotes.take_jumps().iter().for_each(|jump| log.note_jump(jump, now.wall));
+        quotes.take_relisted().iter().for_each(ChangeLog::note_relisting);
         if hub.watch(now.monotonic) {
             quotes.publish_all();
         }

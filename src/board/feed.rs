@@ -1,5 +1,6 @@
 //! One market at one venue: its newest figures, their age, and its window.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use super::implausible::{AHEAD_MAX, Implausible, MESSAGE, plausible};
 use super::jump::{self, Held, Verdict};
 use super::notices::Notices;
 use super::places::RecentPlaces;
-use super::presence::{Presence, Word};
+use super::presence::{Presence, Turn, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
 use crate::domain::{
-    Base, BaseSource, Basis, Change, FeedRecords, HaltReason, LastRecord, Market, Minute, NoChange, Notice, Now, Price,
-    State, Ticker, Units, VenueClock, VenueId, Via, Window, tick_size,
+    Base, BaseSource, Basis, Change, FeedRecords, HaltReason, HourRecord, LastRecord, Market, Minute, NoChange, Notice,
+    Now, Price, State, Ticker, Units, VenueClock, VenueId, Via, Window, tick_size,
 };
 
 /// A fetched answer speaks for the moment when it was asked for, so much earlier as we may mistake the venue's clock.
@@ -29,6 +30,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(12);
 
 /// A trade so long before a new listing was first seen may belong to it: lists are some time apart.
 const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(2);
+
+/// A market that is back after a short absence with a price further than this many percent from its last one is another.
+const SAME_COIN_PERCENT: u32 = 20;
 
 /// A feed not confirmed for so long keeps its bases: the window moves on without it.
 const KEEP_AFTER: Duration = Duration::from_secs(60);
@@ -113,6 +117,10 @@ pub struct Feed {
     noted: Option<Implausible>,
     unrecorded: bool,
     anew: bool,
+    /// What was known of a market that is back after a short absence, until its first trade shows whether it is the same.
+    former: Option<Box<Feed>>,
+    /// Why another listing has begun, until it is taken.
+    relisted: Option<String>,
 }
 
 /// One for each [`Basis`].
@@ -144,6 +152,7 @@ impl Feed {
         let checked = self.check(&mut arrival);
         self.refused = checked.err();
         self.noted = checked?;
+        self.decide(&arrival)?;
         let held = self.held.take();
         let Some((before, max_percent)) = self.live_price(&arrival, rule) else {
             self.believe(arrival);
@@ -176,6 +185,96 @@ impl Feed {
         }
         self.believe(arrival);
         Ok(Taken::Believed)
+    }
+
+    /// Decides by its first trade whether a market that is back after a short absence is the one that it was.
+    fn decide(&mut self, arrival: &Arrival) -> Result<(), Implausible> {
+        let Some(former) = &self.former else { return Ok(()) };
+        match former.goes_on_with(arrival) {
+            Some(true) => {
+                // What was announced before it came back is over.
+                let notices = std::mem::take(&mut self.notices);
+                self.put_back();
+                self.notices = notices;
+                self.presence.resume();
+                self.interrupt();
+            }
+            Some(false) => {
+                let (last, now) = (former.last.map(|last| last.price), arrival.ticker.last);
+                let cause = match last {
+                    Some(last) => {
+                        format!("it is listed again at {now}, which does not continue {last}, its last price")
+                    }
+                    None => format!("it is listed again at {now}, and its last price is not known"),
+                };
+                let at = self.presence.returned().unwrap_or_else(|| there(arrival.clock, arrival.received));
+                self.presence.begin(at);
+                self.begin_anew(cause);
+            }
+            None => {
+                self.refused = Some(Implausible::Unproven);
+                return Err(Implausible::Unproven);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a price is of the coin that this feed is of: a later trade, not far from the last one. `None` where the
+    /// trade is not known to be a later one.
+    fn goes_on_with(&self, arrival: &Arrival) -> Option<bool> {
+        let Some(last) = self.last else { return Some(false) };
+        let ticker = &arrival.ticker;
+        let venue_now = there(arrival.clock, arrival.received);
+        let unit = Minute::of(ticker.venue_time().unwrap_or(venue_now));
+        let before = self.window.units().bring(last.price, self.unit(venue_now), unit);
+        let near = before.is_some_and(|before| !jump::is_jump(before, ticker.last, SAME_COIN_PERCENT));
+        let dated = last.venue_time.zip(ticker.traded_at);
+        let order = match (last.trade_id.zip(ticker.trade_id), dated) {
+            (Some((had, new)), _) => new.cmp(&had),
+            (None, Some((had, new))) if new != had => new.cmp(&had),
+            (None, None) if ticker.traded_at.is_some() => Ordering::Greater,
+            // Any other price is another trade.
+            _ if ticker.last == last.price => Ordering::Equal,
+            _ => Ordering::Greater,
+        };
+        match (near, order) {
+            (true, Ordering::Greater) => Some(true),
+            (false, Ordering::Greater | Ordering::Less) => Some(false),
+            (_, Ordering::Equal) | (true, Ordering::Less) => None,
+        }
+    }
+
+    /// Sets aside what is known of a market that is back, until its first trade is there.
+    fn set_aside(&mut self, at: Timestamp) {
+        let presence = std::mem::take(&mut self.presence);
+        let fresh = Self { presence, ..Self::new(self.window.units().clone()) };
+        let former = std::mem::replace(self, fresh);
+        self.former = Some(Box::new(former));
+        self.window.begin(Minute::of(at));
+    }
+
+    /// Puts back what was set aside.
+    fn put_back(&mut self) {
+        if let Some(former) = self.former.take() {
+            let tick_size = self.tick_size.or(former.tick_size);
+            *self = Self { presence: std::mem::take(&mut self.presence), tick_size, held: None, ..*former };
+        }
+    }
+
+    /// Forgets all that was known: the name stands for another listing.
+    fn begin_anew(&mut self, cause: String) {
+        let (presence, tick_size) = (std::mem::take(&mut self.presence), self.tick_size);
+        let since = presence.since();
+        *self = Self { presence, tick_size, anew: true, ..Self::new(self.window.units().clone()) };
+        if let Some(since) = since {
+            self.window.begin(Minute::of(since));
+        }
+        self.relisted = Some(cause);
+    }
+
+    /// Returns why another listing has begun, if one has since the last call.
+    pub fn take_relisted(&mut self) -> Option<String> {
+        self.relisted.take()
     }
 
     /// Returns the price that a jump is measured from, in the unit of the arrival, and how far it may be; `None` where
@@ -360,12 +459,17 @@ impl Feed {
     /// Takes in what the venue's list says, `at` by its clock.
     ///
     /// Another listing starts a new window: the name may stand for another
-    /// coin, or for the same one in other units.
+    /// coin, or for the same one in other units. After a short absence the
+    /// first trade shows it.
     pub fn list(&mut self, word: Word, at: Timestamp) {
-        if self.presence.take(word, self.last.is_some(), at) {
-            let units = self.window.units().clone();
-            *self = Self { presence: std::mem::take(&mut self.presence), anew: true, ..Self::new(units) };
-            self.window.begin(Minute::of(at));
+        let is_known = self.last.is_some() || self.former.is_some();
+        match self.presence.take(word, is_known, at) {
+            Turn::None if self.presence.is_gone() => self.put_back(),
+            Turn::None => {}
+            // There is nothing that another coin could be mistaken for.
+            Turn::Back if self.last.is_none() && self.window.is_empty() => self.presence.resume(),
+            Turn::Back => self.set_aside(at),
+            Turn::Anew(cause) => self.begin_anew(cause),
         }
         if let Some(listing) = self.presence.listing() {
             self.notices.take_listing(listing);
@@ -389,19 +493,29 @@ impl Feed {
 
     /// Has everything recorded anew: what was recorded is lost.
     pub fn record_all(&mut self) {
-        self.window.record_all();
         self.presence.record_all();
-        self.unrecorded = self.last.is_some();
+        let known = self.former.as_deref_mut().map_or((&mut self.window, &mut self.unrecorded, self.last), |former| {
+            (&mut former.window, &mut former.unrecorded, former.last)
+        });
+        known.0.record_all();
+        *known.1 = known.2.is_some();
     }
 
     /// Returns what has changed since the last call and should outlive the process, if anything has.
     pub fn take_unrecorded(&mut self, venue: VenueId, market: &Market) -> Option<FeedRecords> {
-        let hours = self.window.take_unrecorded();
-        let last = if std::mem::take(&mut self.unrecorded) { self.last_record() } else { None };
-        let anew = std::mem::take(&mut self.anew);
+        let (last, hours, anew) = match &mut self.former {
+            Some(former) => former.take_unrecorded_figures(),
+            None => self.take_unrecorded_figures(),
+        };
         let listing = self.presence.take_unrecorded();
         let any = anew || listing.is_some() || last.is_some() || !hours.is_empty();
         any.then(|| FeedRecords { venue, market: market.clone(), last, listing, hours, anew })
+    }
+
+    fn take_unrecorded_figures(&mut self) -> (Option<LastRecord>, Vec<HourRecord>, bool) {
+        let hours = self.window.take_unrecorded();
+        let last = if std::mem::take(&mut self.unrecorded) { self.last_record() } else { None };
+        (last, hours, std::mem::take(&mut self.anew))
     }
 
     fn last_record(&self) -> Option<LastRecord> {
@@ -429,7 +543,15 @@ impl Feed {
         if let Some(listing) = records.listing {
             self.presence.restore(listing);
         }
-        if let Some(since) = self.presence.since() {
+        let (since, known_since) = (self.presence.since(), self.presence.known_since());
+        match &mut self.former {
+            Some(former) => former.restore_figures(records, known_since),
+            None => self.restore_figures(records, since),
+        }
+    }
+
+    fn restore_figures(&mut self, records: &FeedRecords, since: Option<Timestamp>) {
+        if let Some(since) = since {
             self.window.begin(Minute::of(since));
         }
         self.window.restore(&records.hours);
@@ -516,7 +638,8 @@ impl Feed {
             let code = if self.last.is_some() { "delisted" } else { "unlisted" };
             return Some((code, "the exchange does not list it".to_owned()));
         }
-        if let Some(refused) = self.refused {
+        let unproven = self.former.as_ref().map(|_| Implausible::Unproven);
+        if let Some(refused) = self.refused.or(unproven) {
             return Some((refused.code(), refused.to_string()));
         }
         if self.held.is_some() {

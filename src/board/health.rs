@@ -194,7 +194,8 @@ impl Findings {
             return (link.state, told());
         }
         if self.believed > 0 {
-            return (link.state, told().or_else(|| self.unreadable()).or_else(|| self.incomplete()));
+            let of_prices = || self.unreadable().or_else(|| link.list_reason.clone()).or_else(|| self.incomplete());
+            return (link.state, told().or_else(of_prices));
         }
         let broken = told().filter(|reason| reason.code != ReasonCode::Silent);
         let cause =

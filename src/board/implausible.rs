@@ -45,9 +45,12 @@ pub enum Implausible {
         /// When the newest one was said to be.
         newest: Timestamp,
     },
-    /// Its trade is one of the coin that had this name before.
-    #[error("the trade time {0} is of the coin that had this name before")]
+    /// Its trade is from before the market was listed, or listed again.
+    #[error("the trade time {0} is from before the market was listed")]
     Former(Timestamp),
+    /// The market is listed again, and nothing shows yet whether its price is that of the same coin.
+    #[error("the market is listed again, and no trade since then shows that it is the same coin")]
+    Unproven,
     /// The unit of the price is another one than that of its base.
     #[error("the price has moved by a power of ten since its base, as if its unit had changed")]
     Rescaled,
@@ -59,7 +62,7 @@ impl Implausible {
         match self {
             Self::Ahead { .. } => "time-ahead",
             Self::Behind { .. } | Self::Older { .. } => "time-behind",
-            Self::Former(_) => "former-listing",
+            Self::Former(_) | Self::Unproven => "former-listing",
             Self::Rescaled => "rescaled",
         }
     }
@@ -69,7 +72,7 @@ impl Implausible {
         match self {
             Self::Ahead { what, .. } | Self::Behind { what, .. } if *what == MESSAGE => Some("sent_at"),
             Self::Ahead { .. } | Self::Behind { .. } | Self::Older { .. } | Self::Former(_) => Some("traded_at"),
-            Self::Rescaled => None,
+            Self::Rescaled | Self::Unproven => None,
         }
     }
 }

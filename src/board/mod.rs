@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use crate::domain::{
     Basis, Event, FeedRecords, Gap, Jump, JumpStands, Listing, Market, Minute, Now, Problems, Publish, Redenomination,
-    SourceId, Units, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
+    Relisting, SourceId, Units, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
@@ -127,6 +127,8 @@ pub struct Quotes {
     problems: BTreeMap<VenueId, Problems>,
     /// What became of prices held back, until it is taken.
     jumps: Vec<Jump>,
+    /// Markets of which another listing has begun, and why, until they are taken.
+    relisted: Vec<Relisting>,
     told: BTreeMap<VenueId, Told>,
     /// Minutes in which a candle said something else than we had seen.
     overruled: BTreeMap<VenueId, u64>,
@@ -151,6 +153,7 @@ impl Quotes {
             refused: BTreeMap::new(),
             problems: BTreeMap::new(),
             jumps: Vec::new(),
+            relisted: Vec::new(),
             told: BTreeMap::new(),
             overruled: BTreeMap::new(),
             unchecked: BTreeSet::new(),
@@ -257,6 +260,9 @@ impl Quotes {
         let Some(feed) = self.feeds.get_mut(&key) else { return };
         let taken = take(feed);
         let noted = feed.take_noted();
+        if let Some(cause) = feed.take_relisted() {
+            self.relisted.push(Relisting { venue, market: key.1.clone(), cause });
+        }
         if taken.is_ok() {
             self.touched.extend(self.readers.get(&key).into_iter().flatten());
         }
@@ -295,6 +301,9 @@ impl Quotes {
                 None => Word::Missing,
             };
             feed.list(word, there);
+            if let Some(cause) = feed.take_relisted() {
+                self.relisted.push(Relisting { venue, market: market.clone(), cause });
+            }
             self.touched.extend(self.readers.get(&(venue, market.clone())).into_iter().flatten());
         }
     }
@@ -377,6 +386,11 @@ impl Quotes {
     /// Returns what became of prices held back since the last call.
     pub fn take_jumps(&mut self) -> Vec<Jump> {
         std::mem::take(&mut self.jumps)
+    }
+
+    /// Returns the markets of which another listing has begun since the last call.
+    pub fn take_relisted(&mut self) -> Vec<Relisting> {
+        std::mem::take(&mut self.relisted)
     }
 
     /// Returns what has changed since the last call and should outlive the process.

@@ -1,7 +1,8 @@
 //! What a venue's lists say of one market: that it is there, that it does not trade, that it is gone.
 //!
 //! A name that was gone and is back may stand for another coin, or for the
-//! same one in other units. So its return begins a new listing.
+//! same one in other units. After a long absence its return begins a new
+//! listing; after a short one its first trade decides ([`Feed`](super::feed::Feed)).
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,6 +10,9 @@ use crate::domain::{Listing, ListingRecord};
 
 /// A market is gone when so many lists in a row lack it: one list may be a bad one.
 const MISSED_MAX: u32 = 2;
+
+/// An absence of this length may end in another coin under the same name, whatever its price is.
+const ABSENCE_MAX: SignedDuration = SignedDuration::from_hours(6);
 
 /// A halt of this length may end in another coin under the same name: some venues never take a name off their list.
 const HALT_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -19,6 +23,8 @@ pub struct Presence {
     said: Said,
     record: ListingRecord,
     missed: u32,
+    /// When it came back from an absence, while it is not known yet whether it is the same listing.
+    returned: Option<Timestamp>,
     unrecorded: bool,
 }
 
@@ -35,10 +41,21 @@ enum Said {
 pub enum Word {
     /// It has it.
     Listed(Listing),
-    /// It has a row that can't be read.
+    /// It has a row that can't be read, or lacks a market that goes on trading: the market is there.
     Unreadable,
     /// It lacks it.
     Missing,
+}
+
+/// What a list changes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing, or the market is gone.
+    None,
+    /// The market is back after a short absence.
+    Back,
+    /// Another listing has begun, for this reason.
+    Anew(String),
 }
 
 impl Presence {
@@ -51,38 +68,74 @@ impl Presence {
         self.record.since = self.record.since.max(record.since);
     }
 
-    /// Takes in a list, made `there` by the venue's clock; returns whether another listing has begun.
+    /// Takes in a list, made `there` by the venue's clock.
     ///
     /// `known` is whether the market was ever seen to trade: one that never was is not there at the first word.
-    pub fn take(&mut self, word: Word, known: bool, there: Timestamp) -> bool {
+    pub fn take(&mut self, word: Word, known: bool, there: Timestamp) -> Turn {
         let before = self.record;
-        let anew = match word {
+        let turn = match word {
             Word::Listed(listing) => self.listed(listing, there),
-            Word::Unreadable => false,
+            Word::Unreadable => self.come_back(there),
             Word::Missing => {
                 self.missed = self.missed.saturating_add(1);
                 if self.missed >= MISSED_MAX || (!known && !matches!(self.said, Said::Listed(_))) {
                     self.said = Said::Absent;
+                    self.returned = None;
                     self.record.gone_since.get_or_insert(there);
                 }
-                false
+                Turn::None
             }
         };
         self.unrecorded |= self.record != before;
-        anew
+        turn
     }
 
-    fn listed(&mut self, listing: Listing, there: Timestamp) -> bool {
+    fn listed(&mut self, listing: Listing, there: Timestamp) -> Turn {
         let halt = self.record.halted_since.map(|since| there.duration_since(since));
-        let long_halt = !listing.halted && halt.is_some_and(|halt| halt >= HALT_MAX);
-        let anew = self.record.gone_since.take().is_some() || long_halt;
-        if anew {
-            self.record = ListingRecord { since: Some(there), ..ListingRecord::default() };
-        }
+        let long_halt = halt.filter(|&halt| !listing.halted && halt >= HALT_MAX);
+        let turn = match (self.come_back(there), long_halt) {
+            (Turn::None | Turn::Back, Some(halt)) => {
+                self.begin(there);
+                Turn::Anew(format!("it was halted for {} h", halt.as_hours()))
+            }
+            (turn, _) => turn,
+        };
         self.record.halted_since = listing.halted.then(|| self.record.halted_since.unwrap_or(there));
         self.said = Said::Listed(listing);
         self.missed = 0;
-        anew
+        turn
+    }
+
+    /// The market is there: it may have been gone.
+    fn come_back(&mut self, there: Timestamp) -> Turn {
+        let Some(gone_since) = self.record.gone_since.filter(|_| self.is_gone()) else { return Turn::None };
+        self.said = Said::Nothing;
+        let away = there.duration_since(gone_since);
+        if away < ABSENCE_MAX {
+            self.returned = Some(there);
+            return Turn::Back;
+        }
+        self.begin(there);
+        Turn::Anew(format!("it was not listed for {} h", away.as_hours()))
+    }
+
+    /// Another listing began `at` this time by the venue's clock.
+    pub fn begin(&mut self, at: Timestamp) {
+        self.record = ListingRecord { since: Some(at), ..ListingRecord::default() };
+        self.returned = None;
+        self.unrecorded = true;
+    }
+
+    /// The market that is back is the one that was gone.
+    pub fn resume(&mut self) {
+        self.record.gone_since = None;
+        self.returned = None;
+        self.unrecorded = true;
+    }
+
+    /// Returns when the market came back, while it is not known yet whether it is the same listing.
+    pub fn returned(&self) -> Option<Timestamp> {
+        self.returned
     }
 
     /// Returns what the newest list that has it says.
@@ -98,8 +151,13 @@ impl Presence {
         matches!(self.said, Said::Absent)
     }
 
-    /// Returns when the present listing was first seen, if there was another before it.
+    /// Returns when the present listing was first seen, if there was another before it, or may have been.
     pub fn since(&self) -> Option<Timestamp> {
+        self.returned.max(self.record.since)
+    }
+
+    /// The same, without a return that is not decided yet.
+    pub fn known_since(&self) -> Option<Timestamp> {
         self.record.since
     }
 

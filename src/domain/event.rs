@@ -66,7 +66,8 @@ pub enum Event {
         venue: VenueId,
         /// Every market it lists.
         listings: Vec<Listing>,
-        /// Markets whose row could not be read: they are there, but nothing more is known.
+        /// Markets that are there although the list does not say more of them: their row could not be read, or the list
+        /// lacks them wrongly.
         unreadable: Vec<Market>,
     },
     /// The smallest steps of prices, from a venue whose list of markets does not say them.
@@ -163,6 +164,17 @@ pub struct Jump {
     pub shown: Option<Price>,
     /// How it stands.
     pub stands: JumpStands,
+}
+
+/// A market whose name stands for another listing than before: what was known of it is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relisting {
+    /// At which venue.
+    pub venue: VenueId,
+    /// Which market.
+    pub market: Market,
+    /// Why, for an operator.
+    pub cause: String,
 }
 
 /// See [`Jump`].

@@ -286,6 +286,9 @@ pub struct VenueHealth {
     pub since: Timestamp,
     /// Why it is not `up`, or what is wrong although it is.
     pub reason: Option<Reason>,
+    /// Why its list of markets is not believed to be whole, from ingest; it becomes a `reason` where there is no other.
+    #[serde(skip)]
+    pub list_reason: Option<Reason>,
     /// When data last came, by any way.
     pub data_at: Option<Timestamp>,
     /// The venue's clock minus ours, in milliseconds, as its answers tell.
@@ -326,6 +329,7 @@ impl VenueHealth {
             state: VenueState::Connecting,
             since: at,
             reason: None,
+            list_reason: None,
             data_at: None,
             clock_skew_ms: None,
             not_before: None,

@@ -33,7 +33,7 @@ pub use amount::{AmountError, Price};
 pub use basis::{Basis, UnknownBasis};
 pub use candle::{Candle, CandleError};
 pub use change::{Change, Direction};
-pub use event::{Event, Gap, Jump, JumpStands, Link, Listing, Publish, Urgency, Via};
+pub use event::{Event, Gap, Jump, JumpStands, Link, Listing, Publish, Relisting, Urgency, Via};
 pub use health::{
     Example, Lacks, MISSING_MAX, Missing, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState,
 };

@@ -28,7 +28,7 @@ impl Seen {
     }
 
     /// Whether this is a trade after `other`, by the best mark that both have.
-    fn later_than(&self, other: &Self) -> bool {
+    pub fn later_than(&self, other: &Self) -> bool {
         match (self.trade_id.zip(other.trade_id), self.traded_at.zip(other.traded_at)) {
             (Some((mine, theirs)), _) => mine > theirs,
             (None, Some((mine, theirs))) => mine > theirs,
@@ -46,6 +46,8 @@ struct Line {
     asked: Option<Duration>,
     /// It was refused, left out, unreadable or late: it is asked for alone, and not before this time.
     apart: Option<(Duration, Backoff)>,
+    /// The newest trade that is known by any way.
+    newest: Option<Seen>,
     /// The newest trade that the stream is known to have told of, or REST when the subscription began.
     reference: Option<Seen>,
     /// A trade that REST told of and the stream did not, and since when we know.
@@ -79,6 +81,14 @@ pub struct Due {
     pub check: Vec<Market>,
 }
 
+impl Line {
+    fn note(&mut self, seen: Seen) {
+        if self.newest.is_none_or(|newest| seen.later_than(&newest)) {
+            self.newest = Some(seen);
+        }
+    }
+}
+
 impl Liveness {
     /// Starts with nothing heard; `slots` says which connection each market is on.
     pub fn new(slots: &[Vec<Market>], settings: &Settings) -> Self {
@@ -110,6 +120,7 @@ impl Liveness {
     pub fn streamed(&mut self, market: &Market, ticker: &Ticker, now: Duration) {
         let Some(line) = self.lines.get_mut(market) else { return };
         let seen = Seen::of(ticker);
+        line.note(seen);
         line.heard = Some(now);
         if line.missed.is_none_or(|(_, missed)| !missed.later_than(&seen)) {
             (line.missed, line.struck, line.strikes, line.dead) = (None, None, 0, false);
@@ -123,6 +134,7 @@ impl Liveness {
     pub fn fetched(&mut self, market: &Market, ticker: &Ticker, now: Duration) {
         let Some(line) = self.lines.get_mut(market) else { return };
         let seen = Seen::of(ticker);
+        line.note(seen);
         line.heard = Some(now);
         line.asked = Some(now);
         match line.reference {
@@ -133,6 +145,11 @@ impl Liveness {
             }
             Some(_) => {}
         }
+    }
+
+    /// The newest trade of a market that is known.
+    pub fn newest(&self, market: &Market) -> Option<Seen> {
+        self.lines.get(market)?.newest
     }
 
     /// The slot's stream began or ceased to deliver.

@@ -1,21 +1,17 @@
 //! Prices by REST: the first ones, those of a silent market, and all of them while streaming is down.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::seq::SliceRandom;
 use tokio::sync::mpsc;
 
 use super::Backoff;
 use super::connection::Quiet;
 use super::liveness::STRIKES_MAX;
-use super::pace::Priority;
-use super::question::{self, Fault};
+use super::question::{self, Answered, Fault, Taken};
 use super::shared::Shared;
 use super::slot::Order;
 use crate::domain::{Lacks, Market, Reason, ReasonCode, Via};
-use crate::venue::{Answer, Ask};
 
 /// How often it is looked at who is due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -25,12 +21,6 @@ const LIST_WAIT: Duration = Duration::from_secs(1);
 
 /// Longest wait between polls that fail; shorter than for connections, since a poll costs little.
 const RETRY_MAX: Duration = Duration::from_secs(15);
-
-/// Calls spent on finding out which markets of a batch are at fault, or were left out.
-const CALLS_MAX: usize = 32;
-
-/// Markets asked for alone when a batch brings nothing, to see whether it is the host that fails.
-const WITNESSES: usize = 2;
 
 /// Asks for prices until shutdown.
 pub async fn run(shared: Arc<Shared>, orders: Vec<mpsc::Sender<Order>>) {
@@ -71,9 +61,9 @@ async fn ask_apart(shared: &Shared) {
         for (market, is_polled) in due {
             let via = if is_polled { poll_via(shared) } else { Via::Check };
             shared.liveness().asked(std::slice::from_ref(&market), shared.now());
-            match call(shared, std::slice::from_ref(&market), via).await {
+            match call(shared, vec![market.clone()], via).await {
                 Ok(Answered { left_out, .. }) if left_out.is_empty() => shared.liveness().rejoin(&market),
-                Ok(_) => set_apart(shared, &market, &left_out()),
+                Ok(_) => set_apart(shared, &market, &question::left_out()),
                 Err(Fault::Question(reason)) => set_apart(shared, &market, &reason),
                 // Told by those who ask for the others.
                 Err(Fault::Host(_)) => break,
@@ -141,70 +131,18 @@ pub async fn fetch(shared: &Shared, markets: &[Market], via: Via) -> Result<usiz
     Ok(told)
 }
 
-/// Fetches a batch. Markets that an answer leaves out are asked for again in a smaller request; a request that brings
-/// nothing is taken apart. So a market that is refused, left out, unreadable or late spoils only itself.
+/// Fetches a batch, taken apart where it must be.
 async fn fetch_batch(shared: &Shared, batch: &[Market], via: Via) -> Result<usize, Reason> {
     shared.liveness().asked(batch, shared.now());
-    let (mut told, mut answered) = (0, 0);
-    let mut culprits: Vec<(Market, Reason)> = Vec::new();
-    let mut parts = vec![batch.to_vec()];
-    let mut calls = 0;
-    while let Some(part) = parts.pop().filter(|_| calls < CALLS_MAX) {
-        calls += 1;
-        let reason = match call(shared, &part, via).await {
-            Ok(Answered { usable, left_out }) => {
-                told += usable;
-                answered += part.len() - left_out.len();
-                match left_out.len() {
-                    0 => continue,
-                    left if left < part.len() => {
-                        parts.push(left_out);
-                        continue;
-                    }
-                    // It was left out before, and nothing else was asked for: so it is not the length of the request.
-                    _ if answered > 0 => {
-                        culprits.extend(left_out.into_iter().map(|market| (market, self::left_out())));
-                        continue;
-                    }
-                    _ => self::left_out(),
-                }
-            }
-            Err(Fault::Question(reason)) => reason,
-            Err(Fault::Host(reason)) => return Err(reason),
-        };
-        match part.as_slice() {
-            [market] => culprits.push((market.clone(), reason)),
-            _ if calls > 1 => {
-                let (left, right) = part.split_at(part.len() / 2);
-                parts.extend([right.to_vec(), left.to_vec()]);
-            }
-            _ => {
-                let mut rest = part;
-                rest.shuffle(&mut rand::rng());
-                let witnesses = rest.split_off(rest.len().saturating_sub(WITNESSES));
-                parts.extend((!rest.is_empty()).then_some(rest));
-                parts.extend(witnesses.into_iter().map(|market| vec![market]));
-            }
-        }
-        // One witness may be the culprit; if none is answered, it is the host.
-        if answered == 0 && culprits.len() >= WITNESSES {
-            break;
-        }
-    }
     // Nothing of most markets, or of as many as go into one request, is the host's failure.
     let most =
         batch.len() * 2 > shared.listed.borrow().len() || batch.len() >= shared.venue.profile().markets_per_request;
-    match culprits.pop() {
-        Some((_, reason)) if answered == 0 && most => {
-            shared.http.host_failed(&reason);
-            return Err(reason);
-        }
-        last => culprits.extend(last),
-    }
+    let taken = question::take_apart(batch, most, |part| call(shared, part, via)).await;
+    let Taken { values, culprits } = taken.inspect_err(|reason| shared.http.host_failed(reason))?;
     for (market, reason) in culprits {
         set_apart(shared, &market, &reason);
     }
-    Ok(told)
+    Ok(values.into_iter().sum())
 }
 
 fn set_apart(shared: &Shared, market: &Market, reason: &Reason) {
@@ -212,35 +150,13 @@ fn set_apart(shared: &Shared, market: &Market, reason: &Reason) {
     shared.market_failed(market, Lacks::Price, reason);
 }
 
-fn left_out() -> Reason {
-    Reason::new(ReasonCode::Unanswered, "the answer leaves it out")
-}
-
-/// What a request brought.
-struct Answered {
-    /// How many markets told of a price that can be used.
-    usable: usize,
-    /// The markets of which there was no row at all.
-    left_out: Vec<Market>,
-}
-
-async fn call(shared: &Shared, markets: &[Market], via: Via) -> Result<Answered, Fault> {
-    let ask = Ask::Tickers(markets);
-    let Some(answer) = question::put(shared, &ask, Priority::Price).await else {
-        return Ok(Answered { usable: 0, left_out: Vec::new() });
+/// Asks for tickers and passes them on; the value is how many markets told of a price that can be used.
+async fn call(shared: &Shared, markets: Vec<Market>, via: Via) -> Result<Answered<usize>, Fault> {
+    let Some(tickers) = question::tickers(shared, markets).await else {
+        return Ok(Answered { value: 0, left_out: Vec::new() });
     };
-    let (records, body) = match answer? {
-        (Answer::Tickers(records), body) => (records, body),
-        _ => return Err(Fault::Question(Reason::new(ReasonCode::Payload, "the answer is not one of tickers"))),
-    };
-    let there: BTreeSet<&str> = records.iter().map(|record| record.symbol.as_str()).collect();
-    let out = |market: &&Market| !there.contains(shared.venue.symbol(market).as_str());
-    let left_out: Vec<Market> = markets.iter().filter(out).cloned().collect();
-    if left_out.len() < markets.len() {
-        shared.rest_worked(body.dated);
-    }
-    let usable = shared.deliver(records, via, Some(body.asked)).len();
-    Ok(Answered { usable, left_out })
+    let Answered { value: (records, asked), left_out } = tickers?;
+    Ok(Answered { value: shared.deliver(records, via, Some(asked)).len(), left_out })
 }
 
 /// What to say when REST finds a trade that the stream did not tell of.

@@ -6,12 +6,22 @@
 //! asks about other markets before it says so. That goes for "not served here"
 //! (403, 451) too: one market may be closed to us, as well as the host.
 
+use std::collections::BTreeSet;
+
+use rand::seq::SliceRandom;
+
 use super::decode::quoted;
 use super::http::{Body, CallError};
 use super::pace::Priority;
 use super::shared::Shared;
-use crate::domain::{Reason, ReasonCode};
-use crate::venue::{Answer, Ask, ParseError};
+use crate::domain::{Market, Now, Reason, ReasonCode};
+use crate::venue::{Answer, Ask, ParseError, Record};
+
+/// Calls spent on finding out which markets of a batch are at fault, or were left out.
+const CALLS_MAX: usize = 32;
+
+/// Markets asked for alone when a batch brings nothing, to see whether it is the host that fails.
+const WITNESSES: usize = 2;
 
 /// Why a question brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,4 +76,113 @@ fn reason(error: &ParseError) -> Reason {
         ParseError::Payload(_) => ReasonCode::Payload,
     };
     Reason::new(code, quoted(&error.to_string()))
+}
+
+/// What a request about several markets brought.
+pub struct Answered<T> {
+    pub value: T,
+    /// The markets of which there was no row at all.
+    pub left_out: Vec<Market>,
+}
+
+/// What a batch brought that may have been taken apart.
+pub struct Taken<T> {
+    /// Of each answer.
+    pub values: Vec<T>,
+    /// The markets that nothing was answered for, and why.
+    pub culprits: Vec<(Market, Reason)>,
+}
+
+/// Asks for a batch. Markets that an answer leaves out are asked for again in a smaller request; a request that brings
+/// nothing is taken apart. So a market that is refused, left out, unreadable or late spoils only itself.
+///
+/// # Errors
+/// Why the host answers nothing; also if no market of a batch is answered for that is `most` of what can be asked for.
+pub async fn take_apart<T, F>(
+    batch: &[Market],
+    most: bool,
+    mut call: impl FnMut(Vec<Market>) -> F,
+) -> Result<Taken<T>, Reason>
+where
+    F: Future<Output = Result<Answered<T>, Fault>>,
+{
+    let (mut values, mut answered) = (Vec::new(), 0);
+    let mut culprits: Vec<(Market, Reason)> = Vec::new();
+    let mut parts = vec![batch.to_vec()];
+    let mut calls = 0;
+    while let Some(part) = parts.pop().filter(|_| calls < CALLS_MAX) {
+        calls += 1;
+        let reason = match call(part.clone()).await {
+            Ok(Answered { value, left_out }) => {
+                values.push(value);
+                answered += part.len() - left_out.len();
+                match left_out.len() {
+                    0 => continue,
+                    left if left < part.len() => {
+                        parts.push(left_out);
+                        continue;
+                    }
+                    // It was left out before, and nothing else was asked for: so it is not the length of the request.
+                    _ if answered > 0 => {
+                        culprits.extend(left_out.into_iter().map(|market| (market, self::left_out())));
+                        continue;
+                    }
+                    _ => self::left_out(),
+                }
+            }
+            Err(Fault::Question(reason)) => reason,
+            Err(Fault::Host(reason)) => return Err(reason),
+        };
+        match part.as_slice() {
+            [market] => culprits.push((market.clone(), reason)),
+            _ if calls > 1 => {
+                let (left, right) = part.split_at(part.len() / 2);
+                parts.extend([right.to_vec(), left.to_vec()]);
+            }
+            _ => {
+                let mut rest = part;
+                rest.shuffle(&mut rand::rng());
+                let witnesses = rest.split_off(rest.len().saturating_sub(WITNESSES));
+                parts.extend((!rest.is_empty()).then_some(rest));
+                parts.extend(witnesses.into_iter().map(|market| vec![market]));
+            }
+        }
+        // One witness may be the culprit; if none is answered, it is the host.
+        if answered == 0 && culprits.len() >= WITNESSES {
+            break;
+        }
+    }
+    match culprits.pop() {
+        Some((_, reason)) if answered == 0 && most => return Err(reason),
+        last => culprits.extend(last),
+    }
+    Ok(Taken { values, culprits })
+}
+
+/// The reason of a market that an answer has no row for.
+pub fn left_out() -> Reason {
+    Reason::new(ReasonCode::Unanswered, "the answer leaves it out")
+}
+
+/// Asks for tickers; the value is what they say, and when they were asked for. `None` where the venue can't be asked.
+pub async fn tickers(shared: &Shared, markets: Vec<Market>) -> Option<Result<Answered<(Vec<Record>, Now)>, Fault>> {
+    let (records, body) = match put(shared, &Ask::Tickers(&markets), Priority::Price).await? {
+        Ok((Answer::Tickers(records), body)) => (records, body),
+        Ok(_) => {
+            let reason = Reason::new(ReasonCode::Payload, "the answer is not one of tickers");
+            return Some(Err(Fault::Question(reason)));
+        }
+        Err(fault) => return Some(Err(fault)),
+    };
+    let left_out = missing_from(shared, &markets, records.iter().map(|record| record.symbol.as_str()));
+    if left_out.len() < markets.len() {
+        shared.rest_worked(body.dated);
+    }
+    Some(Ok(Answered { value: (records, body.asked), left_out }))
+}
+
+/// Returns those of `markets` that none of these symbols is of.
+pub fn missing_from<'a>(shared: &Shared, markets: &[Market], symbols: impl Iterator<Item = &'a str>) -> Vec<Market> {
+    let there: BTreeSet<&str> = symbols.collect();
+    markets.iter().filter(|market| !there.contains(shared.venue.symbol(market).as_str())).cloned().collect()
 }

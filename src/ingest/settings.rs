@@ -37,6 +37,8 @@ pub struct Settings {
     pub first_message: Duration,
     /// The list of markets is fetched anew this often.
     pub list_every: Duration,
+    /// While a market is missing or halted it is fetched this often, if that is more often.
+    pub list_again: Duration,
     /// Deadline of a name look-up.
     pub dns: Duration,
     /// Deadline of a TCP connection, all addresses together.
@@ -93,6 +95,7 @@ impl Settings {
             lag_grace: Duration::from_secs(2),
             first_message: Duration::from_secs(10),
             list_every: Duration::from_secs(600),
+            list_again: Duration::from_secs(60),
             dns: Duration::from_secs(5),
             tcp: Duration::from_secs(5),
             tls: Duration::from_secs(5),

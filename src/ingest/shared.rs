@@ -19,7 +19,7 @@ use super::their_clock::{Dated, TheirClock};
 use super::{Settings, Tls};
 use crate::clock::Clock;
 use crate::domain::{Event, Lacks, Link, Market, Now, Reason, ReasonCode, Ticker, VenueId, Via};
-use crate::venue::{Record, Rejection, Venue};
+use crate::venue::{Record, RejectedListing, Rejection, Venue};
 
 /// What the log says of a record that can't be read.
 const REJECTED: &str = "record rejected: what was known before stands";
@@ -182,6 +182,16 @@ impl Shared {
     /// The same of a record of which it is known what was wrong with it.
     pub fn refuse(&self, market: &Market, rejection: &Rejection) {
         self.refuse_any((rejection.problem, Some(rejection.field)), Some(market), rejection.example(), REJECTED);
+    }
+
+    /// The same of a row of the list of markets; returns the wanted market that it is of, if it is known.
+    pub fn refuse_listing(&self, rejected: &RejectedListing) -> Option<&Market> {
+        let RejectedListing { symbol, rejection } = rejected;
+        let market = symbol.as_ref().and_then(|symbol| self.symbols.get(symbol));
+        let of = symbol.as_ref().filter(|_| market.is_none()).map_or_else(String::new, |symbol| format!(" ({symbol})"));
+        let detail = format_args!("a listed market{of}: {}", rejection.example()).to_string();
+        self.refuse_any((rejection.problem, Some(rejection.field)), market, detail, REJECTED);
+        market
     }
 
     /// The same of a single member of a record that counts all the same.

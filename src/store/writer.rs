@@ -378,24 +378,30 @@ fn write(connection: &mut Connection, pending: &mut Pending) -> Result<(), Troub
             if rows >= ROWS_PER_TRANSACTION {
                 break;
             }
-            put_feed(&transaction, *venue, market, waiting)?;
+            let deleted = put_feed(&transaction, *venue, market, waiting)?;
             rows += waiting.hours.len() + 1;
-            written.push((*venue, market.clone()));
+            written.push(((*venue, market.clone()), deleted));
         }
         transaction.commit()?;
         pending.bans.clear();
-        for key in written {
+        for (key, hours) in written {
+            if hours > 0 {
+                let (venue, market, cause) = (key.0, &key.1, "another listing began under the same name");
+                tracing::warn!(%venue, %market, cause, hours, "the stored hours of the listing before are deleted");
+            }
             pending.feeds.remove(&key);
         }
     }
     Ok(())
 }
 
-/// All of a feed in one transaction: what it was before is not forgotten without what it is now.
-fn put_feed(to: &Connection, venue: VenueId, market: &Market, waiting: &Waiting) -> rusqlite::Result<()> {
+/// All of a feed in one transaction: what it was before is not forgotten without what it is now. Returns how many hours
+/// of the listing before were deleted.
+fn put_feed(to: &Connection, venue: VenueId, market: &Market, waiting: &Waiting) -> rusqlite::Result<usize> {
     let (venue, market) = (venue.as_str(), market.as_str());
+    let mut deleted = 0;
     if waiting.anew {
-        to.execute("DELETE FROM hours WHERE venue = ?1 AND market = ?2", [venue, market])?;
+        deleted = to.execute("DELETE FROM hours WHERE venue = ?1 AND market = ?2", [venue, market])?;
         to.execute("DELETE FROM last_rows WHERE venue = ?1 AND market = ?2", [venue, market])?;
     }
     for record in waiting.hours.values() {
@@ -404,7 +410,10 @@ fn put_feed(to: &Connection, venue: VenueId, market: &Market, waiting: &Waiting)
     if let Some(listing) = waiting.listing {
         row::put_listing(to, venue, market, listing)?;
     }
-    waiting.last.as_ref().map_or(Ok(()), |last| row::put_last(to, venue, market, last))
+    if let Some(last) = &waiting.last {
+        row::put_last(to, venue, market, last)?;
+    }
+    Ok(deleted)
 }
 
 /// Deletes some of what is older than the retention; returns how many hours that were.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
 use crate::domain::{
-    Jump, JumpStands, Market, Publish, Quote, Reason, ReasonCode, SourceId, VenueHealth, VenueId, VenueState,
+    Jump, JumpStands, Market, Publish, Quote, Reason, ReasonCode, Relisting, SourceId, VenueHealth, VenueId, VenueState,
 };
 
 /// Lines of one kind about one exchange in [`WINDOW`]; the rest is counted.
@@ -152,6 +152,15 @@ impl ChangeLog {
                 info!(%venue, %market, %held, shown, suppressed, "no price is held back any more: the newest one is shown");
             }
         }
+    }
+
+    /// Logs that another listing has begun.
+    pub fn note_relisting(relisting: &Relisting) {
+        let Relisting { venue, market, cause } = relisting;
+        warn!(
+            %venue, %market, cause,
+            "another listing began under the same name: its window and its stored hours are dropped, and its change is unknown until it has a base of its own"
+        );
     }
 
     /// Logs what the prices of an exchange are worth now.
@@ -385,5 +394,14 @@ mod tests {
         assert_eq!(lines.len(), 3, "{lines:#?}");
         let lines = lines_of(|| log.note_jump(&jump(JumpStands::Held), second(100)));
         assert!(lines[0].contains("suppressed=97"), "{lines:#?}");
+    }
+
+    #[test]
+    fn fc_11_another_listing_is_told_with_its_cause_and_consequence() {
+        let market = Market::new("BTC", "KRW").unwrap();
+        let cause = "it was not listed for 7 h".to_owned();
+        let lines = lines_of(|| ChangeLog::note_relisting(&Relisting { venue: VenueId("toy"), market, cause }));
+        let parts = ["WARN another listing began", "venue=toy", "market=BTC-KRW", "not listed for 7 h", "are dropped"];
+        assert!(lines.len() == 1 && parts.iter().all(|part| lines[0].contains(part)), "{lines:#?}");
     }
 }

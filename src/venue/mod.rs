@@ -125,7 +125,7 @@ pub enum Answer {
     /// To [`Ask::Markets`].
     Markets {
         /// The markets. Records that could not be read are counted by reason.
-        listings: Vec<Result<Listing, Rejection>>,
+        listings: Vec<Result<Listing, RejectedListing>>,
         /// Side members that can't be read, with their market: they cost nothing but themselves.
         left_out: Vec<(Market, Rejection)>,
     },
@@ -236,6 +236,22 @@ pub enum ParseError {
         /// The venue's words, shortened.
         message: String,
     },
+}
+
+/// A row of a list of markets that is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{rejection}")]
+pub struct RejectedListing {
+    /// The venue's spelling of the market, where that much can be read.
+    pub symbol: Option<String>,
+    /// Why.
+    pub rejection: Rejection,
+}
+
+impl From<Rejection> for RejectedListing {
+    fn from(rejection: Rejection) -> Self {
+        Self { symbol: None, rejection }
+    }
 }
 
 /// An exchange.

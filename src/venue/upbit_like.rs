@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::json::{self, Raw, Shape, payload, refuse};
-use super::{Answer, Incoming, ParseError, Record, Rejection, candles, side};
+use super::{Answer, Incoming, ParseError, Record, RejectedListing, Rejection, candles, side};
 use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker};
 
 /// The clocks that date a trade and its message may be so far apart.
@@ -272,7 +272,7 @@ pub(super) fn fault(error: Raw<'_>) -> (String, String) {
 /// `{"market":"KRW-BTC","korean_name":"비트코인","english_name":"Bitcoin","market_warning":"NONE"}` at Bithumb.
 ///
 /// Source: docs.upbit.com/kr/reference/list-trading-pairs, apidocs.bithumb.com, read 2026-09.
-fn listing(raw: &RawValue, left_out: &mut Vec<(Market, Rejection)>) -> Result<Listing, Rejection> {
+fn listing(raw: &RawValue, left_out: &mut Vec<(Market, Rejection)>) -> Result<Listing, RejectedListing> {
     #[derive(Default, Deserialize)]
     #[serde(default, bound(deserialize = "'de: 'a"))]
     struct Row<'a> {
@@ -284,7 +284,9 @@ fn listing(raw: &RawValue, left_out: &mut Vec<(Market, Rejection)>) -> Result<Li
     }
     let row: Row<'_> = json::record(raw)?;
     let symbol = row.market.symbol("market")?;
-    let market = market(&symbol).ok_or_else(|| refuse("market", "symbol"))?;
+    let Some(market) = market(&symbol) else {
+        return Err(RejectedListing { symbol: Some(symbol.into_owned()), rejection: refuse("market", "symbol") });
+    };
     let mut odd = Vec::new();
     let name = |name: Raw<'_>, field, odd: &mut Vec<Rejection>| side(name.text_maybe(field), odd).map(Cow::into_owned);
     let event = event(row.market_event, &mut odd);

@@ -310,3 +310,138 @@ fn in_52_the_venues_rolling_base_of_before_a_new_listing_is_not_its_own() {
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), percent, "{hours} h");
     }
 }
+
+/// What is handed to the store of the first market at the first venue.
+fn recorded(scene: &mut Scene) -> Option<crate::domain::FeedRecords> {
+    let records = scene.quotes.take_unrecorded();
+    records.into_iter().find(|records| records.venue == FIRST && records.market == market("BTC"))
+}
+
+#[test]
+fn fc_11_a_market_back_after_a_short_absence_keeps_its_window_and_its_stored_hours() {
+    for restarted in [false, true] {
+        let mut scene = Scene::new();
+        scene.settle_last(1500, "200");
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        scene.list(FIRST, &["BTC"]);
+        scene.list(FIRST, &["ETH"]);
+        scene.list(FIRST, &["ETH"]);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Halted, Some(price("300"))));
+        if restarted {
+            scene = scene.reborn();
+        }
+        scene.pass(600);
+        scene.list(FIRST, &["BTC"]);
+        assert_eq!(scene.row("BTC").last, None, "not known yet to be the same coin");
+        scene.pass(5);
+        scene.tick(FIRST, "BTC", "301", STREAM);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Live, Some(price("301"))));
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
+        // The absence is a hole that candles fill.
+        let gaps = scene.gaps_of(FIRST);
+        assert!(gaps.iter().any(|gap| gap.span.contains(&Minute::of(scene.truth).plus(-5))), "{gaps:?}");
+        let records = recorded(&mut scene).unwrap();
+        assert!(!records.anew && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
+        assert_eq!(scene.quotes.take_relisted(), []);
+        let mut scene = scene.reborn();
+        scene.tick(FIRST, "BTC", "301", STREAM);
+        assert_eq!(scene.row("BTC").state, State::Live);
+    }
+}
+
+#[test]
+fn fc_11_a_market_that_its_list_lacks_and_that_trades_on_is_back() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "200");
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.list(FIRST, &["ETH"]);
+    scene.list(FIRST, &["ETH"]);
+    assert_eq!(scene.row("BTC").state, State::Halted);
+    scene.pass(60);
+    let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
+    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable }, scene.now);
+    scene.tick(FIRST, "BTC", "303", STREAM);
+    assert_eq!(scene.row("BTC").state, State::Live);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("51.50"));
+}
+
+#[test]
+fn fc_11_after_a_long_absence_or_at_another_price_a_listing_begins_anew_and_says_why() {
+    for (hours, last, cause) in [
+        (7, "300", "it was not listed for 7 h"),
+        (1, "3", "it is listed again at 3, which does not continue 300, its last price"),
+        (1, "400", "it is listed again at 400, which does not continue 300, its last price"),
+    ] {
+        let mut scene = Scene::new();
+        scene.settle_last(1500, "200");
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        scene.list(FIRST, &["ETH"]);
+        scene.list(FIRST, &["ETH"]);
+        scene.sleep(hours * HOUR);
+        scene.list(FIRST, &["BTC"]);
+        scene.pass(5);
+        scene.tick(FIRST, "BTC", last, STREAM);
+        assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price(last)), [None; 3]), "{cause}");
+        let told: Vec<String> = scene.quotes.take_relisted().into_iter().map(|relisting| relisting.cause).collect();
+        assert_eq!(told, [cause]);
+        let records = recorded(&mut scene).unwrap();
+        assert!(records.anew && records.listing.unwrap().since.is_some(), "{records:?}");
+    }
+}
+
+#[test]
+fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes_nothing() {
+    let id = |last: &str, id: u64| Ticker { trade_id: Some(id), ..Ticker::new(price(last)) };
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "200");
+    scene.ticker(FIRST, "BTC", id("300", 70), STREAM);
+    scene.relist();
+    for unproven in [id("300", 70), id("301", 69)] {
+        scene.ticker(FIRST, "BTC", unproven, Via::Check);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Unknown, None));
+    }
+    assert_eq!(scene.counted("former-listing"), 2);
+    let why = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().unwrap();
+    assert_eq!(why.0, "former-listing");
+    // Gone once more it is what it was.
+    scene.list(FIRST, &["ETH"]);
+    scene.list(FIRST, &["ETH"]);
+    assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Halted, Some(price("300"))));
+    scene.list(FIRST, &["BTC"]);
+    scene.ticker(FIRST, "BTC", id("301", 71), STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"));
+    assert!(!recorded(&mut scene).unwrap().anew);
+    // Trade numbers that begin again, at another price, are another coin's.
+    scene.relist();
+    scene.ticker(FIRST, "BTC", id("500", 1), STREAM);
+    assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price("500")), [None; 3]));
+    assert!(recorded(&mut scene).unwrap().anew);
+}
+
+#[test]
+fn fc_11_a_market_that_a_bad_first_list_lacked_has_its_day_when_it_comes() {
+    let mut scene = Scene::new();
+    scene.list(FIRST, &["ETH"]);
+    scene.pass(60);
+    scene.list(FIRST, &["BTC", "ETH"]);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.settle_last(1500, "200");
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+}
+
+#[test]
+fn fc_11_a_redenominated_market_goes_on_in_its_new_unit() {
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "200");
+    scene.tick(FIRST, "BTC", "200", STREAM);
+    let at = scene.truth + SignedDuration::from_mins(10);
+    scene.quotes.record_all();
+    let mut scene = scene.reborn_with(&[(at, "100")]);
+    scene.relist();
+    scene.tick(FIRST, "BTC", "20200", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("1.00"));
+    assert_eq!(scene.quotes.take_relisted(), []);
+}

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::json::{self, Raw, Shape, payload, refuse};
-use super::{Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Rejection, Request, Venue, candles};
+use super::{
+    Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, RejectedListing, Rejection, Request, Venue, candles,
+    side,
+};
 use crate::domain::{Candle, Listing, Market, VenueId};
 
 /// The exchange.
@@ -132,7 +135,7 @@ impl Venue for Binance {
             }
         }
         match ask {
-            Ask::Markets => listings(body).map(|listings| Answer::Markets { listings, left_out: Vec::new() }),
+            Ask::Markets => listings(body),
             Ask::Tickers(_) => Ok(Answer::Tickers(figures::answered(body)?)),
             Ask::TickSizes(_) => Err(payload("there is no such question")),
             Ask::Candles { end, .. } => candles::read(&json::list(body)?, *end, candle).map(Answer::Candles),
@@ -199,7 +202,7 @@ fn control(frame: &Frame<'_>) -> Incoming {
     Incoming::Unknown(String::new())
 }
 
-fn listings(body: &str) -> Result<Vec<Result<Listing, Rejection>>, ParseError> {
+fn listings(body: &str) -> Result<Answer, ParseError> {
     #[derive(Deserialize)]
     #[serde(bound(deserialize = "'de: 'a"))]
     struct Info<'a> {
@@ -210,44 +213,62 @@ fn listings(body: &str) -> Result<Vec<Result<Listing, Rejection>>, ParseError> {
     if info.symbols.is_empty() {
         return Err(payload("it is an empty list of markets"));
     }
-    Ok(info.symbols.into_iter().map(listing).collect())
+    let mut left_out = Vec::new();
+    let listings = info.symbols.into_iter().map(|raw| listing(raw, &mut left_out)).collect();
+    Ok(Answer::Markets { listings, left_out })
+}
+
+/// A row of the list of markets.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Listed<'a> {
+    symbol: Raw<'a>,
+    status: Raw<'a>,
+    base_asset: Raw<'a>,
+    quote_asset: Raw<'a>,
+    filters: Raw<'a>,
 }
 
 /// Reads `{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[...]}`.
-fn listing(raw: &RawValue) -> Result<Listing, Rejection> {
-    #[derive(Default, Deserialize)]
-    #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-    struct Row<'a> {
-        symbol: Raw<'a>,
-        status: Raw<'a>,
-        base_asset: Raw<'a>,
-        quote_asset: Raw<'a>,
-        filters: Raw<'a>,
-    }
-    let row: Row<'_> = json::record(raw)?;
-    let (base, quote) = (row.base_asset.symbol("baseAsset")?, row.quote_asset.symbol("quoteAsset")?);
-    let status = row.status.text_maybe("status")?.ok_or_else(|| refuse("status", "missing"))?;
-    let market = Market::new(&base, &quote).map_err(|_| refuse("baseAsset", "symbol"))?;
-    Ok(Listing {
-        tick_size: tick_size(row.filters)?,
-        halted: status != "TRADING",
-        ..Listing::new(row.symbol.symbol("symbol")?, market)
-    })
+fn listing(raw: &RawValue, left_out: &mut Vec<(Market, Rejection)>) -> Result<Listing, RejectedListing> {
+    let row: Listed<'_> = json::record(raw)?;
+    let symbol = row.symbol.symbol("symbol")?.into_owned();
+    let known = |rejection| RejectedListing { symbol: Some(symbol.clone()), rejection };
+    let (market, halted) = core(&row).map_err(known)?;
+    let mut odd = Vec::new();
+    let tick_size = tick_size(row.filters, &mut odd);
+    left_out.extend(odd.into_iter().map(|rejection| (market.clone(), rejection)));
+    Ok(Listing { tick_size, halted, ..Listing::new(symbol, market) })
 }
 
-fn tick_size(filters: Raw<'_>) -> Result<Option<rust_decimal::Decimal>, Rejection> {
+/// Reads what a row is no listing without: its market, and whether that trades.
+fn core(row: &Listed<'_>) -> Result<(Market, bool), Rejection> {
+    let (base, quote) = (row.base_asset.symbol("baseAsset")?, row.quote_asset.symbol("quoteAsset")?);
+    let status = row.status.text_maybe("status")?.ok_or_else(|| row.status.refuse("status", "missing"))?;
+    let market = Market::new(&base, &quote).map_err(|_| row.base_asset.refuse("baseAsset", "symbol"))?;
+    Ok((market, status != "TRADING"))
+}
+
+fn tick_size(filters: Raw<'_>, left_out: &mut Vec<Rejection>) -> Option<rust_decimal::Decimal> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
     struct Filter<'a> {
         filter_type: Raw<'a>,
         tick_size: Raw<'a>,
     }
-    let Some(raw) = filters.said() else { return Ok(None) };
-    let filters: Vec<Filter<'_>> = serde_json::from_str(raw.get()).map_err(|_| refuse("filters", "type"))?;
-    let price = filters.iter().find(|filter| filter.filter_type.words() == "PRICE_FILTER");
+    let raw = filters.said()?;
+    let unreadable = || filters.refuse("filters", "type");
+    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        left_out.push(unreadable());
+        return None;
+    };
+    let read = all.iter().map(|raw| json::record::<Filter<'_>>(raw).map_err(|_| unreadable()));
+    let (filters, odd): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+    // One is as telling as several.
+    left_out.extend(odd.into_iter().filter_map(Result::err).take(1));
+    let price = filters.into_iter().flatten().find(|filter| filter.filter_type.words() == "PRICE_FILTER")?;
     // Zero switches the rule off.
-    let step = price.map_or(Ok(None), |filter| filter.tick_size.price_maybe("tickSize"))?;
-    Ok(step.map(crate::domain::Price::get))
+    side(price.tick_size.price_maybe("tickSize"), left_out).map(crate::domain::Price::get)
 }
 
 /// Reads `[open time, open, high, low, close, volume, close time, quote volume, ...]`.

@@ -50,6 +50,8 @@ struct Exchange {
     price: [&'static str; 2],
     time: &'static str,
     name: &'static str,
+    /// A member of a list that a listing can do without.
+    side: &'static str,
     /// An error object of its own, and an answer of candles with a price of nothing.
     error: &'static str,
     null_candle: &'static str,
@@ -68,6 +70,7 @@ const EXCHANGES: [Exchange; 3] = [
         price: ["trade_price", "trade_price"],
         time: "trade_timestamp",
         name: "market",
+        side: "market_event",
         error: r#"{\"error\":{\"name\":\"busy\",\"message\":\"later\"}}"#,
         null_candle: KOREAN_CANDLE,
     },
@@ -81,6 +84,7 @@ const EXCHANGES: [Exchange; 3] = [
         price: ["trade_price", "trade_price"],
         time: "trade_timestamp",
         name: "market",
+        side: "market_warning",
         error: r#"{\"error\":{\"name\":\"busy\",\"message\":\"later\"}}"#,
         null_candle: KOREAN_CANDLE,
     },
@@ -94,6 +98,7 @@ const EXCHANGES: [Exchange; 3] = [
         price: ["lastPrice", "c"],
         time: "C",
         name: "baseAsset",
+        side: "filters",
         error: r#"{\"code\":-1121,\"msg\":\"Invalid symbol.\"}"#,
         null_candle: r#"[[1767225600000,\"1\",\"1\",\"1\",null,\"1\",1767225659999,\"1\",1,\"1\",\"1\",\"0\"]]"#,
     },
@@ -159,6 +164,10 @@ impl Exchange {
             }
             List => vec![
                 ("missing", rest(r#""fault":"omit""#)),
+                ("a side member of nonsense", rest(&set(self.side, "[null]"))),
+                ("a side member of another type", rest(&set(self.side, "7"))),
+                // Whoever stands first is the only one left.
+                ("cut", format!(r#"{{"venue":"{}","on":"rest","path":"{path}","fault":"rows","n":1}}"#, self.id)),
                 ("no name", rest(&set(self.name, "null"))),
                 ("an empty name", rest(&set(self.name, r#"\"\""#))),
                 ("a number for a name", rest(&set(self.name, "7"))),
@@ -366,4 +375,64 @@ async fn fc_01_every_question_defect_and_exchange_costs_one_market_alone() {
     let walked = futures_util::stream::iter(cells.into_iter().map(|cell| AssertUnwindSafe(cell).catch_unwind()));
     let failed = walked.buffer_unordered(AT_ONCE).filter(|done| std::future::ready(done.is_err())).count().await;
     assert_eq!(failed, 0, "cells failed; what each lacked is told above");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fc_04_a_refused_question_for_a_price_step_costs_one_market_and_names_it() {
+    let exchange = EXCHANGES.iter().find(|exchange| exchange.id == "upbit").unwrap();
+    let order = r#"{"venue":"upbit","on":"rest","path":"/v1/orderbook/instruments","symbol":"KRW-XRP""#;
+    for what in [r#""fault":"status","status":404,"body":"""#, r#""fault":"html""#, r#""fault":"omit""#] {
+        let mut bench = Bench::start(exchange, Tickers, &("no step", format!("{order},{what}}}"))).await;
+        let mut left: BTreeSet<Market> = OTHERS.iter().map(|base| exchange.market(base)).collect();
+        bench
+            .wait("steps of the others", |event| {
+                if let Event::TickSizes { sizes, .. } = event {
+                    left.retain(|market| sizes.iter().all(|(sized, _)| sized != market));
+                }
+                left.is_empty().then_some(())
+            })
+            .await;
+        let victim = exchange.market(VICTIM);
+        bench
+            .wait("health that names it", |event| {
+                let Event::Health(health) = event else { return None };
+                let mut problems = health.problems.iter().filter(|problem| problem.field == Some("tick_size"));
+                let named = problems.next().is_some_and(|problem| problem.example.market.as_ref() == Some(&victim));
+                (health.reason.is_none() && named && problems.next().is_none()).then_some(())
+            })
+            .await;
+        bench.fake.fault(r#"{"fault":"none"}"#).unwrap();
+        bench
+            .wait("its step", |event| {
+                let Event::TickSizes { sizes, .. } = event else { return None };
+                sizes.iter().any(|(market, _)| *market == victim).then_some(())
+            })
+            .await;
+        bench.stop.cancel();
+        bench.fake.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fc_04_a_listed_market_that_can_not_be_read_is_named_with_its_field() {
+    let exchange = EXCHANGES.iter().find(|exchange| exchange.id == "binance").unwrap();
+    for (member, value, field) in
+        [("filters", "[null]", "filters"), ("status", "null", "status"), ("baseAsset", "7", "baseAsset")]
+    {
+        let order = format!(
+            r#"{{"venue":"binance","on":"rest","path":"/api/v3/exchangeInfo","symbol":"XRPUSDT","fault":"set-field","field":"{member}","payload":"{value}"}}"#
+        );
+        let mut bench = Bench::start(exchange, List, &("unreadable", order)).await;
+        bench.prices(&[VICTIM], 2, |_| true).await;
+        let victim = exchange.market(VICTIM);
+        bench
+            .wait("health that names it", |event| {
+                let Event::Health(health) = event else { return None };
+                let problem = health.problems.iter().find(|problem| problem.field == Some(field))?;
+                (problem.example.market.as_ref() == Some(&victim)).then_some(())
+            })
+            .await;
+        bench.stop.cancel();
+        bench.fake.shutdown().await;
+    }
 }

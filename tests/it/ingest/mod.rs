@@ -6,6 +6,7 @@ mod backfill;
 mod bench;
 mod connection;
 mod isolation;
+mod lists;
 mod pacing;
 mod rest;
 mod server;

@@ -44,6 +44,8 @@ pub enum Do {
 pub struct World {
     pub listed: Vec<String>,
     pub prices: BTreeMap<String, (String, u64)>,
+    /// Symbols that trade each time the list is asked for.
+    pub trading: BTreeSet<String>,
     pub mode: Mode,
     /// Most rows of an answer with tickers, if there is such a limit.
     pub rows_max: Option<usize>,
@@ -207,7 +209,7 @@ where
         }
         return;
     }
-    let (status, body) = answer(&world.lock().unwrap(), &path);
+    let (status, body) = answer(&mut world.lock().unwrap(), &path);
     if status == "late" {
         let _ = stream.read_u8().await;
         return;
@@ -223,7 +225,7 @@ fn ticker(world: &World, symbol: &str) -> Option<Value> {
     Some(json!({"s": symbol, "p": price, "n": id}))
 }
 
-fn answer(world: &World, path: &str) -> (String, Vec<u8>) {
+fn answer(world: &mut World, path: &str) -> (String, Vec<u8>) {
     if let Some((_, (status, body))) = world.replies.iter().find(|(start, _)| path.starts_with(start.as_str())) {
         return (status.clone(), body.clone());
     }
@@ -232,6 +234,11 @@ fn answer(world: &World, path: &str) -> (String, Vec<u8>) {
         query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap_or_default().to_owned()
     };
     let value = if path.starts_with("/markets") {
+        for symbol in &world.trading {
+            if let Some((_, id)) = world.prices.get_mut(symbol) {
+                *id += 1;
+            }
+        }
         json!({"markets": world.listed})
     } else if path.starts_with("/tickers") {
         let symbols = argument("s=");

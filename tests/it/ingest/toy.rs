@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sisepan::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
-use sisepan::venue::{Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Record, Rejection, Request, Venue};
+use sisepan::venue::{
+    Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Record, RejectedListing, Rejection, Request, Venue,
+};
 
 /// Deadline of every wait in these tests.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -129,7 +131,7 @@ impl Venue for Toy {
     }
 }
 
-fn listing(value: &Value) -> Result<Listing, Rejection> {
+fn listing(value: &Value) -> Result<Listing, RejectedListing> {
     let symbol = value.as_str().unwrap_or_default().to_owned();
     let market = Market::new(&symbol.to_uppercase(), "KRW");
     let market = market.map_err(|_| Rejection::new("symbol", "symbol"))?;

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use sisepan::domain::{Candle, Listing, Market, Minute, Ticker};
-use sisepan::venue::{self, Answer, Ask, Incoming, Record, Rejection, Venue};
+use sisepan::venue::{self, Answer, Ask, Incoming, Record, RejectedListing, Rejection, Venue};
 
 /// How a payload came to us.
 enum By {
@@ -177,8 +177,11 @@ fn ticker(ticker: &Ticker) -> String {
     line
 }
 
-fn listing(listing: &Result<Listing, Rejection>) -> String {
-    let Ok(listing) = listing else { return fault(listing.as_ref().unwrap_err()) };
+fn listing(listing: &Result<Listing, RejectedListing>) -> String {
+    let listing = match listing {
+        Ok(listing) => listing,
+        Err(rejected) => return fault(&rejected.rejection),
+    };
     let mut line = format!("{} {}", listing.symbol, listing.market);
     line.extend(listing.korean_name.iter().map(|name| format!(" ko={name}")));
     line.extend(listing.english_name.iter().map(|name| format!(" en={name}")));

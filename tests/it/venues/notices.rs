@@ -10,7 +10,7 @@ fn list(id: &str, body: &str) -> Vec<String> {
     let Answer::Markets { listings, left_out } = answer else { panic!("{answer:?}") };
     let said = listings.iter().map(|listing| match listing {
         Ok(listing) => format!("{} warning={:?} cautions={:?}", listing.market, listing.warning, listing.cautions),
-        Err(rejection) => format!("rejected {rejection}"),
+        Err(rejected) => format!("rejected {} {rejected}", rejected.symbol.as_deref().unwrap_or("?")),
     });
     said.chain(left_out.iter().map(|(market, rejection)| format!("{market} left out {rejection}"))).collect()
 }
@@ -125,4 +125,44 @@ fn fc_11_tickers_say_warnings_and_the_day_of_delisting() {
             assert_eq!((said.0, said.1, said.3), (Some(true), None, "delisting_date: time".to_owned()), "{odd}");
         }
     }
+}
+
+#[test]
+fn fc_04_an_unreadable_side_member_of_binances_list_costs_that_member_and_names_its_market() {
+    let good = r#"[{"filterType":"PRICE_FILTER","tickSize":"0.01"}]"#;
+    let row = |status: &str, base: &str, filters: &str| {
+        format!(
+            r#"{{"symbol":"BTCUSDT","status":{status},"baseAsset":{base},"quoteAsset":"USDT","filters":{filters}}}"#
+        )
+    };
+    let said = |status: &str, base: &str, filters: &str| {
+        let body = format!(r#"{{"symbols":[{}]}}"#, row(status, base, filters));
+        let answer = venue::find("binance").unwrap().answer(&Ask::Markets, &body).unwrap();
+        let Answer::Markets { listings, left_out } = answer else { panic!("{answer:?}") };
+        let listings = listings.iter().map(|listing| match listing {
+            Ok(listing) => {
+                format!("{} {:?} {}", listing.market, listing.tick_size.map(|s| s.to_string()), listing.halted)
+            }
+            Err(rejected) => format!("rejected {} {rejected}", rejected.symbol.as_deref().unwrap_or("?")),
+        });
+        listings.chain(left_out.iter().map(|(market, fault)| format!("{market} left out {fault}"))).collect::<Vec<_>>()
+    };
+    let (trading, base) = (r#""TRADING""#, r#""BTC""#);
+    assert_eq!(said(trading, base, good), [r#"BTC-USDT Some("0.01") false"#]);
+    for filters in ["[null]", "7", "{}", r#"[7,{}]"#] {
+        assert_eq!(
+            said(trading, base, filters),
+            ["BTC-USDT None false", "BTC-USDT left out filters: type"],
+            "{filters}"
+        );
+    }
+    // Also of a market that is halted, and beside a filter that can be read.
+    assert_eq!(said(r#""BREAK""#, base, "[null]")[0], "BTC-USDT None true");
+    let both = r#"[null,{"filterType":"PRICE_FILTER","tickSize":"0.01"}]"#;
+    assert_eq!(said(trading, base, both), [r#"BTC-USDT Some("0.01") false"#, "BTC-USDT left out filters: type"]);
+    let step = r#"[{"filterType":"PRICE_FILTER","tickSize":"-1"}]"#;
+    assert_eq!(said(trading, base, step), ["BTC-USDT None false", "BTC-USDT left out tickSize: not-positive"]);
+    // What a listing is none without.
+    assert_eq!(said("null", base, good), ["rejected BTCUSDT status: missing"]);
+    assert_eq!(said(trading, "null", good), ["rejected BTCUSDT baseAsset: type"]);
 }
