@@ -195,7 +195,7 @@ fn one_bad_listing_harms_no_other() {
             "币安人生USDT 币安人生-USDT",
             "rejected baseAsset: symbol",
             "rejected status: missing",
-            "rejected filters: type",
+            "ZUSDT Z-USDT",
         ]
     );
 }
