@@ -188,7 +188,7 @@ async fn fc_11_a_delisted_market_is_let_go_though_the_others_of_its_answer_are_t
 }
 
 #[tokio::test]
-async fn fc_13_one_bad_list_at_the_start_costs_no_more_than_the_next_one() {
+async fn fc_04_one_bad_list_at_the_start_costs_no_more_than_the_next_one() {
     let server = Server::start(&SYMBOLS).await;
     list(&server, &SYMBOLS[..1]);
     let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), |settings| {
@@ -211,7 +211,7 @@ async fn fc_13_one_bad_list_at_the_start_costs_no_more_than_the_next_one() {
 }
 
 #[tokio::test]
-async fn fc_13_a_market_that_does_not_exist_is_told_at_once_and_asked_for_ever_less_often() {
+async fn fc_04_a_market_that_does_not_exist_is_told_at_once_and_asked_for_ever_less_often() {
     let server = Server::start(&["btc", "eth"]).await;
     server.reply("/tickers?s=ghost", "404 Not Found", r#"{"error":"no such market"}"#);
     let again = Duration::from_millis(50);
