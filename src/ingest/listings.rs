@@ -24,6 +24,9 @@ const MISSED_MAX: u32 = 2;
 /// A price that can't be asked for while so many lists lack the market is as good as refused.
 const UNANSWERED_MAX: u32 = 10;
 
+/// A market that lists lack wrongly is let go after so many in a row without a newer trade: it may be a quiet one.
+const QUIET_MAX: u32 = 10;
+
 /// A list that has stayed short for so long is the exchange's will.
 const SHORT_MAX: Duration = Duration::from_secs(3600);
 
@@ -57,8 +60,10 @@ struct Memory {
 struct Absence {
     /// Whether some list has had it.
     had: bool,
-    /// How many lists in a row lack it.
+    /// How many lists in a row lack it, since it was last seen to trade all the same.
     missed: u32,
+    /// Whether it was seen to trade although lists lack it.
+    trades_on: bool,
     /// The newest trade that was known when a list first lacked it.
     known: Option<Seen>,
     /// Its price is not asked for again before this time.
@@ -281,11 +286,14 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
             (_, None) => false,
         };
         if trades {
-            *absence = Absence { had: absence.had, missed: 1, known: newest, ..Absence::default() };
+            *absence = Absence { had: absence.had, missed: 1, trades_on: true, known: newest, ..Absence::default() };
+            wronged.insert(market.clone());
+        } else if absence.trades_on && absence.missed <= QUIET_MAX {
             wronged.insert(market.clone());
         } else if prices.open.contains(market) && absence.missed < UNANSWERED_MAX {
             undecided.extend(before.contains(market).then(|| market.clone()));
         } else if asked.contains(market) {
+            absence.trades_on = false;
             absence.known = absence.known.or(answered);
             absence.pause = (absence.pause * 2).max(again).min(shared.settings.list_every);
             absence.ask_at = now + absence.pause;
