@@ -187,10 +187,18 @@ impl ChangeLog {
                     _ if *markets_live == 0 => "no market of the exchange is shown as live",
                     _ => "the markets of the exchange may be shown late",
                 };
-                warn!(
-                    %venue, state, reason = code.as_str(), market, why, detail = message, markets_live, markets_wanted,
-                    without_price, without_base, without_change, "{consequence}"
-                );
+                macro_rules! tell {
+                    ($level:ident) => {
+                        $level!(
+                            %venue, state, reason = code.as_str(), market, why, detail = message, markets_live,
+                            markets_wanted, without_price, without_base, without_change, "{consequence}"
+                        )
+                    };
+                }
+                match health.state {
+                    VenueState::Down => tell!(error),
+                    _ => tell!(warn),
+                }
             }
         }
     }
@@ -355,7 +363,7 @@ mod tests {
 
     #[test]
     fn fc_59_prices_are_complete_only_when_none_is_missing() {
-        use VenueState::{Connecting, Up};
+        use VenueState::{Connecting, Down, Up};
         let log = ChangeLog::default();
         let line = |health: VenueHealth| lines_of(|| log.note_prices(&health)).concat();
         let starting = line(health(Connecting, None));
@@ -369,6 +377,8 @@ mod tests {
         assert!(!elsewhere.contains("complete") && elsewhere.contains("without_price=1"), "{elsewhere}");
         let lacking = line(health(Up, Some(ReasonCode::Incomplete)));
         assert!(lacking.starts_with("WARN") && lacking.contains("reason=\"incomplete\""), "{lacking}");
+        let down = line(health(Down, Some(ReasonCode::Unbelieved)));
+        assert!(down.starts_with("ERROR no market of the exchange is shown as live"), "{down}");
     }
 
     #[test]

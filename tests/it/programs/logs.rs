@@ -76,7 +76,8 @@ async fn fc_59_an_outage_is_logged_with_level_cause_fallback_end_and_duration() 
     served.wait("up", "/api/v1/venues", is_up).await;
     let address = broken.url.strip_prefix("http://").unwrap().to_owned();
     broken.end().await;
-    let down = find(&log, &[("level", "ERROR"), ("venue", "bithumb"), ("state", "down")]).await;
+    let down =
+        find(&log, &[("level", "ERROR"), ("venue", "bithumb"), ("message", "exchange down"), ("state", "down")]).await;
     assert_eq!(down["reason"], "connect", "{down}");
     assert!(down["detail"].as_str().unwrap().contains("can't connect to 127.0.0.1"), "{down}");
     let fallback = find(&log, &[("level", "WARN"), ("message", "prices now come from a fallback")]).await;
