@@ -48,7 +48,7 @@ export function run({ root, host, signal, rows }, _, option) {
 
   const say = () => {
     timer = 0;
-    if (!is_on() || document.hidden) return;
+    if (!is_on() || root.ownerDocument.hidden) return;
     const spoken = [...changed].slice(0, MARKETS_MAX).map((market) => sentence(rows, market, words.won));
     changed.clear();
     if (spoken.length) {

@@ -73,8 +73,8 @@ export function detour(link, kit) {
     source.onerror = () => {
       sub.fresh = false;
       clearTimeout(mute);
-      // The browser comes back by itself, unless it was refused.
-      if (source.readyState === EventSource.CLOSED) give_up();
+      // The browser comes back by itself, unless it was refused; that may be held up as well.
+      mute = setTimeout(give_up, source.readyState === EventSource.CLOSED ? 0 : SILENT_MS);
     };
     return { stop };
   };
@@ -84,13 +84,17 @@ export function detour(link, kit) {
     let failures = 0;
     let timer = 0;
     let over = false;
+    let asking = new AbortController();
     const once = async () => {
+      asking = new AbortController();
+      const late = setTimeout(() => asking.abort(), ANSWER_MS);
       try {
         // The browser keeps the answer with its ETag, and asks whether there is a newer one.
-        const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache', signal: AbortSignal.timeout(ANSWER_MS) });
+        const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache', signal: asking.signal });
         // Refused by the server itself, and not only for now: it would be again.
         if (/^4(?!29)/.test(String(answer.status)) && answer.headers.get('content-type')?.startsWith('application/problem')) {
           over = true;
+          sub.fresh = false;
           console.error('sisepan:', (await answer.json()).detail);
         }
         if (!answer.ok) throw new Error('snapshot: ' + answer.status);
@@ -99,8 +103,12 @@ export function detour(link, kit) {
         failures = 0;
         put(sub, { ...snapshot, type: 'snapshot' });
       } catch {
+        // Another way may have taken over.
+        if (over) return;
         failures++;
         sub.fresh = false;
+      } finally {
+        clearTimeout(late);
       }
       const wait = Math.min(ASK_MAX_MS, ASK_MS * 2 ** failures) * (0.8 + 0.4 * Math.random());
       if (!over) timer = setTimeout(once, wait);
@@ -109,6 +117,7 @@ export function detour(link, kit) {
     return {
       stop() {
         over = true;
+        asking.abort();
         clearTimeout(timer);
         sub.fresh = false;
       },

@@ -28,7 +28,7 @@ export function run(widget, kit) {
     if (due.get(widget)) widget.lost ||= Date.now();
     // After a failure it is tried again soon.
     const wait = widget.lost ? Math.min(every, RETRY_MS) : every;
-    if (is_busy || !widget.seen || document.hidden || Date.now() - fetched < wait) return;
+    if (is_busy || !widget.seen || root.ownerDocument.hidden || Date.now() - fetched < wait) return;
     // Nobody's finger is on a plot that is just being read.
     if (root.querySelector('[data-probe] :is(:focus, :hover)')) return;
     is_busy = true;

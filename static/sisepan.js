@@ -358,8 +358,9 @@ const link = {
     this.tick(sub.heard);
   },
   tick(now) {
-    if (hidden()) return now - this.looked > HIDDEN_MAX_MS && this.sleep();
-    this.looked = now;
+    if (!hidden()) this.looked = now;
+    else if (now - this.looked < HIDDEN_MAX_MS) return;
+    else this.sleep();
     const { socket, heard, begun } = this;
     for (const [key, sub] of this.subs) {
       const told = sub.heard;
@@ -370,8 +371,8 @@ const link = {
       if (sub.said) this.say(sub);
     }
     if (!this.subs.size) this.sleep();
-    else if (!socket) this.open();
-    else if (now > (heard < begun ? begun + DOUBT_MS : heard + 2 * heartbeat)) this.again();
+    else if (socket && now > (heard < begun ? begun + DOUBT_MS : heard + 2 * heartbeat)) this.again();
+    else this.open();
   },
   wake() {
     const now = Date.now();

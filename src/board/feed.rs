@@ -34,6 +34,9 @@ const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(2);
 /// A market that is back after a short absence with a price further than this many percent from its last one is another.
 const SAME_COIN_PERCENT: u32 = 20;
 
+/// A market that is back for so long and whose trades have lower numbers than before has begun to count anew.
+const NUMBERED_ANEW_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
 /// A feed not confirmed for so long keeps its bases: the window moves on without it.
 const KEEP_AFTER: Duration = Duration::from_secs(60);
 
@@ -190,7 +193,8 @@ impl Feed {
     /// Decides by its first trade whether a market that is back after a short absence is the one that it was.
     fn decide(&mut self, arrival: &Arrival) -> Result<(), Implausible> {
         let Some(former) = &self.former else { return Ok(()) };
-        match former.goes_on_with(arrival) {
+        let returned = self.presence.returned().unwrap_or_else(|| there(arrival.clock, arrival.received));
+        match former.goes_on_with(arrival, returned) {
             Some(true) => {
                 // What was announced before it came back is over.
                 let notices = std::mem::take(&mut self.notices);
@@ -200,15 +204,15 @@ impl Feed {
                 self.interrupt();
             }
             Some(false) => {
-                let (last, now) = (former.last.map(|last| last.price), arrival.ticker.last);
-                let cause = match last {
-                    Some(last) => {
-                        format!("it is listed again at {now}, which does not continue {last}, its last price")
-                    }
+                let (now, trade) = (arrival.ticker.last, numbered(arrival.ticker.trade_id));
+                let cause = match former.last {
+                    Some(Last { price, trade_id, .. }) => format!(
+                        "it is listed again at {now}{trade}, which does not continue {price}{}, its last price",
+                        numbered(trade_id)
+                    ),
                     None => format!("it is listed again at {now}, and its last price is not known"),
                 };
-                let at = self.presence.returned().unwrap_or_else(|| there(arrival.clock, arrival.received));
-                self.presence.begin(at);
+                self.presence.begin(returned);
                 self.begin_anew(cause);
             }
             None => {
@@ -219,9 +223,9 @@ impl Feed {
         Ok(())
     }
 
-    /// Whether a price is of the coin that this feed is of: a later trade, not far from the last one. `None` where the
-    /// trade is not known to be a later one.
-    fn goes_on_with(&self, arrival: &Arrival) -> Option<bool> {
+    /// Whether a price is of the coin that this feed is of: a later trade, not far from the last one, of a market that was
+    /// back at `returned`. `None` where the trade is not known to be a later one.
+    fn goes_on_with(&self, arrival: &Arrival, returned: Timestamp) -> Option<bool> {
         let Some(last) = self.last else { return Some(false) };
         let ticker = &arrival.ticker;
         let venue_now = there(arrival.clock, arrival.received);
@@ -237,7 +241,10 @@ impl Feed {
             _ if ticker.last == last.price => Ordering::Equal,
             _ => Ordering::Greater,
         };
+        // Trades that are still behind by then are numbered anew.
+        let is_settled = ticker.venue_time().is_some_and(|at| at > shifted(returned, NUMBERED_ANEW_AFTER));
         match (near, order) {
+            (_, Ordering::Less) if ticker.trade_id.is_some() && is_settled => Some(false),
             (true, Ordering::Greater) => Some(true),
             (false, Ordering::Greater | Ordering::Less) => Some(false),
             (_, Ordering::Equal) | (true, Ordering::Less) => None,
@@ -653,6 +660,9 @@ impl Feed {
 
     /// Returns why there is no base at `time`, if that follows from what the venue has said.
     pub fn why_no_base(&self, time: Timestamp) -> Option<NoChange> {
+        if self.former.is_some() {
+            return Some(NoChange::Relisted);
+        }
         if self.rescaled {
             return Some(NoChange::Rescaled);
         }
@@ -667,6 +677,7 @@ impl Feed {
         let why = self.why_no_base(time)?;
         let detail = match (why, self.presence.since()) {
             (NoChange::Rescaled, _) => Implausible::Rescaled.to_string(),
+            (NoChange::Relisted, _) => Implausible::Unproven.to_string(),
             (NoChange::NewListing, Some(since)) => format!("listed at {since}, after {time}"),
             _ => format!("its candles tell of no trade before {time}"),
         };
@@ -823,6 +834,10 @@ const OLDER_MAX: Duration = Duration::from_secs(30);
 
 /// A streamed message dated longer ago than this is a repetition.
 const FROZEN_AFTER: SignedDuration = SignedDuration::from_secs(15);
+
+fn numbered(trade: Option<u64>) -> String {
+    trade.map_or_else(String::new, |number| format!(" (trade {number})"))
+}
 
 /// Returns `at` moved by `by`, or as it is where time ends.
 pub fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {

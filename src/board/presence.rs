@@ -6,6 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::feed::shifted;
 use crate::domain::{Listing, ListingRecord};
 
 /// A market is gone when so many lists in a row lack it: one list may be a bad one.
@@ -23,8 +24,8 @@ pub struct Presence {
     said: Said,
     record: ListingRecord,
     missed: u32,
-    /// When it came back from an absence, while it is not known yet whether it is the same listing.
-    returned: Option<Timestamp>,
+    /// When it came back from an absence and how long that was, while it is not known yet whether it is the same listing.
+    returned: Option<(Timestamp, SignedDuration)>,
     unrecorded: bool,
 }
 
@@ -80,7 +81,9 @@ impl Presence {
                 self.missed = self.missed.saturating_add(1);
                 if self.missed >= MISSED_MAX || (!known && !matches!(self.said, Said::Listed(_))) {
                     self.said = Said::Absent;
-                    self.returned = None;
+                    if self.returned.take().is_some() {
+                        self.record.gone_since = None;
+                    }
                     self.record.gone_since.get_or_insert(there);
                 }
                 Turn::None
@@ -102,17 +105,21 @@ impl Presence {
         };
         self.record.halted_since = listing.halted.then(|| self.record.halted_since.unwrap_or(there));
         self.said = Said::Listed(listing);
-        self.missed = 0;
         turn
     }
 
     /// The market is there: it may have been gone.
     fn come_back(&mut self, there: Timestamp) -> Turn {
+        self.missed = 0;
+        // What outlives the process is how long it was away: since it is back, time no longer counts.
+        if let Some((_, away)) = self.returned {
+            self.record.gone_since = Some(shifted(there, -away));
+        }
         let Some(gone_since) = self.record.gone_since.filter(|_| self.is_gone()) else { return Turn::None };
         self.said = Said::Nothing;
         let away = there.duration_since(gone_since);
         if away < ABSENCE_MAX {
-            self.returned = Some(there);
+            self.returned = Some((there, away));
             return Turn::Back;
         }
         self.begin(there);
@@ -135,7 +142,7 @@ impl Presence {
 
     /// Returns when the market came back, while it is not known yet whether it is the same listing.
     pub fn returned(&self) -> Option<Timestamp> {
-        self.returned
+        self.returned.map(|(at, _)| at)
     }
 
     /// Returns what the newest list that has it says.
@@ -153,7 +160,7 @@ impl Presence {
 
     /// Returns when the present listing was first seen, if there was another before it, or may have been.
     pub fn since(&self) -> Option<Timestamp> {
-        self.returned.max(self.record.since)
+        self.returned().max(self.record.since)
     }
 
     /// The same, without a return that is not decided yet.

@@ -107,6 +107,8 @@ pub enum NoChange {
     Rescaled,
     /// The figures are too wide to be worked out exactly.
     TooWide,
+    /// The market is listed again, and no trade shows yet whether it is the same coin.
+    Relisted,
 }
 
 impl NoChange {
@@ -119,6 +121,7 @@ impl NoChange {
             Self::NoEarlierTrade => "no-earlier-trade",
             Self::Rescaled => "rescaled",
             Self::TooWide => "too-wide",
+            Self::Relisted => "relisted",
         }
     }
 }
@@ -184,11 +187,12 @@ impl Quote {
         Change::between(self.last?, self.base(basis)?.price, self.percent_places)
     }
 
-    /// Returns why there is no change for `basis`, where there is a price.
+    /// Returns why there is no change for `basis`, where there is a price or was one.
     pub fn no_change(&self, basis: Basis) -> Option<NoChange> {
         let at = Basis::ALL.iter().position(|&b| b == basis)?;
         let why = if self.bases[at].is_some() { NoChange::TooWide } else { self.no_bases[at] };
-        (self.last.is_some() && self.change(basis).is_none()).then_some(why)
+        let is_due = self.last.is_some() || why == NoChange::Relisted;
+        (is_due && self.change(basis).is_none()).then_some(why)
     }
 
     /// Returns the row as it is to be shown when nobody has looked after it for a while, if that is another.

@@ -160,7 +160,7 @@ async fn tick_sizes(shared: &Shared) {
     };
     for some in markets.chunks(shared.venue.profile().markets_per_request.max(1)) {
         match question::take_apart(some, true, |part| steps(shared, part)).await {
-            Ok(Taken { values, culprits }) => {
+            Ok(Taken { values, culprits, open: _ }) => {
                 let sizes = values.into_iter().flatten().collect();
                 shared.outbox.push(Event::TickSizes { venue: shared.id(), sizes });
                 culprits.iter().for_each(|(market, reason)| fails(market, reason));
@@ -206,22 +206,19 @@ struct Prices {
 impl Prices {
     async fn ask(shared: &Shared, markets: &[Market]) -> Self {
         let mut prices = Self::default();
-        let is_open = |reason: &Reason| {
-            !matches!(reason.code, ReasonCode::Refused | ReasonCode::Retired | ReasonCode::Unanswered)
-        };
         let ask = async |part| match question::tickers(shared, part).await {
             Some(answer) => answer,
             None => Ok(Answered { value: (Vec::new(), shared.clock.read()), left_out: Vec::new() }),
         };
         for some in markets.chunks(shared.venue.profile().markets_per_request.max(1)) {
-            match question::take_apart(some, true, ask).await {
-                Ok(Taken { values, culprits }) => {
+            // Any number of them may be wrong names, which say nothing of the others.
+            match question::take_apart(some, false, ask).await {
+                Ok(Taken { values, culprits, open }) => {
                     prices.answers.extend(values);
-                    let open = culprits.into_iter().filter(|(_, reason)| is_open(reason));
-                    prices.open.extend(open.map(|(market, _)| market));
+                    let failed = culprits.into_iter().filter(|(_, reason)| !question::is_refusal(reason));
+                    prices.open.extend(failed.map(|(market, _)| market).chain(open));
                 }
-                Err(reason) if is_open(&reason) => prices.open.extend(some.iter().cloned()),
-                Err(_) => {}
+                Err(_) => prices.open.extend(some.iter().cloned()),
             }
         }
         prices
@@ -248,16 +245,18 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
     // Markets that the list lacks wrongly, and those of which that is to be found out.
     let (mut wronged, mut doubtful) = (BTreeSet::new(), Vec::new());
     for market in &shared.wanted {
+        let absence = memory.markets.entry(market.clone()).or_default();
         if let Some(listing) = all.get(market) {
-            memory.markets.insert(market.clone(), Absence { had: true, ..Absence::default() });
+            *absence = Absence { had: true, ..Absence::default() };
             halted |= listing.halted;
             listed.insert(market.clone());
         } else if unreadable.contains(market) {
+            absence.missed = 0;
             listed.insert(market.clone());
         } else if had_rows.is_some() {
+            absence.missed = 0;
             wronged.extend(before.contains(market).then(|| market.clone()));
         } else {
-            let absence = memory.markets.entry(market.clone()).or_default();
             absence.missed = absence.missed.saturating_add(1);
             had |= absence.had;
             if absence.had && absence.missed < MISSED_MAX {
@@ -272,7 +271,7 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
     let is_due = |market: &&Market| memory.markets.get(*market).is_none_or(|absence| absence.ask_at <= now);
     let asked: Vec<Market> = doubtful.iter().filter(is_due).cloned().collect();
     let prices = Prices::ask(shared, &asked).await;
-    let mut undecided = BTreeSet::new();
+    let (mut undecided, mut is_open) = (BTreeSet::new(), false);
     for market in &doubtful {
         let absence = memory.markets.entry(market.clone()).or_default();
         let ticker = prices.of(&shared.venue.symbol(market));
@@ -291,6 +290,7 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
         } else if absence.trades_on && absence.missed <= QUIET_MAX {
             wronged.insert(market.clone());
         } else if prices.open.contains(market) && absence.missed < UNANSWERED_MAX {
+            is_open = true;
             undecided.extend(before.contains(market).then(|| market.clone()));
         } else if asked.contains(market) {
             absence.trades_on = false;
@@ -310,7 +310,7 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
     }
     // What no list has had may be a wrong name: it costs a question less and less often.
     let is_unknown = !doubtful.is_empty();
-    let soon = halted || had || had_rows.is_some() || !wronged.is_empty();
+    let soon = halted || had || is_open || had_rows.is_some() || !wronged.is_empty();
     tell(shared, (rows, had_rows), &wronged, memory);
 
     shared.listed.send_if_modified(|now| {

@@ -138,7 +138,7 @@ async fn fetch_batch(shared: &Shared, batch: &[Market], via: Via) -> Result<usiz
     let most =
         batch.len() * 2 > shared.listed.borrow().len() || batch.len() >= shared.venue.profile().markets_per_request;
     let taken = question::take_apart(batch, most, |part| call(shared, part, via)).await;
-    let Taken { values, culprits } = taken.inspect_err(|reason| shared.http.host_failed(reason))?;
+    let Taken { values, culprits, open: _ } = taken.inspect_err(|reason| shared.http.host_failed(reason))?;
     for (market, reason) in culprits {
         set_apart(shared, &market, &reason);
     }

@@ -91,6 +91,8 @@ pub struct Taken<T> {
     pub values: Vec<T>,
     /// The markets that nothing was answered for, and why.
     pub culprits: Vec<(Market, Reason)>,
+    /// The markets of which that was not found out.
+    pub open: Vec<Market>,
 }
 
 /// Asks for a batch. Markets that an answer leaves out are asked for again in a smaller request; a request that brings
@@ -147,8 +149,9 @@ where
                 parts.extend(witnesses.into_iter().map(|market| vec![market]));
             }
         }
-        // One witness may be the culprit; if none is answered, it is the host.
-        if answered == 0 && culprits.len() >= WITNESSES {
+        // One witness may be the culprit; if none is answered, it is the host, unless it refuses a few that may be wrong.
+        let refused = !most && culprits.iter().all(|(_, reason)| is_refusal(reason));
+        if answered == 0 && culprits.len() >= WITNESSES && !refused {
             break;
         }
     }
@@ -156,7 +159,12 @@ where
         Some((_, reason)) if answered == 0 && most => return Err(reason),
         last => culprits.extend(last),
     }
-    Ok(Taken { values, culprits })
+    Ok(Taken { values, culprits, open: parts.into_iter().flatten().collect() })
+}
+
+/// Whether the reason is that there is no such market.
+pub fn is_refusal(reason: &Reason) -> bool {
+    matches!(reason.code, ReasonCode::Refused | ReasonCode::Retired | ReasonCode::Unanswered)
 }
 
 /// The reason of a market that an answer has no row for.

@@ -31,7 +31,7 @@ pub fn basis_in_brackets(basis: Basis, lang: Lang) -> &'static str {
     }
 }
 
-/// Returns why a price has no change; empty where it has one, or there is no price.
+/// Returns why a price has no change; empty where it has one, or there never was a price.
 pub fn no_change(quote: &Quote, basis: Basis, lang: Lang) -> String {
     let Some(why) = quote.no_change(basis) else { return String::new() };
     let why = match why {
@@ -53,6 +53,11 @@ pub fn no_change(quote: &Quote, basis: Basis, lang: Lang) -> String {
             "価格の単位が変わった可能性",
         ),
         NoChange::TooWide => lang.pick("값이 너무 큼", "too large to work out", "値が大きすぎます"),
+        NoChange::Relisted => lang.pick(
+            "다시 상장되어 첫 거래를 기다리는 중",
+            "listed again, waiting for its first trade",
+            "再上場後の最初の取引を待機中",
+        ),
     };
     format!("{}: {why}", lang.pick("변동률 표시 불가", "Change unavailable", "変動率を表示できません"))
 }

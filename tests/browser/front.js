@@ -13,10 +13,14 @@ export async function front(target) {
   const log = [];
   const sockets = new Set();
   const streams = new Set();
+  /** Paths whose answer has not ended, by the answer. */
+  const waiting = new Map();
 
   const proxy = http.createServer((ask, answer) => {
     const path = ask.url.split('?')[0];
     log.push({ path, url: ask.url, headers: ask.headers, at: Date.now() });
+    waiting.set(answer, path);
+    answer.on('close', () => waiting.delete(answer));
     if (rules.down) return ask.socket.destroy();
     if (rules.held(ask.url)) return;
     if (rules.status && path.includes('/fragment/')) {
@@ -68,6 +72,10 @@ export async function front(target) {
     /** WebSockets that are open now. */
     open: () => streams.size,
     count: (path) => log.filter((it) => it.path.endsWith(path)).length,
+    /** Requests that still wait for an answer, or for its end. */
+    waiting: (path) => [...waiting.values()].filter((it) => it === path).length,
+    /** Cuts every connection. */
+    drop: () => sockets.forEach((socket) => socket.destroy()),
     /** Cuts every WebSocket. */
     cut: () => streams.forEach((socket) => socket.destroy()),
     stop: () => {

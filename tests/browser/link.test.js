@@ -204,6 +204,8 @@ test('a hidden page lets go of its connection, and is live when it is seen again
   await hide(true);
   await page.clock.runFor(25_000);
   await until('nothing is connected', async () => before.open() === 0);
+  // Nor does it look live to whom it is shown before anything else happens.
+  assert.equal(await page.locator('.sisepan').getAttribute('data-live'), 'off');
   await hide(false);
   await setPrice('TRX-KRW', 444);
   await until('it is connected', async () => before.open() === 1);
@@ -433,6 +435,35 @@ test('OUT-33 where one detour is held up and another is not, no price of before 
     const all = await look();
     return live(all, asked) || all[asked];
   });
+  // A question that is still held up when the WebSocket is back is given up, and takes no price back.
+  before.rules.held = (at) => at.includes('/snapshot');
+  await until('it waits for an answer', async () => before.waiting('/api/v1/snapshot') > 0);
+  before.rules.websocket = true;
+  await until('all are live over the WebSocket', async () => before.open() === 1 && Object.values(await look()).every(({ live }) => live === 'on'));
+  await page.evaluate(() => {
+    globalThis.told = [];
+    document.addEventListener('sisepan:live', ({ detail }) => globalThis.told.push(detail.live));
+  });
+  await until('nothing is waited for', async () => before.waiting('/api/v1/snapshot') === 0);
+  const from = Date.now();
+  await until('the clock has looked twice', async () => Date.now() - from > 2_500);
+  assert.deepEqual(await page.evaluate(() => globalThis.told), []);
+  await close();
+});
+
+test('OUT-33 events that are held up when the browser comes back to them are given up', async () => {
+  const { before, url } = await through('<sisepan-ticker markets="BTC-KRW" lang="en"></sisepan-ticker>');
+  before.rules.websocket = false;
+  const { page, close } = await visit(url);
+  await until('events bring it', async () => (await shown(page))[0]?.live === 'on' && before.waiting('/api/v1/events') === 1);
+  before.rules.held = (at) => at.includes('/events');
+  const asked = before.count('/api/v1/events');
+  before.drop();
+  await until('the browser is back', async () => before.count('/api/v1/events') > asked);
+  await setPrice('BTC-KRW', 149_500_000);
+  await shows(page, 'BTC-KRW', '149,500,000');
+  await until('it is live again', async () => (await shown(page))[0].live === 'on');
+  assert.ok(before.count('/api/v1/snapshot') > 0);
   await close();
 });
 
@@ -463,16 +494,17 @@ test('the state of an exchange that was told before a break is not shown after i
 });
 
 test('a widget in another window is live as long as that one is seen', async () => {
-  const { url } = await through();
+  const { before, url } = await through('<sisepan-board board="krw" lang="ko"></sisepan-board><sisepan-movers lang="ko"></sisepan-movers>');
   const { page, close } = await visit(url);
   await isLive(page);
   const opens = page.waitForEvent('popup');
   await page.evaluate(() => {
     const other = globalThis.open('about:blank', '', 'width=400,height=600');
-    other.document.body.append(document.querySelector('sisepan-board'));
+    other.document.body.append(...document.querySelectorAll('sisepan-board, sisepan-movers'));
   });
   const popup = await opens;
-  await isLive(popup);
+  await until('both are live', async () => (await shown(popup)).filter(({ live }) => live === 'on').length === 2);
+  const asked = before.count('/fragment/movers');
   // The page that opened it goes to the background, and has been there for long.
   await page.evaluate(() => {
     Object.defineProperty(document, 'hidden', { get: () => true });
@@ -484,6 +516,7 @@ test('a widget in another window is live as long as that one is seen', async () 
     await setPrice('BTC-KRW', price);
     await shows(popup, 'BTC-KRW', text);
   }
-  assert.equal(await popup.locator('.sisepan').getAttribute('data-live'), 'on');
+  await until('the order is renewed', async () => before.count('/fragment/movers') > asked);
+  assert.deepEqual((await shown(popup)).map(({ live }) => live), ['on', 'on']);
   await close();
 });

@@ -265,11 +265,19 @@ test('FC-38: the height of every frame fits every width that it is offered for, 
   const asked = WISHES.flatMap((wish) => (wish.includes('lang=') ? ['ko'] : Object.keys(LOCALES)).map((lang) => [wish, lang]));
   await each(asked, async ([wish, lang]) => {
     const { code } = (await made(sisepan, wish)).find(({ id }) => id === 'iframe');
-    for (const [width, is, needs] of await heights(code, [200, 240, 280, 320, 390, 480, 640, 1000], lang)) {
-      if (needs > is) wrong.push(`${wish} at ${width} in ${lang}: ${is}, needed ${needs}`);
-      // Room that nothing fills is a fault as well.
-      if (is > needs * 1.3 + 60) wrong.push(`${wish} at ${width} in ${lang}: ${is}, far more than the ${needs} that are needed`);
+    const widths = [200, 240, 280, 320, 390, 480, 640, 1000];
+    let roomy;
+    for (let tries = 0; roomy === undefined || (roomy.length && tries < 5); tries++) {
+      // Of movers only what is live is there: where a busy machine has let some go stale, the room of the others is empty.
+      await ready(sisepan);
+      roomy = [];
+      for (const [width, is, needs] of await heights(code, widths, lang)) {
+        if (needs > is) wrong.push(`${wish} at ${width} in ${lang}: ${is}, needed ${needs}`);
+        // Room that nothing fills is a fault as well.
+        if (is > needs * 1.3 + 60) roomy.push(`${wish} at ${width} in ${lang}: ${is}, far more than the ${needs} that are needed`);
+      }
     }
+    wrong.push(...roomy);
   });
   for (const { where, code } of (await written()).filter(({ code }) => code.includes('<iframe'))) {
     for (const lang of Object.keys(LOCALES)) {

@@ -115,6 +115,12 @@ fn one_list_or_an_unreadable_row_takes_no_history_away() {
     scene.tick(FIRST, "BTC", "300", STREAM);
     assert_eq!(scene.row("BTC").state, State::Live);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+    // Two lists lack it, and not in a row.
+    scene.list(FIRST, &["ETH"]);
+    let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
+    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable }, scene.now);
+    scene.list(FIRST, &["ETH"]);
+    assert_eq!(scene.row("BTC").state, State::Live);
 }
 
 #[test]
@@ -402,6 +408,7 @@ fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes
         scene.ticker(FIRST, "BTC", unproven, Via::Check);
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Unknown, None));
+        assert_eq!(row.no_change(Basis::Rolling24h), Some(crate::domain::NoChange::Relisted));
     }
     assert_eq!(scene.counted("former-listing"), 2);
     let why = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().unwrap();
@@ -419,6 +426,55 @@ fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes
     scene.ticker(FIRST, "BTC", id("500", 1), STREAM);
     assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price("500")), [None; 3]));
     assert!(recorded(&mut scene).unwrap().anew);
+}
+
+#[test]
+fn fc_11_only_the_time_off_the_list_counts_as_an_absence() {
+    for restarted in [false, true] {
+        let mut scene = Scene::new();
+        scene.settle_last(1500, "200");
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        for _ in 0..2 {
+            scene.relist();
+            // It is a quiet market: no trade decides for a long time.
+            for _ in 0..7 {
+                scene.sleep(HOUR);
+                scene.list(FIRST, &["BTC"]);
+            }
+            if restarted {
+                scene.quotes.record_all();
+                scene = scene.reborn();
+                scene.list(FIRST, &["BTC"]);
+            }
+        }
+        scene.tick(FIRST, "BTC", "301", STREAM);
+        let about_btc = |relisting: &crate::domain::Relisting| relisting.market == market("BTC");
+        assert!(!scene.quotes.take_relisted().iter().any(about_btc), "{restarted}");
+        let records = recorded(&mut scene).unwrap();
+        assert!(!records.anew && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
+    }
+}
+
+#[test]
+fn fc_11_a_market_whose_trades_are_numbered_anew_is_another_one_once_that_is_sure() {
+    let id = |scene: &Scene, last: &str, id: u64| Ticker {
+        trade_id: Some(id),
+        sent_at: Some(scene.truth),
+        ..Ticker::new(price(last))
+    };
+    let mut scene = Scene::new();
+    scene.settle_last(1500, "200");
+    scene.ticker(FIRST, "BTC", id(&scene, "300", 70), STREAM);
+    scene.relist();
+    // It may come from a copy of before.
+    scene.ticker(FIRST, "BTC", id(&scene, "301", 9), Via::Check);
+    assert_eq!(scene.row("BTC").last, None);
+    scene.pass(31);
+    scene.ticker(FIRST, "BTC", id(&scene, "302", 10), Via::Check);
+    assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price("302")), [None; 3]));
+    let told: Vec<String> = scene.quotes.take_relisted().into_iter().map(|relisting| relisting.cause).collect();
+    assert_eq!(told, ["it is listed again at 302 (trade 10), which does not continue 300 (trade 70), its last price"]);
 }
 
 #[test]

@@ -211,6 +211,32 @@ async fn fc_04_one_bad_list_at_the_start_costs_no_more_than_the_next_one() {
 }
 
 #[tokio::test]
+async fn fc_04_wrong_names_do_not_keep_a_market_that_the_first_list_lacks_from_being_asked_for() {
+    let wrong: Vec<String> = ('a'..='l').map(|letter| format!("no{letter}")).collect();
+    let wanted: Vec<&str> = wrong.iter().map(String::as_str).chain(SYMBOLS).collect();
+    // Which ones are asked for alone first is drawn by lot.
+    for _ in 0..3 {
+        let server = Server::start(&SYMBOLS).await;
+        list(&server, &SYMBOLS[..3]);
+        let mut bench = Bench::start_with(&server, &wanted, Toy::profile(), |settings| {
+            settings.list_again = PATIENCE * 2;
+        });
+        until("each is asked for apart from the wrong names", || {
+            let log = server.with(|world| world.log.clone());
+            let questions: Vec<_> = log.iter().filter_map(|(_, line)| line.strip_prefix("get /tickers?s=")).collect();
+            let good = questions.iter().filter(|asked| asked.split(',').all(|symbol| SYMBOLS.contains(&symbol)));
+            let asked: Vec<_> = good.flat_map(|asked| asked.split(',')).collect();
+            SYMBOLS[3..].iter().all(|symbol| asked.contains(symbol))
+        })
+        .await;
+        assert_eq!(lists(&server), 1);
+        let health = bench.health("told", |health| health.rejected.contains_key("unlisted")).await;
+        assert!(health.rejected["unlisted"] >= 12, "{health:?}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn fc_04_a_market_that_does_not_exist_is_told_at_once_and_asked_for_ever_less_often() {
     let server = Server::start(&["btc", "eth"]).await;
     server.reply("/tickers?s=ghost", "404 Not Found", r#"{"error":"no such market"}"#);
