@@ -123,7 +123,9 @@ async function shifts(snippet, width, lang) {
       globalThis.moved = [];
       const { href } = location;
       const told = ({ node, previousRect: a, currentRect: b }) => `${node?.nodeName} ${node?.textContent?.trim().slice(0, 30)} ${[a.x, a.y, a.width, a.height]} → ${[b.x, b.y, b.width, b.height]}`;
-      new PerformanceObserver((list) => list.getEntries().forEach((entry) => globalThis.moved.push({ at: entry.startTime, what: `${entry.value}: ${entry.sources.map(told).join('; ')} in ${href}` }))).observe({ type: 'layout-shift', buffered: true });
+      // A page is painted while it is still being parsed: a space that ends what is there by then has no place yet, and no ink. Five sources are all that is told.
+      const visible = ({ sources }) => [0, 5].includes(sources.length) || sources.some(({ node }) => node?.nodeType !== Node.TEXT_NODE || node.textContent.trim());
+      new PerformanceObserver((list) => list.getEntries().filter(visible).forEach((entry) => globalThis.moved.push({ at: entry.startTime, what: `${entry.value}: ${entry.sources.map(told).join('; ')} in ${href}` }))).observe({ type: 'layout-shift', buffered: true });
     });
     const painted = () => page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint').length > 0, null);
     await page.route((asked) => asked.href.startsWith(sisepan.url) && /\.js$|\/fragment\//.test(asked.pathname), async (route) => {
