@@ -501,11 +501,15 @@ impl Feed {
     /// Has everything recorded anew: what was recorded is lost.
     pub fn record_all(&mut self) {
         self.presence.record_all();
-        let known = self.former.as_deref_mut().map_or((&mut self.window, &mut self.unrecorded, self.last), |former| {
-            (&mut former.window, &mut former.unrecorded, former.last)
-        });
-        known.0.record_all();
-        *known.1 = known.2.is_some();
+        match &mut self.former {
+            Some(former) => former.record_figures(),
+            None => self.record_figures(),
+        }
+    }
+
+    fn record_figures(&mut self) {
+        self.window.record_all();
+        self.unrecorded = self.last.is_some();
     }
 
     /// Returns what has changed since the last call and should outlive the process, if anything has.

@@ -129,7 +129,9 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
         match record {
             Ok(listing) => listings.push(listing),
             Err(rejected) => match shared.refuse_listing(&rejected) {
-                Some(market) => drop(unreadable.insert(market.clone())),
+                Some(market) => {
+                    unreadable.insert(market.clone());
+                }
                 None => nameless |= rejected.symbol.is_none(),
             },
         }
@@ -324,8 +326,9 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
     shared.outbox.push(Event::Listings { venue: shared.id(), listings, unreadable });
     for (records, asked) in prices.answers {
         for record in records {
-            let symbol = |market: &&Market| shared.venue.symbol(market) == record.symbol;
-            let Some(market) = wronged.iter().find(symbol) else { continue };
+            let Some(market) = shared.market(&record.symbol).filter(|market| wronged.contains(*market)) else {
+                continue;
+            };
             let is_streamed = shared.liveness().is_streamed(market);
             let via = if is_streamed { Via::Check } else { super::poller::poll_via(shared) };
             shared.deliver(vec![record], via, Some(asked));

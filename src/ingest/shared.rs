@@ -106,6 +106,11 @@ impl Shared {
         self.clock.monotonic()
     }
 
+    /// The wanted market that the venue spells like this.
+    pub fn market(&self, symbol: &str) -> Option<&Market> {
+        self.symbols.get(symbol)
+    }
+
     /// Returns what the venue's clock shows, or ours for want of it.
     pub fn there(&self) -> Timestamp {
         let known = self.their_clock().known();
@@ -141,7 +146,7 @@ impl Shared {
         let (asked, now) = (asked.unwrap_or(received), received.monotonic);
         let mut told = Vec::with_capacity(records.len());
         for Record { symbol, ticker, left_out } in records {
-            let Some(market) = self.symbols.get(&symbol) else {
+            let Some(market) = self.market(&symbol) else {
                 self.reject("unknown-symbol", &symbol);
                 continue;
             };
@@ -187,9 +192,9 @@ impl Shared {
     /// The same of a row of the list of markets; returns the wanted market that it is of, if it is known.
     pub fn refuse_listing(&self, rejected: &RejectedListing) -> Option<&Market> {
         let RejectedListing { symbol, rejection } = rejected;
-        let market = symbol.as_ref().and_then(|symbol| self.symbols.get(symbol));
+        let market = symbol.as_ref().and_then(|symbol| self.market(symbol));
         let of = symbol.as_ref().filter(|_| market.is_none()).map_or_else(String::new, |symbol| format!(" ({symbol})"));
-        let detail = format_args!("a listed market{of}: {}", rejection.example()).to_string();
+        let detail = format!("a listed market{of}: {}", rejection.example());
         self.refuse_any((rejection.problem, Some(rejection.field)), market, detail, REJECTED);
         market
     }

@@ -94,6 +94,17 @@ async fn until_board(
     assert!(found.await.is_ok(), "{what}: {:?}, {health:?}", board.rows);
 }
 
+/// Waits until the list has every market again, and all are live as if nothing had been.
+async fn until_whole(bench: &mut Bench, board: &mut Board, trading: &[&str]) {
+    list(&bench.server, &SYMBOLS);
+    until_board(bench, board, trading, "whole", |board, health| {
+        board.all_live() && health.is_some_and(|health| health.list_reason.is_none())
+    })
+    .await;
+    assert_eq!(board.quotes.take_relisted(), []);
+    assert!(board.quotes.take_unrecorded().iter().all(|records| !records.anew));
+}
+
 fn lists(server: &Server) -> usize {
     server.logged("get /markets").len()
 }
@@ -122,13 +133,7 @@ async fn fc_11_lists_that_lack_most_markets_take_none_away() {
     })
     .await;
     assert!(never_gone, "{:?}", board.rows);
-    list(&server, &SYMBOLS);
-    until_board(&mut bench, &mut board, trading, "whole", |board, health| {
-        board.all_live() && health.is_some_and(|health| health.list_reason.is_none())
-    })
-    .await;
-    assert_eq!(board.quotes.take_relisted(), []);
-    assert!(board.quotes.take_unrecorded().iter().all(|records| !records.anew));
+    until_whole(&mut bench, &mut board, trading).await;
     bench.stop().await;
 }
 
@@ -160,13 +165,7 @@ async fn fc_11_a_market_that_trades_on_is_not_let_go_and_one_that_does_not_is() 
 
     // The list still lacks it, and it trades again: it is asked for.
     until_board(&mut bench, &mut board, &SYMBOLS, "back", |board, _| board.all_live()).await;
-    list(&server, &SYMBOLS);
-    until_board(&mut bench, &mut board, &SYMBOLS, "whole", |board, health| {
-        board.all_live() && health.is_some_and(|health| health.list_reason.is_none())
-    })
-    .await;
-    assert_eq!(board.quotes.take_relisted(), []);
-    assert!(board.quotes.take_unrecorded().iter().all(|records| !records.anew));
+    until_whole(&mut bench, &mut board, &SYMBOLS).await;
     bench.stop().await;
 }
 
@@ -201,12 +200,7 @@ async fn fc_04_one_bad_list_at_the_start_costs_no_more_than_the_next_one() {
     .await;
     // The list stays bad: the exchange is asked for the prices, and tells of new trades.
     until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
-    list(&server, &SYMBOLS);
-    until_board(&mut bench, &mut board, &SYMBOLS, "whole", |board, health| {
-        board.all_live() && health.is_some_and(|health| health.list_reason.is_none())
-    })
-    .await;
-    assert_eq!(board.quotes.take_relisted(), []);
+    until_whole(&mut bench, &mut board, &SYMBOLS).await;
     bench.stop().await;
 }
 
