@@ -112,6 +112,16 @@ async function react(code) {
   return [`<div id="app">${module.exports.html}</div><script type="module" src="/app.js"></script>`, { '/app.js': here }];
 }
 
+/** Runs in a page: `globalThis.moved` gets what moves, with its time. */
+function noteShifts() {
+  globalThis.moved = [];
+  const { href } = location;
+  const told = ({ node, previousRect: a, currentRect: b }) => `${node?.nodeName} ${node?.textContent?.trim().slice(0, 30)} ${[a.x, a.y, a.width, a.height]} → ${[b.x, b.y, b.width, b.height]}`;
+  // A page is painted while it is still being parsed: a space that ends what is there by then has no place yet, and no ink. Five sources are all that is told.
+  const visible = ({ sources }) => [0, 5].includes(sources.length) || sources.some(({ node }) => node?.nodeType !== Node.TEXT_NODE || node.textContent.trim());
+  new PerformanceObserver((list) => list.getEntries().filter(visible).forEach((entry) => globalThis.moved.push({ at: entry.startTime, what: `${entry.value}: ${entry.sources.map(told).join('; ')} in ${href}` }))).observe({ type: 'layout-shift', buffered: true });
+}
+
 /** Opens a page with a cold cache, shows it before any script is there, and gives what moved until all is live. */
 async function shifts(snippet, width, lang) {
   const [body, files] = await placed(snippet);
@@ -119,14 +129,7 @@ async function shifts(snippet, width, lang) {
   const context = await chrome.newContext({ viewport: { width, height: 1600 }, locale: LOCALES[lang] });
   try {
     const page = await context.newPage();
-    await page.addInitScript(() => {
-      globalThis.moved = [];
-      const { href } = location;
-      const told = ({ node, previousRect: a, currentRect: b }) => `${node?.nodeName} ${node?.textContent?.trim().slice(0, 30)} ${[a.x, a.y, a.width, a.height]} → ${[b.x, b.y, b.width, b.height]}`;
-      // A page is painted while it is still being parsed: a space that ends what is there by then has no place yet, and no ink. Five sources are all that is told.
-      const visible = ({ sources }) => [0, 5].includes(sources.length) || sources.some(({ node }) => node?.nodeType !== Node.TEXT_NODE || node.textContent.trim());
-      new PerformanceObserver((list) => list.getEntries().filter(visible).forEach((entry) => globalThis.moved.push({ at: entry.startTime, what: `${entry.value}: ${entry.sources.map(told).join('; ')} in ${href}` }))).observe({ type: 'layout-shift', buffered: true });
-    });
+    await page.addInitScript(noteShifts);
     const painted = () => page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint').length > 0, null);
     await page.route((asked) => asked.href.startsWith(sisepan.url) && /\.js$|\/fragment\//.test(asked.pathname), async (route) => {
       await painted();
@@ -198,6 +201,54 @@ test('FC-21: nor at 200 to 300 px, nor with own colours, links to our pages or a
       for (const moved of await shifts(snippet, width, lang)) wrong.push(`${snippet.where} at ${width} in ${lang}: ${moved}`);
     });
   }
+  assert.deepEqual(wrong, []);
+});
+
+test('FC-21: a widget of a page that arrives in parts is shown when it is whole, and does not move; a part that stays away holds it up for a second only', async () => {
+  const CUTS = [/<th [^>]*data-col="change">/, /<span [^>]*data-cell="change">/, /(?<=<span [^>]*data-cell="change">)/, /(?<=data-market=[^]*)<span part="last"/];
+  const cases = [];
+  for (const widget of ['board', 'movers', 'tape', 'card', 'chart']) {
+    const [own, piece] = await Promise.all(['embed', 'fragment'].map(async (kind) => (await fetch(`${bare.url}/${kind}/${widget}?lang=ko`)).text()));
+    const other = `<!doctype html><html lang="ko"><meta charset="utf-8"><title>Article</title><link rel="stylesheet" href="../sisepan.css"><body><p>앞의 문단</p>${piece}<p>뒤의 문단</p></body></html>`;
+    for (const [where, html] of [[`embed/${widget}`, own], [`fragment/${widget}`, other]]) {
+      // In the middle, and where less than a cell is there.
+      const found = [html.indexOf('<', (html.indexOf('data-widget') + html.length) / 2), ...CUTS.map((cut) => html.search(cut))].filter((at) => at > 0);
+      for (const at of found) for (const width of WIDTHS) cases.push({ where: `${where} up to ${html.slice(at - 30, at)} at ${width}`, first: html.slice(0, at), rest: html.slice(at), width });
+    }
+  }
+  assert.ok(cases.length > 60, `${cases.length} cases`);
+  const wrong = [];
+  await each([...cases, { ...cases[0], late: true }], async ({ where, first, rest, width, late }) => {
+    let send;
+    const wanted = new Promise((resolve) => (send = resolve));
+    const parts = http.createServer(async (_, answer) => {
+      answer.setHeader('content-type', 'text/html; charset=utf-8');
+      answer.write(first.replace('<meta ', `<base href="${bare.url}/embed/"><meta `));
+      await wanted;
+      answer.end(rest);
+    });
+    await new Promise((resolve) => parts.listen(0, '127.0.0.1', resolve));
+    sites.push(parts);
+    const context = await chrome.newContext({ viewport: { width, height: 1600 }, locale: 'ko-KR' });
+    const page = await context.newPage();
+    await page.addInitScript(noteShifts);
+    // On a busy machine the second that a widget waits for its rest could be over before the first part is painted.
+    if (!late) await page.addInitScript(() => requestAnimationFrame(function stop() {
+      for (const one of document.getAnimations()) if (one.animationName === 'sisepan-arriving') one.pause();
+      requestAnimationFrame(stop);
+    }));
+    const frames = () => page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => resolve())))));
+    await page.goto(`http://127.0.0.1:${parts.address().port}/`, { waitUntil: 'commit' });
+    await page.locator('.sisepan').waitFor({ state: late ? 'visible' : 'attached' });
+    await frames();
+    if (!late && (await page.locator('.sisepan').isVisible())) wrong.push(`${where}: half of it is seen`);
+    send();
+    await page.waitForLoadState();
+    await page.locator('.sisepan').waitFor();
+    await frames();
+    if (!late) for (const { what } of await page.evaluate(() => globalThis.moved)) wrong.push(`${where}: ${what}`);
+    await context.close();
+  });
   assert.deepEqual(wrong, []);
 });
 
