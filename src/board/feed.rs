@@ -133,9 +133,34 @@ type Bases = [Option<Base>; 3];
 #[derive(Debug, Clone, Copy)]
 struct Last {
     price: Price,
-    venue_time: Option<Timestamp>,
+    traded_at: Option<Timestamp>,
+    sent_at: Option<Timestamp>,
+    /// The newest trade that was dated so far: a price without the time of its trade does not forget it.
+    newest_trade: Option<Timestamp>,
     trade_id: Option<u64>,
     received_at: Timestamp,
+}
+
+impl Last {
+    fn venue_time(&self) -> Option<Timestamp> {
+        self.traded_at.or(self.sent_at)
+    }
+
+    /// Whether a ticker is older. Times of trades are compared with each other, and times of messages with each other: a
+    /// message may be sent hours after the newest trade.
+    fn is_newer_than(&self, ticker: &Ticker) -> bool {
+        let is_older = |had: Option<Timestamp>, new: Option<Timestamp>| {
+            had.zip(new).filter(|(had, new)| had != new).map(|(had, new)| new < had)
+        };
+        let by_trade = is_older(self.newest_trade, ticker.traded_at);
+        let by_time = match (self.traded_at, ticker.traded_at) {
+            (Some(_), Some(_)) => by_trade,
+            (None, Some(_)) => by_trade.filter(|&is| is).or(is_older(self.sent_at, ticker.sent_at)),
+            // No message from before a trade knows of it.
+            (_, None) => is_older(self.sent_at.max(self.newest_trade), ticker.sent_at),
+        };
+        by_time.unwrap_or_else(|| self.trade_id.zip(ticker.trade_id).is_some_and(|(had, new)| new < had))
+    }
 }
 
 impl Feed {
@@ -232,7 +257,7 @@ impl Feed {
         let unit = Minute::of(ticker.venue_time().unwrap_or(venue_now));
         let before = self.window.units().bring(last.price, self.unit(venue_now), unit);
         let near = before.is_some_and(|before| !jump::is_jump(before, ticker.last, SAME_COIN_PERCENT));
-        let dated = last.venue_time.zip(ticker.traded_at);
+        let dated = last.newest_trade.zip(ticker.traded_at);
         let order = match (last.trade_id.zip(ticker.trade_id), dated) {
             (Some((had, new)), _) => new.cmp(&had),
             (None, Some((had, new))) if new != had => new.cmp(&had),
@@ -345,15 +370,19 @@ impl Feed {
         // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
         let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
         self.note_late(fresh, said_at, venue_now, received.monotonic);
-        if self.is_older(&ticker) && !(fetched && self.is_insisted_on(&ticker, received.monotonic)) {
+        if self.last.is_some_and(|last| last.is_newer_than(&ticker))
+            && !(fetched && self.is_insisted_on(&ticker, received.monotonic))
+        {
             return;
         }
         self.older = None;
 
         let received_at = received.wall;
-        let new = Last { price: ticker.last, venue_time: ticker.venue_time(), trade_id: ticker.trade_id, received_at };
+        let newest_trade = ticker.traded_at.or(self.last.and_then(|last| last.newest_trade));
+        let Ticker { last: price, traded_at, sent_at, trade_id, .. } = ticker;
+        let new = Last { price, traded_at, sent_at, newest_trade, trade_id, received_at };
         self.last = Some(match self.last {
-            Some(old) if old.price == new.price && old.venue_time == new.venue_time => {
+            Some(old) if old.price == new.price && old.venue_time() == new.venue_time() => {
                 Last { received_at: old.received_at, ..new }
             }
             _ => new,
@@ -415,28 +444,22 @@ impl Feed {
         self.window.observe(Sighting { price: ticker.last, traded_at, until, unbroken });
     }
 
-    fn is_older(&self, ticker: &Ticker) -> bool {
-        let Some(last) = self.last else { return false };
-        match (last.venue_time, ticker.venue_time()) {
-            (Some(had), Some(new)) if had != new => new < had,
-            _ => last.trade_id.zip(ticker.trade_id).is_some_and(|(had, new)| new < had),
-        }
-    }
-
     /// Notes an older trade that a fetched answer tells of, and returns whether it is the venue's newest one: the venue has
-    /// told of nothing newer for long, and its clock may have been ahead by the difference when it dated the other.
+    /// told of nothing newer for long, and its price is the same, or its clock may have been ahead by the difference when
+    /// it dated the other.
     fn is_insisted_on(&mut self, ticker: &Ticker, at: Duration) -> bool {
         let (last, time) = (ticker.last, ticker.venue_time());
         let same = self.older.filter(|(before, dated, _)| (*before, *dated) == (last, time));
         let since = same.map_or(at, |(.., since)| since);
         self.older = Some((last, time, since));
-        let Some((time, newest)) = time.zip(self.last.and_then(|last| last.venue_time)) else { return false };
+        let Some(known) = self.last else { return false };
+        let Some((time, newest)) = time.zip(known.newest_trade.or(known.sent_at)) else { return false };
         let told_for = at.saturating_sub(since);
         if told_for >= LATE_MAX {
             self.noted = Some(Implausible::Older { time, newest });
             self.refused = self.noted;
         }
-        told_for >= OLDER_MAX && newest.duration_since(time) <= AHEAD_MAX
+        told_for >= OLDER_MAX && (last == known.price || newest.duration_since(time) <= AHEAD_MAX)
     }
 
     /// Takes in a candle answer; returns in how many minutes it says something else than we did.
@@ -534,7 +557,7 @@ impl Feed {
         let there = self.confirmed_there.or(self.confirmed_at)?;
         Some(LastRecord {
             last: last.price,
-            venue_time: last.venue_time,
+            venue_time: last.venue_time(),
             trade_id: last.trade_id,
             received_at: last.received_at,
             confirmed_at: self.confirmed_at?,
@@ -576,7 +599,9 @@ impl Feed {
         }
         self.last = Some(Last {
             price: last.last,
-            venue_time: last.venue_time,
+            traded_at: last.venue_time,
+            sent_at: None,
+            newest_trade: last.venue_time,
             trade_id: last.trade_id,
             received_at: last.received_at,
         });
@@ -723,7 +748,7 @@ impl Feed {
 
     /// The minute whose unit the last price is in: that of its trade, where the venue says it.
     fn unit(&self, at: Timestamp) -> Minute {
-        Minute::of(self.last.and_then(|last| last.venue_time).or(self.confirmed_there).unwrap_or(at))
+        Minute::of(self.last.and_then(|last| last.venue_time()).or(self.confirmed_there).unwrap_or(at))
     }
 
     fn venue_base(&self, basis: Basis, at: Timestamp, unit: Minute) -> Option<Base> {
@@ -805,7 +830,7 @@ impl Feed {
             range_source,
             base_volume_24h: self.confirmed_there.and_then(|at| self.said.base_volume(at)),
             quote_volume_24h: self.confirmed_there.and_then(|at| self.said.quote_volume(at)),
-            traded_at: self.last.and_then(|last| last.venue_time),
+            traded_at: self.last.and_then(|last| last.traded_at),
             received_at: self.last.map(|last| last.received_at),
         }
     }

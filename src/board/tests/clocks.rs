@@ -315,3 +315,60 @@ fn fc_14_an_answer_that_lags_behind_for_good_never_takes_a_price_back() {
     assert_eq!(scene.row("BTC").state, State::Stale);
     assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "and it is counted");
 }
+
+#[test]
+fn fc_1_a_ticker_that_does_not_date_its_trade_outdates_no_trade() {
+    let mut scene = Scene::new();
+    let traded_at = Some(scene.truth - SignedDuration::from_hours(1));
+    let sent =
+        |scene: &Scene, traded_at, last| Ticker { traded_at, sent_at: Some(scene.truth), ..Ticker::new(price(last)) };
+    let quiet = sent(&scene, traded_at, "300");
+    scene.ticker(FIRST, "BTC", quiet, STREAM);
+    for via in [STREAM, Via::Poll, Via::Check] {
+        scene.pass(1);
+        let (undated, whole) = (sent(&scene, None, "300"), sent(&scene, traded_at, "300"));
+        scene.ticker(FIRST, "BTC", undated, via);
+        assert_eq!(scene.row("BTC").traded_at, None, "{via:?}: it does not say when");
+        let mut states = Vec::new();
+        for _ in 0..12 {
+            scene.pass(5);
+            scene.ticker(FIRST, "BTC", Ticker { sent_at: Some(scene.truth), ..whole.clone() }, via);
+            states.push(scene.row("BTC").state);
+        }
+        assert!(states.iter().all(|state| matches!(state, State::Live | State::Delayed)), "{via:?}: {states:?}");
+        assert_eq!(scene.row("BTC").traded_at, traded_at, "{via:?}");
+    }
+    assert_eq!(scene.quotes.refused.get(&(FIRST, "time-behind")), None);
+
+    // Nor does it let an older trade, or an older message, take the price back.
+    scene.pass(1);
+    let newest = sent(&scene, Some(scene.truth), "310");
+    scene.ticker(FIRST, "BTC", newest, STREAM);
+    let before = sent(&scene, Some(scene.truth), "305");
+    scene.pass(1);
+    let undated = sent(&scene, None, "311");
+    scene.ticker(FIRST, "BTC", undated, STREAM);
+    for old in [sent(&scene, traded_at, "300"), before, sent(&scene, traded_at, "300")] {
+        scene.ticker(FIRST, "BTC", old, STREAM);
+        assert_eq!(scene.row("BTC").last, Some(price("311")));
+    }
+    scene.pass(1);
+    let next = sent(&scene, Some(scene.truth), "312");
+    scene.ticker(FIRST, "BTC", next, STREAM);
+    assert_eq!(scene.row("BTC").last, Some(price("312")));
+}
+
+#[test]
+fn fc_14_a_trade_that_was_dated_much_too_late_costs_half_a_minute_where_the_price_is_the_same() {
+    let mut scene = Scene::new();
+    let wrong = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("300")) };
+    let right = Ticker { traded_at: Some(scene.truth - SignedDuration::from_hours(1)), ..wrong.clone() };
+    scene.ticker(FIRST, "BTC", wrong, STREAM);
+    for _ in 0..12 {
+        scene.pass(5);
+        scene.ticker(FIRST, "BTC", right.clone(), Via::Check);
+    }
+    let row = scene.row("BTC");
+    assert_eq!((row.state, row.last, row.traded_at), (State::Live, Some(price("300")), right.traded_at));
+    assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "counted");
+}
