@@ -370,15 +370,16 @@ impl Feed {
         // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
         let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
         self.note_late(fresh, said_at, venue_now, received.monotonic);
-        if self.last.is_some_and(|last| last.is_newer_than(&ticker))
-            && !(fetched && self.is_insisted_on(&ticker, received.monotonic))
-        {
+        let is_older = self.last.is_some_and(|last| last.is_newer_than(&ticker));
+        if is_older && !(fetched && self.is_insisted_on(&ticker, received.monotonic)) {
             return;
         }
         self.older = None;
 
         let received_at = received.wall;
-        let newest_trade = ticker.traded_at.or(self.last.and_then(|last| last.newest_trade));
+        // What the venue insists on stands against every later trade.
+        let known = self.last.filter(|_| !is_older).and_then(|last| last.newest_trade);
+        let newest_trade = ticker.traded_at.or(known);
         let Ticker { last: price, traded_at, sent_at, trade_id, .. } = ticker;
         let new = Last { price, traded_at, sent_at, newest_trade, trade_id, received_at };
         self.last = Some(match self.last {

@@ -372,3 +372,17 @@ fn fc_14_a_trade_that_was_dated_much_too_late_costs_half_a_minute_where_the_pric
     assert_eq!((row.state, row.last, row.traded_at), (State::Live, Some(price("300")), right.traded_at));
     assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "counted");
 }
+
+#[test]
+fn fc_14_what_the_venue_insists_on_after_a_restart_stays_confirmed_though_it_dates_no_trade() {
+    let mut scene = Scene::new();
+    let sent = |at| Ticker { sent_at: Some(at), ..Ticker::new(price("300")) };
+    scene.ticker(FIRST, "BTC", sent(scene.truth), STREAM);
+    let quiet = sent(scene.truth - SignedDuration::from_secs(2));
+    let mut next = scene.reborn();
+    for turn in 0..24 {
+        next.pass(5);
+        next.ticker(FIRST, "BTC", quiet.clone(), Via::Check);
+        assert!(turn < 8 || next.row("BTC").state == State::Live, "{turn}");
+    }
+}
