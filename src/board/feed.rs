@@ -28,14 +28,14 @@ const FETCH_MARGIN: SignedDuration = SignedDuration::from_secs(2);
 /// An answer that took longer was held up, by us or on the way: it confirms what was so when it was asked for.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
 
-/// A trade so long before a new listing was first seen may belong to it: lists are some time apart.
-const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(2);
-
 /// A market that is back after a short absence with a price further than this many percent from its last one is another.
 const SAME_COIN_PERCENT: u32 = 20;
 
 /// A market that is back for so long and whose trades have lower numbers than before has begun to count anew.
 const NUMBERED_ANEW_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// The venue is asked about a price that is held for so long; after that it waits for another trade.
+const HELD_MAX: Duration = Duration::from_secs(60);
 
 /// A feed not confirmed for so long keeps its bases: the window moves on without it.
 const KEEP_AFTER: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ const KEEP_AFTER: Duration = Duration::from_secs(60);
 const FIRST_LAG_MAX: SignedDuration = SignedDuration::from_secs(2);
 
 /// A ticker on its way in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Arrival {
     pub ticker: Ticker,
     pub asked: Now,
@@ -120,7 +120,7 @@ pub struct Feed {
     noted: Option<Implausible>,
     unrecorded: bool,
     anew: bool,
-    /// What was known of a market that is back after a short absence, until its first trade shows whether it is the same.
+    /// What was known of a market that is back after a short absence, until its first trades show whether it is the same.
     former: Option<Box<Feed>>,
     /// Why another listing has begun, until it is taken.
     relisted: Option<String>,
@@ -180,7 +180,13 @@ impl Feed {
         let checked = self.check(&mut arrival);
         self.refused = checked.err();
         self.noted = checked?;
-        self.decide(&arrival)?;
+        // What trades under a name that was gone is known when a list has it again: it may be another coin.
+        if self.presence.is_gone() {
+            return Ok(Taken::Waiting);
+        }
+        if let Some(taken) = self.decide(&arrival)? {
+            return Ok(taken);
+        }
         let held = self.held.take();
         let Some((before, max_percent)) = self.live_price(&arrival, rule) else {
             self.believe(arrival);
@@ -215,20 +221,41 @@ impl Feed {
         Ok(Taken::Believed)
     }
 
-    /// Decides by its first trade whether a market that is back after a short absence is the one that it was.
-    fn decide(&mut self, arrival: &Arrival) -> Result<(), Implausible> {
-        let Some(former) = &self.former else { return Ok(()) };
+    /// Decides by its first trades whether a market that is back after a short absence is the one that it was; returns what
+    /// became of a ticker that is not to be taken any further.
+    ///
+    /// One that does not continue what was known is held until a second witness says the same: all that is known would be
+    /// deleted for it.
+    fn decide(&mut self, arrival: &Arrival) -> Result<Option<Taken>, Implausible> {
+        let Some(former) = &self.former else { return Ok(None) };
         let returned = self.presence.returned().unwrap_or_else(|| there(arrival.clock, arrival.received));
         match former.goes_on_with(arrival, returned) {
             Some(true) => {
                 // What was announced before it came back is over.
                 let notices = std::mem::take(&mut self.notices);
+                let was_held = self.held.is_some();
                 self.put_back();
                 self.notices = notices;
                 self.presence.resume();
                 self.interrupt();
+                if was_held {
+                    self.believe(arrival.clone());
+                    return Ok(Some(Taken::Refuted));
+                }
             }
             Some(false) => {
+                let witnessed = match self.held.take() {
+                    _ if former.last.is_none() => None,
+                    None => {
+                        self.held = Some(Held::new(arrival.clone()));
+                        return Ok(Some(Taken::Held));
+                    }
+                    Some(held) if held.is_witnessed_by(arrival, SAME_COIN_PERCENT) => Some(held.arrival),
+                    Some(held) => {
+                        self.held = Some(held.or_newer(arrival));
+                        return Ok(Some(Taken::Waiting));
+                    }
+                };
                 let (now, trade) = (arrival.ticker.last, numbered(arrival.ticker.trade_id));
                 let cause = match former.last {
                     Some(Last { price, trade_id, .. }) => format!(
@@ -239,13 +266,16 @@ impl Feed {
                 };
                 self.presence.begin(returned);
                 self.begin_anew(cause);
+                if let Some(first) = witnessed {
+                    self.believe(first);
+                }
             }
             None => {
                 self.refused = Some(Implausible::Unproven);
                 return Err(Implausible::Unproven);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether a price is of the coin that this feed is of: a later trade, not far from the last one, of a market that was
@@ -276,7 +306,7 @@ impl Feed {
         }
     }
 
-    /// Sets aside what is known of a market that is back, until its first trade is there.
+    /// Sets aside what is known of a market that is back, until its first trades are there.
     fn set_aside(&mut self, at: Timestamp) {
         let presence = std::mem::take(&mut self.presence);
         let fresh = Self { presence, ..Self::new(self.window.units().clone()) };
@@ -325,9 +355,9 @@ impl Feed {
         self.tick_size = Some(size);
     }
 
-    /// Returns whether a jump waits for a second witness.
-    pub fn is_holding(&self) -> bool {
-        self.held.is_some()
+    /// Returns whether a price is held that the venue is to be asked about.
+    pub fn is_asked_about(&self, now: Now) -> bool {
+        self.held.as_ref().is_some_and(|held| held.waits(now) <= HELD_MAX)
     }
 
     /// Returns what was found of late that costs no price: a date that was left out, or old news that go on.
@@ -342,7 +372,9 @@ impl Feed {
         if left_out.is_some() {
             ticker.sent_at = None;
         }
-        let own = self.presence.since().map(|since| shifted(since, -NOTICED_AFTER));
+        // What was believed of this listing in another life of the process is its own.
+        let believed = self.last.and_then(|last| last.newest_trade);
+        let own = self.presence.trades_since().map(|since| believed.map_or(since, |believed| believed.min(since)));
         match own.zip(ticker.traded_at).filter(|(own, traded_at)| traded_at < own) {
             Some((_, traded_at)) => Err(Implausible::Former(traded_at)),
             None => Ok(left_out),
@@ -357,6 +389,9 @@ impl Feed {
         let said_at = ticker.sent_at.unwrap_or(venue_now);
         let asked_at = shifted(there(clock, asked).min(venue_now), -FETCH_MARGIN);
         let until = if fetched { ticker.sent_at.unwrap_or(asked_at).max(asked_at) } else { said_at };
+        if let Some(at) = ticker.traded_at.filter(|&at| self.presence.trades_already(at)) {
+            self.window.begin(Minute::of(at));
+        }
         self.observe(&ticker, via, until);
         match via {
             // What a connection says first may be repeated from before it was there: it has begun with its first word of now.
@@ -481,6 +516,10 @@ impl Feed {
     fn range(&self) -> (Option<Price>, Option<Price>, Option<BaseSource>) {
         let said = self.confirmed_there.map(|at| (self.said.low(at), self.said.high(at)));
         if let Some((low, high)) = said.filter(|(low, high)| low.is_some() || high.is_some()) {
+            // They may have been said before the last price was.
+            let last = self.last.map(|last| last.price);
+            let low = low.map(|low| last.map_or(low, |last| low.min(last)));
+            let high = high.map(|high| last.map_or(high, |last| high.max(last)));
             return (low, high, Some(BaseSource::Venue));
         }
         let ours = self.last.filter(|_| !self.rescaled).and_then(|last| self.extremes.with(last.price));
@@ -491,7 +530,7 @@ impl Feed {
     ///
     /// Another listing starts a new window: the name may stand for another
     /// coin, or for the same one in other units. After a short absence the
-    /// first trade shows it.
+    /// first trades show it.
     pub fn list(&mut self, word: Word, at: Timestamp) {
         let is_known = self.last.is_some() || self.former.is_some();
         match self.presence.take(word, is_known, at) {

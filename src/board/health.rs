@@ -48,8 +48,8 @@ struct Findings {
     /// Prices of now, or of a market that is known not to trade.
     believed: usize,
     missing: Vec<Missing>,
-    /// Those that a reader sees.
-    felt: Vec<usize>,
+    /// Those that the venue owes: the markets that it trades, and any other that a reader misses.
+    owed: Vec<usize>,
     problems: Vec<Problem>,
 }
 
@@ -126,7 +126,7 @@ impl Quotes {
             live: 0,
             believed: 0,
             missing: Vec::new(),
-            felt: Vec::new(),
+            owed: Vec::new(),
             problems: health.problems.clone(),
         };
         let mut feeds: Vec<(&Market, &Feed)> =
@@ -138,11 +138,11 @@ impl Quotes {
             let live = matches!(state, State::Live | State::Delayed);
             found.live += usize::from(live);
             found.believed += usize::from(live || feed.is_halted_now(stale_after, now));
-            let shown = |index: &&usize| {
-                let quote = self.rows[**index].published.as_ref().map(|published| &published.quote);
+            let shown = |&index: &usize| {
+                let quote = self.rows[index].published.as_ref().map(|published| &published.quote);
                 quote.is_some_and(|quote| quote.venue == venue)
             };
-            let shown = self.readers.get(&(venue, market.clone())).into_iter().flatten().find(shown);
+            let is_shown = self.readers.get(&(venue, market.clone())).into_iter().flatten().any(shown);
             let (lacks, own) = if live {
                 let bases = feed.bases(there);
                 if let Some((basis, _)) = Basis::ALL.into_iter().zip(bases).find(|(_, base)| base.is_none()) {
@@ -167,8 +167,8 @@ impl Quotes {
                 (None, None, None) if state == State::Unknown => (AWAITED, "no price has come yet".to_owned()),
                 (None, None, None) => ("unconfirmed", "nothing has confirmed its last price in time".to_owned()),
             };
-            if shown.is_some() || self.is_nowhere(venue, market) {
-                found.felt.push(found.missing.len());
+            if feed.halt_reason().is_none() || is_shown || self.is_nowhere(venue, market) {
+                found.owed.push(found.missing.len());
             }
             let since = told.and_then(|told| told.lacking.get(&(market.clone(), lacks))).copied().unwrap_or(now.wall);
             found.missing.push(Missing { market: market.clone(), lacks, code, detail, since });
@@ -249,11 +249,11 @@ impl Findings {
     }
 
     fn incomplete(&self) -> Option<Reason> {
-        let felt = || self.felt.iter().map(|&index| &self.missing[index]);
+        let owed = || self.owed.iter().map(|&index| &self.missing[index]);
         let says = |lacks: Lacks, what: &str| {
-            let count = felt().filter(|missing| missing.lacks == lacks).count();
+            let count = owed().filter(|missing| missing.lacks == lacks).count();
             // One that waits is the weaker example.
-            let mut of = felt().filter(|missing| missing.lacks == lacks);
+            let mut of = owed().filter(|missing| missing.lacks == lacks);
             let example = of.clone().find(|missing| missing.code != AWAITED).or_else(|| of.next())?;
             let Missing { market, code, detail, .. } = example;
             Some(format!(

@@ -3,14 +3,16 @@
 //! One bad record of an exchange must not be shown, and a real jump must be
 //! shown soon. So a jump waits for a second witness: another trade near it, or
 //! an answer that was asked for after it came. A trade near the former price
-//! refutes it. Nothing waits longer than the former price stays live.
+//! refutes it. Nothing waits longer than the former price stays live. Of a
+//! market that is back on its list there is no live price: there a far one
+//! waits until the next trade.
 
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
 use super::feed::Arrival;
-use crate::domain::{Price, Ticker, Via};
+use crate::domain::{Now, Price, Ticker, Via};
 
 /// Returns whether `to` is further from `from` than `max_percent` of it.
 pub fn is_jump(from: Price, to: Price, max_percent: u32) -> bool {
@@ -55,23 +57,50 @@ impl Held {
         Self { since: arrival.received.monotonic, arrival }
     }
 
+    /// Returns how long a price has waited.
+    pub fn waits(&self, now: Now) -> Duration {
+        now.monotonic.saturating_sub(self.since)
+    }
+
     /// Waits on, with a newer price.
     pub fn moved(self, arrival: Arrival) -> Self {
         Self { arrival, since: self.since }
+    }
+
+    /// Whether the next ticker is a second witness: another trade near the held one, or an answer asked for since.
+    pub fn is_witnessed_by(&self, next: &Arrival, max_percent: u32) -> bool {
+        let held = &self.arrival.ticker;
+        let confirms = match Order::of(held, &next.ticker) {
+            Order::Older | Order::Newer => true,
+            Order::Same | Order::Unknown => self.is_asked_since(next),
+        };
+        confirms && !is_jump(held.last, next.ticker.last, max_percent)
+    }
+
+    /// Whether the next ticker is of an answer that was asked for since the first one of these came.
+    fn is_asked_since(&self, next: &Arrival) -> bool {
+        !matches!(next.via, Via::Stream { .. }) && next.asked.monotonic >= self.since
+    }
+
+    /// Waits on for a witness of the next ticker, if that is newer, or what the venue says when it is asked.
+    pub fn or_newer(self, next: &Arrival) -> Self {
+        match Order::of(&self.arrival.ticker, &next.ticker) {
+            Order::Older if !self.is_asked_since(next) => self,
+            _ => self.moved(next.clone()),
+        }
     }
 
     /// Judges the held price by the next ticker; `before` is the price that is shown, in the unit of the held one.
     pub fn judge(&self, next: &Arrival, before: Price, max_percent: u32) -> Verdict {
         let held = &self.arrival.ticker;
         let fetched = !matches!(next.via, Via::Stream { .. });
-        let asked_since = fetched && next.asked.monotonic >= self.since;
+        let asked_since = self.is_asked_since(next);
         let order = Order::of(held, &next.ticker);
         let price = next.ticker.last;
         let near_before = !is_jump(before, price, max_percent);
         let near_held = !is_jump(held.last, price, max_percent);
         if near_held && (!near_before || distance(price, held.last) < distance(price, before)) {
-            let another = matches!(order, Order::Older | Order::Newer);
-            let confirmed = another || (asked_since && order != Order::Older);
+            let confirmed = self.is_witnessed_by(next, max_percent);
             return if confirmed { Verdict::Confirmed } else { Verdict::Undecided };
         }
         // An answer from before the jump knows nothing of it.

@@ -315,7 +315,7 @@ impl Quotes {
         self.look(now);
         self.seek_moves(now);
         let mut rescaled = Vec::new();
-        let holding = self.feeds.iter().filter(|(_, feed)| feed.is_holding()).map(|(key, _)| key.clone());
+        let holding = self.feeds.iter().filter(|(_, feed)| feed.is_asked_about(now)).map(|(key, _)| key.clone());
         self.unchecked.extend(holding);
         for (key, feed) in &mut self.feeds {
             let clock = self.clocks.get(&key.0).copied();

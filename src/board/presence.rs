@@ -2,7 +2,7 @@
 //!
 //! A name that was gone and is back may stand for another coin, or for the
 //! same one in other units. After a long absence its return begins a new
-//! listing; after a short one its first trade decides ([`Feed`](super::feed::Feed)).
+//! listing; after a short one its first trades decide ([`Feed`](super::feed::Feed)).
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,6 +15,9 @@ const MISSED_MAX: u32 = 2;
 /// An absence of this length may end in another coin under the same name, whatever its price is.
 const ABSENCE_MAX: SignedDuration = SignedDuration::from_hours(6);
 
+/// A trade so long before a new listing was first seen may belong to it: lists are some time apart.
+const NOTICED_AFTER: SignedDuration = SignedDuration::from_mins(2);
+
 /// A halt of this length may end in another coin under the same name: some venues never take a name off their list.
 const HALT_MAX: SignedDuration = SignedDuration::from_hours(24);
 
@@ -26,6 +29,8 @@ pub struct Presence {
     missed: u32,
     /// When it came back from an absence and how long that was, while it is not known yet whether it is the same listing.
     returned: Option<(Timestamp, SignedDuration)>,
+    /// Since when the market did not trade before it came back the last time, if that was in this life of the process.
+    away_since: Option<Timestamp>,
     unrecorded: bool,
 }
 
@@ -98,6 +103,7 @@ impl Presence {
         let long_halt = halt.filter(|&halt| !listing.halted && halt >= HALT_MAX);
         let turn = match (self.come_back(there), long_halt) {
             (Turn::None | Turn::Back, Some(halt)) => {
+                self.away_since = self.record.halted_since;
                 self.begin(there);
                 Turn::Anew(format!("it was halted for {} h", halt.as_hours()))
             }
@@ -117,6 +123,7 @@ impl Presence {
         }
         let Some(gone_since) = self.record.gone_since.filter(|_| self.is_gone()) else { return Turn::None };
         self.said = Said::Nothing;
+        self.away_since = Some(gone_since);
         let away = there.duration_since(gone_since);
         if away < ABSENCE_MAX {
             self.returned = Some((there, away));
@@ -161,6 +168,23 @@ impl Presence {
     /// Returns when the present listing was first seen, if there was another before it, or may have been.
     pub fn since(&self) -> Option<Timestamp> {
         self.returned().max(self.record.since)
+    }
+
+    /// Returns since when trades may be of the present listing, if there was another before it: it came back between two
+    /// lists, so any trade since it was away counts, where that is known.
+    pub fn trades_since(&self) -> Option<Timestamp> {
+        let since = shifted(self.since()?, -NOTICED_AFTER);
+        Some(self.away_since.map_or(since, |away| away.min(since)))
+    }
+
+    /// Takes in a trade of the present listing; returns whether it began earlier than it was first seen.
+    pub fn trades_already(&mut self, at: Timestamp) -> bool {
+        let is_earlier = self.record.since.is_some_and(|since| at < since);
+        if is_earlier {
+            self.record.since = Some(at);
+            self.unrecorded = true;
+        }
+        is_earlier
     }
 
     /// The same, without a return that is not decided yet.

@@ -107,6 +107,13 @@ impl Scene {
         self.quotes.apply(Event::Listings { venue, listings, unreadable: Vec::new() }, self.now);
     }
 
+    /// A candle answer for the minutes up to now, all of them at `close`.
+    fn settle_past(&mut self, minutes: i64, close: &str) {
+        let from = self.truth - SignedDuration::from_mins(minutes);
+        let closes = vec![close; usize::try_from(minutes).unwrap()];
+        self.settle(FIRST, "BTC", &from.to_string(), &closes);
+    }
+
     /// The row as a reader would see it now.
     fn row(&mut self, base: &str) -> Quote {
         self.quotes.touched.extend(0..self.quotes.rows.len());
@@ -352,6 +359,9 @@ fn in_54_a_market_that_left_the_list_is_halted_and_starts_anew_when_it_returns()
     scene.list(FIRST, &["ETH"]);
     assert_eq!(scene.row("BTC").state, State::Halted);
     scene.list(FIRST, &["BTC"]);
+    scene.tick(FIRST, "BTC", "3", STREAM);
+    assert_eq!(scene.row("BTC").last, None, "one record may be a bad one");
+    scene.pass(1);
     scene.tick(FIRST, "BTC", "3", STREAM);
     let row = scene.row("BTC");
     assert_eq!((row.state, row.change(Basis::Rolling24h)), (State::Live, None), "no −99 % out of a new coin");

@@ -16,6 +16,15 @@ pub struct Now {
     pub monotonic: Duration,
 }
 
+impl Now {
+    /// Returns the moment so much earlier.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        let wall = SignedDuration::try_from(by).ok().and_then(|by| self.wall.checked_sub(by).ok());
+        Self { wall: wall.unwrap_or(self.wall), monotonic: self.monotonic.saturating_sub(by) }
+    }
+}
+
 /// The minute [start, start + 60 s), counted from the Unix epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Minute(pub i64);

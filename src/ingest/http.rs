@@ -64,7 +64,7 @@ const CACHED_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Body {
     pub text: String,
-    /// When the request was sent.
+    /// When the request was sent; earlier by so long as the answer lay in a cache.
     pub asked: Now,
     /// The answer's date, where it bears one.
     pub dated: Option<Dated>,
@@ -230,7 +230,7 @@ impl Http {
         let text = text.map_err(|_| payload("is not UTF-8"))?;
         let html = raw.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         match text.trim_start().as_bytes().first() {
-            Some(b'{' | b'[') => Ok(Body { text, asked: raw.asked, dated: raw.dated, age: raw.age }),
+            Some(b'{' | b'[') => Ok(Body { text, asked: raw.asked.before(raw.age), dated: raw.dated, age: raw.age }),
             Some(b'<') => Err(payload("is a web page, not data").into()),
             Some(_) if html => Err(payload("is a web page, not data").into()),
             Some(_) => Err(payload("is not JSON").into()),

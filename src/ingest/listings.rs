@@ -273,7 +273,7 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
     let is_due = |market: &&Market| memory.markets.get(*market).is_none_or(|absence| absence.ask_at <= now);
     let asked: Vec<Market> = doubtful.iter().filter(is_due).cloned().collect();
     let prices = Prices::ask(shared, &asked).await;
-    let (mut undecided, mut is_open) = (BTreeSet::new(), false);
+    let (mut undecided, mut is_open, mut is_priced) = (BTreeSet::new(), false, false);
     for market in &doubtful {
         let absence = memory.markets.entry(market.clone()).or_default();
         let ticker = prices.of(&shared.venue.symbol(market));
@@ -300,6 +300,8 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
             absence.pause = (absence.pause * 2).max(again).min(shared.settings.list_every);
             absence.ask_at = now + absence.pause;
         }
+        // What has a price is no wrong name: it may come back, as what an earlier list had.
+        is_priced |= absence.known.is_some();
     }
     let stay = wronged.union(&undecided);
     listed.extend(stay.clone().cloned());
@@ -312,7 +314,7 @@ async fn publish(shared: &Shared, list: List, memory: &mut Memory) -> Duration {
     }
     // What no list has had may be a wrong name: it costs a question less and less often.
     let is_unknown = !doubtful.is_empty();
-    let soon = halted || had || is_open || had_rows.is_some() || !wronged.is_empty();
+    let soon = halted || had || is_priced || is_open || had_rows.is_some() || !wronged.is_empty();
     tell(shared, (rows, had_rows), &wronged, memory);
 
     shared.listed.send_if_modified(|now| {

@@ -140,6 +140,10 @@ impl ChangeLog {
         let Some(suppressed) = limit.leave(at, false) else { return };
         let shown = shown.map(tracing::field::display);
         match stands {
+            JumpStands::Held if shown.is_none() => warn!(
+                %venue, %market, %held, suppressed,
+                "price held back: the market is back on the list, and it is far from its last one; none is shown until a second source says the same (price-jump)"
+            ),
             JumpStands::Held => warn!(
                 %venue, %market, %held, shown, suppressed,
                 "price held back: it is far from the one before, which is shown until a second source says the same (price-jump)"
@@ -149,7 +153,7 @@ impl ChangeLog {
                 "the price held back was wrong and is dropped: the next one is near the one before (price-jump-refuted)"
             ),
             JumpStands::Over => {
-                info!(%venue, %market, %held, shown, suppressed, "no price is held back any more: the newest one is shown");
+                info!(%venue, %market, %held, shown, suppressed, "no price is held back any more");
             }
         }
     }

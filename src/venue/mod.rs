@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use crate::domain::{Candle, Listing, Market, Minute, Ticker, VenueId};
+use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
 
 /// What is the same for the whole life of the program: the facts of a venue, as data.
 #[derive(Debug, Clone)]
@@ -182,6 +182,32 @@ fn side<T>(read: Result<Option<T>, Rejection>, left_out: &mut Vec<Rejection>) ->
     })
 }
 
+/// The problem of a figure that the rest of its record contradicts.
+const CONTRADICTION: &str = "contradiction";
+
+/// Leaves out the figures of a day that contradict their own record: a high or a low on the wrong side of the last price,
+/// and a price of 24 hours ago outside the range of the day since.
+///
+/// `fields` are the names of high, low and that price.
+fn consistent(mut ticker: Ticker, fields: [&'static str; 3], left_out: &mut Vec<Rejection>) -> Ticker {
+    let [high, low, base] = fields;
+    let last = ticker.last;
+    let mut keep = |figure: &mut Option<Price>, field, is_so: &dyn Fn(Price) -> bool| {
+        if let Some(odd) = figure.take_if(|figure| !is_so(*figure)) {
+            left_out.push(Rejection {
+                seen: format!("{odd} beside a last price of {last}"),
+                ..Rejection::new(field, CONTRADICTION)
+            });
+        }
+    };
+    keep(&mut ticker.high_24h, high, &|high| high >= last);
+    keep(&mut ticker.low_24h, low, &|low| low <= last);
+    let (highest, lowest) = (ticker.high_24h, ticker.low_24h);
+    let is_within = |base| highest.is_none_or(|high| base <= high) && lowest.is_none_or(|low| base >= low);
+    keep(&mut ticker.base_24h, base, &is_within);
+    ticker
+}
+
 /// One frame of the stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
@@ -204,7 +230,8 @@ pub struct Rejection {
     /// The member at fault, as the venue spells it.
     pub field: &'static str,
     /// What is wrong with it, as a stable word: those of
-    /// [`AmountError::code`](crate::domain::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`, `candle`.
+    /// [`AmountError::code`](crate::domain::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`,
+    /// `candle`, `contradiction`.
     pub problem: &'static str,
     /// The beginning of what stands there.
     pub seen: String,

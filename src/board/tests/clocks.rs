@@ -386,3 +386,22 @@ fn fc_14_what_the_venue_insists_on_after_a_restart_stays_confirmed_though_it_dat
         assert!(turn < 8 || next.row("BTC").state == State::Live, "{turn}");
     }
 }
+
+#[test]
+fn fc_06_the_last_price_is_within_the_range_of_its_day() {
+    let mut scene = Scene::new();
+    let said = Ticker {
+        traded_at: Some(scene.truth),
+        high_24h: Some(price("310")),
+        low_24h: Some(price("290")),
+        ..Ticker::new(price("300"))
+    };
+    scene.ticker(FIRST, "BTC", said, STREAM);
+    // The next messages say no range.
+    for (last, low, high) in [("305", "290", "310"), ("311", "290", "311"), ("289", "289", "310")] {
+        scene.pass(1);
+        scene.tick(FIRST, "BTC", last, STREAM);
+        let row = scene.row("BTC");
+        assert_eq!((row.low_24h, row.high_24h), (Some(price(low)), Some(price(high))), "{last}");
+    }
+}

@@ -145,6 +145,33 @@ fn fc_08_every_market_without_a_price_or_a_base_has_a_reason() {
 }
 
 #[test]
+fn fc_08_a_market_that_another_source_covers_is_in_the_reason_all_the_same() {
+    let mut scene = Scene::new();
+    scene.link(VenueState::Up, None);
+    let from = scene.now.wall - SignedDuration::from_mins(1441);
+    scene.settle(FIRST, "ETH", &from.to_string(), &["500"; 1441]);
+    scene.pass(16);
+    scene.tick(FIRST, "ETH", "500", STREAM);
+    scene.tick(SECOND, "BTC", "500", STREAM);
+    assert_eq!((scene.row("BTC").venue, scene.row("BTC").state), (SECOND, State::Live));
+    let message = scene.told().reason.unwrap().message;
+    assert!(message.starts_with("1 of 2 wanted markets without a price, such as BTC-KRW"), "{message}");
+    // What the exchange does not trade it does not owe, whether it lists it or not.
+    let halted = Ticker { halted: Some(true), traded_at: Some(scene.truth), ..Ticker::new(price("500")) };
+    scene.ticker(FIRST, "BTC", halted, STREAM);
+    scene.tick(SECOND, "BTC", "500", STREAM);
+    assert_eq!(scene.row("BTC").venue, SECOND);
+    let told = scene.told();
+    assert_eq!((told.reason, told.without_price), (None, 1), "{:?}", told.missing);
+    for _ in 0..2 {
+        scene.list(FIRST, &["ETH"]);
+        scene.tick(SECOND, "BTC", "500", STREAM);
+    }
+    let told = scene.told();
+    assert_eq!((told.reason, told.without_price), (None, 1), "{:?}", told.missing);
+}
+
+#[test]
 fn fc_02_a_change_that_is_too_wide_to_be_worked_out_has_a_reason() {
     // Against a base of 500, or, the other way round, the highest price as the base.
     let wide = ["79228162514264337593543950335", "7922816251426433759354395033.5", "0.0000000000000000000000000001"];

@@ -293,3 +293,22 @@ fn fc_59_each_price_held_back_is_news_once_and_so_is_its_end() {
         assert_eq!(told, [(price("900"), Some(price(then)), end)]);
     }
 }
+
+#[test]
+fn fc_16_two_trades_minutes_apart_are_believed_though_answers_repeat_the_price_before() {
+    for dialect in [Dialect::Dated, Dialect::Numbered] {
+        let mut one = Market1::new(dialect);
+        let before = one.ticker("100");
+        for (last, shown) in [("150", "100"), ("151", "151")] {
+            one.wait(1);
+            one.trade(last);
+            // A copy in a cache that nobody renews keeps the former price live.
+            for _ in 0..18 {
+                one.wait(5);
+                let copy = Ticker { sent_at: None, ..before.clone() };
+                one.scene.ticker(FIRST, "BTC", copy, REST);
+            }
+            assert_eq!(one.scene.row("BTC").last, Some(price(shown)), "{dialect:?}: {last}");
+        }
+    }
+}

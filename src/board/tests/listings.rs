@@ -10,19 +10,19 @@ impl Scene {
         self.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable: Vec::new() }, self.now);
     }
 
-    /// A candle answer for the last `minutes`, all of them at `close`.
-    fn settle_last(&mut self, minutes: i64, close: &str) {
-        let from = self.truth - SignedDuration::from_mins(minutes);
-        let closes = vec![close; usize::try_from(minutes).unwrap()];
-        self.settle(FIRST, "BTC", &from.to_string(), &closes);
-    }
-
     /// Gone for two lists, and back.
     fn relist(&mut self) {
         for bases in [&["BTC"][..], &["ETH"], &["ETH"], &["BTC"]] {
             self.pass(600);
             self.list(FIRST, bases);
         }
+    }
+
+    /// Two trades at the same price, a second apart.
+    fn tick_twice(&mut self, last: &str) {
+        self.tick(FIRST, "BTC", last, STREAM);
+        self.pass(1);
+        self.tick(FIRST, "BTC", last, STREAM);
     }
 
     fn gaps_of(&self, venue: VenueId) -> Vec<crate::domain::Gap> {
@@ -38,16 +38,16 @@ impl Scene {
 #[test]
 fn in_52_a_relisted_market_never_gets_the_old_coins_base_back() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "300");
+    scene.settle_past(1500, "300");
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.relist();
     let since = Minute::of(scene.truth);
     for life in 0..2 {
-        scene.tick(FIRST, "BTC", "3", STREAM);
+        scene.tick_twice("3");
         assert_eq!(scene.row("BTC").last, Some(price("3")));
         assert!(scene.gaps_of(FIRST).iter().all(|gap| gap.span.start >= since), "{:?}", scene.gaps_of(FIRST));
         // The venue's newest candle of that name before the listing, whoever asks for it.
-        scene.settle_last(1500, "300");
+        scene.settle_past(1500, "300");
         let with_base = Ticker { base_24h: Some(price("300")), ..Ticker::new(price("3")) };
         scene.ticker(FIRST, "BTC", with_base, STREAM);
         let row = scene.row("BTC");
@@ -58,7 +58,7 @@ fn in_52_a_relisted_market_never_gets_the_old_coins_base_back() {
     // Its own day has passed: it has its own base.
     scene.sleep(24 * HOUR);
     scene.quotes.tick(scene.now);
-    scene.settle_last(1440, "2");
+    scene.settle_past(1440, "2");
     scene.tick(FIRST, "BTC", "3", STREAM);
     assert_eq!(scene.percent("BTC", Basis::UtcDay).as_deref(), Some("50.00"));
     scene.pass(60);
@@ -79,7 +79,7 @@ fn in_52_the_last_trade_of_the_former_coin_is_not_the_price_of_the_new_one() {
 #[test]
 fn a_market_gone_when_the_process_ended_and_back_when_it_began_is_another() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "300");
+    scene.settle_past(1500, "300");
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.list(FIRST, &["BTC"]);
     scene.list(FIRST, &["ETH"]);
@@ -88,8 +88,8 @@ fn a_market_gone_when_the_process_ended_and_back_when_it_began_is_another() {
     assert_eq!(scene.row("BTC").state, State::Halted, "before any list");
     scene.pass(HOUR);
     scene.list(FIRST, &["BTC"]);
-    scene.tick(FIRST, "BTC", "3", STREAM);
-    scene.settle_last(1500, "300");
+    scene.tick_twice("3");
+    scene.settle_past(1500, "300");
     assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
     let records = scene.quotes.take_unrecorded();
     let of = records.iter().find(|records| records.venue == FIRST && records.market == market("BTC")).unwrap();
@@ -99,7 +99,7 @@ fn a_market_gone_when_the_process_ended_and_back_when_it_began_is_another() {
 #[test]
 fn one_list_or_an_unreadable_row_takes_no_history_away() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "200");
+    scene.settle_past(1500, "200");
     scene.tick(FIRST, "BTC", "300", STREAM);
     // The first list of a life, too, may be a bad one.
     let mut scene = scene.reborn();
@@ -129,7 +129,7 @@ fn in_54_a_halt_under_the_same_name_is_another_listing_after_a_day() {
         let mut scene = Scene::new();
         scene.list(FIRST, &["BTC"]);
         scene.tick(FIRST, "BTC", "200", STREAM);
-        scene.settle_last(1500, "200");
+        scene.settle_past(1500, "200");
         scene.list_halted("BTC");
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Halted, Some(price("200"))));
@@ -139,7 +139,7 @@ fn in_54_a_halt_under_the_same_name_is_another_listing_after_a_day() {
         scene.quotes.tick(scene.now);
         scene.list(FIRST, &["BTC"]);
         scene.tick(FIRST, "BTC", "300", STREAM);
-        scene.settle_last(1500, "200");
+        scene.settle_past(1500, "200");
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).is_some(), kept, "{hours} h");
         assert_eq!(scene.row("BTC").state, State::Live);
     }
@@ -149,7 +149,7 @@ fn in_54_a_halt_under_the_same_name_is_another_listing_after_a_day() {
 fn in_53_a_price_in_another_unit_has_no_change_until_its_base_is_in_it_too() {
     for (before, after) in [("100", "10900"), ("10900", "100"), ("5", "47")] {
         let mut scene = Scene::new();
-        scene.settle_last(1500, before);
+        scene.settle_past(1500, before);
         scene.tick(FIRST, "BTC", before, STREAM);
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("0.00"));
         scene.pass(60);
@@ -162,7 +162,7 @@ fn in_53_a_price_in_another_unit_has_no_change_until_its_base_is_in_it_too() {
 
         // It lasts, over a restart as well, and moves on by itself.
         scene.pass(300);
-        scene.settle_last(4, after);
+        scene.settle_past(4, after);
         scene.tick(FIRST, "BTC", after, STREAM);
         assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
         let mut scene = scene.reborn();
@@ -170,7 +170,7 @@ fn in_53_a_price_in_another_unit_has_no_change_until_its_base_is_in_it_too() {
         assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
         scene.sleep(24 * HOUR);
         scene.quotes.tick(scene.now);
-        scene.settle_last(1440, after);
+        scene.settle_past(1440, after);
         scene.tick(FIRST, "BTC", after, STREAM);
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("0.00"), "a day later");
     }
@@ -179,7 +179,7 @@ fn in_53_a_price_in_another_unit_has_no_change_until_its_base_is_in_it_too() {
 #[test]
 fn in_53_a_jump_that_does_not_last_leaves_nothing_behind() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "100");
+    scene.settle_past(1500, "100");
     for (last, percent) in [("100", Some("0.00")), ("1000", None), ("101", Some("1.00"))] {
         scene.pass(61);
         scene.tick(FIRST, "BTC", last, STREAM);
@@ -190,7 +190,7 @@ fn in_53_a_jump_that_does_not_last_leaves_nothing_behind() {
 #[test]
 fn in_53_a_market_that_falls_by_itself_is_shown_as_it_falls() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "1000");
+    scene.settle_past(1500, "1000");
     let mut last = 1000;
     while last > 80 {
         last = last * 9 / 10;
@@ -229,7 +229,7 @@ impl Scene {
 #[test]
 fn in_53_with_the_operators_factor_the_change_is_exact_over_any_number_of_restarts() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "123.45");
+    scene.settle_past(1500, "123.45");
     scene.tick(FIRST, "BTC", "123.45", STREAM);
     scene.pass(60);
     // From this minute on one new coin stands for a hundred old ones.
@@ -258,7 +258,7 @@ fn in_53_with_the_operators_factor_the_change_is_exact_over_any_number_of_restar
 #[test]
 fn in_53_a_last_price_of_before_stays_with_its_own_base() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "100");
+    scene.settle_past(1500, "100");
     scene.tick(FIRST, "BTC", "110", STREAM);
     let (old, at) = (scene.truth, scene.truth + SignedDuration::from_mins(1));
     scene.quotes.record_all();
@@ -277,7 +277,7 @@ fn in_53_a_last_price_of_before_stays_with_its_own_base() {
 #[test]
 fn in_53_a_base_that_can_not_be_written_exactly_in_the_new_unit_is_not_known() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "1.2345678901234567890123456789");
+    scene.settle_past(1500, "1.2345678901234567890123456789");
     scene.tick(FIRST, "BTC", "1.2345678901234567890123456789", STREAM);
     let at = scene.truth + SignedDuration::from_mins(1);
     scene.quotes.record_all();
@@ -308,6 +308,7 @@ fn in_52_the_venues_rolling_base_of_before_a_new_listing_is_not_its_own() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "4", STREAM);
     scene.relist();
+    scene.tick_twice("3");
     // So near to the new price that nothing else would give it away.
     for (hours, percent) in [(0, None), (25, Some("-25.00"))] {
         scene.sleep(hours * HOUR);
@@ -327,7 +328,7 @@ fn recorded(scene: &mut Scene) -> Option<crate::domain::FeedRecords> {
 fn fc_11_a_market_back_after_a_short_absence_keeps_its_window_and_its_stored_hours() {
     for restarted in [false, true] {
         let mut scene = Scene::new();
-        scene.settle_last(1500, "200");
+        scene.settle_past(1500, "200");
         scene.tick(FIRST, "BTC", "300", STREAM);
         scene.list(FIRST, &["BTC"]);
         scene.list(FIRST, &["ETH"]);
@@ -360,7 +361,7 @@ fn fc_11_a_market_back_after_a_short_absence_keeps_its_window_and_its_stored_hou
 #[test]
 fn fc_11_a_market_that_its_list_lacks_and_that_trades_on_is_back() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "200");
+    scene.settle_past(1500, "200");
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.list(FIRST, &["ETH"]);
     scene.list(FIRST, &["ETH"]);
@@ -381,14 +382,14 @@ fn fc_11_after_a_long_absence_or_at_another_price_a_listing_begins_anew_and_says
         (1, "400", "it is listed again at 400, which does not continue 300, its last price"),
     ] {
         let mut scene = Scene::new();
-        scene.settle_last(1500, "200");
+        scene.settle_past(1500, "200");
         scene.tick(FIRST, "BTC", "300", STREAM);
         scene.list(FIRST, &["ETH"]);
         scene.list(FIRST, &["ETH"]);
         scene.sleep(hours * HOUR);
         scene.list(FIRST, &["BTC"]);
         scene.pass(5);
-        scene.tick(FIRST, "BTC", last, STREAM);
+        scene.tick_twice(last);
         assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price(last)), [None; 3]), "{cause}");
         let told: Vec<String> = scene.quotes.take_relisted().into_iter().map(|relisting| relisting.cause).collect();
         assert_eq!(told, [cause]);
@@ -401,7 +402,7 @@ fn fc_11_after_a_long_absence_or_at_another_price_a_listing_begins_anew_and_says
 fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes_nothing() {
     let id = |last: &str, id: u64| Ticker { trade_id: Some(id), ..Ticker::new(price(last)) };
     let mut scene = Scene::new();
-    scene.settle_last(1500, "200");
+    scene.settle_past(1500, "200");
     scene.ticker(FIRST, "BTC", id("300", 70), STREAM);
     scene.relist();
     for unproven in [id("300", 70), id("301", 69)] {
@@ -424,6 +425,7 @@ fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes
     // Trade numbers that begin again, at another price, are another coin's.
     scene.relist();
     scene.ticker(FIRST, "BTC", id("500", 1), STREAM);
+    scene.ticker(FIRST, "BTC", id("500", 2), STREAM);
     assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price("500")), [None; 3]));
     assert!(recorded(&mut scene).unwrap().anew);
 }
@@ -432,7 +434,7 @@ fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes
 fn fc_11_only_the_time_off_the_list_counts_as_an_absence() {
     for restarted in [false, true] {
         let mut scene = Scene::new();
-        scene.settle_last(1500, "200");
+        scene.settle_past(1500, "200");
         scene.tick(FIRST, "BTC", "300", STREAM);
         for _ in 0..2 {
             scene.relist();
@@ -464,13 +466,15 @@ fn fc_11_a_market_whose_trades_are_numbered_anew_is_another_one_once_that_is_sur
         ..Ticker::new(price(last))
     };
     let mut scene = Scene::new();
-    scene.settle_last(1500, "200");
+    scene.settle_past(1500, "200");
     scene.ticker(FIRST, "BTC", id(&scene, "300", 70), STREAM);
     scene.relist();
     // It may come from a copy of before.
     scene.ticker(FIRST, "BTC", id(&scene, "301", 9), Via::Check);
     assert_eq!(scene.row("BTC").last, None);
     scene.pass(31);
+    scene.ticker(FIRST, "BTC", id(&scene, "302", 10), Via::Check);
+    assert_eq!(scene.row("BTC").last, None, "one record may be a bad one");
     scene.ticker(FIRST, "BTC", id(&scene, "302", 10), Via::Check);
     assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price("302")), [None; 3]));
     let told: Vec<String> = scene.quotes.take_relisted().into_iter().map(|relisting| relisting.cause).collect();
@@ -484,14 +488,14 @@ fn fc_11_a_market_that_a_bad_first_list_lacked_has_its_day_when_it_comes() {
     scene.pass(60);
     scene.list(FIRST, &["BTC", "ETH"]);
     scene.tick(FIRST, "BTC", "300", STREAM);
-    scene.settle_last(1500, "200");
+    scene.settle_past(1500, "200");
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
 }
 
 #[test]
 fn fc_11_a_redenominated_market_goes_on_in_its_new_unit() {
     let mut scene = Scene::new();
-    scene.settle_last(1500, "200");
+    scene.settle_past(1500, "200");
     scene.tick(FIRST, "BTC", "200", STREAM);
     let at = scene.truth + SignedDuration::from_mins(10);
     scene.quotes.record_all();
@@ -500,4 +504,192 @@ fn fc_11_a_redenominated_market_goes_on_in_its_new_unit() {
     scene.tick(FIRST, "BTC", "20200", STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("1.00"));
     assert_eq!(scene.quotes.take_relisted(), []);
+}
+
+/// A market that trades at 300, was gone for two lists and is listed again.
+fn back_at_300() -> Scene {
+    let mut scene = Scene::new();
+    scene.settle_past(1500, "200");
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.relist();
+    scene.pass(5);
+    scene
+}
+
+#[test]
+fn fc_11_one_far_price_of_a_market_that_is_back_shows_nothing_and_deletes_nothing() {
+    for restarted in [false, true] {
+        let mut scene = back_at_300();
+        scene.tick(FIRST, "BTC", "3", STREAM);
+        let key = (FIRST, market("BTC"));
+        assert!(scene.quotes.take_unchecked().contains(&key), "it is asked for at once");
+        // The same record again is no second one.
+        let again = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("3")) };
+        scene.ticker(FIRST, "BTC", again, STREAM);
+        assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Unknown, None));
+        assert_eq!((scene.counted("price-jump"), scene.quotes.take_relisted().len()), (1, 0));
+        let why = scene.quotes.feeds[&key].why_no_price().map(|(code, _)| code);
+        assert_eq!(why, Some("former-listing"));
+        assert!(recorded(&mut scene).is_none_or(|records| !records.anew));
+        if restarted {
+            scene.quotes.record_all();
+            scene = scene.reborn();
+            scene.list(FIRST, &["BTC"]);
+        }
+        scene.pass(3);
+        scene.tick(FIRST, "BTC", "301", STREAM);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Live, Some(price("301"))));
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
+        assert_eq!(scene.counted("price-jump-refuted"), u64::from(!restarted));
+        assert!(!recorded(&mut scene).unwrap().anew);
+    }
+}
+
+#[test]
+fn fc_11_a_far_price_of_a_market_that_is_back_is_believed_when_it_is_said_twice() {
+    let same =
+        |scene: &Scene, at| Ticker { traded_at: Some(at), sent_at: Some(scene.truth), ..Ticker::new(price("3")) };
+    for (asked_since, another, believed) in [(true, false, true), (false, false, false), (false, true, true)] {
+        let mut scene = back_at_300();
+        let (first, before) = (scene.truth, scene.now);
+        scene.pass(1);
+        scene.ticker(FIRST, "BTC", same(&scene, first), STREAM);
+        let asked = if asked_since { scene.now } else { before };
+        let at = if another { scene.truth } else { first };
+        scene.answer(FIRST, "BTC", same(&scene, at), asked, Via::Check);
+        assert_eq!(scene.row("BTC").last, believed.then(|| price("3")), "{asked_since} {another}");
+        assert_eq!(scene.quotes.take_relisted().len(), usize::from(believed));
+    }
+    // A third price waits in the place of the second.
+    let mut scene = back_at_300();
+    for (last, shown) in [("3", None), ("30", None), ("3", None), ("3", Some("3"))] {
+        scene.pass(1);
+        scene.tick(FIRST, "BTC", last, STREAM);
+        assert_eq!(scene.row("BTC").last, shown.map(price), "{last}");
+    }
+}
+
+#[test]
+fn fc_11_a_far_price_of_a_market_that_is_back_gives_way_to_what_the_exchange_says_when_it_is_asked() {
+    let mut scene = back_at_300();
+    let key = (FIRST, market("BTC"));
+    let real = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("390")) };
+    scene.pass(2);
+    scene.tick(FIRST, "BTC", "3", STREAM);
+    // An answer from before the bad record proves nothing of it.
+    scene.answer(FIRST, "BTC", real.clone(), scene.now.before(Duration::from_secs(1)), Via::Check);
+    assert_eq!(scene.quotes.feeds[&key].held_price(), Some(price("3")));
+    for (held, last) in [(Some("390"), None), (None, Some("390"))] {
+        scene.pass(1);
+        scene.ticker(FIRST, "BTC", real.clone(), Via::Check);
+        let is = (scene.quotes.feeds[&key].held_price(), scene.row("BTC").last);
+        assert_eq!(is, (held.map(price), last.map(price)), "what it says twice is its price");
+    }
+}
+
+#[test]
+fn fc_11_a_far_price_that_nothing_witnesses_is_asked_about_for_a_minute() {
+    let mut scene = back_at_300();
+    let key = (FIRST, market("BTC"));
+    scene.tick(FIRST, "BTC", "3", STREAM);
+    let mut asked = 0;
+    for _ in 0..40 {
+        scene.pass(4);
+        asked += usize::from(scene.quotes.take_unchecked().contains(&key));
+    }
+    assert!((10..=16).contains(&asked), "{asked}");
+    // The next trade decides, however late.
+    let held = scene.now;
+    scene.tick(FIRST, "BTC", "301", STREAM);
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"));
+    assert!(scene.quotes.take_relisted().is_empty() && !scene.quotes.feeds[&key].is_asked_about(held));
+}
+
+#[test]
+fn fc_11_what_comes_under_a_name_that_is_gone_waits_for_the_list_also_after_a_restart() {
+    for restarted in [false, true] {
+        let mut scene = Scene::new();
+        scene.settle_past(1500, "200");
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        scene.list(FIRST, &["ETH"]);
+        scene.list(FIRST, &["ETH"]);
+        if restarted {
+            scene = scene.reborn();
+        }
+        scene.pass(HOUR);
+        // The stream is faster than the list: another coin, or a bad record.
+        scene.tick(FIRST, "BTC", "130", STREAM);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Halted, Some(price("300"))), "{restarted}");
+        scene.pass(5);
+        scene.list(FIRST, &["BTC"]);
+        scene.tick(FIRST, "BTC", "131", STREAM);
+        assert_eq!(scene.row("BTC").last, None, "{restarted}: far from the last price of before, and said once");
+        scene.pass(5);
+        scene.tick(FIRST, "BTC", "301", STREAM);
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last), (State::Live, Some(price("301"))), "{restarted}");
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
+    }
+}
+
+#[test]
+fn fc_11_a_trade_between_the_list_that_lacked_a_market_and_the_one_that_has_it_again_counts() {
+    for (hours, restarted) in [(1, false), (1, true), (7, false)] {
+        let mut scene = Scene::new();
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        let old = scene.truth;
+        scene.pass(60);
+        scene.list(FIRST, &["ETH"]);
+        scene.list(FIRST, &["ETH"]);
+        if restarted {
+            scene = scene.reborn();
+        }
+        scene.sleep(hours * HOUR);
+        let traded = scene.truth;
+        scene.pass(600);
+        scene.list(FIRST, &["BTC"]);
+        for (at, last) in [(old, None), (traded, Some(price("303")))] {
+            let ticker = Ticker { traded_at: Some(at), ..Ticker::new(price("303")) };
+            scene.ticker(FIRST, "BTC", ticker, Via::Check);
+            assert_eq!(scene.row("BTC").last, last, "{hours} h, {restarted}");
+        }
+        // It is its price in the next life as well, and its base a day later though it has not traded since.
+        let mut scene = scene.reborn();
+        scene.list(FIRST, &["BTC"]);
+        let ticker = Ticker { traded_at: Some(traded), ..Ticker::new(price("303")) };
+        scene.ticker(FIRST, "BTC", ticker.clone(), Via::Check);
+        assert_eq!(scene.row("BTC").state, State::Live, "{hours} h, {restarted}");
+        if hours == 7 {
+            assert_eq!(scene.row("BTC").no_change(Basis::Rolling24h), Some(crate::domain::NoChange::NewListing));
+            scene.sleep(25 * HOUR);
+            scene.quotes.tick(scene.now);
+            let from = Minute::of(traded);
+            let span = from..Minute::of(scene.truth);
+            let settled =
+                Event::Settled { venue: FIRST, market: market("BTC"), span, closes: vec![(from, price("303"))] };
+            scene.quotes.apply(settled, scene.now);
+            scene.ticker(FIRST, "BTC", ticker, Via::Check);
+            assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("0.00"));
+            assert!(scene.gaps_of(FIRST).iter().all(|gap| gap.urgency != Urgency::Base), "{:?}", scene.gaps_of(FIRST));
+        }
+    }
+}
+
+#[test]
+fn in_54_after_a_long_halt_the_last_trade_before_it_is_none_of_the_new_listing() {
+    let mut scene = Scene::new();
+    scene.list(FIRST, &["ETH"]);
+    scene.list(FIRST, &["ETH"]);
+    scene.pass(60);
+    scene.list(FIRST, &["BTC"]);
+    let old = scene.truth;
+    scene.tick(FIRST, "BTC", "200", STREAM);
+    scene.pass(60);
+    scene.list_halted("BTC");
+    scene.sleep(25 * HOUR);
+    scene.list(FIRST, &["BTC"]);
+    scene.ticker(FIRST, "BTC", Ticker { traded_at: Some(old), ..Ticker::new(price("200")) }, Via::Check);
+    assert_eq!((scene.row("BTC").last, scene.counted("former-listing")), (None, 1));
 }

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::json::{self, Raw, Shape};
-use super::super::{ParseError, Record, Rejection, side};
-use crate::domain::Ticker;
+use super::super::{CONTRADICTION, ParseError, Record, Rejection, consistent, side};
+use crate::domain::{Price, Ticker};
 
 /// Figures in one of the venue's spellings.
 pub(super) trait Figures<'a>: Deserialize<'a> {
@@ -21,6 +21,19 @@ pub(super) fn read<'a>(figures: &impl Figures<'a>) -> Record {
     Record::new(figures.symbol(), |left_out| figures.ticker(left_out))
 }
 
+/// Reads the price of 24 hours ago; it and the change since then give the last one.
+fn opened(open: Raw<'_>, field: &'static str, change: Raw<'_>, last: Price) -> Result<Option<Price>, Rejection> {
+    let price = open.price_maybe(field)?;
+    // It is of no other use: one that can't be read proves nothing.
+    let change = change.signed_maybe(field).ok().flatten();
+    match price.zip(change) {
+        Some((price, change)) if price.get().checked_add(change) != Some(last.get()) => {
+            Err(open.refuse(field, CONTRADICTION))
+        }
+        _ => Ok(price),
+    }
+}
+
 /// A `24hrTicker` or `24hrMiniTicker`; the members of the second are among those of the first.
 ///
 /// Example: `{"e":"24hrTicker","E":1772574569035,"s":"BTCUSDT","c":"68004.12000000","o":"69442.01000000",
@@ -33,6 +46,7 @@ pub(super) struct Event<'a> {
     sent: Raw<'a>,
     s: Raw<'a>,
     c: Raw<'a>,
+    p: Raw<'a>,
     o: Raw<'a>,
     h: Raw<'a>,
     l: Raw<'a>,
@@ -56,16 +70,18 @@ impl<'a> Figures<'a> for Event<'a> {
     }
 
     fn ticker(&self, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
-        Ok(Ticker {
+        let last = self.c.price("c")?;
+        let ticker = Ticker {
             sent_at: self.sent.time_maybe("E")?,
             trade_id: side(self.last_id.count_maybe("L"), left_out),
             high_24h: side(self.h.price_maybe("h"), left_out),
             low_24h: side(self.l.price_maybe("l"), left_out),
             base_volume_24h: side(self.v.volume_maybe("v"), left_out),
             quote_volume_24h: side(self.q.volume_maybe("q"), left_out),
-            base_24h: side(self.o.price_maybe("o"), left_out),
-            ..Ticker::new(self.c.price("c")?)
-        })
+            base_24h: side(opened(self.o, "o", self.p, last), left_out),
+            ..Ticker::new(last)
+        };
+        Ok(consistent(ticker, ["h", "l", "o"], left_out))
     }
 }
 
@@ -76,6 +92,7 @@ struct Row<'a> {
     symbol: Raw<'a>,
     price: Raw<'a>,
     last_price: Raw<'a>,
+    price_change: Raw<'a>,
     open_price: Raw<'a>,
     high_price: Raw<'a>,
     low_price: Raw<'a>,
@@ -93,16 +110,17 @@ impl<'a> Figures<'a> for Row<'a> {
     fn ticker(&self, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
         let last =
             if self.price.is_present() { self.price.price("price")? } else { self.last_price.price("lastPrice")? };
-        Ok(Ticker {
+        let ticker = Ticker {
             sent_at: self.close_time.time_maybe("closeTime")?,
             trade_id: side(self.last_id.count_maybe("lastId"), left_out),
             high_24h: side(self.high_price.price_maybe("highPrice"), left_out),
             low_24h: side(self.low_price.price_maybe("lowPrice"), left_out),
             base_volume_24h: side(self.volume.volume_maybe("volume"), left_out),
             quote_volume_24h: side(self.quote_volume.volume_maybe("quoteVolume"), left_out),
-            base_24h: side(self.open_price.price_maybe("openPrice"), left_out),
+            base_24h: side(opened(self.open_price, "openPrice", self.price_change, last), left_out),
             ..Ticker::new(last)
-        })
+        };
+        Ok(consistent(ticker, ["highPrice", "lowPrice", "openPrice"], left_out))
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::super::json::{self, Raw, Shape, payload, refuse};
 use super::super::upbit_like::{self, Row};
-use super::super::{Answer, Ask, Incoming, ParseError, Record, Rejection, candles, side};
+use super::super::{Answer, Ask, Incoming, ParseError, Record, Rejection, candles, consistent, side};
 use crate::domain::{Candle, Market, Price, Ticker};
 
 /// `status` of an answer that holds data.
@@ -172,12 +172,13 @@ fn streamed_ticker(row: &Content<'_>, left_out: &mut Vec<Rejection>) -> Result<T
     if row.tick_type.words() != "24H" {
         return Ok(last);
     }
-    Ok(Ticker {
+    let ticker = Ticker {
         high_24h: side(row.high_price.price_maybe("highPrice"), left_out),
         low_24h: side(row.low_price.price_maybe("lowPrice"), left_out),
         base_volume_24h: side(row.volume.volume_maybe("volume"), left_out),
         quote_volume_24h: side(row.value.volume_maybe("value"), left_out),
         base_24h: side(row.open_price.price_maybe("openPrice"), left_out),
         ..last
-    })
+    };
+    Ok(consistent(ticker, ["highPrice", "lowPrice", "openPrice"], left_out))
 }

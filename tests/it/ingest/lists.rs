@@ -249,3 +249,17 @@ async fn fc_04_a_market_that_does_not_exist_is_told_at_once_and_asked_for_ever_l
     assert!(ghosts <= asked.len() + 2, "{ghosts} questions in {} lists", asked.len());
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn fc_11_a_market_that_lists_lack_and_that_has_a_price_is_looked_for_as_often_as_one_that_they_had() {
+    let server = Server::start(&["btc", "eth", "link"]).await;
+    list(&server, &["btc", "eth"]);
+    let again = Duration::from_millis(50);
+    let bench = Bench::start_with(&server, &["btc", "eth", "link"], Toy::profile(), |settings| {
+        settings.list_again = again;
+        settings.list_every = PATIENCE * 10;
+    });
+    // Ever longer pauses would be of more than ten minutes by then.
+    until("lists", || lists(&server) >= 15).await;
+    bench.stop().await;
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sisepan::domain::{ReasonCode, VenueState};
+use sisepan::domain::{Event, ReasonCode, VenueState};
 use tokio::io::AsyncReadExt;
 
 use super::toy::{Bench, Mode, Server, Toy, fetched, polled, streamed, until};
@@ -147,7 +147,7 @@ async fn in_28_a_web_page_an_empty_body_and_an_empty_list_change_nothing() {
     let asked = server.logged("get /markets").len();
     until("the empty list", || server.logged("get /markets").len() > asked + 2).await;
     bench.price("btc", "100", polled).await;
-    let empty = |event: &sisepan::domain::Event| matches!(event, sisepan::domain::Event::Listings { listings, .. } if listings.is_empty());
+    let empty = |event: &Event| matches!(event, Event::Listings { listings, .. } if listings.is_empty());
     assert!(!bench.seen.iter().any(empty), "an empty list was taken as truth");
     bench.stop().await;
 }
@@ -161,8 +161,15 @@ async fn in_06_an_answer_out_of_a_cache_is_no_price_of_now() {
     server.reply("/tickers", "200 OK\r\nAge: 30", cached);
     let health = bench.reason(ReasonCode::Payload).await;
     assert!(health.reason.unwrap().message.contains("lay 30 s in a cache"));
-    server.reply("/tickers", "200 OK\r\nAge: 1", cached.replace("99", "98"));
-    bench.price("btc", "98", polled).await;
+    // A younger one was as good as asked for when it was made.
+    server.reply("/tickers", "200 OK\r\nAge: 3", cached.replace("99", "98"));
+    let asked_before = bench.wait("98", |event| match event {
+        Event::Ticker { ticker, asked, received, .. } if ticker.last.to_string() == "98" => {
+            Some(received.wall.duration_since(asked.wall))
+        }
+        _ => None,
+    });
+    assert!(asked_before.await >= jiff::SignedDuration::from_secs(3));
     bench.stop().await;
 }
 
@@ -351,7 +358,7 @@ async fn fc_04_rows_that_an_answer_leaves_out_are_asked_for_again_in_a_smaller_r
         let mut left: std::collections::BTreeSet<_> = super::toy::markets(&symbols).into_iter().collect();
         bench
             .wait("a price of each", |event| match event {
-                sisepan::domain::Event::Ticker { market, .. } => {
+                Event::Ticker { market, .. } => {
                     left.remove(market);
                     left.is_empty().then_some(())
                 }

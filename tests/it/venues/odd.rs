@@ -375,8 +375,8 @@ const PAYLOADS: [(&str, bool, &str, &[&str]); 7] = [
     (
         "bithumb",
         true,
-        r#"{"type":"ticker","content":{"symbol":"BTC_KRW","tickType":"24H","date":"20260830","time":"132612","openPrice":"1","closePrice":"7",
-        "lowPrice":"1","highPrice":"1","value":"1","volume":"1","sellVolume":"1","buyVolume":"1","prevClosePrice":"1","chgRate":"1",
+        r#"{"type":"ticker","content":{"symbol":"BTC_KRW","tickType":"24H","date":"20260830","time":"132612","openPrice":"6","closePrice":"7",
+        "lowPrice":"5","highPrice":"9","value":"1","volume":"1","sellVolume":"1","buyVolume":"1","prevClosePrice":"1","chgRate":"1",
         "chgAmt":"1","volumePower":"1"}}"#,
         &["type", "content", "symbol", "closePrice"],
     ),
@@ -384,13 +384,13 @@ const PAYLOADS: [(&str, bool, &str, &[&str]); 7] = [
         "binance",
         true,
         r#"{"e":"24hrTicker","E":1788063972650,"s":"BTCUSDT","p":"1","P":"1","w":"1","x":"1","c":"7","Q":"1","b":"1","B":"1","a":"1","A":"1",
-        "o":"1","h":"1","l":"1","v":"1","q":"1","O":1,"C":1788063972650,"F":1,"L":9,"n":9}"#,
+        "o":"6","h":"9","l":"5","v":"1","q":"1","O":1,"C":1788063972650,"F":1,"L":9,"n":9}"#,
         &["e", "E", "s", "c"],
     ),
     (
         "binance",
         false,
-        r#"[{"symbol":"BTCUSDT","priceChange":"1","lastPrice":"7","lastQty":"1","openPrice":"1","highPrice":"1","lowPrice":"1","volume":"1",
+        r#"[{"symbol":"BTCUSDT","priceChange":"1","lastPrice":"7","lastQty":"1","openPrice":"6","highPrice":"9","lowPrice":"5","volume":"1",
         "quoteVolume":"1","openTime":1,"closeTime":1788063972650,"firstId":1,"lastId":9,"count":9}]"#,
         &["symbol", "lastPrice", "closeTime"],
     ),
@@ -481,4 +481,49 @@ fn fc_06_what_is_left_out_is_named() {
         let field = member.split('"').nth(1).unwrap();
         assert_eq!(believed(id, stream, &changed), (Some("7".to_owned()), vec![field]), "{odd}");
     }
+}
+
+#[test]
+fn fc_06_a_figure_that_its_own_record_contradicts_is_left_out_alone() {
+    // High, low and price of a day ago beside a last price of 7, and what is left of them.
+    let spellings = [("h", "l", "o", "p"), ("highPrice", "lowPrice", "openPrice", "priceChange")];
+    let mut tried = 0;
+    for (id, stream, text, _) in PAYLOADS {
+        let Some((high, low, base, change)) =
+            spellings.into_iter().find(|(high, ..)| text.contains(&format!("\"{high}\":")))
+        else {
+            continue;
+        };
+        let with = |figures: [&str; 3]| {
+            let members = [(high, "9"), (low, "5"), (base, "6")].into_iter().zip(figures);
+            members.fold(text.to_owned(), |text, ((member, plain), figure)| {
+                text.replace(&format!("\"{member}\":\"{plain}\""), &format!("\"{member}\":\"{figure}\""))
+            })
+        };
+        let has_change = text.contains(&format!("\"{change}\":"));
+        for (figures, odd) in [
+            (["9", "5", "6"], vec![]),
+            (["7", "7", "7"], vec![]),
+            (["6.99", "5", "6"], vec![high]),
+            (["9", "7.01", "8"], vec![low]),
+            (["9", "5", "9.01"], vec![base]),
+            (["9", "5", "4"], vec![base]),
+            (["9", "5", "6000000"], vec![base]),
+            (["0.07", "0.05", "0.04"], vec![high, base]),
+            (["700", "500", "701"], vec![low, base]),
+        ] {
+            let text = with(figures);
+            // The change that the record says of itself.
+            let open: rust_decimal::Decimal = figures[2].parse().unwrap();
+            let said = rust_decimal::Decimal::from(7) - open;
+            let text = text.replace(&format!("\"{change}\":\"1\""), &format!("\"{change}\":\"{said}\""));
+            assert_eq!(believed(id, stream, &text), (Some("7".to_owned()), odd), "{id}: {figures:?}");
+            tried += 1;
+        }
+        if has_change {
+            let text = with(["9", "5", "6.5"]);
+            assert_eq!(believed(id, stream, &text), (Some("7".to_owned()), vec![base]), "{id}: the change is another");
+        }
+    }
+    assert_eq!(tried, 27, "three payloads say a day's range");
 }
