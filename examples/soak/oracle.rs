@@ -127,7 +127,9 @@ impl Oracle {
         let factor = said.filter(|(_, until)| now < *until).map(|(factor, _)| factor);
         let mut at = now + AHEAD_MAX;
         while let Some((traded_at, price)) = self.fake.trade_before(venue, market, at) {
-            if price == last || factor.is_some_and(|factor| is_near(price * factor, last)) {
+            // Of several trades in one millisecond each was the last one for a moment.
+            let is_one_of_them = || self.fake.prices_at(venue, market, traded_at).contains(&last);
+            if is_one_of_them() || factor.is_some_and(|factor| is_near(price * factor, last)) {
                 return true;
             }
             if traded_at < now - LIVE_MAX {
