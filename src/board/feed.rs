@@ -77,7 +77,7 @@ pub enum Taken {
     Refuted,
     /// It is too far from the live price before it to be shown yet.
     Held,
-    /// It says nothing new of one that is held.
+    /// It says nothing new of one that is held, or its market is off the list.
     Waiting,
 }
 
@@ -389,7 +389,9 @@ impl Feed {
         let said_at = ticker.sent_at.unwrap_or(venue_now);
         let asked_at = shifted(there(clock, asked).min(venue_now), -FETCH_MARGIN);
         let until = if fetched { ticker.sent_at.unwrap_or(asked_at).max(asked_at) } else { said_at };
-        if let Some(at) = ticker.traded_at.filter(|&at| self.presence.trades_already(at)) {
+        if let Some(at) = ticker.traded_at
+            && self.presence.note_trade(at)
+        {
             self.window.begin(Minute::of(at));
         }
         self.observe(&ticker, via, until);

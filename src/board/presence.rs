@@ -177,8 +177,8 @@ impl Presence {
         Some(self.away_since.map_or(since, |away| away.min(since)))
     }
 
-    /// Takes in a trade of the present listing; returns whether it began earlier than it was first seen.
-    pub fn trades_already(&mut self, at: Timestamp) -> bool {
+    /// Takes in a trade of the present listing; returns whether the listing has begun earlier than was known, with this trade.
+    pub fn note_trade(&mut self, at: Timestamp) -> bool {
         let is_earlier = self.record.since.is_some_and(|since| at < since);
         if is_earlier {
             self.record.since = Some(at);
