@@ -231,7 +231,7 @@ pub struct Rejection {
     pub field: &'static str,
     /// What is wrong with it, as a stable word: those of
     /// [`AmountError::code`](crate::domain::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`,
-    /// `candle`, `contradiction`.
+    /// `candle`, `contradiction`, `unknown` (a value that the venue does not document), `repeated`.
     pub problem: &'static str,
     /// The beginning of what stands there.
     pub seen: String,

@@ -216,13 +216,33 @@ fn halted(
     left_out: &mut Vec<Rejection>,
 ) -> (Option<bool>, bool) {
     let suspended = side(row.is_trading_suspended.truth_maybe("is_trading_suspended"), left_out);
-    let state = side(row.market_state.text_maybe("market_state"), left_out);
+    let state = side(market_state(row.market_state), left_out);
     if suspended.is_none() && state.is_none() && delisting.is_none() {
         return (None, false);
     }
-    let delisted = state.as_deref() == Some("DELISTED") || delisting.is_some_and(|date| is_over(date, at));
-    let inactive = state.is_some_and(|state| state != "ACTIVE");
+    let delisted = state == Some(MarketState::Delisted) || delisting.is_some_and(|date| is_over(date, at));
+    let inactive = state.is_some_and(|state| state != MarketState::Active);
     (Some(suspended == Some(true) || inactive || delisted), delisted)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MarketState {
+    /// Deposits are open, trading is not yet.
+    Preview,
+    Active,
+    Delisted,
+}
+
+/// Reads `market_state`. A value that the venues do not document says nothing: a market whose trades go on is not halted
+/// for it.
+fn market_state(raw: Raw<'_>) -> Result<Option<MarketState>, Rejection> {
+    Ok(Some(match raw.text_maybe("market_state")?.as_deref() {
+        None => return Ok(None),
+        Some("PREVIEW") => MarketState::Preview,
+        Some("ACTIVE") => MarketState::Active,
+        Some("DELISTED") => MarketState::Delisted,
+        Some(_) => return Err(raw.refuse("market_state", "unknown")),
+    }))
 }
 
 /// Reads the day on which the market is to be delisted, `2026-12-01` or, by a slip of types, `20261201`; `Some(None)` for

@@ -246,7 +246,12 @@ fn core(row: &Listed<'_>) -> Result<(Market, bool), Rejection> {
     let (base, quote) = (row.base_asset.symbol("baseAsset")?, row.quote_asset.symbol("quoteAsset")?);
     let status = row.status.text_maybe("status")?.ok_or_else(|| row.status.refuse("status", "missing"))?;
     let market = Market::new(&base, &quote).map_err(|_| row.base_asset.refuse("baseAsset", "symbol"))?;
-    Ok((market, status != "TRADING"))
+    let halted = match &*status {
+        "TRADING" => false,
+        "BREAK" | "HALT" | "AUCTION_MATCH" | "PRE_TRADING" | "POST_TRADING" | "END_OF_DAY" => true,
+        _ => return Err(row.status.refuse("status", "unknown")),
+    };
+    Ok((market, halted))
 }
 
 fn tick_size(filters: Raw<'_>, left_out: &mut Vec<Rejection>) -> Option<rust_decimal::Decimal> {

@@ -164,5 +164,6 @@ fn fc_04_an_unreadable_side_member_of_binances_list_costs_that_member_and_names_
     assert_eq!(said(trading, base, step), ["BTC-USDT None false", "BTC-USDT left out tickSize: not-positive"]);
     // What a listing is none without.
     assert_eq!(said("null", base, good), ["rejected BTCUSDT status: missing"]);
+    assert_eq!(said(r#""TRADING ""#, base, good), ["rejected BTCUSDT status: unknown"]);
     assert_eq!(said(trading, "null", good), ["rejected BTCUSDT baseAsset: type"]);
 }

@@ -262,6 +262,10 @@ fn a_market_that_does_not_trade_is_halted() {
     assert_eq!(with(r#""market_state":"ACTIVE","is_trading_suspended":true"#), Some(true));
     assert_eq!(with(r#""market_state":"DELISTED""#), Some(true));
     assert_eq!(with(r#""market_state":"PREVIEW""#), Some(true));
+    for undocumented in ["TRADING", "ACTIVE ", "active", "HALTED"] {
+        assert_eq!(with(&format!(r#""market_state":"{undocumented}""#)), None);
+        assert_eq!(with(&format!(r#""market_state":"{undocumented}","is_trading_suspended":true"#)), Some(true));
+    }
     // A market is delisted at some hour of its day: until that is over, the exchange's word on its state counts.
     assert_eq!(with(r#""delisting_date":"2026-09-24""#), Some(false));
     assert_eq!(with(r#""delisting_date":"2026-09-23""#), Some(false));
@@ -471,6 +475,7 @@ fn fc_06_what_is_left_out_is_named() {
     for (member, odd) in [
         ("\"is_trading_suspended\":false", "\"is_trading_suspended\":\"false\""),
         ("\"market_state\":\"ACTIVE\"", "\"market_state\":1"),
+        ("\"market_state\":\"ACTIVE\"", "\"market_state\":\"TRADING\""),
         ("\"delisting_date\":null", "\"delisting_date\":\"soon\""),
         ("\"acc_trade_volume_24h\":1", "\"acc_trade_volume_24h\":\"NaN\""),
         ("\"acc_trade_price_24h\":1", "\"acc_trade_price_24h\":-1"),
