@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
 use super::extremes::Extremes;
-use super::implausible::{AHEAD_MAX, Implausible, MESSAGE, plausible};
 use super::jump::{self, Held, Verdict};
 use super::notices::Notices;
 use super::places::RecentPlaces;
@@ -18,8 +17,9 @@ use super::presence::{Presence, Turn, Word};
 use super::said::SaidDay;
 use crate::domain::window::Sighting;
 use crate::domain::{
-    Base, BaseSource, Basis, Change, FeedRecords, HaltReason, HourRecord, LastRecord, Market, Minute, NoChange, Notice,
-    Now, Price, State, Ticker, Units, VenueClock, VenueId, Via, Window, tick_size,
+    AHEAD_MAX, Base, BaseSource, Basis, Change, FeedRecords, HaltReason, HourRecord, Implausible, LastRecord, MESSAGE,
+    Market, Minute, NoChange, Notice, Now, Price, State, Ticker, Units, VenueClock, VenueId, Via, Window, is_repeated,
+    plausible, shifted, tick_size,
 };
 
 /// A fetched answer speaks for the moment when it was asked for, so much earlier as we may mistake the venue's clock.
@@ -33,6 +33,9 @@ const SAME_COIN_PERCENT: u32 = 20;
 
 /// A market that is back for so long and whose trades have lower numbers than before has begun to count anew.
 const NUMBERED_ANEW_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// A trade so much later than the message that its market was halted shows that it is not any more.
+const HALT_MARGIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// The venue is asked about a price that is held for so long; after that it waits for another trade.
 const HELD_MAX: Duration = Duration::from_secs(60);
@@ -86,9 +89,8 @@ pub enum Taken {
 pub struct Feed {
     last: Option<Last>,
     said: SaidDay,
-    halted: bool,
-    /// Whether it is halted because it is delisted.
-    delisted: bool,
+    /// What the venue said last of why the market does not trade.
+    halt: Option<Halt>,
     notices: Notices,
     confirmed_at: Option<Timestamp>,
     /// When the price was last so by the venue's clock: the change is measured as of then.
@@ -124,6 +126,14 @@ pub struct Feed {
     former: Option<Box<Feed>>,
     /// Why another listing has begun, until it is taken.
     relisted: Option<String>,
+}
+
+/// A market that does not trade, as its tickers say.
+#[derive(Debug, Clone, Copy)]
+struct Halt {
+    delisted: bool,
+    /// When that was said last, by the venue's clock.
+    said_at: Timestamp,
 }
 
 /// One for each [`Basis`].
@@ -405,7 +415,7 @@ impl Feed {
             Via::Check => {}
         }
         // A stream that repeats old messages confirms nothing; a fetched answer is of now, whatever it dates.
-        let fresh = fetched || shifted(venue_now, -FROZEN_AFTER) <= said_at;
+        let fresh = fetched || !is_repeated(said_at, venue_now);
         self.note_late(fresh, said_at, venue_now, received.monotonic);
         let is_older = self.last.is_some_and(|last| last.is_newer_than(&ticker));
         if is_older && !(fetched && self.is_insisted_on(&ticker, received.monotonic)) {
@@ -427,9 +437,12 @@ impl Feed {
         });
         self.places.note(tick_size::places(ticker.last), received.monotonic);
         self.said.take(&ticker, until);
-        if let Some(halted) = ticker.halted {
-            (self.halted, self.delisted) = (halted, ticker.delisted);
-        }
+        self.halt = match ticker.halted {
+            Some(true) => Some(Halt { delisted: ticker.delisted, said_at }),
+            Some(false) => None,
+            // What trades is not halted, also where no message that would say so comes.
+            None => self.halt.filter(|halt| ticker.traded_at.is_none_or(|at| at <= shifted(halt.said_at, HALT_MARGIN))),
+        };
         self.notices.take_ticker(&ticker);
         self.unrecorded = true;
         if fresh {
@@ -463,6 +476,15 @@ impl Feed {
             self.confirmed_at = Some(at.wall);
             self.confirmed_there = self.confirmed_there.max(Some(there(clock, at)));
             self.confirmed = Some(at.monotonic);
+        }
+    }
+
+    /// The venue's clock was set back to `venue_now`: what the wrong one has dated later was said by now at the latest.
+    pub fn set_back(&mut self, venue_now: Timestamp) {
+        if self.confirmed_there.is_some_and(|at| at > venue_now) {
+            self.confirmed_there = Some(venue_now);
+            self.said.set_back(venue_now);
+            self.seek_extremes();
         }
     }
 
@@ -678,9 +700,14 @@ impl Feed {
         }
     }
 
+    /// Returns whether this process has seen the price confirmed; a restored one is not.
+    pub fn is_confirmed_since_start(&self) -> bool {
+        self.confirmed.is_some()
+    }
+
     /// Returns why the market is halted, if it is.
     pub fn halt_reason(&self) -> Option<HaltReason> {
-        let delisted = self.presence.is_gone() || (self.halted && self.delisted);
+        let delisted = self.presence.is_gone() || self.halt.is_some_and(|halt| halt.delisted);
         let is_halted = self.presence.is_gone() || self.is_suspended();
         is_halted.then_some(if delisted { HaltReason::Delisted } else { HaltReason::Suspended })
     }
@@ -697,7 +724,7 @@ impl Feed {
     }
 
     fn is_suspended(&self) -> bool {
-        self.halted || self.presence.listing().is_some_and(|listing| listing.halted)
+        self.halt.is_some() || self.presence.listing().is_some_and(|listing| listing.halted)
     }
 
     /// Returns the price that is held back.
@@ -903,14 +930,6 @@ const LATE_MAX: Duration = Duration::from_secs(5);
 /// A fetched answer may be a copy from before, with an older trade; one that says the same for so long is none.
 const OLDER_MAX: Duration = Duration::from_secs(30);
 
-/// A streamed message dated longer ago than this is a repetition.
-const FROZEN_AFTER: SignedDuration = SignedDuration::from_secs(15);
-
 fn numbered(trade: Option<u64>) -> String {
     trade.map_or_else(String::new, |number| format!(" (trade {number})"))
-}
-
-/// Returns `at` moved by `by`, or as it is where time ends.
-pub fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(at)
 }

@@ -164,7 +164,7 @@ impl Quotes {
                 (None, None, None) if lacks == Lacks::Base => {
                     (AWAITED, "the close that its change is measured against was not told yet".to_owned())
                 }
-                (None, None, None) if state == State::Unknown => (AWAITED, "no price has come yet".to_owned()),
+                (None, None, None) if !feed.is_confirmed_since_start() => (AWAITED, "no price has come yet".to_owned()),
                 (None, None, None) => ("unconfirmed", "nothing has confirmed its last price in time".to_owned()),
             };
             if feed.halt_reason().is_none() || is_shown || self.is_nowhere(venue, market) {
@@ -201,7 +201,12 @@ impl Findings {
         let cause =
             self.commonest().filter(|cause| broken.as_ref().is_none_or(|link| link.code.as_str() != cause.code));
         match (cause, broken) {
-            (_, Some(link_down)) if link.state == VenueState::Down => (VenueState::Down, Some(link_down)),
+            // A stream that is given up because nothing of it is believed is no better explained by its end.
+            (cause, Some(link_down))
+                if link.state == VenueState::Down && cause.and_then(|cause| self.latest(cause)).is_none() =>
+            {
+                (VenueState::Down, Some(link_down))
+            }
             (Some(cause), _) => (VenueState::Down, Some(Reason::new(ReasonCode::Unbelieved, self.unbelieved(cause)))),
             (None, _) if waited => {
                 let nothing = || {
@@ -224,10 +229,15 @@ impl Findings {
         count.into_values().max_by_key(|(count, _)| *count).map(|(_, missing)| missing)
     }
 
+    /// What was refused most for the same cause within the last minute.
+    fn latest(&self, cause: &Missing) -> Option<&Problem> {
+        let same = self.problems.iter().filter(|problem| problem.code == cause.code && problem.markets > 0);
+        same.max_by_key(|problem| problem.markets)
+    }
+
     fn unbelieved(&self, cause: &Missing) -> String {
         let wanted = self.wanted;
-        let same = self.problems.iter().filter(|problem| problem.code == cause.code && problem.markets > 0);
-        match same.max_by_key(|problem| problem.markets) {
+        match self.latest(cause) {
             Some(problem) => format!("no price of {wanted} wanted markets is believed: {}", described(problem)),
             None => {
                 let like = self.missing.iter().filter(|missing| missing.code == cause.code).count();
@@ -241,7 +251,9 @@ impl Findings {
 
     /// One member that can't be read in many markets.
     fn unreadable(&self) -> Option<Reason> {
-        let many = |problem: &&Problem| problem.field.is_some() && problem.markets * MANY >= self.wanted;
+        let many = |problem: &&Problem| {
+            problem.field.is_some() && problem.markets > 1 && problem.markets * MANY >= self.wanted
+        };
         let problem = self.problems.iter().filter(many).max_by_key(|problem| problem.markets)?;
         let markets = problem.markets;
         let message = format!("refused in {markets} of {} wanted markets: {}", self.wanted, described(problem));

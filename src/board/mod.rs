@@ -13,7 +13,6 @@ mod extremes;
 mod feed;
 mod gaps;
 mod health;
-mod implausible;
 mod jump;
 mod notices;
 mod places;
@@ -32,9 +31,9 @@ use crate::domain::{
     Relisting, SourceId, Units, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
+pub use crate::domain::{Implausible, plausible};
 use feed::Feed;
 use health::Told;
-pub use implausible::{Implausible, plausible};
 use presence::Word;
 use row::Row;
 
@@ -240,7 +239,12 @@ impl Quotes {
                 }
             }
             Event::Clock { venue, clock } => {
-                self.clocks.insert(venue, clock);
+                let before = self.clocks.insert(venue, clock);
+                if before.is_some_and(|before| before.at_zero > clock.at_zero) {
+                    for (_, feed) in self.feeds.iter_mut().filter(|((of, _), _)| *of == venue) {
+                        feed.set_back(clock.at(now.monotonic));
+                    }
+                }
             }
             Event::Health(health) => {
                 self.health_changed.insert(health.venue);

@@ -6,8 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::feed::shifted;
-use crate::domain::{Listing, ListingRecord};
+use crate::domain::{Listing, ListingRecord, shifted};
 
 /// A market is gone when so many lists in a row lack it: one list may be a bad one.
 const MISSED_MAX: u32 = 2;

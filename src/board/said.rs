@@ -37,6 +37,15 @@ impl SaidDay {
         self.quote_volume = ticker.quote_volume_24h.map(|new| (new, at)).or(self.quote_volume);
     }
 
+    /// Has nothing said later than `at`.
+    pub fn set_back(&mut self, at: Timestamp) {
+        fn earlier<T>(said: Said<T>, at: Timestamp) -> Said<T> {
+            said.map(|(value, then)| (value, then.min(at)))
+        }
+        (self.high, self.low, self.base) = (earlier(self.high, at), earlier(self.low, at), earlier(self.base, at));
+        (self.base_volume, self.quote_volume) = (earlier(self.base_volume, at), earlier(self.quote_volume, at));
+    }
+
     /// Returns the highest price of the day before `at`.
     pub fn high(&self, at: Timestamp) -> Option<Price> {
         good(self.high, at, GOOD_FOR)

@@ -74,6 +74,11 @@ impl VenueClock {
     }
 }
 
+/// Returns `at` moved by `by`, or as it is where time ends.
+pub fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(at)
+}
+
 impl fmt::Debug for Minute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.start().fmt(f)

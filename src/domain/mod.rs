@@ -15,6 +15,7 @@ pub mod change;
 mod event;
 mod health;
 pub mod history;
+mod implausible;
 mod market;
 mod minute;
 mod movers;
@@ -37,8 +38,9 @@ pub use event::{Event, Gap, Jump, JumpStands, Link, Listing, Publish, Relisting,
 pub use health::{
     Example, Lacks, MISSING_MAX, Missing, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState,
 };
+pub use implausible::{AHEAD_MAX, Implausible, MESSAGE, is_repeated, plausible};
 pub use market::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
-pub use minute::{Minute, Now, VenueClock};
+pub use minute::{Minute, Now, VenueClock, shifted};
 pub use movers::{Movers, MoversRule};
 pub use notice::{HaltReason, Notice, NoticeKind};
 pub use printable::{escape_unprintable, is_unprintable};

@@ -53,6 +53,8 @@ pub trait News: Send {
 pub enum Quiet {
     /// There was nothing to tell.
     Yes,
+    /// Nobody has looked for long enough to know.
+    Unknown,
     /// There was, or nobody could say.
     No(Reason),
 }
@@ -298,6 +300,10 @@ impl Connection<'_> {
         state.verdict = None;
         let now = self.clock.monotonic();
         match quiet {
+            Quiet::Unknown => {
+                state.data_by = now + self.settings.first_message;
+                return Ok(());
+            }
             Quiet::No(reason) if state.heard || state.asked_again => return Err(reason),
             Quiet::No(_) => state.data_by = now + self.settings.first_message,
             Quiet::Yes => {

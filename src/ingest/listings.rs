@@ -16,7 +16,7 @@ use super::pace::Priority;
 use super::question::{self, Answered, Fault, Taken};
 use super::shared::Shared;
 use crate::domain::{Event, Listing, Market, Now, Reason, ReasonCode, Ticker, Via};
-use crate::venue::{Answer, Ask, Record, Rejection};
+use crate::venue::{Answer, Ask, Record, RejectedListing, Rejection};
 
 /// A market is let go when so many lists in a row lack it.
 const MISSED_MAX: u32 = 2;
@@ -90,16 +90,24 @@ pub async fn run(shared: Arc<Shared>) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
     let mut memory = Memory::default();
+    let mut failing_since = None;
     loop {
         let wait = match fetch(&shared).await {
             Some(Ok(list)) => {
                 backoff.reset();
+                failing_since = None;
                 let wait = publish(&shared, list, &mut memory).await;
                 tick_sizes(&shared).await;
                 wait
             }
             Some(Err(reason)) => {
                 shared.rest_failed("list of markets", &reason);
+                let since = *failing_since.get_or_insert(shared.now());
+                if shared.now().saturating_sub(since) >= settings.list_again {
+                    let message = format!("the list of markets can't be had: {}", reason.message);
+                    shared.health().figures().list_reason = Some(Reason::new(reason.code, message));
+                    shared.report(true);
+                }
                 let held = shared.http.held().map_or(Duration::ZERO, |(left, _)| left);
                 held + backoff.after_failure()
             }
@@ -125,8 +133,9 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
     };
     let rows = records.len();
     let (mut listings, mut unreadable, mut nameless) = (Vec::with_capacity(rows), BTreeSet::new(), false);
+    let mut named = BTreeSet::new();
     for record in records {
-        match record {
+        match record.and_then(|listing| checked(shared, listing, &mut named)) {
             Ok(listing) => listings.push(listing),
             Err(rejected) => match shared.refuse_listing(&rejected) {
                 Some(market) => {
@@ -150,6 +159,20 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
     let is_there = |market: &&Market| unreadable.contains(*market) || (nameless && named(market));
     let unreadable = unread.filter(is_there).cloned().collect();
     Some(Ok(List { listings, unreadable, rows }))
+}
+
+/// Checks that a listing is of the market that its symbol names, and the first of that market: what it says is not to be
+/// taken for what another row says of its own.
+fn checked(shared: &Shared, listing: Listing, named: &mut BTreeSet<Market>) -> Result<Listing, RejectedListing> {
+    let problem = if shared.venue.symbol(&listing.market) != listing.symbol {
+        "contradiction"
+    } else if !named.insert(listing.market.clone()) {
+        "repeated"
+    } else {
+        return Ok(listing);
+    };
+    let rejection = Rejection { field: "symbol", problem, seen: format!("names {}", listing.market) };
+    Err(RejectedListing { symbol: Some(listing.symbol), rejection })
 }
 
 /// Asks for the smallest steps of the listed markets where the list does not say them; those known before stand if that fails.

@@ -50,6 +50,8 @@ struct Line {
     newest: Option<Seen>,
     /// The newest trade that the stream is known to have told of, or REST when the subscription began.
     reference: Option<Seen>,
+    /// Since when there is one for the newest subscription.
+    measured: Option<Duration>,
     /// A trade that REST told of and the stream did not, and since when we know.
     missed: Option<(Duration, Seen)>,
     struck: Option<Duration>,
@@ -111,7 +113,17 @@ impl Liveness {
         for market in markets {
             if let Some(line) = self.lines.get_mut(market) {
                 line.subscribed = true;
-                (line.reference, line.missed) = (None, None);
+                (line.reference, line.measured, line.missed) = (None, None, None);
+            }
+        }
+    }
+
+    /// A connection that was asked for `markets` before the one that has failed is in its place: what is known to have
+    /// been told since it was asked stays the measure.
+    pub fn taken_over(&mut self, markets: &[Market]) {
+        for market in markets {
+            if let Some(line) = self.lines.get_mut(market) {
+                line.subscribed = true;
             }
         }
     }
@@ -127,6 +139,7 @@ impl Liveness {
         }
         if line.reference.is_none_or(|reference| !reference.later_than(&seen)) {
             line.reference = Some(seen);
+            line.measured.get_or_insert(now);
         }
     }
 
@@ -139,7 +152,7 @@ impl Liveness {
         line.asked = Some(now);
         match line.reference {
             _ if !line.subscribed => {}
-            None => line.reference = Some(seen),
+            None => (line.reference, line.measured) = (Some(seen), Some(now)),
             Some(reference) if seen.later_than(&reference) => {
                 line.missed.get_or_insert((now, seen));
             }
@@ -269,6 +282,12 @@ impl Liveness {
             }
         }
         struck
+    }
+
+    /// Whether it was looked for at least `age` whether the stream misses a trade of these markets.
+    pub fn is_measured(&self, markets: &[Market], age: Duration, now: Duration) -> bool {
+        let measured = |line: &Line| line.measured.is_some_and(|since| now.saturating_sub(since) >= age);
+        markets.iter().filter_map(|market| self.lines.get(market)).filter(|line| line.apart.is_none()).all(measured)
     }
 
     /// The first of `markets` of which the stream has missed a trade.

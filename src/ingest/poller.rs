@@ -115,11 +115,13 @@ pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
         Ok(_) => {}
     }
     if shared.liveness().missed(markets).is_none() {
-        return Quiet::Yes;
+        // Another connection may just have been asked for the same markets, and what this one missed is forgotten.
+        let measured = shared.liveness().is_measured(markets, shared.settings.first_message / 2, shared.now());
+        return if measured { Quiet::Yes } else { Quiet::Unknown };
     }
     // The trade may be on its way.
     tokio::time::sleep(shared.settings.lag_grace).await;
-    shared.liveness().missed(markets).map_or(Quiet::Yes, missed)
+    shared.liveness().missed(markets).map_or(Quiet::Unknown, missed)
 }
 
 /// Fetches and passes on tickers; returns how many markets told of a price.

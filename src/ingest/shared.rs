@@ -18,7 +18,9 @@ use super::pace::Bucket;
 use super::their_clock::{Dated, TheirClock};
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Event, Lacks, Link, Market, Now, Reason, ReasonCode, Ticker, VenueId, Via};
+use crate::domain::{
+    Event, Lacks, Link, Market, Now, Reason, ReasonCode, Ticker, VenueId, Via, is_repeated, plausible,
+};
 use crate::venue::{Record, RejectedListing, Rejection, Venue};
 
 /// What the log says of a record that can't be read.
@@ -32,6 +34,17 @@ const POLLS_MISSED_MAX: u32 = 3;
 
 /// The wanted markets that may be asked for: those listed, or all while there is no list.
 pub type Listed = Arc<BTreeSet<Market>>;
+
+/// Whether a ticker is one of now by its times: no other says anything of whether a stream is alive.
+fn is_current(ticker: &Ticker, streamed: bool, venue_now: Timestamp) -> bool {
+    match plausible(ticker, venue_now) {
+        Err(_) => false,
+        Ok(left_out) => {
+            let sent_at = ticker.sent_at.filter(|_| left_out.is_none());
+            !streamed || sent_at.is_none_or(|sent_at| !is_repeated(sent_at, venue_now))
+        }
+    }
+}
 
 /// One venue's settings, connections to the world, and present state.
 pub struct Shared {
@@ -141,8 +154,12 @@ impl Shared {
     }
 
     /// Passes on the usable records of a message that was `asked` for, or was pushed; returns the markets they told of.
+    ///
+    /// A streamed record that is not of now tells of nothing: a stream that only repeats itself, or whose times are wrong,
+    /// is as good as silent, and the prices are polled.
     pub fn deliver(&self, records: Vec<Record>, via: Via, asked: Option<Now>) -> Vec<Market> {
         let received = self.clock.read();
+        let venue_now = self.there();
         let (asked, now) = (asked.unwrap_or(received), received.monotonic);
         let mut told = Vec::with_capacity(records.len());
         for Record { symbol, ticker, left_out } in records {
@@ -153,10 +170,16 @@ impl Shared {
             left_out.iter().for_each(|fault| self.leave_out(market, fault));
             match ticker {
                 Ok(ticker) => {
-                    self.note(market, &ticker, via, now);
+                    let streamed = matches!(via, Via::Stream { .. });
+                    let current = is_current(&ticker, streamed, venue_now);
+                    if current {
+                        self.note(market, &ticker, via, now);
+                    }
                     self.has(market, Lacks::Price);
                     let (venue, market) = (self.id(), market.clone());
-                    told.push(market.clone());
+                    if current || !streamed {
+                        told.push(market.clone());
+                    }
                     self.outbox.push(Event::Ticker { venue, market, ticker, asked, received, via });
                 }
                 Err(rejection) => {

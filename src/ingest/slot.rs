@@ -218,8 +218,10 @@ impl Slot {
     fn promote(&mut self) {
         self.primary = self.successor.take();
         self.replacing = false;
-        if self.primary.as_ref().is_some_and(|live| live.up) {
-            self.shared.stream_changed(self.index, None);
+        match &self.primary {
+            Some(live) if live.up => self.shared.stream_changed(self.index, None),
+            Some(_) => self.shared.liveness().taken_over(&self.desired.borrow()),
+            None => {}
         }
     }
 

@@ -12,10 +12,10 @@ use crate::domain::{Now, VenueClock};
 /// The date of an answer is of some moment of its journey: of a longer one than this it says too little.
 const JOURNEY_MAX: Duration = Duration::from_secs(2);
 
-/// Of the first answer one takes what one gets, unless we slept meanwhile.
+/// Round-trip limit for the first dates; looser, because there is nothing better yet.
 const FIRST_JOURNEY_MAX: Duration = Duration::from_secs(12);
 
-/// A date that lies so far beside what we thought is believed when the next one says the same.
+/// A date that is so far off what is known, or off our own clock while nothing is, is believed when the next one agrees.
 const STEP_MIN: SignedDuration = SignedDuration::from_secs(3);
 
 /// A date of whole seconds, put in the middle of its second, lies so far beside the truth at most.
@@ -52,7 +52,9 @@ impl TheirClock {
     ///
     /// A date that may be of our own present is taken to be: both clocks are
     /// most likely set by the same servers, and a base would else be sought
-    /// half a second beside its minute.
+    /// half a second beside its minute. One alone that is far off may be of an
+    /// old answer that somebody kept, the first one as well as any other; two
+    /// that agree are a clock that is set so.
     pub fn take(&mut self, dated: Dated, ours: Now) -> bool {
         let journey = dated.arrived.saturating_sub(dated.asked);
         let long = if self.known.is_some() { JOURNEY_MAX } else { FIRST_JOURNEY_MAX };
@@ -61,13 +63,15 @@ impl TheirClock {
         let ours = VenueClock::showing(ours.wall, ours.monotonic);
         let told = ours.filter(|ours| is_within(told, *ours, SECOND_HALF + journey / 2)).unwrap_or(told);
         let off = |other: VenueClock| told.at_zero.duration_since(other.at_zero);
-        match self.known {
-            Some(known) if off(known).abs() < STEP_MIN => {
+        match (self.known, self.known.or(ours)) {
+            (Some(known), _) if off(known).abs() < STEP_MIN => {
                 let nearer = known.at_zero.checked_add(off(known) / WEIGHT);
                 self.known = nearer.ok().map(|at_zero| VenueClock { at_zero });
             }
-            // One odd date may be an old answer that somebody kept; two that agree are a clock that was set.
-            Some(_) if self.doubted.is_none_or(|doubted| off(doubted).abs() >= STEP_MIN) => {
+            (_, Some(expected))
+                if off(expected).abs() >= STEP_MIN
+                    && self.doubted.is_none_or(|doubted| off(doubted).abs() >= STEP_MIN) =>
+            {
                 self.doubted = Some(told);
                 return false;
             }
@@ -103,8 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_date_is_taken_and_later_ones_draw_it_nearer() {
+    fn the_first_dates_are_taken_at_once_and_later_ones_draw_it_nearer() {
         let mut clock = TheirClock::default();
+        assert_eq!(ahead_ms(&clock), None);
+        assert!(!clock.take(dated(3_600_000, 4_000, 100), OURS), "one that is far off ours");
         assert_eq!(ahead_ms(&clock), None);
         assert!(clock.take(dated(3_600_000, 5_000, 100), OURS));
         assert_eq!(ahead_ms(&clock), Some(3_600_000), "an hour off at once, not by and by");
@@ -114,8 +120,12 @@ mod tests {
 
     #[test]
     fn one_odd_date_changes_nothing_and_two_that_agree_do() {
+        let ours = Now { wall: ZERO, monotonic: Duration::ZERO };
         let mut clock = TheirClock::default();
-        clock.take(dated(0, 0, 100), OURS);
+        assert!(!clock.take(dated(10_800_000, 0, 100), ours), "the first one may be an old answer too");
+        assert_eq!(ahead_ms(&clock), None);
+        assert!(clock.take(dated(100, 500, 100), ours), "it was");
+        assert_eq!(ahead_ms(&clock), Some(0));
         assert!(!clock.take(dated(-60_000, 1_000, 100), OURS));
         assert!(clock.take(dated(80, 2_000, 100), OURS), "it was an old answer");
         assert!(!clock.take(dated(-60_000, 3_000, 100), OURS));
@@ -128,8 +138,9 @@ mod tests {
     #[test]
     fn an_answer_that_was_long_on_its_way_says_nothing() {
         let mut clock = TheirClock::default();
-        assert!(!clock.take(dated(0, 0, 600_000), OURS), "we were stopped or asleep meanwhile");
-        assert!(clock.take(dated(0, 700_000, 8_000), OURS), "better than nothing");
+        let ours = Now { wall: ZERO, monotonic: Duration::ZERO };
+        assert!(!clock.take(dated(0, 0, 600_000), ours), "we were stopped or asleep meanwhile");
+        assert!(clock.take(dated(0, 700_000, 8_000), ours), "better than nothing");
         assert!(!clock.take(dated(1_000, 800_000, 3_000), OURS));
         assert_eq!(ahead_ms(&clock), Some(0));
     }

@@ -70,6 +70,39 @@ fn in_43_a_step_of_our_clock_moves_no_base_and_refuses_no_price() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_takes_back_what_the_wrong_one_has_dated() {
+    let mut scene = Scene::new();
+    scene.settle_day();
+    let right = scene.truth;
+    let said = |scene: &mut Scene| {
+        let day =
+            Ticker { base_volume_24h: Some(7.into()), high_24h: Some(price("9999")), ..Ticker::new(price("1000")) };
+        scene.ticker(FIRST, "BTC", Ticker { traded_at: Some(right), ..day }, Via::Check);
+    };
+    scene.tell_clock(FIRST);
+    said(&mut scene);
+    let before = scene.row("BTC");
+    scene.truth += SignedDuration::from_hours(3);
+    scene.tell_clock(FIRST);
+    said(&mut scene);
+    scene.truth = right;
+    scene.tell_clock(FIRST);
+    scene.sleep(1);
+    said(&mut scene);
+    let after = scene.row("BTC");
+    assert_eq!(after.base_volume_24h, Some(7.into()));
+    assert_eq!((after.high_24h, after.range_source), (before.high_24h, before.range_source));
+    assert_eq!(after.base(Basis::Rolling24h), before.base(Basis::Rolling24h));
+    // Nor does what was said meanwhile outlive its five minutes.
+    for _ in 0..6 {
+        scene.pass(60);
+        let at = Some(scene.truth);
+        scene.ticker(FIRST, "BTC", Ticker { traded_at: at, ..Ticker::new(price("1000")) }, Via::Check);
+    }
+    assert_eq!(scene.row("BTC").base_volume_24h, None);
+}
+
+#[test]
 fn in_43_a_host_whose_clock_was_always_wrong_shows_the_venues_day() {
     for step in STEPS {
         let mut scene = Scene::new();

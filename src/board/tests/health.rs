@@ -226,6 +226,35 @@ fn fc_06_one_field_that_is_unreadable_in_many_markets_is_the_venues_reason() {
 }
 
 #[test]
+fn fc_06_one_bad_record_of_a_small_board_is_not_the_venues_reason() {
+    let mut scene = Scene::new();
+    scene.link(VenueState::Up, None);
+    ["BTC", "ETH"].into_iter().for_each(|base| scene.tick(FIRST, base, "300", STREAM));
+    scene.settle_past(1500, "300");
+    scene.stamped("ETH", 3_600);
+    scene.stamped("ETH", 0);
+    let told = scene.told();
+    assert!(told.problems.iter().any(|problem| problem.code == "time-ahead" && problem.count == 1), "{told:?}");
+    assert_ne!(told.reason.map(|reason| reason.code), Some(ReasonCode::Unreadable));
+}
+
+#[test]
+fn fc_08_a_start_with_stored_prices_is_no_outage() {
+    let mut scene = Scene::new();
+    ["BTC", "ETH"].into_iter().for_each(|base| scene.tick(FIRST, base, "300", STREAM));
+    let mut scene = scene.reborn();
+    scene.link(VenueState::Connecting, None);
+    scene.pass(5);
+    assert_eq!(up(&scene.told()), (VenueState::Connecting, None, 0));
+    // For ever it is not waited, whatever the link says.
+    scene.quotes.started = Now { monotonic: scene.now.monotonic - Duration::from_secs(16), ..scene.quotes.started };
+    assert_eq!(up(&scene.told()), (VenueState::Down, Some(ReasonCode::Unbelieved), 0));
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    scene.link(VenueState::Up, None);
+    assert_eq!((scene.told().state, scene.told().markets_live), (VenueState::Up, 1));
+}
+
+#[test]
 fn fc_11_a_delisted_market_is_halted_and_named_so() {
     let mut scene = Scene::new();
     scene.link(VenueState::Up, None);

@@ -108,6 +108,18 @@ fn fc_11_a_halted_row_says_why() {
         let code = reason.map(|reason| if reason == HaltReason::Delisted { "delisted" } else { "halted" });
         assert_eq!(name, code);
     }
+    // Answers that say nothing of it, as REST's of some venues, end it with a trade of after the halt, and only with one.
+    scene.sleep(1);
+    let ticker = halted(true, false, &scene);
+    scene.ticker(FIRST, "BTC", ticker, STREAM);
+    let before = Some(scene.truth);
+    scene.sleep(10);
+    let fetched = |traded_at, last| Ticker { traded_at, ..Ticker::new(price(last)) };
+    scene.ticker(FIRST, "BTC", fetched(before, "300"), Via::Poll);
+    assert_eq!(scene.row("BTC").reason, Some(HaltReason::Suspended));
+    let now = Some(scene.truth);
+    scene.ticker(FIRST, "BTC", fetched(now, "301"), Via::Poll);
+    assert_eq!((scene.row("BTC").state, scene.row("BTC").reason), (State::Delayed, None));
     // By the list alone; and it is said after a restart.
     scene.list(FIRST, &["BTC", "ETH"]);
     scene.list(FIRST, &["ETH"]);

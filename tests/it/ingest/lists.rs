@@ -263,3 +263,55 @@ async fn fc_11_a_market_that_lists_lack_and_that_has_a_price_is_looked_for_as_of
     until("lists", || lists(&server) >= 15).await;
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn fc_04_a_row_that_names_another_market_than_its_symbol_spoils_neither() {
+    let server = Server::start(&SYMBOLS).await;
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), often);
+    let mut board = Board::new();
+    until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
+    // "eth" says that it is BTC and halted, and "xrp" is there twice, with two states.
+    let rows = [r#"{"s":"eth","of":"btc","halted":true}"#, r#""xrp""#, r#"{"s":"xrp","halted":true}"#];
+    let others = [r#""btc""#, r#""sol""#, r#""ada""#, r#""link""#];
+    let body = format!(r#"{{"markets":[{},{}]}}"#, others.join(","), rows.join(","));
+    server.reply("/markets", "200 OK", body);
+    let seen = lists(&server);
+    until_board(&mut bench, &mut board, &SYMBOLS, "three more lists", |board, health| {
+        assert!(board.none_gone(), "{:?}", board.rows);
+        let counted = |code: &str| health.is_some_and(|health| health.rejected.contains_key(code));
+        lists(&server) >= seen + 3 && counted("contradiction") && counted("repeated")
+    })
+    .await;
+    assert!(board.all_live(), "{:?}", board.rows);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn fc_14_a_list_that_can_not_be_had_is_told_with_its_reason() {
+    for later in [false, true] {
+        let server = Server::start(&SYMBOLS).await;
+        if !later {
+            server.reply("/markets", "503 Service Unavailable", "");
+        }
+        let again = |settings: &mut sisepan::ingest::Settings| {
+            often(settings);
+            settings.list_again = Duration::from_millis(100);
+        };
+        let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), again);
+        let mut board = Board::new();
+        until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
+        server.reply("/markets", "503 Service Unavailable", "");
+        until_board(&mut bench, &mut board, &SYMBOLS, "the reason", |_, health| {
+            let reason = health.and_then(|health| health.list_reason.as_ref());
+            reason.is_some_and(|reason| reason.message.contains("list of markets") && reason.message.contains("503"))
+        })
+        .await;
+        assert!(board.none_gone());
+        server.with(|world| world.replies.clear());
+        until_board(&mut bench, &mut board, &SYMBOLS, "no reason", |_, health| {
+            health.is_some_and(|health| health.list_reason.is_none())
+        })
+        .await;
+        bench.stop().await;
+    }
+}

@@ -46,7 +46,11 @@ pub struct World {
     pub prices: BTreeMap<String, (String, u64)>,
     /// Symbols that trade each time the list is asked for.
     pub trading: BTreeSet<String>,
+    /// Whether every question for prices finds a new trade.
+    pub busy: bool,
     pub mode: Mode,
+    /// How late what streams tell is, in seconds; `None` dates nothing.
+    pub lag: Option<i64>,
     /// Most rows of an answer with tickers, if there is such a limit.
     pub rows_max: Option<usize>,
     /// Symbols that no stream tells of.
@@ -225,6 +229,15 @@ fn ticker(world: &World, symbol: &str) -> Option<Value> {
     Some(json!({"s": symbol, "p": price, "n": id}))
 }
 
+/// What a stream tells of a symbol.
+fn late(world: &World, symbol: &str) -> Option<Value> {
+    let mut record = ticker(world, symbol)?;
+    if let Some(lag) = world.lag {
+        record["late"] = json!(lag);
+    }
+    Some(record)
+}
+
 fn answer(world: &mut World, path: &str) -> (String, Vec<u8>) {
     if let Some((_, (status, body))) = world.replies.iter().find(|(start, _)| path.starts_with(start.as_str())) {
         return (status.clone(), body.clone());
@@ -242,6 +255,9 @@ fn answer(world: &mut World, path: &str) -> (String, Vec<u8>) {
         json!({"markets": world.listed})
     } else if path.starts_with("/tickers") {
         let symbols = argument("s=");
+        if world.busy {
+            world.prices.values_mut().for_each(|(_, id)| *id += 1);
+        }
         let found: Vec<_> = symbols.split(',').map(|symbol| ticker(world, symbol)).collect();
         if found.iter().any(Option::is_none) {
             return ("404 Not Found".to_owned(), json!({"error": "unknown"}).to_string().into_bytes());
@@ -298,7 +314,7 @@ async fn session<S>(
                 Do::Tell(symbol) => {
                     let world = world.lock().unwrap();
                     let tell = subscribed.contains(&symbol) && !world.dropped.contains(&symbol) && world.mode != Mode::AckOnly;
-                    let record = ticker(&world, &symbol).filter(|_| tell);
+                    let record = late(&world, &symbol).filter(|_| tell);
                     record.map(|record| Some(Message::text(json!({"t": [record]}).to_string()))).into_iter().collect()
                 }
             },
@@ -322,7 +338,7 @@ fn reaction(world: &World, on: &[String], frames: &[Duration], now: Duration) ->
     if world.mode == Mode::AckOnly {
         return out;
     }
-    let told: Vec<_> = on.iter().filter(|s| !world.dropped.contains(*s)).filter_map(|s| ticker(world, s)).collect();
+    let told: Vec<_> = on.iter().filter(|s| !world.dropped.contains(*s)).filter_map(|s| late(world, s)).collect();
     if !told.is_empty() {
         out.push(Some(Message::text(json!({"t": told}).to_string())));
         if world.mode == Mode::CloseAfterFirst {

@@ -1,12 +1,14 @@
 //! The stream's life: silence, death of one market, hand-over, endless return.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sisepan::domain::{ReasonCode, VenueState, Via};
+use sisepan::domain::{Event, ReasonCode, VenueState, Via};
 use sisepan::venue::Keepalive;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::toy::{Bench, Do, Mode, PATIENCE, Server, Toy, fetched, polled, streamed, until};
 
@@ -60,6 +62,61 @@ async fn a_quiet_market_keeps_its_stream_and_is_confirmed() {
     }
     until("three silences", || server.logged("get /tickers").len() > 5).await;
     assert_eq!(server.logged("ws").len(), 1, "a quiet connection was given up");
+    bench.stop().await;
+}
+
+/// Trades for as long as it is kept.
+fn trading(server: &Arc<Server>) -> AbortOnDropHandle<()> {
+    let server = server.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        for price in 200.. {
+            server.trade("btc", &price.to_string());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }))
+}
+
+/// Waits for so many more connections; the venue is never up meanwhile.
+async fn never_up(bench: &mut Bench, connections: usize) {
+    let last = bench.server.logged("ws").len() + connections;
+    while bench.server.logged("ws").len() < last {
+        let event = bench.wait("an event", |event| Some(event.clone())).await;
+        assert!(!matches!(&event, Event::Health(health) if health.state == VenueState::Up), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn fc_14_a_stream_of_which_every_message_is_late_is_as_good_as_a_silent_one() {
+    for before in [false, true] {
+        let server = Server::start(&["btc"]).await;
+        server.with(|world| world.lag = (!before).then_some(40));
+        let mut bench = Bench::start(&server, &["btc"]);
+        let _trading = trading(&server);
+        if before {
+            bench.state(VenueState::Up).await;
+        }
+        server.with(|world| (world.lag, world.busy) = (Some(40), true));
+        bench.reason(ReasonCode::Silent).await;
+        bench.wait("a polled price", |event| matches!(event, Event::Ticker { via: Via::Poll, .. }).then_some(())).await;
+        never_up(&mut bench, 4).await;
+        server.with(|world| (world.lag, world.busy) = (Some(0), false));
+        bench.state(VenueState::Up).await;
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn in_01_a_stream_that_stays_mute_is_not_told_as_restored() {
+    let server = Server::start(&["btc"]).await;
+    let mut bench = Bench::start(&server, &["btc"]);
+    bench.state(VenueState::Up).await;
+    server.with(|world| (world.mode, world.busy) = (Mode::AckOnly, true));
+    bench.reason(ReasonCode::Silent).await;
+    // Long enough for one connection to take over from another that fails meanwhile.
+    never_up(&mut bench, 8).await;
+    server.with(|world| (world.mode, world.busy) = (Mode::Good, false));
+    let _trading = trading(&server);
+    bench.state(VenueState::Up).await;
     bench.stop().await;
 }
 

@@ -4,7 +4,9 @@ pub use super::bench::*;
 pub use super::server::*;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
+use sisepan::clock::Clock;
 use sisepan::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
 use sisepan::venue::{
     Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Record, RejectedListing, Rejection, Request, Venue,
@@ -57,7 +59,9 @@ fn records(value: &Value) -> Vec<Record> {
     let read = |item: &Value| {
         let bad = Rejection::new("p", "missing");
         let price = item["p"].as_str().ok_or(bad.clone()).and_then(|p| p.parse::<Price>().map_err(|_| bad));
-        let ticker = price.map(|last| Ticker { trade_id: item["n"].as_u64(), ..Ticker::new(last) });
+        let late = item["late"].as_i64().map(SignedDuration::from_secs);
+        let sent_at = late.map(|late| Clock::system().now() - late);
+        let ticker = price.map(|last| Ticker { trade_id: item["n"].as_u64(), sent_at, ..Ticker::new(last) });
         Record { symbol: item["s"].as_str().unwrap_or_default().to_owned(), ticker, left_out: Vec::new() }
     };
     value.as_array().into_iter().flatten().map(read).collect()
@@ -132,10 +136,11 @@ impl Venue for Toy {
 }
 
 fn listing(value: &Value) -> Result<Listing, RejectedListing> {
-    let symbol = value.as_str().unwrap_or_default().to_owned();
-    let market = Market::new(&symbol.to_uppercase(), "KRW");
+    // A name, or `{"s": name, "of": another base, "halted": true}`.
+    let symbol = value.as_str().or(value["s"].as_str()).unwrap_or_default().to_owned();
+    let market = Market::new(&value["of"].as_str().unwrap_or(&symbol).to_uppercase(), "KRW");
     let market = market.map_err(|_| Rejection::new("symbol", "symbol"))?;
-    Ok(Listing::new(symbol, market))
+    Ok(Listing { halted: value["halted"] == true, ..Listing::new(symbol, market) })
 }
 
 fn candle(value: &Value) -> Candle {

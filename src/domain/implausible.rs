@@ -2,14 +2,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::feed::shifted;
-use crate::domain::Ticker;
+use super::{Ticker, shifted};
 
 /// A venue time further ahead of ours than this is not believed.
 pub const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// A message time further behind ours than this is not believed; further ahead, it is none.
 const BEHIND_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+/// A streamed message dated longer ago than this is a repetition.
+const REPEATED_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// No trade of a cryptocurrency is older than the first block of Bitcoin, 2009-01-03.
 const FIRST_TRADE: Timestamp = Timestamp::constant(1_230_940_800, 0);
@@ -113,6 +115,11 @@ pub fn plausible(ticker: &Ticker, venue_now: Timestamp) -> Result<Option<Implaus
         Some(message) => Err(message),
         None => Ok(None),
     }
+}
+
+/// Whether a streamed message sent at `sent_at` repeats what was said before: it confirms no price of now.
+pub fn is_repeated(sent_at: Timestamp, venue_now: Timestamp) -> bool {
+    sent_at < shifted(venue_now, -REPEATED_AFTER)
 }
 
 /// `22.3 s`, `90 min`, `25 h`, `20663 days`: as exact as an operator wants it.
