@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigErrors, Problem};
-use crate::domain::{Lacks, Market, State, VenueId};
+use crate::domain::{Lacks, Market, Reason, ReasonCode, State, VenueId, VenueState};
 use crate::run::venues_of;
 use crate::{ingest, store};
 
@@ -148,12 +148,17 @@ fn judge(config: &Config, trials: &[(VenueId, Trial)]) -> Vec<String> {
 fn table(text: &mut String, venue: VenueId, trial: &Trial) {
     let _ = writeln!(text, "\n{venue} ({} ms)", trial.took.as_millis());
     let wanted = trial.wanted.len();
+    let link = trial.link.as_ref();
+    let list_failed = link.and_then(|link| link.list_failed.as_ref()).filter(|_| trial.listed.is_none());
     let _ = match &trial.listed {
         Some(listed) => {
             let missing = trial.wanted.iter().filter(|market| trial.is_unlisted(market)).count();
             writeln!(text, "  list     {} markets, {} of the {wanted} wanted", listed.len(), wanted - missing)
         }
-        None => writeln!(text, "  list     not received"),
+        None => match list_failed {
+            Some(reason) => writeln!(text, "  list     not received: {reason}"),
+            None => writeln!(text, "  list     not received"),
+        },
     };
     let current = trial.wanted.iter().filter(|market| trial.current(market).is_some()).count();
     let _ = writeln!(text, "  prices   {current} of {wanted}");
@@ -164,16 +169,23 @@ fn table(text: &mut String, venue: VenueId, trial: &Trial) {
         };
         let _ = writeln!(text, "           {:<12} {shown}", market.as_str());
     }
-    let reason = trial.health.as_ref().and_then(|health| health.reason.as_ref());
-    let _ = match (trial.is_connected(), trial.streaming) {
+    // Whether the prices are believed is the board's matter, and no reason of the stream's.
+    let connected = link.is_some_and(|link| link.state == VenueState::Up);
+    let stream_failed = link.and_then(|link| link.stream_failed.as_ref()).filter(|_| trial.streaming && !connected);
+    let _ = match (connected, trial.streaming) {
         (true, true) => writeln!(text, "  stream   connected"),
         (_, false) => writeln!(text, "  stream   switched off"),
-        (false, true) => match reason {
+        (false, true) => match stream_failed {
             Some(reason) => writeln!(text, "  stream   failed: {reason}"),
             None => writeln!(text, "  stream   no usable data"),
         },
     };
-    if let Some(reason) = reason.filter(|_| trial.fails() && (trial.is_connected() || !trial.streaming)) {
+    // What single markets lack stands beside them; that none has a base is no finding, since a trial asks for no past.
+    let reason = trial.health.as_ref().and_then(|health| health.reason.as_ref());
+    let reason = reason.filter(|reason| reason.code != ReasonCode::Incomplete);
+    let reason = reason.or_else(|| link.and_then(|link| link.list_reason.as_ref()));
+    let printed = |reason: &&Reason| [list_failed, stream_failed].contains(&Some(*reason));
+    if let Some(reason) = reason.filter(|reason| trial.fails() && !printed(reason)) {
         let _ = writeln!(text, "  reason   {reason}");
     }
     for problem in trial.health.iter().flat_map(|health| &health.problems) {
@@ -207,4 +219,47 @@ fn why_not(trial: &Trial, market: &Market) -> String {
         State::Live | State::Unknown => "has no usable price",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::VenueHealth;
+
+    /// A stream that is open and silent: it has not failed yet, and what the board misses is not its reason.
+    #[test]
+    fn fc_42_what_the_board_misses_is_no_reason_of_the_stream() {
+        let id = VenueId("toy");
+        let market = Market::new("BTC", "KRW").unwrap();
+        let health = |state, reason| VenueHealth { state, reason, ..VenueHealth::new(id, 1, Timestamp::UNIX_EPOCH) };
+        let awaited = "1 of 1 wanted markets without a base, such as BTC-KRW (awaited)";
+        let told = |link: VenueHealth| {
+            let reason = link.reason.clone().unwrap_or_else(|| Reason::new(ReasonCode::Incomplete, awaited));
+            let trial = Trial {
+                wanted: vec![market.clone()],
+                streaming: true,
+                listed: Some(BTreeSet::from([market.clone()])),
+                health: Some(health(link.state, Some(reason))),
+                link: Some(link),
+                quotes: BTreeMap::new(),
+                took: Duration::ZERO,
+            };
+            let mut text = String::new();
+            table(&mut text, id, &trial);
+            text
+        };
+        let silent = told(health(VenueState::Connecting, None));
+        assert!(silent.contains("  stream   no usable data\n") && !silent.contains("without a base"), "{silent}");
+        // Of several failures each stands in its own line.
+        let refused = Reason::new(ReasonCode::Http, "503 for prices");
+        let failed = Some(Reason::new(ReasonCode::Upgrade, "403 for the stream"));
+        let both = told(VenueHealth { stream_failed: failed, ..health(VenueState::Down, Some(refused)) });
+        assert!(both.contains("  stream   failed: 403 for the stream\n"), "{both}");
+        assert!(both.contains("  reason   503 for prices\n"), "{both}");
+    }
 }

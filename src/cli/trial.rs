@@ -16,11 +16,16 @@ use crate::ingest::{self, Tls};
 use crate::run::{board_settings, ingest_settings, markets_of};
 use crate::venue::Venue;
 
-/// Longest run. A quiet stream is known to be alive after about ten seconds.
+/// Longest run. A quiet stream is known to be alive after about ten seconds, and a row that nothing confirms is stale after
+/// 15 s unless the settings say otherwise.
 const RUN_MAX: Duration = Duration::from_secs(20);
 
 /// An exchange that was down for so long stays down: some attempts have failed.
 const DOWN_MAX: Duration = Duration::from_secs(5);
+
+/// The trial ends early only if nothing was left to wait for during this time: a stream may be reported as connected
+/// just before its first record is refused.
+const SETTLED_MIN: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether there is anything left to wait for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -37,7 +42,9 @@ pub(super) struct Trial {
     pub streaming: bool,
     /// Every market that the exchange lists, if its list came.
     pub listed: Option<BTreeSet<Market>>,
-    /// The newest state of the exchange.
+    /// The newest state of the connections to the exchange, which does not consider whether its prices are believed.
+    pub link: Option<VenueHealth>,
+    /// The newest state of the exchange as `serve` would publish it.
     pub health: Option<VenueHealth>,
     /// The newest row of each wanted market.
     pub quotes: BTreeMap<Market, Arc<Quote>>,
@@ -74,13 +81,22 @@ impl Trial {
         self.listed.as_ref().is_some_and(|listed| !listed.contains(market))
     }
 
+    /// Whether the board or the reader of the exchange has refused something of it.
+    fn has_refused(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| !health.problems.is_empty())
+    }
+
     /// Whether nothing more is to be expected.
+    ///
+    /// After a refused record that is not known: prices that REST told of are current until they
+    /// are stale, whatever becomes of those of the stream. Then the trial goes on to its end, and is judged by what is
+    /// shown there.
     fn is_settled(&self) -> bool {
         let halted = |market: &Market| self.quotes.get(market).is_some_and(|quote| quote.state == State::Halted);
         let settled = |market: &Market| self.current(market).is_some() || self.is_unlisted(market) || halted(market);
         // With no market to stream there is nothing that would connect.
         let none = self.wanted.iter().all(|market| self.is_unlisted(market));
-        self.listed.is_some() && (self.is_connected() || none) && self.wanted.iter().all(settled)
+        !self.has_refused() && self.listed.is_some() && (self.is_connected() || none) && self.wanted.iter().all(settled)
     }
 
     fn note(&mut self, event: &Event) {
@@ -89,7 +105,7 @@ impl Trial {
                 let listed = listings.iter().map(|listing| &listing.market).chain(unreadable);
                 self.listed = Some(listed.cloned().collect());
             }
-            Event::Health(health) => self.health = Some(health.clone()),
+            Event::Health(health) => self.link = Some(health.clone()),
             Event::Ticker { .. } | Event::Settled { .. } | Event::TickSizes { .. } | Event::Clock { .. } => {}
         }
     }
@@ -110,6 +126,7 @@ pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, cl
         wanted: wanted.clone(),
         streaming: settings.stream_enabled,
         listed: None,
+        link: None,
         health: None,
         quotes: BTreeMap::new(),
         took: Duration::ZERO,
@@ -125,7 +142,7 @@ pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, cl
     let reading = ingest::run(venue, settings, wanted, tls, clock.clone(), events, requests, stop);
     let mut reading = Box::pin(reading.fuse());
     let mut tick = tokio::time::interval(LOOK);
-    let mut down_since = None;
+    let (mut down_since, mut settled_since) = (None, None);
     loop {
         tokio::select! {
             event = inbox.recv() => {
@@ -144,7 +161,9 @@ pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, cl
         down_since = down.then(|| down_since.unwrap_or(now.monotonic));
         trial.took = now.monotonic.saturating_sub(began);
         let hopeless = down_since.is_some_and(|since| now.monotonic.saturating_sub(since) >= DOWN_MAX);
-        if trial.is_settled() || hopeless || trial.took >= RUN_MAX {
+        settled_since = trial.is_settled().then(|| settled_since.unwrap_or(now.monotonic));
+        let settled = settled_since.is_some_and(|since| now.monotonic.saturating_sub(since) >= SETTLED_MIN);
+        if settled || hopeless || trial.took >= RUN_MAX {
             break;
         }
     }

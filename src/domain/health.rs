@@ -289,6 +289,12 @@ pub struct VenueHealth {
     /// Why its list of markets is not believed to be whole, from ingest; it becomes a `reason` where there is no other.
     #[serde(skip)]
     pub list_reason: Option<Reason>,
+    /// Why the last request for its list of markets failed, from ingest; `None` once one has been read.
+    #[serde(skip)]
+    pub list_failed: Option<Reason>,
+    /// Why its stream last failed, from ingest. It stays when the stream is up again.
+    #[serde(skip)]
+    pub stream_failed: Option<Reason>,
     /// When data last came, by any way.
     pub data_at: Option<Timestamp>,
     /// The venue's clock minus ours, in milliseconds, as its answers tell.
@@ -330,6 +336,8 @@ impl VenueHealth {
             since: at,
             reason: None,
             list_reason: None,
+            list_failed: None,
+            stream_failed: None,
             data_at: None,
             clock_skew_ms: None,
             not_before: None,

@@ -135,6 +135,7 @@ impl Health {
     pub fn tell(&mut self, links: Links, at: Timestamp, figures: bool) -> Option<VenueHealth> {
         let state = links.state();
         self.now.problems = self.problems.list(at);
+        self.now.stream_failed.clone_from(&self.stream_reason);
         self.now.missing = self.missing.values().cloned().collect();
         if state != self.now.state {
             self.now.since = at;

@@ -96,11 +96,13 @@ pub async fn run(shared: Arc<Shared>) {
             Some(Ok(list)) => {
                 backoff.reset();
                 failing_since = None;
+                shared.health().figures().list_failed = None;
                 let wait = publish(&shared, list, &mut memory).await;
                 tick_sizes(&shared).await;
                 wait
             }
             Some(Err(reason)) => {
+                shared.health().figures().list_failed = Some(reason.clone());
                 shared.rest_failed("list of markets", &reason);
                 let since = *failing_since.get_or_insert(shared.now());
                 if shared.now().saturating_sub(since) >= settings.list_again {

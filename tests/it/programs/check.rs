@@ -193,6 +193,68 @@ async fn fc_08_a_live_check_refuses_what_serve_refuses() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// What `check --live` prints, and its exit code, where Upbit has faults. Its rows are stale after the usual time.
+async fn live_check_of_upbit(name: &str, faults: &[&str]) -> (Option<i32>, String) {
+    let folder = folder(&format!("check-{name}"));
+    let script = folder.join("faults.jsonl");
+    let faults: String = faults.iter().map(|fault| format!("{{{fault}}}\n")).collect();
+    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", written(&script, &faults)]).await;
+    let config = configured(&folder, &fake.url, "listen = \"127.0.0.1:0\"\n");
+    let text = std::fs::read_to_string(&config).unwrap().replace("stale_after_secs = 5\n", "")
+        + "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\", \"XRP-KRW\"]\nsource = \"upbit\"\n";
+    let ended = sisepan(&["check", "--live", "--config", written(&config, &text)]).await;
+    fake.end().await;
+    std::fs::remove_dir_all(folder).unwrap();
+    ended
+}
+
+/// REST tells of prices that are believed at first; then nothing is that comes over the stream, nor from REST.
+#[tokio::test]
+async fn fc_08_a_live_check_does_not_pass_while_the_stream_is_refused() {
+    let checks = ["40000", "-40000", "-20000"].map(|ms| async move {
+        let stream = format!(r#""at":0,"fault":"skew","ms":{ms},"on":"stream","seconds":600"#);
+        let rest = r#""at":3,"fault":"unit","unit":"us","on":"rest","seconds":600"#;
+        (ms, live_check_of_upbit(&format!("skew-{ms}"), &[&stream, rest]).await)
+    });
+    for (ms, (code, output)) in futures_util::future::join_all(checks).await {
+        assert_eq!(code, Some(1), "{ms}: {output}");
+        for said in ["prices   0 of 3", "rejected time-", "reason   no price of 3 wanted", "1 of 1 exchanges failed"] {
+            assert!(output.contains(said), "{ms} without {said}: {output}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fc_08_one_bad_record_fails_no_live_check() {
+    let fault = r#""at":0,"fault":"set-field","field":"trade_price","payload":"\"x\"","symbol":"KRW-ETH","on":"rest","path":"/v1/ticker","times":1"#;
+    let (code, output) = live_check_of_upbit("one-record", &[fault]).await;
+    assert_eq!(code, Some(0), "{output}");
+    for said in ["prices   3 of 3", "stream   connected", "rejected malformed in trade_price, 1 times"] {
+        assert!(output.contains(said), "without {said}: {output}");
+    }
+}
+
+#[tokio::test]
+async fn fc_42_a_live_check_gives_the_reason_of_what_failed() {
+    let checks = [
+        ("upgrade", r#""at":0,"fault":"status","status":502,"on":"stream","seconds":600"#, "stream   failed: ", "502"),
+        (
+            "list",
+            r#""at":0,"fault":"status","status":503,"path":"/v1/market/all","seconds":600"#,
+            "list     not received: ",
+            "503",
+        ),
+    ]
+    .map(|(name, fault, line, reason)| async move { (name, line, reason, live_check_of_upbit(name, &[fault]).await) });
+    for (name, line, reason, (code, output)) in futures_util::future::join_all(checks).await {
+        assert_eq!(code, Some(1), "{name}: {output}");
+        let told = output.lines().find(|told| told.trim_start().starts_with(line));
+        assert!(told.is_some_and(|told| told.contains(reason)), "{name}: {output}");
+        // The trial asks for no past, so that it lacks is no finding.
+        assert!(!output.contains("without a base"), "{name}: {output}");
+    }
+}
+
 #[tokio::test]
 async fn fc_55_names_and_ports_alone_are_listened_on_and_a_flag_is_blamed_by_its_name() {
     for listen in ["localhost:0", ":0", "127.0.0.1:0"] {
