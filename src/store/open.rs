@@ -152,6 +152,11 @@ fn identity(_: &std::fs::Metadata) -> Identity {
     (0, 0)
 }
 
+/// Returns the length of a file in bytes. It is not opened for that: closing it would release SQLite's locks on it.
+pub fn length(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|of| of.len())
+}
+
 /// Returns the path of what SQLite keeps beside its file, by its ending, such as `-wal`.
 pub fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -302,9 +307,28 @@ pub fn look_at_header(file: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Renames the log and its index: beside a file that they were not written for, SQLite would take them for its own.
+pub fn move_log_aside(file: &Path, now: Timestamp) -> Result<(), Trouble> {
+    for ending in ["-wal", "-shm"] {
+        let log = beside(file, ending);
+        match std::fs::rename(&log, beside(&log, &format!(".aside-{}", stamp(now)))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Trouble::Disk(format!("moving {} aside: {error}", log.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A time as part of a file's name.
+fn stamp(now: Timestamp) -> impl std::fmt::Display {
+    now.strftime("%Y%m%dT%H%M%S%3fZ")
+}
+
 /// Renames a damaged file and its log, and returns the new name.
 pub fn move_aside(file: &Path, now: Timestamp) -> Result<PathBuf, Trouble> {
-    let aside = beside(file, &format!(".damaged-{}", now.strftime("%Y%m%dT%H%M%S%3fZ")));
+    let aside = beside(file, &format!(".damaged-{}", stamp(now)));
     // The log first: beside a new file, an old log must not be found.
     for ending in ["-wal", "-journal", "-shm", ""] {
         match std::fs::rename(beside(file, ending), beside(&aside, ending)) {

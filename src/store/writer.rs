@@ -213,6 +213,8 @@ pub struct Writer {
     connection: Option<Connection>,
     /// Which files the connection has open, as far as they are known: the file, its log, and the index of the log.
     files: [Option<Identity>; 3],
+    /// How long the file was when it was last looked at. It never gets shorter by what we do: there is no `VACUUM`.
+    length: Option<u64>,
     /// Whether the file may hold what the program has not read.
     unread: bool,
     /// Whether there is something to prune, or room is needed.
@@ -227,8 +229,8 @@ impl Writer {
         connection: Option<Connection>,
         unread: bool,
     ) -> Self {
-        let files = identify_all(&desk.file);
-        Self { desk, venues, lock, connection, files, unread, pruning: false }
+        let (files, length) = (identify_all(&desk.file), open::length(&desk.file));
+        Self { desk, venues, lock, connection, files, length, unread, pruning: false }
     }
 
     /// Writes until the desk is closed, then writes the rest.
@@ -281,9 +283,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Checks that what we write to is what others find: an operator may have removed or replaced it.
+    /// Checks that what we write to is what others find: an operator may have removed or replaced it, or have emptied it or
+    /// copied a smaller file over it, which leaves it the same file.
     ///
-    /// SQLite goes on writing to a removed file, and says that all is well.
+    /// SQLite goes on writing to such a file or its log, and says that all is well.
     fn check_in_place(&mut self) -> Result<(), Trouble> {
         let file = &self.desk.file;
         let lock_path = file.with_file_name(open::LOCK);
@@ -295,20 +298,35 @@ impl Writer {
         let found = identify_all(file);
         let [lost_file, lost_log, lost_index] =
             std::array::from_fn(|at| self.files[at].is_some() && self.files[at] != found[at]);
-        if !(lost_lock || lost_file || lost_log || lost_index) {
+        let length = open::length(file);
+        let is_cut = !lost_file && length.zip(self.length).is_some_and(|(now, before)| now < before);
+        if !(lost_lock || lost_file || lost_log || lost_index || is_cut) {
             // The log and its index are made by the first write.
-            self.files = found;
+            (self.files, self.length) = (found, length);
             return Ok(());
         }
-        if !lost_file {
+        if !(lost_file || is_cut) {
             // What only the removed log holds goes into the file before it is gone for good.
             let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
         // Closing deletes the log by its name, and another process may have made a new one.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         self.desk.renewed.store(true, Ordering::Release);
-        let lost = if lost_lock { lock_path } else { file.clone() };
-        Err(Trouble::Disk(format!("{} was removed or replaced while in use", lost.display())))
+        let (lost, how) = match (lost_lock, is_cut) {
+            (true, _) => (&lock_path, "removed or replaced"),
+            (false, true) => (file, "emptied or replaced by a smaller file"),
+            (false, false) => (file, "removed or replaced"),
+        };
+        let reason = format!("{} was {how} while in use", lost.display());
+        if is_cut {
+            // What lies there now is read as another file is.
+            self.files[0] = None;
+            // The log holds pages of the file as it was: beside another one they would damage it.
+            if !(lost_lock || lost_log || lost_index) {
+                open::move_log_aside(file, self.desk.clock.now())?;
+            }
+        }
+        Err(Trouble::Disk(reason))
     }
 
     fn open_again(&mut self) -> Result<Connection, Trouble> {
@@ -324,7 +342,7 @@ impl Writer {
         if there.is_none() {
             self.desk.renewed.store(true, Ordering::Release);
         }
-        self.files = identify_all(&self.desk.file);
+        (self.files, self.length) = (identify_all(&self.desk.file), open::length(&self.desk.file));
         if there.is_some() && (self.unread || there != before) {
             self.find(&connection);
         }

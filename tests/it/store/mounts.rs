@@ -363,6 +363,48 @@ async fn fc_13_what_is_removed_while_in_use_is_noticed_and_written_anew_from_mem
     fake.shutdown().await;
 }
 
+/// What a store lacks of `before`, as far as a window reaches.
+fn lacks(before: &Known, after: &Known) -> bool {
+    let oldest = Minute::of(now()).plus(-24 * 60);
+    before.iter().any(|(name, minutes)| minutes.iter().any(|m| *m > oldest && !after[name].contains(m)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_13_a_file_that_is_cut_short_in_place_is_noticed_and_written_anew_from_memory() {
+    let (folder, fake, _) = set_up().await;
+    let medium = Medium::new(&folder);
+    // An orderly end takes the log into the file, which is then longer than one without prices.
+    assert!(start_whole(&folder, &medium, &fake).await.terminate().success());
+    let empty = Folder::new();
+    Store::open(&empty.0, Settings::default(), &VENUES, Clock::system()).unwrap().0.close();
+    let length = |file: &Path| std::fs::metadata(file).unwrap().len();
+    assert!(length(&empty.file()) < length(&medium.path(FILE)));
+    let server = Server::start(&folder, &mut medium.program());
+    server.is_live().await;
+    stop_candles(&fake);
+    until_saved(&server, now()).await;
+    let mut before = medium.known(&fake);
+    assert!(before.values().all(|minutes| minutes.len() > 1000));
+    let smaller = std::fs::read(empty.file()).unwrap();
+    for (what, now_holds) in [("a smaller one copied over it", &smaller[..]), ("emptied", &[])] {
+        read_history(&server);
+        let at = now();
+        std::fs::write(medium.path(FILE), now_holds).unwrap();
+        until_noticed(&server, at).await;
+        until_saved(&server, now()).await;
+        until(&format!("all of memory is written: {what}"), || !lacks(&before, &medium.known(&fake))).await;
+        before = medium.known(&fake);
+    }
+    server.kill();
+    nothing_is_lost(&before, &medium.known(&fake), "after a kill");
+    let server = Server::start(&folder, &mut medium.program());
+    server.is_live().await;
+    until_saved(&server, now()).await;
+    server.kill();
+    nothing_is_lost(&before, &medium.known(&fake), "after a restart");
+    fake.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_13_a_removed_directory_is_made_again_and_one_that_another_process_took_is_left_to_it() {
     let (folder, fake, data) = set_up().await;
