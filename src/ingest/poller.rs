@@ -102,7 +102,9 @@ fn strike(shared: &Shared, orders: &[mpsc::Sender<Order>]) {
 /// Asks whether a connection's markets are quiet, or it is dead.
 pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
     let together = shared.liveness().together(markets);
-    match fetch(shared, &together, Via::Check).await {
+    let streamed = together.iter().all(|market| shared.liveness().is_streamed(market));
+    let via = if streamed { Via::Check } else { poll_via(shared) };
+    match fetch(shared, &together, via).await {
         Err(reason) => {
             shared.rest_failed("prices", &reason);
             let message = format!("the stream is open and silent, and nobody can say why: {reason}");

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 
 use super::decode::quoted;
@@ -22,6 +23,9 @@ const CALLS_MAX: usize = 32;
 
 /// Markets asked for alone when a batch brings nothing, to see whether it is the host that fails.
 const WITNESSES: usize = 2;
+
+/// Parts that the rest of a batch is split into when it is late, which are asked for at the same time.
+const LATE_PARTS: usize = 8;
 
 /// Why a question brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +100,8 @@ pub struct Taken<T> {
 }
 
 /// Asks for a batch. Markets that an answer leaves out are asked for again in a smaller request; a request that brings
-/// nothing is taken apart. So a market that is refused, left out, unreadable or late spoils only itself.
+/// nothing is taken apart. So a market that is refused, left out, unreadable or late spoils only itself. While answers are
+/// late, the parts are asked for at the same time: one after the other, healthy markets would go stale meanwhile.
 ///
 /// # Errors
 /// Why the host answers nothing; also if no market of a batch is answered for that is `most` of what can be asked for.
@@ -111,43 +116,53 @@ where
     let (mut values, mut answered) = (Vec::new(), 0);
     let mut culprits: Vec<(Market, Reason)> = Vec::new();
     let mut parts = vec![batch.to_vec()];
-    let mut calls = 0;
-    while let Some(part) = parts.pop().filter(|_| calls < CALLS_MAX) {
-        calls += 1;
-        let reason = match call(part.clone()).await {
-            Ok(Answered { value, left_out }) => {
-                values.push(value);
-                answered += part.len() - left_out.len();
-                match left_out.len() {
-                    0 => continue,
-                    left if left < part.len() => {
-                        parts.push(left_out);
-                        continue;
+    let (mut calls, mut is_late) = (0, false);
+    while !parts.is_empty() && calls < CALLS_MAX {
+        let at_once = if is_late { CALLS_MAX - calls } else { 1 };
+        let asked = parts.split_off(parts.len().saturating_sub(at_once));
+        let is_first = calls == 0;
+        calls += asked.len();
+        let answers = join_all(asked.iter().map(|part| call(part.clone()))).await;
+        for (part, answer) in asked.into_iter().zip(answers) {
+            let reason = match answer {
+                Ok(Answered { value, left_out }) => {
+                    values.push(value);
+                    answered += part.len() - left_out.len();
+                    match left_out.len() {
+                        0 => continue,
+                        left if left < part.len() => {
+                            parts.push(left_out);
+                            continue;
+                        }
+                        // It was left out before, and nothing else was asked for: so it is not the length of the request.
+                        _ if answered > 0 => {
+                            culprits.extend(left_out.into_iter().map(|market| (market, self::left_out())));
+                            continue;
+                        }
+                        _ => self::left_out(),
                     }
-                    // It was left out before, and nothing else was asked for: so it is not the length of the request.
-                    _ if answered > 0 => {
-                        culprits.extend(left_out.into_iter().map(|market| (market, self::left_out())));
-                        continue;
-                    }
-                    _ => self::left_out(),
                 }
+                Err(Fault::Question(reason)) => reason,
+                Err(Fault::Host(reason)) => return Err(reason),
+            };
+            is_late |= reason.code == ReasonCode::Timeout;
+            if let [market] = part.as_slice() {
+                culprits.push((market.clone(), reason));
+                continue;
             }
-            Err(Fault::Question(reason)) => reason,
-            Err(Fault::Host(reason)) => return Err(reason),
-        };
-        match part.as_slice() {
-            [market] => culprits.push((market.clone(), reason)),
-            _ if calls > 1 => {
-                let (left, right) = part.split_at(part.len() / 2);
-                parts.extend([right.to_vec(), left.to_vec()]);
-            }
-            _ => {
-                let mut rest = part;
+            let mut rest = part;
+            let mut witnesses = Vec::new();
+            if is_first {
                 rest.shuffle(&mut rand::rng());
-                let witnesses = rest.split_off(rest.len().saturating_sub(WITNESSES));
-                parts.extend((!rest.is_empty()).then_some(rest));
-                parts.extend(witnesses.into_iter().map(|market| vec![market]));
+                witnesses = rest.split_off(rest.len().saturating_sub(WITNESSES));
             }
+            let split = match (is_late, is_first) {
+                (true, _) => LATE_PARTS,
+                (false, true) => 1,
+                (false, false) => 2,
+            };
+            parts.extend(rest.chunks(rest.len().div_ceil(split).max(1)).rev().map(<[Market]>::to_vec));
+            parts.extend(witnesses.into_iter().map(|market| vec![market]));
         }
         // One witness may be the culprit; if none is answered, it is the host, unless it refuses a few that may be wrong.
         let refused = !most && culprits.iter().all(|(_, reason)| is_refusal(reason));

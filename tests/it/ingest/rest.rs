@@ -423,3 +423,35 @@ async fn fc_01_a_market_that_is_closed_to_us_costs_itself_and_not_its_host() {
         bench.stop().await;
     }
 }
+
+#[tokio::test]
+async fn fc_04_a_market_that_answers_late_keeps_no_other_waiting() {
+    let symbols = ["ada", "btc", "doge", "dot", "eth", "link", "sol", "xrp"];
+    let deadline = Duration::from_secs(5);
+    let server = Server::start(&symbols).await;
+    let mut bench = Bench::start_with(&server, &symbols, Toy::profile(), |settings| {
+        NO_STREAM(settings);
+        settings.request = deadline;
+    });
+    bench.state(VenueState::Delayed).await;
+    server.with(|world| world.stalled.insert("xrp".to_owned()));
+    let alone = |symbol: &str| {
+        let line = format!("get /tickers?s={symbol}");
+        server.with(|world| world.log.iter().find(|(_, logged)| *logged == line).map(|(at, _)| *at))
+    };
+    until("each is asked for alone", || symbols.iter().all(|symbol| alone(symbol).is_some())).await;
+    let times: Vec<Duration> = symbols.iter().filter_map(|symbol| alone(symbol)).collect();
+    let apart = *times.iter().max().unwrap() - *times.iter().min().unwrap();
+    assert!(apart < deadline, "one after the other: {times:?}");
+    for symbol in &symbols[..7] {
+        server.trade(symbol, "101");
+        bench.price(symbol, "101", polled).await;
+    }
+    bench
+        .health("it is named alone", |health| {
+            let mut missing = health.missing.iter();
+            missing.next().is_some_and(|missing| missing.market.as_str() == "XRP-KRW") && missing.next().is_none()
+        })
+        .await;
+    bench.stop().await;
+}

@@ -53,6 +53,8 @@ pub struct World {
     pub lag: Option<i64>,
     /// Most rows of an answer with tickers, if there is such a limit.
     pub rows_max: Option<usize>,
+    /// Symbols that no question for prices is answered about, alone or among others.
+    pub stalled: BTreeSet<String>,
     /// Symbols that no stream tells of.
     pub dropped: BTreeSet<String>,
     /// Answers of paths that begin with this: status line and headers, body. The status `late` is no answer at all.
@@ -257,6 +259,9 @@ fn answer(world: &mut World, path: &str) -> (String, Vec<u8>) {
         let symbols = argument("s=");
         if world.busy {
             world.prices.values_mut().for_each(|(_, id)| *id += 1);
+        }
+        if symbols.split(',').any(|symbol| world.stalled.contains(symbol)) {
+            return ("late".to_owned(), Vec::new());
         }
         let found: Vec<_> = symbols.split(',').map(|symbol| ticker(world, symbol)).collect();
         if found.iter().any(Option::is_none) {
