@@ -34,8 +34,9 @@ const SAME_COIN_PERCENT: u32 = 20;
 /// A market that is back for so long and whose trades have lower numbers than before has begun to count anew.
 const NUMBERED_ANEW_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
-/// A trade so much later than the message that its market was halted shows that it is not any more.
-const HALT_MARGIN: SignedDuration = SignedDuration::from_secs(2);
+/// A trade so much later than the message that its market was halted shows that it is not any more; a venue's own clocks
+/// may be as far apart.
+const HALT_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// The venue is asked about a price that is held for so long; after that it waits for another trade.
 const HELD_MAX: Duration = Duration::from_secs(60);
@@ -132,7 +133,7 @@ pub struct Feed {
 #[derive(Debug, Clone, Copy)]
 struct Halt {
     delisted: bool,
-    /// When that was said last, by the venue's clock.
+    /// When that was said last, by the venue's clock; not before the last trade then.
     said_at: Timestamp,
 }
 
@@ -438,7 +439,10 @@ impl Feed {
         self.places.note(tick_size::places(ticker.last), received.monotonic);
         self.said.take(&ticker, until);
         self.halt = match ticker.halted {
-            Some(true) => Some(Halt { delisted: ticker.delisted, said_at }),
+            Some(true) => {
+                let said_at = ticker.traded_at.map_or(said_at, |traded_at| traded_at.max(said_at));
+                Some(Halt { delisted: ticker.delisted, said_at })
+            }
             Some(false) => None,
             // What trades is not halted, also where no message that would say so comes.
             None => self.halt.filter(|halt| ticker.traded_at.is_none_or(|at| at <= shifted(halt.said_at, HALT_MARGIN))),
@@ -479,8 +483,15 @@ impl Feed {
         }
     }
 
-    /// The venue's clock was set back to `venue_now`: what the wrong one has dated later was said by now at the latest.
+    /// The venue's clock was set back to `venue_now`: what was said and confirmed by the wrong one was so by now at the
+    /// latest.
     pub fn set_back(&mut self, venue_now: Timestamp) {
+        if let Some(former) = &mut self.former {
+            former.set_back(venue_now);
+        }
+        if let Some(halt) = &mut self.halt {
+            halt.said_at = halt.said_at.min(venue_now);
+        }
         if self.confirmed_there.is_some_and(|at| at > venue_now) {
             self.confirmed_there = Some(venue_now);
             self.said.set_back(venue_now);

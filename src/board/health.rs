@@ -201,7 +201,7 @@ impl Findings {
         let cause =
             self.commonest().filter(|cause| broken.as_ref().is_none_or(|link| link.code.as_str() != cause.code));
         match (cause, broken) {
-            // A stream that is given up because nothing of it is believed is no better explained by its end.
+            // Records refused of late say more than the end of the connection that they led to.
             (cause, Some(link_down))
                 if link.state == VenueState::Down && cause.and_then(|cause| self.latest(cause)).is_none() =>
             {

@@ -27,11 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Jump, JumpStands, Listing, Market, Minute, Now, Problems, Publish, Redenomination,
-    Relisting, SourceId, Units, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
+    Basis, Event, FeedRecords, Gap, Implausible, Jump, JumpStands, Listing, Market, Minute, Now, Problems, Publish,
+    Redenomination, Relisting, SourceId, Units, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
-pub use crate::domain::{Implausible, plausible};
 use feed::Feed;
 use health::Told;
 use presence::Word;
@@ -239,7 +238,8 @@ impl Quotes {
                 }
             }
             Event::Clock { venue, clock } => {
-                let before = self.clocks.insert(venue, clock);
+                let ours = VenueClock::showing(now.wall, now.monotonic);
+                let before = self.clocks.insert(venue, clock).or(ours);
                 if before.is_some_and(|before| before.at_zero > clock.at_zero) {
                     for (_, feed) in self.feeds.iter_mut().filter(|((of, _), _)| *of == venue) {
                         feed.set_back(clock.at(now.monotonic));

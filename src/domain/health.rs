@@ -286,7 +286,8 @@ pub struct VenueHealth {
     pub since: Timestamp,
     /// Why it is not `up`, or what is wrong although it is.
     pub reason: Option<Reason>,
-    /// Why its list of markets is not believed to be whole, from ingest; it becomes a `reason` where there is no other.
+    /// Why its list of markets is not believed to be whole, or could not be fetched for long, from ingest; it becomes a
+    /// `reason` where there is no other.
     #[serde(skip)]
     pub list_reason: Option<Reason>,
     /// Why the last request for its list of markets failed, from ingest; `None` once one has been read.

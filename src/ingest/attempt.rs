@@ -16,6 +16,7 @@ use crate::venue::Record;
 
 /// What a connection reports to its slot; each kind at most once.
 pub enum Report {
+    Subscribed(u64),
     Up(u64),
     Ready(u64),
     HandOver(u64, String),
@@ -108,6 +109,7 @@ struct Listener<'a> {
     desired: watch::Receiver<Arc<Vec<Market>>>,
     opened: Duration,
     heard: BTreeSet<Market>,
+    subscribed: bool,
     first: Option<Duration>,
     ready: bool,
     leaving: bool,
@@ -121,7 +123,18 @@ impl<'a> Listener<'a> {
         desired: watch::Receiver<Arc<Vec<Market>>>,
     ) -> Self {
         let (opened, heard) = (shared.now(), BTreeSet::new());
-        Self { shared, session, reports, desired, opened, heard, first: None, ready: false, leaving: false }
+        Self {
+            shared,
+            session,
+            reports,
+            desired,
+            opened,
+            heard,
+            subscribed: false,
+            first: None,
+            ready: false,
+            leaving: false,
+        }
     }
 
     fn good(&self) -> bool {
@@ -151,6 +164,10 @@ impl<'a> Listener<'a> {
 impl News for Listener<'_> {
     fn subscribed(&mut self, markets: &[Market]) {
         self.shared.liveness().subscribed(markets);
+        if !self.subscribed {
+            self.subscribed = true;
+            self.tell(Report::Subscribed(self.session));
+        }
     }
 
     fn tickers(&mut self, records: Vec<Record>) -> usize {

@@ -106,7 +106,7 @@ pub async fn run(shared: Arc<Shared>) {
                 shared.rest_failed("list of markets", &reason);
                 let since = *failing_since.get_or_insert(shared.now());
                 if shared.now().saturating_sub(since) >= settings.list_again {
-                    let message = format!("the list of markets can't be had: {}", reason.message);
+                    let message = format!("the list of markets can't be fetched: {}", reason.message);
                     shared.health().figures().list_reason = Some(Reason::new(reason.code, message));
                     shared.report(true);
                 }
@@ -135,9 +135,9 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
     };
     let rows = records.len();
     let (mut listings, mut unreadable, mut nameless) = (Vec::with_capacity(rows), BTreeSet::new(), false);
-    let mut named = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for record in records {
-        match record.and_then(|listing| checked(shared, listing, &mut named)) {
+        match record.and_then(|listing| checked(shared, listing, &mut seen)) {
             Ok(listing) => listings.push(listing),
             Err(rejected) => match shared.refuse_listing(&rejected) {
                 Some(market) => {
@@ -163,12 +163,12 @@ async fn fetch(shared: &Shared) -> Option<Result<List, Reason>> {
     Some(Ok(List { listings, unreadable, rows }))
 }
 
-/// Checks that a listing is of the market that its symbol names, and the first of that market: what it says is not to be
-/// taken for what another row says of its own.
-fn checked(shared: &Shared, listing: Listing, named: &mut BTreeSet<Market>) -> Result<Listing, RejectedListing> {
+/// Refuses a listing whose symbol is not that of its market, and any but the first of a market: it would overwrite what
+/// the market's own row says.
+fn checked(shared: &Shared, listing: Listing, seen: &mut BTreeSet<Market>) -> Result<Listing, RejectedListing> {
     let problem = if shared.venue.symbol(&listing.market) != listing.symbol {
         "contradiction"
-    } else if !named.insert(listing.market.clone()) {
+    } else if !seen.insert(listing.market.clone()) {
         "repeated"
     } else {
         return Ok(listing);

@@ -284,10 +284,12 @@ impl Liveness {
         struck
     }
 
-    /// Whether it was looked for at least `age` whether the stream misses a trade of these markets.
+    /// Whether these markets have been watched for missed trades for at least `age`. One of which nothing that can be used
+    /// was told since the subscription keeps no other from it.
     pub fn is_measured(&self, markets: &[Market], age: Duration, now: Duration) -> bool {
-        let measured = |line: &Line| line.measured.is_some_and(|since| now.saturating_sub(since) >= age);
-        markets.iter().filter_map(|market| self.lines.get(market)).filter(|line| line.apart.is_none()).all(measured)
+        let lines = markets.iter().filter_map(|market| self.lines.get(market));
+        let newest = lines.filter_map(|line| line.measured).max();
+        newest.is_some_and(|since| now.saturating_sub(since) >= age)
     }
 
     /// The first of `markets` of which the stream has missed a trade.

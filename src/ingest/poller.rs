@@ -102,9 +102,11 @@ fn strike(shared: &Shared, orders: &[mpsc::Sender<Order>]) {
 /// Asks whether a connection's markets are quiet, or it is dead.
 pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
     let together = shared.liveness().together(markets);
-    let streamed = together.iter().all(|market| shared.liveness().is_streamed(market));
-    let via = if streamed { Via::Check } else { poll_via(shared) };
-    match fetch(shared, &together, via).await {
+    let (streamed, polled): (Vec<_>, Vec<_>) =
+        together.into_iter().partition(|market| shared.liveness().is_streamed(market));
+    let told =
+        async { Ok(fetch(shared, &streamed, Via::Check).await? + fetch(shared, &polled, poll_via(shared)).await?) };
+    match told.await {
         Err(reason) => {
             shared.rest_failed("prices", &reason);
             let message = format!("the stream is open and silent, and nobody can say why: {reason}");
@@ -165,5 +167,6 @@ async fn call(shared: &Shared, markets: Vec<Market>, via: Via) -> Result<Answere
 
 /// What to say when REST finds a trade that the stream did not tell of.
 fn missed(market: &Market) -> Quiet {
-    Quiet::No(Reason::new(ReasonCode::Silent, format!("the stream is open and did not tell of a trade in {market}")))
+    let message = format!("the stream is open and did not tell of a trade in {market} in time");
+    Quiet::No(Reason::new(ReasonCode::Silent, message))
 }

@@ -150,19 +150,7 @@ where
                 culprits.push((market.clone(), reason));
                 continue;
             }
-            let mut rest = part;
-            let mut witnesses = Vec::new();
-            if is_first {
-                rest.shuffle(&mut rand::rng());
-                witnesses = rest.split_off(rest.len().saturating_sub(WITNESSES));
-            }
-            let split = match (is_late, is_first) {
-                (true, _) => LATE_PARTS,
-                (false, true) => 1,
-                (false, false) => 2,
-            };
-            parts.extend(rest.chunks(rest.len().div_ceil(split).max(1)).rev().map(<[Market]>::to_vec));
-            parts.extend(witnesses.into_iter().map(|market| vec![market]));
+            parts.extend(split(part, is_first, is_late));
         }
         // One witness may be the culprit; if none is answered, it is the host, unless it refuses a few that may be wrong.
         let refused = !most && culprits.iter().all(|(_, reason)| is_refusal(reason));
@@ -177,6 +165,23 @@ where
     Ok(Taken { values, culprits, open: parts.into_iter().flatten().collect() })
 }
 
+/// Splits a batch (`is_first`) or a part of it that brought nothing; what is to be asked for next stands last.
+fn split(mut part: Vec<Market>, is_first: bool, is_late: bool) -> Vec<Vec<Market>> {
+    let mut witnesses = Vec::new();
+    if is_first {
+        part.shuffle(&mut rand::rng());
+        witnesses = part.split_off(part.len().saturating_sub(WITNESSES));
+    }
+    let count = match (is_first, is_late) {
+        (true, true) => LATE_PARTS,
+        (false, true) => part.len(),
+        (true, false) => 1,
+        (false, false) => 2,
+    };
+    let rest = part.chunks(part.len().div_ceil(count.max(1)).max(1)).rev().map(<[Market]>::to_vec);
+    rest.chain(witnesses.into_iter().map(|market| vec![market])).collect()
+}
+
 /// Whether the reason is that there is no such market.
 pub fn is_refusal(reason: &Reason) -> bool {
     matches!(reason.code, ReasonCode::Refused | ReasonCode::Retired | ReasonCode::Unanswered)
@@ -189,7 +194,12 @@ pub fn left_out() -> Reason {
 
 /// Asks for tickers; the value is what they say, and when they were asked for. `None` where the venue can't be asked.
 pub async fn tickers(shared: &Shared, markets: Vec<Market>) -> Option<Result<Answered<(Vec<Record>, Now)>, Fault>> {
-    let (records, body) = match put(shared, &Ask::Tickers(&markets), Priority::Price).await? {
+    let mut answer = put(shared, &Ask::Tickers(&markets), Priority::Price).await?;
+    // Our own clock may be wrong, and a second date tells: nothing is dated by ours meanwhile.
+    if answer.as_ref().is_ok_and(|(_, body)| shared.doubts_first_date(body.dated)) {
+        answer = put(shared, &Ask::Tickers(&markets), Priority::Price).await?;
+    }
+    let (records, body) = match answer {
         Ok((Answer::Tickers(records), body)) => (records, body),
         Ok(_) => {
             let reason = Reason::new(ReasonCode::Payload, "the answer is not one of tickers");

@@ -309,6 +309,15 @@ impl Shared {
         }
     }
 
+    /// Takes in the first date of the venue; returns whether a second one is needed before it is believed.
+    pub fn doubts_first_date(&self, dated: Option<Dated>) -> bool {
+        if dated.is_none() || self.their_clock().known().is_some() {
+            return false;
+        }
+        self.tell_clock(dated);
+        self.their_clock().is_doubted()
+    }
+
     /// A REST call failed.
     pub fn rest_failed(&self, what: &'static str, reason: &Reason) {
         self.log(what, reason);

@@ -48,6 +48,8 @@ pub enum Order {
 
 struct Live {
     session: u64,
+    /// Whether it was asked for the markets.
+    subscribed: bool,
     up: bool,
     cancel: CancellationToken,
     commands: mpsc::Sender<Command>,
@@ -160,7 +162,7 @@ impl Slot {
             reports: self.reports.clone(),
         };
         self.tasks.spawn(survive(session, attempt.run()));
-        let live = Some(Live { session, up: false, cancel, commands });
+        let live = Some(Live { session, subscribed: false, up: false, cancel, commands });
         if self.primary.is_none() {
             self.primary = live;
         } else {
@@ -191,6 +193,10 @@ impl Slot {
 
     fn report(&mut self, report: Report) {
         match report {
+            Report::Subscribed(session) => {
+                let lives = [&mut self.primary, &mut self.successor].into_iter().flatten();
+                lives.filter(|live| live.session == session).for_each(|live| live.subscribed = true);
+            }
             Report::Up(session) => {
                 if let Some(live) = self.primary.as_mut().filter(|live| live.session == session) {
                     live.up = true;
@@ -220,8 +226,8 @@ impl Slot {
         self.replacing = false;
         match &self.primary {
             Some(live) if live.up => self.shared.stream_changed(self.index, None),
-            Some(_) => self.shared.liveness().taken_over(&self.desired.borrow()),
-            None => {}
+            Some(live) if live.subscribed => self.shared.liveness().taken_over(&self.desired.borrow()),
+            Some(_) | None => {}
         }
     }
 

@@ -48,6 +48,11 @@ impl TheirClock {
         self.known
     }
 
+    /// Returns whether a date waits for a second one, and nothing is known until then.
+    pub fn is_doubted(&self) -> bool {
+        self.known.is_none() && self.doubted.is_some()
+    }
+
     /// Takes in one more date, where our own clock shows `ours` now; returns whether it is believed.
     ///
     /// A date that may be of our own present is taken to be: both clocks are

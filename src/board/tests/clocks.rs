@@ -93,6 +93,15 @@ fn a_clock_that_is_set_back_takes_back_what_the_wrong_one_has_dated() {
     assert_eq!(after.base_volume_24h, Some(7.into()));
     assert_eq!((after.high_24h, after.range_source), (before.high_24h, before.range_source));
     assert_eq!(after.base(Basis::Rolling24h), before.base(Basis::Rolling24h));
+    // The same at the start, where the wrong clock is our own and the venue's is not known yet.
+    let mut start = Scene::new();
+    start.settle_day();
+    start.step_wall(3 * 3600);
+    said(&mut start);
+    start.tell_clock(FIRST);
+    start.sleep(1);
+    said(&mut start);
+    assert_eq!(start.row("BTC").base_volume_24h, Some(7.into()));
     // Nor does what was said meanwhile outlive its five minutes.
     for _ in 0..6 {
         scene.pass(60);

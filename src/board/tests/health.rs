@@ -1,8 +1,9 @@
 //! Health of a venue whose link works, depending on whether its prices are believed.
 
 use super::*;
-use crate::board::Implausible;
-use crate::domain::{Lacks, Missing, NoChange, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState};
+use crate::domain::{
+    Implausible, Lacks, Missing, NoChange, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState,
+};
 
 impl Scene {
     /// Ingest says how the link is.

@@ -112,8 +112,12 @@ fn fc_11_a_halted_row_says_why() {
     scene.sleep(1);
     let ticker = halted(true, false, &scene);
     scene.ticker(FIRST, "BTC", ticker, STREAM);
-    let before = Some(scene.truth);
-    scene.sleep(10);
+    // The trade before a halt may be dated after its message, by as much as the clocks of a venue are apart.
+    let before = Some(scene.truth + SignedDuration::from_secs(4));
+    let sent_at = Some(scene.truth);
+    let late = Ticker { traded_at: before, sent_at, halted: Some(true), ..Ticker::new(price("300")) };
+    scene.ticker(FIRST, "BTC", late, STREAM);
+    scene.sleep(15);
     let fetched = |traded_at, last| Ticker { traded_at, ..Ticker::new(price(last)) };
     scene.ticker(FIRST, "BTC", fetched(before, "300"), Via::Poll);
     assert_eq!(scene.row("BTC").reason, Some(HaltReason::Suspended));

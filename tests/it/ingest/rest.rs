@@ -455,3 +455,22 @@ async fn fc_04_a_market_that_answers_late_keeps_no_other_waiting() {
         .await;
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn in_43_no_price_is_dated_by_our_clock_while_one_date_says_that_it_is_wrong() {
+    let server = Server::start(&["btc"]).await;
+    let (old, tickers) =
+        ("200 OK\r\nDate: Thu, 15 Jan 2026 06:27:00 GMT", r#"{"tickers":[{"s":"btc","p":"100","n":1}]}"#);
+    server.reply("/tickers", old, tickers);
+    let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
+    let is_clock = bench
+        .wait("the clock or a price", |event| match event {
+            Event::Clock { .. } => Some(true),
+            Event::Ticker { .. } => Some(false),
+            _ => None,
+        })
+        .await;
+    assert!(is_clock, "a price came before the clock that dates it");
+    bench.price("btc", "100", polled).await;
+    bench.stop().await;
+}

@@ -121,6 +121,51 @@ async fn in_01_a_stream_that_stays_mute_is_not_told_as_restored() {
 }
 
 #[tokio::test]
+async fn fc_01_a_market_whose_price_can_not_be_used_keeps_no_quiet_connection_from_being_up() {
+    let server = Server::start(&["btc", "eth"]).await;
+    server.with(|world| {
+        world.mode = Mode::AckOnly;
+        world.prices.insert("eth".to_owned(), ("x".to_owned(), 1));
+    });
+    let mut bench = Bench::start(&server, &["btc", "eth"]);
+    bench.state(VenueState::Up).await;
+    assert_eq!(server.logged("ws").len(), 1);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_05_a_dead_market_does_not_make_the_quiet_ones_of_its_connection_look_polled() {
+    let server = Server::start(&["btc", "eth"]).await;
+    let mut profile = Toy::profile();
+    profile.silence_max = Duration::from_millis(1500);
+    let mut bench = Bench::start_with(&server, &["btc", "eth"], profile, |_| {});
+    bench.state(VenueState::Up).await;
+    server.trade("eth", "54");
+    bench.price("eth", "54", streamed).await;
+    server.with(|world| world.dropped.insert("eth".to_owned()));
+    let is_dead = |event: &Event| matches!(event, Event::Health(told) if told.rejected.contains_key("missed-trade"));
+    let found = bench.wait("a missed trade", |event| {
+        server.trade("eth", "55");
+        is_dead(event).then_some(())
+    });
+    found.await;
+    // It is dead on the next connection too, although nothing is missed there.
+    let opened = server.logged("ws").len();
+    let _ = server.streams.send(Do::Cut);
+    until("a new connection", || server.logged("ws").len() > opened).await;
+    bench.state(VenueState::Up).await;
+    for _ in 0..2 {
+        bench.price("btc", "100", |via| via == Via::Check).await;
+    }
+    let (asked, seen) = (server.logged("get /tickers").len(), bench.seen.len());
+    bench.wait("thirty more questions", |_| (server.logged("get /tickers").len() >= asked + 30).then_some(())).await;
+    let is_polled =
+        |event: &&Event| matches!(event, Event::Ticker { market, via: Via::Poll, .. } if market.as_str() == "BTC-KRW");
+    assert!(bench.seen[seen..].iter().find(is_polled).is_none(), "{:?}", bench.seen.iter().rfind(is_polled));
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn in_03_an_acknowledged_subscription_without_data_is_asked_again_and_given_up() {
     let server = Server::start(&["btc"]).await;
     server.with(|world| world.mode = Mode::AckOnly);

@@ -442,7 +442,7 @@ fn believed(id: &str, stream: bool, text: &str) -> (Option<String>, Vec<&'static
     let now = "2026-08-30T04:26:13Z".parse().unwrap();
     let left_out = records.iter().flat_map(|record| record.left_out.iter().map(|fault| fault.field)).collect();
     let tickers = records.into_iter().filter_map(|record| record.ticker.ok());
-    let believed = tickers.filter(|ticker| sisepan::board::plausible(ticker, now).is_ok());
+    let believed = tickers.filter(|ticker| sisepan::domain::plausible(ticker, now).is_ok());
     (believed.map(|ticker| ticker.last.to_string()).next(), left_out)
 }
 
