@@ -104,24 +104,32 @@ pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
     let together = shared.liveness().together(markets);
     let (streamed, polled): (Vec<_>, Vec<_>) =
         together.into_iter().partition(|market| shared.liveness().is_streamed(market));
-    let told =
-        async { Ok(fetch(shared, &streamed, Via::Check).await? + fetch(shared, &polled, poll_via(shared)).await?) };
-    match told.await {
+    let told = match fetch(shared, &streamed, Via::Check).await {
+        Ok(told) => match fetch(shared, &polled, poll_via(shared)).await {
+            Ok(more) => Ok((told + more, true)),
+            // Polling reports it; it says nothing about the connection, whose other markets are answered for.
+            Err(_) if told > 0 => Ok((told, false)),
+            Err(reason) => Err(reason),
+        },
+        Err(reason) => Err(reason),
+    };
+    let complete = match told {
         Err(reason) => {
             shared.rest_failed("prices", &reason);
             let message = format!("the stream is open and silent, and nobody can say why: {reason}");
             return Quiet::No(Reason::new(ReasonCode::Silent, message));
         }
-        Ok(0) => {
+        Ok((0, _)) => {
             let message = "the stream is open and silent, and the exchange can't be asked otherwise";
             return Quiet::No(Reason::new(ReasonCode::Silent, message));
         }
-        Ok(_) => {}
-    }
+        Ok((_, complete)) => complete,
+    };
     if shared.liveness().missed(markets).is_none() {
-        // Another connection may just have been asked for the same markets, and what this one missed is forgotten.
+        // Another connection may just have been asked for the same markets, and what this one missed is forgotten; or
+        // nothing is known of a part of them. Neither ends this connection, nor makes it fit to take another's place.
         let measured = shared.liveness().is_measured(markets, shared.settings.first_message / 2, shared.now());
-        return if measured { Quiet::Yes } else { Quiet::Unknown };
+        return if measured && complete { Quiet::Yes } else { Quiet::Unknown };
     }
     // The trade may be on its way.
     tokio::time::sleep(shared.settings.lag_grace).await;

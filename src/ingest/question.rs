@@ -195,7 +195,7 @@ pub fn left_out() -> Reason {
 /// Asks for tickers; the value is what they say, and when they were asked for. `None` where the venue can't be asked.
 pub async fn tickers(shared: &Shared, markets: Vec<Market>) -> Option<Result<Answered<(Vec<Record>, Now)>, Fault>> {
     let mut answer = put(shared, &Ask::Tickers(&markets), Priority::Price).await?;
-    // Our own clock may be wrong, and a second date tells: nothing is dated by ours meanwhile.
+    // Our own clock may be wrong, and a second date tells.
     if answer.as_ref().is_ok_and(|(_, body)| shared.doubts_first_date(body.dated)) {
         answer = put(shared, &Ask::Tickers(&markets), Priority::Price).await?;
     }

@@ -75,25 +75,8 @@ struct Slot {
 
 /// Keeps slot `index` streaming until shutdown; returns with its connections ended.
 pub async fn run(shared: Arc<Shared>, index: usize, mut orders: mpsc::Receiver<Order>) {
-    let (reports, mut inbox) = mpsc::channel(REPORTS_MAX);
-    let backoff = Backoff::new(shared.settings.backoff_min, shared.settings.backoff_max);
-    let longest = shared.settings.backoff_max;
-    let refused = Backoff::new(longest, longest.saturating_mul(REFUSED_FACTOR));
     let mut listed = shared.listed.subscribe();
-    let mut slot = Slot {
-        index,
-        desired: watch::Sender::new(Arc::default()),
-        tasks: JoinSet::new(),
-        reports,
-        primary: None,
-        successor: None,
-        replacing: false,
-        backoff,
-        early: 0,
-        refused,
-        open_at: Some(shared.now() + shared.gate.held(Link::Stream).map_or(Duration::ZERO, |(left, _)| left)),
-        shared: shared.clone(),
-    };
+    let (mut slot, mut inbox) = Slot::new(shared.clone(), index);
     slot.want(&listed.borrow_and_update().clone());
     loop {
         let open_in = slot.open_in();
@@ -128,6 +111,28 @@ async fn survive(session: u64, attempt: impl Future<Output = Finished>) -> Finis
 }
 
 impl Slot {
+    /// Returns it without a connection, and what its connections will report.
+    fn new(shared: Arc<Shared>, index: usize) -> (Self, mpsc::Receiver<Report>) {
+        let (reports, inbox) = mpsc::channel(REPORTS_MAX);
+        let (shortest, longest) = (shared.settings.backoff_min, shared.settings.backoff_max);
+        let held = shared.gate.held(Link::Stream).map_or(Duration::ZERO, |(left, _)| left);
+        let slot = Self {
+            index,
+            desired: watch::Sender::new(Arc::default()),
+            tasks: JoinSet::new(),
+            reports,
+            primary: None,
+            successor: None,
+            replacing: false,
+            backoff: Backoff::new(shortest, longest),
+            early: 0,
+            refused: Backoff::new(longest, longest.saturating_mul(REFUSED_FACTOR)),
+            open_at: Some(shared.now() + held),
+            shared,
+        };
+        (slot, inbox)
+    }
+
     fn want(&mut self, listed: &BTreeSet<Market>) {
         let markets = &self.shared.slots[self.index];
         let desired: Vec<Market> = markets.iter().filter(|market| listed.contains(*market)).cloned().collect();
@@ -194,8 +199,15 @@ impl Slot {
     fn report(&mut self, report: Report) {
         match report {
             Report::Subscribed(session) => {
-                let lives = [&mut self.primary, &mut self.successor].into_iter().flatten();
-                lives.filter(|live| live.session == session).for_each(|live| live.subscribed = true);
+                if let Some(live) = self.primary.as_mut().filter(|live| live.session == session) {
+                    live.subscribed = true;
+                    if !live.up {
+                        // The end of the connection before it may have been noticed first.
+                        self.shared.liveness().taken_over(&self.desired.borrow());
+                    }
+                } else if let Some(live) = self.successor.as_mut().filter(|live| live.session == session) {
+                    live.subscribed = true;
+                }
             }
             Report::Up(session) => {
                 if let Some(live) = self.primary.as_mut().filter(|live| live.session == session) {
@@ -274,5 +286,67 @@ impl Slot {
         let least = if slow { self.shared.settings.backoff_max } else { Duration::ZERO };
         // Jitter is added to a time that the peer named, never taken from it.
         error.hold.map_or(wait, |hold| hold + wait).max(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::{Price, Ticker};
+    use crate::ingest::gate::Gate;
+    use crate::ingest::http::Http;
+    use crate::ingest::{Settings, Tls};
+
+    fn slot_of(market: &Market) -> Slot {
+        let venue = *crate::venue::ALL.first().unwrap();
+        let (settings, tls, clock) = (Settings::defaults(venue.profile()), Tls::new(None).unwrap(), Clock::system());
+        let gate = Arc::new(Gate::new(&settings, clock.clone()));
+        let http = Http::new(venue.profile(), &settings, &tls, &clock, gate.clone()).unwrap();
+        let (events, _) = mpsc::channel(1);
+        let wanted = vec![market.clone()];
+        let shared = Shared::new(venue, settings, wanted, tls, clock, (http, gate), events, CancellationToken::new());
+        let (mut slot, _) = Slot::new(Arc::new(shared), 0);
+        slot.want(&BTreeSet::from([market.clone()]));
+        slot
+    }
+
+    fn live(session: u64) -> Live {
+        let (commands, _) = mpsc::channel(1);
+        Live { session, subscribed: false, up: false, cancel: CancellationToken::new(), commands }
+    }
+
+    fn trade(second: i64) -> Ticker {
+        let price: Price = "100".parse().unwrap();
+        Ticker { traded_at: Some(Timestamp::from_second(second).unwrap()), ..Ticker::new(price) }
+    }
+
+    /// The end of a connection and the report of its successor reach the slot by two ways, in any order.
+    #[tokio::test]
+    async fn in_01_a_successor_is_watched_whichever_is_noticed_first_its_subscription_or_the_end_before_it() {
+        let market: Market = "BTC-KRW".parse().unwrap();
+        for end_first in [false, true] {
+            let mut slot = slot_of(&market);
+            (slot.primary, slot.successor) = (Some(live(1)), Some(live(2)));
+            slot.shared.liveness().subscribed(std::slice::from_ref(&market));
+            slot.report(Report::Subscribed(1));
+            slot.report(Report::Up(1));
+            slot.shared.liveness().subscribed(std::slice::from_ref(&market));
+            let end = Finished::failed(1, Reason::new(ReasonCode::Closed, "cut").into());
+            if end_first {
+                slot.finished(end);
+                slot.report(Report::Subscribed(2));
+            } else {
+                slot.report(Report::Subscribed(2));
+                slot.finished(end);
+            }
+            let now = slot.shared.now();
+            slot.shared.liveness().fetched(&market, &trade(1), now);
+            slot.shared.liveness().fetched(&market, &trade(2), now);
+            let markets = std::slice::from_ref(&market);
+            assert_eq!(slot.shared.liveness().missed(markets), Some(&market), "end first: {end_first}");
+        }
     }
 }

@@ -166,6 +166,32 @@ async fn in_05_a_dead_market_does_not_make_the_quiet_ones_of_its_connection_look
 }
 
 #[tokio::test]
+async fn in_05_dead_markets_that_rest_does_not_answer_for_end_no_quiet_connection() {
+    let dead = ["eth", "xrp", "sol", "ada", "dot"];
+    let server = Server::start(&["btc", "eth", "xrp", "sol", "ada", "dot"]).await;
+    let mut profile = Toy::profile();
+    profile.silence_max = Duration::from_millis(1500);
+    let mut bench = Bench::start_with(&server, &["btc", "eth", "xrp", "sol", "ada", "dot"], profile, |_| {});
+    bench.state(VenueState::Up).await;
+    server.with(|world| world.dropped = dead.map(str::to_owned).into());
+    let found = bench.wait("missed trades", |event| {
+        dead.iter().for_each(|symbol| server.trade(symbol, "55"));
+        let Event::Health(told) = event else { return None };
+        told.rejected.get("missed-trade").filter(|missed| **missed >= 5).map(drop)
+    });
+    found.await;
+    server.with(|world| dead.iter().for_each(|symbol| drop(world.prices.remove(*symbol))));
+    let opened = server.logged("ws").len();
+    let _ = server.streams.send(Do::Cut);
+    until("a new connection", || server.logged("ws").len() > opened).await;
+    bench.state(VenueState::Up).await;
+    let (opened, asked) = (server.logged("ws").len(), server.logged("get /tickers?s=btc").len());
+    until("thirty more questions", || server.logged("get /tickers?s=btc").len() >= asked + 30).await;
+    assert_eq!(server.logged("ws").len(), opened, "a quiet connection was given up");
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn in_03_an_acknowledged_subscription_without_data_is_asked_again_and_given_up() {
     let server = Server::start(&["btc"]).await;
     server.with(|world| world.mode = Mode::AckOnly);
