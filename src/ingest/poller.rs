@@ -104,16 +104,16 @@ pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
     let together = shared.liveness().together(markets);
     let (streamed, polled): (Vec<_>, Vec<_>) =
         together.into_iter().partition(|market| shared.liveness().is_streamed(market));
-    let told = match fetch(shared, &streamed, Via::Check).await {
-        Ok(told) => match fetch(shared, &polled, poll_via(shared)).await {
+    let asked = async {
+        let told = fetch(shared, &streamed, Via::Check).await?;
+        match fetch(shared, &polled, poll_via(shared)).await {
             Ok(more) => Ok((told + more, true)),
-            // Polling reports it; it says nothing about the connection, whose other markets are answered for.
+            // The poller logs it; it says nothing about the connection, whose other markets are answered for.
             Err(_) if told > 0 => Ok((told, false)),
             Err(reason) => Err(reason),
-        },
-        Err(reason) => Err(reason),
+        }
     };
-    let complete = match told {
+    let complete = match asked.await {
         Err(reason) => {
             shared.rest_failed("prices", &reason);
             let message = format!("the stream is open and silent, and nobody can say why: {reason}");
@@ -126,8 +126,8 @@ pub async fn verify(shared: &Shared, markets: &[Market]) -> Quiet {
         Ok((_, complete)) => complete,
     };
     if shared.liveness().missed(markets).is_none() {
-        // Another connection may just have been asked for the same markets, and what this one missed is forgotten; or
-        // nothing is known of a part of them. Neither ends this connection, nor makes it fit to take another's place.
+        // Another connection may just have subscribed to the same markets, which resets what this one has missed; or REST
+        // did not answer for some of them. That neither ends this connection nor lets it replace another.
         let measured = shared.liveness().is_measured(markets, shared.settings.first_message / 2, shared.now());
         return if measured && complete { Quiet::Yes } else { Quiet::Unknown };
     }

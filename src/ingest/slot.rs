@@ -111,7 +111,7 @@ async fn survive(session: u64, attempt: impl Future<Output = Finished>) -> Finis
 }
 
 impl Slot {
-    /// Returns it without a connection, and what its connections will report.
+    /// Returns a slot without a connection, and the receiver of its connections' reports.
     fn new(shared: Arc<Shared>, index: usize) -> (Self, mpsc::Receiver<Report>) {
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let (shortest, longest) = (shared.settings.backoff_min, shared.settings.backoff_max);
@@ -201,10 +201,8 @@ impl Slot {
             Report::Subscribed(session) => {
                 if let Some(live) = self.primary.as_mut().filter(|live| live.session == session) {
                     live.subscribed = true;
-                    if !live.up {
-                        // The end of the connection before it may have been noticed first.
-                        self.shared.liveness().taken_over(&self.desired.borrow());
-                    }
+                    // The end of the connection before it may have been noticed first.
+                    self.shared.liveness().taken_over(&self.desired.borrow());
                 } else if let Some(live) = self.successor.as_mut().filter(|live| live.session == session) {
                     live.subscribed = true;
                 }
@@ -323,17 +321,18 @@ mod tests {
         Ticker { traded_at: Some(Timestamp::from_second(second).unwrap()), ..Ticker::new(price) }
     }
 
-    /// The end of a connection and the report of its successor reach the slot by two ways, in any order.
+    /// The end of a connection and the report of its successor reach the slot through two channels, in either order.
     #[tokio::test]
-    async fn in_01_a_successor_is_watched_whichever_is_noticed_first_its_subscription_or_the_end_before_it() {
+    async fn in_01_a_successor_is_watched_whether_or_not_it_subscribed_before_the_end_of_the_other_was_noticed() {
         let market: Market = "BTC-KRW".parse().unwrap();
+        let markets = std::slice::from_ref(&market);
         for end_first in [false, true] {
             let mut slot = slot_of(&market);
             (slot.primary, slot.successor) = (Some(live(1)), Some(live(2)));
-            slot.shared.liveness().subscribed(std::slice::from_ref(&market));
+            slot.shared.liveness().subscribed(markets);
             slot.report(Report::Subscribed(1));
             slot.report(Report::Up(1));
-            slot.shared.liveness().subscribed(std::slice::from_ref(&market));
+            slot.shared.liveness().subscribed(markets);
             let end = Finished::failed(1, Reason::new(ReasonCode::Closed, "cut").into());
             if end_first {
                 slot.finished(end);
@@ -345,7 +344,6 @@ mod tests {
             let now = slot.shared.now();
             slot.shared.liveness().fetched(&market, &trade(1), now);
             slot.shared.liveness().fetched(&market, &trade(2), now);
-            let markets = std::slice::from_ref(&market);
             assert_eq!(slot.shared.liveness().missed(markets), Some(&market), "end first: {end_first}");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sisepan::domain::{Event, ReasonCode, VenueState, Via};
-use sisepan::venue::Keepalive;
+use sisepan::venue::{Keepalive, Profile};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -165,29 +165,71 @@ async fn in_05_a_dead_market_does_not_make_the_quiet_ones_of_its_connection_look
     bench.stop().await;
 }
 
-#[tokio::test]
-async fn in_05_dead_markets_that_rest_does_not_answer_for_end_no_quiet_connection() {
-    let dead = ["eth", "xrp", "sol", "ada", "dot"];
-    let server = Server::start(&["btc", "eth", "xrp", "sol", "ada", "dot"]).await;
-    let mut profile = Toy::profile();
-    profile.silence_max = Duration::from_millis(1500);
-    let mut bench = Bench::start_with(&server, &["btc", "eth", "xrp", "sol", "ada", "dot"], profile, |_| {});
+const DEAD: [&str; 5] = ["eth", "xrp", "sol", "ada", "dot"];
+
+/// Starts with "btc" and markets whose stream is found dead.
+async fn start_with_dead_markets(silence_max: Duration) -> (Arc<Server>, Bench) {
+    let symbols = ["btc"].iter().chain(&DEAD).copied().collect::<Vec<_>>();
+    let server = Server::start(&symbols).await;
+    let profile = Profile { silence_max, ..Toy::profile() };
+    let mut bench = Bench::start_with(&server, &symbols, profile, |_| {});
     bench.state(VenueState::Up).await;
-    server.with(|world| world.dropped = dead.map(str::to_owned).into());
+    server.with(|world| world.dropped = DEAD.map(str::to_owned).into());
     let found = bench.wait("missed trades", |event| {
-        dead.iter().for_each(|symbol| server.trade(symbol, "55"));
+        DEAD.iter().for_each(|symbol| server.trade(symbol, "55"));
         let Event::Health(told) = event else { return None };
         told.rejected.get("missed-trade").filter(|missed| **missed >= 5).map(drop)
     });
     found.await;
-    server.with(|world| dead.iter().for_each(|symbol| drop(world.prices.remove(*symbol))));
+    (server, bench)
+}
+
+/// REST answers for none of the dead markets from now on.
+fn refuse_dead_markets(server: &Server) {
+    server.with(|world| world.prices.retain(|symbol, _| !DEAD.contains(&symbol.as_str())));
+}
+
+async fn until_asked_thirty_times_more(server: &Server) {
+    let asked = server.logged("get /tickers?s=btc").len();
+    until("thirty more questions", || server.logged("get /tickers?s=btc").len() >= asked + 30).await;
+}
+
+#[tokio::test]
+async fn in_05_dead_markets_that_rest_does_not_answer_for_end_no_quiet_connection() {
+    let (server, mut bench) = start_with_dead_markets(Duration::from_millis(1500)).await;
+    refuse_dead_markets(&server);
     let opened = server.logged("ws").len();
     let _ = server.streams.send(Do::Cut);
     until("a new connection", || server.logged("ws").len() > opened).await;
     bench.state(VenueState::Up).await;
-    let (opened, asked) = (server.logged("ws").len(), server.logged("get /tickers?s=btc").len());
-    until("thirty more questions", || server.logged("get /tickers?s=btc").len() >= asked + 30).await;
+    let opened = server.logged("ws").len();
+    until_asked_thirty_times_more(&server).await;
     assert_eq!(server.logged("ws").len(), opened, "a quiet connection was given up");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn in_05_a_mute_connection_replaces_no_other_while_rest_does_not_answer_for_dead_markets() {
+    let (server, bench) = start_with_dead_markets(Duration::from_secs(60)).await;
+    // The dead markets have the connection replaced once.
+    until("a hand-over", || {
+        server.trade("btc", "101");
+        !server.logged("close").is_empty()
+    })
+    .await;
+    refuse_dead_markets(&server);
+    server.with(|world| world.mode = Mode::AckOnly);
+    let (opened, closed) = (server.logged("ws").len(), server.logged("close").len());
+    let _ = server.streams.send(Do::Send(Message::text(r#"{"bye":"maintenance"}"#)));
+    until("a successor", || server.logged("ws").len() > opened).await;
+    until_asked_thirty_times_more(&server).await;
+    assert_eq!(server.logged("close").len(), closed, "a mute connection has replaced one that worked");
+    server.with(|world| world.mode = Mode::Good);
+    until("a hand-over to the one that delivers", || {
+        server.trade("btc", "102");
+        server.logged("close").len() > closed
+    })
+    .await;
     bench.stop().await;
 }
 
