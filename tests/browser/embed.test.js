@@ -180,6 +180,43 @@ test('a thousand new prices move nothing', async () => {
   await close();
 });
 
+test('a sign that turns, or a change of two digits, moves nothing, neither in a widget nor in the sentence around it', async () => {
+  const body = `${script()}<p>지금 ${element('ticker', 'markets="BTC-KRW"')}<b>, 어제보다.</b></p>${['tape', 'board', 'card'].map((widget) => element(widget, 'interval="0"')).join('')}`;
+  const { page, close } = await open(chrome, await site(body), { ...tall, reducedMotion: 'reduce' });
+  await until('all are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 4);
+  const painted = () => page.evaluate(() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen))));
+  await painted();
+  await page.evaluate(() => {
+    globalThis.moved = [];
+    new PerformanceObserver((list) => list.getEntries().forEach(({ value, sources }) => globalThis.moved.push(value, ...sources.map(({ node }) => `${node?.nodeName} ${node?.parentElement?.outerHTML?.slice(0, 80)}`)))).observe({ type: 'layout-shift' });
+  });
+  const { rows } = await (await fetch(`${sisepan.url}/api/v1/snapshot?markets=BTC-KRW`)).json();
+  const base = Number(rows[0].change.base_price);
+  /** Where the sentence goes on, and how far the second coin of the tape is from the first. */
+  const at = async (percent, text) => {
+    await setPrice('BTC-KRW', Math.round((base * (100 + percent)) / 100_000) * 1000);
+    for (const widget of ['ticker', 'tape', 'board', 'card']) {
+      await until(`${percent} % in a ${widget}`, async () => {
+        const shown = await page.locator(`sisepan-${widget} [data-market="BTC-KRW"] [data-cell="change"]`).first().textContent();
+        return text.test(shown) || shown;
+      });
+    }
+    await painted();
+    return page.evaluate(() => {
+      const [first, second] = [...document.querySelector('sisepan-tape').shadowRoot.querySelectorAll('[data-market]')].map((coin) => coin.getBoundingClientRect().x);
+      return { sentence: document.querySelector('b').getBoundingClientRect().x, tape: second - first };
+    });
+  };
+  const rise = await at(3, /^\+[23]\./);
+  const fall = await at(-3, /^-[23]\./);
+  assert.ok(Math.abs(rise.sentence - fall.sentence) < 1, `in a sentence, ${rise.sentence} and ${fall.sentence}`);
+  assert.equal(fall.tape, rise.tape);
+  assert.deepEqual(await page.evaluate(() => globalThis.moved), []);
+  // Another digit makes a sentence longer, and nothing else.
+  assert.equal((await at(12, /^\+1[12]\./)).tape, rise.tape);
+  await close();
+});
+
 test('axe finds nothing, on any page and any widget, light and dark', async () => {
   const paths = ['/?lang=ko', '/market/BTC-KRW?lang=en', '/widgets?ui=ko', '/widgets?ui=en&widget=chart', ...WIDGETS.map((widget) => `/embed/${widget}?lang=ko`), '/?board=nothing'];
   const found = [];
