@@ -1,4 +1,4 @@
-//! Tells the program its version, with the commit that it is built from where that is known.
+//! Passes the version to the program, with the commit of the build if known.
 
 use std::process::Command;
 
@@ -17,10 +17,10 @@ fn main() {
     }
 }
 
-/// A program for development does not know its commit: it would have to be built anew for each.
+/// Returns the commit, only for release builds: development builds would have to be rebuilt after every commit.
 fn commit() -> Option<String> {
     std::env::var("PROFILE").ok().filter(|profile| profile == "release")?;
-    // Unpacked inside another project, we are not what its commits are of.
+    // If the sources were unpacked inside another repository, its commits are not ours.
     git(&["rev-parse", "--show-prefix"]).filter(String::is_empty)?;
     println!("cargo:rerun-if-changed={}", git(&["rev-parse", "--git-path", "logs/HEAD"])?);
     git(&["rev-parse", "--short=10", "HEAD"])

@@ -1,21 +1,21 @@
-# One-word tasks. `just` lists them.
+# Common tasks. `just` lists them.
 
 default:
     @just --list
 
-# Serve the reference board on http://127.0.0.1:8080
+# Serve the default board on http://127.0.0.1:8080
 serve:
     cargo run --release
 
-# The same on invented prices, without a network
+# Serve the demo with made-up prices; needs no network
 demo:
     cargo run --release -- demo
 
-# Every test, with what they need installed first
+# Install what the tests need, and run all tests
 test:
     scripts/test
 
-# All that must hold before a change lands
+# Run all checks that a change must pass
 check:
     .ci/run
 

@@ -1,5 +1,5 @@
-//! Says back what it hears, over the same frames and threads as the stream: a server for conformance suites such as
-//! Autobahn's fuzzing client, which need one that echoes. `cargo run --example echo -- 127.0.0.1:9001`
+//! WebSocket echo server on the same frame and delivery code as the stream, for conformance suites such as
+//! Autobahn's fuzzing client. `cargo run --example echo -- 127.0.0.1:9001`
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sisepan::clock::Clock;
-use sisepan::delivery::{Close, Delivery, Exchange, Newcomer, Said, Service, Settings};
+use sisepan::delivery::{ClientContext, ClientMessage, CloseReason, Delivery, DeliverySettings, Service, Upgraded};
 use sisepan::websocket;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -15,15 +15,15 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 struct Echo;
 
 impl Service for Echo {
-    fn message(&self, exchange: &mut Exchange<'_>, said: Said<'_>) -> Result<(), Close> {
-        match said {
-            Said::Text(text) => exchange.send(text.as_bytes()),
-            Said::Binary(bytes) => exchange.send_binary(bytes),
+    fn on_message(&self, context: &mut ClientContext<'_>, message: ClientMessage<'_>) -> Result<(), CloseReason> {
+        match message {
+            ClientMessage::Text(text) => context.send(text.as_bytes()),
+            ClientMessage::Binary(bytes) => context.send_binary(bytes),
         }
         Ok(())
     }
 
-    fn farewell(&self) -> Vec<u8> {
+    fn closing_message(&self) -> Vec<u8> {
         b"bye".to_vec()
     }
 }
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let runtime = tokio::runtime::Runtime::new()?;
     let _runtime = runtime.enter();
-    let settings = Settings {
+    let settings = DeliverySettings {
         threads: 0,
         message_bytes_max: 32 << 20,
         messages_per_second_max: u32::MAX,
@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn admit(delivery: &Delivery, stream: TcpStream) -> anyhow::Result<()> {
-    let (mut key, mut offers) = (String::new(), String::new());
+    let (mut key, mut extensions) = (String::new(), String::new());
     let mut reader = BufReader::new(&stream);
     loop {
         let mut line = String::new();
@@ -67,12 +67,12 @@ fn admit(delivery: &Delivery, stream: TcpStream) -> anyhow::Result<()> {
         let Some((name, value)) = line.split_once(':') else { continue };
         match name.to_ascii_lowercase().as_str() {
             "sec-websocket-key" => key = value.trim().to_owned(),
-            "sec-websocket-extensions" => offers = value.trim().to_owned(),
+            "sec-websocket-extensions" => extensions = value.trim().to_owned(),
             _ => {}
         }
     }
-    let read = reader.buffer().to_vec();
-    let deflate = websocket::takes_deflate([offers.as_str()]);
+    let buffered = reader.buffer().to_vec();
+    let deflate = websocket::offers_deflate([extensions.as_str()]);
     let extension =
         if deflate { format!("sec-websocket-extensions: {}\r\n", websocket::DEFLATE) } else { String::new() };
     let accept = derive_accept_key(key.as_bytes());
@@ -83,6 +83,6 @@ fn admit(delivery: &Delivery, stream: TcpStream) -> anyhow::Result<()> {
     )?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
-    delivery.admit(Newcomer { stream, read, deflate, guard: Box::new(()), begin: Box::new(|_| Ok(())) });
+    delivery.admit(Upgraded { stream, buffered, deflate, guard: Box::new(()), on_connect: Box::new(|_| Ok(())) });
     Ok(())
 }

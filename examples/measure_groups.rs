@@ -1,7 +1,8 @@
-//! What one address costs that subscribes to as many different lists of markets as it can: 250 connections with 32 each.
+//! Measures the cost of one address that subscribes to as many distinct lists of markets as it can: 250
+//! connections with 32 subscriptions each.
 //!
-//! `cargo run --release --example measure_groups -- target/release/sisepan` starts `demo` and prints CPU, memory and how
-//! long `/healthz` takes, before and after.
+//! `cargo run --release --example measure_groups -- target/release/sisepan` starts `demo`, and prints CPU, memory
+//! and the response time of `/healthz`, before and after.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -18,13 +19,13 @@ use tokio_tungstenite::tungstenite::Message;
 const CONNECTIONS: usize = 250;
 const SUBSCRIPTIONS: usize = 32;
 
-/// A client may send five messages a second.
+/// Interval between messages; a client may send five messages per second.
 const MESSAGE_EVERY: Duration = Duration::from_millis(250);
 
-/// How long CPU and answers are measured.
+/// Duration of one measurement.
 const MEASURE: Duration = Duration::from_secs(10);
 
-/// Ticks of `/proc/PID/stat` in a second.
+/// Clock ticks per second in `/proc/PID/stat`.
 const TICKS: u64 = 100;
 
 #[tokio::main]
@@ -44,15 +45,15 @@ async fn main() -> anyhow::Result<()> {
     let mut clients = JoinSet::new();
     let mut lists = BTreeSet::new();
     for number in 0..CONNECTIONS {
-        let mut own = Vec::new();
-        while own.len() < SUBSCRIPTIONS {
+        let mut subscriptions = Vec::new();
+        while subscriptions.len() < SUBSCRIPTIONS {
             let mut list = names.clone();
             list.shuffle(&mut rand::rng());
-            list.truncate(1 + own.len() % names.len());
-            own.push(list);
+            list.truncate(1 + subscriptions.len() % names.len());
+            subscriptions.push(list);
         }
-        lists.extend(own.iter().map(|list| list.iter().cloned().collect::<BTreeSet<_>>()));
-        clients.spawn(client(server.1.clone(), number, own));
+        lists.extend(subscriptions.iter().map(|list| list.iter().cloned().collect::<BTreeSet<_>>()));
+        clients.spawn(client(server.1.clone(), number, subscriptions));
     }
     println!("{} subscriptions to {} different sets of markets", CONNECTIONS * SUBSCRIPTIONS, lists.len());
     tokio::time::sleep(MESSAGE_EVERY * u32::try_from(SUBSCRIPTIONS)? + Duration::from_secs(3)).await;
@@ -61,7 +62,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Subscribes to each list, and reads whatever comes.
+/// Subscribes to each list, and reads and discards all messages.
 async fn client(address: String, number: usize, lists: Vec<Vec<String>>) -> anyhow::Result<()> {
     let (socket, _) = tokio_tungstenite::connect_async(format!("ws://{address}/api/v1/stream")).await?;
     let (mut sender, mut receiver) = socket.split();
@@ -94,27 +95,28 @@ impl Server {
         Ok(rows.iter().filter_map(|row| row["market"].as_str().map(str::to_owned)).collect())
     }
 
-    async fn measure(&self, what: &str) -> anyhow::Result<()> {
+    async fn measure(&self, label: &str) -> anyhow::Result<()> {
         let clock = Clock::system();
         let (begin, before) = (clock.monotonic(), self.cpu()?);
         let since = |begin| clock.monotonic().saturating_sub(begin);
-        let mut took = Vec::new();
+        let mut durations = Vec::new();
         while since(begin) < MEASURE {
-            let asked = clock.monotonic();
+            let start = clock.monotonic();
             reqwest::get(format!("http://{}/healthz", self.1)).await?.error_for_status()?;
-            took.push(since(asked));
+            durations.push(since(start));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        took.sort_unstable();
+        durations.sort_unstable();
         let percent = self.cpu()?.saturating_sub(before) * 100 / (TICKS * since(begin).as_secs().max(1));
-        let [median, worst] = [took.len() / 2, took.len() - 1].map(|at| took.get(at).copied().unwrap_or_default());
-        println!("{what}: {percent} % of a core, {} MiB, /healthz {median:.1?}, at most {worst:.1?}", self.memory()?);
+        let [median, worst] =
+            [durations.len() / 2, durations.len() - 1].map(|at| durations.get(at).copied().unwrap_or_default());
+        println!("{label}: {percent} % of a core, {} MiB, /healthz {median:.1?}, at most {worst:.1?}", self.memory()?);
         Ok(())
     }
 
     fn cpu(&self) -> anyhow::Result<u64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // The name in parentheses may hold blanks; user and system time are the 12th and 13th after it.
+        // The name in parentheses may contain spaces; user and system time are the 12th and 13th field after it.
         let (_, after) = stat.rsplit_once(')').context("stat has no name")?;
         let times = after.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
         Ok(times.collect::<Result<Vec<_>, _>>()?.iter().sum())

@@ -1,32 +1,33 @@
-//! How long one ticker takes from an exchange's text to the changed row: parse, apply, publish.
+//! Measures the time from an exchange's message to the changed row: parse, apply, publish.
 //!
-//! One thread, no socket. Each round takes two frames in turn whose prices
-//! differ, so that every ticker makes a changed row. Prints the median and the
-//! range of several runs for each exchange. `cargo run --release --example measure_parse`.
+//! One thread, no sockets. The rounds alternate between two frames with
+//! different prices, so that every ticker changes the row. Prints the median
+//! and the range of several runs for each exchange.
+//! `cargo run --release --example measure_parse`.
 
-#![allow(clippy::disallowed_methods)] // A measurement reads the clock itself.
+#![allow(clippy::disallowed_methods)] // A measurement reads the clock directly.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use sisepan::board::{Quotes, Settings, Wanted};
+use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::domain::{Basis, Event, Market, Now, SourceId, Ticker, Via};
 use sisepan::venue::{self, Incoming, Venue};
 
-/// Tickers of one run.
+/// Tickers per run.
 const ROUNDS: u32 = 100_000;
 
-/// Runs of each exchange; the first is not counted.
+/// Runs per exchange; the first one is discarded as warm-up.
 const RUNS: usize = 8;
 
-/// A recorded frame, and what makes a second one of it.
+/// A recorded frame, and a replacement that turns it into a second one with another price.
 struct Sample {
     venue: &'static str,
     market: (&'static str, &'static str),
     frame: &'static str,
     price: &'static str,
-    other: &'static str,
+    second: &'static str,
 }
 
 const SAMPLES: [Sample; 3] = [
@@ -35,21 +36,21 @@ const SAMPLES: [Sample; 3] = [
         market: ("ETH", "KRW"),
         frame: include_str!("../tests/fixtures/upbit/ws-ticker-snapshot-docs.json"),
         price: "\"trade_price\": 36929",
-        other: "\"trade_price\": 36930",
+        second: "\"trade_price\": 36930",
     },
     Sample {
         venue: "bithumb",
         market: ("BTC", "KRW"),
         frame: include_str!("../tests/fixtures/bithumb/ws-ticker.json"),
         price: "\"trade_price\": 95299000",
-        other: "\"trade_price\": 95300000",
+        second: "\"trade_price\": 95300000",
     },
     Sample {
         venue: "binance",
         market: ("BTC", "USDT"),
         frame: include_str!("../tests/fixtures/binance/ws-ticker.json"),
         price: "\"c\":\"68004.12000000\"",
-        other: "\"c\":\"68004.13000000\"",
+        second: "\"c\":\"68004.13000000\"",
     },
 ];
 
@@ -65,13 +66,13 @@ fn main() -> anyhow::Result<()> {
 fn measure(sample: &Sample) -> anyhow::Result<()> {
     let venue = venue::find(sample.venue).context("there is no such venue")?;
     let market = Market::new(sample.market.0, sample.market.1)?;
-    let other = sample.frame.replace(sample.price, sample.other);
-    ensure!(other != sample.frame, "the frame has no {}", sample.price);
-    let frames = [sample.frame.to_owned(), other];
+    let second = sample.frame.replace(sample.price, sample.second);
+    ensure!(second != sample.frame, "the frame has no {}", sample.price);
+    let frames = [sample.frame.to_owned(), second];
 
     let (mut parsing, mut all) = (Vec::new(), Vec::new());
     for run in 0..RUNS {
-        let (parse_run, all_run) = (parse_only(venue, &frames)?, whole(venue, &market, &frames)?);
+        let (parse_run, all_run) = (parse_only(venue, &frames)?, parse_apply_publish(venue, &market, &frames)?);
         if run > 0 {
             parsing.push(parse_run);
             all.push(all_run);
@@ -94,15 +95,15 @@ fn parse_only(venue: &dyn Venue, frames: &[String; 2]) -> anyhow::Result<u128> {
     Ok(start.elapsed().as_nanos() / u128::from(ROUNDS))
 }
 
-fn whole(venue: &dyn Venue, market: &Market, frames: &[String; 2]) -> anyhow::Result<u128> {
+fn parse_apply_publish(venue: &dyn Venue, market: &Market, frames: &[String; 2]) -> anyhow::Result<u128> {
     let id = venue.profile().id;
     let source = SourceId::new([id.as_str()]);
-    let wanted = Wanted { source, venues: vec![id], markets: vec![market.clone()], basis: Basis::ALL[0] };
-    // The frames are old: the present is when they were sent.
+    let spec = BoardSpec { source, venues: vec![id], markets: vec![market.clone()], basis: Basis::ALL[0] };
+    // The frames are old, so the wall clock is set to the time they were sent.
     let first = ticker(venue, &frames[0])?;
     let wall = first.sent_at.or(first.traded_at).context("the frame is not dated")?;
     let mut now = Now { wall, monotonic: Duration::ZERO };
-    let mut quotes = Quotes::new(&[wanted], Settings::default(), now);
+    let mut quotes = Quotes::new(&[spec], BoardSettings::default(), now);
 
     let mut changed = 0u32;
     let start = Instant::now();
@@ -110,7 +111,7 @@ fn whole(venue: &dyn Venue, market: &Market, frames: &[String; 2]) -> anyhow::Re
         now.monotonic += Duration::from_micros(1);
         let ticker = ticker(venue, black_box(&frames[usize::from(round % 2 == 1)]))?;
         let via = Via::Stream { session: 1 };
-        let event = Event::Ticker { venue: id, market: market.clone(), ticker, asked: now, received: now, via };
+        let event = Event::Ticker { venue: id, market: market.clone(), ticker, requested: now, received: now, via };
         quotes.apply(event, now);
         changed += u32::try_from(black_box(quotes.publish(now)).changed.len())?;
     }

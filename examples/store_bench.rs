@@ -1,12 +1,12 @@
-//! What the store costs: `cargo run --release --example store_bench`.
+//! Benchmark of the store: `cargo run --release --example store_bench`.
 //!
-//! Makes a store of 300 markets over 8 days and prints its size, what a minute of
-//! all markets costs to write, how long a start takes until everything is
-//! restored, and what the windows of 5,000 markets take in memory. Then it starts
-//! the program itself (`cargo build --release` first) with that store and no
-//! exchange to be had, and prints how long it takes until a client has all rows.
+//! Creates a store of 300 markets over 8 days and prints its size, the time to
+//! write one minute of all markets, the time to restore everything at a start,
+//! and the memory of the windows of 5,000 markets. Then starts the program
+//! itself (run `cargo build --release` first) with that store and without any
+//! reachable exchange, and prints the time until a client has all rows.
 
-#![allow(clippy::unwrap_used, reason = "a failure is to be seen")]
+#![allow(clippy::unwrap_used, reason = "a failure must be visible")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,79 +17,80 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, Market, Minute, Price, VenueId, Window};
-use sisepan::store::{FILE, Settings, Store};
+use sisepan::domain::{FeedRecords, HourRecord, LastRecord, MINUTES_PER_HOUR, Market, Minute, Price, VenueId, Window};
+use sisepan::store::{DATABASE_FILE, Store, StoreSettings};
 
 const MARKETS: usize = 300;
 const DAYS: i64 = 8;
-/// Markets of one board.
+/// Markets per board.
 const BOARD: usize = 100;
 const WINDOWS: usize = 5_000;
 const VENUE: VenueId = VenueId("upbit");
-const LONG: Duration = Duration::from_secs(600);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(600);
 
 fn main() {
     let folder = std::env::temp_dir().join(format!("sisepan-store-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let markets: Vec<Market> =
         (0..MARKETS.max(WINDOWS)).map(|n| Market::new(&format!("C{n}"), "KRW").unwrap()).collect();
-    let watch = Clock::system();
-    // The present hour: what is older than a day is not a start's matter.
-    let end = HourRecord::of(Minute::of(watch.now()).plus(-20));
-    let first = end.plus(-DAYS * 24 * HOUR);
+    let stopwatch = Clock::system();
+    // End in the current hour, since a start restores only the last day.
+    let end = HourRecord::hour_of(Minute::of(stopwatch.now()).plus(-20));
+    let first = end.plus(-DAYS * 24 * MINUTES_PER_HOUR);
     let clock = Clock::manual(end.start());
 
-    let (store, _) = Store::open(&folder, Settings::default(), &[VENUE], clock.clone()).unwrap();
-    let began = watch.monotonic();
+    let (store, _) = Store::open(&folder, StoreSettings::default(), &[VENUE], clock.clone()).unwrap();
+    let start = stopwatch.monotonic();
     for hour in (first.0..end.0).step_by(60).map(Minute) {
-        store.keep(markets[..MARKETS].iter().map(|market| records(market, hour, hour.plus(HOUR))).collect());
-        assert!(store.flush(LONG));
+        store
+            .save(markets[..MARKETS].iter().map(|market| records(market, hour, hour.plus(MINUTES_PER_HOUR))).collect());
+        assert!(store.flush(FLUSH_TIMEOUT));
     }
-    println!("filled: {MARKETS} markets x {DAYS} days in {:?}", watch.monotonic() - began);
+    println!("filled: {MARKETS} markets x {DAYS} days in {:?}", stopwatch.monotonic() - start);
 
     let minutes = 20;
-    let mut took = Duration::ZERO;
+    let mut total = Duration::ZERO;
     for minute in (1..=minutes).map(|n| end.plus(n)) {
         clock.set_wall(minute.start());
         let batch = markets[..MARKETS].iter().map(|market| records(market, end, minute)).collect();
-        let began = watch.monotonic();
-        store.keep(batch);
-        assert!(store.flush(LONG));
-        took += watch.monotonic() - began;
+        let start = stopwatch.monotonic();
+        store.save(batch);
+        assert!(store.flush(FLUSH_TIMEOUT));
+        total += stopwatch.monotonic() - start;
     }
-    println!("a minute of all markets, synced: {:?}", took / u32::try_from(minutes).unwrap());
+    println!("a minute of all markets, synced: {:?}", total / u32::try_from(minutes).unwrap());
     store.close();
-    let size = std::fs::metadata(folder.join(FILE)).unwrap().len();
+    let size = std::fs::metadata(folder.join(DATABASE_FILE)).unwrap().len();
     println!(
         "file: {} MiB, {} bytes a market and minute",
         size >> 20,
         size / (MARKETS as u64 * (DAYS * 24 * 60) as u64)
     );
 
-    let began = watch.monotonic();
-    let (store, restored) = Store::open(&folder, Settings::default(), &[VENUE], clock.clone()).unwrap();
-    let read = watch.monotonic() - began;
+    let start = stopwatch.monotonic();
+    let (store, restored) = Store::open(&folder, StoreSettings::default(), &[VENUE], clock.clone()).unwrap();
+    let read = stopwatch.monotonic() - start;
     let windows: Vec<Window> = restored.feeds.iter().map(window).collect();
     let hours: usize = restored.feeds.iter().map(|feed| feed.hours.len()).sum();
     println!(
         "start to restored: {:?} ({read:?} of it reading), {} windows from {hours} hours",
-        watch.monotonic() - began,
+        stopwatch.monotonic() - start,
         windows.len()
     );
-    let began = watch.monotonic();
-    let past = store.past().hours(VENUE, &markets[7], first..end).unwrap();
-    println!("8 days of one market read: {} hours in {:?}", past.len(), watch.monotonic() - began);
+    let start = stopwatch.monotonic();
+    let history = store.history().hours(VENUE, &markets[7], first..end).unwrap();
+    println!("8 days of one market read: {} hours in {:?}", history.len(), stopwatch.monotonic() - start);
     store.close();
-    drop((windows, restored, past));
+    drop((windows, restored, history));
 
-    serve(&folder, &markets[..MARKETS], &watch);
+    serve(&folder, &markets[..MARKETS], &stopwatch);
 
     let before = resident();
     let windows: Vec<Window> = markets[..WINDOWS]
         .iter()
         .map(|market| {
             let mut window = Window::default();
-            let hours: Vec<_> = (0..25).map(|n| hour(market, end.plus((n - 25) * HOUR), end)).collect();
+            let hours: Vec<_> = (0..25).map(|n| hour(market, end.plus((n - 25) * MINUTES_PER_HOUR), end)).collect();
             window.restore(&hours);
             window
         })
@@ -98,8 +99,8 @@ fn main() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Starts the program thrice, and prints the times from its start to its first page.
-fn serve(folder: &Path, markets: &[Market], watch: &Clock) {
+/// Starts the program three times, and prints the time from start to listening and to all rows served.
+fn serve(folder: &Path, markets: &[Market], stopwatch: &Clock) {
     let program = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("sisepan");
     if !program.exists() {
         return println!("start to serving: not measured, {} is not there", program.display());
@@ -116,7 +117,7 @@ fn serve(folder: &Path, markets: &[Market], watch: &Clock) {
     );
     std::fs::write(&config, text).unwrap();
     for _ in 0..3 {
-        let began = watch.monotonic();
+        let start = stopwatch.monotonic();
         let mut child = Command::new(&program)
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
@@ -127,16 +128,16 @@ fn serve(folder: &Path, markets: &[Market], watch: &Clock) {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://").unwrap();
-        let listening = watch.monotonic() - began;
+        let listening = stopwatch.monotonic() - start;
         let mut stale = 0;
         for board in 0..markets.len().div_ceil(BOARD) {
             let mut connection = TcpStream::connect(address).unwrap();
             write!(connection, "GET /api/v1/snapshot?board=b{board} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer).unwrap();
-            stale += answer.matches("\"state\":\"stale\"").count();
+            let mut response = String::new();
+            connection.read_to_string(&mut response).unwrap();
+            stale += response.matches("\"state\":\"stale\"").count();
         }
-        let served = watch.monotonic() - began;
+        let served = stopwatch.monotonic() - start;
         println!("start to serving: {served:?} ({listening:?} to listening), {stale} stale rows of {}", markets.len());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -157,7 +158,7 @@ fn records(market: &Market, start: Minute, until: Minute) -> FeedRecords {
         trade_id: Some(17_000_000_000),
         received_at: at,
         confirmed_at: at,
-        confirmed_there: Some(at),
+        confirmed_venue_time: Some(at),
         sent_places: 2,
         high_24h: Some(price),
         low_24h: Some(price),
@@ -170,16 +171,16 @@ fn records(market: &Market, start: Minute, until: Minute) -> FeedRecords {
         last: Some(last),
         listing: None,
         hours: vec![hour(market, start, until)],
-        anew: false,
+        reset: false,
     }
 }
 
 fn hour(market: &Market, hour: Minute, until: Minute) -> HourRecord {
-    let minutes: Vec<Minute> = (0..HOUR).map(|n| hour.plus(n)).filter(|minute| *minute < until).collect();
+    let minutes: Vec<Minute> = (0..MINUTES_PER_HOUR).map(|n| hour.plus(n)).filter(|minute| *minute < until).collect();
     let covered = minutes.iter().fold(0u64, |bits, minute| bits | 1 << (minute.0 - hour.0));
     let closes = minutes.iter().map(|&minute| (minute, minute.start(), trade(market, minute).1)).collect();
     let before = hour.plus(-1);
-    HourRecord { hour, closes, covered, settled: covered, before: Some((before, trade(market, before).1)) }
+    HourRecord { hour, closes, covered, settled: covered, close_before: Some((before, trade(market, before).1)) }
 }
 
 fn trade(market: &Market, minute: Minute) -> (Timestamp, Price) {
@@ -188,7 +189,7 @@ fn trade(market: &Market, minute: Minute) -> (Timestamp, Price) {
     (minute.start() + SignedDuration::from_millis(17_345), Price::new(price).unwrap())
 }
 
-/// Memory of this process, in KiB.
+/// Returns the resident memory of this process, in KiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();

@@ -1,8 +1,9 @@
-//! Failpoints: where a test ends a part of the program. Only debug builds have them.
+//! Failpoints, with which tests end a task or thread of the program. Active in debug builds only.
 //!
 //! The environment variable `FAILPOINTS` names a directory. A file in it with
-//! the name of a part ends that part: with a panic if the file holds `panic`,
-//! else as if the part had returned. The part removes the file first.
+//! the name of a component ends that component: with a panic if the file
+//! contains `panic`, otherwise as if the component had returned. The component
+//! removes the file before it ends.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,17 +11,17 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// How often a task looks for its file.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often a task checks for its file.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// Runs the work of the part `name`; `None` if its failpoint ended it.
-pub async fn part<T>(name: &str, work: impl Future<Output = T>) -> Option<T> {
+/// Runs the future of the component `name`; returns `None` if its failpoint ended it.
+pub async fn run<T>(name: &str, work: impl Future<Output = T>) -> Option<T> {
     if directory().is_none() {
         return Some(work.await);
     }
     let hit = async {
         while !is_hit(name) {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     };
     tokio::select! {
@@ -29,19 +30,19 @@ pub async fn part<T>(name: &str, work: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// Whether the failpoint of the part `name` ends it now. For threads, which have no future to drop.
+/// Returns whether the failpoint of the component `name` ends it now. For threads, which have no future to drop.
 ///
 /// # Panics
-/// If the failpoint says so.
+/// If the failpoint's file contains `panic`.
 pub fn is_hit(name: &str) -> bool {
     let Some(directory) = directory() else { return false };
     let file = directory.join(name);
-    let Ok(what) = fs::read_to_string(&file) else { return false };
-    // Several tasks may be of one part: the one that removes the file ends.
+    let Ok(content) = fs::read_to_string(&file) else { return false };
+    // Several tasks may have the same name; only the one that removes the file ends.
     if fs::remove_file(&file).is_err() {
         return false;
     }
-    assert!(what.trim() != "panic", "failpoint {name}");
+    assert!(content.trim() != "panic", "failpoint {name}");
     true
 }
 

@@ -1,25 +1,26 @@
-//! sisepan (시세판, "price board"): one binary that watches the public market
-//! data of crypto exchanges, works out the true 24-hour change with exact
-//! decimals, and puts live prices on other people's web pages.
+//! sisepan (시세판, "price board"): one binary that reads the public market
+//! data of crypto exchanges, computes the exact 24-hour change with decimal
+//! arithmetic, and serves live price widgets for any web page.
 //!
 //! ```text
 //!  exchanges                                                                  browsers, clients
 //!    │ REST, WebSocket                                                              ▲ frames
 //!    ▼                                                                              │
 //!  ingest ──text──▶ venue ──tickers──▶ board ──changed rows──▶ hub ──bytes──▶ web (stream)
-//!    ▲ connect, pace, watch, back off   │  window, change,      │ newest rows
+//!    ▲ connect, limit, watch, back off  │  window, change,      │ newest rows
 //!    └───────────── gaps ◀──────────────┘  sources              └──────▶ web (pages, JSON)
 //! ```
 //!
-//! Three promises, in order: never show a wrong price as live; never show a
-//! change whose base is not known; never be blank.
+//! Three guarantees, in order of priority: never show a wrong price as live;
+//! never show a change without a known base; never show an empty board.
 //!
-//! Start reading at [`domain`] for the words, [`venue`] for what differs
-//! between exchanges, [`board`] for what becomes of a ticker, and [`run()`] for
-//! how the parts are joined. `ARCHITECTURE.md` has the map.
+//! Start reading at [`domain`] for the terms, [`venue`] for what differs
+//! between exchanges, [`board`] for how tickers become rows, and [`run()`] for
+//! how the components are connected. `ARCHITECTURE.md` has an overview.
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod api;
 pub mod board;
 pub mod cli;
 pub mod clock;
@@ -30,15 +31,14 @@ mod failpoint;
 pub mod fake;
 pub mod hub;
 pub mod ingest;
+pub mod locale;
+pub mod memory_history;
 pub mod metrics;
-pub mod past;
 mod run;
 pub mod store;
 pub mod telemetry;
-pub mod text;
 pub mod venue;
 pub mod web;
 pub mod websocket;
-pub mod wire;
 
 pub use run::run;

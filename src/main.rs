@@ -1,4 +1,4 @@
-//! The command line; everything is in the library.
+//! Entry point of the `sisepan` program; all code is in the library.
 
 use std::process::ExitCode;
 

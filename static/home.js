@@ -1,74 +1,74 @@
 // @ts-check
 /**
- * The search of the start page finds while one types. Without this, its button does.
+ * Updates the results of the start page's search while the visitor types. Without script, the button submits the form.
  *
- * The server searches, so names, initial consonants and symbols are found alike; the page says so in its address.
+ * The server does the search, over names, initial consonants and symbols. The URL of the page is kept up to date.
  */
 
 import { load } from './page.js';
 
-/** A pause in typing, after which the server is asked. */
+/** Pause in typing after which the request is sent. */
 const PAUSE_MS = 150;
 
 const form = /** @type {HTMLFormElement} */ (document.querySelector('[data-search]'));
 const lead = /** @type {HTMLElement} */ (form.closest('.lead'));
 const field = /** @type {HTMLInputElement} */ (form.elements.namedItem('q'));
 
-let turn = 0;
+let newest_request = 0;
 let timer = 0;
-let found = field.value.trim();
+let shown_search = field.value.trim();
 
-/** Shows what the field says, and newer lines. */
-async function renew() {
+/** Loads the results for the search field, or newer sparklines if the search has not changed. */
+async function update() {
   timer = 0;
-  const wanted = field.value.trim();
-  const now = ++turn;
+  const search = field.value.trim();
+  const request = ++newest_request;
   const query = new URLSearchParams(location.search);
   for (const [name, value] of new FormData(form)) query.set(name, String(value));
-  if (!wanted) query.delete('q');
+  if (!search) query.delete('q');
   try {
     const page = await load('?' + query);
-    if (now !== turn) return;
-    if (wanted === found) return lines(page);
+    if (request !== newest_request) return;
+    if (search === shown_search) return replaceSparks(page);
     for (const selector of ['.lead > .sisepan', '.tabs', 'header nav', '[data-all]']) {
       const newer = [...page.querySelectorAll(selector)];
-      // What has the focus stays: its links may be older by a word.
+      // A part with the focus is not replaced: its links may lag behind by one search.
       document.querySelectorAll(selector).forEach((old, at) => newer[at] && !old.contains(document.activeElement) && old.replaceWith(newer[at]));
     }
     history.replaceState(null, '', '?' + query);
-    found = wanted;
+    shown_search = search;
   } catch {
-    // The button still does it.
+    // Ignored: the button still works.
   } finally {
-    grow();
+    scheduleRefresh();
   }
 }
 
-/** Puts newer lines into the rows, and leaves everything else to the stream. @param {Document} page */
-function lines(page) {
+/** Replaces the sparklines of the rows; everything else is updated by the stream. @param {Document} page */
+function replaceSparks(page) {
   lead.dataset.refresh = page.querySelector('.lead')?.getAttribute('data-refresh') || '';
   for (const row of lead.querySelectorAll('[data-market]')) {
-    const place = `[data-market="${CSS.escape(row.getAttribute('data-market') || '')}"] [data-col="spark"]`;
-    const newer = page.querySelector('.lead ' + place);
-    if (newer) lead.querySelector(place)?.replaceChildren(...newer.childNodes);
+    const cell = `[data-market="${CSS.escape(row.getAttribute('data-market') || '')}"] [data-col="spark"]`;
+    const newer = page.querySelector('.lead ' + cell);
+    if (newer) lead.querySelector(cell)?.replaceChildren(...newer.childNodes);
   }
 }
 
 /** @param {number} ms */
-const soon = (ms) => {
+const schedule = (ms) => {
   clearTimeout(timer);
-  timer = setTimeout(renew, ms);
+  timer = setTimeout(update, ms);
 };
 
-/** While the server is still reading the past, the page says how soon a line may be longer. */
-const grow = () => {
+/** Schedules the next request while the server is still loading the price history; `data-refresh` has the seconds. */
+const scheduleRefresh = () => {
   const seconds = Number(lead.dataset.refresh);
-  if (seconds && !timer) soon(seconds * 1000);
+  if (seconds && !timer) schedule(seconds * 1000);
 };
 
-form.addEventListener('input', () => soon(PAUSE_MS));
+form.addEventListener('input', () => schedule(PAUSE_MS));
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  soon(0);
+  schedule(0);
 });
-grow();
+scheduleRefresh();

@@ -1,22 +1,22 @@
-/** What the modules of the browser script pass among themselves. Only for the type checker; never served. */
+/** The types that the modules of the browser script share. For the type checker only; not served. */
 import type { Row } from './sisepan';
 
 export type { Row };
 type Dict = Record<string, string>;
 
-/** The words of a widget in its language: `data-words`. */
+/** The texts of a widget in its language, from `data-words`. */
 export interface Words {
   direction: Dict;
   state: Dict;
-  /** Patterns for seconds, minutes, hours and days, with `#` for the number. */
+  /** Patterns for ages in seconds, minutes, hours and days; `#` is the placeholder for the number. */
   age: string[];
   venue: Dict;
-  /** Only where venues are named. */
+  /** Connection states; only if the sources are shown, as is `reason`. */
   link?: Dict;
   reason?: Dict;
   base: string;
   zone: string;
-  /** East of UTC. */
+  /** Offset of `zone` from UTC in hours, positive to the east. */
   hours: number;
   live: string;
   off: string;
@@ -25,129 +25,141 @@ export interface Words {
 /** A market of a widget, and the elements that show it. */
 export interface Held {
   row: Row;
-  /** Whether the page has yet to be told. */
+  /** Whether `row` has not been written into the page yet. */
   late: boolean;
   at: HTMLElement[];
 }
 
-/** One widget in a page. */
+/** A widget in the page. */
 export interface Widget {
   root: HTMLElement;
-  /** The element around it, or itself. Events come from here. */
+  /** The custom element around the root, or the root itself. Events are dispatched on it. */
   host: HTMLElement;
   words: Words;
-  /** Aborted when the widget leaves. Whatever a module starts ends with it; elements that it adds have `data-added` (wrappers: not empty). */
+  /** Aborted when the widget is removed. Modules stop their work then; elements that they add have `data-added` (not empty for wrappers). */
   signal: AbortSignal;
-  /** When the server last wrote its markup. */
+  /** When the markup was last loaded from the server, in milliseconds since the epoch. */
   since: number;
-  /** When a renewal from the server began to fail; 0 if the last one succeeded. Until then the widget is not live. */
+  /** Since when reloading the widget fails; 0 if the last reload succeeded. While it is not 0, the widget is not live. */
   lost: number;
-  /** On screen: only then it is written to. */
+  /** Whether the widget is on screen; it is not updated otherwise. */
   seen: boolean;
   rows: Map<string, Held>;
-  /** The elements of its rows, as they were found last. */
+  /** The elements of its rows, as found by the last `index()`. */
   parts: HTMLElement[];
   sub?: Sub;
-  /** Finds the rows, and asks for them. */
+  /** Finds the rows in the markup and subscribes to them. */
   index(): void;
-  /** Undoes what was done, so that the root is as the server wrote it but for newer texts. */
+  /** Stops updating the widget and restores the markup of the server, except for newer texts. */
   leave(): void;
+  /** Called when the widget enters or leaves the screen. */
   see(seen: boolean): void;
+  /** Dispatches the event `sisepan:<type>` on the host. */
   tell(type: string, detail?: object): void;
-  /** Takes a whole row. */
+  /** Applies a complete row. */
   apply(row: Row): void;
+  /** Writes a row into the page, if it has not been written yet. */
   show(held: Held): void;
-  /** Writes the small mark of a row: where it comes from, how old it is. */
+  /** Writes the mark of a row: its fallback venue, its state or its age. */
   age(held: Held, now: number): void;
-  /** Is not live until the server has written it anew. */
+  /** Marks the widget as not live and reloads it. */
   renew(): void;
-  /** Once a second; `heard` is when the server was last heard, 0 for never. */
+  /** Called once a second; `heard` is the time of the last message from the server, 0 for none. */
   tick(live: boolean, now: number, heard: number): void;
 }
 
-/** What a module does for a widget. */
+/** Starts a module for a widget. */
 export type Run = (widget: Widget, kit: Kit) => void;
 
-/** What some widgets of a page ask for, and what they were told. */
+/** A subscription, shared by all widgets with the same parameters. */
 export interface Sub {
   id: number;
   key: string;
   ask: { board?: string; basis?: string; markets?: string[]; lang?: string; interval_ms: number };
   widgets: Set<Widget>;
-  /** The newest row of each market, whole. */
+  /** The newest row of each market, complete. */
   rows: Map<string, Row>;
   epoch: string;
-  /** Whether this connection's server has been asked for it. */
+  /** Whether it has been sent to the server on this connection. */
   said: boolean;
-  /** Below zero: nothing was told yet. */
+  /** The last sequence; negative before the first message. */
   sequence: number;
-  /** Who shares its bytes. */
+  /** The group on the server, which all messages of this subscription carry. */
   group: string;
-  /** Whether what comes now continues what was told. */
+  /** Whether the rows are continued by the current connection. */
   fresh: boolean;
-  /** When the server was last heard while that was so, 0 for never. */
+  /** Time of the last message while `fresh`, 0 for none. */
   heard: number;
 }
 
-/** The one connection of a page. */
+/** The connection of the page, shared by all widgets. */
 export interface Link {
   subs: Map<string, Sub>;
-  /** Those to be said to the server. */
+  /** The subscriptions to be sent to the server. */
   queue: Set<Sub>;
   socket?: WebSocket;
-  /** When the server was last heard, in any way. */
+  /** Time of the last message of the server over any transport. */
   heard: number;
-  /** When the newest connection was begun. */
+  /** When the current connection attempt began. */
   begun: number;
-  /** When somebody last looked. */
+  /** When the page was last visible. */
   looked: number;
+  /** Consecutive failures, for the back-off. */
   failures: number;
-  /** Connections in a row that brought nothing. */
+  /** Consecutive connections without a message. */
   strikes: number;
+  /** Timer of the next reconnect, 0 for none. */
   retry: number;
+  /** Timer until the next message may be sent, 0 for none. */
   pace: number;
+  /** The last subscription id. */
   ids: number;
-  /** The subscription whose answer is awaited, 0 for none. */
+  /** Id of the subscription whose answer is pending, 0 for none. */
   asked: number;
-  /** The server does not want us back. */
+  /** Whether the server has closed the connection for good. */
   over: boolean;
-  /** Another way to the same rows, while this one is blocked. */
+  /** The fallback transport while WebSockets are blocked. */
   detour?: Detour;
+  /** Adds a widget to its subscription, which is created if needed. */
   join(widget: Widget): Sub;
   open(): void;
   close(): void;
-  /** Connects anew after a while: that of the server, or a random one that grows. */
+  /** Reconnects after a delay: `wait` if the server has set one, else random with a back-off. */
   again(wait?: number): void;
-  /** Says what is to be said, at the pace that the server takes. */
+  /** Queues a subscription, and sends queued ones within the rate limit of the server. */
   say(sub?: Sub): void;
-  /** Takes a message of the WebSocket. */
+  /** Applies a message of the WebSocket. */
   take(message: any): void;
-  /** Takes a message for one subscription. */
+  /** Applies a message to a subscription. */
   put(sub: Sub, message: any): void;
+  /** Called once a second and after each message: updates the state of widgets and of the connection. */
   tick(now: number): void;
-  /** The page is seen again, or the network is back. */
+  /** Called when the page becomes visible or the network is back. */
   wake(): void;
+  /** Closes the connection. */
   sleep(): void;
 }
 
+/** The fallback transports of a page. */
 export interface Detour {
+  /** Stops them; returns `undefined`, the new value of `Link.detour`. */
   stop(): undefined;
 }
 
-/** What the script hands to its other modules. */
+/** The functions that the script passes to its modules. */
 export interface Kit {
-  /** The folder of the script. */
+  /** URL of the folder of the script. */
   home: URL;
-  /** Whether nobody sees any widget. */
+  /** Whether every window with a widget is hidden. */
   hidden(): boolean;
-  /** A price as the feed writes it, with commas. */
+  /** Formats a price of the feed with commas and without trailing zeros. */
   comma(price: string): string;
-  /** A time as ISO 8601, moved by `hours`. */
+  /** Formats a time as ISO 8601, shifted by `hours`; empty if it is invalid. */
   moment(at: string | number, hours: number): string;
   /**
-   * Asks the server for a document, in which nothing runs. The browser parses what it loads itself:
-   * no script hands it a string, so Trusted Types have nothing to forbid.
-   * Rejects, with the request, unless the answer is 200. A signal is for one request at a time.
+   * Requests an inert document from the server. XMLHttpRequest parses the response itself, so no string
+   * is passed to the HTML parser, which Trusted Types forbid.
+   * Rejects with the request unless the status is 200. A signal serves one request at a time.
    */
   get(where: string, signal: Pick<AbortSignal, 'onabort'>, type?: XMLHttpRequestResponseType): Promise<XMLHttpRequest>;
 }

@@ -1,23 +1,23 @@
 // @ts-check
 /**
- * Loads a page of this server as a document in which nothing runs.
+ * Loads a page of this server as an inert document.
  *
- * The browser parses what it loads itself: no script hands it a string, which Trusted Types would forbid.
+ * XMLHttpRequest parses the response itself, so no string is passed to the HTML parser, which Trusted Types forbid.
  */
 
-/** A request without an answer by then has failed. */
-const ANSWER_MS = 20_000;
+/** Timeout of a request. */
+const TIMEOUT_MS = 20_000;
 
-/** @param {string} where @returns {Promise<Document>} Rejects unless there is a page, be it one that says what was wrong. */
-export function load(where) {
+/** @param {string} url @returns {Promise<Document>} The page, also an error page of status 4xx; rejects otherwise. */
+export function load(url) {
   return new Promise((resolve, reject) => {
-    const ask = new XMLHttpRequest();
-    ask.open('GET', where);
-    ask.responseType = 'document';
-    ask.timeout = ANSWER_MS;
-    ask.setRequestHeader('accept', 'text/html');
-    ask.setRequestHeader('cache-control', 'no-cache');
-    ask.onloadend = () => (ask.status && ask.status < 500 && ask.response ? resolve(ask.response) : reject(ask));
-    ask.send();
+    const request = new XMLHttpRequest();
+    request.open('GET', url);
+    request.responseType = 'document';
+    request.timeout = TIMEOUT_MS;
+    request.setRequestHeader('accept', 'text/html');
+    request.setRequestHeader('cache-control', 'no-cache');
+    request.onloadend = () => (request.status && request.status < 500 && request.response ? resolve(request.response) : reject(request));
+    request.send();
   });
 }

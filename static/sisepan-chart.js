@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * Reads a plot out: under the pointer, under a finger, and step by step with the arrow keys.
+ * Reads out single points of a plot: under the pointer, under a finger, and step by step with the arrow keys.
  *
- * A slider that nobody sees lies over the plot, so every way to use a slider works.
- * The prices are those that the server wrote on the plot when it drew it.
+ * A transparent slider covers the plot, so every input method of a slider works.
+ * The prices are those that the server wrote into the attributes of the plot.
  */
 
 /** @typedef {import('./internal').Widget} Widget */
@@ -11,14 +11,14 @@
 /** @param {Widget} widget @param {Kit} kit */
 export function run(widget, kit) {
   const { root, signal } = widget;
-  const dress = () => {
+  const enhance = () => {
     for (const plot of /** @type {Iterable<SVGSVGElement>} */ (root.querySelectorAll('svg.plot'))) {
       if (plot.dataset.close && !plot.closest('[data-probe]')) probe(widget, kit, plot);
     }
   };
-  dress();
-  // The plot is drawn anew by the server now and then.
-  const changes = new MutationObserver(dress);
+  enhance();
+  // The plot is replaced when the widget is reloaded.
+  const changes = new MutationObserver(enhance);
   changes.observe(root, { childList: true, subtree: true });
   signal.addEventListener('abort', () => changes.disconnect());
 }
@@ -26,7 +26,7 @@ export function run(widget, kit) {
 /** @param {string} tag @param {Record<string, string>} style */
 const part = (tag, style) => {
   const element = document.createElement(tag);
-  // Through the object model: a policy against inline styles allows it.
+  // Set through the CSSOM, which a policy against inline styles allows.
   for (const [name, value] of Object.entries(style)) element.style.setProperty(name, value);
   return element;
 };
@@ -43,12 +43,12 @@ function probe(widget, kit, plot) {
   wrap.dataset.added = 'wrap';
   const line = part('div', { position: 'absolute', width: '1px', top: '0', bottom: '2em', background: 'var(--quiet)', 'pointer-events': 'none' });
   const dot = part('div', { position: 'absolute', width: '9px', height: '9px', margin: '-4.5px', 'border-radius': '50%', background: 'var(--ink)', 'pointer-events': 'none' });
-  const said = part('div', { position: 'absolute', top: '0', padding: '1px 6px', background: 'var(--ink)', color: 'var(--ground)', 'font-size': '12px', 'line-height': '18px', 'white-space': 'pre', 'pointer-events': 'none' });
+  const label = part('div', { position: 'absolute', top: '0', padding: '1px 6px', background: 'var(--ink)', color: 'var(--ground)', 'font-size': '12px', 'line-height': '18px', 'white-space': 'pre', 'pointer-events': 'none' });
   const slider = /** @type {HTMLInputElement} */ (part('input', { position: 'absolute', inset: '0', width: '100%', height: '100%', margin: '0', opacity: '0', cursor: 'crosshair', 'touch-action': 'pan-y' }));
   slider.type = 'range';
   slider.max = slider.value = String(closes.length - 1);
   slider.setAttribute('aria-label', plot.getAttribute('aria-label') || plot.querySelector('title')?.textContent || '');
-  const marks = [line, dot, said];
+  const marks = [line, dot, label];
   for (const element of [...marks, slider]) element.dataset.added = '';
   for (const element of marks) {
     element.hidden = true;
@@ -66,7 +66,7 @@ function probe(widget, kit, plot) {
   slider.setAttribute('aria-valuetext', text());
 
   const show = () => {
-    said.textContent = text();
+    label.textContent = text();
     slider.setAttribute('aria-valuetext', text());
     for (const element of marks) element.hidden = false;
     const box = wrap.getBoundingClientRect();
@@ -76,7 +76,7 @@ function probe(widget, kit, plot) {
     dot.hidden = y === null;
     dot.style.left = x + 'px';
     dot.style.top = (y ?? 0) - box.top + 'px';
-    said.style.left = Math.max(0, Math.min(box.width - said.offsetWidth, x - said.offsetWidth / 2)) + 'px';
+    label.style.left = Math.max(0, Math.min(box.width - label.offsetWidth, x - label.offsetWidth / 2)) + 'px';
   };
   const hide = () => {
     if (slider.matches(':focus-visible')) show();
@@ -85,8 +85,8 @@ function probe(widget, kit, plot) {
   /** @param {PointerEvent} event */
   const point = ({ clientX }) => {
     const box = wrap.getBoundingClientRect();
-    const part_of = Math.max(0, Math.min(1, (clientX - box.left) / box.width));
-    slider.value = String(Math.round(part_of * (closes.length - 1)));
+    const fraction = Math.max(0, Math.min(1, (clientX - box.left) / box.width));
+    slider.value = String(Math.round(fraction * (closes.length - 1)));
     show();
   };
   for (const type of ['pointermove', 'pointerdown']) slider.addEventListener(type, (event) => point(/** @type {PointerEvent} */ (event)));
@@ -94,13 +94,13 @@ function probe(widget, kit, plot) {
   slider.addEventListener('input', show);
 }
 
-/** Where the line is on the screen at a part of the width, or null in a gap. @param {SVGSVGElement} plot @param {number} part_of */
-function height(plot, part_of) {
+/** Returns the screen y of the line at a fraction of the width, or null in a gap. @param {SVGSVGElement} plot @param {number} fraction */
+function height(plot, fraction) {
   const path = /** @type {SVGPathElement | null} */ (plot.querySelector('.line'));
   const matrix = path?.getScreenCTM();
   const width = path?.ownerSVGElement?.viewBox.baseVal.width;
   if (!path || !matrix || !width) return null;
-  const x = part_of * width;
+  const x = fraction * width;
   /** @type {number | null} */
   let y = null;
   for (const run of (path.getAttribute('d') || '').split('M')) {
@@ -113,7 +113,7 @@ function height(plot, part_of) {
   return y === null || Number.isNaN(y) ? null : new DOMPoint(x, y).matrixTransform(matrix).y;
 }
 
-/** With the places that the page shows. @param {Kit} kit @param {string} close @param {number} digits */
+/** Formats a price with the number of decimal places of the page. @param {Kit} kit @param {string} close @param {number} digits */
 function price(kit, close, digits) {
   if (close === '-') return '–';
   const [whole, fraction = ''] = close.split('.');

@@ -1,28 +1,28 @@
 // @ts-check
 /**
- * The same rows where a WebSocket can't get through: as server-sent events, and where those are held up too, by asking.
+ * Fallbacks for networks that block WebSockets: server-sent events, and polling where those are blocked as well.
  *
- * HTTP/1.1 has six connections for a host, and other tabs want some: at most two
- * are held here, for what is asked for first. The rest is asked for.
+ * HTTP/1.1 allows six connections per host for all tabs together, so at most two event streams are
+ * open; further subscriptions are polled.
  */
 
 /** @typedef {import('./internal').Sub} Sub */
 
 const STREAMS_MAX = 2;
-/** Events that have brought nothing by then are held up somewhere. */
+/** An event stream that does not open, or brings no message after opening, for this long is considered blocked. */
 const MUTE_MS = 8_000;
-/** Likewise later: the server sends a heartbeat every 15 s. */
+/** The same after the first message; the server sends a heartbeat every 15 s. */
 const SILENT_MS = 31_000;
-const ASK_MS = 5_000;
-/** A request without an answer by then has failed. */
+const POLL_MS = 5_000;
+/** Timeout of a request. */
 const ANSWER_MS = 20_000;
-const ASK_MAX_MS = 60_000;
+const POLL_MAX_MS = 60_000;
 
-/** Begins one, if it is still needed by the time that this module is there. @param {import('./internal').Link} link @param {import('./internal').Kit} kit */
+/** Starts the fallback, unless the WebSocket has connected while this module was loading. @param {import('./internal').Link} link @param {import('./internal').Kit} kit */
 export function detour(link, kit) {
   if (link.detour || link.heard >= link.begun || !link.subs.size || kit.hidden()) return;
   /** @type {Map<Sub, {stop: () => void}>} */
-  const ways = new Map();
+  const transports = new Map();
   let streams = 0;
   let muted = typeof EventSource === 'undefined';
 
@@ -58,7 +58,7 @@ export function detour(link, kit) {
     const give_up = () => {
       stop();
       muted = true;
-      ways.set(sub, ask_for(sub));
+      transports.set(sub, poll(sub));
     };
     let mute = setTimeout(give_up, MUTE_MS);
     source.onopen = () => {
@@ -73,25 +73,25 @@ export function detour(link, kit) {
     source.onerror = () => {
       sub.fresh = false;
       clearTimeout(mute);
-      // The browser comes back by itself, unless it was refused; that may be held up as well.
+      // The browser reconnects by itself unless the request was refused; the new connection may be blocked, too.
       mute = setTimeout(give_up, source.readyState === EventSource.CLOSED ? 0 : SILENT_MS);
     };
     return { stop };
   };
 
   /** @param {Sub} sub */
-  const ask_for = (sub) => {
+  const poll = (sub) => {
     let failures = 0;
     let timer = 0;
     let over = false;
-    let asking = new AbortController();
+    let request = new AbortController();
     const once = async () => {
-      asking = new AbortController();
-      const late = setTimeout(() => asking.abort(), ANSWER_MS);
+      request = new AbortController();
+      const timeout = setTimeout(() => request.abort(), ANSWER_MS);
       try {
-        // The browser keeps the answer with its ETag, and asks whether there is a newer one.
-        const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache', signal: asking.signal });
-        // Refused by the server itself, and not only for now: it would be again.
+        // The browser caches the response and revalidates it with its ETag.
+        const answer = await fetch(address('api/v1/snapshot', sub), { cache: 'no-cache', signal: request.signal });
+        // A permanent error of the server itself, so polling ends.
         if (/^4(?!29)/.test(String(answer.status)) && answer.headers.get('content-type')?.startsWith('application/problem')) {
           over = true;
           sub.fresh = false;
@@ -103,21 +103,21 @@ export function detour(link, kit) {
         failures = 0;
         put(sub, { ...snapshot, type: 'snapshot' });
       } catch {
-        // Another way may have taken over.
+        // Stopped: another transport may have taken over.
         if (over) return;
         failures++;
         sub.fresh = false;
       } finally {
-        clearTimeout(late);
+        clearTimeout(timeout);
       }
-      const wait = Math.min(ASK_MAX_MS, ASK_MS * 2 ** failures) * (0.8 + 0.4 * Math.random());
+      const wait = Math.min(POLL_MAX_MS, POLL_MS * 2 ** failures) * (0.8 + 0.4 * Math.random());
       if (!over) timer = setTimeout(once, wait);
     };
     once();
     return {
       stop() {
         over = true;
-        asking.abort();
+        request.abort();
         clearTimeout(timer);
         sub.fresh = false;
       },
@@ -125,13 +125,13 @@ export function detour(link, kit) {
   };
 
   const follow = () => {
-    for (const [sub, way] of ways) {
+    for (const [sub, transport] of transports) {
       if (sub.widgets.size) continue;
-      way.stop();
-      ways.delete(sub);
+      transport.stop();
+      transports.delete(sub);
     }
     for (const sub of link.subs.values()) {
-      if (!ways.has(sub) && sub.widgets.size) ways.set(sub, !muted && streams < STREAMS_MAX ? listen(sub) : ask_for(sub));
+      if (!transports.has(sub) && sub.widgets.size) transports.set(sub, !muted && streams < STREAMS_MAX ? listen(sub) : poll(sub));
     }
   };
   follow();
@@ -139,7 +139,7 @@ export function detour(link, kit) {
   link.detour = {
     stop() {
       clearInterval(timer);
-      for (const way of ways.values()) way.stop();
+      for (const transport of transports.values()) transport.stop();
       return undefined;
     },
   };

@@ -1,18 +1,18 @@
 // @ts-check
 /**
- * Brings a widget whose shape changes with time anew from the server: an order, a sparkline.
+ * Reloads widgets with content that the stream does not update, such as a ranking or a sparkline.
  *
- * Texts follow the stream meanwhile, as everywhere. The root stays, and so do focus and what was opened.
+ * Between reloads, texts follow the stream as usual. The root element, the focus and open details are kept.
  */
 
-/** How often it is looked at whether it is time. */
+/** Interval of the check whether a reload is due. */
 const STEP_MS = 1_000;
 const RETRY_MS = 5_000;
 
-/** The widgets that are renewed here, and whether the server has something else for one, whatever the time. @type {WeakMap<import('./internal').Widget, boolean>} */
+/** The widgets reloaded here, and whether one must be reloaded as soon as possible. @type {WeakMap<import('./internal').Widget, boolean>} */
 const due = new WeakMap();
 
-/** Renews a widget as often as it asks for; a call for one that does not ask, and each call after the first, renews it once. @param {import('./internal').Widget} widget @param {import('./internal').Kit} kit */
+/** Reloads a widget every `data-refresh` seconds. Without that attribute, and on each further call, reloads it once. @param {import('./internal').Widget} widget @param {import('./internal').Kit} kit */
 export function run(widget, kit) {
   const { root, host, signal } = widget;
   const is_running = due.has(widget);
@@ -24,12 +24,12 @@ export function run(widget, kit) {
 
   const renew = async () => {
     const every = Math.max(1, Number(root.dataset.refresh || Infinity)) * 1000;
-    // Not to be undone by what else ends well.
+    // Set again here, since a reload that was already in progress may have reset it.
     if (due.get(widget)) widget.lost ||= Date.now();
-    // After a failure it is tried again soon.
+    // After a failure, retries soon.
     const wait = widget.lost ? Math.min(every, RETRY_MS) : every;
     if (is_busy || !widget.seen || root.ownerDocument.hidden || Date.now() - fetched < wait) return;
-    // Nobody's finger is on a plot that is just being read.
+    // Not while a visitor reads a point of a plot.
     if (root.querySelector('[data-probe] :is(:focus, :hover)')) return;
     is_busy = true;
     fetched = Date.now();
@@ -48,7 +48,7 @@ export function run(widget, kit) {
       widget.lost = 0;
       due.set(widget, false);
     } catch {
-      // What is there stays, and says that it is not live.
+      // The content stays, and is marked as not live.
       if (!signal.aborted) widget.lost ||= Date.now();
     }
     is_busy = false;
@@ -58,28 +58,28 @@ export function run(widget, kit) {
   signal.addEventListener('abort', () => clearInterval(timer));
 }
 
-/** @param {HTMLElement} root @param {HTMLElement} newer */
+/** Replaces the content of a widget. @param {HTMLElement} root @param {HTMLElement} newer */
 function replace(root, newer) {
   const scope = /** @type {Document | ShadowRoot} */ (root.getRootNode());
   const { activeElement } = scope;
-  const place = activeElement && root.contains(activeElement) ? path(root, activeElement) : null;
+  const focus_path = activeElement && root.contains(activeElement) ? path(root, activeElement) : null;
   const opened = [...root.querySelectorAll('details')].map((details) => details.open);
   for (const name of ['data-markets', 'data-words', 'data-state', 'data-direction', 'data-refresh']) {
     const value = newer.getAttribute(name);
     if (value === null) root.removeAttribute(name);
     else root.setAttribute(name, value);
   }
-  // What the time says is written anew in a moment; until then nothing beside it may move.
+  // Keeps the texts of the clocks until they are updated, so that nothing beside them moves.
   const clocks = [...root.querySelectorAll('[data-cell="clock"]')].map((clock) => clock.textContent);
   newer.querySelectorAll('[data-cell="clock"]').forEach((clock, at) => (clock.textContent = clocks[at] ?? clock.textContent));
   root.replaceChildren(...newer.childNodes);
   root.querySelectorAll('details').forEach((details, at) => (details.open = opened[at] ?? details.open));
-  if (!place) return;
-  const again = /** @type {HTMLElement | null} */ (root.querySelector(place));
-  again?.focus({ preventScroll: true });
+  if (!focus_path) return;
+  const focused = /** @type {HTMLElement | null} */ (root.querySelector(focus_path));
+  focused?.focus({ preventScroll: true });
 }
 
-/** Where an element stands: by its market if it has one, for an order may change. @param {Element} root @param {Element} element */
+/** Returns a selector for an element: by its market if it has one, since rows may be reordered. @param {Element} root @param {Element} element */
 function path(root, element) {
   const steps = [];
   for (let at = element; at !== root && at.parentElement; at = at.parentElement) {

@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * Moves the line of a tape, if it does not fit.
+ * Scrolls the line of a tape if it does not fit.
  *
- * It stands while a pointer or the focus is on it, while its button is pressed,
- * while nobody sees it, and always for readers who asked their system for less motion.
+ * The tape is paused while the pointer or the focus is on it, while its button is pressed and while it is
+ * off screen. It never moves for visitors whose system requests reduced motion.
  */
 
-/** Pixels a second: slow enough to read. */
+/** Speed in pixels per second, slow enough to read. */
 const SPEED = 36;
 
 /** @param {import('./internal').Widget} widget */
@@ -15,9 +15,9 @@ export function run(widget) {
   const track = /** @type {HTMLElement | null} */ (root.querySelector('[data-track]'));
   const button = /** @type {HTMLElement | null} */ (root.querySelector('[data-pause]'));
   if (!track) return;
-  const still = matchMedia('(prefers-reduced-motion: reduce)');
+  const reduced = matchMedia('(prefers-reduced-motion: reduce)');
   const first = /** @type {HTMLElement[]} */ ([...track.children]);
-  // The track is what the line is seen through; readers may scroll it as well.
+  // The track is the viewport of the line; visitors can scroll it, too.
   const line = document.createElement('div');
   line.setAttribute('role', 'none');
   line.dataset.added = 'wrap';
@@ -29,19 +29,19 @@ export function run(widget) {
   let copies = [];
   /** @type {Animation | undefined} */
   let motion;
-  /** Why it stands. @type {Set<string>} */
+  /** The reasons for which it is paused. @type {Set<string>} */
   const reasons = new Set();
   if (button?.getAttribute('aria-pressed') === 'true') reasons.add('button');
   if (!widget.seen) reasons.add('unseen');
 
-  const stand = (/** @type {string} */ why, /** @type {boolean} */ yes) => {
+  const set_paused = (/** @type {string} */ why, /** @type {boolean} */ yes) => {
     if (yes) reasons.add(why);
     else reasons.delete(why);
     if (reasons.size) motion?.pause();
     else motion?.play();
   };
 
-  /** Width of one copy, the gap to the next included; 0 where it fits. */
+  /** Returns the width of the line including the gap to its copy, or 0 if it fits. */
   const length = () => {
     const [a, z] = [first[0], first[first.length - 1]].map((element) => element.getBoundingClientRect());
     const gap = parseFloat(line.style.columnGap) || 0;
@@ -50,9 +50,9 @@ export function run(widget) {
   };
 
   let width = NaN;
-  const lay = () => {
+  const layout = () => {
     if (!first.length) return;
-    const wanted = still.matches ? 0 : Math.round(length());
+    const wanted = reduced.matches ? 0 : Math.round(length());
     if (Math.abs(wanted - width) < 2) return;
     const progress = motion?.effect?.getComputedTiming().progress ?? 0;
     width = wanted;
@@ -73,26 +73,26 @@ export function run(widget) {
         });
         line.append(...copies);
       }
-      const way = getComputedStyle(track).direction === 'rtl' ? 1 : -1;
-      motion = line.animate([{ transform: 'none' }, { transform: `translateX(${way * width}px)` }], { duration: (width / SPEED) * 1000, iterations: Infinity });
+      const sign = getComputedStyle(track).direction === 'rtl' ? 1 : -1;
+      motion = line.animate([{ transform: 'none' }, { transform: `translateX(${sign * width}px)` }], { duration: (width / SPEED) * 1000, iterations: Infinity });
       motion.currentTime = (progress * width * 1000) / SPEED;
     }
-    stand('', false);
+    set_paused('', false);
     widget.index();
   };
 
-  root.addEventListener('pointerenter', () => stand('pointer', true), { signal });
-  root.addEventListener('pointerleave', () => stand('pointer', false), { signal });
-  root.addEventListener('focusin', ({ target }) => stand('focus', target !== button), { signal });
-  root.addEventListener('focusout', () => stand('focus', false), { signal });
+  root.addEventListener('pointerenter', () => set_paused('pointer', true), { signal });
+  root.addEventListener('pointerleave', () => set_paused('pointer', false), { signal });
+  root.addEventListener('focusin', ({ target }) => set_paused('focus', target !== button), { signal });
+  root.addEventListener('focusout', () => set_paused('focus', false), { signal });
   button?.addEventListener('click', () => {
     const pressed = button.getAttribute('aria-pressed') !== 'true';
     button.setAttribute('aria-pressed', String(pressed));
-    stand('button', pressed);
+    set_paused('button', pressed);
   }, { signal });
-  host.addEventListener('sisepan:see', () => stand('unseen', !widget.seen), { signal });
-  still.addEventListener('change', lay, { signal });
-  const sizes = new ResizeObserver(lay);
+  host.addEventListener('sisepan:see', () => set_paused('unseen', !widget.seen), { signal });
+  reduced.addEventListener('change', layout, { signal });
+  const sizes = new ResizeObserver(layout);
   for (const element of [track, ...first]) sizes.observe(element);
   signal.addEventListener('abort', () => {
     sizes.disconnect();

@@ -1,10 +1,11 @@
 // @ts-check
 /**
- * Says in a widget what is known of the exchanges that its prices come from.
+ * Shows the state of the exchanges in the sources of a widget.
  */
 
 /**
- * Takes the state of an exchange, or a snapshot: after one only those are told that are not up.
+ * Applies a status message, or a snapshot. After a snapshot every exchange counts as up: the server then sends a
+ * status message for each one that is not.
  *
  * @param {import('./internal').Widget} widget
  * @param {{type: string, venue?: string, state?: string, reason?: {code: string} | null, group?: string, rows: import('./internal').Row[]}} message
@@ -12,7 +13,7 @@
 export function tell({ root, words }, { type, venue, state, reason, group, rows }) {
   for (const it of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-venue]'))) {
     const id = it.dataset.venue || '';
-    // One that was asked for, without a stream, is followed by no state: a live price tells as much.
+    // A polled snapshot is not followed by status messages, so only exchanges with a live price count as up.
     if (type === 'status' ? id !== venue : !group && !rows.some((row) => row.venue === id && row.state === 'live')) continue;
     const is = state || 'up';
     const why = reason && words.reason?.[reason.code];

@@ -1,22 +1,22 @@
 /**
- * Types of sisepan.js: its elements, their options, and the events they send.
+ * Types of sisepan.js: its elements, their options and their events.
  *
  *     /// <reference path="sisepan.d.ts" />
  *     import type { RowEvent } from './sisepan';
  *     document.addEventListener('sisepan:row', (event) => console.log(event.detail.row.last));
  *
- * With React, JSX knows the elements once this file is among the program's sources.
+ * In React, JSX accepts the elements once this file is part of the TypeScript program.
  */
 
 export type Basis = '24h' | 'utc-day' | 'kst-day';
 export type State = 'live' | 'delayed' | 'stale' | 'halted' | 'unknown';
 export type Direction = 'rise' | 'even' | 'fall';
-/** Without a value it is on, as any attribute of HTML; `true` is how JSX spells that. `false` would leave the attribute out, so it is no value. */
+/** An attribute without a value is on, as in HTML; in JSX that is `true`. The boolean `false` is not a value, since JSX would omit the attribute. */
 export type Switch = 'on' | 'off' | 'true' | 'false' | '' | true;
 
 export interface Change {
   basis: Basis;
-  /** Rounded, with its zeros: `"2.10"`. */
+  /** Rounded, with trailing zeros: `"2.10"`. */
   percent: string;
   amount: string;
   direction: Direction;
@@ -25,17 +25,17 @@ export interface Change {
   base_source: 'window' | 'venue';
 }
 
-/** What an exchange warns the traders of a market of. */
+/** The notice of an exchange for a market. */
 export interface Notice {
-  /** The most serious one in force. */
+  /** The most serious notice in force. */
   kind: 'caution' | 'warning' | 'delisting';
-  /** The announced day of delisting, in Korean time: `2026-12-01`. */
+  /** The announced date of delisting, in Korean time: `2026-12-01`. */
   date?: string;
-  /** As the exchange names them: `PRICE_FLUCTUATIONS`. */
+  /** Caution codes of the exchange: `PRICE_FLUCTUATIONS`. */
   cautions?: string[];
 }
 
-/** A row as the feed has it. Decimals are text: they are exact. */
+/** A quote row of the feed. Decimals are strings, so that they are exact. */
 export interface Row {
   market: string;
   base?: string;
@@ -43,7 +43,7 @@ export interface Row {
   venue?: string;
   fallback?: boolean;
   last?: string | null;
-  /** Null where the base is not known. */
+  /** Null if the base is not known. */
   change?: Change | null;
   high_24h?: string | null;
   low_24h?: string | null;
@@ -51,58 +51,58 @@ export interface Row {
   base_volume_24h?: string | null;
   quote_volume_24h?: string | null;
   state?: State;
-  /** Only of a row that is halted. */
+  /** Only set for a halted row. */
   reason?: 'suspended' | 'delisted' | null;
-  /** What the exchange warns of; the price may be live all the same. */
+  /** The notice of the exchange; the price may still be live. */
   notice?: Notice | null;
   traded_at?: string | null;
   received_at?: string | null;
   confirmed_at?: string | null;
-  /** As the page shows them; `no_change` says why there is a price and no change. */
+  /** The texts as the page shows them; `no_change` is the reason why a row with a price has no change. */
   text?: { name: string; last: string; change: string; no_change?: string; notice?: string };
 }
 
-/** The attributes that all elements take. */
+/** The attributes of all elements. */
 export interface SisepanOptions {
-  /** A board of the server; its first if not given. */
+  /** A board of the server. Default: the first. */
   board?: string;
-  /** Markets in the order wanted, with commas: `BTC-KRW,ETH-KRW`. */
+  /** Markets in display order, separated by commas: `BTC-KRW,ETH-KRW`. */
   markets?: string;
   basis?: Basis;
   lang?: 'ko' | 'en' | 'ja';
   theme?: 'auto' | 'light' | 'dark';
-  /** Which colours mean rise and fall: by region, or safe for colour-blind readers, or your own. */
+  /** The colours for rise and fall: by region, safe for colour-blind readers, or your own. */
   colors?: 'kr' | 'jp' | 'cn' | 'intl' | 'cb' | (string & {});
   size?: 'xs' | 's' | 'm' | 'l' | 'xl' | 'inherit';
-  /** The columns of a board, with commas. */
+  /** The columns of a board, separated by commas. */
   columns?: string;
   density?: 'normal' | 'compact' | (string & {});
   flash?: Switch;
-  /** Where a name leads. */
+  /** The target of the link on a name. */
   link?: string;
   credit?: Switch;
   transparent?: Switch;
-  /** Shortest time between two changes, in milliseconds. */
+  /** Minimum time between two updates, in milliseconds. */
   interval?: 0 | 100 | 250 | 500 | 1000 | 2000 | 5000 | `${number}`;
-  /** How far back a chart begins. */
+  /** The period of a chart. */
   span?: '24h' | '7d';
-  /** How many risers and fallers. */
+  /** Number of risers and of fallers. */
   count?: number | `${number}`;
-  /** Whether the heading stands. */
+  /** Whether the title is shown. */
   title?: Switch | (string & {});
-  /** A control for readers who want changes spoken. */
+  /** A button with which screen-reader users turn on announcements of changes. */
   announce?: Switch | false;
 }
 
-/** An option's name; each is an attribute and, but for `announce`, a query parameter. */
+/** The name of an option. Each is an attribute; all but `announce` are query parameters as well. */
 export type SisepanOption = keyof SisepanOptions;
 
-/** One widget. What stands inside is shown until the widget is there. */
+/** A widget. Its content is the fallback, shown until the widget is loaded. */
 export interface SisepanElement extends HTMLElement {}
 
-/** A row is newer. Bubbles, out of shadow trees too. */
+/** A row has changed. Bubbles, also out of shadow trees. */
 export type RowEvent = CustomEvent<{ row: Row }>;
-/** How well off a widget is now: `on`, `off` without a connection, or the state of its best row. */
+/** The state of a widget has changed: `on`, `off` without a connection, or the state of its best row. */
 export type LiveEvent = CustomEvent<{ live: 'on' | 'off' | Exclude<State, 'live'> }>;
 
 export interface SisepanElements {
@@ -119,14 +119,14 @@ export interface SisepanEvents {
   'sisepan:live': LiveEvent;
 }
 
-/** What a frame of ours tells the page around it. */
+/** The message of an embed page to the page around it. */
 export interface HeightMessage {
   type: 'sisepan:height';
-  /** Pixels. */
+  /** In pixels. */
   height: number;
 }
 
-/** What the page around tells a frame of ours; `auto` is the reader's system. */
+/** The message of the surrounding page to an embed page; `auto` follows the visitor's system. */
 export interface ThemeMessage {
   type: 'sisepan:theme';
   theme: 'auto' | 'light' | 'dark';
@@ -144,7 +144,7 @@ declare global {
   }
 }
 
-// React 19 has its JSX in its own module; without React this says nothing.
+// React 19 declares JSX in its own module; without React this has no effect.
 declare module 'react' {
   namespace JSX {
     interface IntrinsicElements extends JsxElements {}

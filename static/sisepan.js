@@ -1,24 +1,24 @@
 // @ts-check
 /**
- * Keeps price widgets fresh, and brings them to any page as <sisepan-board> and its kin.
+ * Updates price widgets, and defines them as custom elements: <sisepan-board> and others.
  *
- * A widget is complete as the server wrote it; this only writes newer texts into it, and
- * says when they are no longer new. Types, with a word on each member: internal.d.ts.
+ * The server renders a widget completely; this script only updates its texts, and marks it
+ * when they are out of date. The types are documented in internal.d.ts.
  */
 
 const HOME = new URL('.', import.meta.url);
 const TAGS = 'board tape card ticker movers chart'.split(' ').map((widget) => 'sisepan-' + widget);
 const OPTIONS = 'board markets basis lang theme colors size columns density flash link credit transparent interval span count title announce'.split(' ');
-/** Then a widget says that it is not live. */
+/** A widget without data for this long is marked as not live. */
 const DOUBT_MS = 10_000;
-/** The server takes five messages a second. Each waits for the last one's answer, so none meet on the way. */
+/** The server accepts five messages a second. Each message also waits for the answer to the previous one. */
 const PACE_MS = 260;
 const RETRY_MS = 1_000;
-/** After a loss, everybody comes back. */
+/** Maximum delay of the first reconnect: spreads the clients of a server that restarts. */
 const RETURN_MS = 15_000;
 const RETRY_MAX_MS = 60_000;
 const HIDDEN_MAX_MS = 20_000;
-/** A request without an answer by then has failed. */
+/** Timeout of a request. */
 const ANSWER_MS = 20_000;
 
 let heartbeat = 15_000;
@@ -36,7 +36,7 @@ const write = (element, text) => {
 /** @type {(root: ParentNode, selector: string) => HTMLElement[]} */
 const all = (root, selector) => [...root.querySelectorAll(selector)].map((it) => /** @type {HTMLElement} */ (it));
 
-/** The server's own markup of a widget; a host page may have a class of that name. */
+/** The root of a widget. The attribute rules out elements of the host page with the same class. */
 const ROOT = '.sisepan[data-words]';
 
 /** @type {(what: unknown) => void} */
@@ -45,7 +45,7 @@ const warn = (what) => console.warn('sisepan:', what);
 /** @type {Map<Element, import('./internal').Widget>} */
 const widgets = new Map();
 
-/** Nobody looks: neither at this page nor at another window that a widget was moved to. */
+/** Whether this page is hidden, and every other window that a widget was moved to. */
 const hidden = () => document.hidden && [...widgets.keys()].every((root) => root.ownerDocument.hidden);
 
 /** @type {import('./internal').Kit} */
@@ -68,7 +68,7 @@ const kit = {
       ask.responseType = type;
       ask.timeout = ANSWER_MS;
       ask.onloadend = () => {
-        // Written out whole, our own addresses lead here from any page.
+        // Resolves URLs of this server, so that they are valid in any page.
         for (const it of (ask.response?.querySelectorAll?.('link,[data-home]') || [])) it.href = it.href;
         (ask.status === 200 ? resolve : reject)(ask);
       };
@@ -88,12 +88,12 @@ const ago = (ms, patterns) => {
   return patterns[unit].replace('#', String(Math.floor(seconds / units[unit])));
 };
 
-/** Off screen nothing is written; it is made up for when seen. */
+/** Widgets off screen are not updated until they become visible. */
 const seeing = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) widgets.get(target)?.see(isIntersecting);
 });
 
-/** Removes what the modules added to the server's markup, also from a copy that somebody made of a running widget. @type {(root: HTMLElement) => void} */
+/** Removes the elements that modules added, also from a copy of a running widget. @type {(root: HTMLElement) => void} */
 const strip = (root) => {
   for (const it of all(root, '[data-added]')) it.replaceWith(...(it.dataset.added ? it.childNodes : []));
 };
@@ -205,7 +205,7 @@ const enliven = (root, host = root, since = Date.now()) => {
         live = false;
         heard &&= Math.min(heard, this.lost);
       }
-      // A connection makes no price live: the best row counts.
+      // The connection is not enough: the widget is as live as its best row.
       const best = ['live', 'delayed', 'stale', 'halted'].find((state) => root.querySelector(`[data-state="${state}"][data-market]`)) || 'unknown';
       const was = root.dataset.live;
       const is = !live ? 'off' : best === 'live' ? 'on' : best;
@@ -294,7 +294,7 @@ const link = {
   },
   say(sub) {
     if (sub) this.queue.add(sub);
-    // One that no widget wants any more is not asked for.
+    // Skips subscriptions that have lost their widgets before being sent.
     const next = [...this.queue].find((it) => it.widgets.size || it.said);
     if (this.pace || this.asked || !next || this.socket?.readyState !== 1) return;
     this.queue.delete(next);
@@ -335,21 +335,21 @@ const link = {
       sub.epoch = epoch;
       sub.rows.clear();
     } else if (type === 'delta' && (epoch !== sub.epoch || (!message.recovered && message.previous > sub.sequence))) {
-      // Something is missing: ask for it from where we are.
+      // A delta is missing: resume from the current sequence.
       return this.say(sub);
     }
-    // Heartbeats and states count on as well.
+    // Heartbeats and status messages advance the sequence too.
     if (epoch === sub.epoch && sequence > sub.sequence) sub.sequence = sequence;
     for (const widget of sub.widgets) {
       if (type === 'status' || (whole && widget.root.querySelector('[data-venue]:not([data-state=up])'))) import('./sisepan-venues.js').then((it) => it.tell(widget, message), warn);
-      // A market that the server does not have any more is not to look live.
+      // The server no longer has one of the markets: reload the widget, which is not live until then.
       if (whole && rows.filter((row) => widget.rows.has(row.market)).length < widget.rows.size) widget.renew();
     }
     if (!rows) return;
     sub.fresh = true;
     if (!this.detour) this.failures = 0;
     for (const news of rows) {
-      // A delta holds the members that changed; a snapshot leaves out what is usual.
+      // A delta row has only the changed members; a snapshot row is complete but for default values.
       const row = type === 'delta' ? { ...sub.rows.get(news.market), ...news } : news;
       sub.rows.set(row.market, row);
       for (const widget of sub.widgets) widget.apply(row);
@@ -387,7 +387,7 @@ const link = {
   },
 };
 
-/** A constructed style sheet belongs to one document. @type {WeakMap<Document, Promise<CSSStyleSheet>>} */
+/** A constructed style sheet can only be used in its own document. @type {WeakMap<Document, Promise<CSSStyleSheet>>} */
 const sheets = new WeakMap();
 
 /** @type {(page: Document) => Promise<CSSStyleSheet>} */
@@ -398,14 +398,14 @@ const sheet = (page) => {
   return made;
 };
 
-/** What stands inside is shown until the widget is there. */
+/** The content of the element is its fallback, shown until the widget is loaded. */
 class Sisepan extends HTMLElement {
   static observedAttributes = OPTIONS;
   /** @type {import('./internal').Widget | undefined} */
   #widget;
-  /** The query of what is shown, also of a refusal. @type {string | undefined} */
+  /** The query of the displayed content, which may be the fallback after an error. @type {string | undefined} */
   #shown;
-  /** The query that is being asked for. @type {string | undefined} */
+  /** The query of the request in progress. @type {string | undefined} */
   #asked;
   #ask = new AbortController();
   #failures = 0;
@@ -424,7 +424,7 @@ class Sisepan extends HTMLElement {
     this.sync();
   }
 
-  /** Makes what is shown agree with the attributes, once for all changes of one task: a move alone changes nothing. */
+  /** Updates the content to the attributes, once for all changes of a task: moving the element changes nothing. */
   async sync() {
     if (this.#due) return;
     this.#due = true;
@@ -437,18 +437,18 @@ class Sisepan extends HTMLElement {
       this.#asked = undefined;
     }
     const shadow = this.shadowRoot;
-    // A refusal is a slot, for what stands inside.
+    // After an error the shadow root holds a slot, which shows the fallback.
     const [content] = all(shadow || this, shadow ? ROOT + ',slot' : ROOT);
     if (!is_here || content !== this.#widget?.root) this.#widget?.leave();
     if (query === undefined) return;
-    // Another document takes the style sheet away, and a host page may take everything.
+    // Adoption by another document removes the style sheet, and a host page may remove anything.
     this.#shown = content && (shadow?.adoptedStyleSheets.length || 0) >= this.#styles ? this.#shown ?? query : undefined;
     if (content?.className && this.#widget?.signal.aborted !== false) this.#widget = enliven(content, this, this.#widget?.since);
     if (query === this.#shown) {
       if (this.#widget) this.#widget.lost = 0;
     } else if (query !== this.#asked) {
       const odd = this.getAttributeNames().filter((name) => !(OPTIONS.includes(name) || name in this || /^(class|tabindex|aria-|data-)/.test(name)));
-      if (odd.length) warn(`<${this.localName}> does not know ${odd}: it takes ${OPTIONS}`);
+      if (odd.length) warn(`<${this.localName}>: unknown attribute ${odd}; known: ${OPTIONS}`);
       this.#failures = 0;
       this.#fill(query);
     }
@@ -480,7 +480,7 @@ class Sisepan extends HTMLElement {
     } catch (failed) {
       const { status, response } = /** @type {XMLHttpRequest} */ (failed);
       const refusal = response?.querySelector?.('.sisepan-error');
-      // For whoever wrote the page. What stands between us and the server refuses for a while only.
+      // An error of the server is reported to the author of the page; errors of proxies are retried.
       if (refusal && /^4(?!29)/.test(String(status))) {
         console.error(`<${this.localName}>`, refusal.textContent);
         return this.#show(signal, document.createElement('slot'), []);
@@ -493,7 +493,7 @@ class Sisepan extends HTMLElement {
   }
 }
 
-/** Includes come and go with the page around them, and elements with their frame: no callback tells. */
+/** Finds fragments that were added or removed, and elements whose iframe has gone: there is no callback for these. */
 const sweep = () => {
   for (const [root, widget] of widgets) {
     const { host, parts, sub } = widget;
@@ -515,7 +515,7 @@ if (!customElements.get(TAGS[0])) {
   for (const news of ['visibilitychange', 'pageshow', 'online']) addEventListener(news, () => link.wake());
   addEventListener('pagehide', () => link.sleep());
 
-  // Frames of ours tell their height; the page around them tells its theme.
+  // Embed pages send their height; the page around them sends its theme.
   addEventListener('message', (event) => event.data?.type === 'sisepan:height' && import('./sisepan-frame.js').then((it) => it.fit(event, kit), warn));
   if (document.querySelector('html.embed')) import('./sisepan-frame.js').then((it) => it.inside(widgets, kit), warn);
 }

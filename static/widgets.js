@@ -1,34 +1,34 @@
 // @ts-check
 /**
- * The configurator asks the server anew with each choice, and finds markets while one types.
+ * Reloads the result of the configurator after each change, and filters the markets while the visitor types.
  *
- * Without this the form does the same with a button. The server writes all code that is copied.
+ * Without script, the button submits the form. The server generates all code that is copied.
  */
 
 import { load } from './page.js';
 
-/** A pause in typing, after which the server is asked. */
+/** Pause after a change before the request is sent. */
 const PAUSE_MS = 150;
 
-/** How long a button says what it did. */
-const SAID_MS = 2_000;
+/** Time for which a button shows the result of copying. */
+const FEEDBACK_MS = 2_000;
 
-/** Buttons that say what they did, with the timers that end it. @type {Map<HTMLElement, number>} */
+/** Buttons that show the result of copying, with the timers that restore their labels. @type {Map<HTMLElement, number>} */
 const labels = new Map();
 
-const form = /** @type {HTMLFormElement} */ (document.getElementById('wish'));
+const form = /** @type {HTMLFormElement} */ (document.getElementById('configurator'));
 const result = /** @type {HTMLElement} */ (document.getElementById('result'));
 
-/** The markets that are picked, in the order in which they were. @type {string[]} */
-let picked = boxes().filter((box) => box.checked).map((box) => box.value);
-let turn = 0;
+/** The chosen markets, in the order in which they were chosen. @type {string[]} */
+let chosen = boxes().filter((box) => box.checked).map((box) => box.value);
+let newest_request = 0;
 let timer = 0;
 
 function boxes() {
   return /** @type {HTMLInputElement[]} */ ([...form.querySelectorAll('input[name="m"]')]);
 }
 
-/** What is chosen, as the address of this page; what is usual is left out. */
+/** Returns the query for the current choices; defaults are left out. */
 function query() {
   const query = new URLSearchParams();
   /** @type {string[]} */
@@ -38,15 +38,15 @@ function query() {
     else if (value !== '' && name !== 'm' && name !== 'q') query.set(name, String(value));
   }
   if (columns.length && columns.join() !== form.dataset.columns) query.set('columns', columns.join());
-  if (picked.length) query.set('markets', picked.join());
+  if (chosen.length) query.set('markets', chosen.join());
   return String(query).replaceAll('%2C', ',');
 }
 
-/** @param {Document} page */
+/** Replaces the result and the options by those of a newer page. @param {Document} page */
 function show(page) {
   const newer = page.getElementById('result');
   if (!newer) return;
-  // A frame that would show the same goes on as it is.
+  // A frame is only reloaded if its URL changes.
   const frames = result.querySelectorAll('iframe');
   const width = /** @type {HTMLInputElement | null} */ (result.querySelector('.widths :checked'))?.value;
   const opened = [...result.querySelectorAll('details')].map((details) => details.open);
@@ -66,33 +66,33 @@ function show(page) {
     if (box) box.checked = true;
   }
   result.querySelectorAll('details').forEach((details, at) => (details.open = opened[at] ?? details.open));
-  // Some choices exist for one widget alone.
-  const look = page.querySelector('.look');
-  if (look && !form.querySelector('.look')?.contains(document.activeElement)) form.querySelector('.look')?.replaceWith(look);
-  dress();
+  // Some options exist for one widget only.
+  const options = page.querySelector('.look');
+  if (options && !form.querySelector('.look')?.contains(document.activeElement)) form.querySelector('.look')?.replaceWith(options);
+  prepare();
 }
 
-/** Puts the address in that the reader sees, and the buttons that need us. */
-function dress() {
+/** Writes the URL that the visitor uses into the code, and shows the copy buttons. */
+function prepare() {
   const home = new URL('.', location.href).href.replace(/\/$/, '');
-  const told = form.dataset.home || '';
+  const base_url = form.dataset.home || '';
   for (const code of result.querySelectorAll('code')) {
     const text = code.textContent || '';
-    if (told && told !== home && text.includes(told)) code.textContent = text.replaceAll(told, home);
+    if (base_url && base_url !== home && text.includes(base_url)) code.textContent = text.replaceAll(base_url, home);
   }
   for (const button of /** @type {Iterable<HTMLElement>} */ (result.querySelectorAll('.copy'))) button.hidden = false;
 }
 
-async function renew() {
-  const now = ++turn;
-  const asked = query();
+async function update() {
+  const request = ++newest_request;
+  const chosen_query = query();
   try {
-    const page = await load('widgets?' + asked);
-    if (now !== turn) return;
+    const page = await load('widgets?' + chosen_query);
+    if (request !== newest_request) return;
     show(page);
-    history.replaceState(null, '', 'widgets?' + asked);
+    history.replaceState(null, '', 'widgets?' + chosen_query);
   } catch {
-    // The button still does it.
+    // Shows the button again, which works without this script.
     const button = form.querySelector('.do');
     if (button instanceof HTMLElement) button.hidden = false;
   }
@@ -100,11 +100,11 @@ async function renew() {
 
 form.addEventListener('change', ({ target }) => {
   if (target instanceof HTMLInputElement && target.name === 'm') {
-    picked = picked.filter((market) => market !== target.value);
-    if (target.checked) picked.push(target.value);
+    chosen = chosen.filter((market) => market !== target.value);
+    if (target.checked) chosen.push(target.value);
   }
   clearTimeout(timer);
-  timer = setTimeout(renew, PAUSE_MS);
+  timer = setTimeout(update, PAUSE_MS);
 });
 
 form.addEventListener('input', ({ target }) => {
@@ -118,7 +118,7 @@ form.addEventListener('input', ({ target }) => {
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  renew();
+  update();
 });
 
 result.addEventListener('click', async ({ target }) => {
@@ -127,19 +127,19 @@ result.addEventListener('click', async ({ target }) => {
   if (!code) return;
   const { dataset } = target;
   const label = (dataset.label ||= target.textContent || '');
-  let said = dataset.done;
+  let feedback = dataset.done;
   try {
     await navigator.clipboard.writeText(code.textContent || '');
   } catch {
-    // Without the right to write, the reader's own keys do it.
+    // Without permission, selects the code for the visitor to copy.
     getSelection()?.selectAllChildren(code);
-    said = dataset.press?.replace('Ctrl', /Mac|iP/.test(navigator.platform) ? '⌘' : 'Ctrl');
+    feedback = dataset.press?.replace('Ctrl', /Mac|iP/.test(navigator.platform) ? '⌘' : 'Ctrl');
   }
-  target.textContent = said || label;
+  target.textContent = feedback || label;
   clearTimeout(labels.get(target));
-  labels.set(target, setTimeout(() => (target.textContent = label), SAID_MS));
+  labels.set(target, setTimeout(() => (target.textContent = label), FEEDBACK_MS));
 });
 
 const button = form.querySelector('.do');
 if (button instanceof HTMLElement) button.hidden = true;
-dress();
+prepare();

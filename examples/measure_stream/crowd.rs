@@ -1,7 +1,8 @@
-//! Many stream clients in one thread, cheap enough not to be the limit: raw sockets, no JSON.
+//! Many stream clients in one thread, on raw sockets and without JSON parsing, so that they are not the
+//! bottleneck.
 //!
-//! A client knows a tick by its price: tick `n` is the base price plus `n`
-//! steps, and [`Ticks`] holds when it was set.
+//! A client recognises a tick by its price: tick `n` has the base price plus
+//! `n` steps, and [`Ticks`] holds the time at which it was set.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,20 +16,20 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Most ticks of a program.
+/// Most ticks per run of this program.
 const TICKS_MAX: usize = 1 << 17;
 
-/// What a tick adds to the price.
+/// Price step of a tick.
 const STEP: u64 = 1000;
 
-/// Clients that connect at once; the listener's backlog is longer.
+/// Most clients connecting at the same time; fewer than the listener's backlog.
 const CONNECTING_MAX: usize = 64;
 
-/// Longest wait for one client to be connected.
+/// Timeout for connecting one client.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 
-/// Clients that come from one address: few enough for a server's limits of one address, and for its ports.
-const FROM_ONE_ADDRESS: u32 = 16;
+/// Clients per source address: few enough for the server's limits per address, and for the available ports.
+const CLIENTS_PER_ADDRESS: u32 = 16;
 
 /// An empty pong, masked with zeros.
 const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
@@ -37,19 +38,19 @@ const LAST: &[u8] = b"\"last\":\"";
 
 /// How a client behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behavior {
     /// Reads, and answers pings.
     Good,
     /// Never reads.
-    Mute,
-    /// Reads a byte a second.
+    NeverReads,
+    /// Reads one byte per second.
     Slow,
-    /// Reads, but answers no ping.
-    Rude,
+    /// Reads, but does not answer pings.
+    NoPong,
 }
 
 thread_local! {
-    /// What all clients read into, one after the other.
+    /// Read buffer shared by all clients.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
 }
 
@@ -61,16 +62,16 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// No tick yet; the first has the price `base` and a step.
+    /// Creates the list without ticks; the first one will have the price `base` plus one step.
     pub fn new(base: u64) -> Self {
         let set = (0..TICKS_MAX).map(|_| AtomicU64::new(0)).collect();
         Self { start: Instant::now(), base, set }
     }
 
-    /// Notes that tick `n` is set now, and returns its price.
+    /// Records that tick `n` is set now, and returns its price.
     pub fn set(&self, n: usize) -> anyhow::Result<u64> {
-        let slot = self.set.get(n).context("too many ticks")?;
-        slot.store(self.now(), Ordering::Release);
+        let time = self.set.get(n).context("too many ticks")?;
+        time.store(self.now(), Ordering::Release);
         Ok(self.base + n as u64 * STEP)
     }
 
@@ -78,7 +79,7 @@ impl Ticks {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Returns the age in ns of the tick that has this price, if there was one.
+    /// Returns the age in ns of the tick with this price, if there is one.
     fn age(&self, price: u64) -> Option<u64> {
         let n = usize::try_from(price.checked_sub(self.base)? / STEP).ok()?;
         let set = self.set.get(n)?.load(Ordering::Acquire);
@@ -86,40 +87,40 @@ impl Ticks {
     }
 }
 
-/// What the clients have seen since last asked.
+/// What the clients have received since the last call of [`Crowd::take`].
 #[derive(Default)]
 pub struct Seen {
-    /// The age of each tick in µs, at each client.
+    /// Age of each tick in µs when it was received, for each client.
     pub ages_us: Vec<u32>,
-    /// Messages of every kind: a venue says more than prices, and each of its words costs as much.
+    /// Messages of all kinds, since messages without a tick cost as much as those with one.
     pub messages: usize,
-    /// The newest frame that held a tick.
+    /// A received frame that contains a tick.
     pub frame: Vec<u8>,
-    /// Clients whose connection ended.
+    /// Clients whose connection has ended.
     pub ended: usize,
 }
 
-/// Clients of one server; dropping it ends them.
+/// The clients of one server. Dropping it disconnects them.
 pub struct Crowd {
     seen: Arc<Mutex<Seen>>,
-    more: Option<mpsc::Sender<(usize, Manner)>>,
+    more: Option<mpsc::Sender<(usize, Behavior)>>,
     joined: std::sync::mpsc::Receiver<anyhow::Result<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Crowd {
-    /// Starts the thread; there is nobody in it yet.
+    /// Starts the thread, without clients.
     pub fn new(address: SocketAddr, path: &str, ticks: &Arc<Ticks>) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (more, mut wanted) = mpsc::channel::<(usize, Manner)>(1);
-        let (told, joined) = std::sync::mpsc::sync_channel(1);
-        let member = Member { address, path: path.into(), ticks: ticks.clone(), seen: seen.clone() };
+        let (more, mut requests) = mpsc::channel::<(usize, Behavior)>(1);
+        let (results, joined) = std::sync::mpsc::sync_channel(1);
+        let client = Client { address, path: path.into(), ticks: ticks.clone(), seen: seen.clone() };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
-                while let Some((count, manner)) = wanted.recv().await {
-                    if told.send(join(&member, count, manner).await).is_err() {
+                while let Some((count, behavior)) = requests.recv().await {
+                    if results.send(join(&client, count, behavior).await).is_err() {
                         return;
                     }
                 }
@@ -128,14 +129,14 @@ impl Crowd {
         Self { seen, more: Some(more), joined, thread: Some(thread) }
     }
 
-    /// Connects so many more.
-    pub fn join(&self, count: usize, manner: Manner) -> anyhow::Result<()> {
+    /// Connects `count` more clients.
+    pub fn join(&self, count: usize, behavior: Behavior) -> anyhow::Result<()> {
         let more = self.more.as_ref().context("the clients' thread has ended")?;
-        more.blocking_send((count, manner)).context("the clients' thread has ended")?;
+        more.blocking_send((count, behavior)).context("the clients' thread has ended")?;
         self.joined.recv().context("the clients' thread has ended")?
     }
 
-    /// Returns what they have seen, and forgets it.
+    /// Returns what the clients have received since the last call, and resets it.
     pub fn take(&self) -> Seen {
         std::mem::take(&mut *lock(&self.seen))
     }
@@ -150,17 +151,16 @@ impl Drop for Crowd {
     }
 }
 
-async fn join(member: &Member, count: usize, manner: Manner) -> anyhow::Result<()> {
+async fn join(client: &Client, count: usize, behavior: Behavior) -> anyhow::Result<()> {
     let mut connecting = JoinSet::new();
     for _ in 0..count {
         if connecting.len() >= CONNECTING_MAX {
-            connecting.join_next().await.context("nobody is connecting")???;
+            connecting.join_next().await.context("no client is connecting")???;
         }
-        let member = member.clone();
+        let client = client.clone();
         connecting.spawn(async move {
-            let tcp =
-                tokio::time::timeout(CONNECT_MAX, member.connect()).await.context("connecting took too long")??;
-            tokio::spawn(member.behave(tcp, manner));
+            let tcp = tokio::time::timeout(CONNECT_MAX, client.connect()).await.context("connecting timed out")??;
+            tokio::spawn(client.behave(tcp, behavior));
             anyhow::Ok(())
         });
     }
@@ -171,19 +171,19 @@ async fn join(member: &Member, count: usize, manner: Manner) -> anyhow::Result<(
 }
 
 #[derive(Clone)]
-struct Member {
+struct Client {
     address: SocketAddr,
     path: Arc<str>,
     ticks: Arc<Ticks>,
     seen: Arc<Mutex<Seen>>,
 }
 
-impl Member {
+impl Client {
     async fn connect(&self) -> anyhow::Result<TcpStream> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let [_, _, high, low] = (NUMBER.fetch_add(1, Ordering::Relaxed) / FROM_ONE_ADDRESS).to_be_bytes();
+        let [_, _, high, low] = (NUMBER.fetch_add(1, Ordering::Relaxed) / CLIENTS_PER_ADDRESS).to_be_bytes();
         let socket = TcpSocket::new_v4()?;
-        socket.bind((Ipv4Addr::new(127, 1, high, low), 0).into()).context("taking an address for a client")?;
+        socket.bind((Ipv4Addr::new(127, 1, high, low), 0).into()).context("binding the address of a client")?;
         let mut tcp = socket.connect(self.address).await.context("connecting a client")?;
         let request = format!(
             "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -191,10 +191,10 @@ impl Member {
             self.path, self.address
         );
         tcp.write_all(request.as_bytes()).await?;
-        // Byte by byte, so that nothing behind the head is taken.
+        // Read byte by byte, so that nothing after the head is consumed.
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(tcp.read_u8().await.context("reading the answer to the upgrade")?);
+            head.push(tcp.read_u8().await.context("reading the response to the upgrade")?);
         }
         if !head.starts_with(b"HTTP/1.1 101") {
             bail!("the stream was refused: {}", String::from_utf8_lossy(&head));
@@ -202,12 +202,12 @@ impl Member {
         Ok(tcp)
     }
 
-    async fn behave(self, mut tcp: TcpStream, manner: Manner) {
-        match manner {
-            Manner::Good | Manner::Rude => return self.listen(tcp, manner).await,
-            // Only an error or the end can be seen without reading; a mute one sees neither.
-            Manner::Mute => std::future::pending::<()>().await,
-            Manner::Slow => {
+    async fn behave(self, mut tcp: TcpStream, behavior: Behavior) {
+        match behavior {
+            Behavior::Good | Behavior::NoPong => return self.listen(tcp, behavior).await,
+            // A client that does not read notices neither an error nor the end.
+            Behavior::NeverReads => std::future::pending::<()>().await,
+            Behavior::Slow => {
                 while tcp.read_u8().await.is_ok() {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
@@ -216,7 +216,7 @@ impl Member {
         lock(&self.seen).ended += 1;
     }
 
-    async fn listen(self, tcp: TcpStream, manner: Manner) {
+    async fn listen(self, tcp: TcpStream, behavior: Behavior) {
         let mut rest = Vec::new();
         while tcp.readable().await.is_ok() {
             let read = BUFFER.with_borrow_mut(|buffer| {
@@ -239,7 +239,7 @@ impl Member {
             });
             match read {
                 Ok((0, _)) => break,
-                Ok(_) if manner == Manner::Rude => {}
+                Ok(_) if behavior == Behavior::NoPong => {}
                 Ok((_, pings)) => (0..pings).for_each(|_| drop(tcp.try_write(&PONG))),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => break,
@@ -248,7 +248,7 @@ impl Member {
         lock(&self.seen).ended += 1;
     }
 
-    /// Reads all whole frames at the beginning of `bytes`.
+    /// Processes all complete frames at the start of `bytes`.
     fn consume(&self, bytes: &[u8]) -> Used {
         let mut used = Used { bytes: 0, pings: 0 };
         while let Some(rest) = bytes.get(used.bytes..) {
@@ -258,7 +258,7 @@ impl Member {
             };
             match frame.first().map(|first| first & 0x0F) {
                 Some(0x9) => used.pings += 1,
-                Some(0x1) => self.look(frame, payload),
+                Some(0x1) => self.record(frame, payload),
                 _ => {}
             }
             used.bytes += head + length;
@@ -266,7 +266,7 @@ impl Member {
         used
     }
 
-    fn look(&self, frame: &[u8], payload: &[u8]) {
+    fn record(&self, frame: &[u8], payload: &[u8]) {
         let age = price(payload).and_then(|price| self.ticks.age(price));
         let mut seen = lock(&self.seen);
         seen.messages += 1;
@@ -283,7 +283,7 @@ struct Used {
     pings: usize,
 }
 
-/// Returns the size of a frame's head and of its payload, once the head is whole.
+/// Returns the lengths of a frame's header and payload, once the header is complete.
 fn frame_size(bytes: &[u8]) -> Option<(usize, usize)> {
     match bytes.get(1)? {
         126 => Some((4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)))),
@@ -292,15 +292,15 @@ fn frame_size(bytes: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Returns the place of the last price in a message.
-pub fn price_place(message: &[u8]) -> Option<std::ops::Range<usize>> {
+/// Returns the byte range of the last price in a message.
+pub fn price_range(message: &[u8]) -> Option<std::ops::Range<usize>> {
     let start = message.windows(LAST.len()).position(|window| window == LAST)? + LAST.len();
     let digits = message.get(start..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
     Some(start..start + digits)
 }
 
 fn price(message: &[u8]) -> Option<u64> {
-    std::str::from_utf8(message.get(price_place(message)?)?).ok()?.parse().ok()
+    std::str::from_utf8(message.get(price_range(message)?)?).ok()?.parse().ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

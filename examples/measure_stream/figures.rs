@@ -1,24 +1,24 @@
-//! What comes of a pass, and the table of all of them.
+//! The results of a pass, and the table of all results.
 
 use std::time::Duration;
 
-/// One pass of a server or of the floor.
+/// Results of one pass of a server or of the floor.
 #[derive(Debug, Clone, Default)]
 pub struct Pass {
-    /// Time to a client: the share of frames in thousandths, and the µs within which they came.
+    /// Latency to a client: share of frames in thousandths, and the µs within which that share arrived.
     pub within: [(usize, u32); 3],
-    /// CPU of a delivered frame, in ns.
+    /// CPU time per delivered frame, in ns.
     pub cpu_ns: u64,
-    /// CPU of a second with the same clients and no frames, in ns: what a program does besides.
+    /// CPU time per second with the same clients but without ticks, in ns: the program's background work.
     pub rest_ns: u64,
-    /// Frames delivered that held a tick.
+    /// Delivered frames that contain a tick.
     pub frames: usize,
-    /// Frames delivered, of every kind.
+    /// Delivered frames of all kinds.
     pub messages: usize,
 }
 
 impl Pass {
-    /// Works out the figures of frames of these ages, for this much CPU.
+    /// Computes the results from the ages of the frames, the number of messages, and the CPU times.
     pub fn new(mut ages_us: Vec<u32>, messages: usize, cpu: Duration, rest: Duration) -> Self {
         ages_us.sort_unstable();
         let frames = ages_us.len();
@@ -29,9 +29,9 @@ impl Pass {
     }
 }
 
-/// Prints the medians of all passes of each side with so many clients; the first side is the floor, `wanted` is how many
-/// frames each should have delivered.
-pub fn print(clients: usize, wanted: usize, names: &[&str], passes: &[Vec<Pass>]) {
+/// Prints the medians of all passes for each side. The first side is the floor; `expected` is the number of
+/// frames that each side should have delivered.
+pub fn print(clients: usize, expected: usize, names: &[&str], passes: &[Vec<Pass>]) {
     for row in 0..3 {
         let share = passes.first().and_then(|pass| pass.first()).map_or(0, |pass| pass.within[row].0);
         let name = format!("p{}.{}, µs", share / 10, share % 10);
@@ -44,36 +44,36 @@ pub fn print(clients: usize, wanted: usize, names: &[&str], passes: &[Vec<Pass>]
     }
     let fewest = |side: usize| passes.iter().filter_map(|pass| pass.get(side)).map(|pass| pass.frames).min();
     let fewest: Vec<String> = (0..names.len()).map(|side| fewest(side).unwrap_or_default().to_string()).collect();
-    println!("{clients:>8}  frames of {wanted:<10} {}   (fewest of a pass)", fewest.join(" "));
+    println!("{clients:>8}  frames of {expected:<10} {}   (fewest of a pass)", fewest.join(" "));
     let all = |side: usize| median(passes.iter().filter_map(|pass| pass.get(side)).map(|pass| pass.messages as u64));
     let all: Vec<String> = (0..names.len()).map(|side| all(side).to_string()).collect();
     println!("{clients:>8}  frames of all kinds  {}   (median)", all.join(" "));
 }
 
-/// Prints a figure of each side with its ratio to the floor, taken within a pass, and the range of that ratio.
+/// Prints one figure of each side, its median ratio to the floor within a pass, and the range of that ratio.
 fn line(clients: usize, name: &str, names: &[&str], passes: &[Vec<Pass>], figure: impl Fn(&Pass) -> u64) {
     for (side, server) in names.iter().enumerate() {
         let of = |side: usize| passes.iter().filter_map(move |pass| pass.get(side)).map(&figure);
-        let own = median(of(side));
+        let middle = median(of(side));
         if side == 0 {
-            println!("{clients:>8}  {name:<20}{server:<10}{own:>10}");
+            println!("{clients:>8}  {name:<20}{server:<10}{middle:>10}");
             continue;
         }
         let ratios: Vec<u64> = of(side).zip(of(0)).map(|(server, floor)| server * 100 / floor.max(1)).collect();
         let (least, most) = (ratios.iter().min().copied(), ratios.iter().max().copied());
         let range = format!("{} to {}", times(least.unwrap_or_default()), times(most.unwrap_or_default()));
-        println!("{clients:>8}  {name:<20}{server:<10}{own:>10}{:>8}   {range}", times(median(ratios.into_iter())));
+        println!("{clients:>8}  {name:<20}{server:<10}{middle:>10}{:>8}   {range}", times(median(ratios.into_iter())));
     }
 }
 
-/// Returns the one in the middle.
+/// Returns the median.
 pub fn median(figures: impl Iterator<Item = u64>) -> u64 {
     let mut figures: Vec<u64> = figures.collect();
     figures.sort_unstable();
     figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
-/// Hundredths as text.
+/// Formats hundredths, such as `1.05`.
 pub fn times(hundredths: u64) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

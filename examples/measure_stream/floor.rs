@@ -1,8 +1,9 @@
-//! The floor: the least that any server can do. One write of ready bytes to each socket, and nothing else.
+//! The floor, a lower bound for any server: one write of prepared bytes to each socket, and nothing else.
 //!
-//! A process of its own, so that its CPU is read in the same way. It answers
-//! each connection as a WebSocket, then takes frames from standard input and
-//! writes each to all. Sockets do not block; one that is full is passed over.
+//! It runs as a separate process, so that its CPU time is measured in the same
+//! way. It accepts each connection as a WebSocket, reads frames from standard
+//! input and writes each one to all sockets. Sockets are non-blocking; full
+//! ones are skipped.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 
-/// What it answers to every request.
-const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+/// The response to every request.
+const SWITCHING_PROTOCOLS: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
 
 type Sockets = Arc<Mutex<Vec<TcpStream>>>;
 
@@ -33,7 +35,7 @@ pub fn run() -> anyhow::Result<()> {
     while input.read_exact(&mut length).is_ok() {
         frame.resize(usize::from(u16::from_be_bytes(length)), 0);
         input.read_exact(&mut frame).context("reading a frame")?;
-        // It only learns that a client has left by writing to it.
+        // Only a failed write shows that a client has disconnected.
         sockets.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|socket| match socket.write(&frame) {
             Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
             Ok(_) => true,
@@ -46,7 +48,7 @@ fn admit(tcp: TcpStream, sockets: &Sockets) -> std::io::Result<()> {
     tcp.set_nodelay(true)?;
     let mut lines = BufReader::new(&tcp).lines();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    (&tcp).write_all(SWITCH)?;
+    (&tcp).write_all(SWITCHING_PROTOCOLS)?;
     tcp.set_nonblocking(true)?;
     sockets.lock().unwrap_or_else(PoisonError::into_inner).push(tcp);
     Ok(())

@@ -1,20 +1,20 @@
-//! What the stream costs: memory of an idle client, time from exchange to client, CPU of a delivered frame, and what bad
-//! clients do to the others.
+//! Measures the stream: memory per idle client, latency from exchange to client, CPU time per delivered frame, and
+//! the effect of misbehaving clients on the others.
 //!
-//! The server is the release program, in a process of its own, fed by a fake
-//! exchange in this one. Beside it, in turn and with the same clients, run the
-//! floor (a loop that writes the same bytes to the same number of sockets) and
-//! two servers of the usual kinds. Ratios to the floor are taken within a pass.
-//! `scripts/measure-feed` builds and runs it.
+//! The server is the release program in a separate process, fed by a fake
+//! exchange in this one. For comparison, the same clients also use, in turn,
+//! the floor (a loop that writes the same bytes to the same number of sockets)
+//! and two conventional servers. Ratios to the floor are computed within a
+//! pass. `scripts/measure-feed` builds and runs it.
 
-#![allow(clippy::disallowed_methods)] // A measurement reads the clock itself.
+#![allow(clippy::disallowed_methods)] // A measurement reads the clock directly.
 
+mod conventional;
 mod crowd;
 mod figures;
 mod floor;
-mod old;
 mod process;
-mod stage;
+mod test_bench;
 
 use clap::Parser;
 use sisepan::fake;
@@ -22,37 +22,37 @@ use sisepan::fake;
 /// Measures memory, latency and CPU of the stream on loopback.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The program to measure.
+    /// Program to measure.
     #[arg(long, default_value = "target/release/sisepan")]
     program: String,
-    /// Numbers of idle clients to measure the memory with, rising.
+    /// Numbers of idle clients for the memory measurement, in ascending order.
     #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
     idle: Vec<usize>,
-    /// Numbers of clients to measure time and CPU with.
+    /// Numbers of clients for the latency and CPU measurement.
     #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
     clients: Vec<usize>,
-    /// Beats, in milliseconds, to measure the CPU of a tick with.
+    /// Update intervals in milliseconds for the CPU time per tick.
     #[arg(long, value_delimiter = ',', default_value = "100,250")]
     beats: Vec<u64>,
-    /// Number of clients of which one in five is bad; 0 for none.
+    /// Number of clients, of which one in five misbehaves; 0 skips this measurement.
     #[arg(long, default_value_t = 0)]
     bad: usize,
-    /// Number of clients that are cut off at once and come back; 0 for none.
+    /// Number of clients that are disconnected and reconnect at the same time; 0 skips this measurement.
     #[arg(long, default_value_t = 0)]
     herd: usize,
-    /// Passes of each; the sides in turn.
+    /// Number of passes; within a pass the sides take turns.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     passes: u32,
-    /// Length of a pass, in seconds.
+    /// Duration of a pass in seconds.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
-    /// Frames a second that are aimed at: below what any side could write.
+    /// Target rate in frames per second; lower than what any side can write.
     #[arg(long, default_value_t = 20_000)]
     frames_per_second: usize,
-    /// Further lines of the program's configuration.
+    /// Additional lines for the program's configuration.
     #[arg(long, default_value = "")]
     settings: String,
-    /// Runs as one of the servers beside it instead.
+    /// Run as one of the servers to compare with (internal).
     #[arg(long, hide = true)]
     serve: Option<String>,
 }
@@ -60,26 +60,26 @@ struct Options {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     match options.serve.as_deref() {
-        Some("textbook") => return old::textbook(),
-        Some("task") => return old::task(),
+        Some("textbook") => return conventional::textbook(),
+        Some("task") => return conventional::task(),
         Some(_) => return floor::run(),
         None => {}
     }
-    let pinned = process::part_cores();
+    let pinned = process::pin_to_core();
     let cores = if pinned { "server and floor on one core, exchange and clients on another" } else { "not pinned" };
     println!("stream: {cores}; {} passes of {} s", options.passes, options.seconds);
-    // One thread for the exchange, so that it does not crowd the clients out.
+    // One thread for the exchange, so that it leaves CPU time to the clients.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let fake = runtime.block_on(fake::start(fake::Options::default()))?;
-    let mut stage = stage::Stage::new(fake, &options, pinned);
-    stage.memory(&options.idle)?;
-    stage.delivery(&options)?;
+    let mut bench = test_bench::TestBench::new(fake, &options, pinned);
+    bench.measure_memory(&options.idle)?;
+    bench.measure_delivery(&options)?;
     if options.bad > 0 {
-        stage.bad(&options)?;
+        bench.measure_bad_clients(&options)?;
     }
     if options.herd > 0 {
-        stage.herd(options.herd)?;
+        bench.measure_reconnects(options.herd)?;
     }
-    runtime.block_on(stage.end());
+    runtime.block_on(bench.shut_down());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Processes under measurement: started on a core of their own where that can be, ended when dropped.
+//! The measured processes: pinned to their own core if possible, killed when dropped.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,24 +8,25 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// The core of what is measured.
+/// CPU core for the measured process.
 const CORE_MEASURED: &str = "0";
 
-/// The core of what measures.
+/// CPU core for this program.
 const CORE_MEASURING: &str = "1";
 
-/// A child that says where it listens on its first line.
+/// A child process that prints its listen address on its first line.
 pub struct Process {
     child: Child,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
 }
 
-/// Moves this process to its core, if there are two; returns whether the measured ones will have the other.
-pub fn part_cores() -> bool {
+/// Pins this process to its core if there are at least two; returns whether measured processes can be pinned to
+/// the other.
+pub fn pin_to_core() -> bool {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let own = std::process::id().to_string();
-    cores > 1 && taskset(&["-a", "-c", "-p", CORE_MEASURED, &own]) && taskset(&["-a", "-c", "-p", CORE_MEASURING, &own])
+    let pid = std::process::id().to_string();
+    cores > 1 && taskset(&["-a", "-c", "-p", CORE_MEASURED, &pid]) && taskset(&["-a", "-c", "-p", CORE_MEASURING, &pid])
 }
 
 fn taskset(arguments: &[&str]) -> bool {
@@ -36,11 +37,11 @@ fn taskset(arguments: &[&str]) -> bool {
 impl Process {
     /// Starts a program and waits for its address.
     ///
-    /// `input` is what it reads first; [`Process::feed`] can say more if it is `None`.
+    /// `input` becomes its whole standard input; if `None`, standard input stays open for [`Process::feed`].
     pub fn start(program: &str, arguments: &[&str], input: Option<&str>, pinned: bool) -> anyhow::Result<Self> {
         let mut command = Command::new(if pinned { "taskset" } else { program });
         if pinned {
-            // It becomes the program, so the process id stays.
+            // taskset executes the program in place, so the process id stays the same.
             command.args(["-c", CORE_MEASURED, program]);
         }
         command.args(arguments).env("RUST_LOG", "error").stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -54,11 +55,12 @@ impl Process {
         let mut process = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         BufReader::new(out).read_line(&mut line).context("reading the child's address")?;
         let address = line.trim().rsplit('/').next().unwrap_or_default();
-        process.address = address.parse().with_context(|| format!("{program} said {line:?}, not where it listens"))?;
+        process.address =
+            address.parse().with_context(|| format!("{program} printed {line:?} instead of its address"))?;
         Ok(process)
     }
 
-    /// Hands it a frame.
+    /// Writes a frame to its standard input, with its length in front.
     pub fn feed(&mut self, frame: &[u8]) -> anyhow::Result<()> {
         let stdin = self.child.stdin.as_mut().context("the child takes no more input")?;
         let mut text = u16::try_from(frame.len())?.to_be_bytes().to_vec();
@@ -66,7 +68,7 @@ impl Process {
         stdin.write_all(&text).context("writing to the child")
     }
 
-    /// Returns its memory in KiB: pages shared with others count in part.
+    /// Returns its memory in KiB as PSS: shared pages count in proportion.
     pub fn pss_kib(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
@@ -74,23 +76,24 @@ impl Process {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Returns the connections of its clients that stand.
+    /// Returns the number of established client connections.
     pub fn sockets(&self) -> anyhow::Result<usize> {
         // 127.0.0.1; a client may have the same port at another address.
-        let own = format!("0100007F:{:04X}", self.address.port());
+        let local = format!("0100007F:{:04X}", self.address.port());
         let table = fs::read_to_string("/proc/net/tcp").context("reading /proc/net/tcp")?;
         // Local address, remote address, and the state: 01 is ESTABLISHED.
         let words = table.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
-        let stands = |words: &Vec<&str>| words.first().is_some_and(|at| **at == own) && words.get(2) == Some(&"01");
-        Ok(words.filter(stands).count())
+        let is_established =
+            |words: &Vec<&str>| words.first().is_some_and(|at| **at == local) && words.get(2) == Some(&"01");
+        Ok(words.filter(is_established).count())
     }
 
-    /// Returns the CPU time it has taken, in user and kernel, of the threads that there are.
+    /// Returns the user and kernel CPU time of its live threads.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let path = format!("/proc/{}/task", self.child.id());
         let mut nanos = 0;
         for task in fs::read_dir(&path).with_context(|| format!("reading {path}"))? {
-            // A thread may have ended in between.
+            // The thread may have ended in the meantime.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
             nanos += text.split_whitespace().next().context("schedstat is empty")?.parse::<u64>()?;
         }

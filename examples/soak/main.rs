@@ -1,21 +1,21 @@
-//! Hours in minutes: the real program, three exchanges that misbehave all the time, and many readers.
+//! Soak test: the real program with three constantly failing exchanges and many clients.
 //!
 //! ```sh
 //! cargo build --release && cargo run --release --example soak -- --minutes 30
 //! ```
 //!
-//! Every ten seconds another fault of all that the fake exchanges know strikes one market, one exchange or all of them. Meanwhile
-//! clients of the stream, browser pages and a poller of the API check everything that they are shown:
+//! Every ten seconds a random fault of the fake exchanges affects a market or an exchange. Meanwhile stream
+//! clients, browser pages and an API poller check everything that they receive:
 //!
-//! - a price shown as live is one that the exchange had within the last seconds;
-//! - a row without a price or without a change has a reason in `/api/v1/venues`, as soon as it lacks it;
-//! - a market whose base was confirmed keeps its change while its exchange is well;
-//! - the process neither grows nor loses clients.
+//! - a price shown as live was the exchange's price within the last seconds;
+//! - a row without a price or a change has a reason in `/api/v1/venues` as soon as it lacks it;
+//! - a market with a confirmed base keeps its change while its exchange works;
+//! - the process neither grows in memory nor loses clients.
 //!
-//! It prints what it has seen and ends with 1 if anything was wrong. Pages need `scripts/browser-env` to have run; `--pages 0` does
+//! Prints a summary and exits with 1 if anything was wrong. The pages need `scripts/browser-env`; `--pages 0` runs
 //! without them.
 
-#![allow(clippy::unwrap_used, reason = "a failure is to be seen")]
+#![allow(clippy::unwrap_used, reason = "a failure must be visible")]
 
 mod faults;
 mod memory;
@@ -34,31 +34,31 @@ use rand_pcg::Pcg64;
 use sisepan::clock::Clock;
 use sisepan::fake::{self, Fake, Options};
 
-use faults::Storm;
+use faults::FaultInjector;
 use memory::Memory;
 use oracle::{Findings, Oracle};
 
-/// Markets of each exchange's board.
+/// Markets on the board of each exchange.
 const MARKETS_PER_VENUE: usize = 20;
 
-/// How long everything has to become live, at the start and at the end.
+/// Timeout for all rows to become live, at the start and at the end.
 const SETTLE: Duration = Duration::from_secs(120);
 
 #[derive(Parser)]
 struct Arguments {
-    /// How long, in minutes, the start and the end aside.
+    /// Duration in minutes, without start and end.
     #[arg(long, default_value_t = 30)]
     minutes: u64,
-    /// Clients of the stream.
+    /// Number of stream clients.
     #[arg(long, default_value_t = 500)]
     clients: usize,
-    /// Pages in a browser.
+    /// Number of browser pages.
     #[arg(long, default_value_t = 5)]
     pages: usize,
-    /// Seconds between two faults.
+    /// Interval between faults, in seconds.
     #[arg(long, default_value_t = 10)]
     every: u64,
-    /// Replays the order of the faults.
+    /// Seed of prices and faults, to repeat a run.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -69,7 +69,7 @@ async fn main() {
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("seed {seed}");
     let clock = Clock::system();
-    let fake = Arc::new(fake::start(Options { seed, limits: false, ..Options::default() }).await.unwrap());
+    let fake = Arc::new(fake::start(Options { seed, enforces_limits: false, ..Options::default() }).await.unwrap());
     let folder = std::env::temp_dir().join(format!("sisepan-soak-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let boards = boards();
@@ -85,19 +85,19 @@ async fn main() {
 
     let findings = Arc::new(Findings::default());
     let oracle = Arc::new(Oracle::new(fake.clone(), clock.clone(), findings.clone()));
-    readers::until_whole(&program.url, &boards, SETTLE).await;
+    readers::wait_until_live(&program.url, &boards, SETTLE).await;
     println!("every row is live with a change");
 
     let clients = readers::start_clients(arguments.clients, &program.url, &boards, &oracle);
     let watcher = tokio::spawn(readers::watch_api(program.url.clone(), boards.clone(), oracle.clone()));
     let pages = (arguments.pages > 0).then(|| readers::start_pages(arguments.pages, &program.url));
-    let mut storm = Storm::new(fake.clone(), oracle.clone(), Pcg64::seed_from_u64(seed));
+    let mut injector = FaultInjector::new(fake.clone(), oracle.clone(), Pcg64::seed_from_u64(seed));
     let mut memory = Memory::new(program.child.id());
     let end = clock.monotonic() + Duration::from_secs(arguments.minutes * 60);
     let (mut next_fault, mut next_line) = (clock.monotonic(), clock.monotonic());
     while clock.monotonic() < end {
         if clock.monotonic() >= next_fault {
-            storm.strike();
+            injector.inject();
             next_fault += Duration::from_secs(arguments.every);
         }
         memory.sample(clock.monotonic());
@@ -111,34 +111,34 @@ async fn main() {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    storm.calm();
-    readers::until_whole(&program.url, &boards, SETTLE).await;
-    println!("the storm is over: every row is live with a change again");
+    injector.clear();
+    readers::wait_until_live(&program.url, &boards, SETTLE).await;
+    println!("no more faults: every row is live with a change again");
     readers::check_end(&program.url, &boards, &oracle).await;
     watcher.abort();
     let lost = readers::stop_clients(clients).await;
-    let troubles = match pages {
+    let page_problems = match pages {
         Some(pages) => readers::stop_pages(pages),
         None => 0,
     };
     let status = program.end();
     let _ = std::fs::remove_dir_all(&folder);
 
-    println!("faults: {}", storm.summary());
-    println!("readers: {}; {lost} clients ended before we did, {troubles} troubles of pages", findings.line());
+    println!("faults: {}", injector.summary());
+    println!("readers: {}; {lost} clients ended early, {page_problems} page problems", findings.line());
     println!("memory: {memory}");
     for finding in findings.list() {
         println!("WRONG: {finding}");
     }
-    let wrong = findings.count() + u64::from(lost > 0) + u64::from(troubles > 0) + u64::from(!status);
-    println!("{}", if wrong == 0 { "nothing was wrong" } else { "something was wrong" });
+    let wrong = findings.count() + u64::from(lost > 0) + u64::from(page_problems > 0) + u64::from(!status);
+    println!("{}", if wrong == 0 { "passed" } else { "failed" });
     std::process::exit(i32::from(wrong > 0));
 }
 
-/// One exchange's board.
+/// The board of one exchange.
 #[derive(Debug, Clone)]
 pub struct Board {
-    /// Its id, and the exchange's.
+    /// Id of the board and of the exchange.
     pub id: &'static str,
     /// Its markets.
     pub markets: Vec<String>,
@@ -146,12 +146,12 @@ pub struct Board {
 
 fn boards() -> Vec<Board> {
     let of = |&id: &&'static str| {
-        let coins = fake::coins::ALL.iter().filter(|coin| id != "binance" || coin.usdt > 0);
+        let coins = fake::assets::ALL.iter().filter(|coin| id != "binance" || coin.usdt_price > 0);
         let quote = if id == "binance" { "USDT" } else { "KRW" };
         let markets = coins.take(MARKETS_PER_VENUE).map(|coin| format!("{}-{quote}", coin.id)).collect();
         Board { id, markets }
     };
-    fake::coins::VENUES.iter().map(of).collect()
+    fake::assets::VENUES.iter().map(of).collect()
 }
 
 fn configuration(fake: &Fake, boards: &[Board], folder: &std::path::Path) -> String {
@@ -183,15 +183,19 @@ impl Program {
             .unwrap_or_else(|error| panic!("{}: {error}: run `cargo build --release` first", path.display()));
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("it said {line:?}")).to_owned();
+        let url = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| panic!("unexpected first line {line:?}"))
+            .to_owned();
         Self { child, url }
     }
 
-    /// Ends it, and returns whether it ended well.
+    /// Stops it with SIGTERM, and returns whether it exited successfully.
     fn end(mut self) -> bool {
         let id = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        asked.success() && self.child.wait().unwrap().success()
+        let signalled = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        signalled.success() && self.child.wait().unwrap().success()
     }
 }
 
@@ -202,8 +206,8 @@ impl Drop for Program {
     }
 }
 
-/// Beside this example's own directory.
+/// Returns the path of the program: in the parent of this example's directory.
 fn program_path() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    own.parent().and_then(std::path::Path::parent).unwrap().join("sisepan")
+    let example = std::env::current_exe().unwrap();
+    example.parent().and_then(std::path::Path::parent).unwrap().join("sisepan")
 }

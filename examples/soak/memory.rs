@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Caches, windows and the allocator fill up at first.
+/// Time that caches, windows and the allocator need to fill up.
 const WARM_UP: Duration = Duration::from_secs(600);
 
-/// What was measured.
+/// The measured memory.
 pub struct Memory {
     process: u32,
     began: Option<Duration>,
-    /// Seconds since the beginning, and KiB.
+    /// Seconds since the start, and KiB.
     samples: Vec<(f64, f64)>,
 }
 
@@ -28,7 +28,7 @@ impl Memory {
         self.samples.extend(kib.map(|kib: f64| ((now - began).as_secs_f64(), kib)));
     }
 
-    /// MiB an hour by least squares over all samples after the warm-up.
+    /// Returns the growth in MiB per hour, by least squares over all samples after the warm-up.
     fn slope(&self) -> Option<f64> {
         let samples: Vec<_> = self.samples.iter().filter(|(at, _)| *at >= WARM_UP.as_secs_f64()).collect();
         let count = samples.len() as f64;

@@ -1,4 +1,4 @@
-//! What may be shown: the fake exchanges know every trade.
+//! Judges which prices may be shown, based on the trades of the fake exchanges.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,19 +11,20 @@ use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::fake::Fake;
 
-/// A live price may be this old: the exchange's limit of 15 s, and what a busy machine takes on the way.
+/// Oldest acceptable live price: the exchange's limit of 15 s plus the delays of a busy machine.
 const LIVE_MAX: SignedDuration = SignedDuration::from_secs(25);
 
-/// The clock of an exchange may be ahead by so much and still be believed: the greatest such skew of the storm, and the way.
+/// Farthest that an exchange's clock may be ahead and still be accepted: the largest such skew that is injected,
+/// plus latency.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(2);
 
-/// An exchange that says something else than its trades may be believed for this long after it has stopped.
-const SAID_FOR: SignedDuration = SignedDuration::from_secs(60);
+/// How long a falsified price may still be shown after the fault has ended.
+const FALSE_PRICE_GRACE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Findings that are kept in full.
-const KEPT: usize = 50;
+/// Most findings that are listed and printed.
+const FINDINGS_MAX: usize = 50;
 
-/// What was looked at, and what was wrong.
+/// Counts of what was checked, and the findings.
 #[derive(Default)]
 pub struct Findings {
     rows: AtomicU64,
@@ -32,24 +33,24 @@ pub struct Findings {
     frames: AtomicU64,
     reasons: AtomicU64,
     wrong: AtomicU64,
-    kept: Mutex<Vec<String>>,
+    listed: Mutex<Vec<String>>,
 }
 
 impl Findings {
-    pub fn wrong(&self, what: String) {
+    pub fn report(&self, finding: String) {
         self.wrong.fetch_add(1, Ordering::Relaxed);
-        let mut kept = self.kept.lock().unwrap();
-        if kept.len() < KEPT {
-            println!("WRONG: {what}");
-            kept.push(what);
+        let mut listed = self.listed.lock().unwrap();
+        if listed.len() < FINDINGS_MAX {
+            println!("WRONG: {finding}");
+            listed.push(finding);
         }
     }
 
-    pub fn frame(&self) {
+    pub fn count_frame(&self) {
         self.frames.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn reason(&self) {
+    pub fn count_reason(&self) {
         self.reasons.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -58,7 +59,7 @@ impl Findings {
     }
 
     pub fn list(&self) -> Vec<String> {
-        self.kept.lock().unwrap().clone()
+        self.listed.lock().unwrap().clone()
     }
 
     pub fn line(&self) -> String {
@@ -75,31 +76,31 @@ impl Findings {
     }
 }
 
-/// Judges rows.
+/// Checks rows against the trades of the fake exchanges.
 pub struct Oracle {
     fake: Arc<Fake>,
     clock: Clock,
     pub findings: Arc<Findings>,
-    /// By what a market's prices are multiplied on purpose, and until when that may be shown.
-    said: Mutex<BTreeMap<(String, String), (Decimal, Timestamp)>>,
+    /// Factor by which a fault multiplies a market's prices, and until when such prices may be shown.
+    factors: Mutex<BTreeMap<(String, String), (Decimal, Timestamp)>>,
 }
 
 impl Oracle {
     pub fn new(fake: Arc<Fake>, clock: Clock, findings: Arc<Findings>) -> Self {
-        Self { fake, clock, findings, said: Mutex::default() }
+        Self { fake, clock, findings, factors: Mutex::default() }
     }
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// An exchange says `factor` times a market's price, for `lasts`.
-    pub fn says(&self, venue: &str, market: &str, factor: Decimal, lasts: Duration) {
-        let until = self.now() + SignedDuration::try_from(lasts).unwrap() + SAID_FOR;
-        self.said.lock().unwrap().insert((venue.to_owned(), market.to_owned()), (factor, until));
+    /// Records that an exchange sends `factor` times a market's price for the duration of a fault.
+    pub fn expect_factor(&self, venue: &str, market: &str, factor: Decimal, duration: Duration) {
+        let until = self.now() + SignedDuration::try_from(duration).unwrap() + FALSE_PRICE_GRACE;
+        self.factors.lock().unwrap().insert((venue.to_owned(), market.to_owned()), (factor, until));
     }
 
-    /// Judges a whole row as it is shown now, `shown` at that time at the latest.
+    /// Checks a complete row as it is shown now.
     pub fn check(&self, row: &Value, venue: &str) {
         let findings = &self.findings;
         findings.rows.fetch_add(1, Ordering::Relaxed);
@@ -109,25 +110,25 @@ impl Oracle {
         }
         findings.live.fetch_add(1, Ordering::Relaxed);
         let (Some(market), Some(last)) = (row["market"].as_str(), row["last"].as_str()) else {
-            return findings.wrong(format!("{venue}: a live row without market or price: {row}"));
+            return findings.report(format!("{venue}: a live row without market or price: {row}"));
         };
         let Ok(last) = last.parse::<Decimal>() else {
-            return findings.wrong(format!("{venue}: {last} is no price: {row}"));
+            return findings.report(format!("{venue}: {last} is not a price: {row}"));
         };
-        if !self.is_of_now(venue, market, last) {
+        if !self.is_current(venue, market, last) {
             let newest = self.fake.trade_before(venue, market, self.now());
-            findings.wrong(format!("{venue} {market}: {last} is shown as live, the last trade was {newest:?}: {row}"));
+            findings.report(format!("{venue} {market}: {last} is shown as live, the last trade was {newest:?}: {row}"));
         }
     }
 
-    /// Whether the exchange had this price within the last seconds.
-    fn is_of_now(&self, venue: &str, market: &str, last: Decimal) -> bool {
+    /// Returns whether this was a price of the exchange within the last seconds.
+    fn is_current(&self, venue: &str, market: &str, last: Decimal) -> bool {
         let now = self.now();
-        let said = self.said.lock().unwrap().get(&(venue.to_owned(), market.to_owned())).copied();
-        let factor = said.filter(|(_, until)| now < *until).map(|(factor, _)| factor);
+        let known = self.factors.lock().unwrap().get(&(venue.to_owned(), market.to_owned())).copied();
+        let factor = known.filter(|(_, until)| now < *until).map(|(factor, _)| factor);
         let mut at = now + AHEAD_MAX;
         while let Some((traded_at, price)) = self.fake.trade_before(venue, market, at) {
-            // Of several trades in one millisecond each was the last one for a moment.
+            // Any of several trades in the same millisecond may have been the last one for a moment.
             let is_one_of_them = || self.fake.prices_at(venue, market, traded_at).contains(&last);
             if is_one_of_them() || factor.is_some_and(|factor| is_near(price * factor, last)) {
                 return true;
@@ -141,7 +142,7 @@ impl Oracle {
     }
 }
 
-/// A multiplied price is rounded to the exchange's step.
+/// Compares with a tolerance of 1 %, since a multiplied price is rounded to the tick size.
 fn is_near(one: Decimal, other: Decimal) -> bool {
     (one - other).abs() * Decimal::ONE_HUNDRED <= one.abs()
 }

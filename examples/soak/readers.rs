@@ -1,4 +1,4 @@
-//! Whoever reads: clients of the stream, pages in a browser, and a poller of the API that misses nothing.
+//! The readers: stream clients, browser pages, and a poller of the API.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,14 +14,14 @@ use tokio_tungstenite::tungstenite::Message;
 use super::Board;
 use super::oracle::Oracle;
 
-/// The longest that a client may be told nothing: a heartbeat comes every 15 s.
+/// Longest silence on a stream; a heartbeat comes every 15 s.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 
-/// A row may lack something for so many looks before the reason must be there: the two are asked for one after the other.
-const LOOKS_MAX: u32 = 5;
+/// Number of polls until a missing value must have a reason; rows and reasons are fetched one after the other.
+const POLLS_MAX: u32 = 5;
 
-/// Between two looks at the API.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Interval between two polls of the API.
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
 const INTERVALS_MS: [u64; 4] = [0, 250, 1000, 5000];
 
@@ -31,8 +31,8 @@ async fn get(http: &reqwest::Client, url: &str) -> Option<Value> {
 }
 
 async fn rows_of(http: &reqwest::Client, url: &str, board: &str) -> Vec<Value> {
-    let answer = get(http, &format!("{url}/api/v1/snapshot?board={board}")).await;
-    answer.and_then(|answer| answer["rows"].as_array().cloned()).unwrap_or_default()
+    let response = get(http, &format!("{url}/api/v1/snapshot?board={board}")).await;
+    response.and_then(|response| response["rows"].as_array().cloned()).unwrap_or_default()
 }
 
 fn client() -> reqwest::Client {
@@ -41,27 +41,27 @@ fn client() -> reqwest::Client {
 }
 
 /// Waits until every row is live and has a change.
-pub async fn until_whole(url: &str, boards: &[Board], patience: Duration) {
+pub async fn wait_until_live(url: &str, boards: &[Board], wait_max: Duration) {
     let http = client();
     let wait = async {
         for board in boards {
             loop {
                 let rows = rows_of(&http, url, board.id).await;
-                let whole = |row: &&Value| row["state"] == "live" && row["change"].is_object();
-                if rows.iter().filter(whole).count() == board.markets.len() {
+                let complete = |row: &&Value| row["state"] == "live" && row["change"].is_object();
+                if rows.iter().filter(complete).count() == board.markets.len() {
                     break;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_EVERY).await;
             }
         }
     };
-    if tokio::time::timeout(patience, wait).await.is_err() {
+    if tokio::time::timeout(wait_max, wait).await.is_err() {
         let venues = get(&http, &format!("{url}/api/v1/venues")).await.unwrap_or_default();
-        panic!("not every row is live with a change after {patience:?}: {venues:#}");
+        panic!("not every row is live with a change after {wait_max:?}: {venues:#}");
     }
 }
 
-/// Looks at rows and venues: what a row lacks must be explained.
+/// Polls rows and venues, and checks that every missing value has a reason.
 pub async fn watch_api(url: String, boards: Vec<Board>, oracle: Arc<Oracle>) {
     let http = client();
     let mut unexplained: BTreeMap<(String, String), u32> = BTreeMap::new();
@@ -86,46 +86,46 @@ pub async fn watch_api(url: String, boards: Vec<Board>, oracle: Arc<Oracle>) {
                     unexplained.remove(&key);
                 } else if missing.contains(&market) {
                     unexplained.remove(&key);
-                    oracle.findings.reason();
+                    oracle.findings.count_reason();
                 } else {
-                    let looks = unexplained.entry(key).or_default();
-                    *looks += 1;
-                    if *looks == LOOKS_MAX {
+                    let polls = unexplained.entry(key).or_default();
+                    *polls += 1;
+                    if *polls == POLLS_MAX {
                         let venue = venue.cloned().unwrap_or_default();
-                        let told = format!("state {}, reason {}", venue["state"], venue["reason"]);
-                        oracle.findings.wrong(format!("{} {market}: no reason for {row}; {told}", board.id));
+                        let explanation = format!("state {}, reason {}", venue["state"], venue["reason"]);
+                        oracle.findings.report(format!("{} {market}: no reason for {row}; {explanation}", board.id));
                     }
                 }
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }
 
-/// Starts the clients; the first of each board judges every row, all of them the order of frames.
+/// Starts the clients. The first one of each board checks every row; all check the order of frames.
 pub fn start_clients(count: usize, url: &str, boards: &[Board], oracle: &Arc<Oracle>) -> Vec<JoinHandle<()>> {
     let base = url.replace("http", "ws");
     let start = |at: usize| {
         let board = boards[at % boards.len()].clone();
         let interval = INTERVALS_MS[at / boards.len() % INTERVALS_MS.len()];
         let url = format!("{base}/api/v1/stream?board={}&interval_ms={interval}", board.id);
-        let (judges, oracle) = (at < boards.len(), oracle.clone());
+        let (checks_rows, oracle) = (at < boards.len(), oracle.clone());
         tokio::spawn(async move {
-            if let Err(wrong) = read(&url, board.id, judges, &oracle).await {
-                oracle.findings.wrong(format!("a client of {url}: {wrong}"));
+            if let Err(wrong) = read(&url, board.id, checks_rows, &oracle).await {
+                oracle.findings.report(format!("a client of {url}: {wrong}"));
             }
         })
     };
     (0..count).map(start).collect()
 }
 
-async fn read(url: &str, venue: &str, judges: bool, oracle: &Oracle) -> Result<(), String> {
+async fn read(url: &str, venue: &str, checks_rows: bool, oracle: &Oracle) -> Result<(), String> {
     let (mut stream, _) = tokio_tungstenite::connect_async(url).await.map_err(|error| error.to_string())?;
     let mut rows: BTreeMap<String, Value> = BTreeMap::new();
     let mut sequence = None;
     loop {
         let next = tokio::time::timeout(QUIET_MAX, stream.next()).await;
-        let message = next.map_err(|_| "nothing came for a minute")?.ok_or("the stream ended")?;
+        let message = next.map_err(|_| "no message for a minute")?.ok_or("the stream ended")?;
         let text = match message.map_err(|error| error.to_string())? {
             Message::Text(text) => text,
             Message::Ping(payload) => {
@@ -135,7 +135,7 @@ async fn read(url: &str, venue: &str, judges: bool, oracle: &Oracle) -> Result<(
             Message::Close(frame) => return Err(format!("closed: {frame:?}")),
             _ => continue,
         };
-        oracle.findings.frame();
+        oracle.findings.count_frame();
         let frame: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         let kind = frame["type"].as_str().unwrap_or_default();
         if let Some(now) = frame["sequence"].as_u64() {
@@ -151,14 +151,14 @@ async fn read(url: &str, venue: &str, judges: bool, oracle: &Oracle) -> Result<(
             for (member, value) in new.as_object().into_iter().flatten() {
                 row[member] = value.clone();
             }
-            if judges {
+            if checks_rows {
                 oracle.check(row, venue);
             }
         }
     }
 }
 
-/// Ends the clients; returns how many had ended by themselves.
+/// Stops the clients; returns how many had already ended by themselves.
 pub async fn stop_clients(clients: Vec<JoinHandle<()>>) -> usize {
     let lost = clients.iter().filter(|client| client.is_finished()).count();
     clients.iter().for_each(JoinHandle::abort);
@@ -168,7 +168,7 @@ pub async fn stop_clients(clients: Vec<JoinHandle<()>>) -> usize {
     lost
 }
 
-/// What the rows say when all is calm is what the exchanges say.
+/// Checks all rows after the faults have ended.
 pub async fn check_end(url: &str, boards: &[Board], oracle: &Oracle) {
     let http = client();
     for board in boards {
@@ -178,7 +178,7 @@ pub async fn check_end(url: &str, boards: &[Board], oracle: &Oracle) {
     }
 }
 
-/// A browser with pages that says what is wrong, a line each.
+/// A browser with pages, which prints one line per problem.
 pub struct Pages(Child);
 
 pub fn start_pages(count: usize, url: &str) -> Pages {
@@ -188,7 +188,7 @@ pub fn start_pages(count: usize, url: &str) -> Pages {
     Pages(node.spawn().expect("node is missing: run scripts/browser-env"))
 }
 
-/// Has the browser look a last time and end; returns how many troubles it told of.
+/// Has the browser check a last time and exit; returns the number of problems it printed.
 pub fn stop_pages(pages: Pages) -> usize {
     let Pages(mut child) = pages;
     if let Some(mut input) = child.stdin.take() {

@@ -1,43 +1,43 @@
-//! High and low of the last 24 hours, worked out from a window no more often than they can change.
+//! High and low of the last 24 hours, computed from a window only when they can have changed.
 
 use jiff::Timestamp;
 
 use crate::domain::{Basis, Minute, Price, Window};
 
-/// So many of the newest minutes may not be known yet without spoiling the day.
-const UNTOLD_MINUTES: i64 = 2;
+/// A day counts as complete even if this many of the newest minutes are not known yet.
+const UNKNOWN_MINUTES_MAX: i64 = 2;
 
 /// The lowest and the highest minute close of a day of a window.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Extremes(Option<Sought>);
+pub struct Extremes(Option<Computed>);
 
 #[derive(Debug, Clone, Copy)]
-struct Sought {
+struct Computed {
     from: Minute,
     to: Minute,
     known: Option<(Price, Price)>,
 }
 
 impl Extremes {
-    /// Looks through the day before `at`, unless that day was already looked through.
-    pub fn seek(&mut self, window: &Window, at: Timestamp) {
+    /// Computes the extremes of the day before `at`, unless they are already computed for that day.
+    pub fn update(&mut self, window: &Window, at: Timestamp) {
         let (from, now) = (Minute::of(Basis::Rolling24h.base_time(at)), Minute::of(at));
-        let to = window.known_from(from).unwrap_or(from).min(now);
-        if self.0.is_some_and(|sought| (sought.from, sought.to) == (from, to)) {
+        let to = window.covered_until(from).unwrap_or(from).min(now);
+        if self.0.is_some_and(|computed| (computed.from, computed.to) == (from, to)) {
             return;
         }
-        // Two units have no common high.
-        let whole = now.plus(-UNTOLD_MINUTES) <= to && window.units().is_one(from, now);
-        self.0 = Some(Sought { from, to, known: window.extremes(from, to).filter(|_| whole) });
+        // Prices in different units have no common high.
+        let whole = now.plus(-UNKNOWN_MINUTES_MAX) <= to && window.units().is_same_unit(from, now);
+        self.0 = Some(Computed { from, to, known: window.extremes(from, to).filter(|_| whole) });
     }
 
-    /// Makes the next [`Extremes::seek`] look again: the window was corrected.
-    pub fn forget(&mut self) {
+    /// Discards the result, because the window was corrected: the next [`Extremes::update`] computes it again.
+    pub fn invalidate(&mut self) {
         self.0 = None;
     }
 
-    /// Returns low and high with the last price among them, if the whole day is known.
-    pub fn with(self, last: Price) -> Option<(Price, Price)> {
+    /// Returns low and high including the last price, if the whole day is known.
+    pub fn including(self, last: Price) -> Option<(Price, Price)> {
         let (low, high) = self.0?.known?;
         Some((low.min(last), high.max(last)))
     }
@@ -63,22 +63,22 @@ mod tests {
     }
 
     #[test]
-    fn the_two_newest_minutes_may_be_untold_and_no_more() {
+    fn up_to_two_of_the_newest_minutes_may_be_unknown() {
         for (until, is_known) in [(DAY, true), (DAY - 1, true), (DAY - 2, true), (DAY - 3, false)] {
             let mut extremes = Extremes::default();
-            extremes.seek(&known(until), FIRST.plus(DAY).start());
-            assert_eq!(extremes.with(price(100)).is_some(), is_known, "up to {until}");
+            extremes.update(&known(until), FIRST.plus(DAY).start());
+            assert_eq!(extremes.including(price(100)).is_some(), is_known, "up to {until}");
         }
     }
 
     #[test]
-    fn a_close_that_is_told_within_the_same_minute_counts_at_once() {
+    fn a_close_reported_within_the_same_minute_counts_at_once() {
         let (mut window, mut extremes) = (known(DAY - 1), Extremes::default());
-        extremes.seek(&window, FIRST.plus(DAY).start());
-        assert_eq!(extremes.with(price(100)), Some((price(100), price(100))));
+        extremes.update(&window, FIRST.plus(DAY).start());
+        assert_eq!(extremes.including(price(100)), Some((price(100), price(100))));
         let newest = FIRST.plus(DAY - 1);
         window.settle(newest..newest.plus(1), &[(newest, price(150))]);
-        extremes.seek(&window, FIRST.plus(DAY).start());
-        assert_eq!(extremes.with(price(100)), Some((price(100), price(150))));
+        extremes.update(&window, FIRST.plus(DAY).start());
+        assert_eq!(extremes.including(price(100)), Some((price(100), price(150))));
     }
 }

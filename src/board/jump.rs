@@ -1,27 +1,25 @@
-//! A price far from the live one before it: held back until something else says the same.
+//! Price jumps: a price far from the live one before it is held back until a second source confirms it.
 //!
-//! One bad record of an exchange must not be shown, and a real jump must be
-//! shown soon. So a jump waits for a second witness: another trade near it, or
-//! an answer that was asked for after it came. A trade near the former price
-//! refutes it. Nothing waits longer than the former price stays live. Of a
-//! market that is back on its list there is no live price: there a far one
-//! waits until the next trade.
+//! A single bad record of an exchange must not be shown, and a real jump must be shown soon. So a jump waits
+//! for a confirmation: another trade near it, or a response that was requested after it arrived. A trade near
+//! the previous price refutes it. No price is held longer than the previous price stays live. A market that
+//! has returned to its list has no live price; there, a distant price is held until the next trade.
 
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::feed::Arrival;
+use super::feed::ReceivedTicker;
 use crate::domain::{Now, Price, Ticker, Via};
 
-/// Returns whether `to` is further from `from` than `max_percent` of it.
+/// Returns whether `to` differs from `from` by more than `max_percent` of `from`.
 pub fn is_jump(from: Price, to: Price, max_percent: u32) -> bool {
     let (from, to) = (from.get(), to.get());
     let sides = || {
         let distance = to.checked_sub(from)?.abs().checked_mul(Decimal::ONE_HUNDRED)?;
         Some((distance, from.checked_mul(Decimal::from(max_percent))?))
     };
-    // Prices too wide to be compared are far apart, or of no market.
+    // Prices with too many digits to be compared exactly count as a jump: they are far apart, or not real prices.
     sides().is_none_or(|(distance, limit)| distance > limit)
 }
 
@@ -29,95 +27,97 @@ fn distance(a: Price, b: Price) -> Decimal {
     a.get().max(b.get()).saturating_sub(a.get().min(b.get()))
 }
 
-/// A jump that waits.
+/// A ticker that is held back.
 #[derive(Debug)]
-pub struct Held {
-    /// The newest ticker at that price.
-    pub arrival: Arrival,
-    /// When the first one came, by the monotonic clock.
+pub struct HeldTicker {
+    /// The latest ticker at the held price.
+    pub latest: ReceivedTicker,
+    /// When the first one arrived, by the monotonic clock.
     since: Duration,
 }
 
-/// What a later ticker says of a held one.
+/// What a later ticker means for a held one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Another trade, or a later answer, near the held price.
+    /// It is another trade, or a later response, near the held price.
     Confirmed,
-    /// The market is where it was before.
+    /// Its price is near the previous one again.
     Refuted,
-    /// Neither: it is older, or the same trade told again.
+    /// Neither: it is older, or repeats the same trade.
     Undecided,
-    /// A third price, newer than the held one: that one waits now.
-    Moved,
+    /// It has a third price, is newer than the held one, and replaces it.
+    Replaced,
 }
 
-impl Held {
-    /// Begins to wait.
-    pub fn new(arrival: Arrival) -> Self {
-        Self { since: arrival.received.monotonic, arrival }
+impl HeldTicker {
+    /// Starts to hold a ticker back.
+    pub fn new(incoming: ReceivedTicker) -> Self {
+        Self { since: incoming.received.monotonic, latest: incoming }
     }
 
-    /// Returns how long a price has waited.
-    pub fn waits(&self, now: Now) -> Duration {
+    /// Returns how long a price has been held.
+    pub fn held_for(&self, now: Now) -> Duration {
         now.monotonic.saturating_sub(self.since)
     }
 
-    /// Waits on, with a newer price.
-    pub fn moved(self, arrival: Arrival) -> Self {
-        Self { arrival, since: self.since }
+    /// Replaces the held ticker with a newer one; the time held continues.
+    pub fn replaced_by(self, incoming: ReceivedTicker) -> Self {
+        Self { latest: incoming, since: self.since }
     }
 
-    /// Whether the next ticker is a second witness: another trade near the held one, or an answer asked for since.
-    pub fn is_witnessed_by(&self, next: &Arrival, max_percent: u32) -> bool {
-        let held = &self.arrival.ticker;
+    /// Returns whether `next` confirms the held price: it is another trade near it, or a response requested
+    /// since.
+    pub fn is_confirmed_by(&self, next: &ReceivedTicker, max_percent: u32) -> bool {
+        let held = &self.latest.ticker;
         let confirms = match Order::of(held, &next.ticker) {
             Order::Older | Order::Newer => true,
-            Order::Same | Order::Unknown => self.is_asked_since(next),
+            Order::Same | Order::Unknown => self.is_requested_since(next),
         };
         confirms && !is_jump(held.last, next.ticker.last, max_percent)
     }
 
-    /// Whether the next ticker is of an answer that was asked for since the first one of these came.
-    fn is_asked_since(&self, next: &Arrival) -> bool {
-        !matches!(next.via, Via::Stream { .. }) && next.asked.monotonic >= self.since
+    /// Returns whether `next` is a response that was requested after the first held ticker arrived.
+    fn is_requested_since(&self, next: &ReceivedTicker) -> bool {
+        !matches!(next.via, Via::Stream { .. }) && next.requested.monotonic >= self.since
     }
 
-    /// Waits on for a witness of the next ticker, if that is newer, or what the venue says when it is asked.
-    pub fn or_newer(self, next: &Arrival) -> Self {
-        match Order::of(&self.arrival.ticker, &next.ticker) {
-            Order::Older if !self.is_asked_since(next) => self,
-            _ => self.moved(next.clone()),
+    /// Replaces the held ticker with `next`, if that is newer or is a response requested since.
+    pub fn or_newer(self, next: &ReceivedTicker) -> Self {
+        match Order::of(&self.latest.ticker, &next.ticker) {
+            Order::Older if !self.is_requested_since(next) => self,
+            _ => self.replaced_by(next.clone()),
         }
     }
 
-    /// Judges the held price by the next ticker; `before` is the price that is shown, in the unit of the held one.
-    pub fn judge(&self, next: &Arrival, before: Price, max_percent: u32) -> Verdict {
-        let held = &self.arrival.ticker;
+    /// Compares the held price with the next ticker; `before` is the displayed price, in the unit of the held
+    /// one.
+    pub fn compare(&self, next: &ReceivedTicker, before: Price, max_percent: u32) -> Verdict {
+        let held = &self.latest.ticker;
         let fetched = !matches!(next.via, Via::Stream { .. });
-        let asked_since = self.is_asked_since(next);
+        let requested_since = self.is_requested_since(next);
         let order = Order::of(held, &next.ticker);
         let price = next.ticker.last;
         let near_before = !is_jump(before, price, max_percent);
         let near_held = !is_jump(held.last, price, max_percent);
         if near_held && (!near_before || distance(price, held.last) < distance(price, before)) {
-            let confirmed = self.is_witnessed_by(next, max_percent);
+            let confirmed = self.is_confirmed_by(next, max_percent);
             return if confirmed { Verdict::Confirmed } else { Verdict::Undecided };
         }
-        // An answer from before the jump knows nothing of it.
-        if order == Order::Older || (order == Order::Unknown && fetched && !asked_since) {
+        // A response from before the jump does not contradict it.
+        if order == Order::Older || (order == Order::Unknown && fetched && !requested_since) {
             return Verdict::Undecided;
         }
-        if near_before { Verdict::Refuted } else { Verdict::Moved }
+        if near_before { Verdict::Refuted } else { Verdict::Replaced }
     }
 }
 
-/// How a ticker's trade lies to a held one's.
+/// Whether a ticker's trade is older or newer than a held one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Older,
     Same,
     Newer,
-    /// Neither trade is dated or numbered: the messages are in the order in which they came.
+    /// Neither trade is dated or numbered: the messages count in the order in which they arrived.
     Unknown,
 }
 
@@ -132,7 +132,7 @@ impl Order {
             (Some((held, next)), _) => by(next.cmp(&held)),
             (None, Some((held, next))) => by(next.cmp(&held)),
             (None, None) => match held.sent_at.zip(next.sent_at) {
-                // A message of before is none that refutes it.
+                // An older message does not contradict it.
                 Some((held, next)) if next < held => Self::Older,
                 _ => Self::Unknown,
             },

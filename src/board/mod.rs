@@ -1,24 +1,23 @@
-//! The state of the market: events in, changed rows out.
+//! The state of all markets: events in, changed rows out.
 //!
-//! Pure: no I/O, no async, no clock (the present is an argument), so that a
-//! day can be played in a second. [`Quotes`] holds one [`feed::Feed`] for each
-//! market at each venue and one row for each market of each board; a row
-//! looks at the feeds of its source and takes the first healthy one.
+//! Pure: no I/O, no async, no clock (the current time is an argument), so a day can be simulated in a
+//! second. [`Quotes`] holds one [`feed::Feed`] for each market at each venue and one row for each market of
+//! each board; a row reads the feeds of its source and uses the first healthy one.
 //!
 //! ```text
-//!  Event ──▶ Feed (venue × market): last, window, age ──▶ Row (source × market): which venue ──▶ Publish
+//!  Event ──▶ Feed (venue × market): last, window, age ──▶ Row (source × market): which venue ──▶ BoardUpdate
 //! ```
 
+mod decimal_places;
 mod extremes;
 mod feed;
 mod gaps;
 mod health;
 mod jump;
+mod listing;
 mod notices;
-mod places;
-mod presence;
+mod reported;
 mod row;
-mod said;
 #[cfg(test)]
 mod tests;
 
@@ -27,59 +26,60 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Basis, Event, FeedRecords, Gap, Implausible, Jump, JumpStands, Listing, Market, Minute, Now, Problems, Publish,
-    Redenomination, Relisting, SourceId, Units, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
+    Basis, BoardUpdate, Event, FeedRecords, Gap, Implausible, Jump, JumpStatus, Listing, Market, Minute, Now, Problems,
+    Redenomination, Relisting, SourceId, UnitChanges, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
-use health::Told;
-use presence::Word;
+use health::ReportedHealth;
+use listing::ListingObservation;
 use row::Row;
 
-/// How often a row that was only confirmed again is handed on, at most.
-const CONFIRM_EVERY: Duration = Duration::from_secs(5);
+/// Minimum time between two publications of a row that was only confirmed again.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Prices held back that are told of between two calls of [`Quotes::take_jumps`], at most.
+/// Maximum number of jumps kept until the next call of [`Quotes::take_jumps`]; further ones are dropped.
 const JUMPS_MAX: usize = 256;
 
-/// The rows that a board wants.
+/// The rows of a board: one source list and its markets.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
-    /// The name of the source list.
+pub struct BoardSpec {
+    /// The id of the source list.
     pub source: SourceId,
     /// Its venues, in order of preference.
     pub venues: Vec<VenueId>,
     /// The markets.
     pub markets: Vec<Market>,
-    /// What the changes are measured against by default: that base is sought first.
+    /// The default basis of the changes: its base is requested first.
     pub basis: Basis,
 }
 
-/// What may differ from one operator to the next.
+/// Configuration of the board.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// Decimal places of a change.
+pub struct BoardSettings {
+    /// Decimal places of a change in percent.
     pub percent_places: u32,
-    /// A feed that was not confirmed for this long is stale; by venue, else the default.
+    /// Time without a confirmation after which a feed is stale, by venue.
     pub stale_after: BTreeMap<VenueId, Duration>,
-    /// See `stale_after`.
+    /// The same, for the other venues.
     pub stale_after_default: Duration,
-    /// How long a preferred venue must have been healthy before a row returns to it.
+    /// How long a preferred venue must be healthy before a row returns to it.
     pub return_after: Duration,
-    /// How long after the start a row waits for its preferred venue.
-    pub patience: Duration,
-    /// Without a look at the board for so long we were stopped or asleep, and may have missed what was said meanwhile.
+    /// How long a row waits for its preferred venue after the start.
+    pub startup_wait: Duration,
+    /// A longer time without a call to the board is a pause (we were stopped or asleep), in which data may
+    /// have been missed.
     pub pause_min: Duration,
-    /// A price further than this many percent from a live one is held back until something else says the same; `None`
-    /// holds nothing back.
+    /// A price further than this many percent from a live one is held back until a second source confirms it;
+    /// `None` disables the check.
     pub jump_max_percent: Option<u32>,
-    /// Venues that date their messages and not their trades.
-    pub undated: BTreeSet<VenueId>,
-    /// Where the unit of a price has changed.
+    /// Venues that date their messages but not their trades.
+    pub venues_without_trade_times: BTreeSet<VenueId>,
+    /// Configured changes of prices' units.
     pub redenominations: Vec<Redenomination>,
 }
 
-impl Settings {
+impl BoardSettings {
     fn stale_after(&self, venue: VenueId) -> Duration {
         self.stale_after.get(&venue).copied().unwrap_or(self.stale_after_default)
     }
@@ -89,133 +89,143 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
+impl Default for BoardSettings {
     fn default() -> Self {
         Self {
             percent_places: PLACES_DEFAULT,
             stale_after: BTreeMap::new(),
             stale_after_default: Duration::from_secs(15),
             return_after: Duration::from_secs(30),
-            patience: Duration::from_secs(5),
+            startup_wait: Duration::from_secs(5),
             pause_min: Duration::from_secs(5),
             jump_max_percent: None,
-            undated: BTreeSet::new(),
+            venues_without_trade_times: BTreeSet::new(),
             redenominations: Vec::new(),
         }
     }
 }
 
-/// Every feed and every row.
+/// All feeds and all rows.
 #[derive(Debug)]
 pub struct Quotes {
-    settings: Settings,
+    settings: BoardSettings,
     started: Now,
-    /// When anything was last looked at, by the monotonic clock.
-    looked: Duration,
+    /// When the board was last called, by the monotonic clock.
+    active_at: Duration,
     clocks: BTreeMap<VenueId, VenueClock>,
     feeds: HashMap<(VenueId, Market), Feed>,
     rows: Vec<Row>,
-    /// Rows to look at again when a feed changes.
-    readers: HashMap<(VenueId, Market), Vec<usize>>,
-    touched: BTreeSet<usize>,
+    /// The rows to recompute when a feed changes.
+    rows_by_feed: HashMap<(VenueId, Market), Vec<usize>>,
+    dirty_rows: BTreeSet<usize>,
     health: BTreeMap<VenueId, VenueHealth>,
-    /// Venues whose links were told of anew.
+    /// Venues whose health has to be published again.
     health_changed: BTreeSet<VenueId>,
-    refused: BTreeMap<(VenueId, &'static str), u64>,
+    rejected: BTreeMap<(VenueId, &'static str), u64>,
     problems: BTreeMap<VenueId, Problems>,
-    /// What became of prices held back, until it is taken.
+    /// What became of held prices, until taken.
     jumps: Vec<Jump>,
-    /// Markets of which another listing has begun, and why, until they are taken.
-    relisted: Vec<Relisting>,
-    told: BTreeMap<VenueId, Told>,
-    /// Minutes in which a candle said something else than we had seen.
+    /// Markets of which another listing has begun, and the causes, until taken.
+    relistings: Vec<Relisting>,
+    reported_health: BTreeMap<VenueId, ReportedHealth>,
+    /// Minutes whose close in a candle differed from the one seen live.
     overruled: BTreeMap<VenueId, u64>,
-    /// Markets whose price waits for a second witness.
-    unchecked: BTreeSet<(VenueId, Market)>,
+    /// Markets whose price waits for a confirmation.
+    unconfirmed: BTreeSet<(VenueId, Market)>,
 }
 
 impl Quotes {
-    /// Sets up one row for each market of each entry, all of them unknown.
-    pub fn new(wanted: &[Wanted], settings: Settings, now: Now) -> Self {
+    /// Creates one row for each market of each board, all of them unknown.
+    pub fn new(specs: &[BoardSpec], settings: BoardSettings, now: Now) -> Self {
         let mut quotes = Self {
             settings,
             started: now,
-            looked: now.monotonic,
+            active_at: now.monotonic,
             clocks: BTreeMap::new(),
             feeds: HashMap::new(),
             rows: Vec::new(),
-            readers: HashMap::new(),
-            touched: BTreeSet::new(),
+            rows_by_feed: HashMap::new(),
+            dirty_rows: BTreeSet::new(),
             health: BTreeMap::new(),
             health_changed: BTreeSet::new(),
-            refused: BTreeMap::new(),
+            rejected: BTreeMap::new(),
             problems: BTreeMap::new(),
             jumps: Vec::new(),
-            relisted: Vec::new(),
-            told: BTreeMap::new(),
+            relistings: Vec::new(),
+            reported_health: BTreeMap::new(),
             overruled: BTreeMap::new(),
-            unchecked: BTreeSet::new(),
+            unconfirmed: BTreeSet::new(),
         };
-        for entry in wanted {
-            for market in &entry.markets {
-                quotes.add_row(entry, market);
+        for spec in specs {
+            for market in &spec.markets {
+                quotes.add_row(spec, market);
             }
         }
         quotes
     }
 
-    fn add_row(&mut self, entry: &Wanted, market: &Market) {
-        if entry.venues.is_empty() || self.rows.iter().any(|row| row.is_for(&entry.source, market)) {
+    fn add_row(&mut self, spec: &BoardSpec, market: &Market) {
+        if spec.venues.is_empty() || self.rows.iter().any(|row| row.is_for(&spec.source, market)) {
             return;
         }
         let index = self.rows.len();
-        self.rows.push(Row::new(entry, market.clone()));
-        self.touched.insert(index);
-        for &venue in &entry.venues {
-            let units = Units::of(&self.settings.redenominations, venue, market);
+        self.rows.push(Row::new(spec, market.clone()));
+        self.dirty_rows.insert(index);
+        for &venue in &spec.venues {
+            let units = UnitChanges::of(&self.settings.redenominations, venue, market);
             self.feeds.entry((venue, market.clone())).or_insert_with(|| Feed::new(units));
-            self.readers.entry((venue, market.clone())).or_default().push(index);
+            self.rows_by_feed.entry((venue, market.clone())).or_default().push(index);
         }
     }
 
-    /// Takes in one event.
+    /// Applies one event.
     ///
-    /// Events for markets that no row wants change nothing.
+    /// Events for markets that no row needs are ignored.
     pub fn apply(&mut self, event: Event, now: Now) {
-        self.look(now);
+        self.detect_pause(now);
         match event {
-            Event::Ticker { venue, market, ticker, asked, received, via } => {
+            Event::Ticker { venue, market, ticker, requested, received, via } => {
                 let clock = self.clocks.get(&venue).copied();
-                let arrival = feed::Arrival { ticker, asked, received, via, clock };
+                let incoming = feed::ReceivedTicker { ticker, requested, received, via, clock };
                 let rule = self.settings.jump_rule(venue);
-                let mut taken = feed::Taken::Waiting;
-                let (mut before, mut after, mut shown) = (None, None, None);
+                let mut outcome = feed::TickerOutcome::Waiting;
+                let (mut held_before, mut held_after, mut shown) = (None, None, None);
                 self.with_feed(venue, market.clone(), now, |feed| {
-                    before = feed.held_price();
-                    let result = feed.take(arrival, rule);
-                    (after, shown) = (feed.held_price(), feed.last_price());
-                    taken = result?;
+                    held_before = feed.held_price();
+                    let result = feed.apply_ticker(incoming, rule);
+                    (held_after, shown) = (feed.held_price(), feed.last_price());
+                    outcome = result?;
                     Ok(())
                 });
-                let stands = match (before, after) {
-                    (None, Some(held)) => Some((held, JumpStands::Held)),
-                    (Some(held), None) if taken == feed::Taken::Refuted => Some((held, JumpStands::Refuted)),
-                    (Some(held), None) => Some((held, JumpStands::Over)),
+                let status = match (held_before, held_after) {
+                    (None, Some(held)) => Some((held, JumpStatus::Held)),
+                    (Some(held), None) if outcome == feed::TickerOutcome::Refuted => Some((held, JumpStatus::Refuted)),
+                    (Some(held), None) => Some((held, JumpStatus::Released)),
                     _ => None,
                 };
-                if let Some((held, stands)) = stands.filter(|_| self.jumps.len() < JUMPS_MAX) {
-                    self.jumps.push(Jump { venue, market: market.clone(), held, shown, stands });
+                if let Some((held, status)) = status.filter(|_| self.jumps.len() < JUMPS_MAX) {
+                    self.jumps.push(Jump { venue, market: market.clone(), held, shown, status });
                 }
                 let key = (venue, market);
-                match taken {
-                    feed::Taken::Held => {
-                        self.count(&key, ("price-jump", None), || "held back until it is said twice".to_owned(), now);
-                        self.unchecked.insert(key);
+                match outcome {
+                    feed::TickerOutcome::Held => {
+                        self.count_rejection(
+                            &key,
+                            ("price-jump", None),
+                            || "held back until a second source confirms it".to_owned(),
+                            now,
+                        );
+                        self.unconfirmed.insert(key);
                     }
-                    feed::Taken::Refuted => {
-                        self.count(&key, ("price-jump-refuted", None), || "nothing else said so".to_owned(), now);
+                    feed::TickerOutcome::Refuted => {
+                        self.count_rejection(
+                            &key,
+                            ("price-jump-refuted", None),
+                            || "not confirmed by another trade or response".to_owned(),
+                            now,
+                        );
                     }
-                    feed::Taken::Believed | feed::Taken::Waiting => {}
+                    feed::TickerOutcome::Accepted | feed::TickerOutcome::Waiting => {}
                 }
             }
             Event::Settled { venue, market, span, closes } => {
@@ -238,11 +248,11 @@ impl Quotes {
                 }
             }
             Event::Clock { venue, clock } => {
-                let ours = VenueClock::showing(now.wall, now.monotonic);
-                let before = self.clocks.insert(venue, clock).or(ours);
+                let our_clock = VenueClock::showing(now.wall, now.monotonic);
+                let before = self.clocks.insert(venue, clock).or(our_clock);
                 if before.is_some_and(|before| before.at_zero > clock.at_zero) {
                     for (_, feed) in self.feeds.iter_mut().filter(|((of, _), _)| *of == venue) {
-                        feed.set_back(clock.at(now.monotonic));
+                        feed.clamp_times(clock.at(now.monotonic));
                     }
                 }
             }
@@ -258,92 +268,93 @@ impl Quotes {
         venue: VenueId,
         market: Market,
         now: Now,
-        take: impl FnOnce(&mut Feed) -> Result<(), Implausible>,
+        apply: impl FnOnce(&mut Feed) -> Result<(), Implausible>,
     ) {
         let key = (venue, market);
         let Some(feed) = self.feeds.get_mut(&key) else { return };
-        let taken = take(feed);
-        let noted = feed.take_noted();
-        if let Some(cause) = feed.take_relisted() {
-            self.relisted.push(Relisting { venue, market: key.1.clone(), cause });
+        let result = apply(feed);
+        let tolerated = feed.take_tolerated();
+        if let Some(cause) = feed.take_relisting_cause() {
+            self.relistings.push(Relisting { venue, market: key.1.clone(), cause });
         }
-        if taken.is_ok() {
-            self.touched.extend(self.readers.get(&key).into_iter().flatten());
+        if result.is_ok() {
+            self.dirty_rows.extend(self.rows_by_feed.get(&key).into_iter().flatten());
         }
-        if let Some(what) = taken.err().or(noted) {
-            self.count(&key, (what.code(), what.field()), || what.to_string(), now);
+        if let Some(what) = result.err().or(tolerated) {
+            self.count_rejection(&key, (what.code(), what.field()), || what.to_string(), now);
         }
     }
 
-    fn count(
+    fn count_rejection(
         &mut self,
         (venue, market): &(VenueId, Market),
         kind: (&'static str, Option<&'static str>),
         text: impl FnOnce() -> String,
         now: Now,
     ) {
-        *self.refused.entry((*venue, kind.0)).or_default() += 1;
+        *self.rejected.entry((*venue, kind.0)).or_default() += 1;
         self.problems.entry(*venue).or_default().add(kind, Some(market), text, now.wall);
     }
 
-    /// Notes that we are looking; after a pause nothing live is joined to what was before it.
-    fn look(&mut self, now: Now) {
-        let paused = now.monotonic.saturating_sub(self.looked) > self.settings.pause_min;
-        self.looked = now.monotonic;
+    /// Records that the board is active; after a pause, live data is not joined to what came before it.
+    fn detect_pause(&mut self, now: Now) {
+        let paused = now.monotonic.saturating_sub(self.active_at) > self.settings.pause_min;
+        self.active_at = now.monotonic;
         if paused {
             self.feeds.values_mut().for_each(Feed::interrupt);
         }
     }
 
     fn apply_listings(&mut self, venue: VenueId, listings: Vec<Listing>, unreadable: &[Market], now: Now) {
-        let there = feed::there(self.clocks.get(&venue).copied(), now);
+        let venue_now = feed::venue_now(self.clocks.get(&venue).copied(), now);
         let mut listed: HashMap<Market, Listing> = listings.into_iter().map(|l| (l.market.clone(), l)).collect();
         for ((_, market), feed) in self.feeds.iter_mut().filter(|((v, _), _)| *v == venue) {
-            let word = match listed.remove(market) {
-                Some(listing) => Word::Listed(listing),
-                None if unreadable.contains(market) => Word::Unreadable,
-                None => Word::Missing,
+            let observation = match listed.remove(market) {
+                Some(listing) => ListingObservation::Listed(listing),
+                None if unreadable.contains(market) => ListingObservation::Unreadable,
+                None => ListingObservation::Missing,
             };
-            feed.list(word, there);
-            if let Some(cause) = feed.take_relisted() {
-                self.relisted.push(Relisting { venue, market: market.clone(), cause });
+            feed.observe_listing(observation, venue_now);
+            if let Some(cause) = feed.take_relisting_cause() {
+                self.relistings.push(Relisting { venue, market: market.clone(), cause });
             }
-            self.touched.extend(self.readers.get(&(venue, market.clone())).into_iter().flatten());
+            self.dirty_rows.extend(self.rows_by_feed.get(&(venue, market.clone())).into_iter().flatten());
         }
     }
 
-    /// Marks every row to be looked at again: ages grow, bases move on, windows are pruned.
+    /// Marks every row for recomputation: ages grow, bases move on, windows are pruned.
     ///
-    /// To be called about once a second.
+    /// Must be called about once a second.
     pub fn tick(&mut self, now: Now) {
-        self.look(now);
-        self.seek_moves(now);
+        self.detect_pause(now);
+        self.detect_market_moves(now);
         let mut rescaled = Vec::new();
-        let holding = self.feeds.iter().filter(|(_, feed)| feed.is_asked_about(now)).map(|(key, _)| key.clone());
-        self.unchecked.extend(holding);
+        let held = self.feeds.iter().filter(|(_, feed)| feed.needs_check(now)).map(|(key, _)| key.clone());
+        self.unconfirmed.extend(held);
         for (key, feed) in &mut self.feeds {
             let clock = self.clocks.get(&key.0).copied();
-            let there = feed::there(clock, now);
-            // Our own clock alone, which may be days ahead, is no reason to forget anything.
-            let sure = clock.map(|_| there).or(feed.confirmed_there().map(|at| at.min(there)));
-            feed.prune(sure.unwrap_or(there), now);
-            if feed.is_newly_rescaled(there) {
+            let venue_now = feed::venue_now(clock, now);
+            // Don't drop data because of our own clock alone, which may be days ahead.
+            let reliable = clock.map(|_| venue_now).or(feed.confirmed_venue_time().map(|at| at.min(venue_now)));
+            feed.prune(reliable.unwrap_or(venue_now), now);
+            if feed.is_newly_rescaled(venue_now) {
                 rescaled.push(key.clone());
             }
         }
         for key in rescaled {
             let what = Implausible::Rescaled;
-            self.count(&key, (what.code(), what.field()), || what.to_string(), now);
+            self.count_rejection(&key, (what.code(), what.field()), || what.to_string(), now);
         }
         self.health_changed.extend(self.health.keys());
-        self.touched.extend(0..self.rows.len());
+        self.dirty_rows.extend(0..self.rows.len());
     }
 
-    /// Looks for markets that have jumped by the same power of ten at two exchanges within a minute: they moved.
-    fn seek_moves(&mut self, now: Now) {
+    /// Finds markets that have jumped by the same power of ten at two exchanges within a minute: those have
+    /// really moved.
+    fn detect_market_moves(&mut self, now: Now) {
         let clocks = &self.clocks;
         let jumps_of = |((venue, market), feed): (&(VenueId, Market), &Feed)| {
-            let jumps = feed.jumps_since_base(feed::there(clocks.get(venue).copied(), now));
+            let jumps = feed.jumps_since_base(feed::venue_now(clocks.get(venue).copied(), now));
             (!jumps.is_empty()).then(|| ((*venue, market.clone()), jumps))
         };
         let jumps: BTreeMap<(VenueId, Market), Vec<(Minute, i32)>> = self.feeds.iter().filter_map(jumps_of).collect();
@@ -358,80 +369,83 @@ impl Quotes {
                     .flat_map(|(_, jumps)| jumps)
                     .any(|(other, same)| same == power && (other.0 - minute.0).abs() <= 1)
             };
-            feed.set_moves(own.filter(is_move).map(|(minute, _)| *minute).collect());
+            feed.set_market_moves(own.filter(is_move).map(|(minute, _)| *minute).collect());
         }
     }
 
-    /// Returns what has changed since the last call.
-    pub fn publish(&mut self, now: Now) -> Publish {
-        let mut publish = Publish { at: now.wall, changed: Vec::new(), confirmed: Vec::new(), venues: Vec::new() };
-        for index in std::mem::take(&mut self.touched) {
+    /// Returns the rows and the health of venues that have changed since the last call.
+    pub fn publish(&mut self, now: Now) -> BoardUpdate {
+        let mut update = BoardUpdate { at: now.wall, changed: Vec::new(), confirmed: Vec::new(), venues: Vec::new() };
+        for index in std::mem::take(&mut self.dirty_rows) {
             let row = &mut self.rows[index];
             let (feeds, clocks, health) = (&self.feeds, &self.clocks, &self.health);
-            let look = row::Look { feeds, clocks, health, settings: &self.settings, started: self.started, now };
-            let quote = row.quote(&look);
+            let context =
+                row::RowContext { feeds, clocks, health, settings: &self.settings, started: self.started, now };
+            let quote = row.quote(&context);
             match &row.published {
-                Some(old) if old.quote.reads_like(&quote) => {
-                    let due = now.monotonic.saturating_sub(old.at) >= CONFIRM_EVERY;
+                Some(old) if old.quote.eq_ignoring_confirmation(&quote) => {
+                    let due = now.monotonic.saturating_sub(old.at) >= CONFIRM_INTERVAL;
                     if !due || old.quote.confirmed_at == quote.confirmed_at {
                         continue;
                     }
-                    publish.confirmed.push(row.keep(quote, now));
+                    update.confirmed.push(row.mark_published(quote, now));
                 }
-                _ => publish.changed.push(row.keep(quote, now)),
+                _ => update.changed.push(row.mark_published(quote, now)),
             }
         }
         for venue in std::mem::take(&mut self.health_changed) {
-            publish.venues.extend(self.tell(venue, now));
+            update.venues.extend(self.report_health(venue, now));
         }
-        publish
+        update
     }
 
-    /// Returns what became of prices held back since the last call.
+    /// Returns what became of held prices since the last call.
     pub fn take_jumps(&mut self) -> Vec<Jump> {
         std::mem::take(&mut self.jumps)
     }
 
     /// Returns the markets of which another listing has begun since the last call.
-    pub fn take_relisted(&mut self) -> Vec<Relisting> {
-        std::mem::take(&mut self.relisted)
+    pub fn take_relistings(&mut self) -> Vec<Relisting> {
+        std::mem::take(&mut self.relistings)
     }
 
-    /// Returns what has changed since the last call and should outlive the process.
+    /// Returns the records that have changed since the last call, to be persisted.
     pub fn take_unrecorded(&mut self) -> Vec<FeedRecords> {
         let feeds = self.feeds.iter_mut();
         feeds.filter_map(|((venue, market), feed)| feed.take_unrecorded(*venue, market)).collect()
     }
 
-    /// Has [`Self::take_unrecorded`] return all that is known: what was recorded is lost.
-    pub fn record_all(&mut self) {
-        self.feeds.values_mut().for_each(Feed::record_all);
+    /// Makes [`Self::take_unrecorded`] return all data again: what was recorded before is lost.
+    pub fn mark_all_unrecorded(&mut self) {
+        self.feeds.values_mut().for_each(Feed::mark_all_unrecorded);
     }
 
-    /// Takes in what another life of the process knew of a feed: before any event, or late, beside what is known.
+    /// Restores a feed from the records of a previous run: before any event, or later, in addition to
+    /// existing data.
     ///
-    /// Feeds that no row wants any more are left aside.
+    /// Records of feeds that no row needs are ignored.
     pub fn restore(&mut self, records: &FeedRecords) {
         let key = (records.venue, records.market.clone());
         if let Some(feed) = self.feeds.get_mut(&key) {
             feed.restore(records);
-            self.touched.extend(self.readers.get(&key).into_iter().flatten());
+            self.dirty_rows.extend(self.rows_by_feed.get(&key).into_iter().flatten());
         }
     }
 
-    /// Has [`Self::publish`] return every row once more: those who were told of them have forgotten what they said.
-    pub fn publish_all(&mut self) {
+    /// Makes [`Self::publish`] return every row again, for subscribers that have lost their state.
+    pub fn republish_all(&mut self) {
         self.rows.iter_mut().for_each(|row| row.published = None);
-        self.touched.extend(0..self.rows.len());
+        self.dirty_rows.extend(0..self.rows.len());
     }
 
-    /// Returns the markets whose newest price is held back until an answer asked for from now on, or another trade, says
-    /// the same; each is returned when it begins to wait, and then once a [`Self::tick`].
-    pub fn take_unchecked(&mut self) -> BTreeSet<(VenueId, Market)> {
-        std::mem::take(&mut self.unchecked)
+    /// Returns the markets whose latest price is held back until another trade, or a response requested from
+    /// now on, confirms it. Each is returned when it starts to wait, and then once per [`Self::tick`] as long as the
+    /// venue should be asked about it.
+    pub fn take_unconfirmed(&mut self) -> BTreeSet<(VenueId, Market)> {
+        std::mem::take(&mut self.unconfirmed)
     }
 
-    /// Returns the minutes that candles should fill, most urgent first.
+    /// Returns the gaps that candles should fill, most urgent first.
     pub fn gaps(&self, now: Now) -> Vec<Gap> {
         let mut gaps: Vec<Gap> =
             self.rows.iter().flat_map(|row| gaps::of_row(row, &self.feeds, &self.clocks, now)).collect();
@@ -441,7 +455,7 @@ impl Quotes {
     }
 }
 
-/// A quote that was handed on, and when.
+/// A published quote, and when it was published.
 #[derive(Debug)]
 struct Published {
     quote: Arc<crate::domain::Quote>,

@@ -1,4 +1,4 @@
-//! What a venue warns of in one market, joined from its list of markets and its tickers.
+//! The notices about one market, combined from its venue's list of markets and its tickers.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::domain::{Listing, Notice, Ticker};
 #[derive(Debug, Default)]
 pub struct Notices {
     warning: bool,
-    /// What each source said last of the warning.
+    /// What each source last reported about the warning.
     by_list: Option<bool>,
     by_ticker: Option<bool>,
     delisting: Option<Date>,
@@ -19,28 +19,28 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Takes in a row of the list; what it does not say stands.
-    pub fn take_listing(&mut self, listing: &Listing) {
-        join(&mut self.warning, &mut self.by_list, listing.warning);
+    /// Applies a row of the list; values that it does not report stay in effect.
+    pub fn apply_listing(&mut self, listing: &Listing) {
+        merge_flag(&mut self.warning, &mut self.by_list, listing.warning);
         if let Some(cautions) = &listing.cautions {
             self.cautions.clone_from(cautions);
         }
-        self.renew();
+        self.refresh();
     }
 
-    /// Takes in a ticker; what it does not say stands.
-    pub fn take_ticker(&mut self, ticker: &Ticker) {
-        join(&mut self.warning, &mut self.by_ticker, ticker.warning);
+    /// Applies a ticker; values that it does not report stay in effect.
+    pub fn apply_ticker(&mut self, ticker: &Ticker) {
+        merge_flag(&mut self.warning, &mut self.by_ticker, ticker.warning);
         self.delisting = ticker.delisting.unwrap_or(self.delisting);
-        self.renew();
+        self.refresh();
     }
 
-    /// Returns what is in force.
+    /// Returns the notice in force.
     pub fn notice(&self) -> Option<&Arc<Notice>> {
         self.notice.as_ref()
     }
 
-    fn renew(&mut self) {
+    fn refresh(&mut self) {
         let (warning, delisting, cautions) = (self.warning, self.delisting, &self.cautions);
         let same = self.notice.as_deref().map_or(!warning && delisting.is_none() && cautions.is_empty(), |notice| {
             Notice::of(warning, delisting, cautions).as_ref() == Some(notice)
@@ -51,15 +51,15 @@ impl Notices {
     }
 }
 
-/// Joins what two sources say of one flag: the newest change counts.
+/// Merges two sources of one flag: the latest change counts.
 ///
-/// The list is minutes old and the ticker of a quiet market older, so a source that only repeats itself does not overrule
-/// what the other has said since. What a source says first can only raise the flag.
-fn join(flag: &mut bool, before: &mut Option<bool>, said: Option<bool>) {
-    let Some(said) = said else { return };
-    match before.replace(said) {
-        Some(same) if same == said => {}
-        Some(_) => *flag = said,
-        None => *flag |= said,
+/// The list is minutes old and the ticker of a quiet market older, so a source that only repeats its value
+/// does not override what the other has reported since. The first value of a source can only raise the flag.
+fn merge_flag(flag: &mut bool, last: &mut Option<bool>, reported: Option<bool>) {
+    let Some(reported) = reported else { return };
+    match last.replace(reported) {
+        Some(same) if same == reported => {}
+        Some(_) => *flag = reported,
+        None => *flag |= reported,
     }
 }

@@ -1,4 +1,4 @@
-//! The board against hand-made events on a clock that only moves when told to.
+//! Tests of the board with hand-made events, on a clock that moves only on request.
 
 mod clocks;
 mod digits;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Quotes, Settings, Wanted};
+use super::{BoardSettings, BoardSpec, Quotes};
 use crate::domain::{
     BaseSource, Basis, Event, Listing, Market, Minute, Now, Price, Quote, SourceId, State, Ticker, Urgency, VenueId,
     Via,
@@ -32,32 +32,32 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let now = Now { wall: "2026-01-15T06:27:00Z".parse().unwrap(), monotonic: Duration::from_secs(100) };
-        let wanted = Wanted {
+        let spec = BoardSpec {
             source: SourceId::new(["first", "second"]),
             venues: vec![FIRST, SECOND],
             markets: vec![market("BTC"), market("ETH")],
             basis: Basis::Rolling24h,
         };
-        Self { quotes: Quotes::new(&[wanted], Settings::default(), now), now, truth: now.wall }
+        Self { quotes: Quotes::new(&[spec], BoardSettings::default(), now), now, truth: now.wall }
     }
 
-    /// The next life of the process, with what was recorded in the one before.
-    fn reborn(&mut self) -> Self {
+    /// Restarts the process with what it has recorded.
+    fn restarted(&mut self) -> Self {
         let records = self.quotes.take_unrecorded();
         let mut next = Self::new();
         (next.now, next.truth) = (self.now, self.truth);
-        let wanted = [Wanted {
+        let specs = [BoardSpec {
             source: SourceId::new(["first", "second"]),
             venues: vec![FIRST, SECOND],
             markets: vec![market("BTC"), market("ETH")],
             basis: Basis::Rolling24h,
         }];
-        next.quotes = Quotes::new(&wanted, Settings::default(), next.now);
+        next.quotes = Quotes::new(&specs, BoardSettings::default(), next.now);
         records.iter().for_each(|record| next.quotes.restore(record));
         next
     }
 
-    /// Time passes, and the board is looked at all the while.
+    /// Lets time pass, while the board is ticked.
     fn pass(&mut self, seconds: u64) {
         for second in 1..=seconds {
             self.sleep(1);
@@ -67,7 +67,7 @@ impl Scene {
         }
     }
 
-    /// Time passes, and nobody looks.
+    /// Lets time pass without a call to the board.
     fn sleep(&mut self, seconds: u64) {
         let by = Duration::from_secs(seconds);
         self.truth += SignedDuration::try_from(by).unwrap();
@@ -85,13 +85,13 @@ impl Scene {
     }
 
     fn ticker(&mut self, venue: VenueId, base: &str, ticker: Ticker, via: Via) {
-        self.answer(venue, base, ticker, self.now, via);
+        self.respond(venue, base, ticker, self.now, via);
     }
 
-    /// A ticker that comes now and was asked for earlier.
-    fn answer(&mut self, venue: VenueId, base: &str, ticker: Ticker, asked: Now, via: Via) {
+    /// Applies a ticker that arrives now and was requested earlier.
+    fn respond(&mut self, venue: VenueId, base: &str, ticker: Ticker, requested: Now, via: Via) {
         let received = self.now;
-        let event = Event::Ticker { venue, market: market(base), ticker, asked, received, via };
+        let event = Event::Ticker { venue, market: market(base), ticker, requested, received, via };
         self.quotes.apply(event, self.now);
     }
 
@@ -107,16 +107,16 @@ impl Scene {
         self.quotes.apply(Event::Listings { venue, listings, unreadable: Vec::new() }, self.now);
     }
 
-    /// A candle answer for the minutes up to now, all of them at `close`.
+    /// Applies a candle response for the minutes up to now, all of them at `close`.
     fn settle_past(&mut self, minutes: i64, close: &str) {
         let from = self.truth - SignedDuration::from_mins(minutes);
         let closes = vec![close; usize::try_from(minutes).unwrap()];
         self.settle(FIRST, "BTC", &from.to_string(), &closes);
     }
 
-    /// The row as a reader would see it now.
+    /// Returns the row as a reader would see it now.
     fn row(&mut self, base: &str) -> Quote {
-        self.quotes.touched.extend(0..self.quotes.rows.len());
+        self.quotes.dirty_rows.extend(0..self.quotes.rows.len());
         self.quotes.publish(self.now);
         let row = self.quotes.rows.iter().find(|row| row.market == market(base)).unwrap();
         Quote::clone(&row.published.as_ref().unwrap().quote)
@@ -145,7 +145,7 @@ fn at(text: &str) -> Option<Timestamp> {
 }
 
 #[test]
-fn a_row_is_unknown_until_its_venue_has_spoken() {
+fn a_row_is_unknown_until_its_venue_has_a_price() {
     let mut scene = Scene::new();
     assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Unknown, None));
     scene.tick(FIRST, "BTC", "142187000", STREAM);
@@ -166,7 +166,7 @@ fn the_change_is_measured_against_the_last_trade_before_the_base_time() {
 }
 
 #[test]
-fn the_change_moves_with_the_minute_though_the_price_stands() {
+fn the_change_moves_with_the_minute_while_the_price_stays() {
     let mut scene = Scene::new();
     scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["100", "200"]);
     scene.tick(FIRST, "BTC", "300", STREAM);
@@ -188,7 +188,7 @@ fn each_basis_has_its_own_base() {
 }
 
 #[test]
-fn the_venues_own_rolling_base_serves_until_the_window_knows() {
+fn the_venues_own_rolling_base_is_used_until_the_window_has_one() {
     let mut scene = Scene::new();
     let ticker = Ticker { base_24h: Some(price("200")), ..Ticker::new(price("300")) };
     scene.ticker(FIRST, "BTC", ticker, STREAM);
@@ -211,7 +211,7 @@ fn in_45_an_older_trade_never_replaces_a_newer_one() {
 }
 
 #[test]
-fn in_44_a_ticker_from_the_future_or_of_another_unit_is_refused_and_counted() {
+fn in_44_a_ticker_from_the_future_or_in_another_time_unit_is_rejected_and_counted() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "300", STREAM);
     for time in ["2026-01-15T06:27:06Z", "2026-01-15T15:27:00Z", "9999-01-01T00:00:00Z", "1970-01-21T00:00:00Z"] {
@@ -219,7 +219,7 @@ fn in_44_a_ticker_from_the_future_or_of_another_unit_is_refused_and_counted() {
         scene.ticker(FIRST, "BTC", ticker, STREAM);
         assert_eq!(scene.row("BTC").last, Some(price("300")), "{time}");
     }
-    assert_eq!(scene.quotes.refused.values().sum::<u64>(), 4);
+    assert_eq!(scene.quotes.rejected.values().sum::<u64>(), 4);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn in_06_a_stream_whose_time_stands_still_confirms_nothing() {
 }
 
 #[test]
-fn in_33_what_a_ticker_does_not_say_stands() {
+fn in_33_a_figure_that_a_ticker_lacks_keeps_its_value() {
     let mut scene = Scene::new();
     let full = Ticker { base_volume_24h: Some("12.5".parse().unwrap()), ..Ticker::new(price("300")) };
     scene.ticker(FIRST, "BTC", full, STREAM);
@@ -243,7 +243,7 @@ fn in_33_what_a_ticker_does_not_say_stands() {
 }
 
 #[test]
-fn in_33_a_figure_that_is_not_said_again_does_not_outlive_its_day() {
+fn in_33_a_figure_that_is_not_repeated_expires() {
     let mut scene = Scene::new();
     let full = Ticker {
         sent_at: Some(scene.truth),
@@ -276,7 +276,7 @@ fn a_price_not_confirmed_is_stale_and_keeps_its_change() {
     scene.pass(120);
     let row = scene.row("BTC");
     assert_eq!((row.state, row.last), (State::Stale, Some(price("300"))));
-    assert_eq!(row.change(Basis::Rolling24h).unwrap().percent.to_string(), "50.00", "as of when it was last true");
+    assert_eq!(row.change(Basis::Rolling24h).unwrap().percent.to_string(), "50.00", "as of its last confirmation");
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a_row_falls_back_when_its_venue_is_stale_and_returns_without_flapping() {
     let mut switches = 0;
     let mut shown = SECOND;
     for second in 0..60 {
-        // The preferred venue stutters for half a minute, then stays.
+        // The preferred venue is unreliable for half a minute, then stays.
         if second > 30 || second == 0 {
             scene.tick(FIRST, "BTC", "301", STREAM);
         }
@@ -311,7 +311,7 @@ fn a_row_falls_back_when_its_venue_is_stale_and_returns_without_flapping() {
         switches += u32::from(venue != shown);
         shown = venue;
     }
-    assert_eq!((shown, switches), (SECOND, 0), "not sure of it yet");
+    assert_eq!((shown, switches), (SECOND, 0), "it is not stable yet");
     for _ in 0..5 {
         scene.tick(FIRST, "BTC", "301", STREAM);
         scene.tick(SECOND, "BTC", "312", STREAM);
@@ -349,26 +349,26 @@ fn each_venue_has_its_own_base() {
 }
 
 #[test]
-fn in_54_a_market_that_left_the_list_is_halted_and_starts_anew_when_it_returns() {
+fn in_54_a_market_that_left_the_list_is_halted_and_starts_over_when_it_returns() {
     let mut scene = Scene::new();
     scene.list(FIRST, &["BTC"]);
     scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &["200"]);
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.list(FIRST, &["ETH"]);
-    assert_eq!(scene.row("BTC").state, State::Live, "one list may be a bad one");
+    assert_eq!(scene.row("BTC").state, State::Live, "a single list may be faulty");
     scene.list(FIRST, &["ETH"]);
     assert_eq!(scene.row("BTC").state, State::Halted);
     scene.list(FIRST, &["BTC"]);
     scene.tick(FIRST, "BTC", "3", STREAM);
-    assert_eq!(scene.row("BTC").last, None, "one record may be a bad one");
+    assert_eq!(scene.row("BTC").last, None, "a single record may be faulty");
     scene.pass(1);
     scene.tick(FIRST, "BTC", "3", STREAM);
     let row = scene.row("BTC");
-    assert_eq!((row.state, row.change(Basis::Rolling24h)), (State::Live, None), "no −99 % out of a new coin");
+    assert_eq!((row.state, row.change(Basis::Rolling24h)), (State::Live, None), "no −99 % because of a new coin");
 }
 
 #[test]
-fn gaps_are_sought_base_first_and_settle_what_was_filled() {
+fn gaps_are_requested_base_first_and_end_when_they_are_filled() {
     let mut scene = Scene::new();
     let gaps = scene.quotes.gaps(scene.now);
     assert_eq!(gaps.first().map(|gap| gap.urgency), Some(Urgency::Base));
@@ -376,7 +376,7 @@ fn gaps_are_sought_base_first_and_settle_what_was_filled() {
     assert_eq!(gaps[0].span, base..base.plus(1));
     assert_eq!(gaps.iter().filter(|gap| gap.urgency == Urgency::Base).count(), 4, "two markets at two venues");
 
-    assert!(gaps.iter().all(|gap| gap.urgency != Urgency::Settle), "what is to be filled is not asked for twice");
+    assert!(gaps.iter().all(|gap| gap.urgency != Urgency::Settle), "a gap is not requested twice");
 
     let day: Vec<String> = (0..24 * 60).map(|n: i64| (n + 1).to_string()).collect();
     scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &day.iter().map(String::as_str).collect::<Vec<_>>());
@@ -385,7 +385,7 @@ fn gaps_are_sought_base_first_and_settle_what_was_filled() {
 }
 
 #[test]
-fn a_confirmation_alone_is_no_change() {
+fn a_confirmation_alone_is_not_published_as_a_change() {
     let mut scene = Scene::new();
     let ticker = Ticker { traded_at: Some(scene.now.wall), ..Ticker::new(price("300")) };
     scene.ticker(FIRST, "BTC", ticker.clone(), STREAM);
@@ -402,7 +402,7 @@ fn a_confirmation_alone_is_no_change() {
 }
 
 #[test]
-fn what_is_recorded_and_restored_shows_the_same_but_stale() {
+fn a_restored_row_is_the_same_but_stale() {
     let mut scene = Scene::new();
     scene.settle(FIRST, "BTC", "2026-01-14T06:20:00Z", &["90", "100", "110", "120", "130", "140", "200"]);
     scene.tick(FIRST, "BTC", "300", STREAM);
@@ -427,7 +427,7 @@ fn what_is_recorded_and_restored_shows_the_same_but_stale() {
 }
 
 #[test]
-fn what_came_between_two_lives_is_a_hole() {
+fn the_time_between_two_runs_is_a_gap() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.pass(60);
@@ -442,12 +442,12 @@ fn what_came_between_two_lives_is_a_hole() {
     after.tick(FIRST, "BTC", "401", STREAM);
     let window = after.quotes.feeds[&(FIRST, market("BTC"))].window();
     let at = |text: &str| window.price_before(text.parse().unwrap());
-    assert_eq!(at("2026-01-15T06:28:00Z"), Some(price("300")), "seen by the life before");
-    assert_eq!(at("2026-01-15T06:33:00Z"), None, "seen by none");
-    assert_eq!(at("2026-01-15T06:38:00Z"), Some(price("400")), "seen by this one");
+    assert_eq!(at("2026-01-15T06:28:00Z"), Some(price("300")), "seen by the previous run");
+    assert_eq!(at("2026-01-15T06:33:00Z"), None, "seen by neither run");
+    assert_eq!(at("2026-01-15T06:38:00Z"), Some(price("400")), "seen by this run");
 }
 
-/// Says closes for each of the last 1,441 minutes: `low` and `high` in two of them, 500 in the others.
+/// Applies closes for each of the last 1,441 minutes: `low` and `high` in two of them, 500 in the others.
 fn settle_a_day(scene: &mut Scene, low: &str, high: &str) {
     let mut closes = vec!["500"; 1441];
     (closes[300], closes[900]) = (low, high);
@@ -465,7 +465,7 @@ fn window(low: &str, high: &str) -> (Option<String>, Option<String>, Option<Base
 }
 
 #[test]
-fn high_and_low_are_of_the_minute_closes_and_the_last_price_of_a_whole_day() {
+fn high_and_low_come_from_the_minute_closes_and_the_last_price_of_a_whole_day() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "500", STREAM);
     assert_eq!(range(&mut scene), (None, None, None), "a day that is not covered has none");
@@ -476,17 +476,18 @@ fn high_and_low_are_of_the_minute_closes_and_the_last_price_of_a_whole_day() {
     assert_eq!(range(&mut scene), window("400", "700"), "the last price counts at once");
     scene.pass(1);
     scene.tick(FIRST, "BTC", "500", STREAM);
-    assert_eq!(range(&mut scene), window("400", "600"), "it was no close");
+    assert_eq!(range(&mut scene), window("400", "600"), "it was not a close");
     settle_a_day(&mut scene, "450", "550");
-    assert_eq!(range(&mut scene), window("450", "550"), "a candle has the last word");
+    assert_eq!(range(&mut scene), window("450", "550"), "a candle takes precedence");
 }
 
 #[test]
-fn an_old_extreme_leaves_with_its_minute() {
+fn an_extreme_expires_with_its_minute() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "500", STREAM);
     settle_a_day(&mut scene, "400", "600");
-    // The low was the close of minute 300 of 1,441: 300 minutes on, it is the oldest of the day; one more, and it is past.
+    // The low was the close of minute 300 of 1,441: after 299 minutes it is the oldest of the day, after 300
+    // it is out of range.
     for minute in 1..=300u64 {
         scene.pass(60);
         scene.tick(FIRST, "BTC", "500", STREAM);
@@ -496,18 +497,18 @@ fn an_old_extreme_leaves_with_its_minute() {
 }
 
 #[test]
-fn a_hole_of_the_day_hides_high_and_low() {
+fn a_gap_in_the_day_hides_high_and_low() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "500", STREAM);
     settle_a_day(&mut scene, "400", "600");
-    // Another session five minutes later: what lies between may hide anything.
+    // Another session five minutes later: trades in between may have been missed.
     scene.pass(300);
     scene.tick(FIRST, "BTC", "500", Via::Stream { session: 2 });
     assert_eq!(range(&mut scene), (None, None, None));
 }
 
 #[test]
-fn the_venues_own_high_and_low_come_first() {
+fn the_venues_own_high_and_low_take_precedence() {
     let mut scene = Scene::new();
     settle_a_day(&mut scene, "400", "600");
     let own = Ticker { high_24h: Some(price("650")), low_24h: Some(price("350")), ..Ticker::new(price("500")) };
@@ -516,7 +517,7 @@ fn the_venues_own_high_and_low_come_first() {
     assert_eq!(range(&mut scene), venue);
 }
 
-/// A trade repeated from before, dated as it was then.
+/// An old trade, repeated with its original times.
 fn repeated(at_time: &str, last: &str) -> Ticker {
     Ticker { traded_at: at(at_time), sent_at: at(at_time), ..Ticker::new(price(last)) }
 }
@@ -526,7 +527,7 @@ fn close_before(scene: &Scene, time: &str) -> Option<Price> {
 }
 
 #[test]
-fn in_46_a_trade_repeated_as_a_connections_first_word_joins_nothing() {
+fn in_46_a_trade_repeated_as_a_connections_first_message_proves_nothing() {
     let mut scene = Scene::new();
     scene.pass(90);
     scene.ticker(FIRST, "BTC", repeated("2026-01-15T06:27:10Z", "300"), STREAM);
@@ -539,7 +540,7 @@ fn in_46_a_trade_repeated_as_a_connections_first_word_joins_nothing() {
 }
 
 #[test]
-fn a_trade_older_than_the_last_one_recorded_joins_nothing_after_a_restart() {
+fn a_trade_older_than_the_last_one_recorded_proves_nothing_after_a_restart() {
     let mut scene = Scene::new();
     scene.pass(40);
     scene.tick(FIRST, "BTC", "335", STREAM);
@@ -548,7 +549,7 @@ fn a_trade_older_than_the_last_one_recorded_joins_nothing_after_a_restart() {
     let mut after = Scene::new();
     records.iter().for_each(|record| after.quotes.restore(record));
     after.pass(41);
-    // Fresh enough to be a first word, but the life before knew a later trade.
+    // Recent enough for a first message, but the previous run knew a later trade.
     after.ticker(FIRST, "BTC", Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("336")) }, STREAM);
     after.pass(60);
     after.tick(FIRST, "BTC", "334", STREAM);
@@ -556,57 +557,57 @@ fn a_trade_older_than_the_last_one_recorded_joins_nothing_after_a_restart() {
 }
 
 #[test]
-fn a_fetched_answer_speaks_for_the_moment_when_it_was_asked_for() {
+fn a_fetched_response_counts_as_of_its_request() {
     let mut scene = Scene::new();
     let ticker = Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("300")) };
     scene.pass(59);
-    let asked = scene.now;
+    let requested = scene.now;
     scene.pass(2);
-    let soon = scene.now;
+    let soon_after = scene.now;
     scene.pass(6);
-    scene.answer(FIRST, "BTC", ticker.clone(), asked, Via::Check);
-    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "it was asked for before the minute's end");
-    scene.answer(FIRST, "BTC", ticker.clone(), soon, Via::Check);
+    scene.respond(FIRST, "BTC", ticker.clone(), requested, Via::Check);
+    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "it was requested before the end of the minute");
+    scene.respond(FIRST, "BTC", ticker.clone(), soon_after, Via::Check);
     assert_eq!(
         close_before(&scene, "2026-01-15T06:28:00Z"),
         None,
-        "or so soon after it that their clock may say before"
+        "or so soon after it that it may be before by the venue's clock"
     );
     assert_eq!(scene.row("BTC").state, State::Live);
-    scene.answer(FIRST, "BTC", ticker, scene.now, Via::Check);
+    scene.respond(FIRST, "BTC", ticker, scene.now, Via::Check);
     assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), Some(price("300")));
 }
 
-/// The gaps among the newest minutes of a market, and those of its older ones.
-fn holes(scene: &Scene, base: &str) -> [Vec<std::ops::Range<Minute>>; 2] {
+/// Returns the gaps among the newest minutes of a market, and those among its older ones.
+fn recent_and_older_gaps(scene: &Scene, base: &str) -> [Vec<std::ops::Range<Minute>>; 2] {
     let gaps = scene.quotes.gaps(scene.now);
     let own = gaps.iter().filter(|gap| gap.venue == FIRST && gap.market == market(base));
     let of = |urgency| own.clone().filter(|gap| gap.urgency == urgency).map(|gap| gap.span.clone()).collect();
-    [of(Urgency::Recent), of(Urgency::Hole)]
+    [of(Urgency::Recent), of(Urgency::Older)]
 }
 
 #[test]
-fn fc_10_the_newest_hole_is_wanted_soon_after_its_minute_is_over_and_apart_from_older_ones() {
+fn fc_10_the_newest_gap_is_requested_soon_after_its_minute_is_over_and_apart_from_older_ones() {
     let mut scene = Scene::new();
     let start = Minute::of(scene.truth);
-    let [recent, older] = holes(&scene, "BTC");
-    assert_eq!(recent, [start.plus(-180)..start.plus(-1)], "the minute just over may still be told by a stream");
+    let [recent, older] = recent_and_older_gaps(&scene, "BTC");
+    assert_eq!(recent, [start.plus(-180)..start.plus(-1)], "the stream may still report the minute just over");
     assert!(older.iter().any(|span| span.end == start.plus(-180)), "{older:?}");
     scene.settle(FIRST, "BTC", "2026-01-14T06:26:00Z", &vec!["5"; 24 * 60]);
-    // The stream begins in the middle of a minute, whose close it knows; nobody has told of the minute before.
+    // The stream begins in the middle of a minute and knows its close; the minute before is unknown.
     for _ in 0..9 {
         scene.pass(10);
         scene.tick(FIRST, "BTC", "5", STREAM);
     }
-    let wanted = holes(&scene, "BTC");
-    assert_eq!(wanted, [vec![start.plus(-1)..start], vec![]], "a minute and a half after the start");
+    let gaps = recent_and_older_gaps(&scene, "BTC");
+    assert_eq!(gaps, [vec![start.plus(-1)..start], vec![]], "a minute and a half after the start");
     scene.settle(FIRST, "BTC", "2026-01-15T06:26:00Z", &["5"]);
-    assert_eq!(holes(&scene, "BTC"), [vec![], vec![]]);
-    // It breaks off for four minutes and comes back.
+    assert_eq!(recent_and_older_gaps(&scene, "BTC"), [vec![], vec![]]);
+    // It is interrupted for four minutes.
     scene.pass(240);
     let session = Via::Stream { session: 2 };
     scene.tick(FIRST, "BTC", "6", session);
     let back = Minute::of(scene.truth);
-    let [recent, _] = holes(&scene, "BTC");
-    assert_eq!(recent, [start.plus(1)..back], "all of the break but the minute that runs");
+    let [recent, _] = recent_and_older_gaps(&scene, "BTC");
+    assert_eq!(recent, [start.plus(1)..back], "the whole interruption except the running minute");
 }

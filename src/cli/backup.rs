@@ -1,4 +1,4 @@
-//! `sisepan backup`: a verified copy of the store.
+//! `sisepan backup`: writes a verified copy of the store.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use crate::store;
 
 use super::{ConfigArg, DataArg, load};
 
-/// What `sisepan backup` takes.
+/// Arguments of `sisepan backup`.
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
-    /// The file that the copy becomes. An older one is replaced once the new one is known to be whole.
+    /// Destination file; an existing file is replaced only after the new copy has been verified.
     #[arg(value_name = "FILE")]
     to: PathBuf,
     #[command(flatten)]
@@ -23,10 +23,10 @@ pub(super) struct BackupArgs {
 
 pub(super) async fn run(args: BackupArgs) -> anyhow::Result<()> {
     let Some(directory) = load(&args.config, &[args.data.flag()])?.data else {
-        bail!("`data` is none: there is no store to copy")
+        bail!("`data` is none: there is no store to back up")
     };
     let to = args.to.clone();
     let copied = tokio::task::spawn_blocking(move || store::backup(&directory, &to)).await??;
-    println!("{}: {} hours of {} markets, every row checked", args.to.display(), copied.hours, copied.markets);
+    println!("{}: {} hours of {} markets, all rows verified", args.to.display(), copied.hours, copied.markets);
     Ok(())
 }

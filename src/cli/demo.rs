@@ -1,4 +1,4 @@
-//! `sisepan demo`: the same board on invented prices, with no network at all.
+//! `sisepan demo`: serves the boards with made-up prices, without network access.
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use crate::{fake, venue};
 
 use super::{ConfigArg, ListenArg, LogArg, load};
 
-/// What `sisepan demo` takes.
+/// Arguments of `sisepan demo`.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(super) struct DemoArgs {
     listen: ListenArg,
     #[command(flatten)]
     log: LogArg,
-    /// Seed of the price walk: the same seed gives the same prices.
+    /// Seed of the simulated prices; the same seed gives the same prices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -27,20 +27,23 @@ pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::
     crate::telemetry::start(config.log);
     let fake = fake::start(fake::Options { seed: args.seed, ..fake::Options::default() }).await?;
     config.demo = true;
-    // Invented prices never lie beside real ones.
+    // Made-up prices must never be stored together with real ones.
     config.data = None;
-    // The fake exchanges are in this process: no proxy leads to them.
+    // The fake exchanges run in this process and need no proxy.
     config.proxies = Proxies::default();
     for venue in venue::ALL {
         let id = venue.profile().id;
-        let own = config.venues.remove(&id).unwrap_or_default();
-        let fakes =
-            VenueConfig { rest: Some(fake.rest_url(id.as_str())), stream: Some(fake.stream_url(id.as_str())), ..own };
-        config.venues.insert(id, fakes);
+        let overrides = config.venues.remove(&id).unwrap_or_default();
+        let settings = VenueConfig {
+            rest: Some(fake.rest_url(id.as_str())),
+            stream: Some(fake.stream_url(id.as_str())),
+            ..overrides
+        };
+        config.venues.insert(id, settings);
     }
     let served = tokio::select! {
         served = Box::pin(super::serve::serve(config, args.config.file(), shutdown)) => served,
-        () = fake.failed() => Err(anyhow::anyhow!("a part of the fake exchanges has failed")),
+        () = fake.failed() => Err(anyhow::anyhow!("a component of the fake exchanges has failed")),
     };
     fake.shutdown().await;
     served

@@ -1,4 +1,4 @@
-//! `sisepan fake`: the fake exchanges as a program.
+//! `sisepan fake`: serves the fake exchanges.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use crate::clock::Clock;
 use crate::fake::tls::Certificate;
 use crate::fake::{self, Options, series};
 
-/// Serve fake exchanges, for demonstrations and for tests of clients.
+/// Serve fake exchanges for demos and for testing clients.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FakeArgs {
-    /// Where the exchanges listen; port 0 takes a free one.
+    /// Address of the exchanges; port 0 picks a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000", value_parser = super::listen::address)]
     pub listen: SocketAddr,
-    /// Where the control server listens.
+    /// Address of the control server; port 0 picks a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = super::listen::address)]
     pub control: SocketAddr,
     /// Seed of the price walk.
@@ -27,26 +27,26 @@ pub struct FakeArgs {
     /// Serve recorded payloads, DIR/VENUE/NAME.json, instead of the walk.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
-    /// Trade a recorded series of minute candles, `[[ms, open, high, low, close, volume], …]`, instead of the walk:
-    /// 25 hours of it are over at the start.
+    /// Trade a recorded series of minute candles, `[[ms, open, high, low, close, volume], …]`, instead of the
+    /// walk; the first 25 hours are served as history.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub series: Option<PathBuf>,
-    /// Timed faults, one JSON object a line with "at" in seconds.
+    /// Inject timed faults: one JSON object per line, with "at" in seconds after the start.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// How long Binance leaves a stream open, in seconds; it says so a tenth of that before, or ten minutes.
+    /// Lifetime of a Binance stream in seconds; announced 10 minutes (at most a tenth of it) before the end.
     #[arg(long, value_name = "SECS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
     pub lifetime: u64,
-    /// Count and refuse nothing.
+    /// Disable the exchanges' limits of requests, connections and frames.
     #[arg(long)]
     pub no_limits: bool,
     /// Serve https and wss.
     #[arg(long)]
     pub tls: bool,
-    /// Where the certificate to trust is written, as PEM.
+    /// Write the certificate of the authority to trust to this file, as PEM.
     #[arg(long, value_name = "FILE", requires = "tls")]
     pub tls_ca: Option<PathBuf>,
-    /// Which certificate is shown.
+    /// Certificate to present.
     #[arg(long, value_enum, default_value_t, requires = "tls")]
     pub tls_cert: Certificate,
 }
@@ -54,19 +54,19 @@ pub struct FakeArgs {
 /// Serves until `shutdown` is cancelled.
 ///
 /// # Errors
-/// If the fake can't be started, or the certificate can't be written.
+/// If the fake exchanges can't be started or one of their tasks fails, or if the certificate can't be written.
 pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let options = Options {
         listen: args.listen,
         control: args.control,
         seed: args.seed,
         clock: Clock::system(),
-        from: args.from,
-        series: args.series.map(|path| (path, series::PAST)),
+        recordings: args.from,
+        series: args.series.map(|path| (path, series::HISTORY_MINUTES)),
         script: args.script,
         tls: args.tls.then_some(args.tls_cert),
-        limits: !args.no_limits,
-        lifetime: Duration::from_secs(args.lifetime),
+        enforces_limits: !args.no_limits,
+        stream_lifetime: Duration::from_secs(args.lifetime),
     };
     let fake = fake::start(options).await?;
     if let (Some(path), Some(pem)) = (&args.tls_ca, fake.ca_pem()) {
@@ -77,10 +77,10 @@ pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<
     let mut out = std::io::stdout();
     writeln!(out, "listening on {scheme}://{}", fake.addr()).context("writing to standard output")?;
     out.flush().context("writing to standard output")?;
-    let ended = tokio::select! {
+    let result = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
-        () = fake.failed() => Err(anyhow::anyhow!("a part of the fake exchanges has failed")),
+        () = fake.failed() => Err(anyhow::anyhow!("a task of the fake exchanges has failed")),
     };
     fake.shutdown().await;
-    ended
+    result
 }

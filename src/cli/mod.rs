@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line, with one file per command.
 
 mod backup;
 mod check;
@@ -30,25 +30,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the boards (the default command).
+    /// Serve the boards (default command).
     Serve(serve::ServeArgs),
-    /// Serve the boards on invented prices, without any network.
+    /// Serve the boards with made-up prices; needs no network.
     Demo(demo::DemoArgs),
-    /// Serve fake exchanges for tests and development.
+    /// Run simulated exchanges for tests and development.
     Fake(fake::FakeArgs),
-    /// Check the configuration, and with --live each exchange.
+    /// Validate the configuration; with --live, also check each exchange.
     Check(check::CheckArgs),
-    /// Copy the store to a file, verified, also while it is served.
+    /// Back up the store to a file (safe while the server runs).
     Backup(backup::BackupArgs),
 }
 
-/// A flag that stands for a setting: its name, and its value where it was given.
+/// A flag that overrides a setting: its name, and its value if given.
 type Flag<'a> = (&'static str, Option<&'a str>);
 
-/// Where the settings are.
+/// The `--config` option.
 #[derive(Debug, Clone, Args)]
 struct ConfigArg {
-    /// TOML file with the settings; without one, the reference board is served.
+    /// Configuration file (TOML); without one, the default board is served.
     #[arg(long, env = "SISEPAN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -61,7 +61,8 @@ impl ConfigArg {
 
 #[derive(Debug, Clone, Args)]
 struct ListenArg {
-    /// Where to listen: 127.0.0.1:8080, localhost:8080, or :8080 for every address; port 0 takes a free one.
+    /// Address to listen on, such as 127.0.0.1:8080, localhost:8080, or :8080 for all interfaces; port 0 picks a
+    /// free port.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
 }
@@ -87,7 +88,7 @@ impl LogArg {
 
 #[derive(Debug, Clone, Args)]
 struct DataArg {
-    /// Directory of the store, made if it is not there; `none` keeps everything in memory.
+    /// Directory of the store, created if missing; `none` keeps everything in memory.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
 }
@@ -98,21 +99,21 @@ impl DataArg {
     }
 }
 
-/// Reads file and environment, and lays the flags over them.
+/// Reads the configuration; flags override environment variables, and these override the file.
 fn load(config: &ConfigArg, flags: &[Flag<'_>]) -> Result<Config, ConfigErrors> {
     let variables = std::env::vars_os().filter_map(|(name, value)| read_variable(&name, &value));
     let flags = flags.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
     config::load(config.file(), &variables.chain(flags).collect())
 }
 
-/// Returns a variable that is for us.
+/// Returns an environment variable as text if it is one of ours or a proxy variable.
 fn read_variable(name: &OsStr, value: &OsStr) -> Option<(String, String)> {
     let name = name.to_str().filter(|name| name.starts_with("SISEPAN_") || config::PROXY_VARIABLES.contains(name))?;
     Some((name.to_owned(), value.to_string_lossy().into_owned()))
 }
 
-/// Runs the command line and returns the exit code: 0 after a signal or a
-/// finished command, 2 for a configuration error, 1 for any other.
+/// Runs the program and returns its exit code: 0 after a signal or a finished command, 2 for a configuration
+/// error, 1 for any other error.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     crate::telemetry::watch_panics();
@@ -123,7 +124,7 @@ pub fn main() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        let signals = tokio::spawn(failpoint::part("signals", cancel_on_signal(shutdown.clone())));
+        let signals = tokio::spawn(failpoint::run("signals", cancel_on_signal(shutdown.clone())));
         let running = async {
             match command {
                 Command::Serve(args) => serve::run(args, shutdown).await,
@@ -138,8 +139,8 @@ pub fn main() -> ExitCode {
         };
         tokio::select! {
             result = Box::pin(running) => result,
-            // It goes on for as long as the process does, unless it fails.
-            _ = signals => Err(anyhow::anyhow!("signals can't be received, so the program could not be stopped")),
+            // This task never ends unless it fails.
+            _ = signals => Err(anyhow::anyhow!("signals can't be received, so the program could not be stopped gracefully")),
         }
     });
     runtime.shutdown_background();
@@ -154,19 +155,19 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if error.is::<ConfigErrors>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
-/// Cancels on SIGINT or SIGTERM; a second signal ends the process at once.
+/// Cancels `shutdown` on SIGINT or SIGTERM; a second signal ends the process at once.
 async fn cancel_on_signal(shutdown: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
-    for press in 0.. {
+    for earlier_signals in 0.. {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        if press > 0 {
+        if earlier_signals > 0 {
             std::process::exit(1);
         }
         shutdown.cancel();

@@ -15,7 +15,7 @@ use crate::run::{Listeners, ingest_settings, venues_of};
 
 use super::{ConfigArg, DataArg, ListenArg, LogArg, listen, load};
 
-/// What `sisepan serve` takes.
+/// Arguments of `sisepan serve`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub(super) async fn run(args: ServeArgs, shutdown: CancellationToken) -> anyhow:
     serve(config, args.config.file(), shutdown).await
 }
 
-/// Binds, says where, and serves until `shutdown`. `file` is where the configuration was read from.
+/// Binds the listeners, prints the address, and serves until `shutdown`. `file` is the configuration file.
 pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let clock = Clock::system();
     let (site, address) = bind(&config.listen).await?;
@@ -43,21 +43,21 @@ pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: Cancell
         None => None,
     };
     log_start(&config, file, address, metrics.as_ref().map(|((_, address), _)| *address));
-    // Who is told where we listen may ask at once, and is to find what the last run knew.
-    let kept = crate::run::open_store(&config, &clock).await?;
+    // A tool may send requests as soon as it reads the address, so restore the last run's state first.
+    let opened = crate::run::open_store(&config, &clock).await?;
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("writing to standard output")?;
     let listeners = Listeners { site, metrics: metrics.map(|((listener, _), counted)| (listener, counted)) };
-    crate::run::run_with(config, kept, listeners, clock, shutdown).await
+    crate::run::run_with(config, opened, listeners, clock, shutdown).await
 }
 
 async fn bind(listen: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = listen::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
-    let address = listener.local_addr().context("reading the address listened on")?;
+    let address = listener.local_addr().context("reading the local address")?;
     Ok((listener, address))
 }
 
-/// Logs what was started: the first line.
+/// Logs the first line: version, configuration and addresses.
 fn log_start(config: &Config, file: Option<&Path>, address: SocketAddr, metrics: Option<SocketAddr>) {
     let list = |names: Vec<String>| names.join(",");
     let venues = venues_of(config);

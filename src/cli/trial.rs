@@ -1,4 +1,4 @@
-//! A trial run of one exchange: what `serve` would show of it, by the same code.
+//! Trial run of one exchange with the code of `serve`, to find out what `serve` would show of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::board::{Quotes, Wanted};
+use crate::board::{BoardSpec, Quotes};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{Basis, Event, Market, Quote, SourceId, State, VenueHealth, VenueState};
@@ -16,58 +16,58 @@ use crate::ingest::{self, Tls};
 use crate::run::{board_settings, ingest_settings, markets_of};
 use crate::venue::Venue;
 
-/// Longest run. A quiet stream is known to be alive after about ten seconds, and a row that nothing confirms is stale after
-/// 15 s unless the settings say otherwise.
+/// Longest duration of a trial. A quiet stream is known to be alive after about ten seconds, and an unconfirmed
+/// row is stale after 15 s by default.
 const RUN_MAX: Duration = Duration::from_secs(20);
 
-/// An exchange that was down for so long stays down: some attempts have failed.
+/// The trial ends if the exchange has been down for this long, which is after several failed attempts.
 const DOWN_MAX: Duration = Duration::from_secs(5);
 
-/// The trial ends early only if nothing was left to wait for during this time: a stream may be reported as connected
-/// just before its first record is refused.
+/// The trial ends early only after everything has been settled for this long: a stream may be reported as
+/// connected just before its first record is rejected.
 const SETTLED_MIN: Duration = Duration::from_millis(500);
 
-/// How often it is looked whether there is anything left to wait for.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the trial checks whether everything is settled.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
 
-/// Events that may wait.
+/// Most queued events.
 const EVENTS_WAITING: usize = 4096;
 
-/// What a trial run has seen.
+/// Result of a trial run.
 #[derive(Debug)]
 pub(super) struct Trial {
-    /// The wanted markets.
+    /// The markets that the boards want from the exchange.
     pub wanted: Vec<Market>,
-    /// Whether streaming is switched on.
+    /// Whether streaming is enabled.
     pub streaming: bool,
-    /// Every market that the exchange lists, if its list came.
+    /// All markets that the exchange lists, if the list was received.
     pub listed: Option<BTreeSet<Market>>,
-    /// The newest state of the connections to the exchange, which does not consider whether its prices are believed.
-    pub link: Option<VenueHealth>,
-    /// The newest state of the exchange as `serve` would publish it.
+    /// Latest state of the connections to the exchange, regardless of whether the board accepts its prices.
+    pub connection: Option<VenueHealth>,
+    /// Latest state of the exchange as `serve` would publish it.
     pub health: Option<VenueHealth>,
-    /// The newest row of each wanted market.
+    /// Latest row of each wanted market.
     pub quotes: BTreeMap<Market, Arc<Quote>>,
-    /// How long it took.
-    pub took: Duration,
+    /// Duration of the trial.
+    pub duration: Duration,
 }
 
 impl Trial {
-    /// Whether the exchange is connected as configured.
+    /// Returns whether the exchange is connected as configured.
     pub fn is_connected(&self) -> bool {
         let state = self.health.as_ref().map(|health| health.state);
         state == Some(VenueState::Up) || (state == Some(VenueState::Delayed) && !self.streaming)
     }
 
-    /// Whether `serve` would show nothing of the exchange, or not as configured.
-    pub fn fails(&self) -> bool {
+    /// Returns whether `serve` would show nothing of the exchange, or would not be connected as configured.
+    pub fn has_failed(&self) -> bool {
         self.listed.is_none()
             || !self.is_connected()
-            || !self.wanted.iter().any(|market| self.current(market).is_some())
+            || !self.wanted.iter().any(|market| self.current_quote(market).is_some())
     }
 
-    /// Returns the row of a market whose price `serve` would show as current.
-    pub fn current(&self, market: &Market) -> Option<&Arc<Quote>> {
+    /// Returns the row of a market if `serve` would show its price as current.
+    pub fn current_quote(&self, market: &Market) -> Option<&Arc<Quote>> {
         let current = |quote: &&Arc<Quote>| match quote.state {
             State::Live => true,
             State::Delayed => !self.streaming,
@@ -76,27 +76,31 @@ impl Trial {
         self.quotes.get(market).filter(current)
     }
 
-    /// Whether the exchange says that it does not have the market.
+    /// Returns whether the market is missing from the exchange's list.
     pub fn is_unlisted(&self, market: &Market) -> bool {
         self.listed.as_ref().is_some_and(|listed| !listed.contains(market))
     }
 
-    /// Whether the board or the reader of the exchange has refused something of it.
-    fn has_refused(&self) -> bool {
+    /// Returns whether any record or message of the exchange has been rejected.
+    fn has_rejected(&self) -> bool {
         self.health.as_ref().is_some_and(|health| !health.problems.is_empty())
     }
 
-    /// Whether nothing more is to be expected.
+    /// Returns whether nothing more is expected.
     ///
-    /// After a refused record that is not known: prices that REST told of are current until they
-    /// are stale, whatever becomes of those of the stream. Then the trial goes on to its end, and is judged by what is
-    /// shown there.
+    /// After a rejected record this is unknown, since prices fetched over REST are current until they become
+    /// stale, even if the stream's prices are all rejected. Then the trial runs to its end and is judged by the
+    /// final state.
     fn is_settled(&self) -> bool {
         let halted = |market: &Market| self.quotes.get(market).is_some_and(|quote| quote.state == State::Halted);
-        let settled = |market: &Market| self.current(market).is_some() || self.is_unlisted(market) || halted(market);
-        // With no market to stream there is nothing that would connect.
-        let none = self.wanted.iter().all(|market| self.is_unlisted(market));
-        !self.has_refused() && self.listed.is_some() && (self.is_connected() || none) && self.wanted.iter().all(settled)
+        let settled =
+            |market: &Market| self.current_quote(market).is_some() || self.is_unlisted(market) || halted(market);
+        // Without a listed market no stream is opened.
+        let all_unlisted = self.wanted.iter().all(|market| self.is_unlisted(market));
+        !self.has_rejected()
+            && self.listed.is_some()
+            && (self.is_connected() || all_unlisted)
+            && self.wanted.iter().all(settled)
     }
 
     fn note(&mut self, event: &Event) {
@@ -105,18 +109,19 @@ impl Trial {
                 let listed = listings.iter().map(|listing| &listing.market).chain(unreadable);
                 self.listed = Some(listed.cloned().collect());
             }
-            Event::Health(health) => self.link = Some(health.clone()),
+            Event::Health(health) => self.connection = Some(health.clone()),
             Event::Ticker { .. } | Event::Settled { .. } | Event::TickSizes { .. } | Event::Clock { .. } => {}
         }
     }
 }
 
-/// Reads `venue` as `serve` does, until every wanted market has a current price or nothing more is to be expected.
+/// Reads `venue` as `serve` does, until every wanted market has a current price or nothing more is expected, the
+/// exchange has been down for [`DOWN_MAX`], or [`RUN_MAX`] is over.
 pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, clock: &Clock) -> Trial {
     let id = venue.profile().id;
     let settings = ingest_settings(venue, config);
     let wanted = markets_of(config, id);
-    let rows = Wanted {
+    let rows = BoardSpec {
         source: SourceId::new([id.as_str()]),
         venues: vec![id],
         markets: wanted.clone(),
@@ -126,22 +131,22 @@ pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, cl
         wanted: wanted.clone(),
         streaming: settings.stream_enabled,
         listed: None,
-        link: None,
+        connection: None,
         health: None,
         quotes: BTreeMap::new(),
-        took: Duration::ZERO,
+        duration: Duration::ZERO,
     };
     let began = clock.monotonic();
     let mut quotes = Quotes::new(&[rows], board_settings(config), clock.read());
     let (events, mut inbox) = mpsc::channel(EVENTS_WAITING);
-    // One look asks for no past, and a first price needs no second witness.
+    // A trial requests no candles, and a first price needs no confirmation.
     let ((_gaps, gaps), (_checks, checks)) = (mpsc::channel(1), mpsc::channel(1));
-    let requests = ingest::Requests { gaps, checks };
+    let requests = ingest::BoardRequests { gaps, checks };
     let stop = CancellationToken::new();
     let stopped = stop.clone().drop_guard();
     let reading = ingest::run(venue, settings, wanted, tls, clock.clone(), events, requests, stop);
     let mut reading = Box::pin(reading.fuse());
-    let mut tick = tokio::time::interval(LOOK);
+    let mut tick = tokio::time::interval(CHECK_EVERY);
     let (mut down_since, mut settled_since) = (None, None);
     loop {
         tokio::select! {
@@ -159,16 +164,16 @@ pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, cl
         publish.venues.into_iter().for_each(|health| trial.health = Some(health));
         let down = trial.health.as_ref().is_some_and(|health| health.state == VenueState::Down);
         down_since = down.then(|| down_since.unwrap_or(now.monotonic));
-        trial.took = now.monotonic.saturating_sub(began);
+        trial.duration = now.monotonic.saturating_sub(began);
         let hopeless = down_since.is_some_and(|since| now.monotonic.saturating_sub(since) >= DOWN_MAX);
         settled_since = trial.is_settled().then(|| settled_since.unwrap_or(now.monotonic));
         let settled = settled_since.is_some_and(|since| now.monotonic.saturating_sub(since) >= SETTLED_MIN);
-        if settled || hopeless || trial.took >= RUN_MAX {
+        if settled || hopeless || trial.duration >= RUN_MAX {
             break;
         }
     }
     drop(stopped);
-    // Connections close politely; who does not let go is left behind.
+    // Let the connections close gracefully, but don't wait long for them.
     let ending = async { while inbox.recv().await.is_some() {} };
     let _ = tokio::time::timeout(Duration::from_secs(2), async { tokio::join!(reading, ending) }).await;
     trial

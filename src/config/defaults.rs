@@ -1,4 +1,4 @@
-//! What is served when nothing is configured: the reference board.
+//! Default configuration, with the default board.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use crate::domain::{Basis, Market, SourceId, change::JUMP_MAX_PERCENT, change::P
 
 use super::{Board, Config, Limits, LogFormat, Site};
 
-/// The eleven coins of the reference board, in its order.
-const REFERENCE: [&str; 11] = ["BTC", "ETH", "BCH", "XRP", "SOL", "ADA", "TRX", "XLM", "BSV", "LINK", "SAND"];
+/// The eleven coins of the default board, in display order.
+const DEFAULT_COINS: [&str; 11] = ["BTC", "ETH", "BCH", "XRP", "SOL", "ADA", "TRX", "XLM", "BSV", "LINK", "SAND"];
 
-/// Its title in Korean, English and Japanese.
+/// Default title of a board in Korean, English and Japanese.
 pub(super) const TITLES: [&str; 3] = ["실시간 암호화폐 시세", "Live cryptocurrency prices", "暗号資産リアルタイム価格"];
 
-/// The directory of the store, in the working directory.
-const DATA: &str = "data";
+/// Default directory of the store, relative to the working directory.
+const DATA_DIRECTORY: &str = "data";
 
 impl Default for Config {
     fn default() -> Self {
@@ -24,13 +24,13 @@ impl Default for Config {
             jump_max_percent: Some(JUMP_MAX_PERCENT),
             tls_ca: None,
             proxies: super::Proxies::default(),
-            data: Some(DATA.into()),
+            data: Some(DATA_DIRECTORY.into()),
             metrics: None,
             retention_days: 8,
             site: Site::default(),
             limits: Limits::default(),
             venues: BTreeMap::new(),
-            boards: vec![Board::reference()],
+            boards: vec![Board::default_board()],
             redenominations: Vec::new(),
             demo: false,
         }
@@ -38,12 +38,12 @@ impl Default for Config {
 }
 
 impl Board {
-    /// Returns the reference board: eleven coins in won, from Bithumb, then Upbit.
-    pub fn reference() -> Self {
+    /// Returns the default board: eleven coins in KRW from Bithumb, with Upbit as fallback.
+    pub fn default_board() -> Self {
         Self {
             id: "krw".to_owned(),
             titles: TITLES.map(str::to_owned),
-            markets: REFERENCE.iter().filter_map(|base| Market::new(base, "KRW").ok()).collect(),
+            markets: DEFAULT_COINS.iter().filter_map(|base| Market::new(base, "KRW").ok()).collect(),
             source: SourceId::new(["bithumb", "upbit"]),
             basis: Basis::Rolling24h,
         }

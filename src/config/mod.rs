@@ -1,11 +1,11 @@
-//! Every setting: its name, unit, default and check.
+//! Every setting with its name, unit, default and validation.
 //!
 //! Settings come from a TOML file and from `SISEPAN_…` environment variables
-//! (`venues.upbit.rest` is `SISEPAN_VENUES_UPBIT_REST`), the latter winning;
-//! boards come from the file alone.
-//! A file with mistakes is refused whole, and every mistake is told at once,
-//! each with its file, line and key. Without a file the defaults are the
-//! reference board.
+//! (`venues.upbit.rest` is `SISEPAN_VENUES_UPBIT_REST`); a variable overrides
+//! the file. Boards and redenominations come from the file alone. If anything
+//! is invalid, the whole configuration is rejected, and all errors are reported
+//! together, each with file, line and key. Without a file, the default board
+//! is served.
 
 mod defaults;
 mod limits;
@@ -27,53 +27,57 @@ use std::time::Duration;
 use crate::domain::{Basis, Market, Redenomination, SourceId, VenueId};
 
 pub use limits::Limits;
-pub use network::{Network, NoNetwork};
+pub use network::{Network, ParseNetworkError};
 pub use proxy::{Proxies, VARIABLES as PROXY_VARIABLES};
 pub use read::{Environment, load, parse};
-pub use section::{ConfigErrors, Problem};
+pub use section::{ConfigError, ConfigErrors};
 pub use site::{AccessLog, Site};
 pub use widgets::{Widgets, is_path_template};
 
-/// Everything that an operator may set.
+/// The configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// `listen`: address or name, and port; a port alone (`:8080`) is every address of this machine, port 0 takes a free
-    /// one. Default `127.0.0.1:8080`.
+    /// `listen`: IP address or host name, and port. A port alone (`:8080`) means all interfaces, port 0 a free
+    /// port. Default `127.0.0.1:8080`.
     pub listen: String,
     /// `log`: `text` or `json`. Default `text`.
     pub log: LogFormat,
-    /// `percent_places`: decimal places of a change, 0 to 4. Default 2.
+    /// `percent_places`: decimal places of the change in percent, 0 to 4. Default 2.
     pub percent_places: u32,
-    /// `jump_max_percent`, 0 to 99: a price further than this from a live one is shown only after a second trade or an
-    /// answer of the exchange's REST API says the same; 0 shows every price at once (`None` here). Default 20.
+    /// `jump_max_percent`, 0 to 99: a price that differs from the live one by more is shown only after a second
+    /// trade or the exchange's REST API confirms it; 0 (`None` here) shows every price at once. Default 20.
     pub jump_max_percent: Option<u32>,
-    /// `tls.ca`: a PEM file with further certificate authorities to trust towards exchanges. Default none.
+    /// `tls.ca`: a PEM file with additional certificate authorities to trust for connections to exchanges. Default
+    /// none.
     pub tls_ca: Option<PathBuf>,
-    /// `proxy` and `no_proxy`: which proxy leads to which exchange; `none` connects directly. Default: as `HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    /// `proxy` and `no_proxy`: the proxy for connections to exchanges, and its exceptions; `none` connects
+    /// directly. Default: from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
     pub proxies: Proxies,
-    /// `data`: directory of the store, made if it is not there; `none` or empty keeps everything in memory. Default `data`.
+    /// `data`: directory of the store, created if missing; `none` or empty keeps everything in memory. Default
+    /// `data`.
     pub data: Option<PathBuf>,
-    /// `store.retention_days`, 2 to 3650: how long minute closes are kept. Default 8.
+    /// `store.retention_days`, 2 to 3650: how many days minute closes are kept. Default 8.
     pub retention_days: u32,
-    /// `metrics.listen`: where `GET /metrics` is served, as `listen` is written. Default none: nothing is counted.
+    /// `metrics.listen`: address that serves `GET /metrics`, in the format of `listen`. Default none: no metrics
+    /// are collected.
     pub metrics: Option<String>,
-    /// Where the publisher puts it: `base_path` and its neighbours.
+    /// `base_path`, `public_url` and the other settings of the published site.
     pub site: Site,
-    /// `[limits]`: how much may come in, and how long we wait.
+    /// `[limits]`: connection and request limits, and timeouts.
     pub limits: Limits,
-    /// `venues.<id>`: what differs from the exchange's defaults.
+    /// `venues.<id>`: overrides of an exchange's defaults.
     pub venues: BTreeMap<VenueId, VenueConfig>,
     /// `[[boards]]`: at least one; the first is the default board.
     pub boards: Vec<Board>,
-    /// `[[redenominations]]`: where the unit of a price has changed. Default none.
+    /// `[[redenominations]]`: changes of the unit in which a market is priced. Default none.
     pub redenominations: Vec<Redenomination>,
-    /// Whether the prices are invented. Set by `sisepan demo`, not by a file.
+    /// Whether the prices are made up. Set by `sisepan demo`, not by a setting.
     pub demo: bool,
 }
 
 impl Config {
-    /// Returns the markets whose base and quote seem to be swapped, each with its board and with the likely name.
+    /// Returns the markets whose base and quote seem to be swapped: board id, market, and the market that was
+    /// probably meant.
     pub fn swapped_markets(&self) -> impl Iterator<Item = (&str, &Market, Market)> {
         self.boards.iter().flat_map(|board| {
             let markets = board.markets.iter();
@@ -82,53 +86,54 @@ impl Config {
     }
 }
 
-/// How a log line is written.
+/// Log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For eyes.
+    /// Human-readable text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The settings of one exchange; what is absent is as the exchange's profile says.
+/// Settings of one exchange; `None` means the default of the exchange's profile.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VenueConfig {
     /// `rest`: base URL of the REST API.
     pub rest: Option<String>,
     /// `stream`: the WebSocket URL.
     pub stream: Option<String>,
-    /// `streaming`: whether to stream at all; `false` polls only. Default true.
+    /// `streaming`: whether to use the stream; `false` only polls. Default true.
     pub streaming: Option<bool>,
-    /// `stale_after_secs`, 1 to 3600: a price not confirmed for this long is stale.
+    /// `stale_after_secs`, 1 to 3600: a price that has not been confirmed for this long is stale.
     pub stale_after: Option<Duration>,
-    /// `silence_max_secs`, 1 to 3600: a stream without data for this long is checked by REST, and given up unless its markets are quiet.
+    /// `silence_max_secs`, 1 to 3600: a stream without data for this long is checked against REST, and closed
+    /// unless its markets are just quiet.
     pub silence_max: Option<Duration>,
-    /// `confirm_after_secs`, 1 to 3600: a market not heard from for this long is asked for over REST.
+    /// `confirm_after_secs`, 1 to 3600: a market without an update for this long is requested over REST.
     pub confirm_after: Option<Duration>,
-    /// `poll_every_ms`, 200 to 60000: how often prices are fetched while streaming is down.
+    /// `poll_every_ms`, 200 to 60000: polling interval while streaming is down or disabled.
     pub poll_every: Option<Duration>,
 }
 
-/// A named list of markets with its sources.
+/// A board: a named list of markets with its sources.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Board {
-    /// `id`, as in `?board=krw`: letters, digits, `-` and `_`, at most 32.
+    /// `id`, as in `?board=krw`: 1 to 32 letters, digits, `-` or `_`.
     pub id: String,
-    /// `title`: one text, or `{ ko, en, ja }`.
+    /// `title` in Korean, English and Japanese: one text for all, or `{ ko, en, ja }`.
     pub titles: [String; 3],
-    /// `markets`: 1 to 128, in the order shown.
+    /// `markets`: 1 to 128, in display order.
     pub markets: Arc<[Market]>,
     /// `source`: one exchange or a list, the preferred one first.
     pub source: SourceId,
-    /// `basis`: what changes are measured against unless the reader asks for another. Default `24h`.
+    /// `basis`: the default change basis. Default `24h`.
     pub basis: Basis,
 }
 
 impl Board {
-    /// Returns `market` the other way round if none of the board's exchanges would quote its base in its quote, but its
-    /// quote in its base: `KRW-BTC`, as some exchanges spell `BTC-KRW`.
+    /// Returns `market` with base and quote swapped if all exchanges of the board would quote it that way round.
+    /// Catches `KRW-BTC`, which is how some exchanges write `BTC-KRW`.
     fn swapped(&self, market: &Market) -> Option<Market> {
         let swapped = |venue: &&'static dyn crate::venue::Venue| {
             let rank = |asset: &str| venue.profile().quotes.iter().position(|quote| *quote == asset);
@@ -139,7 +144,7 @@ impl Board {
         all.then(|| Market::new(market.quote(), market.base()).ok()).flatten()
     }
 
-    /// Returns the venues of its rows, the preferred one first.
+    /// Returns the venues that supply its rows, the preferred one first.
     pub fn venues(&self) -> Vec<VenueId> {
         let ids = self.source.as_str().split(',');
         ids.filter_map(crate::venue::find).map(|venue| venue.profile().id).collect()

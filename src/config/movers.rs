@@ -1,4 +1,4 @@
-//! `[movers]`: which markets may be called risers and fallers.
+//! `[movers]`: which markets qualify as risers and fallers.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,35 @@ use rust_decimal::Decimal;
 use super::section::{Section, Source};
 use crate::domain::{MoversRule, amount};
 
-/// Most currencies with a floor.
+/// Most quote currencies with a minimum turnover.
 const FLOORS_MAX: usize = 32;
 
-/// Reads the section.
+/// Reads the table `[movers]`.
 ///
-/// - `turnover_min`: least turnover of 24 hours, one entry a currency: `["1000000000 KRW", "1000000 USDT"]`. A currency
-///   that is not named has no floor. Default: as here, and `100000000 JPY`, `1000000 USD`.
-/// - `change_max_percent`, 1 to 1000000: a larger change is not believed. Default 500.
-/// - `age_min_hours`, 0 to 168: for how long a market must have been traded. More than 24 is seen from the past that is
-///   kept, so that a new server shows none until it has one. Default 24.
-/// - `count`, 1 to 20: how many, each way. Default 5.
+/// - `turnover_min`: minimum turnover of 24 hours, one entry per quote currency:
+///   `["1000000000 KRW", "1000000 USDT"]`. Currencies that are not listed have no minimum. Default: these two,
+///   `100000000 JPY` and `1000000 USD`.
+/// - `change_max_percent`, 1 to 1000000: markets with a larger change are left out as implausible. Default 500.
+/// - `age_min_hours`, 0 to 168: how long a market must have been trading. More than 24 is checked against the
+///   stored history, so that a new server shows no movers until it has enough of it. Default 24.
+/// - `count`, 1 to 20: number of risers and of fallers. Default 5.
 pub(super) fn read(source: &Source<'_>, mut section: Section<'_>) -> MoversRule {
     let mut rule = MoversRule::default();
     if let Some(found) = section.strings("turnover_min") {
         if found.value.len() > FLOORS_MAX {
-            let message = format!("must be at most {FLOORS_MAX}, are {}", found.value.len());
-            source.report(found.place, section.key("turnover_min"), message);
+            let message = format!("must have at most {FLOORS_MAX} entries, has {}", found.value.len());
+            source.report(found.location, section.key("turnover_min"), message);
         }
         let mut floors = BTreeMap::new();
         for entry in found.value.into_iter().filter(|entry| !entry.value.is_empty()).take(FLOORS_MAX) {
-            match floor(&entry.value) {
+            match parse_floor(&entry.value) {
                 Some((quote, floor)) => {
                     floors.insert(quote, floor);
                 }
                 None => {
                     let message =
                         format!("must be an amount and a currency such as 1000000 USDT, is {:?}", entry.value);
-                    source.report(entry.place, section.key("turnover_min"), message);
+                    source.report(entry.location, section.key("turnover_min"), message);
                 }
             }
         }
@@ -53,11 +54,11 @@ pub(super) fn read(source: &Source<'_>, mut section: Section<'_>) -> MoversRule 
     rule
 }
 
-fn floor(text: &str) -> Option<(String, Decimal)> {
+fn parse_floor(text: &str) -> Option<(String, Decimal)> {
     let (amount, quote) = text.trim().split_once(' ')?;
     let floor = amount::parse(amount).ok().filter(|floor| !floor.is_sign_negative())?;
     let quote = quote.trim();
-    let named =
+    let is_currency =
         !quote.is_empty() && quote.len() <= crate::domain::ASSET_BYTES_MAX && !quote.contains(char::is_whitespace);
-    named.then(|| (quote.to_ascii_uppercase(), floor))
+    is_currency.then(|| (quote.to_ascii_uppercase(), floor))
 }

@@ -1,29 +1,29 @@
-//! A range of addresses, such as `10.0.0.0/8`.
+//! IP networks in CIDR notation, such as `10.0.0.0/8`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Addresses that begin with the same bits. An IPv4 address inside an IPv6 one is that IPv4 address.
+/// An IP network: all addresses with a common prefix. IPv4-mapped IPv6 addresses count as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     first: IpAddr,
     bits: u32,
 }
 
-/// Why a text is no [`Network`].
+/// Error of parsing a [`Network`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no address and no range such as 10.0.0.0/8 or 2001:db8::/32")]
-pub struct NoNetwork(String);
+#[error("{0:?} is not an IP address or a CIDR range such as 10.0.0.0/8 or 2001:db8::/32")]
+pub struct ParseNetworkError(String);
 
 impl Network {
-    /// The addresses of this machine itself.
+    /// The loopback networks.
     pub const LOOPBACK: [Self; 2] = [
         Self { first: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), bits: 8 },
         Self { first: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 },
     ];
 
-    /// Whether an address is among them.
+    /// Returns whether the network contains an address.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.first, address.to_canonical()) {
             (IpAddr::V4(first), IpAddr::V4(address)) => {
@@ -42,15 +42,15 @@ impl Network {
 }
 
 impl FromStr for Network {
-    type Err = NoNetwork;
+    type Err = ParseNetworkError;
 
-    fn from_str(text: &str) -> Result<Self, NoNetwork> {
-        let wrong = || NoNetwork(text.chars().take(64).collect());
+    fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
+        let invalid = || ParseNetworkError(text.chars().take(64).collect());
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let first = address.parse::<IpAddr>().map_err(|_| wrong())?.to_canonical();
-        let most = if first.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(most), |bits| bits.parse().map_err(|_| wrong()))?;
-        if bits > most { Err(wrong()) } else { Ok(Self { first, bits }) }
+        let first = address.parse::<IpAddr>().map_err(|_| invalid())?.to_canonical();
+        let bits_max = if first.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(bits_max), |bits| bits.parse().map_err(|_| invalid()))?;
+        if bits > bits_max { Err(invalid()) } else { Ok(Self { first, bits }) }
     }
 }
 
@@ -65,8 +65,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_holds_what_begins_alike() {
-        for (range, address, holds) in [
+    fn a_range_contains_addresses_with_its_prefix() {
+        for (range, address, contained) in [
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.1", false),
             ("10.0.0.0/8", "::ffff:10.1.2.3", true),
@@ -79,10 +79,10 @@ mod tests {
             ("::/0", "2001:db8::1", true),
         ] {
             let network: Network = range.parse().unwrap();
-            assert_eq!(network.contains(address.parse().unwrap()), holds, "{range} {address}");
+            assert_eq!(network.contains(address.parse().unwrap()), contained, "{range} {address}");
         }
-        for wrong in ["", "10.0.0.0/33", "10.0.0.0/x", "10.0.0/8", "::1/129", "localhost"] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        for invalid in ["", "10.0.0.0/33", "10.0.0.0/x", "10.0.0/8", "::1/129", "localhost"] {
+            assert!(invalid.parse::<Network>().is_err(), "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Outgoing proxies: `proxy` and `no_proxy`, or the usual environment variables.
+//! Outgoing proxies: the settings `proxy` and `no_proxy`, or the common environment variables.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,32 +8,33 @@ use url::{Host, Url};
 use super::Network;
 use super::section::{Found, Section, Source};
 
-/// Schemes of a proxy that can be used.
+/// Supported proxy schemes.
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 
-/// What an entry of `no_proxy` must be.
-const MUST_BE: &str = "must be a name, an address or a range such as 10.0.0.0/8, each perhaps with :port, or *";
+/// Description of a valid entry of `no_proxy`, for error messages.
+const MUST_BE: &str =
+    "must be a host name, an IP address or a CIDR range such as 10.0.0.0/8, each with an optional :port, or *";
 
-/// Environment variables that name a proxy or its exceptions, as other programs read them. Of two spellings the lower
-/// case wins, as with curl.
+/// Environment variables for proxies and exceptions, as other programs read them. The lower-case spelling takes
+/// precedence, as with curl.
 pub const VARIABLES: [&str; 8] =
     ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
 
-/// Which proxy leads to which exchange. Credentials are part of the URLs, so `Debug` leaves them out.
+/// Proxies for connections to exchanges. The URLs may contain credentials, so `Debug` shows only the hosts.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Proxies {
-    /// For `http://` and `ws://`.
+    /// For `http://` and `ws://` targets.
     http: Option<Url>,
-    /// For `https://` and `wss://`.
+    /// For `https://` and `wss://` targets.
     https: Option<Url>,
-    direct: Vec<Direct>,
+    exceptions: Vec<Exception>,
 }
 
 impl Proxies {
-    /// Returns the proxy that leads to `target`, or `None` for a direct connection.
-    pub fn leading_to(&self, target: &str) -> Option<&Url> {
+    /// Returns the proxy to use for the URL `target`, or `None` for a direct connection.
+    pub fn proxy_for(&self, target: &str) -> Option<&Url> {
         let target = Url::parse(target).ok()?;
-        if self.direct.iter().any(|direct| direct.matches(&target)) {
+        if self.exceptions.iter().any(|exception| exception.matches(&target)) {
             return None;
         }
         if matches!(target.scheme(), "https" | "wss") { self.https.as_ref() } else { self.http.as_ref() }
@@ -43,13 +44,13 @@ impl Proxies {
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts = [&self.http, &self.https].map(|url| url.as_ref().and_then(Url::host_str));
-        f.debug_struct("Proxies").field("hosts", &hosts).field("direct", &self.direct).finish()
+        f.debug_struct("Proxies").field("hosts", &hosts).field("direct", &self.exceptions).finish()
     }
 }
 
-/// One entry of `no_proxy`: a target that is connected to directly.
+/// One entry of `no_proxy`: targets that are connected to directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Direct {
+struct Exception {
     hosts: Hosts,
     port: Option<u16>,
 }
@@ -58,19 +59,19 @@ struct Direct {
 enum Hosts {
     All,
     Network(Network),
-    /// A name and every name below it.
-    Below(String),
+    /// A host name and all its subdomains.
+    Subdomains(String),
 }
 
-impl Direct {
-    /// Reads one entry; `None` if it is nothing that a target could match.
+impl Exception {
+    /// Parses one entry; `None` if no target could match it.
     fn new(entry: &str) -> Option<Self> {
-        let whole = |hosts| Some(Self { hosts, port: None });
+        let any_port = |hosts| Some(Self { hosts, port: None });
         if entry == "*" {
-            return whole(Hosts::All);
+            return any_port(Hosts::All);
         }
         if let Ok(network) = entry.trim_matches(['[', ']']).parse() {
-            return whole(Hosts::Network(network));
+            return any_port(Hosts::Network(network));
         }
         let (host, port) = match entry.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
             Some((host, Ok(port))) => (host, Some(port)),
@@ -80,9 +81,9 @@ impl Direct {
             return Some(Self { hosts: Hosts::Network(network), port });
         }
         let name = host.trim_start_matches("*.").trim_start_matches('.').trim_end_matches('.').to_lowercase();
-        // `10.0.0.0/99`, `10.0.0.256`, `192.168.*`, `https://host` and `host:x` are none.
+        // `10.0.0.0/99`, `10.0.0.256`, `192.168.*`, `https://host` and `host:x` are not host names.
         let is_name = !name.contains('*') && matches!(Host::parse(&name), Ok(Host::Domain(_)));
-        is_name.then_some(Self { hosts: Hosts::Below(name), port })
+        is_name.then_some(Self { hosts: Hosts::Subdomains(name), port })
     }
 
     fn matches(&self, target: &Url) -> bool {
@@ -97,7 +98,7 @@ impl Direct {
         match &self.hosts {
             Hosts::All => true,
             Hosts::Network(network) => address.is_some_and(|address| network.contains(address)),
-            Hosts::Below(name) => target.host_str().is_some_and(|host| {
+            Hosts::Subdomains(name) => target.host_str().is_some_and(|host| {
                 let host = host.trim_end_matches('.').to_lowercase();
                 host.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             }),
@@ -105,22 +106,22 @@ impl Direct {
     }
 }
 
-/// Reads `proxy` and `no_proxy`. What they leave open, the usual environment variables say.
+/// Reads `proxy` and `no_proxy`; where they are not set, the common environment variables apply.
 pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Proxies {
     let variable = |names: [&str; 2]| {
         let set = |name: &&str| source.environment.get(*name).filter(|value| !value.trim().is_empty());
         let (name, value) = names.iter().find_map(|name| Some((name, set(name)?)))?;
-        Some(Found { value: value.trim().to_owned(), place: format!("environment variable {name}") })
+        Some(Found { value: value.trim().to_owned(), location: format!("environment variable {name}") })
     };
     let url = |found: Found<String>, key: &str| {
-        let url = proxy_url(&found.value);
+        let url = parse_proxy_url(&found.value);
         if url.is_none() {
-            // The value may hold a password, so it is not repeated.
+            // The value may contain a password, so the message does not repeat it.
             let schemes = SCHEMES.join("://, ");
             source.report(
-                found.place,
+                found.location,
                 key,
-                format!("must be a proxy such as http://proxy.example:3128 ({schemes}://)"),
+                format!("must be a proxy URL such as http://proxy.example:3128 ({schemes}://)"),
             );
         }
         url
@@ -138,24 +139,27 @@ pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Proxies {
         }
     };
     let set = root.strings("no_proxy").map(|found| found.value);
-    // Other programs read the variable too, each in its own way: what we can't read there is not for us.
-    let ours = set.is_some();
+    // Other programs read the variable too, each with its own syntax, so entries that we can't parse are ignored
+    // there.
+    let is_setting = set.is_some();
     let lists = set.unwrap_or_else(|| variable(["no_proxy", "NO_PROXY"]).into_iter().collect());
-    let mut direct = Vec::new();
+    let mut exceptions = Vec::new();
     for list in &lists {
         for entry in list.value.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()) {
-            match Direct::new(entry) {
-                Some(one) => direct.push(one),
-                None if ours => source.report(list.place.clone(), "no_proxy", format!("{MUST_BE}, is {entry:?}")),
+            match Exception::new(entry) {
+                Some(exception) => exceptions.push(exception),
+                None if is_setting => {
+                    source.report(list.location.clone(), "no_proxy", format!("{MUST_BE}, is {entry:?}"))
+                }
                 None => {}
             }
         }
     }
-    Proxies { http, https, direct }
+    Proxies { http, https, exceptions }
 }
 
-/// `proxy.example:3128` means `http://proxy.example:3128`.
-fn proxy_url(text: &str) -> Option<Url> {
+/// Parses a proxy URL; `proxy.example:3128` means `http://proxy.example:3128`.
+fn parse_proxy_url(text: &str) -> Option<Url> {
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
     url.ok().filter(|url| SCHEMES.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()))
 }
@@ -169,7 +173,7 @@ mod tests {
     fn proxy_for(text: &str, variables: &[(&str, &str)], target: &str) -> Option<String> {
         let environment: BTreeMap<_, _> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let config = parse("test", text, &environment).unwrap();
-        config.proxies.leading_to(target).map(ToString::to_string)
+        config.proxies.proxy_for(target).map(ToString::to_string)
     }
 
     #[test]
@@ -203,7 +207,7 @@ mod tests {
 
     #[test]
     fn fc_05_exceptions_are_connected_to_directly() {
-        for (list, target, direct) in [
+        for (list, target, is_direct) in [
             ("*", "https://api.example.com", true),
             ("example.com", "https://api.example.com", true),
             (".example.com", "https://api.example.com", true),
@@ -224,15 +228,15 @@ mod tests {
             ("", "https://api.example.com", false),
         ] {
             let proxy = [("ALL_PROXY", "http://p:1"), ("NO_PROXY", list)];
-            assert_eq!(proxy_for("", &proxy, target).is_none(), direct, "{list} {target}");
+            assert_eq!(proxy_for("", &proxy, target).is_none(), is_direct, "{list} {target}");
             let text = format!("proxy = \"http://p:1\"\nno_proxy = {list:?}");
-            assert_eq!(proxy_for(&text, &[("NO_PROXY", "*")], target).is_none(), direct, "setting {list} {target}");
+            assert_eq!(proxy_for(&text, &[("NO_PROXY", "*")], target).is_none(), is_direct, "setting {list} {target}");
         }
     }
 
     #[test]
-    fn fc_05_an_exception_that_nothing_can_match_is_an_error() {
-        let wrong = [
+    fn fc_05_an_exception_that_can_match_nothing_is_an_error() {
+        let invalid = [
             "10.0.0.0/99",
             "10.0.0.0/",
             "10.0.0.0/8x",
@@ -248,25 +252,28 @@ mod tests {
             "a b@c",
             ".",
         ];
-        for entry in wrong {
+        for entry in invalid {
             let text = format!("proxy = \"http://p:1\"\nno_proxy = [\"example.com\", {entry:?}]");
             let errors = parse("test", &text, &BTreeMap::new()).map(|_| entry).unwrap_err().to_string();
-            assert!(errors.contains("test:2: no_proxy: must be a name, an address or a range"), "{entry}: {errors}");
-            let told = entry.rsplit(' ').next().unwrap();
-            assert!(errors.contains(&format!("is {told:?}")), "{entry}: {errors}");
-            // What others make of the variable is not known.
+            assert!(
+                errors.contains("test:2: no_proxy: must be a host name, an IP address or a CIDR range"),
+                "{entry}: {errors}"
+            );
+            let quoted = entry.rsplit(' ').next().unwrap();
+            assert!(errors.contains(&format!("is {quoted:?}")), "{entry}: {errors}");
+            // In the variable the entry is ignored.
             let target = "https://api.example.com";
             assert!(proxy_for("", &[("ALL_PROXY", "http://p:1"), ("NO_PROXY", entry)], target).is_some(), "{entry}");
         }
     }
 
     #[test]
-    fn fc_05_a_proxy_that_can_not_be_used_is_reported_without_its_credentials() {
+    fn fc_05_an_unusable_proxy_is_reported_without_its_credentials() {
         for text in ["ftp://user:secret@p", "http://user:secret@", "socks4://user:secret@p:1", "user:secret"] {
             let environment = BTreeMap::from([("HTTPS_PROXY".to_owned(), text.to_owned())]);
             let errors = parse("test", &format!("proxy = {text:?}"), &environment).unwrap_err().to_string();
             assert!(
-                errors.contains("test:1: proxy: must be a proxy such as") && !errors.contains("secret"),
+                errors.contains("test:1: proxy: must be a proxy URL such as") && !errors.contains("secret"),
                 "{errors}"
             );
             let errors = parse("test", "", &environment).unwrap_err().to_string();

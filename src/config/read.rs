@@ -1,4 +1,4 @@
-//! From a file and the environment to a [`Config`], or to the list of all that is wrong.
+//! Reads a [`Config`] from a file and the environment, or returns all errors.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,27 +18,28 @@ use crate::venue;
 use super::defaults::TITLES;
 use super::section::{Found, Section, Source};
 use super::{
-    Board, Config, ConfigErrors, LogFormat, Problem, VenueConfig, limits, listen, proxy, redenominations, site, widgets,
+    Board, Config, ConfigError, ConfigErrors, LogFormat, VenueConfig, limits, listen, proxy, redenominations, site,
+    widgets,
 };
 
-/// Environment variables by name.
+/// Environment variables, by name.
 pub type Environment = BTreeMap<String, String>;
 
-/// Most markets on one board; a client may not ask for more either.
+/// Most markets on one board.
 pub const MARKETS_MAX: usize = 128;
 
 /// Most boards.
 const BOARDS_MAX: usize = 64;
 
-/// Days that minute closes may be kept; a change over 24 hours needs what a day and its hour hold.
+/// Allowed retention of minute closes in days; a change over 24 hours needs more than one day.
 const RETENTION_DAYS: std::ops::RangeInclusive<u64> = 2..=3650;
 
 /// Largest configuration file read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 
-/// Beginnings of variables that are no settings: the file itself, those that Kubernetes sets for a service of our
-/// name, and those of the tests.
-const FOREIGN_VARIABLES: [&str; 8] = [
+/// Prefixes of variables that are not settings: the path of the file, those that Kubernetes sets for a service
+/// named `sisepan`, and those of the tests.
+const IGNORED_PREFIXES: [&str; 8] = [
     "SISEPAN_CONFIG",
     "SISEPAN_SERVICE_",
     "SISEPAN_PORT",
@@ -49,32 +50,33 @@ const FOREIGN_VARIABLES: [&str; 8] = [
     "SISEPAN_CROWD",
 ];
 
-/// Reads the settings from `file`, if one is given, and the environment.
+/// Reads the settings from `file`, if given, and from the environment.
 ///
 /// # Errors
-/// [`ConfigErrors`] with every mistake found.
+/// [`ConfigErrors`] with all errors found.
 pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ConfigErrors> {
     let Some(path) = file else { return parse("defaults", "", environment) };
     let name = path.display().to_string();
-    let unreadable = |message: String| ConfigErrors(vec![Problem { place: name.clone(), key: String::new(), message }]);
+    let unreadable =
+        |message: String| ConfigErrors(vec![ConfigError { location: name.clone(), key: String::new(), message }]);
     let size = std::fs::metadata(path).map_err(|error| unreadable(format!("can't be read: {error}")))?.len();
     if size > FILE_MAX {
-        return Err(unreadable(format!("is {size} bytes long; at most {FILE_MAX} are read")));
+        return Err(unreadable(format!("is too large: {size} bytes, at most {FILE_MAX} are allowed")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(format!("can't be read: {error}")))?;
     parse(&name, &text, environment)
 }
 
-/// Reads the settings from a text; `name` stands for it in messages.
+/// Parses the settings from a text; error messages call it `name`.
 ///
 /// # Errors
-/// [`ConfigErrors`] with every mistake found.
+/// [`ConfigErrors`] with all errors found.
 pub fn parse(name: &str, text: &str, environment: &Environment) -> Result<Config, ConfigErrors> {
     let (table, syntax) = DeTable::parse_recoverable(text);
     let source = Source { name, text, environment, problems: RefCell::default(), variables: RefCell::default() };
     for error in &syntax {
-        let place = error.span().map_or_else(|| name.to_owned(), |span| source.line(&span));
-        source.report(place, "", error.message().trim());
+        let location = error.span().map_or_else(|| name.to_owned(), |span| source.line(&span));
+        source.report(location, "", error.message().trim());
     }
     let config = read_all(&source, table.get_ref());
     report_unknown_variables(&source);
@@ -82,13 +84,13 @@ pub fn parse(name: &str, text: &str, environment: &Environment) -> Result<Config
     if problems.is_empty() { Ok(config) } else { Err(ConfigErrors(problems)) }
 }
 
-/// Reports variables with our prefix that stand for no setting: a misspelt one must not pass in silence.
+/// Reports variables with our prefix that match no setting, since they are probably misspelt.
 fn report_unknown_variables(source: &Source<'_>) {
     let known = source.variables.borrow();
-    let foreign =
-        |name: &str| !name.starts_with("SISEPAN_") || FOREIGN_VARIABLES.iter().any(|start| name.starts_with(start));
-    for name in source.environment.keys().filter(|name| !known.contains(*name) && !foreign(name)) {
-        source.report(format!("environment variable {name}"), "", "stands for no setting");
+    let is_ignored =
+        |name: &str| !name.starts_with("SISEPAN_") || IGNORED_PREFIXES.iter().any(|start| name.starts_with(start));
+    for name in source.environment.keys().filter(|name| !known.contains(*name) && !is_ignored(name)) {
+        source.report(format!("environment variable {name}"), "", "matches no setting");
     }
 }
 
@@ -105,7 +107,7 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
         match log.value.as_str() {
             "text" => config.log = LogFormat::Text,
             "json" => config.log = LogFormat::Json,
-            other => source.report(log.place, "log", format!("must be text or json, is {other:?}")),
+            other => source.report(log.location, "log", format!("must be text or json, is {other:?}")),
         }
     }
     if let Some(places) = root.integer("percent_places", 0..=u64::from(PLACES_MAX)) {
@@ -117,7 +119,7 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     let mut tls = root.table("tls");
     if let Some(ca) = tls.string("ca") {
         if let Err(problem) = check_authorities(ca.value.as_ref()) {
-            source.report(ca.place, tls.key("ca"), format!("{:?} can't be used: {problem}", ca.value));
+            source.report(ca.location, tls.key("ca"), format!("{:?} can't be used: {problem}", ca.value));
         }
         config.tls_ca = Some(ca.value.into());
     }
@@ -150,15 +152,15 @@ fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
 }
 
 fn read_listen(source: &Source<'_>, section: &mut Section<'_>) -> Option<String> {
-    let Found { value, place } = section.string("listen")?;
-    if listen::is_listen(&value) {
+    let Found { value, location } = section.string("listen")?;
+    if listen::is_listen_address(&value) {
         return Some(value);
     }
-    source.report(place, section.key("listen"), format!("{}, is {value:?}", listen::MUST_BE));
+    source.report(location, section.key("listen"), format!("{}, is {value:?}", listen::MUST_BE));
     None
 }
 
-/// Returns what is wrong with a file of certificate authorities.
+/// Checks a PEM file of certificate authorities.
 fn check_authorities(file: &Path) -> Result<(), String> {
     let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = certificates.map_err(|error| match error {
@@ -166,33 +168,33 @@ fn check_authorities(file: &Path) -> Result<(), String> {
         error => error.to_string(),
     })?;
     if certificates.is_empty() {
-        return Err("no certificate in it".to_owned());
+        return Err("it contains no certificates".to_owned());
     }
     let mut roots = RootCertStore::empty();
-    certificates.into_iter().try_for_each(|one| roots.add(one)).map_err(|error| error.to_string())
+    certificates.into_iter().try_for_each(|certificate| roots.add(certificate)).map_err(|error| error.to_string())
 }
 
 fn read_venues(source: &Source<'_>, mut section: Section<'_>) -> BTreeMap<VenueId, VenueConfig> {
     for key in section.keys() {
         if venue::find(&key.value).is_none() {
             let message = format!("unknown exchange; known: {}", known_venues());
-            source.report(key.place, section.key(&key.value), message);
+            source.report(key.location, section.key(&key.value), message);
         }
     }
     let mut venues = BTreeMap::new();
     for venue in venue::ALL {
         let id = venue.profile().id;
-        let mut own = section.table(id.as_str());
+        let mut overrides = section.table(id.as_str());
         let config = VenueConfig {
-            rest: read_url(source, &mut own, "rest", &["http", "https"]),
-            stream: read_url(source, &mut own, "stream", &["ws", "wss"]),
-            streaming: own.boolean("streaming"),
-            stale_after: own.integer("stale_after_secs", 1..=3600).map(Duration::from_secs),
-            silence_max: own.integer("silence_max_secs", 1..=3600).map(Duration::from_secs),
-            confirm_after: own.integer("confirm_after_secs", 1..=3600).map(Duration::from_secs),
-            poll_every: own.integer("poll_every_ms", 200..=60_000).map(Duration::from_millis),
+            rest: read_url(source, &mut overrides, "rest", &["http", "https"]),
+            stream: read_url(source, &mut overrides, "stream", &["ws", "wss"]),
+            streaming: overrides.boolean("streaming"),
+            stale_after: overrides.integer("stale_after_secs", 1..=3600).map(Duration::from_secs),
+            silence_max: overrides.integer("silence_max_secs", 1..=3600).map(Duration::from_secs),
+            confirm_after: overrides.integer("confirm_after_secs", 1..=3600).map(Duration::from_secs),
+            poll_every: overrides.integer("poll_every_ms", 200..=60_000).map(Duration::from_millis),
         };
-        own.finish();
+        overrides.finish();
         if config != VenueConfig::default() {
             venues.insert(id, config);
         }
@@ -209,7 +211,7 @@ fn read_url(source: &Source<'_>, section: &mut Section<'_>, key: &'static str, s
     let url = Url::parse(&found.value).ok().filter(|url| schemes.contains(&url.scheme()) && url.has_host());
     if url.is_none() {
         let message = format!("must be a URL that begins with {}://, is {:?}", schemes.join(":// or "), found.value);
-        source.report(found.place, section.key(key), message);
+        source.report(found.location, section.key(key), message);
         return None;
     }
     Some(found.value.trim_end_matches('/').to_owned())
@@ -217,13 +219,17 @@ fn read_url(source: &Source<'_>, section: &mut Section<'_>, key: &'static str, s
 
 fn read_boards(source: &Source<'_>, sections: Vec<(Section<'_>, String)>, basis: Basis) -> Vec<Board> {
     if sections.is_empty() || sections.len() > BOARDS_MAX {
-        source.report(source.name.to_owned(), "boards", format!("must be 1 to {BOARDS_MAX}, are {}", sections.len()));
+        source.report(
+            source.name.to_owned(),
+            "boards",
+            format!("must have 1 to {BOARDS_MAX} entries, has {}", sections.len()),
+        );
     }
     let mut boards: Vec<Board> = Vec::new();
-    for (mut section, place) in sections {
-        let board = read_board(source, &mut section, &place, basis);
+    for (mut section, location) in sections {
+        let board = read_board(source, &mut section, &location, basis);
         if boards.iter().any(|other| other.id == board.id && !board.id.is_empty()) {
-            source.report(place, section.key("id"), format!("board {:?} is defined twice", board.id));
+            source.report(location, section.key("id"), format!("board {:?} is defined twice", board.id));
         }
         section.finish();
         boards.push(board);
@@ -231,17 +237,17 @@ fn read_boards(source: &Source<'_>, sections: Vec<(Section<'_>, String)>, basis:
     boards
 }
 
-/// A board with a mistake is read on with a stand-in, so that its other mistakes are found too.
-fn read_board(source: &Source<'_>, section: &mut Section<'_>, place: &str, basis: Basis) -> Board {
+/// Reads one board. Invalid settings are replaced by placeholders, so that the remaining errors are found too.
+fn read_board(source: &Source<'_>, section: &mut Section<'_>, location: &str, basis: Basis) -> Board {
     let missing = |section: &Section<'_>, key: &str| {
-        source.report(place.to_owned(), section.key(key), "is missing");
+        source.report(location.to_owned(), section.key(key), "is missing");
     };
     let id = section.string("id");
     match &id {
         None => missing(section, "id"),
         Some(id) if !is_board_id(&id.value) => {
             let message = format!("must be 1 to 32 letters, digits, - or _, is {:?}", id.value);
-            source.report(id.place.clone(), section.key("id"), message);
+            source.report(id.location.clone(), section.key("id"), message);
         }
         Some(_) => {}
     }
@@ -271,11 +277,11 @@ fn read_titles(section: &mut Section<'_>) -> [String; 3] {
         let mut titles = section.table("title");
         let read = ["ko", "en", "ja"].map(|lang| titles.string(lang).map(|title| title.value));
         titles.finish();
-        let any = read.iter().flatten().next().cloned();
+        let any_title = read.iter().flatten().next().cloned();
         let mut defaults = TITLES.into_iter();
         return read.map(|title| {
             let default = defaults.next().unwrap_or_default();
-            title.or_else(|| any.clone()).unwrap_or_else(|| default.to_owned())
+            title.or_else(|| any_title.clone()).unwrap_or_else(|| default.to_owned())
         });
     }
     match section.string("title") {
@@ -287,16 +293,16 @@ fn read_titles(section: &mut Section<'_>) -> [String; 3] {
 fn read_markets(source: &Source<'_>, section: &Section<'_>, found: Option<Found<Vec<Found<String>>>>) -> Vec<Market> {
     let Some(found) = found else { return Vec::new() };
     if found.value.is_empty() || found.value.len() > MARKETS_MAX {
-        let message = format!("must be 1 to {MARKETS_MAX} markets, are {}", found.value.len());
-        source.report(found.place, section.key("markets"), message);
+        let message = format!("must have 1 to {MARKETS_MAX} entries, has {}", found.value.len());
+        source.report(found.location, section.key("markets"), message);
     }
     let mut seen = BTreeSet::new();
     let mut markets = Vec::new();
     for text in found.value {
         match text.value.parse::<Market>() {
             Ok(market) if seen.insert(market.clone()) => markets.push(market),
-            Ok(market) => source.report(text.place, section.key("markets"), format!("{market} is listed twice")),
-            Err(error) => source.report(text.place, section.key("markets"), error.to_string()),
+            Ok(market) => source.report(text.location, section.key("markets"), format!("{market} is listed twice")),
+            Err(error) => source.report(text.location, section.key("markets"), error.to_string()),
         }
     }
     markets
@@ -305,22 +311,26 @@ fn read_markets(source: &Source<'_>, section: &Section<'_>, found: Option<Found<
 fn read_source(source: &Source<'_>, section: &Section<'_>, found: Option<Found<Vec<Found<String>>>>) -> SourceId {
     let Some(found) = found else { return SourceId::new([]) };
     if found.value.is_empty() {
-        source.report(found.place, section.key("source"), format!("must name an exchange; known: {}", known_venues()));
+        source.report(
+            found.location,
+            section.key("source"),
+            format!("must name an exchange; known: {}", known_venues()),
+        );
     }
     let found = found.value;
     for id in &found {
         if venue::find(&id.value).is_none() {
             let message = format!("unknown exchange {:?}; known: {}", id.value, known_venues());
-            source.report(id.place.clone(), section.key("source"), message);
+            source.report(id.location.clone(), section.key("source"), message);
         }
     }
     SourceId::new(found.iter().map(|id| id.value.as_str()))
 }
 
-fn read_basis(source: &Source<'_>, section: &mut Section<'_>, usual: Basis) -> Basis {
-    let Some(found) = section.string("basis") else { return usual };
+fn read_basis(source: &Source<'_>, section: &mut Section<'_>, default: Basis) -> Basis {
+    let Some(found) = section.string("basis") else { return default };
     found.value.parse().unwrap_or_else(|error: crate::domain::UnknownBasis| {
-        source.report(found.place, section.key("basis"), error.to_string());
-        usual
+        source.report(found.location, section.key("basis"), error.to_string());
+        default
     })
 }

@@ -1,4 +1,4 @@
-//! Reading one table of settings without stopping at the first mistake.
+//! Reads one table of settings, collecting errors instead of stopping at the first.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,48 +9,48 @@ use toml::de::{DeTable, DeValue};
 
 use super::Environment;
 
-/// One mistake.
+/// One error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// File and line, or the environment variable.
-    pub place: String,
-    /// The setting, with its tables: `venues.upbit.rest`.
+pub struct ConfigError {
+    /// File and line, environment variable, or command-line flag.
+    pub location: String,
+    /// Full name of the setting, such as `venues.upbit.rest`.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what a valid value is.
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.key.is_empty() {
-            write!(f, "{}: {}", self.place, self.message)
+            write!(f, "{}: {}", self.location, self.message)
         } else {
-            write!(f, "{}: {}: {}", self.place, self.key, self.message)
+            write!(f, "{}: {}: {}", self.location, self.key, self.message)
         }
     }
 }
 
-/// Every mistake of a configuration.
+/// All errors in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigErrors(pub Vec<Problem>);
+pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        write!(f, "configuration refused: {count} mistake{}", if count == 1 { "" } else { "s" })?;
+        write!(f, "invalid configuration: {count} error{}", if count == 1 { "" } else { "s" })?;
         self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
 impl std::error::Error for ConfigErrors {}
 
-/// What all sections of a file share.
+/// The input shared by all sections, and the errors found so far.
 pub(super) struct Source<'a> {
     pub name: &'a str,
     pub text: &'a str,
     pub environment: &'a Environment,
-    pub problems: RefCell<Vec<Problem>>,
-    /// The environment variables that stand for a setting.
+    pub problems: RefCell<Vec<ConfigError>>,
+    /// Names of all environment variables that match a setting.
     pub variables: RefCell<BTreeSet<String>>,
 }
 
@@ -60,19 +60,19 @@ impl Source<'_> {
         format!("{}:{line}", self.name)
     }
 
-    pub fn report(&self, place: String, key: impl Into<String>, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem { place, key: key.into(), message: message.into() });
+    pub fn report(&self, location: String, key: impl Into<String>, message: impl Into<String>) {
+        self.problems.borrow_mut().push(ConfigError { location, key: key.into(), message: message.into() });
     }
 }
 
-/// A value and where it came from, for the message if it turns out wrong.
+/// A value and its location, for error messages.
 #[derive(Debug, Clone)]
 pub(super) struct Found<T> {
     pub value: T,
-    pub place: String,
+    pub location: String,
 }
 
-/// One table of the file, with the environment laid over it.
+/// One table of the file, overridden by flags and environment variables.
 pub(super) struct Section<'a> {
     source: &'a Source<'a>,
     table: Option<&'a DeTable<'a>>,
@@ -92,26 +92,27 @@ impl<'a> Section<'a> {
     fn raw(&mut self, key: &'static str) -> Option<Found<&'a DeValue<'a>>> {
         self.known.insert(key);
         let value = self.table?.get(key)?;
-        Some(Found { value: value.get_ref(), place: self.source.line(&value.span()) })
+        Some(Found { value: value.get_ref(), location: self.source.line(&value.span()) })
     }
 
-    /// The text of the environment variable that stands for `key`.
+    /// Returns the value of the flag or environment variable for `key`.
     fn variable(&mut self, key: &'static str) -> Option<Found<String>> {
         self.known.insert(key);
-        // A flag of the command line goes before the variable that stands for the same setting.
+        // A command-line flag takes precedence over the variable of the same setting.
         let flag = format!("--{}", self.key(key));
         if let Some(value) = self.source.environment.get(&flag) {
-            return Some(Found { value: value.clone(), place: flag });
+            return Some(Found { value: value.clone(), location: flag });
         }
         let name = format!("SISEPAN_{}", self.key(key).replace(['.', '-'], "_").to_uppercase());
         let value = self.source.environment.get(&name).cloned();
-        let place = format!("environment variable {name}");
+        let location = format!("environment variable {name}");
         self.source.variables.borrow_mut().insert(name);
-        Some(Found { value: value?, place })
+        Some(Found { value: value?, location })
     }
 
-    fn wrong<T>(&self, key: &str, place: String, message: impl Into<String>) -> Option<T> {
-        self.source.report(place, self.key(key), message);
+    /// Reports an invalid value and returns `None`.
+    fn invalid<T>(&self, key: &str, location: String, message: impl Into<String>) -> Option<T> {
+        self.source.report(location, self.key(key), message);
         None
     }
 
@@ -121,8 +122,8 @@ impl<'a> Section<'a> {
         }
         let found = self.raw(key)?;
         match found.value {
-            DeValue::String(text) => Some(Found { value: text.to_string(), place: found.place }),
-            other => self.wrong(key, found.place, format!("must be text, is {}", article(other))),
+            DeValue::String(text) => Some(Found { value: text.to_string(), location: found.location }),
+            other => self.invalid(key, found.location, format!("must be a string, is {}", with_article(other))),
         }
     }
 
@@ -130,26 +131,26 @@ impl<'a> Section<'a> {
         if let Some(found) = self.variable(key) {
             let value = found.value.parse().ok();
             return value
-                .or_else(|| self.wrong(key, found.place, format!("must be true or false, is {:?}", found.value)));
+                .or_else(|| self.invalid(key, found.location, format!("must be true or false, is {:?}", found.value)));
         }
         let found = self.raw(key)?;
         match found.value {
             DeValue::Boolean(value) => Some(*value),
-            other => self.wrong(key, found.place, format!("must be true or false, is {}", article(other))),
+            other => self.invalid(key, found.location, format!("must be true or false, is {}", with_article(other))),
         }
     }
 
-    /// A whole number as text, for those of which only some are taken.
+    /// Returns an integer as text, for settings that allow only certain values.
     pub fn number(&mut self, key: &'static str) -> Option<Found<String>> {
         if let Some(found) = self.variable(key) {
             return Some(found);
         }
         let found = self.raw(key)?;
         let DeValue::Integer(number) = found.value else {
-            return self.wrong(key, found.place, format!("must be a whole number, is {}", article(found.value)));
+            return self.invalid(key, found.location, format!("must be an integer, is {}", with_article(found.value)));
         };
         let value = i128::from_str_radix(number.as_str(), number.radix()).map(|n| n.to_string());
-        Some(Found { value: value.unwrap_or_else(|_| number.as_str().to_owned()), place: found.place })
+        Some(Found { value: value.unwrap_or_else(|_| number.as_str().to_owned()), location: found.location })
     }
 
     pub fn integer(&mut self, key: &'static str, allowed: RangeInclusive<u64>) -> Option<u64> {
@@ -157,91 +158,103 @@ impl<'a> Section<'a> {
         match found.value.parse::<u64>() {
             Ok(value) if allowed.contains(&value) => Some(value),
             _ => {
-                let (least, most) = (allowed.start(), allowed.end());
-                self.wrong(key, found.place, format!("must be from {least} to {most}, is {}", found.value))
+                let (min, max) = (allowed.start(), allowed.end());
+                self.invalid(key, found.location, format!("must be from {min} to {max}, is {}", found.value))
             }
         }
     }
 
-    /// One text, or a list of texts.
+    /// Returns a list of strings; a single string is a list of one, and a variable is split at commas.
     pub fn strings(&mut self, key: &'static str) -> Option<Found<Vec<Found<String>>>> {
         if let Some(found) = self.variable(key) {
-            let place = found.place.clone();
+            let location = found.location.clone();
             let parts =
-                found.value.split(',').map(|part| Found { value: part.trim().to_owned(), place: place.clone() });
-            return Some(Found { value: parts.collect(), place: found.place });
+                found.value.split(',').map(|part| Found { value: part.trim().to_owned(), location: location.clone() });
+            return Some(Found { value: parts.collect(), location: found.location });
         }
         let found = self.raw(key)?;
         let texts = match found.value {
-            DeValue::String(text) => vec![Found { value: text.to_string(), place: found.place.clone() }],
+            DeValue::String(text) => vec![Found { value: text.to_string(), location: found.location.clone() }],
             DeValue::Array(items) => {
                 let mut texts = Vec::new();
                 for item in items.iter() {
-                    let place = self.source.line(&item.span());
+                    let location = self.source.line(&item.span());
                     match item.get_ref() {
-                        DeValue::String(text) => texts.push(Found { value: text.to_string(), place }),
-                        other => {
-                            self.wrong(key, place, format!("must be a list of texts, holds {}", article(other)))?
-                        }
+                        DeValue::String(text) => texts.push(Found { value: text.to_string(), location }),
+                        other => self.invalid(
+                            key,
+                            location,
+                            format!("must be a list of strings, contains {}", with_article(other)),
+                        )?,
                     }
                 }
                 texts
             }
-            other => return self.wrong(key, found.place, format!("must be a list of texts, is {}", article(other))),
+            other => {
+                return self.invalid(
+                    key,
+                    found.location,
+                    format!("must be a list of strings, is {}", with_article(other)),
+                );
+            }
         };
-        Some(Found { value: texts, place: found.place })
+        Some(Found { value: texts, location: found.location })
     }
 
     pub fn table(&mut self, key: &'static str) -> Section<'a> {
         let path = self.key(key);
         let table = self.raw(key).and_then(|found| match found.value {
             DeValue::Table(table) => Some(table),
-            other => self.wrong(key, found.place, format!("must be a table, is {}", article(other))),
+            other => self.invalid(key, found.location, format!("must be a table, is {}", with_article(other))),
         });
         Section::new(self.source, table, path)
     }
 
-    /// Whether the value of `key` is a table, for settings that may be either.
+    /// Returns whether the value of `key` is a table, for settings that may be a string or a table.
     pub fn is_table(&self, key: &str) -> bool {
         self.table.and_then(|table| table.get(key)).is_some_and(|value| value.get_ref().is_table())
     }
 
-    /// The tables of `[[key]]`, with the line where each begins.
+    /// Returns the tables of `[[key]]`, each with the location of its first line.
     pub fn tables(&mut self, key: &'static str) -> Option<Vec<(Section<'a>, String)>> {
         let found = self.raw(key)?;
         let DeValue::Array(items) = found.value else {
-            return self.wrong(key, found.place, format!("must be written as [[{key}]], is {}", article(found.value)));
+            return self.invalid(
+                key,
+                found.location,
+                format!("must be written as [[{key}]], is {}", with_article(found.value)),
+            );
         };
         let mut sections = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let place = self.source.line(&item.span());
+            let location = self.source.line(&item.span());
             let path = format!("{}[{index}]", self.key(key));
             match item.get_ref() {
-                DeValue::Table(table) => sections.push((Section::new(self.source, Some(table), path), place)),
-                other => self.wrong(key, place, format!("must be a table, is {}", article(other)))?,
+                DeValue::Table(table) => sections.push((Section::new(self.source, Some(table), path), location)),
+                other => self.invalid(key, location, format!("must be a table, is {}", with_article(other)))?,
             }
         }
         Some(sections)
     }
 
-    /// The keys that the table really has, with their lines.
+    /// Returns the keys present in the table, with their locations.
     pub fn keys(&self) -> Vec<Found<String>> {
         let entries = self.table.into_iter().flat_map(|table| table.keys());
-        entries.map(|key| Found { value: key.get_ref().to_string(), place: self.source.line(&key.span()) }).collect()
+        entries.map(|key| Found { value: key.get_ref().to_string(), location: self.source.line(&key.span()) }).collect()
     }
 
-    /// Reports what was written but never asked for.
+    /// Reports the keys that no setting has read: they are unknown.
     pub fn finish(self) {
         for key in self.keys() {
             if !self.known.contains(key.value.as_str()) {
                 let known = self.known.iter().copied().collect::<Vec<_>>().join(", ");
-                self.source.report(key.place, self.key(&key.value), format!("unknown setting; known here: {known}"));
+                self.source.report(key.location, self.key(&key.value), format!("unknown setting; known here: {known}"));
             }
         }
     }
 }
 
-fn article(value: &DeValue<'_>) -> String {
+fn with_article(value: &DeValue<'_>) -> String {
     let name = value.type_str();
     let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
     format!("{article} {name}")

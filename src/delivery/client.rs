@@ -1,4 +1,4 @@
-//! One client at rest: a socket, its places in groups, and when to look at it. No buffer.
+//! Per-client state: socket, subscriptions, deadlines. Allocates no buffer while idle.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -10,67 +10,68 @@ use mio::net::TcpStream;
 use super::clients::Clients;
 use super::groups::Groups;
 use super::timers::Millis;
-use crate::websocket::Inbound;
-use crate::wire::Id;
+use crate::api::RequestId;
+use crate::websocket::Reassembler;
 
-/// Most parts handed to the kernel in one write.
-const PARTS_MAX: usize = 8;
+/// Maximum number of slices in one vectored write.
+const SLICES_MAX: usize = 8;
 
-/// A second.
-const SECOND: Millis = 1000;
+/// Window of the message rate limit.
+const RATE_WINDOW: Millis = 1000;
 
+/// State of one client.
 #[derive(Debug)]
 pub(super) struct Client {
     pub stream: TcpStream,
-    /// Dropped with the client: its place among those that may be there.
+    /// Admission permit, released when the client is dropped.
     guard: Box<dyn Any + Send>,
-    pub subscriptions: Vec<Subscribed>,
-    pub inbound: Inbound,
-    /// What the socket did not take of what has begun. Nothing, most of the time.
-    #[expect(clippy::box_collection, reason = "it is nearly always absent, and takes 8 bytes then instead of 32")]
-    rest: Option<Box<VecDeque<Bytes>>>,
-    /// Since when the socket takes nothing.
-    pub blocked_at: Option<Millis>,
-    /// The nearest moment at which it is looked at.
-    pub armed: Millis,
-    /// When it must have subscribed; never, once it has.
+    pub subscriptions: Vec<ClientSubscription>,
+    pub inbound: Reassembler,
+    /// Bytes of started frames that the socket has not accepted yet; nearly always absent.
+    #[expect(clippy::box_collection, reason = "nearly always absent, and then 8 bytes instead of 32")]
+    unsent: Option<Box<VecDeque<Bytes>>>,
+    /// Since when the socket accepts no more data.
+    pub blocked_since: Option<Millis>,
+    /// The nearest deadline that a timer is armed for; `Millis::MAX` if none.
+    pub armed_deadline: Millis,
+    /// Deadline of the first subscription; `Millis::MAX` once subscribed.
     pub subscribe_by: Millis,
-    /// When it is pinged next.
+    /// Time of the next ping.
     pub ping_at: Millis,
-    /// When it must have answered the ping that is on its way.
+    /// Deadline of the pong, while a ping is outstanding.
     pub pong_by: Option<Millis>,
-    /// When it must have closed, if it is to.
+    /// Deadline of the peer's close, once we have started to close.
     pub closing_by: Option<Millis>,
-    /// The start of the second that messages are counted in.
-    second: Millis,
-    messages: u32,
-    /// Whether its messages may be compressed.
+    /// Start of the current window of the message rate limit.
+    window_start: Millis,
+    messages_in_window: u32,
+    /// Whether permessage-deflate was negotiated.
     pub deflate: bool,
-    /// Whether there is something to read that was left there.
+    /// Whether the socket may hold unread data.
     pub is_readable: bool,
-    /// Whether what it says no longer matters.
-    pub is_deaf: bool,
-    /// Whether it said that it closes.
+    /// Whether input is read and discarded.
+    pub ignores_input: bool,
+    /// Whether the client has sent a close frame.
     pub has_closed: bool,
 }
 
 /// One subscription of a client.
 #[derive(Debug)]
-pub(super) struct Subscribed {
-    pub id: Option<Id>,
-    /// The group, of this thread.
+pub(super) struct ClientSubscription {
+    pub id: Option<RequestId>,
+    /// Number of the group within this thread.
     pub group: u32,
-    /// Its place among the group's members.
+    /// Index into the group's members.
     pub position: u32,
 }
 
-/// How much of a frame a socket took.
+/// Whether a socket accepted a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// All of it, or a beginning whose rest is kept: it will be told the frame.
-    Begun,
-    /// Nothing: the frame is not kept.
-    Nothing,
+pub(super) enum OfferResult {
+    /// The frame was written, or started: its remainder is queued and will be written.
+    Accepted,
+    /// Nothing was written and the frame is not queued.
+    Blocked,
 }
 
 impl Client {
@@ -79,146 +80,146 @@ impl Client {
             stream,
             guard,
             subscriptions: Vec::new(),
-            inbound: Inbound::default(),
-            rest: None,
-            blocked_at: None,
-            armed: Millis::MAX,
+            inbound: Reassembler::default(),
+            unsent: None,
+            blocked_since: None,
+            armed_deadline: Millis::MAX,
             subscribe_by: Millis::MAX,
             ping_at: Millis::MAX,
             pong_by: None,
             closing_by: None,
-            second: 0,
-            messages: 0,
+            window_start: 0,
+            messages_in_window: 0,
             deflate,
             is_readable: false,
-            is_deaf: false,
+            ignores_input: false,
             has_closed: false,
         }
     }
 
-    /// Returns it as one that has just come, for another poller; what was begun is still to be written.
+    /// Resets everything but the socket, the permit and the unsent bytes, for registration with another poller.
     pub fn without_subscriptions(self) -> Self {
         let stream = TcpStream::from_std(self.stream.into());
-        Self { rest: self.rest, blocked_at: self.blocked_at, ..Self::new(stream, self.guard, self.deflate) }
+        Self { unsent: self.unsent, blocked_since: self.blocked_since, ..Self::new(stream, self.guard, self.deflate) }
     }
 
-    /// Returns what it was admitted with.
+    /// Returns the admission permit.
     pub fn guard(&self) -> &(dyn Any + Send) {
         &*self.guard
     }
 
-    /// Notes a subscription; its place is taken already.
-    pub fn subscribe(&mut self, id: Option<Id>, group: u32, position: u32) {
+    /// Records a subscription whose group membership exists already.
+    pub fn subscribe(&mut self, id: Option<RequestId>, group: u32, position: u32) {
         self.subscribe_by = Millis::MAX;
-        // Most have one for their whole life.
+        // Most clients only ever have one subscription.
         self.subscriptions.reserve_exact(1);
-        self.subscriptions.push(Subscribed { id, group, position });
+        self.subscriptions.push(ClientSubscription { id, group, position });
     }
 
-    /// Ends the subscription of that name, and leaves its group if no other is of it.
-    pub fn leave(&mut self, id: Option<&Id>, groups: &mut Groups, clients: &mut Clients) {
+    /// Ends the subscription with this id, and leaves its group unless another subscription uses it.
+    pub fn unsubscribe(&mut self, id: Option<&RequestId>, groups: &mut Groups, clients: &mut Clients) {
         let Some(at) = self.subscriptions.iter().position(|one| one.id.as_ref() == id) else { return };
-        self.leave_at(at, groups, clients);
+        self.unsubscribe_at(at, groups, clients);
     }
 
     /// Ends every subscription.
-    pub fn leave_all(&mut self, groups: &mut Groups, clients: &mut Clients) {
+    pub fn unsubscribe_all(&mut self, groups: &mut Groups, clients: &mut Clients) {
         while !self.subscriptions.is_empty() {
-            self.leave_at(0, groups, clients);
+            self.unsubscribe_at(0, groups, clients);
         }
         self.subscriptions = Vec::new();
     }
 
-    fn leave_at(&mut self, at: usize, groups: &mut Groups, clients: &mut Clients) {
-        let left = self.subscriptions.swap_remove(at);
-        if !self.subscriptions.iter().any(|one| one.group == left.group) {
-            groups.leave(left.group, left.position, clients);
+    fn unsubscribe_at(&mut self, at: usize, groups: &mut Groups, clients: &mut Clients) {
+        let removed = self.subscriptions.swap_remove(at);
+        if !self.subscriptions.iter().any(|one| one.group == removed.group) {
+            groups.remove(removed.group, removed.position, clients);
         }
     }
 
-    /// Whether something of what was begun is still to be written.
-    pub fn has_rest(&self) -> bool {
-        self.rest.is_some()
+    /// Returns whether bytes of started frames are still to be written.
+    pub fn has_unsent(&self) -> bool {
+        self.unsent.is_some()
     }
 
-    /// Writes a group's frame, if nothing is in its way.
-    pub fn offer(&mut self, frame: &Bytes, now: Millis) -> io::Result<Taken> {
-        if self.blocked_at.is_some() {
-            return Ok(Taken::Nothing);
+    /// Writes a group's frame, unless the client is blocked.
+    pub fn offer(&mut self, frame: &Bytes, now: Millis) -> io::Result<OfferResult> {
+        if self.blocked_since.is_some() {
+            return Ok(OfferResult::Blocked);
         }
         match write(&mut self.stream, frame)? {
             count if count == frame.len() => {}
             0 => {
-                self.blocked_at = Some(now);
-                return Ok(Taken::Nothing);
+                self.blocked_since = Some(now);
+                return Ok(OfferResult::Blocked);
             }
             count => {
-                self.blocked_at = Some(now);
-                self.rest = Some(Box::new(VecDeque::from([frame.slice(count..)])));
+                self.blocked_since = Some(now);
+                self.unsent = Some(Box::new(VecDeque::from([frame.slice(count..)])));
             }
         }
-        Ok(Taken::Begun)
+        Ok(OfferResult::Accepted)
     }
 
-    /// Writes what must not be lost; what the socket does not take is kept.
+    /// Writes frames that must not be dropped; queues what the socket does not accept.
     pub fn send(&mut self, parts: impl IntoIterator<Item = Bytes>, now: Millis) -> io::Result<()> {
-        let mut queue = self.rest.take().map(|rest| *rest).unwrap_or_default();
+        let mut queue = self.unsent.take().map(|unsent| *unsent).unwrap_or_default();
         queue.extend(parts);
-        let is_free = self.blocked_at.is_none();
-        self.rest = Some(Box::new(queue));
+        let is_free = self.blocked_since.is_none();
+        self.unsent = Some(Box::new(queue));
         if is_free { self.flush(now).map(|_| ()) } else { Ok(()) }
     }
 
-    /// Writes what was kept; returns whether all of it is written. A refused write blocks from now on.
+    /// Writes queued bytes; returns whether all were written. Marks the client as blocked if the socket is full.
     pub fn flush(&mut self, now: Millis) -> io::Result<bool> {
-        while let Some(rest) = &mut self.rest {
-            while rest.front().is_some_and(Bytes::is_empty) {
-                rest.pop_front();
+        while let Some(unsent) = &mut self.unsent {
+            while unsent.front().is_some_and(Bytes::is_empty) {
+                unsent.pop_front();
             }
-            if rest.is_empty() {
-                self.rest = None;
+            if unsent.is_empty() {
+                self.unsent = None;
                 break;
             }
-            let mut slices = [IoSlice::new(&[]); PARTS_MAX];
-            slices.iter_mut().zip(rest.iter()).for_each(|(slice, part)| *slice = IoSlice::new(part));
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            slices.iter_mut().zip(unsent.iter()).for_each(|(slice, part)| *slice = IoSlice::new(part));
             let mut count = match self.stream.write_vectored(&slices) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.blocked_at.get_or_insert(now);
+                    self.blocked_since.get_or_insert(now);
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
             };
-            for part in rest.iter_mut() {
-                let step = count.min(part.len());
-                part.advance(step);
-                count -= step;
+            for part in unsent.iter_mut() {
+                let written = count.min(part.len());
+                part.advance(written);
+                count -= written;
             }
         }
         Ok(true)
     }
 
-    /// Goes on after it was blocked: a pong could not be asked for meanwhile.
+    /// Ends the blocked state and extends the pong deadline by its duration, since reading paused, too.
     pub fn unblock(&mut self, now: Millis) {
-        let blocked = self.blocked_at.take().map_or(0, |since| now.saturating_sub(since));
+        let blocked = self.blocked_since.take().map_or(0, |since| now.saturating_sub(since));
         if let Some(pong_by) = &mut self.pong_by {
             *pong_by = pong_by.saturating_add(blocked);
         }
     }
 
-    /// Counts what it sent; returns whether it is too much for a second.
-    pub fn sends_too_much(&mut self, now: Millis, most: u32) -> bool {
-        if now.saturating_sub(self.second) >= SECOND || self.messages == 0 {
-            (self.second, self.messages) = (now, 0);
+    /// Counts one message; returns whether more than `max` have come in the current window of a second.
+    pub fn exceeds_message_rate(&mut self, now: Millis, max: u32) -> bool {
+        if now.saturating_sub(self.window_start) >= RATE_WINDOW || self.messages_in_window == 0 {
+            (self.window_start, self.messages_in_window) = (now, 0);
         }
-        self.messages = self.messages.saturating_add(1);
-        self.messages > most
+        self.messages_in_window = self.messages_in_window.saturating_add(1);
+        self.messages_in_window > max
     }
 }
 
-/// Returns how many bytes the socket took; 0 if it would have to wait.
+/// Writes once; returns the number of bytes accepted, 0 if the socket is full.
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match stream.write(bytes) {

@@ -1,17 +1,18 @@
-//! The clients of a thread, by number.
+//! Slab of a thread's clients, indexed by key.
 
 use mio::Token;
 
 use super::client::Client;
 
-/// A place, used by one client after the other.
+/// One entry of the slab; reused by later clients.
 #[derive(Debug)]
 struct Slot {
-    /// Rises with each client: an event of the one before is not taken for one of this one.
+    /// Rises with each client, so that a late event of an earlier client is not taken for this one's.
     generation: u32,
     client: Option<Client>,
 }
 
+/// Slab of clients with stable keys.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     slots: Vec<Slot>,
@@ -20,7 +21,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Returns a number that nobody has; nothing stands there until [`Clients::put`].
+    /// Reserves a free key; its entry stays empty until [`Clients::put`].
     pub fn reserve(&mut self) -> u32 {
         self.count += 1;
         if let Some(key) = self.free.pop() {
@@ -31,9 +32,9 @@ impl Clients {
         key
     }
 
-    /// Gives a number back for good.
+    /// Frees a key and drops its client, if present.
     pub fn release(&mut self, key: u32) {
-        if let Some(slot) = self.slots.get_mut(at(key)) {
+        if let Some(slot) = self.slots.get_mut(index(key)) {
             slot.generation = slot.generation.wrapping_add(1);
             slot.client = None;
             self.free.push(key);
@@ -41,41 +42,41 @@ impl Clients {
         }
     }
 
-    /// Takes a client out, to speak with it; its number stays its own.
+    /// Takes a client out temporarily; its key stays reserved.
     pub fn take(&mut self, key: u32) -> Option<Client> {
-        self.slots.get_mut(at(key))?.client.take()
+        self.slots.get_mut(index(key))?.client.take()
     }
 
-    /// Puts a client at its number.
+    /// Puts a client at its key.
     pub fn put(&mut self, key: u32, client: Client) {
-        if let Some(slot) = self.slots.get_mut(at(key)) {
+        if let Some(slot) = self.slots.get_mut(index(key)) {
             slot.client = Some(client);
         }
     }
 
     pub fn get_mut(&mut self, key: u32) -> Option<&mut Client> {
-        self.slots.get_mut(at(key))?.client.as_mut()
+        self.slots.get_mut(index(key))?.client.as_mut()
     }
 
-    /// Returns what the poller calls it.
+    /// Returns the poller token of a key: generation and key.
     pub fn token(&self, key: u32) -> Token {
-        let generation = self.slots.get(at(key)).map_or(0, |slot| slot.generation);
-        Token(at(generation) << 32 | at(key))
+        let generation = self.slots.get(index(key)).map_or(0, |slot| slot.generation);
+        Token(index(generation) << 32 | index(key))
     }
 
-    /// Returns the number behind an event, if its client is still there.
+    /// Returns the key of an event's token, unless the token belongs to an earlier client.
     pub fn key(&self, token: Token) -> Option<u32> {
         let key = u32::try_from(token.0 & 0xFFFF_FFFF).ok()?;
         (self.token(key) == token).then_some(key)
     }
 
-    /// Returns all numbers that have a client.
+    /// Returns the keys of all clients.
     pub fn keys(&self) -> Vec<u32> {
-        let taken = self.slots.iter().enumerate().filter(|(_, slot)| slot.client.is_some());
-        taken.filter_map(|(key, _)| u32::try_from(key).ok()).collect()
+        let occupied = self.slots.iter().enumerate().filter(|(_, slot)| slot.client.is_some());
+        occupied.filter_map(|(key, _)| u32::try_from(key).ok()).collect()
     }
 
-    /// Takes all clients out, for good.
+    /// Removes and returns all clients.
     pub fn drain(&mut self) -> Vec<Client> {
         let clients = self.slots.drain(..).filter_map(|slot| slot.client).collect();
         *self = Self::default();
@@ -87,7 +88,7 @@ impl Clients {
     }
 }
 
-/// Numbers of clients are of 32 bits, and so is `usize` at least on every machine with an epoll.
-fn at(key: u32) -> usize {
+/// Converts a key to an index. Keys have 32 bits, and so has `usize` on every machine with epoll.
+fn index(key: u32) -> usize {
     usize::try_from(key).unwrap_or(usize::MAX)
 }

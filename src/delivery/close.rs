@@ -1,71 +1,71 @@
-//! Why a stream ends: 3000 to 3499 come back, 3500 to 3999 do not.
+//! Reasons for closing a stream. After 3000 to 3499 clients should reconnect, after 3500 to 3999 they should not.
 
 use crate::websocket::{self, Violation};
 
-/// A reason to close.
+/// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Close {
-    /// The connection broke.
-    Broken,
-    /// The client closed, with this code.
-    Left(Option<u16>),
-    /// The client broke the WebSocket protocol.
+pub enum CloseReason {
+    /// The connection was lost.
+    ConnectionLost,
+    /// The client closed the connection, with this code.
+    ClosedByClient(Option<u16>),
+    /// The client violated the WebSocket protocol.
     Protocol,
-    /// A message that is not text.
+    /// The client sent a binary message.
     Binary,
-    /// A text that is not UTF-8.
+    /// A text message is not valid UTF-8.
     NotUtf8,
-    /// A message that is too long.
+    /// A message exceeds the maximum length.
     TooLong,
-    /// We made a mistake.
-    Failed,
-    /// A part of us failed and is replaced.
-    Failure,
-    /// We restart.
+    /// Handling a message of this client panicked.
+    HandlerFailed,
+    /// The delivery thread or the group of the client failed; reconnecting helps.
+    ComponentFailed,
+    /// The server shuts down.
     Shutdown,
-    /// A write was blocked for too long.
+    /// A write was blocked past its deadline.
     Slow,
-    /// No answer to a ping.
+    /// No pong arrived in time.
     NoPong,
-    /// Too many messages in a second.
-    TooMany,
-    /// There are as many groups as we take.
+    /// The client exceeded the message rate limit.
+    TooManyMessages,
+    /// The limit of groups is reached.
     TooManyGroups,
-    /// The URL asks for something that there is not.
+    /// The query of the URL is invalid.
     BadRequest,
-    /// Nothing was subscribed in time.
+    /// The client did not subscribe in time.
     NoSubscription,
 }
 
-impl Close {
-    /// Returns the last frame, or `None` where there is nobody to tell.
+impl CloseReason {
+    /// Returns the close frame to send, or `None` if the connection is lost.
     pub(super) fn frame(self) -> Option<Vec<u8>> {
         match self {
-            Self::Broken => None,
-            Self::Left(code) => Some(websocket::close_frame(code, "")),
-            ours => {
-                let (code, reason) = ours.code();
+            Self::ConnectionLost => None,
+            Self::ClosedByClient(code) => Some(websocket::close_frame(code, "")),
+            reason => {
+                let (code, reason) = reason.code_and_reason();
                 Some(websocket::close_frame(Some(code), reason))
             }
         }
     }
 
-    /// Returns the close code, and what it stands for. As in every API of WebSocket, 1006 is a connection that broke, and
-    /// 1005 a close without a code.
-    pub(super) fn code(self) -> (u16, &'static str) {
+    /// Returns the close code and its reason text. As in the browser API, 1006 stands for a lost connection and
+    /// 1005 for a close frame without a code; neither is sent.
+    pub(super) fn code_and_reason(self) -> (u16, &'static str) {
         match self {
-            Self::Broken => (1006, "connection broke"),
-            Self::Left(code) => (code.unwrap_or(1005), "closed by the client"),
+            Self::ConnectionLost => (1006, "connection lost"),
+            Self::ClosedByClient(code) => (code.unwrap_or(1005), "closed by the client"),
             Self::Protocol => (1002, "protocol error"),
             Self::Binary => (1003, "messages are text"),
             Self::NotUtf8 => (1007, "text is not utf-8"),
             Self::TooLong => (1009, "message too long"),
-            Self::Failed => (1011, "server error"),
+            Self::HandlerFailed => (1011, "server error"),
             Self::Shutdown => (1012, "server restarts"),
             Self::Slow => (3008, "slow"),
-            Self::Failure => (3011, "server error"),
+            Self::ComponentFailed => (3011, "server error"),
             Self::NoPong => (3012, "no pong"),
-            Self::TooMany => (3013, "too many requests"),
+            Self::TooManyMessages => (3013, "too many requests"),
             Self::TooManyGroups => (3014, "too many groups"),
             Self::BadRequest => (3501, "bad request"),
             Self::NoSubscription => (3502, "no subscription"),
@@ -73,7 +73,7 @@ impl Close {
     }
 }
 
-impl From<Violation> for Close {
+impl From<Violation> for CloseReason {
     fn from(violation: Violation) -> Self {
         match violation {
             Violation::Protocol => Self::Protocol,
@@ -83,8 +83,8 @@ impl From<Violation> for Close {
     }
 }
 
-impl From<std::io::Error> for Close {
+impl From<std::io::Error> for CloseReason {
     fn from(_: std::io::Error) -> Self {
-        Self::Broken
+        Self::ConnectionLost
     }
 }

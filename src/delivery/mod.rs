@@ -1,24 +1,23 @@
-//! Delivery threads: the sockets of all streams, and the writing of each group's bytes to its members.
+//! Delivery threads: they own the sockets of all WebSocket streams and write each group's shared frames to its
+//! members.
 //!
 //! ```text
-//!  web ──a socket, after its upgrade──▶ port ─┐            one poller a thread, no task and no buffer a client
-//!  hub ──"this group has a new frame"──▶ port ─┴▶ thread ──one write of shared bytes──▶ each member
-//!                                                  ▲──what clients say──▶ Service (web) ──answers──┘
+//!  web ──upgraded socket────▶ mailbox ─┐      one poller per thread, no task and no buffer per client
+//!  hub ──group has a frame──▶ mailbox ─┴▶ thread ──one write of shared bytes──▶ each member
+//!                                            ▲──client messages──▶ Service (web) ──replies──┘
 //! ```
 //!
-//! A client at rest is a struct of some two hundred bytes. One whose socket
-//! takes no more keeps the rest of the frame that was begun, and is told the
-//! newest rows when it can take them: there is no queue. Knows WebSocket
-//! framing, deadlines and groups; what is said, and about which prices, is the
-//! matter of [`Service`] and of the hub.
+//! An idle client is a struct of about 200 bytes. When a socket is full, the rest of the started frame is kept,
+//! and the client gets the newest rows once the socket is writable again: there is no queue. This module
+//! handles WebSocket framing, deadlines and groups; the content of messages is up to [`Service`] and the hub.
 
-mod beat;
+mod broadcast;
 mod client;
+mod client_context;
 mod clients;
 mod close;
-mod exchange;
 mod groups;
-mod port;
+mod mailbox;
 mod thread;
 mod timers;
 
@@ -34,139 +33,140 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use port::{Order, Port};
+use mailbox::{Mailbox, RunState};
 
-pub use close::Close;
-pub use exchange::Exchange;
+pub use client_context::ClientContext;
+pub use close::CloseReason;
 
-/// How clients are served.
+/// Limits and timeouts of stream clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Number of threads; 0 is one for each core.
+pub struct DeliverySettings {
+    /// Number of threads; 0 means one per core.
     pub threads: usize,
-    /// Longest message of a client, in bytes, else 1009.
+    /// Maximum length of a client's message in bytes; beyond it the client is closed with 1009.
     pub message_bytes_max: usize,
-    /// Most frames of a client in a second, pongs that were asked for aside, else 3013.
+    /// Maximum number of frames per client and second, not counting replies to our pings; beyond it 3013.
     pub messages_per_second_max: u32,
-    /// How soon the first subscription must come, else 3502; `None` does not ask for one.
+    /// Time within which a client must subscribe, else 3502; `None` requires no subscription.
     pub subscribe_within: Option<Duration>,
-    /// How often a client is pinged.
+    /// Interval between pings of a client.
     pub ping_every: Duration,
-    /// How soon the answer must come, else 3012.
+    /// Time within which a pong must arrive, else 3012.
     pub pong_within: Duration,
-    /// How long one write may be blocked, else 3008.
+    /// Time for which a write may be blocked, else 3008.
     pub write_within: Duration,
-    /// How long we wait for the other side to close as well.
+    /// Time to wait for the client's close frame after ours.
     pub close_within: Duration,
-    /// What the kernel may hold for a client on its way out, in bytes; it takes twice as much memory at most.
+    /// Send buffer of a socket in the kernel, in bytes; the kernel uses at most twice as much memory.
     pub send_buffer_bytes: usize,
 }
 
-/// What is said to clients. Called on the delivery threads, so it never waits.
+/// Handler of client messages. Called on the delivery threads, so it must not block.
 pub trait Service: fmt::Debug + Send + Sync + 'static {
-    /// Answers a message.
+    /// Handles a message of a client.
     ///
     /// # Errors
-    /// [`Close`] if the connection must end.
-    fn message(&self, exchange: &mut Exchange<'_>, said: Said<'_>) -> Result<(), Close>;
+    /// Returns [`CloseReason`] if the connection must be closed.
+    fn on_message(&self, context: &mut ClientContext<'_>, message: ClientMessage<'_>) -> Result<(), CloseReason>;
 
-    /// Returns the text before a connection is closed because we end.
-    fn farewell(&self) -> Vec<u8>;
+    /// Returns the last text message of a connection that is closed because the server shuts down.
+    fn closing_message(&self) -> Vec<u8>;
 }
 
-/// A message of a client.
+/// A message from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said<'a> {
-    /// A text.
+pub enum ClientMessage<'a> {
+    /// A text message.
     Text(&'a str),
-    /// Bytes.
+    /// A binary message.
     Binary(&'a [u8]),
 }
 
-/// A connection that was upgraded.
-pub struct Newcomer {
-    /// Its socket, not blocking.
+/// A connection upgraded to WebSocket.
+pub struct Upgraded {
+    /// The socket, in non-blocking mode.
     pub stream: TcpStream,
-    /// What was read of it already.
-    pub read: Vec<u8>,
-    /// Whether its messages may be compressed.
+    /// Bytes already read from the socket.
+    pub buffered: Vec<u8>,
+    /// Whether permessage-deflate was negotiated.
     pub deflate: bool,
-    /// Dropped when the client is gone.
+    /// Admission permit, dropped when the client is gone.
     pub guard: Box<dyn Any + Send>,
-    /// What it is told first.
-    pub begin: Begin,
+    /// Called once on the delivery thread before any input is handled.
+    pub on_connect: OnConnect,
 }
 
-/// Says the first words to a client.
-pub type Begin = Box<dyn FnOnce(&mut Exchange<'_>) -> Result<(), Close> + Send>;
+/// Callback that greets a new client.
+pub type OnConnect = Box<dyn FnOnce(&mut ClientContext<'_>) -> Result<(), CloseReason> + Send>;
 
-impl fmt::Debug for Newcomer {
+impl fmt::Debug for Upgraded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Newcomer").field("stream", &self.stream).finish_non_exhaustive()
+        f.debug_struct("Upgraded").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
 
-/// The threads. They end, and every connection with them, when this is dropped.
+/// Handle of the delivery threads. Dropping it ends the threads and closes their connections.
 #[derive(Debug)]
 pub struct Delivery {
-    ports: Vec<Arc<Port>>,
+    mailboxes: Vec<Arc<Mailbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    turn: AtomicUsize,
+    next_thread: AtomicUsize,
     failed: CancellationToken,
 }
 
 impl Delivery {
-    /// Starts the threads. Must be called within a tokio runtime: the tasks of groups run there.
+    /// Starts the threads. Must be called within a tokio runtime, on which the groups' tasks are spawned.
     ///
     /// # Errors
-    /// If the system gives no poller or no thread.
-    pub fn start(settings: &Settings, clock: &Clock, service: &Arc<dyn Service>) -> io::Result<Self> {
+    /// Fails if a poller or a thread can't be created.
+    pub fn start(settings: &DeliverySettings, clock: &Clock, service: &Arc<dyn Service>) -> io::Result<Self> {
         let count = match settings.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             count => count,
         };
         let started = Self {
-            ports: Vec::new(),
+            mailboxes: Vec::new(),
             threads: Mutex::default(),
-            turn: AtomicUsize::new(0),
+            next_thread: AtomicUsize::new(0),
             failed: CancellationToken::new(),
         };
         (0..count).try_fold(started, |mut started, number| {
-            let (port, thread) =
+            let (mailbox, thread) =
                 thread::start(number, settings.clone(), clock.clone(), service.clone(), started.failed.clone())?;
-            started.ports.push(port);
+            started.mailboxes.push(mailbox);
             started.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
             Ok(started)
         })
     }
 
-    /// Hands over a client, to the thread with the fewest; if none takes any more, it is told to come back.
-    pub fn admit(&self, newcomer: Newcomer) {
-        // Equal ones take turns.
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.ports.len().max(1);
-        let (before, after) = self.ports.split_at(turn.min(self.ports.len()));
-        let mut ports: Vec<_> = after.iter().chain(before).collect();
-        ports.sort_by_key(|port| port.load());
-        let left = ports.into_iter().try_fold(newcomer, |newcomer, port| match port.admit(newcomer) {
+    /// Hands a client to the thread with the fewest clients. If all threads are closing, the client is closed
+    /// with 1012.
+    pub fn admit(&self, upgraded: Upgraded) {
+        // Round-robin between threads with equally many clients.
+        let first = self.next_thread.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len().max(1);
+        let (before, after) = self.mailboxes.split_at(first.min(self.mailboxes.len()));
+        let mut mailboxes: Vec<_> = after.iter().chain(before).collect();
+        mailboxes.sort_by_key(|mailbox| mailbox.load());
+        let unplaced = mailboxes.into_iter().try_fold(upgraded, |upgraded, mailbox| match mailbox.admit(upgraded) {
             Ok(()) => Err(()),
-            Err(newcomer) => Ok(newcomer),
+            Err(upgraded) => Ok(upgraded),
         });
-        if let (Ok(newcomer), Some(frame)) = (left, Close::Shutdown.frame()) {
-            let _ = (&newcomer.stream).write(&frame);
+        if let (Ok(upgraded), Some(frame)) = (unplaced, CloseReason::Shutdown.frame()) {
+            let _ = (&upgraded.stream).write(&frame);
         }
     }
 
-    /// Waits until a thread has failed for good, which is reason enough to end the process.
+    /// Waits until a thread has failed permanently; the process should exit then.
     pub async fn failed(&self) {
         self.failed.cancelled().await;
     }
 
-    /// Has every client told that we end, and closed; takes no more.
+    /// Closes every client with 1012 and admits no more.
     pub fn close(&self) {
-        self.ports.iter().for_each(|port| port.order(Order::Close));
+        self.mailboxes.iter().for_each(|mailbox| mailbox.request(RunState::Closing));
     }
 
-    /// Waits until all threads have ended: after [`Delivery::close`], within its deadlines. Blocks.
+    /// Blocks until all threads have ended: after [`Delivery::close`], within the deadlines for closing.
     pub fn join(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -177,6 +177,6 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.ports.iter().for_each(|port| port.order(Order::Drop));
+        self.mailboxes.iter().for_each(|mailbox| mailbox.request(RunState::Stopping));
     }
 }

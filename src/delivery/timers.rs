@@ -1,17 +1,17 @@
-//! When to look at a client next: one moment each, the earliest first.
+//! Timer queue: the nearest deadline of each client, earliest first.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Milliseconds of the monotonic clock.
+/// Monotonic time in milliseconds.
 pub(super) type Millis = u64;
 
-/// Moments of clients. An entry that a nearer one has overtaken stays until its time, and is passed over then.
+/// Deadlines of clients. A superseded entry stays in the heap until its time and is ignored by the caller then.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BinaryHeap<Reverse<(Millis, u32)>>);
 
 impl Timers {
-    /// Has a client looked at by `at`; `armed` is its nearest moment so far.
+    /// Arms a timer for `at` if that is earlier than `armed`, the client's nearest deadline so far.
     pub fn arm(&mut self, client: u32, armed: &mut Millis, at: Millis) {
         if at < *armed {
             *armed = at;
@@ -19,13 +19,13 @@ impl Timers {
         }
     }
 
-    /// Returns the nearest moment.
+    /// Returns the nearest deadline.
     pub fn next(&self) -> Option<Millis> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes a client whose moment has come, and that moment.
-    pub fn due(&mut self, now: Millis) -> Option<(Millis, u32)> {
+    /// Removes and returns the earliest deadline and the key of its client, if that deadline has passed.
+    pub fn pop_due(&mut self, now: Millis) -> Option<(Millis, u32)> {
         if self.next()? > now {
             return None;
         }

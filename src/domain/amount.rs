@@ -1,49 +1,48 @@
-//! The one way a number gets in: [`parse`], for quoted and bare numbers alike.
+//! Exact parsing of decimal numbers: [`parse`], for quoted and bare numbers alike.
 //!
-//! It exists because no parser at hand is both exact and bounded: some round
-//! past 28 digits, some refuse exponents, some take `1_000`, some let
-//! `1e1000000000` allocate. Here a value is taken exactly as written, or
-//! refused with the reason; it is never rounded.
+//! It exists because no available parser is both exact and bounded: some round beyond 28 digits, some reject
+//! exponents, some accept `1_000`, some allocate memory for `1e1000000000`. [`parse`] returns the value
+//! exactly as written, or an error with the reason; it never rounds.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
 
-/// Longest text taken for a number, in characters.
+/// Maximum length of a number, in characters.
 ///
-/// Twice the longest spelling seen on any exchange's wire (20 decimals).
+/// Twice the longest number seen in any exchange's messages (20 decimals).
 pub const CHARS_MAX: usize = 40;
 
-/// Largest size of a written exponent, either sign.
+/// Maximum absolute value of a written exponent.
 pub const EXPONENT_MAX: u32 = 30;
 
-/// Most decimal places a [`Decimal`] holds.
+/// Maximum number of decimal places of a [`Decimal`].
 const SCALE_MAX: i32 = 28;
 
-/// Largest mantissa a [`Decimal`] holds: 96 bits.
+/// Maximum mantissa of a [`Decimal`]: 96 bits.
 const MANTISSA_MAX: u128 = (1 << 96) - 1;
 
-/// Longest text that surely fits a signed word: 18 digits.
+/// Maximum length of a text whose digits always fit an `i64`: 18.
 const PLAIN_CHARS_MAX: usize = 18;
 
-/// Why a text is not a usable number.
+/// Why a text is not a valid number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AmountError {
-    /// Nothing between the quotes.
+    /// The text is empty.
     #[error("number is empty")]
     Empty,
     /// Longer than [`CHARS_MAX`].
     #[error("number is longer than {CHARS_MAX} characters")]
     TooLong,
-    /// Not `[+-]digits[.digits][(e|E)[+-]digits]` in ASCII.
+    /// Not of the form `[+-]digits[.digits][(e|E)[+-]digits]` in ASCII.
     #[error("number is malformed")]
     Malformed,
     /// The exponent is beyond ±[`EXPONENT_MAX`].
     #[error("exponent is beyond ±{EXPONENT_MAX}")]
     Exponent,
-    /// Well formed, but more digits than can be held exactly.
-    #[error("number can't be held exactly")]
+    /// Well formed, but with more digits than can be represented exactly.
+    #[error("number can't be represented exactly")]
     Inexact,
     /// A price that is zero or negative.
     #[error("price is not above zero")]
@@ -51,7 +50,7 @@ pub enum AmountError {
 }
 
 impl AmountError {
-    /// The stable word that counts this kind of rejection.
+    /// Returns the stable code under which this rejection is counted.
     pub fn code(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -64,20 +63,19 @@ impl AmountError {
     }
 }
 
-/// Reads a decimal number exactly.
+/// Parses a decimal number exactly.
 ///
-/// Grammar: optional sign, one or more digits, optionally a point and one or
-/// more digits, optionally `e` or `E` with an optional sign and digits. The
-/// scale is kept as written (`0.99980` has five places) unless that alone
-/// would not fit; a negative zero becomes zero.
+/// Grammar: optional sign, one or more digits, optionally a point and one or more digits, optionally `e` or
+/// `E` with an optional sign and digits. The written scale is kept (`0.99980` has five places) unless the
+/// number fits only without its trailing zeros; negative zero becomes zero.
 ///
 /// # Errors
-/// See [`AmountError`]; `NotPositive` is not among the answers here.
+/// Any [`AmountError`] except `NotPositive`.
 pub fn parse(text: &str) -> Result<Decimal, AmountError> {
     if text.is_empty() {
         return Err(AmountError::Empty);
     }
-    if let Some(plain) = plain(text.as_bytes()) {
+    if let Some(plain) = parse_plain(text.as_bytes()) {
         return Ok(plain);
     }
     if text.len() > CHARS_MAX {
@@ -101,8 +99,8 @@ pub fn parse(text: &str) -> Result<Decimal, AmountError> {
     }
     let fraction = fraction.unwrap_or_default();
 
-    // Zeros at the end are held back: they matter for the scale, not the value,
-    // and forty digits would not fit the accumulator.
+    // Trailing zeros are only counted: they matter for the scale, not for the value, and forty digits would
+    // not fit the accumulator.
     let (mut mantissa, mut zeros) = (0u128, 0u32);
     for &byte in whole.iter().chain(fraction) {
         match byte {
@@ -120,11 +118,11 @@ pub fn parse(text: &str) -> Result<Decimal, AmountError> {
     build(negative, mantissa, zeros, written)
 }
 
-/// Reads what nearly all numbers on the wire are: digits that fit a machine word, and at most one point among them.
+/// Parses the form that nearly all numbers have: digits that fit an `i64`, with at most one point among them.
 ///
-/// Anything else, and anything wrong, is left to the whole grammar; where both
-/// read a text, they read the same.
-fn plain(text: &[u8]) -> Option<Decimal> {
+/// Returns `None` for anything else, valid or not: [`parse`] then applies the full grammar. For texts that
+/// both can parse, the results are the same.
+fn parse_plain(text: &[u8]) -> Option<Decimal> {
     if text.len() > PLAIN_CHARS_MAX {
         return None;
     }
@@ -143,12 +141,12 @@ fn plain(text: &[u8]) -> Option<Decimal> {
     Some(Decimal::new(mantissa, u32::try_from(fraction).ok()?))
 }
 
-/// Joins the parts: value = mantissa × 10^zeros × 10^-scale.
+/// Combines the parts: value = mantissa × 10^zeros × 10^-scale.
 fn build(negative: bool, mantissa: u128, zeros: u32, scale: i32) -> Result<Decimal, AmountError> {
     if mantissa == 0 {
         return Ok(Decimal::new(0, scale.clamp(0, SCALE_MAX).unsigned_abs()));
     }
-    // Give back as many of the held zeros as the written scale asks for and the width allows.
+    // Restore as many of the trailing zeros as the written scale requires and the width allows.
     let (mut mantissa, mut scale, mut zeros) = (mantissa, scale - zeros.cast_signed(), zeros);
     while scale < 0 || (zeros > 0 && scale < SCALE_MAX) {
         match shift(mantissa, 1).filter(|&m| m <= MANTISSA_MAX) {
@@ -199,7 +197,7 @@ impl Price {
         (value > Decimal::ZERO).then_some(Self(value))
     }
 
-    /// Returns the decimal inside, with the scale it was written with.
+    /// Returns the value, with the scale that it was written with.
     pub fn get(self) -> Decimal {
         self.0
     }

@@ -1,12 +1,12 @@
-//! What an asset is called.
+//! Names of assets in Korean, English and Japanese.
 //!
-//! The ids are the ones that markets are written with. A coin that has been
-//! renamed stands under both ids for as long as any venue lists the old one.
+//! The ids are those used in market names. A renamed coin is listed under both ids for as long as any venue
+//! lists the old one.
 
 /// The names of one asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asset {
-    /// The id, as in a market: `BTC`.
+    /// The id, as in a market name: `BTC`.
     pub id: &'static str,
     /// Korean name.
     pub ko: &'static str,
@@ -25,7 +25,7 @@ const fn asset(id: &'static str, ko: &'static str, en: &'static str, ja: &'stati
     Asset { id, ko, en, ja }
 }
 
-/// Every asset that we have names for, sorted by id.
+/// All assets with known names, sorted by id.
 pub const ALL: &[Asset] = &[
     asset("1INCH", "1인치네트워크", "1inch", "1inch"),
     asset("A", "볼타", "Vaulta", "Vaulta"),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_says_something() {
+    fn names_are_trimmed_and_not_empty() {
         for asset in ALL {
             for text in [asset.id, asset.ko, asset.en, asset.ja] {
                 assert!(!text.is_empty() && text.trim() == text, "{asset:?}");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_board_has_the_names_that_readers_know() {
+    fn the_default_board_has_the_familiar_korean_names() {
         let names = ["BTC", "ETH", "BCH", "XRP", "SOL", "ADA", "TRX", "XLM", "BSV", "LINK", "SAND"]
             .map(|id| find(id).unwrap().ko);
         let known = [
@@ -160,7 +160,8 @@ mod tests {
         assert_eq!(names, known);
     }
 
-    /// Fifty of the coins with the largest turnover in won and USDT in 2025 and 2026, beside the reference board's.
+    /// 50 of the coins with the largest turnover in KRW and USDT in 2025 and 2026, plus those of the default
+    /// board.
     #[test]
     fn the_most_traded_coins_have_names() {
         let traded = "BTC ETH USDT XRP SOL BNB USDC DOGE TRX ADA LINK XLM BCH SUI AVAX HBAR LTC SHIB DOT UNI AAVE NEAR ETC \

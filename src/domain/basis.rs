@@ -1,4 +1,4 @@
-//! Which earlier price a change is measured against.
+//! The earlier point in time that a change is measured from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 /// The moment a change is measured from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Basis {
-    /// Twenty-four hours before now, at minute resolution.
+    /// Twenty-four hours ago, at minute resolution.
     #[default]
     #[serde(rename = "24h")]
     Rolling24h,
-    /// The last midnight in UTC, which is 09:00 in Seoul.
+    /// The last midnight in UTC (09:00 in Seoul).
     #[serde(rename = "utc-day")]
     UtcDay,
     /// The last midnight in Seoul.
@@ -38,8 +38,8 @@ impl Basis {
 
     /// Returns the base time: the base price is the last trade before this instant.
     ///
-    /// It is the start of a minute: minutes are what the window keeps. Day
-    /// boundaries come from the time-zone database, not from a fixed offset.
+    /// It is the start of a minute, the resolution of the window. Day boundaries come from the time-zone
+    /// database, not from a fixed offset.
     pub fn base_time(self, now: Timestamp) -> Timestamp {
         let zone = match self {
             Self::Rolling24h => {
@@ -55,12 +55,12 @@ impl Basis {
 }
 
 fn seoul() -> TimeZone {
-    // The database is bundled with the program, so the name is always known;
-    // should it not be, Korea's offset since 1988 is the nearest truth.
+    // The database is bundled with the program, so the lookup succeeds. The fallback is Korea's offset since
+    // 1988.
     TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(9)))
 }
 
-/// A basis word that is none of ours.
+/// A text that is not the name of a basis.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown basis {0:?}: use 24h, utc-day or kst-day")]
 pub struct UnknownBasis(pub String);

@@ -1,14 +1,14 @@
-//! One minute of trading.
+//! One-minute candles.
 
 use rust_decimal::Decimal;
 
 use super::{Minute, Price};
 
-/// Open, high, low, close and volume of one minute with at least one trade
-/// (or, where a venue fills quiet minutes itself, a flat copy of the close before).
+/// Open, high, low, close and volume of one minute with at least one trade (or, if the venue fills quiet
+/// minutes itself, a flat copy of the previous close).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candle {
-    /// The minute, by its start.
+    /// The minute, identified by its start.
     pub minute: Minute,
     /// First price.
     pub open: Price,
@@ -18,9 +18,9 @@ pub struct Candle {
     pub low: Price,
     /// Last price: the *minute close*.
     pub close: Price,
-    /// Volume in the base asset, where the venue says.
+    /// Volume in the base asset, if reported.
     pub base_volume: Option<Decimal>,
-    /// Volume in the quote asset, where the venue says.
+    /// Volume in the quote asset, if reported.
     pub quote_volume: Option<Decimal>,
 }
 

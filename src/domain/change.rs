@@ -1,26 +1,26 @@
-//! The change of a price against its base: exact, rounded once.
+//! The change of a price against its base: computed exactly, rounded once.
 
 use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::Price;
 
-/// Decimal places of a percentage unless the operator sets others.
+/// Default number of decimal places of a percentage.
 pub const PLACES_DEFAULT: u32 = 2;
 
-/// The largest step from a live price that needs no second witness, in percent, unless the operator sets another.
+/// Default jump limit in percent: a larger step from a live price has to be confirmed by a second source.
 pub const JUMP_MAX_PERCENT: u32 = 20;
 
-/// Most decimal places of a percentage.
+/// Maximum number of decimal places of a percentage.
 pub const PLACES_MAX: u32 = 4;
 
-/// Which way the shown percentage points.
+/// Direction of the displayed percentage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Above the base.
     Rise,
-    /// Shown as zero.
+    /// Displayed as zero.
     Even,
     /// Below the base.
     Fall,
@@ -40,20 +40,20 @@ impl Direction {
 /// The difference between a price and its base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// `(last - base) × 100 / base`, rounded half away from zero to the asked places.
+    /// `(last - base) × 100 / base`, rounded half away from zero to the requested places.
     pub percent: Decimal,
     /// `last - base`, exact.
     pub amount: Decimal,
-    /// The sign of `percent` as rounded, so that `0.00%` never has a direction.
+    /// Sign of the rounded `percent`, so that `0.00%` never has a direction.
     pub direction: Direction,
 }
 
 impl Change {
-    /// Works out the change of `last` against `base`, to `places` decimal places.
+    /// Computes the change of `last` against `base`, rounded to `places` decimal places.
     ///
-    /// The rounding happens once, on the exact quotient: dividing first and
-    /// rounding after would round twice. Returns `None` (unknown, never zero)
-    /// if the exact figures are too wide, or `places` is above [`PLACES_MAX`].
+    /// Rounds only once, on the exact quotient: rounding the quotient of a rounded division would round
+    /// twice. Returns `None` (unknown, never zero) if the exact figures have too many digits, or if `places`
+    /// is above [`PLACES_MAX`].
     pub fn between(last: Price, base: Price, places: u32) -> Option<Self> {
         if places > PLACES_MAX {
             return None;
@@ -65,9 +65,9 @@ impl Change {
         let difference = last.checked_sub(base)?;
 
         let numerator = difference.checked_mul(10i128.checked_pow(2 + places)?)?;
-        let (quotient, rest) = (numerator / base, numerator % base);
-        let away = i128::from(rest.unsigned_abs() >= base.unsigned_abs() - rest.unsigned_abs());
-        let rounded = quotient + away * numerator.signum();
+        let (quotient, remainder) = (numerator / base, numerator % base);
+        let away_from_zero = i128::from(remainder.unsigned_abs() >= base.unsigned_abs() - remainder.unsigned_abs());
+        let rounded = quotient + away_from_zero * numerator.signum();
 
         let direction = match rounded.signum() {
             1 => Direction::Rise,
@@ -82,7 +82,7 @@ impl Change {
     }
 }
 
-/// Returns the value in units of 10^-scale, or `None` where that is wider than 128 bits.
+/// Returns the value in units of 10^-scale, or `None` if it exceeds 128 bits.
 fn widen(value: Decimal, scale: u32) -> Option<i128> {
     value.mantissa().checked_mul(10i128.checked_pow(scale - value.scale())?)
 }

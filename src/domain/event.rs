@@ -1,4 +1,4 @@
-//! What passes between the parts: from ingest to the board, and from the board to the hub.
+//! Messages between the components: from ingest to the board, and from the board to the hub.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,80 +8,81 @@ use rust_decimal::Decimal;
 
 use super::{Market, Minute, Now, Price, Quote, Ticker, VenueClock, VenueHealth, VenueId};
 
-/// How a ticker came in.
+/// How a ticker was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// Pushed over a stream; two tickers of the same session have no unseen trade between them.
+    /// Pushed over a stream; no trade is missed between two tickers of the same session.
     Stream {
         /// Number of the connection, unique within the process.
         session: u64,
     },
     /// Fetched because the stream is down: the row is `delayed`.
     Poll,
-    /// Fetched to see whether a silent market is quiet, while the stream is up.
+    /// Fetched while the stream is up, to check on a market: a silent one, or one whose price is held back.
     Check,
 }
 
-/// A way to a venue that limits and bans hold for.
+/// A transport to a venue; limits and bans apply to each separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Link {
-    /// Requests.
+pub enum Transport {
+    /// REST requests.
     Rest,
-    /// New connections to its stream.
+    /// New stream connections.
     Stream,
 }
 
-/// News from a venue, in the order in which it happened.
+/// An event from a venue, in order of occurrence.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// New figures, or the same ones confirmed.
+    /// New figures, or a confirmation of the current ones.
     Ticker {
-        /// Who says so.
+        /// The venue.
         venue: VenueId,
-        /// For which market.
+        /// The market.
         market: Market,
         /// The figures.
         ticker: Ticker,
-        /// When they were asked for: they are no older. Of a pushed message, when it was received.
-        asked: Now,
+        /// When the request was sent: the figures are no older than this. For a pushed message, when it was
+        /// received.
+        requested: Now,
         /// When we received them.
         received: Now,
-        /// By which way.
+        /// How they were received.
         via: Via,
     },
-    /// A candle answer: it speaks for every minute of `span`.
+    /// A candle response that covers every minute of `span`.
     Settled {
-        /// Who says so.
+        /// The venue.
         venue: VenueId,
-        /// For which market.
+        /// The market.
         market: Market,
-        /// The closed minutes it speaks for.
+        /// The closed minutes that it covers.
         span: Range<Minute>,
-        /// The minutes in it that had a trade, with their close.
+        /// The minutes of `span` that had a trade, with their close.
         closes: Vec<(Minute, Price)>,
     },
     /// The venue's list of markets.
     Listings {
-        /// Who says so.
+        /// The venue.
         venue: VenueId,
-        /// Every market it lists.
+        /// All markets in the list.
         listings: Vec<Listing>,
-        /// Markets that are there although the list does not say more of them: their row could not be read, or the list
-        /// lacks them wrongly.
+        /// Markets that exist although the list gives no details: their row could not be parsed, or the list
+        /// omits them by mistake.
         unreadable: Vec<Market>,
     },
-    /// The smallest steps of prices, from a venue whose list of markets does not say them.
+    /// Tick sizes, from a venue whose list of markets does not include them.
     TickSizes {
-        /// Who says so.
+        /// The venue.
         venue: VenueId,
-        /// The step of each market that was asked for and answered.
+        /// The tick size of each market that was requested and answered.
         sizes: Vec<(Market, Decimal)>,
     },
-    /// What the venue's clock shows, by the dates of its answers.
+    /// The venue's clock, estimated from the dates of its responses.
     Clock {
-        /// Whose.
+        /// The venue.
         venue: VenueId,
-        /// What it shows.
+        /// Its clock.
         clock: VenueClock,
     },
     /// The state of the connection to a venue.
@@ -91,26 +92,26 @@ pub enum Event {
 /// One market as its venue lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// The venue's spelling.
+    /// The venue's symbol.
     pub symbol: String,
-    /// Ours.
+    /// Our name of the market.
     pub market: Market,
     /// The venue's Korean name of the base asset, if it has one.
     pub korean_name: Option<String>,
     /// The venue's English name of the base asset, if it has one.
     pub english_name: Option<String>,
-    /// Smallest step of the price, if listed.
+    /// Tick size, if listed.
     pub tick_size: Option<Decimal>,
     /// Whether it is listed but does not trade.
     pub halted: bool,
-    /// Whether the venue warns of it, if the list says.
+    /// Whether a warning is in force, if the list reports it.
     pub warning: Option<bool>,
-    /// The cautions in force, as the venue names them, if the list says.
+    /// The cautions in force, as the venue names them, if the list reports them.
     pub cautions: Option<Vec<String>>,
 }
 
 impl Listing {
-    /// A market that trades, and of which nothing more is known.
+    /// Returns the listing of a market that trades, without further details.
     pub fn new(symbol: impl Into<String>, market: Market) -> Self {
         Self {
             symbol: symbol.into(),
@@ -125,75 +126,75 @@ impl Listing {
     }
 }
 
-/// How soon a gap must be filled.
+/// Priority of filling a gap, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// The base of a row is not known: the candle just before the base time.
+    /// The base of a row is unknown: the candle just before the base time.
     Base,
-    /// The newest minutes of the window are not known: what a chart shows at its end.
+    /// The newest minutes of the window are unknown: the end of a chart.
     Recent,
-    /// Older minutes of the window are not known.
-    Hole,
-    /// Seen live, not yet settled by a candle.
+    /// Older minutes of the window are unknown.
+    Older,
+    /// Seen live, but not yet settled by a candle.
     Settle,
 }
 
-/// A stretch of minutes whose closes the board wants from the venue's candles.
+/// A range of minutes whose closes the board needs from the venue's candles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Whose candles.
+    /// The venue.
     pub venue: VenueId,
-    /// Of which market.
+    /// The market.
     pub market: Market,
     /// The minutes wanted; all of them are over.
     pub span: Range<Minute>,
-    /// How soon.
+    /// Priority.
     pub urgency: Urgency,
 }
 
-/// What became of a price that was far from the live one before it.
+/// A price that is far from the live price before it, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jump {
-    /// Whose price.
+    /// The venue.
     pub venue: VenueId,
-    /// Of which market.
+    /// The market.
     pub market: Market,
     /// The price that is, or was, held back.
     pub held: Price,
-    /// The price that is shown.
+    /// The price that is published.
     pub shown: Option<Price>,
-    /// How it stands.
-    pub stands: JumpStands,
+    /// What became of it.
+    pub status: JumpStatus,
 }
 
-/// A market whose name stands for another listing than before: what was known of it is dropped.
+/// A market whose name now stands for another listing; all data of the previous one is discarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relisting {
-    /// At which venue.
+    /// The venue.
     pub venue: VenueId,
-    /// Which market.
+    /// The market.
     pub market: Market,
-    /// Why, for an operator.
+    /// The cause, for the operator.
     pub cause: String,
 }
 
-/// See [`Jump`].
+/// What became of the held price of a [`Jump`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JumpStands {
-    /// Held back until something else says the same.
+pub enum JumpStatus {
+    /// Held back until a second source confirms it.
     Held,
     /// Contradicted by the next price.
     Refuted,
-    /// Nothing is held back any more.
-    Over,
+    /// No longer held back.
+    Released,
 }
 
-/// What the board hands to the hub after a batch of events.
+/// What the board sends to the hub after a batch of events.
 #[derive(Debug, Clone)]
-pub struct Publish {
-    /// Our wall clock.
+pub struct BoardUpdate {
+    /// When the update was made, by our wall clock.
     pub at: Timestamp,
-    /// Rows that read differently now.
+    /// Rows that differ from what was last published.
     pub changed: Vec<Arc<Quote>>,
     /// Rows that were only confirmed again.
     pub confirmed: Vec<Arc<Quote>>,

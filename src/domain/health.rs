@@ -1,4 +1,4 @@
-//! How a venue's connection is doing, in words that a page, a log and a program can use.
+//! The health of a venue's connections, as shown on pages, in logs and in the API.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,29 +9,31 @@ use serde::Serialize;
 
 use super::{Market, VenueId};
 
-/// Most kinds of problems that are told apart; the words and fields are ours, so this is never reached.
+/// Maximum number of problem kinds that are counted separately; codes and fields are our own constants, so it
+/// is never reached.
 const PROBLEMS_MAX: usize = 64;
 
-/// Most markets that a venue's health names; the counts beside them are complete.
+/// Maximum number of markets that a venue's health lists; the counts beside the list are complete.
 pub const MISSING_MAX: usize = 100;
 
-/// A problem is one of now for this long.
-const LATELY: SignedDuration = SignedDuration::from_secs(60);
+/// How long an occurrence of a problem counts as recent.
+const RECENT: SignedDuration = SignedDuration::from_secs(60);
 
-/// The example of a problem is replaced by a newer one at most this often: each is a text to be made.
-const EXAMPLE_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// An occurrence replaces the example of its problem only if it comes at least this long after the previous
+/// occurrence, because each example is a text to be formatted.
+const EXAMPLE_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
-/// The state of the link to a venue.
+/// The state of the connection to a venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VenueState {
-    /// Not yet heard from.
+    /// Nothing received yet.
     Connecting,
     /// Streaming.
     Up,
     /// Polling because streaming is down.
     Delayed,
-    /// Neither.
+    /// Neither streaming nor polling works.
     Down,
 }
 
@@ -47,45 +49,45 @@ impl VenueState {
     }
 }
 
-/// What went wrong, as a stable word.
+/// What went wrong, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReasonCode {
     /// The host's name could not be resolved.
     Dns,
-    /// No TCP connection.
+    /// The TCP connection failed.
     Connect,
     /// A step took longer than its deadline.
     Timeout,
-    /// The certificate was refused, or the TLS handshake failed.
+    /// The certificate was rejected, or the TLS handshake failed.
     TlsRefused,
-    /// The WebSocket upgrade was answered with another status.
+    /// The server answered the WebSocket upgrade with another status.
     Upgrade,
-    /// An HTTP status outside 200.
+    /// An HTTP status other than 200.
     Http,
-    /// 403 or 451: this address is not served.
+    /// 403 or 451: the venue does not serve this address.
     Blocked,
-    /// 404 or 410 on the whole API.
+    /// 404 or 410 for the whole API.
     Retired,
-    /// 429, or 418: not before a certain time.
+    /// 429 or 418: requests are not allowed before a certain time.
     RateLimited,
-    /// A redirect, which we never follow.
+    /// A redirect, which is never followed.
     Redirect,
-    /// The answer could not be read.
+    /// The response could not be parsed.
     Payload,
-    /// The venue answered with an error of its own.
+    /// The venue responded with an error of its own.
     Refused,
-    /// The answer left out what was asked for.
+    /// The response omitted requested data.
     Unanswered,
-    /// The connection was open and said nothing.
+    /// The connection was open, but no data came.
     Silent,
     /// The connection was closed.
     Closed,
-    /// It answers, and none of its prices is believed.
+    /// The venue responds, but none of its prices is accepted.
     Unbelieved,
-    /// A member of many of its records can't be read.
+    /// A field can't be parsed in many of its records.
     Unreadable,
-    /// Some of the wanted markets have no price, or no base.
+    /// Some of the wanted markets lack a price, a base or a change.
     Incomplete,
 }
 
@@ -112,7 +114,7 @@ impl ReasonCode {
         Self::Incomplete,
     ];
 
-    /// Returns the word used in JSON and logs.
+    /// Returns the code used in JSON and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",
@@ -137,17 +139,17 @@ impl ReasonCode {
     }
 }
 
-/// Why a link is not as it should be.
+/// Why a connection does not work as expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// The stable word.
+    /// The stable code.
     pub code: ReasonCode,
-    /// What happened, for an operator: names the step, the host and the cause.
+    /// What happened, for the operator: names the step, the host and the cause.
     pub message: String,
 }
 
 impl Reason {
-    /// Joins a code and a message.
+    /// Creates a reason from a code and a message.
     pub fn new(code: ReasonCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
@@ -159,29 +161,29 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Something that was refused, by reason and field.
+/// A kind of rejected data, by reason and field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The stable word, as in [`VenueHealth::rejected`].
+    /// The stable code, as in [`VenueHealth::rejected`].
     pub code: &'static str,
-    /// The member at fault, as the venue spells it, where it is one.
+    /// The field at fault, as the venue spells it, if there is one.
     pub field: Option<&'static str>,
-    /// How often since the start.
+    /// Number of occurrences since the start.
     pub count: u64,
-    /// In how many of the wanted markets within the last minute.
+    /// Number of wanted markets in which it occurred within the last minute.
     pub markets: usize,
-    /// One of them, not long ago.
+    /// One of the occurrences, not necessarily the last.
     pub example: Example,
-    /// When last.
+    /// Time of the last occurrence.
     pub last_at: Timestamp,
 }
 
-/// One case of a [`Problem`].
+/// One occurrence of a [`Problem`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Example {
-    /// Of which market, where that is known.
+    /// The market, if known.
     pub market: Option<Market>,
-    /// What was refused, shortened.
+    /// What was rejected, shortened.
     pub text: String,
 }
 
@@ -194,11 +196,11 @@ impl fmt::Display for Example {
     }
 }
 
-/// Counts what is refused.
+/// Counts rejected data by kind.
 #[derive(Debug, Default)]
 pub struct Problems(BTreeMap<Kind, Tally>);
 
-/// A stable word, and the member at fault where it is one.
+/// A stable code, and the field at fault if there is one.
 type Kind = (&'static str, Option<&'static str>);
 
 #[derive(Debug)]
@@ -206,18 +208,18 @@ struct Tally {
     count: u64,
     example: Example,
     last_at: Timestamp,
-    /// When last in each market.
+    /// Last occurrence in each market.
     markets: BTreeMap<Market, Timestamp>,
 }
 
 impl Problems {
-    /// Counts one; `text` is made only now and then.
+    /// Counts one occurrence; calls `text` only if it becomes the example.
     pub fn add(&mut self, kind: Kind, market: Option<&Market>, text: impl FnOnce() -> String, at: Timestamp) {
         let full = self.0.len() >= PROBLEMS_MAX;
         let tally = match self.0.entry(kind) {
             Entry::Occupied(entry) => {
                 let tally = entry.into_mut();
-                if at.duration_since(tally.last_at).abs() >= EXAMPLE_EVERY {
+                if at.duration_since(tally.last_at).abs() >= EXAMPLE_INTERVAL {
                     tally.example = Example { market: market.cloned(), text: text() };
                 }
                 tally
@@ -235,101 +237,103 @@ impl Problems {
         }
     }
 
-    /// Returns them all, as of `at`.
+    /// Returns all problems as of `at`.
     pub fn list(&mut self, at: Timestamp) -> Vec<Problem> {
-        let told = self.0.iter_mut().map(|(&(code, field), tally)| {
-            tally.markets.retain(|_, then| at.duration_since(*then).abs() <= LATELY);
+        let problems = self.0.iter_mut().map(|(&(code, field), tally)| {
+            tally.markets.retain(|_, seen_at| at.duration_since(*seen_at).abs() <= RECENT);
             let Tally { count, last_at, ref example, ref markets } = *tally;
             Problem { code, field, count, markets: markets.len(), example: example.clone(), last_at }
         });
-        told.collect()
+        problems.collect()
     }
 }
 
-/// What a market lacks.
+/// What a market is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Lacks {
-    /// A price that is believed now.
+pub enum MissingPart {
+    /// A live price.
     Price,
-    /// What its change is measured against.
+    /// The base of its change.
     Base,
-    /// Its change, though both ends of it are known.
+    /// Its change, although price and base are known.
     Change,
 }
 
-/// A wanted market without a believed price, a base or a change, and why.
+/// A wanted market without a live price, a base or a change, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
-    /// Which.
+    /// The market.
     pub market: Market,
-    /// What it lacks.
-    pub lacks: Lacks,
-    /// Why, as a stable word: one of [`ReasonCode`], of [`VenueHealth::rejected`], or of the board's own.
+    /// What it is missing.
+    pub lacks: MissingPart,
+    /// The reason as a stable code: a [`ReasonCode`], a key of [`VenueHealth::rejected`], or one of the
+    /// board's own codes.
     pub code: &'static str,
-    /// Why, for an operator.
+    /// The reason, for the operator.
     pub detail: String,
-    /// Since when.
+    /// Since when it has been missing.
     pub since: Timestamp,
 }
 
-/// What `/api/v1/venues` says of one venue.
+/// The health of one venue, as returned by `/api/v1/venues`.
 ///
-/// Ingest fills in what it knows of the links; the board, which knows what is believed, completes it.
+/// Ingest fills in the state of the connections; the board, which knows which prices are accepted, completes
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VenueHealth {
-    /// Which.
+    /// The venue.
     pub venue: VenueId,
-    /// How it is.
+    /// Its state.
     pub state: VenueState,
-    /// Since when.
+    /// When the state began.
     pub since: Timestamp,
-    /// Why it is not `up`, or what is wrong although it is.
+    /// Why the state is not `up`, or what is wrong although it is.
     pub reason: Option<Reason>,
-    /// Why its list of markets is not believed to be whole, or could not be fetched for long, from ingest; it becomes a
-    /// `reason` where there is no other.
+    /// From ingest: why the list of markets is considered incomplete, or could not be fetched for a long
+    /// time. Becomes the `reason` if there is no other.
     #[serde(skip)]
     pub list_reason: Option<Reason>,
-    /// Why the last request for its list of markets failed, from ingest; `None` once one has been read.
+    /// From ingest: why the last request for the list of markets failed; `None` once a list has been parsed.
     #[serde(skip)]
     pub list_failed: Option<Reason>,
-    /// Why its stream last failed, from ingest. It stays when the stream is up again.
+    /// From ingest: why the stream last failed. Kept after the stream is up again.
     #[serde(skip)]
     pub stream_failed: Option<Reason>,
-    /// When data last came, by any way.
+    /// When data was last received, over any connection.
     pub data_at: Option<Timestamp>,
-    /// The venue's clock minus ours, in milliseconds, as its answers tell.
+    /// The venue's clock minus ours, in milliseconds, estimated from its responses.
     pub clock_skew_ms: Option<i64>,
-    /// No request is sent before this time (a limit or a ban).
+    /// No request is sent before this time (rate limit or ban).
     pub not_before: Option<Timestamp>,
-    /// No connection to its stream is opened before this time, likewise.
+    /// No stream connection is opened before this time (rate limit or ban).
     pub stream_not_before: Option<Timestamp>,
-    /// Markets we want from it.
+    /// Number of markets wanted from this venue.
     pub markets_wanted: usize,
-    /// Markets whose price is believed now.
+    /// Number of markets with a live price.
     pub markets_live: usize,
     /// Connections opened since the start.
     pub connects: u64,
     /// REST requests since the start that were answered with an error, or not at all.
     pub requests_failed: u64,
-    /// Minutes since the start in which the venue's candle said something else than we had seen live.
+    /// Minutes since the start whose close in the venue's candles differed from the one seen live.
     pub overruled: u64,
-    /// Records and frames refused since the start, by reason.
+    /// Records and frames rejected since the start, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// The same by reason and field, each with an example.
     pub problems: Vec<Problem>,
-    /// Wanted markets without a believed price.
+    /// Wanted markets without a live price.
     pub without_price: usize,
-    /// Wanted markets with a price that lack a base.
+    /// Wanted markets with a live price but without a base.
     pub without_base: usize,
-    /// Wanted markets with a price and every base whose change can't be worked out.
+    /// Wanted markets with a live price and all bases whose change can't be computed.
     pub without_change: usize,
-    /// These markets, at most [`MISSING_MAX`]; from ingest: what it knows of the cause, market by market.
+    /// These markets, at most [`MISSING_MAX`]. Ingest fills in the causes it knows, market by market.
     pub missing: Vec<Missing>,
 }
 
 impl VenueHealth {
-    /// A venue that was not heard from yet.
+    /// Returns the health of a venue from which nothing has been received yet.
     pub fn new(venue: VenueId, wanted: usize, at: Timestamp) -> Self {
         Self {
             venue,

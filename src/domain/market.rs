@@ -1,4 +1,4 @@
-//! Who quotes what: [`VenueId`] and [`Market`].
+//! Venue ids and market names: [`VenueId`] and [`Market`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::is_unprintable;
 
-/// Longest name of one side of a market, in bytes of UTF-8.
+/// Maximum length of one side of a market name, in bytes of UTF-8.
 ///
 /// Exchanges list names that are not ASCII (`币安人生`), so a name is opaque text.
 pub const ASSET_BYTES_MAX: usize = 64;
 
-/// An exchange, by its id in lower case: `upbit`.
+/// The id of an exchange, in lower case: `upbit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct VenueId(pub &'static str);
 
@@ -32,31 +32,31 @@ impl fmt::Display for VenueId {
 
 /// A base asset priced in a quote asset, written `BTC-KRW`.
 ///
-/// The same market has the same name whatever a venue calls it. Cheap to clone.
+/// The name does not depend on a venue's own symbol. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Market {
     text: Arc<str>,
     dash: u8,
 }
 
-/// Why a text names no market.
+/// Why a text is not a market name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MarketError {
     /// There is no `-` between base and quote.
     #[error("market {0:?} is not of the form BASE-QUOTE")]
     NoDash(String),
-    /// One side is empty, too long, or holds white space, unprintable characters or a dash.
+    /// One side is empty, too long, or contains white space, unprintable characters or a dash.
     #[error(
-        "market side {0:?} is empty, over {ASSET_BYTES_MAX} bytes, or holds white space, unprintable characters or a dash"
+        "market side {0:?} is empty, over {ASSET_BYTES_MAX} bytes, or has white space, unprintable characters or a dash"
     )]
     Side(String),
 }
 
 impl Market {
-    /// Joins a base and a quote asset; ASCII letters become upper case.
+    /// Creates a market from a base and a quote asset; ASCII letters become upper case.
     ///
     /// # Errors
-    /// [`MarketError::Side`] if either is not a name.
+    /// [`MarketError::Side`] if either name is invalid.
     pub fn new(base: &str, quote: &str) -> Result<Self, MarketError> {
         for side in [base, quote] {
             let unusable = |c: char| c.is_whitespace() || c == '-' || is_unprintable(c);
@@ -69,12 +69,12 @@ impl Market {
         Ok(Self { text: text.into(), dash: u8::try_from(base.len()).unwrap_or(u8::MAX) })
     }
 
-    /// Returns the asset that is bought: `BTC` of `BTC-KRW`.
+    /// Returns the base asset: `BTC` of `BTC-KRW`.
     pub fn base(&self) -> &str {
         &self.text[..usize::from(self.dash)]
     }
 
-    /// Returns the asset the price is in: `KRW` of `BTC-KRW`.
+    /// Returns the quote asset, which the price is in: `KRW` of `BTC-KRW`.
     pub fn quote(&self) -> &str {
         &self.text[usize::from(self.dash) + 1..]
     }

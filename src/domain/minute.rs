@@ -1,4 +1,4 @@
-//! Whole minutes of UTC, the grain of the window.
+//! Whole minutes of UTC (the resolution of the window), the current time, and the clocks of venues.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use jiff::{SignedDuration, Timestamp};
 
 const SECONDS: i64 = 60;
 
-/// The present, on both clocks: the wall clock dates things, the monotonic one measures ages.
+/// The current time on both clocks: the wall clock gives dates, the monotonic clock measures durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// The date and time; may jump.
+    /// Date and time; may jump.
     pub wall: Timestamp,
-    /// Time since the program began, sleep and pauses included; never goes back.
+    /// Time since the program started, including sleep and pauses; never goes back.
     pub monotonic: Duration,
 }
 
 impl Now {
-    /// Returns the moment so much earlier.
+    /// Returns the moment that is earlier by `by`.
     #[must_use]
-    pub fn before(self, by: Duration) -> Self {
+    pub fn earlier_by(self, by: Duration) -> Self {
         let wall = SignedDuration::try_from(by).ok().and_then(|by| self.wall.checked_sub(by).ok());
         Self { wall: wall.unwrap_or(self.wall), monotonic: self.monotonic.saturating_sub(by) }
     }
@@ -30,41 +30,41 @@ impl Now {
 pub struct Minute(pub i64);
 
 impl Minute {
-    /// Returns the minute that holds `at`.
+    /// Returns the minute that contains `at`.
     pub fn of(at: Timestamp) -> Self {
-        // Rounded towards the past also before 1970 and within a second.
+        // Round towards the past, also before 1970 and within a second.
         let second = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
         Self(second.div_euclid(SECONDS))
     }
 
-    /// Returns the instant the minute begins.
+    /// Returns the instant at which the minute begins.
     pub fn start(self) -> Timestamp {
         Timestamp::from_second(self.0.saturating_mul(SECONDS)).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the instant the minute ends, which is the start of the next.
+    /// Returns the instant at which the minute ends, which is the start of the next.
     pub fn end(self) -> Timestamp {
         self.plus(1).start()
     }
 
-    /// Returns the minute that many minutes later (earlier, if negative).
+    /// Returns the minute that is `minutes` later (earlier, if negative).
     pub fn plus(self, minutes: i64) -> Self {
         Self(self.0.saturating_add(minutes))
     }
 }
 
-/// What a venue's clock shows, told against our monotonic clock: a step of our wall clock does not move it.
+/// A venue's clock relative to our monotonic clock, so that a step of our wall clock does not affect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VenueClock {
-    /// What it showed when our monotonic clock stood at zero.
+    /// What it showed when our monotonic clock was at zero.
     pub at_zero: Timestamp,
 }
 
 impl VenueClock {
-    /// Returns the clock that shows `there` when our monotonic clock shows `monotonic`.
-    pub fn showing(there: Timestamp, monotonic: Duration) -> Option<Self> {
+    /// Returns the clock that shows `venue_time` when our monotonic clock shows `monotonic`.
+    pub fn showing(venue_time: Timestamp, monotonic: Duration) -> Option<Self> {
         let passed = SignedDuration::try_from(monotonic).ok()?;
-        there.checked_sub(passed).ok().map(|at_zero| Self { at_zero })
+        venue_time.checked_sub(passed).ok().map(|at_zero| Self { at_zero })
     }
 
     /// Returns what it shows when our monotonic clock shows `monotonic`.
@@ -74,7 +74,7 @@ impl VenueClock {
     }
 }
 
-/// Returns `at` moved by `by`, or as it is where time ends.
+/// Returns `at` moved by `by`, or `at` itself if the result is out of range.
 pub fn shifted(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(at)
 }

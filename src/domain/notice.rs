@@ -1,4 +1,4 @@
-//! Why a market does not trade, and what its exchange warns of.
+//! Why a market is halted, and the notices that its venue publishes about it.
 
 use jiff::civil::Date;
 use serde::{Serialize, Serializer};
@@ -23,7 +23,7 @@ impl HaltReason {
     }
 }
 
-/// How serious a notice is; the later, the more.
+/// Severity of a notice, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NoticeKind {
@@ -46,12 +46,12 @@ impl NoticeKind {
     }
 }
 
-/// What the venue warns the traders of a market of. It does not change how far to rely on the price.
+/// A venue's warning about a market. It does not change the state of the row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
     /// The most serious notice in force.
     pub kind: NoticeKind,
-    /// The announced day of delisting, in Korean time; only of [`NoticeKind::Delisting`].
+    /// Announced delisting date in Korean time; only for [`NoticeKind::Delisting`].
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "day")]
     pub date: Option<Date>,
     /// The cautions in force, as the venue names them, sorted.
@@ -60,7 +60,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Joins what is in force; `None` where nothing is.
+    /// Combines the notices in force; returns `None` if there are none.
     pub fn of(warning: bool, delisting: Option<Date>, cautions: &[String]) -> Option<Self> {
         let kind = match (delisting, warning) {
             (Some(_), _) => NoticeKind::Delisting,

@@ -1,9 +1,9 @@
-//! Characters that a name or a message from outside may not have.
+//! Characters that must not appear in names and messages from outside.
 
-/// Returns whether a character can't be seen or changes how its neighbours are drawn.
+/// Returns whether a character is invisible or changes how its neighbours are rendered.
 ///
-/// Control characters, line and paragraph separators, bidirectional controls,
-/// fillers, tags and other invisible format characters, and code points that are no characters.
+/// These are control characters, line and paragraph separators, bidirectional controls, fillers, tags and
+/// other invisible format characters, and noncharacters.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -27,7 +27,7 @@ pub fn is_unprintable(c: char) -> bool {
         )
 }
 
-/// Writes unprintable characters as escapes, so that they can neither forge nor hide a line of a log.
+/// Replaces unprintable characters with escapes, so that they can neither forge nor hide a log line.
 pub fn escape_unprintable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

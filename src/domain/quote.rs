@@ -14,12 +14,12 @@ use super::{Basis, Change, HaltReason, Market, Notice, Price, VenueId};
 pub struct SourceId(Arc<str>);
 
 impl SourceId {
-    /// Names a list of venues.
+    /// Creates the id of a list of venues.
     pub fn new<'a>(venues: impl IntoIterator<Item = &'a str>) -> Self {
         Self(venues.into_iter().collect::<Vec<_>>().join(",").into())
     }
 
-    /// Returns the name.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,19 +31,19 @@ impl fmt::Debug for SourceId {
     }
 }
 
-/// How much a row's price can be relied on now.
+/// How reliable a row's price currently is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its venue confirmed the price within its limit.
+    /// The venue confirmed the price within the limit.
     Live,
     /// Served by polling because streaming is down.
     Delayed,
     /// Not confirmed within the limit; the last price stays, with its age.
     Stale,
-    /// The venue says that it does not trade.
+    /// The venue reports that the market does not trade.
     Halted,
-    /// Never seen.
+    /// No price received yet.
     Unknown,
 }
 
@@ -71,7 +71,7 @@ pub enum BaseSource {
 }
 
 impl BaseSource {
-    /// Returns the word on the wire.
+    /// Returns the word used in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Window => "window",
@@ -87,7 +87,7 @@ pub struct Base {
     pub price: Price,
     /// The base time.
     pub at: Timestamp,
-    /// Who says so.
+    /// Where the price comes from.
     pub source: BaseSource,
 }
 
@@ -97,22 +97,22 @@ pub enum NoChange {
     /// The base is not known yet.
     #[default]
     Awaited,
-    /// The venue did not answer, or not usably, when it was asked for the past of the market.
+    /// The venue did not respond, or not usably, to requests for the history of the market.
     NoHistory,
-    /// The market is listed since after the base time.
+    /// The market was listed after the base time.
     NewListing,
-    /// Nobody traded before the base time.
+    /// There was no trade before the base time.
     NoEarlierTrade,
     /// The unit of the price seems to have changed since the base time.
     Rescaled,
-    /// The figures are too wide to be worked out exactly.
+    /// The figures have too many digits to compute the change exactly.
     TooWide,
     /// The market is listed again, and no trade shows yet whether it is the same coin.
     Relisted,
 }
 
 impl NoChange {
-    /// Returns the stable word for it.
+    /// Returns the stable code.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Awaited => "awaited",
@@ -131,43 +131,43 @@ impl NoChange {
 pub struct Quote {
     /// The market.
     pub market: Market,
-    /// The source list it was chosen from.
+    /// The source list that the venue was chosen from.
     pub source: SourceId,
-    /// The venue it now comes from.
+    /// The venue that the row currently comes from.
     pub venue: VenueId,
-    /// Whether that is not the preferred venue of the source.
+    /// Whether `venue` is not the preferred venue of the source.
     pub fallback: bool,
-    /// The venue's Korean name of the base asset, for assets that our own table does not have.
+    /// The venue's Korean name of the base asset, for assets that are missing from our own table.
     pub korean_name: Option<Arc<str>>,
     /// The venue's English name of the base asset, likewise.
     pub english_name: Option<Arc<str>>,
     /// Price of the last trade; absent only in state `unknown`.
     pub last: Option<Price>,
-    /// The base of each [`Basis`], in the order of [`Basis::ALL`]; absent where not known.
+    /// The base of each [`Basis`], in the order of [`Basis::ALL`]; `None` if unknown.
     pub bases: [Option<Base>; 3],
-    /// Why each base is absent; [`NoChange::Awaited`] for those that are not.
-    pub no_bases: [NoChange; 3],
+    /// Why each base is absent; [`NoChange::Awaited`] if it is not.
+    pub no_base_reasons: [NoChange; 3],
     /// Decimal places of the change percentage.
     pub percent_places: u32,
-    /// Decimal places that the price is shown with.
+    /// Decimal places of the displayed price.
     pub digits: u32,
-    /// Highest price of the rolling 24 hours; where it is ours, of minute closes and `last`.
+    /// Highest price of the rolling 24 hours; if it comes from our window, of minute closes and `last`.
     pub high_24h: Option<Price>,
     /// Lowest price of the rolling 24 hours, likewise.
     pub low_24h: Option<Price>,
-    /// Who says these two, where they are known.
+    /// Where high and low come from, if they are known.
     pub range_source: Option<BaseSource>,
     /// Volume of the rolling 24 hours in the base asset.
     pub base_volume_24h: Option<Decimal>,
     /// Volume of the rolling 24 hours in the quote asset.
     pub quote_volume_24h: Option<Decimal>,
-    /// How far to rely on it.
+    /// How reliable the price is.
     pub state: State,
     /// Why it is halted; only in state `halted`.
     pub reason: Option<HaltReason>,
-    /// What the venue warns of.
+    /// The venue's notice, if one is in force.
     pub notice: Option<Arc<Notice>>,
-    /// The venue's time of the last trade, where it dates its trades.
+    /// Venue time of the last trade, if the venue dates its trades.
     pub traded_at: Option<Timestamp>,
     /// When we received `last`.
     pub received_at: Option<Timestamp>,
@@ -176,33 +176,34 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// Returns the base for `basis`, where it is known.
+    /// Returns the base for `basis`, if known.
     pub fn base(&self, basis: Basis) -> Option<Base> {
         let at = Basis::ALL.iter().position(|&b| b == basis)?;
         self.bases[at]
     }
 
-    /// Returns the change against the base of `basis`, or `None` where either end is not known.
+    /// Returns the change against the base of `basis`, or `None` if the price or the base is unknown.
     pub fn change(&self, basis: Basis) -> Option<Change> {
         Change::between(self.last?, self.base(basis)?.price, self.percent_places)
     }
 
-    /// Returns why there is no change for `basis`, where there is a price or was one.
+    /// Returns why there is no change for `basis`; `None` if there is one, or if the row never had a price.
     pub fn no_change(&self, basis: Basis) -> Option<NoChange> {
         let at = Basis::ALL.iter().position(|&b| b == basis)?;
-        let why = if self.bases[at].is_some() { NoChange::TooWide } else { self.no_bases[at] };
-        let is_due = self.last.is_some() || why == NoChange::Relisted;
-        (is_due && self.change(basis).is_none()).then_some(why)
+        let why = if self.bases[at].is_some() { NoChange::TooWide } else { self.no_base_reasons[at] };
+        let is_expected = self.last.is_some() || why == NoChange::Relisted;
+        (is_expected && self.change(basis).is_none()).then_some(why)
     }
 
-    /// Returns the row as it is to be shown when nobody has looked after it for a while, if that is another.
-    pub fn unwatched(&self) -> Option<Self> {
+    /// Returns the row in state `stale`, for a row that has not been updated for a while; `None` if that
+    /// would not change it.
+    pub fn stale_copy(&self) -> Option<Self> {
         matches!(self.state, State::Live | State::Delayed).then(|| Self { state: State::Stale, ..self.clone() })
     }
 
-    /// Returns whether `other` says the same to a reader, whenever it was confirmed.
-    pub fn reads_like(&self, other: &Self) -> bool {
-        let timeless = |quote: &Self| Self { confirmed_at: None, ..quote.clone() };
-        timeless(self) == timeless(other)
+    /// Returns whether `other` differs in nothing but `confirmed_at`.
+    pub fn eq_ignoring_confirmation(&self, other: &Self) -> bool {
+        let without_confirmation = |quote: &Self| Self { confirmed_at: None, ..quote.clone() };
+        without_confirmation(self) == without_confirmation(other)
     }
 }

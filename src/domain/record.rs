@@ -1,7 +1,7 @@
-//! What outlives the process: an hour of a window, and the last word of a feed.
+//! Persistence records: one hour of a window, and the last figures and the listing of a feed.
 //!
-//! A record stands alone: should one be lost or damaged, what it knew is not
-//! known any more, and nothing that the others say becomes false by it.
+//! Each record is self-contained: if one is lost or damaged, only its own contents become unknown, and no
+//! other record becomes wrong.
 
 use std::ops::Range;
 
@@ -11,145 +11,148 @@ use rust_decimal::Decimal;
 use super::{Market, Minute, Price, VenueId};
 
 /// Minutes in the record of an hour.
-pub const HOUR: i64 = 60;
+pub const MINUTES_PER_HOUR: i64 = 60;
 
-/// What a window knows of one hour of UTC.
+/// What a window knows about one hour of UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourRecord {
-    /// The first minute; a multiple of [`HOUR`].
+    /// The first minute; a multiple of [`MINUTES_PER_HOUR`].
     pub hour: Minute,
-    /// The last trade of each minute that had one: minute, time of the trade, price. Oldest first.
+    /// The last trade of each minute that had one: minute, trade time, price. Oldest first.
     pub closes: Vec<(Minute, Timestamp, Price)>,
-    /// Bit `n` is set if minute `n` is covered: its close is known, or that it had no trade.
+    /// Bit `n` is set if minute `n` is covered: its close is known, or it is known to have had no trade.
     pub covered: u64,
-    /// Bit `n` is set if a candle answer has spoken for minute `n`.
+    /// Bit `n` is set if a candle response covered minute `n`.
     pub settled: u64,
-    /// The close that stood when the hour began, with its minute, if that is known: no trade lies between.
-    pub before: Option<(Minute, Price)>,
+    /// The close in effect at the start of the hour, with its minute, if known: no trade lies in between.
+    pub close_before: Option<(Minute, Price)>,
 }
 
 impl HourRecord {
-    /// Returns the first minute of the hour that holds `minute`.
-    pub fn of(minute: Minute) -> Minute {
-        Minute(minute.0.div_euclid(HOUR) * HOUR)
+    /// Returns the first minute of the hour that contains `minute`.
+    pub fn hour_of(minute: Minute) -> Minute {
+        Minute(minute.0.div_euclid(MINUTES_PER_HOUR) * MINUTES_PER_HOUR)
     }
 
-    /// Returns everything that this record or an older one of the same hour knows.
+    /// Combines this record with an older one of the same hour.
     ///
-    /// Where both speak for a minute, the exchange's own candle stands against what was seen live, and this record
-    /// against the older one.
+    /// Where both know a minute, the exchange's candle takes precedence over live data, and then this record
+    /// over the older one.
     #[must_use]
     pub fn merged(self, older: &Self) -> Self {
         debug_assert_eq!(self.hour, older.hour);
         let live = self.covered & !self.settled;
         let from_older = older.covered & (!self.covered | (live & older.settled));
-        let mut closes: Vec<_> = older.closes.iter().filter(|close| older.has(from_older, close.0)).copied().collect();
-        closes.extend(self.closes.iter().filter(|close| !self.has(from_older, close.0)));
+        let mut closes: Vec<_> =
+            older.closes.iter().filter(|close| older.is_set(from_older, close.0)).copied().collect();
+        closes.extend(self.closes.iter().filter(|close| !self.is_set(from_older, close.0)));
         closes.sort_by_key(|close| close.0);
         Self {
             hour: self.hour,
             closes,
             covered: self.covered | older.covered,
             settled: self.settled | (older.settled & from_older),
-            before: self.before.or(older.before),
+            close_before: self.close_before.or(older.close_before),
         }
     }
 
-    /// Returns whether bit `n` of `bits` is set, for the `n`th minute of the hour.
-    pub fn has(&self, bits: u64, minute: Minute) -> bool {
-        (0..HOUR).contains(&(minute.0 - self.hour.0)) && bits >> (minute.0 - self.hour.0) & 1 == 1
+    /// Returns whether the bit of `minute` is set in `bits`; `false` outside this hour.
+    pub fn is_set(&self, bits: u64, minute: Minute) -> bool {
+        (0..MINUTES_PER_HOUR).contains(&(minute.0 - self.hour.0)) && bits >> (minute.0 - self.hour.0) & 1 == 1
     }
 }
 
-/// The newest figures of one market at one venue.
+/// The latest figures of one market at one venue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastRecord {
     /// Price of the last trade.
     pub last: Price,
-    /// The venue's time of it.
+    /// Venue time of that trade.
     pub venue_time: Option<Timestamp>,
-    /// The venue's number of it.
+    /// The venue's id of that trade.
     pub trade_id: Option<u64>,
     /// When we received it.
     pub received_at: Timestamp,
     /// When it was last confirmed, by our wall clock.
     pub confirmed_at: Timestamp,
-    /// The same by the venue's clock, which its change is measured by; absent in old records.
-    pub confirmed_there: Option<Timestamp>,
+    /// When it was last confirmed by the venue's clock; the change is measured as of this time. Absent in old
+    /// records.
+    pub confirmed_venue_time: Option<Timestamp>,
     /// Largest number of decimal places that the venue has sent.
     pub sent_places: u32,
-    /// Highest price of 24 hours, as the venue said.
+    /// 24-hour high as reported by the venue.
     pub high_24h: Option<Price>,
-    /// Lowest price of 24 hours, as the venue said.
+    /// 24-hour low as reported by the venue.
     pub low_24h: Option<Price>,
-    /// Volume of 24 hours in the base asset.
+    /// 24-hour volume in the base asset.
     pub base_volume_24h: Option<Decimal>,
-    /// Volume of 24 hours in the quote asset.
+    /// 24-hour volume in the quote asset.
     pub quote_volume_24h: Option<Decimal>,
 }
 
-/// What the venue's lists have said of one market over time, by the venue's clock.
+/// What the venue's lists have shown about one market over time, by the venue's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ListingRecord {
-    /// When the present listing was first seen, if one before it is known to have ended.
+    /// When the current listing was first seen, if an earlier listing is known to have ended.
     pub since: Option<Timestamp>,
-    /// Since when the market is not in the list.
+    /// Since when the market has been missing from the list.
     pub gone_since: Option<Timestamp>,
-    /// Since when it is listed and does not trade.
+    /// Since when it has been listed without trading.
     pub halted_since: Option<Timestamp>,
 }
 
 impl ListingRecord {
-    /// Returns this record with the beginning of the listing, if only an older record knew it.
+    /// Returns this record, with the start of the listing from the older one if that is later or the only one
+    /// known.
     #[must_use]
     pub fn merged(self, older: Option<Self>) -> Self {
         Self { since: self.since.max(older.and_then(|older| older.since)), ..self }
     }
 }
 
-/// Records of one feed that are new or have changed.
+/// New and changed records of one feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedRecords {
     /// The venue.
     pub venue: VenueId,
     /// The market.
     pub market: Market,
-    /// Its newest figures, if they changed.
+    /// Its latest figures, if they changed.
     pub last: Option<LastRecord>,
-    /// What is known of its listing, if that changed.
+    /// Its listing record, if it changed.
     pub listing: Option<ListingRecord>,
     /// The hours of its window that changed.
     pub hours: Vec<HourRecord>,
-    /// Whether all that was recorded of it before is to be forgotten: the name now stands for another listing.
-    pub anew: bool,
+    /// Whether all earlier records of the feed must be deleted: the name now stands for another listing.
+    pub reset: bool,
 }
 
-/// Where the hours of the past are read from.
+/// Source of the hour records of the past.
 pub trait HourSource: Send + Sync + std::fmt::Debug {
-    /// Returns the records of the hours that overlap `span`, oldest first; hours of which nothing is known are left out.
+    /// Returns the records of the hours that overlap `span`, oldest first; hours without data are omitted.
     ///
-    /// May block on a disk: call it off the async threads.
+    /// May block on a disk: do not call it on an async thread.
     ///
     /// # Errors
-    /// A sentence that says what could not be read.
+    /// A message that says what could not be read.
     fn hours(&self, venue: VenueId, market: &Market, span: Range<Minute>) -> Result<Vec<HourRecord>, String>;
 }
 
-/// Whether what is learned outlives the process.
+/// Whether state is being persisted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreHealth {
-    /// Whether it is being written to disk.
+    /// Whether state is being written to disk.
     pub persisting: bool,
-    /// Since when that is so.
+    /// Since when `persisting` has had this value.
     pub since: Timestamp,
-    /// Why it is not.
+    /// Why state is not being written.
     pub reason: Option<String>,
-    /// When it was last written.
+    /// Time of the last write.
     pub saved_at: Option<Timestamp>,
 }
 
-/// Who keeps what is to outlive the process.
-pub trait Keeper: Send + Sync + std::fmt::Debug {
-    /// Returns how that is going, without waiting for a disk.
+/// Reports the health of the store.
+pub trait StoreHealthSource: Send + Sync + std::fmt::Debug {
+    /// Returns the current health without waiting for a disk.
     fn health(&self) -> StoreHealth;
 }

@@ -1,17 +1,17 @@
-//! Whether a price has changed its unit: one coin for a hundred, or a hundred for one.
+//! Detection of a change of a price's unit: one coin for a hundred, or a hundred for one.
 //!
-//! No market moves by a factor of ten from one trade to the next; a
-//! redenomination does, and so does an exchange that has lost a digit.
+//! No market moves by a factor of ten from one trade to the next; a redenomination does, and so does an
+//! exchange that drops a digit.
 
 use rust_decimal::Decimal;
 
 use super::Price;
 
-/// Largest power looked for; beyond, it is another coin.
+/// Largest exponent that is tested; a price even further away belongs to another coin.
 const POWER_MAX: u32 = 12;
 
-/// Returns the power of ten that leads from `before` to `after`, if they lie that far apart and no farther than a
-/// quarter beside it (the market moves meanwhile); else 0.
+/// Returns the exponent of the power of ten between `before` and `after`, if their ratio is within a quarter
+/// of one (the market moves meanwhile); otherwise 0.
 pub fn power_of_ten(before: Price, after: Price) -> i32 {
     let (before, after) = (before.get(), after.get());
     let (small, large, sign) = if before < after { (before, after, 1) } else { (after, before, -1) };
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_lies_near_a_power_of_ten_has_changed_its_unit() {
+    fn only_a_ratio_near_a_power_of_ten_is_a_change_of_unit() {
         for (before, after, power) in [
             ("1", "1", 0),
             ("100", "101", 0),

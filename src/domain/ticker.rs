@@ -1,4 +1,4 @@
-//! A venue's newest figures for one market.
+//! A venue's latest figures for one market.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -6,18 +6,18 @@ use rust_decimal::Decimal;
 
 use super::Price;
 
-/// What one ticker message says; everything but `last` may be absent.
+/// The contents of one ticker message; every field except `last` is optional.
 ///
-/// Absent means "not said", never zero: the figure said before stands.
+/// `None` means "not reported", never zero: the previously reported value stays in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticker {
     /// Price of the last trade.
     pub last: Price,
-    /// The venue's time of the last trade, where it says so.
+    /// Venue time of the last trade, if reported.
     pub traded_at: Option<Timestamp>,
-    /// The venue's time of the message, where it says so.
+    /// Venue time of the message, if reported.
     pub sent_at: Option<Timestamp>,
-    /// The venue's number of the last trade, where it counts them up.
+    /// The venue's id of the last trade, if its trades are numbered in ascending order.
     pub trade_id: Option<u64>,
     /// Highest price of the rolling 24 hours (not of a calendar day).
     pub high_24h: Option<Price>,
@@ -27,20 +27,20 @@ pub struct Ticker {
     pub base_volume_24h: Option<Decimal>,
     /// Volume of the rolling 24 hours in the quote asset.
     pub quote_volume_24h: Option<Decimal>,
-    /// The price 24 hours ago, only from a venue that documents a rolling 24 hours.
+    /// Price 24 hours ago; only from venues that document it as rolling 24 hours.
     pub base_24h: Option<Price>,
-    /// Whether the venue says that the market does not trade.
+    /// Whether the venue reports that the market does not trade.
     pub halted: Option<bool>,
-    /// Whether that is because it is delisted.
+    /// Whether the market is halted because it was delisted.
     pub delisted: bool,
-    /// Whether the venue warns of the market.
+    /// Whether the venue has a warning in force for the market.
     pub warning: Option<bool>,
-    /// The announced day of delisting; `Some(None)` where the venue says that there is none.
+    /// Announced delisting date; `Some(None)` if the venue reports that there is none.
     pub delisting: Option<Option<Date>>,
 }
 
 impl Ticker {
-    /// A ticker that says only a price.
+    /// Returns a ticker with a price and nothing else.
     pub fn new(last: Price) -> Self {
         Self {
             last,
@@ -59,7 +59,7 @@ impl Ticker {
         }
     }
 
-    /// Returns the venue's best word on when this price held: the trade, else the message.
+    /// Returns the best known venue time of this price: that of the trade, else that of the message.
     pub fn venue_time(&self) -> Option<Timestamp> {
         self.traded_at.or(self.sent_at)
     }

@@ -1,64 +1,64 @@
-//! Binance's order books and averages. A book's update id is the number of the trade that it stands after.
+//! Binance: order books and average prices. The update id of a book is the id of the trade that it follows.
 //!
 //! Source: developers.binance.com, spot REST and streams, `depth`, `bookTicker`, `avgPrice`.
 
 use std::collections::BTreeSet;
 
-use super::binance::{Refusal, average, limit, one, shape, wanted};
+use super::binance::{BinanceError, encode_rows, format_average, limit_parameter, requested_market, requested_markets};
 use super::book::{Book, LEVELS_MAX, Level};
-use super::figures::stretch;
-use super::json::{Object, array, text};
-use super::query::Target;
-use super::tape::Trade;
+use super::fault_view::FaultView;
+use super::json::{Object, array, json_string};
+use super::query::RequestTarget;
+use super::simulated_market::SimulatedMarket;
+use super::ticker_figures::window_ohlcv;
+use super::trade_log::Trade;
 use super::units::fixed8;
-use super::view::View;
-use super::world::Line;
 
-/// Levels of an answer if the request does not say, and at most by the docs; this book has [`LEVELS_MAX`].
-const DEPTH_USUAL: usize = 100;
+/// Default and documented maximum of the levels of a response; books here have at most [`LEVELS_MAX`].
+const DEPTH_DEFAULT: usize = 100;
 const DEPTH_MAX: usize = 5000;
 
-/// Books looked at for one event; more trades in a tenth of a second are only there after a pause.
+/// Maximum number of books considered for one event; only after a pause are there more trades between two events.
 const BOOKS_MAX: usize = 200;
 
-/// Length of the average, in minutes.
-const AVERAGE: i64 = 5;
+/// Window of the average price, in minutes.
+const AVERAGE_MINUTES: i64 = 5;
 
-/// Answers `/api/v3/depth`.
+/// Returns the response to `/api/v3/depth`.
 ///
 /// # Errors
-/// For a symbol or limit that is not there or makes no sense.
-pub fn depth(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let line = one(view, target)?;
-    let levels = limit(target, DEPTH_USUAL, DEPTH_MAX)?;
-    Ok(line.tape.last().map_or_else(|| "{}".to_owned(), |trade| partial_frame(view, line, trade, levels)))
+/// If the symbol is missing or unknown, or the limit is invalid.
+pub fn depth(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, BinanceError> {
+    let market = requested_market(view, target)?;
+    let levels = limit_parameter(target, DEPTH_DEFAULT, DEPTH_MAX)?;
+    Ok(market.trade_log.last().map_or_else(|| "{}".to_owned(), |trade| partial_frame(view, market, trade, levels)))
 }
 
-/// Spells a partial book: what `/api/v3/depth` answers, and the event of `<symbol>@depth5`, `10` and `20`.
-pub fn partial_frame(view: &View<'_>, line: &Line, trade: &Trade, levels: usize) -> String {
-    let book = Book::of(line, &view.bend(line, trade), levels);
-    let object = Object::new().raw("lastUpdateId", book.id);
+/// Encodes a partial book: the response to `/api/v3/depth`, and the event of `<symbol>@depth5`, `10` and `20`.
+pub fn partial_frame(view: &FaultView<'_>, market: &SimulatedMarket, trade: &Trade, levels: usize) -> String {
+    let book = Book::after_trade(market, &view.reported_trade(market, trade), levels);
+    let object = Object::new().raw("lastUpdateId", book.trade_id);
     object.raw("bids", rows(&book.bids)).raw("asks", rows(&book.asks)).end()
 }
 
-/// Answers `/api/v3/ticker/bookTicker`.
+/// Returns the response to `/api/v3/ticker/bookTicker`.
 ///
 /// # Errors
-/// As [`wanted`].
-pub fn book_tickers(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let (lines, single) = wanted(view, target)?;
-    let row = |line: &Line| {
-        let book = Book::of(line, &view.bend(line, line.tape.last()?), 1);
-        let object = Object::new().text("symbol", &line.symbol);
+/// As [`requested_markets`].
+pub fn book_tickers(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, BinanceError> {
+    let (markets, single) = requested_markets(view, target)?;
+    let row = |market: &SimulatedMarket| {
+        let book = Book::after_trade(market, &view.reported_trade(market, market.trade_log.last()?), 1);
+        let object = Object::new().text("symbol", &market.symbol);
         Some(best(object, &book, ["bidPrice", "bidQty", "askPrice", "askQty"]).end())
     };
-    Ok(shape(lines.into_iter().filter_map(row).collect(), single))
+    Ok(encode_rows(markets.into_iter().filter_map(row).collect(), single))
 }
 
-/// Spells the event of `<symbol>@bookTicker`, which has neither a name nor a time.
-pub fn book_ticker_frame(view: &View<'_>, line: &Line, trade: &Trade) -> String {
-    let book = Book::of(line, &view.bend(line, trade), 1);
-    best(Object::new().raw("u", book.id).text("s", &line.symbol), &book, ["b", "B", "a", "A"]).end()
+/// Encodes the event of `<symbol>@bookTicker`, which has neither a name nor a time.
+pub fn book_ticker_frame(view: &FaultView<'_>, market: &SimulatedMarket, trade: &Trade) -> String {
+    let book = Book::after_trade(market, &view.reported_trade(market, trade), 1);
+    best(Object::new().raw("u", book.trade_id).text("s", &market.symbol), &book, ["b", "B", "a", "A"]).end()
 }
 
 fn best(object: Object, book: &Book, names: [&str; 4]) -> Object {
@@ -66,58 +66,60 @@ fn best(object: Object, book: &Book, names: [&str; 4]) -> Object {
     names.into_iter().zip(cells).fold(object, |object, (name, units)| object.text(name, &fixed8(units)))
 }
 
-/// Answers `/api/v3/avgPrice`.
+/// Returns the response to `/api/v3/avgPrice`.
 ///
 /// # Errors
-/// As [`one`].
-pub fn average_price(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let (price, at) = averaged(view, one(view, target)?);
-    Ok(Object::new().raw("mins", AVERAGE).text("price", &price).raw("closeTime", at).end())
+/// As [`requested_market`].
+pub fn average_price(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, BinanceError> {
+    let (price, at) = averaged(view, requested_market(view, target)?);
+    Ok(Object::new().raw("mins", AVERAGE_MINUTES).text("price", &price).raw("closeTime", at).end())
 }
 
-/// Spells an `avgPrice` event.
-pub fn average_frame(view: &View<'_>, line: &Line) -> String {
-    let (price, at) = averaged(view, line);
-    let event = Object::new().text("e", "avgPrice").raw("E", view.time(view.now)).text("s", &line.symbol);
-    event.text("i", &format!("{AVERAGE}m")).text("w", &price).raw("T", at).end()
+/// Encodes an `avgPrice` event.
+pub fn average_frame(view: &FaultView<'_>, market: &SimulatedMarket) -> String {
+    let (price, at) = averaged(view, market);
+    let event = Object::new().text("e", "avgPrice").raw("E", view.reported_time(view.now)).text("s", &market.symbol);
+    event.text("i", &format!("{AVERAGE_MINUTES}m")).text("w", &price).raw("T", at).end()
 }
 
-/// The average and the time of the last trade.
-fn averaged(view: &View<'_>, line: &Line) -> (String, i64) {
-    let last = line.tape.last().map_or((0, view.now), |trade| (trade.price, trade.at));
-    let (_, sum) = stretch(line, view.now - AVERAGE * 60_000, last.0);
-    (average(&sum, last.0), view.time(last.1))
+/// Returns the average price and the time of the last trade.
+fn averaged(view: &FaultView<'_>, market: &SimulatedMarket) -> (String, i64) {
+    let last = market.trade_log.last().map_or((0, view.now), |trade| (trade.price, trade.at));
+    let (_, sums) = window_ohlcv(market, view.now - AVERAGE_MINUTES * 60_000, last.0);
+    (format_average(&sums, last.0), view.reported_time(last.1))
 }
 
-/// What a client that follows `<symbol>@depth` has been told of.
+/// What was sent to a client of `<symbol>@depth`.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
-    /// The newest update id.
+pub struct SentLevels {
+    /// The newest update id sent.
     id: u64,
-    /// Prices of levels that it may hold.
+    /// Prices of levels that the client's local book may contain.
     bids: BTreeSet<i64>,
     asks: BTreeSet<i64>,
 }
 
-/// Spells a `depthUpdate` event: every level of the book as it is, and those that it may still hold as gone.
+/// Encodes a `depthUpdate` event: every level of the current book, and size 0 for all other levels that the
+/// client's local book may contain.
 ///
-/// A book of any trade since the last event may have been fetched over REST, so all their levels count as held.
-pub fn diff_frame(view: &View<'_>, line: &Line, last: &Trade, told: &mut Told) -> String {
-    let seen = if told.id == 0 { last.id - 1 } else { told.id };
-    for trade in line.tape.after_id(seen, BOOKS_MAX) {
-        let book = Book::of(line, &view.bend(line, trade), LEVELS_MAX);
-        told.bids.extend(book.bids.iter().map(|(price, _)| *price));
-        told.asks.extend(book.asks.iter().map(|(price, _)| *price));
+/// The client may have fetched the book of any trade since the last event over REST, so the levels of all of them
+/// count.
+pub fn diff_frame(view: &FaultView<'_>, market: &SimulatedMarket, last: &Trade, sent: &mut SentLevels) -> String {
+    let last_sent = if sent.id == 0 { last.id - 1 } else { sent.id };
+    for trade in market.trade_log.after_id(last_sent, BOOKS_MAX) {
+        let book = Book::after_trade(market, &view.reported_trade(market, trade), LEVELS_MAX);
+        sent.bids.extend(book.bids.iter().map(|(price, _)| *price));
+        sent.asks.extend(book.asks.iter().map(|(price, _)| *price));
     }
-    let book = Book::of(line, &view.bend(line, last), LEVELS_MAX);
-    told.id = last.id;
-    let bids = changed(&book.bids, &mut told.bids);
-    let asks = changed(&book.asks, &mut told.asks);
-    let event = Object::new().text("e", "depthUpdate").raw("E", view.time(view.now)).text("s", &line.symbol);
-    event.raw("U", seen + 1).raw("u", last.id).raw("b", bids).raw("a", asks).end()
+    let book = Book::after_trade(market, &view.reported_trade(market, last), LEVELS_MAX);
+    sent.id = last.id;
+    let bids = update(&book.bids, &mut sent.bids);
+    let asks = update(&book.asks, &mut sent.asks);
+    let event = Object::new().text("e", "depthUpdate").raw("E", view.reported_time(view.now)).text("s", &market.symbol);
+    event.raw("U", last_sent + 1).raw("u", last.id).raw("b", bids).raw("a", asks).end()
 }
 
-fn changed(side: &[Level], held: &mut BTreeSet<i64>) -> String {
+fn update(side: &[Level], held: &mut BTreeSet<i64>) -> String {
     for (price, _) in side {
         held.remove(price);
     }
@@ -128,5 +130,5 @@ fn changed(side: &[Level], held: &mut BTreeSet<i64>) -> String {
 }
 
 fn rows(side: &[Level]) -> String {
-    array(side.iter().map(|(price, size)| array([text(&fixed8(*price)), text(&fixed8(*size))])))
+    array(side.iter().map(|(price, size)| array([json_string(&fixed8(*price)), json_string(&fixed8(*size))])))
 }

@@ -1,26 +1,28 @@
-//! Binance's candles, called klines: oldest first, a stretch without a trade is a flat one.
+//! Binance: candles, which it calls klines. Oldest first; a candle without trades is flat.
 //!
 //! Source: developers.binance.com, spot REST and streams, `klines`.
 
-use super::binance::{Refusal, limit, missing, number, one, trades};
-use super::candle::{Grid, unbroken};
-use super::json::{Object, array, text};
-use super::query::Target;
-use super::tape::Bar;
+use super::binance::{
+    BinanceError, integer_parameter, limit_parameter, missing_parameter, requested_market, trade_count,
+};
+use super::candle::{Grid, contiguous};
+use super::fault_view::FaultView;
+use super::json::{Object, array, json_string};
+use super::query::RequestTarget;
+use super::simulated_market::SimulatedMarket;
+use super::trade_log::Ohlcv;
 use super::units::{fixed, fixed8};
-use super::view::View;
-use super::world::Line;
 
-/// Most rows of one answer, and how many if the request does not say.
+/// Maximum and default number of rows of a response.
 const ROWS_MAX: usize = 1000;
-const ROWS_USUAL: usize = 500;
+const ROWS_DEFAULT: usize = 500;
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 86_400_000;
 
-/// Lengths in ms by name; weeks and months are calendar things.
+/// Lengths in ms by name; weeks and months follow the calendar.
 const LENGTHS: [(&str, i64); 14] = [
     ("1s", SECOND),
     ("1m", MINUTE),
@@ -38,7 +40,7 @@ const LENGTHS: [(&str, i64); 14] = [
     ("3d", 3 * DAY),
 ];
 
-/// Returns where the candles of an interval begin, on a wall clock so many hours ahead of UTC.
+/// Returns the grid of an interval's candles at the offset `hours` from UTC, or `None` if the interval is unknown.
 pub fn grid(interval: &str, hours: i8) -> Option<Grid> {
     match interval {
         "1w" => Some(Grid::weeks(hours)),
@@ -47,67 +49,75 @@ pub fn grid(interval: &str, hours: i8) -> Option<Grid> {
     }
 }
 
-/// Reads a time zone such as `8`, `+08:00` or `-3`; half hours are not known here.
-pub fn hours(zone: &str) -> Option<i8> {
+/// Parses a time zone such as `8`, `+08:00` or `-3`; only whole hours are supported.
+pub fn parse_utc_offset(zone: &str) -> Option<i8> {
     let (hours, minutes) = zone.split_once(':').unwrap_or((zone, "00"));
     hours.parse().ok().filter(|hours| (-12..=14).contains(hours) && minutes == "00")
 }
 
-/// Answers `/api/v3/klines`.
+/// Returns the response to `/api/v3/klines`.
 ///
 /// # Errors
-/// For a symbol, interval, zone, limit or time that is not there or makes no sense.
-pub fn klines(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let line = one(view, target)?;
-    let interval = target.get("interval").ok_or_else(|| missing("interval"))?;
-    let hours = target.get("timeZone").map_or(Some(0), hours);
+/// If the symbol or interval is missing or unknown, or the time zone, limit or a time is invalid.
+pub fn klines(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, BinanceError> {
+    let market = requested_market(view, target)?;
+    let interval = target.get("interval").ok_or_else(|| missing_parameter("interval"))?;
+    let hours = target.get("timeZone").map_or(Some(0), parse_utc_offset);
     let hours = hours.ok_or_else(|| (-1135, "Invalid timeZone.".to_owned()))?;
     let grid = grid(interval, hours).ok_or_else(|| (-1120, "Invalid interval.".to_owned()))?;
-    let limit = limit(target, ROWS_USUAL, ROWS_MAX)?;
-    let (start, end) = (number(target, "startTime")?, number(target, "endTime")?);
+    let limit = limit_parameter(target, ROWS_DEFAULT, ROWS_MAX)?;
+    let (start, end) = (integer_parameter(target, "startTime")?, integer_parameter(target, "endTime")?);
     let newest = grid.start(end.unwrap_or(view.now).min(view.now));
-    let Some(first) = line.tape.bars(i64::MIN, i64::MAX).next().map(|bar| grid.start(bar.start)) else {
+    let Some(first) = market.trade_log.minute_candles(i64::MIN, i64::MAX).next().map(|bar| grid.start(bar.start))
+    else {
         return Ok("[]".to_owned());
     };
     let from = match start {
-        // The first that does not begin before it.
+        // The first candle that begins at or after `start`.
         Some(start) => grid.start(start.saturating_sub(1).max(first)),
         None => (1..limit).fold(newest, |from, _| if from > first { grid.start(from - 1) } else { from }).max(first),
     };
     let from = if start.is_some_and(|start| from < start) { grid.next(from) } else { from };
-    let rows = unbroken(&line.tape, grid, (from, newest), limit);
-    let rows = rows.iter().filter(|candle| !view.leaves_out(line, candle.start, grid.next(candle.start)));
+    let rows = contiguous(&market.trade_log, grid, (from, newest), limit);
+    let rows = rows.iter().filter(|candle| !view.omits_candle(market, candle.start, grid.next(candle.start)));
     Ok(array(rows.map(|candle| row(grid, candle))))
 }
 
-fn row(grid: Grid, candle: &Bar) -> String {
-    let (bids, bid_value) = bought(candle);
-    let prices = [candle.open, candle.high, candle.low, candle.close].map(|price| text(&fixed8(price)));
+fn row(grid: Grid, candle: &Ohlcv) -> String {
+    let (bids, bid_value) = taker_bought(candle);
+    let prices = [candle.open, candle.high, candle.low, candle.close].map(|price| json_string(&fixed8(price)));
     let mut cells = vec![candle.start.to_string()];
     cells.extend(prices);
-    cells.push(text(&fixed(candle.volume, 8)));
+    cells.push(json_string(&fixed(candle.base_volume, 8)));
     cells.push((grid.next(candle.start) - 1).to_string());
-    cells.push(text(&fixed(candle.value / 100_000_000, 8)));
-    cells.push(trades(candle).to_string());
-    cells.extend([text(&fixed(bids, 8)), text(&fixed(bid_value, 8)), text("0")]);
+    cells.push(json_string(&fixed(candle.quote_volume / 100_000_000, 8)));
+    cells.push(trade_count(candle).to_string());
+    cells.extend([json_string(&fixed(bids, 8)), json_string(&fixed(bid_value, 8)), json_string("0")]);
     array(cells)
 }
 
-/// Volume and value of what takers bought; the value by its share of the volume.
-fn bought(candle: &Bar) -> (i128, i128) {
-    let bids = candle.volume - candle.asks;
-    let value = if candle.volume == 0 { 0 } else { candle.value / 100_000_000 * bids / candle.volume };
+/// Returns base and quote volume bought by takers; the quote volume is estimated by the share of the base volume.
+fn taker_bought(candle: &Ohlcv) -> (i128, i128) {
+    let bids = candle.base_volume - candle.sold_volume;
+    let value = if candle.base_volume == 0 { 0 } else { candle.quote_volume / 100_000_000 * bids / candle.base_volume };
     (bids, value)
 }
 
-/// Spells a `kline` event.
-pub fn frame(view: &View<'_>, line: &Line, interval: &str, grid: Grid, candle: &Bar, closed: bool) -> String {
-    let (bids, bid_value) = bought(candle);
-    let id = |id: u64| if candle.volume == 0 { "-1".to_owned() } else { id.to_string() };
+/// Encodes a `kline` event.
+pub fn frame(
+    view: &FaultView<'_>,
+    market: &SimulatedMarket,
+    interval: &str,
+    grid: Grid,
+    candle: &Ohlcv,
+    closed: bool,
+) -> String {
+    let (bids, bid_value) = taker_bought(candle);
+    let id = |id: u64| if candle.base_volume == 0 { "-1".to_owned() } else { id.to_string() };
     let kline = Object::new()
         .raw("t", candle.start)
         .raw("T", grid.next(candle.start) - 1)
-        .text("s", &line.symbol)
+        .text("s", &market.symbol)
         .text("i", interval)
         .raw("f", id(candle.first_id))
         .raw("L", id(candle.last_id))
@@ -115,14 +125,14 @@ pub fn frame(view: &View<'_>, line: &Line, interval: &str, grid: Grid, candle: &
         .text("c", &fixed8(candle.close))
         .text("h", &fixed8(candle.high))
         .text("l", &fixed8(candle.low))
-        .text("v", &fixed(candle.volume, 8))
-        .raw("n", trades(candle))
+        .text("v", &fixed(candle.base_volume, 8))
+        .raw("n", trade_count(candle))
         .raw("x", closed)
-        .text("q", &fixed(candle.value / 100_000_000, 8))
+        .text("q", &fixed(candle.quote_volume / 100_000_000, 8))
         .text("V", &fixed(bids, 8))
         .text("Q", &fixed(bid_value, 8))
         .text("B", "0")
         .end();
-    let event = Object::new().text("e", "kline").raw("E", view.time(view.now)).text("s", &line.symbol);
+    let event = Object::new().text("e", "kline").raw("E", view.reported_time(view.now)).text("s", &market.symbol);
     event.raw("k", kline).end()
 }

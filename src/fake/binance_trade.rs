@@ -1,68 +1,73 @@
-//! Binance's trades: oldest first; each is also an aggregate of one, with the same number.
+//! Binance: trades, oldest first. Each is also an aggregate trade of its own, with the same id.
 //!
 //! Source: developers.binance.com, spot REST and streams, `trades`, `aggTrades`.
 
-use super::binance::{Refusal, limit, number, one};
+use super::binance::{BinanceError, integer_parameter, limit_parameter, requested_market};
+use super::fault_view::FaultView;
 use super::json::{Object, array};
-use super::query::Target;
-use super::tape::Trade;
+use super::query::RequestTarget;
+use super::simulated_market::SimulatedMarket;
+use super::trade_log::Trade;
 use super::units::{fixed, fixed8};
-use super::view::View;
-use super::world::Line;
 
-/// Most trades of one answer, and how many if the request does not say.
+/// Maximum and default number of trades of a response.
 const TRADES_MAX: usize = 1000;
-const TRADES_USUAL: usize = 500;
+const TRADES_DEFAULT: usize = 500;
 
-/// Answers `/api/v3/trades` and `/api/v3/historicalTrades`: the newest, or those from `fromId` on.
+/// Returns the response to `/api/v3/trades` and `/api/v3/historicalTrades`: the newest trades, or those from
+/// `fromId`.
 ///
 /// # Errors
-/// For a symbol, limit or id that is not there or makes no sense.
-pub fn trades(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let line = one(view, target)?;
-    let rows = found(line, target)?.into_iter();
+/// If the symbol is missing or unknown, or another parameter is invalid.
+pub fn trades(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, BinanceError> {
+    let market = requested_market(view, target)?;
+    let rows = select(market, target)?.into_iter();
     Ok(array(rows.map(|trade| {
-        let trade = view.bend(line, &trade);
+        let trade = view.reported_trade(market, &trade);
         Object::new()
             .raw("id", trade.id)
             .text("price", &fixed8(trade.price))
-            .text("qty", &fixed8(trade.volume))
-            .text("quoteQty", &fixed(i128::from(trade.price) * i128::from(trade.volume) / 100_000_000, 8))
+            .text("qty", &fixed8(trade.base_volume))
+            .text("quoteQty", &fixed(i128::from(trade.price) * i128::from(trade.base_volume) / 100_000_000, 8))
             .raw("time", trade.at)
-            .raw("isBuyerMaker", trade.ask)
+            .raw("isBuyerMaker", trade.taker_sold)
             .raw("isBestMatch", "true")
             .end()
     })))
 }
 
-/// Answers `/api/v3/aggTrades`.
+/// Returns the response to `/api/v3/aggTrades`.
 ///
 /// # Errors
 /// As [`trades`].
-pub fn aggregated(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let line = one(view, target)?;
-    let rows = found(line, target)?.into_iter();
+pub fn aggregate_trades(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, BinanceError> {
+    let market = requested_market(view, target)?;
+    let rows = select(market, target)?.into_iter();
     Ok(array(rows.map(|trade| {
-        let trade = view.bend(line, &trade);
-        let object = Object::new().raw("a", trade.id).text("p", &fixed8(trade.price)).text("q", &fixed8(trade.volume));
+        let trade = view.reported_trade(market, &trade);
+        let object =
+            Object::new().raw("a", trade.id).text("p", &fixed8(trade.price)).text("q", &fixed8(trade.base_volume));
         let object = object.raw("f", trade.id).raw("l", trade.id).raw("T", trade.at);
-        object.raw("m", trade.ask).raw("M", "true").end()
+        object.raw("m", trade.taker_sold).raw("M", "true").end()
     })))
 }
 
-/// The trades by `fromId`, or by `startTime` and `endTime` (both included), or the newest.
-fn found(line: &Line, target: &Target) -> Result<Vec<Trade>, Refusal> {
-    let limit = limit(target, TRADES_USUAL, TRADES_MAX)?;
-    let (start, end) = (number(target, "startTime")?, number(target, "endTime")?);
-    let from = number(target, "fromId")?;
+/// Returns the trades selected by `fromId`, or by `startTime` and `endTime` (both included), or else the newest.
+fn select(market: &SimulatedMarket, target: &RequestTarget) -> Result<Vec<Trade>, BinanceError> {
+    let limit = limit_parameter(target, TRADES_DEFAULT, TRADES_MAX)?;
+    let (start, end) = (integer_parameter(target, "startTime")?, integer_parameter(target, "endTime")?);
+    let from = integer_parameter(target, "fromId")?;
     if from.is_some() && (start.is_some() || end.is_some()) {
         return Err((-1128, "Combination of optional parameters invalid.".to_owned()));
     }
     if let Some(from) = from {
         let after = u64::try_from(from).unwrap_or(0).saturating_sub(1);
-        return Ok(line.tape.after_id(after, usize::MAX).take(limit).copied().collect());
+        return Ok(market.trade_log.after_id(after, usize::MAX).take(limit).copied().collect());
     }
-    let until = line.tape.from(start.unwrap_or(i64::MIN)).take_while(|trade| end.is_none_or(|end| trade.at <= end));
+    let until = market
+        .trade_log
+        .trades_since(start.unwrap_or(i64::MIN))
+        .take_while(|trade| end.is_none_or(|end| trade.at <= end));
     if start.is_some() {
         return Ok(until.take(limit).copied().collect());
     }
@@ -70,24 +75,28 @@ fn found(line: &Line, target: &Target) -> Result<Vec<Trade>, Refusal> {
     Ok(all[all.len().saturating_sub(limit)..].to_vec())
 }
 
-/// Spells a `trade` event.
-pub fn frame(view: &View<'_>, line: &Line, trade: &Trade) -> String {
-    event(view, line, trade, "trade", "t").raw("T", view.time(trade.at)).raw("m", trade.ask).raw("M", "true").end()
+/// Encodes a `trade` event.
+pub fn frame(view: &FaultView<'_>, market: &SimulatedMarket, trade: &Trade) -> String {
+    event(view, market, trade, "trade", "t")
+        .raw("T", view.reported_time(trade.at))
+        .raw("m", trade.taker_sold)
+        .raw("M", "true")
+        .end()
 }
 
-/// Spells an `aggTrade` event.
-pub fn aggregate_frame(view: &View<'_>, line: &Line, trade: &Trade) -> String {
-    let event = event(view, line, trade, "aggTrade", "a").raw("f", trade.id).raw("l", trade.id);
-    event.raw("T", view.time(trade.at)).raw("m", trade.ask).raw("M", "true").end()
+/// Encodes an `aggTrade` event.
+pub fn aggregate_frame(view: &FaultView<'_>, market: &SimulatedMarket, trade: &Trade) -> String {
+    let event = event(view, market, trade, "aggTrade", "a").raw("f", trade.id).raw("l", trade.id);
+    event.raw("T", view.reported_time(trade.at)).raw("m", trade.taker_sold).raw("M", "true").end()
 }
 
-fn event(view: &View<'_>, line: &Line, trade: &Trade, name: &str, id: &str) -> Object {
-    let bent = view.bend(line, trade);
+fn event(view: &FaultView<'_>, market: &SimulatedMarket, trade: &Trade, name: &str, id: &str) -> Object {
+    let reported = view.reported_trade(market, trade);
     Object::new()
         .text("e", name)
-        .raw("E", view.time(view.now))
-        .text("s", &line.symbol)
+        .raw("E", view.reported_time(view.now))
+        .text("s", &market.symbol)
         .raw(id, trade.id)
-        .text("p", &fixed8(bent.price))
-        .text("q", &fixed8(bent.volume))
+        .text("p", &fixed8(reported.price))
+        .text("q", &fixed8(reported.base_volume))
 }

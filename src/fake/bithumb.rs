@@ -1,135 +1,135 @@
-//! Bithumb's current words (`/v1`), much like Upbit's; what differs is here.
+//! Bithumb's current API (`/v1`): what differs from Upbit's, which it resembles.
 //!
-//! Changes are against the close at 00:00 KST with four decimals; REST times
-//! are written 9 hours ahead; `to` without an offset is KST; errors come with
-//! HTTP 200. Source: apidocs.bithumb.com, payloads seen 2025-08 to 2026-09.
+//! Changes are from the close at 00:00 KST, with four decimal places; Unix times over REST are 9 hours ahead; `to`
+//! without an offset is KST; errors come with HTTP 200. Source: apidocs.bithumb.com, payloads observed from
+//! 2025-08 to 2026-09.
 
-use super::figures::Figures;
+use super::fault_view::{FakeResponse, FaultView};
 use super::json::{Object, array};
-use super::korean::Korean;
-use super::korean_book::orderbooks;
-use super::korean_candle::candles;
-use super::korean_trade::ticks;
-use super::query::{KOREA, KOREA_MS, Target, spell};
-use super::units::{plain, plain8, python};
-use super::upbit::{Refusal, listed};
-use super::view::{FakeResponse, View};
-use super::world::Line;
+use super::query::{KST_OFFSET_HOURS, KST_OFFSET_MS, RequestTarget, format_time};
+use super::simulated_market::SimulatedMarket;
+use super::ticker_figures::TickerFigures;
+use super::units::{plain, plain8, python_float};
+use super::upbit::{UpbitError, requested_markets};
+use super::upbit_family::UpbitFamily;
+use super::upbit_family_book::orderbooks;
+use super::upbit_family_candle::candles;
+use super::upbit_family_trade::ticks;
 
-/// Most markets of one ticker request since 2026-10-13.
+/// Maximum number of markets of one ticker request, since 2026-10-13.
 pub const MARKETS_MAX: usize = 200;
 
 const VENUE: &str = "bithumb";
 
-/// Answers a request.
-pub fn rest(view: &View<'_>, target: &Target) -> FakeResponse {
+/// Returns the response to a REST request.
+pub fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
     let answer = match target.path.as_str() {
         "/v1/market/all" => Ok(markets(view, target)),
         "/v1/ticker" => tickers(view, target),
-        "/v1/orderbook" => orderbooks(view, Korean::Bithumb, target),
-        "/v1/trades/ticks" => ticks(view, Korean::Bithumb, target),
+        "/v1/orderbook" => orderbooks(view, UpbitFamily::Bithumb, target),
+        "/v1/trades/ticks" => ticks(view, UpbitFamily::Bithumb, target),
         "/v1/market/virtual_asset_warning" | "/v1/notices" => Ok("[]".to_owned()),
-        _ => match target.under("/v1/candles/") {
-            Some(path) => candles(view, Korean::Bithumb, target, path),
-            None => Err(Refusal::Path),
+        _ => match target.path_after("/v1/candles/") {
+            Some(path) => candles(view, UpbitFamily::Bithumb, target, path),
+            None => Err(UpbitError::UnknownPath),
         },
     };
     match answer {
         Ok(body) => FakeResponse::json(200, body),
-        Err(Refusal::TooMany) => Refusal::TooMany.response(),
+        Err(UpbitError::TooManyMarkets) => UpbitError::TooManyMarkets.response(),
         Err(refusal) => FakeResponse { status: 200, ..refusal.response() },
     }
 }
 
-fn markets(view: &View<'_>, target: &Target) -> String {
-    let details = target.flag(&["isDetails"]);
-    array(view.world.lines(VENUE).map(|line| {
-        let names = Object::new().text("market", &line.symbol).text("korean_name", line.coin.ko);
-        let names = names.text("english_name", line.coin.en);
-        if details { names.text("market_warning", line.market_warning()).end() } else { names.end() }
+fn markets(view: &FaultView<'_>, target: &RequestTarget) -> String {
+    let details = target.is_true(&["isDetails"]);
+    array(view.simulation.markets_of(VENUE).map(|market| {
+        let names = Object::new().text("market", &market.symbol).text("korean_name", market.asset.korean_name);
+        let names = names.text("english_name", market.asset.english_name);
+        if details { names.text("market_warning", market.market_warning()).end() } else { names.end() }
     }))
 }
 
-fn tickers(view: &View<'_>, target: &Target) -> Result<String, Refusal> {
-    let lines = listed(view.world, VENUE, target)?;
-    if lines.len() > MARKETS_MAX {
-        return Err(Refusal::TooMany);
+fn tickers(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, UpbitError> {
+    let markets = requested_markets(view.simulation, VENUE, target)?;
+    if markets.len() > MARKETS_MAX {
+        return Err(UpbitError::TooManyMarkets);
     }
-    Ok(array(lines.into_iter().filter_map(|line| ticker(view, line))))
+    Ok(array(markets.into_iter().filter_map(|market| ticker(view, market))))
 }
 
-fn ticker(view: &View<'_>, line: &Line) -> Option<String> {
-    let figures = Figures::newest(view, line, KOREA_MS)?;
+fn ticker(view: &FaultView<'_>, market: &SimulatedMarket) -> Option<String> {
+    let figures = TickerFigures::latest(view, market, KST_OFFSET_MS)?;
     let (trade, day) = (figures.trade, figures.day);
     let change = figures.day_change();
     Some(
         Object::new()
-            .text("market", &line.symbol)
-            .text("trade_date", &spell(trade.at, 0, "%Y%m%d"))
-            .text("trade_time", &spell(trade.at, 0, "%H%M%S"))
-            .text("trade_date_kst", &spell(trade.at, KOREA, "%Y%m%d"))
-            .text("trade_time_kst", &spell(trade.at, KOREA, "%H%M%S"))
-            .raw("trade_timestamp", trade.at + KOREA_MS)
+            .text("market", &market.symbol)
+            .text("trade_date", &format_time(trade.at, 0, "%Y%m%d"))
+            .text("trade_time", &format_time(trade.at, 0, "%H%M%S"))
+            .text("trade_date_kst", &format_time(trade.at, KST_OFFSET_HOURS, "%Y%m%d"))
+            .text("trade_time_kst", &format_time(trade.at, KST_OFFSET_HOURS, "%H%M%S"))
+            .raw("trade_timestamp", trade.at + KST_OFFSET_MS)
             .raw("opening_price", plain8(day.open))
             .raw("high_price", plain8(day.high))
             .raw("low_price", plain8(day.low))
             .raw("trade_price", plain8(trade.price))
-            .raw("prev_closing_price", plain8(figures.day_before))
+            .raw("prev_closing_price", plain8(figures.previous_close))
             .text("change", figures.direction())
             .raw("change_price", plain8(change.abs()))
             .raw("change_rate", plain(figures.day_rate(4).abs(), 4))
             .raw("signed_change_price", plain8(change))
             .raw("signed_change_rate", plain(figures.day_rate(4), 4))
-            .raw("trade_volume", python(trade.volume))
-            .raw("acc_trade_price", plain(day.value / 100_000_000, 8))
-            .raw("acc_trade_price_24h", plain(figures.rolling.value / 100_000_000, 8))
-            .raw("acc_trade_volume", plain(day.volume, 8))
-            .raw("acc_trade_volume_24h", plain(figures.rolling.volume, 8))
+            .raw("trade_volume", python_float(trade.base_volume))
+            .raw("acc_trade_price", plain(day.quote_volume / 100_000_000, 8))
+            .raw("acc_trade_price_24h", plain(figures.rolling.quote_volume / 100_000_000, 8))
+            .raw("acc_trade_volume", plain(day.base_volume, 8))
+            .raw("acc_trade_volume_24h", plain(figures.rolling.base_volume, 8))
             .raw("highest_52_week_price", plain8(trade.price.saturating_mul(2)))
-            .text("highest_52_week_date", &spell(view.now - 200 * 86_400_000, KOREA, "%Y-%m-%d"))
+            .text("highest_52_week_date", &format_time(view.now - 200 * 86_400_000, KST_OFFSET_HOURS, "%Y-%m-%d"))
             .raw("lowest_52_week_price", plain8((trade.price / 2).max(1)))
-            .text("lowest_52_week_date", &spell(view.now - 100 * 86_400_000, KOREA, "%Y-%m-%d"))
-            .raw("timestamp", trade.at + KOREA_MS)
+            .text("lowest_52_week_date", &format_time(view.now - 100 * 86_400_000, KST_OFFSET_HOURS, "%Y-%m-%d"))
+            .raw("timestamp", trade.at + KST_OFFSET_MS)
             .end(),
     )
 }
 
-/// Spells a ticker frame: true Unix times, but the date and time of day are Korea's.
-pub fn ticker_frame(figures: &Figures<'_>, kind: &str) -> String {
+/// Encodes a ticker frame; its Unix times are correct, and `trade_date` and `trade_time` are in KST.
+pub fn ticker_frame(figures: &TickerFigures<'_>, kind: &str) -> String {
     let (trade, day) = (figures.trade, figures.day);
     let change = figures.day_change();
     Object::new()
         .text("type", "ticker")
-        .text("code", &figures.line.symbol)
+        .text("code", &figures.market.symbol)
         .raw("opening_price", plain8(day.open))
         .raw("high_price", plain8(day.high))
         .raw("low_price", plain8(day.low))
         .raw("trade_price", plain8(trade.price))
-        .raw("prev_closing_price", plain8(figures.day_before))
+        .raw("prev_closing_price", plain8(figures.previous_close))
         .text("change", figures.direction())
         .raw("change_price", plain8(change.abs()))
         .raw("signed_change_price", plain8(change))
         .raw("change_rate", plain(figures.day_rate(8).abs(), 8))
         .raw("signed_change_rate", plain(figures.day_rate(8), 8))
-        .raw("trade_volume", plain8(trade.volume))
-        .raw("acc_trade_volume", plain(day.volume, 8))
-        .raw("acc_trade_volume_24h", plain(figures.rolling.volume, 8))
-        .raw("acc_trade_price", plain(day.value / 100_000_000, 8))
-        .raw("acc_trade_price_24h", plain(figures.rolling.value / 100_000_000, 8))
-        .text("trade_date", &spell(trade.at, KOREA, "%Y%m%d"))
-        .text("trade_time", &spell(trade.at, KOREA, "%H%M%S"))
+        .raw("trade_volume", plain8(trade.base_volume))
+        .raw("acc_trade_volume", plain(day.base_volume, 8))
+        .raw("acc_trade_volume_24h", plain(figures.rolling.base_volume, 8))
+        .raw("acc_trade_price", plain(day.quote_volume / 100_000_000, 8))
+        .raw("acc_trade_price_24h", plain(figures.rolling.quote_volume / 100_000_000, 8))
+        .text("trade_date", &format_time(trade.at, KST_OFFSET_HOURS, "%Y%m%d"))
+        .text("trade_time", &format_time(trade.at, KST_OFFSET_HOURS, "%H%M%S"))
         .raw("trade_timestamp", trade.at)
-        .text("ask_bid", if trade.ask { "ASK" } else { "BID" })
-        .raw("acc_ask_volume", plain(day.asks, 8))
-        .raw("acc_bid_volume", plain(day.volume - day.asks, 8))
+        .text("ask_bid", if trade.taker_sold { "ASK" } else { "BID" })
+        .raw("acc_ask_volume", plain(day.sold_volume, 8))
+        .raw("acc_bid_volume", plain(day.base_volume - day.sold_volume, 8))
         .raw("highest_52_week_price", plain8(trade.price.saturating_mul(2)))
-        .text("highest_52_week_date", &spell(figures.now - 200 * 86_400_000, KOREA, "%Y-%m-%d"))
+        .text("highest_52_week_date", &format_time(figures.now - 200 * 86_400_000, KST_OFFSET_HOURS, "%Y-%m-%d"))
         .raw("lowest_52_week_price", plain8((trade.price / 2).max(1)))
-        .text("lowest_52_week_date", &spell(figures.now - 100 * 86_400_000, KOREA, "%Y-%m-%d"))
+        .text("lowest_52_week_date", &format_time(figures.now - 100 * 86_400_000, KST_OFFSET_HOURS, "%Y-%m-%d"))
         .text("market_state", figures.market_state())
-        .raw("is_trading_suspended", figures.line.halted)
-        .text("delisting_date", figures.line.leaving.as_deref().unwrap_or_default())
-        .text("market_warning", figures.line.market_warning())
+        .raw("is_trading_suspended", figures.market.halted)
+        .text("delisting_date", figures.market.delisting_date.as_deref().unwrap_or_default())
+        .text("market_warning", figures.market.market_warning())
         .raw("timestamp", figures.now)
         .text("stream_type", kind)
         .end()

@@ -1,48 +1,48 @@
-//! Candles of any length, drawn from the tape: where they begin, and what is in them.
+//! Candles of any length, aggregated from a trade log: where they begin, and their contents.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 
-use super::tape::{Bar, Tape};
+use super::trade_log::{Ohlcv, TradeLog};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
 
-/// From the epoch, a Thursday, to the Monday after it.
+/// From the epoch, a Thursday, to the next Monday, in ms.
 const TO_MONDAY: i64 = 4 * DAY;
 
-/// Where candles of one kind begin.
+/// The boundaries of candles of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grid {
-    /// Each `length` ms, counted from the epoch and `shift` ms.
+    /// Every `length` ms, aligned to `shift`.
     Every {
         /// Length in ms.
         length: i64,
-        /// Begin of one of them, in Unix ms.
+        /// Start of any one of them, in Unix ms.
         shift: i64,
     },
-    /// On the first of a month, on the wall clock `hours` ahead of UTC.
+    /// On the first of a month, at the offset `hours` from UTC.
     Months {
-        /// How many months long: 1, or 12 for years.
+        /// Length in months: 1, or 12 for years.
         count: i8,
-        /// Hours ahead of UTC.
+        /// Offset from UTC in hours.
         hours: i8,
     },
 }
 
 impl Grid {
-    /// Candles of a length in ms that begin at midnight of a wall clock `hours` ahead of UTC, and at multiples of the length from it.
+    /// Returns the grid of candles of `length` ms, aligned to midnight at the offset `hours` from UTC.
     pub fn every(length: i64, hours: i8) -> Self {
         Self::Every { length, shift: -i64::from(hours) * 3_600_000 }
     }
 
-    /// Candles of a week from Monday on that wall clock.
+    /// Returns the grid of weekly candles, from Monday at the offset `hours` from UTC.
     pub fn weeks(hours: i8) -> Self {
         Self::Every { length: 7 * DAY, shift: TO_MONDAY - i64::from(hours) * 3_600_000 }
     }
 
-    /// Returns when the candle of an instant begins.
+    /// Returns the start of the candle that contains an instant.
     pub fn start(self, at: i64) -> i64 {
         match self {
             Self::Every { length, shift } => at - (at - shift).rem_euclid(length),
@@ -53,16 +53,16 @@ impl Grid {
         }
     }
 
-    /// Returns when the candle after one that begins at `start` begins.
+    /// Returns the start of the candle after the one that begins at `start`.
     pub fn next(self, start: i64) -> i64 {
         match self {
             Self::Every { length, .. } => start + length,
-            // As many days as the longest months have: always in the next one, never in the one after it.
+            // 31 days per month always lands in the next candle, never in the one after it.
             Self::Months { count, .. } => self.start(start + i64::from(count) * 31 * DAY),
         }
     }
 
-    fn is_fine(self) -> bool {
+    fn is_below_a_minute(self) -> bool {
         matches!(self, Self::Every { length, .. } if length < MINUTE)
     }
 }
@@ -77,47 +77,48 @@ fn instant(date: Date, hours: i8) -> i64 {
     midnight.map_or(0, Timestamp::as_millisecond)
 }
 
-/// The smallest stretches that candles are joined from, oldest first, each with its time.
-fn pieces(tape: &Tape, grid: Grid, from: i64) -> Box<dyn DoubleEndedIterator<Item = (i64, Bar)> + '_> {
-    if grid.is_fine() {
-        return Box::new(tape.from(from).map(|trade| (trade.at, Bar::of(trade))));
+/// Returns the parts that candles are joined from, with their times, oldest first: minute candles, or single
+/// trades for candles below a minute.
+fn parts(trade_log: &TradeLog, grid: Grid, from: i64) -> Box<dyn DoubleEndedIterator<Item = (i64, Ohlcv)> + '_> {
+    if grid.is_below_a_minute() {
+        return Box::new(trade_log.trades_since(from).map(|trade| (trade.at, Ohlcv::of_trade(trade))));
     }
-    Box::new(tape.bars(from, i64::MAX).map(|bar| (bar.start, *bar)))
+    Box::new(trade_log.minute_candles(from, i64::MAX).map(|minute| (minute.start, *minute)))
 }
 
-/// Returns the candles that have trades, newest first; [`Bar::start`] is when each begins.
-pub fn newest_first(tape: &Tape, grid: Grid) -> impl Iterator<Item = Bar> + '_ {
-    let mut pieces = pieces(tape, grid, i64::MIN).rev().peekable();
+/// Returns the candles that have trades, newest first, each with its own start in [`Ohlcv::start`].
+pub fn newest_first(trade_log: &TradeLog, grid: Grid) -> impl Iterator<Item = Ohlcv> + '_ {
+    let mut parts = parts(trade_log, grid, i64::MIN).rev().peekable();
     std::iter::from_fn(move || {
-        let (at, mut candle) = pieces.next()?;
+        let (at, mut candle) = parts.next()?;
         let start = grid.start(at);
-        while let Some((_, mut earlier)) = pieces.next_if(|(at, _)| *at >= start) {
-            earlier.join(&candle);
+        while let Some((_, mut earlier)) = parts.next_if(|(at, _)| *at >= start) {
+            earlier.append(&candle);
             candle = earlier;
         }
-        Some(Bar { start, ..candle })
+        Some(Ohlcv { start, ..candle })
     })
 }
 
-/// Returns at most `most` candles from the one that begins at `from` to the one that begins at `to`, oldest first and
-/// without a gap: one without trades is flat at the price before it, and has no ids.
-pub fn unbroken(tape: &Tape, grid: Grid, (from, to): (i64, i64), most: usize) -> Vec<Bar> {
-    let mut pieces = pieces(tape, grid, from).peekable();
-    let mut close = tape.before(from).map(|trade| trade.price);
+/// Returns at most `limit` candles, from the one that begins at `from` to the one that begins at `to`, oldest
+/// first and without gaps: a candle without trades is flat at the price before it and has no ids.
+pub fn contiguous(trade_log: &TradeLog, grid: Grid, (from, to): (i64, i64), limit: usize) -> Vec<Ohlcv> {
+    let mut parts = parts(trade_log, grid, from).peekable();
+    let mut close = trade_log.before(from).map(|trade| trade.price);
     let mut candles = Vec::new();
     let mut start = from;
-    while start <= to && candles.len() < most {
+    while start <= to && candles.len() < limit {
         let end = grid.next(start);
-        let mut candle: Option<Bar> = None;
-        while let Some((_, piece)) = pieces.next_if(|(at, _)| *at < end) {
+        let mut candle: Option<Ohlcv> = None;
+        while let Some((_, part)) = parts.next_if(|(at, _)| *at < end) {
             match &mut candle {
-                Some(candle) => candle.join(&piece),
-                None => candle = Some(piece),
+                Some(candle) => candle.append(&part),
+                None => candle = Some(part),
             }
         }
-        let candle = candle.or(close.map(|price| Bar::flat(start, price)));
+        let candle = candle.or(close.map(|price| Ohlcv::flat(start, price)));
         close = candle.map(|candle| candle.close);
-        candles.extend(candle.map(|candle| Bar { start, ..candle }));
+        candles.extend(candle.map(|candle| Ohlcv { start, ..candle }));
         start = end;
     }
     candles

@@ -1,4 +1,4 @@
-//! One TCP connection to the exchanges: requests one after another, until one asks for a stream.
+//! One TCP connection to the exchanges: answers HTTP requests in turn until one upgrades to a stream.
 
 use std::io;
 use std::net::IpAddr;
@@ -8,141 +8,146 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::fmt::rfc2822;
 
-use super::fault::{Order, Plane};
+use super::fault::{FaultSpec, Transport};
+use super::fault_view::{FakeResponse, rest};
 use super::http::{self, Request};
 use super::json::{edit_rows, set_member, symbol_of};
-use super::limits::{Asked, Verdict};
-use super::query::Target;
-use super::shared::{Shared, lock};
-use super::view::{FakeResponse, rest};
-use super::wire::Wire;
-use super::{coins, stream};
+use super::limits::{CountedRequest, Verdict};
+use super::query::RequestTarget;
+use super::socket::Socket;
+use super::state::{FakeState, lock};
+use super::{assets, stream};
 
-/// A connection without a request is closed after this long.
+/// Time without a request after which a connection is closed.
 const IDLE_MAX: Duration = Duration::from_secs(75);
 
-/// The longest that a stalled answer is waited with.
+/// How long the stall faults keep a client waiting before the connection is closed.
 pub const STALL_MAX: Duration = Duration::from_secs(600);
 
-/// Serves a connection until it ends.
-pub async fn serve(shared: Arc<Shared>, mut wire: Wire, id: u64) {
+/// Serves a connection until it ends; `id` is its number in the log.
+pub async fn serve(state: Arc<FakeState>, mut socket: Socket, id: u64) {
     let mut buffer = Vec::new();
-    let from = wire.peer();
+    let from = socket.peer();
     loop {
         let request = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            request = tokio::time::timeout(IDLE_MAX, http::read(&mut wire, &mut buffer)) => request,
+            () = state.stop.cancelled() => return,
+            request = tokio::time::timeout(IDLE_MAX, http::read(&mut socket, &mut buffer)) => request,
         };
         let Ok(Ok(Some(request))) = request else { return };
-        let (venue, path) = split(&request.target);
+        let (venue, path) = split_venue(&request.target);
         if request.websocket_key().is_some() {
-            return stream::serve(&shared, wire, buffer, request, (id, from, venue, path)).await;
+            return stream::serve(&state, socket, buffer, request, (id, from, venue, path)).await;
         }
-        let keep = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            keep = answer(&shared, &mut wire, &request, (id, from, venue, &path)) => keep,
+        let keep_alive = tokio::select! {
+            () = state.stop.cancelled() => return,
+            answered = answer(&state, &mut socket, &request, (id, from, venue, &path)) => answered,
         };
         let close = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        if close || !keep.unwrap_or(false) {
+        if close || !keep_alive.unwrap_or(false) {
             return;
         }
     }
 }
 
-/// Takes `/upbit/v1/ticker` apart into the venue and its own path.
-fn split(target: &str) -> (&'static str, String) {
+/// Splits `/upbit/v1/ticker` into the venue and its own path; the venue is empty if there is none of that name.
+fn split_venue(target: &str) -> (&'static str, String) {
     let target = target.trim_start_matches('/');
     let at = target.find(['/', '?']).unwrap_or(target.len());
-    let venue = coins::VENUES.into_iter().find(|venue| *venue == &target[..at]).unwrap_or("");
+    let venue = assets::VENUES.into_iter().find(|venue| *venue == &target[..at]).unwrap_or("");
     (venue, target[at..].to_owned())
 }
 
-/// Answers one request; false ends the connection.
+/// Answers one request; returns false if the connection must end.
 async fn answer(
-    shared: &Shared,
-    wire: &mut Wire,
+    state: &FakeState,
+    socket: &mut Socket,
     request: &Request,
     (id, from, venue, path): (u64, IpAddr, &'static str, &str),
 ) -> io::Result<bool> {
     let line = format!("{} {path}", request.method);
-    let site = shared.site(Plane::Rest, venue, path);
+    let point = state.injection_point(Transport::Rest, venue, path);
     let broken = {
-        let mut faults = lock(&shared.faults);
-        let reset = faults.take("rst", &site).is_some();
-        (reset, reset || faults.take("eof", &site).is_some())
+        let mut faults = lock(&state.faults);
+        let reset = faults.take("rst", &point).is_some();
+        (reset, reset || faults.take("eof", &point).is_some())
     };
     if let (reset, true) = broken {
-        shared.note(id, venue, "request", &line, None);
+        state.record_action(id, venue, "request", &line, None);
         if reset {
-            wire.reset();
+            socket.reset();
         }
         return Ok(false);
     }
-    let mut response = respond(shared, request, from, venue, path);
-    response.headers.extend(dated(shared, venue, path));
-    shared.note(id, venue, "request", &line, Some(response.status));
-    if lock(&shared.faults).take("stall-body", &site).is_some() {
-        http::write(wire, &response, Some(response.body.len() / 2)).await?;
+    let mut response = respond(state, request, from, venue, path);
+    response.headers.extend(date_header(state, venue, path));
+    state.record_action(id, venue, "request", &line, Some(response.status));
+    if lock(&state.faults).take("stall-body", &point).is_some() {
+        http::write(socket, &response, Some(response.body.len() / 2)).await?;
         tokio::time::sleep(STALL_MAX).await;
         return Ok(false);
     }
-    http::write(wire, &response, None).await?;
+    http::write(socket, &response, None).await?;
     Ok(true)
 }
 
-/// The time by the venue's own clock, as real servers tell it; a skewed venue's is skewed here too.
-fn dated(shared: &Shared, venue: &str, path: &str) -> Option<(String, String)> {
-    let skew = lock(&shared.faults).warp(&shared.site(Plane::Rest, venue, path)).skew;
-    let at = shared.clock.now().checked_add(SignedDuration::from_millis(skew)).ok()?;
+/// Returns the `Date` header that real servers send, by the venue's clock: `skew` shifts it as well.
+fn date_header(state: &FakeState, venue: &str, path: &str) -> Option<(String, String)> {
+    let skew = lock(&state.faults).effects(&state.injection_point(Transport::Rest, venue, path)).skew;
+    let at = state.clock.now().checked_add(SignedDuration::from_millis(skew)).ok()?;
     let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
     Some(("date".to_owned(), date))
 }
 
-fn respond(shared: &Shared, request: &Request, from: IpAddr, venue: &'static str, path: &str) -> FakeResponse {
-    let site = shared.site(Plane::Rest, venue, path);
+fn respond(state: &FakeState, request: &Request, from: IpAddr, venue: &'static str, path: &str) -> FakeResponse {
+    let point = state.injection_point(Transport::Rest, venue, path);
     if venue.is_empty() {
         return FakeResponse::json(404, r#"{"error":"paths begin with /upbit, /bithumb or /binance"}"#);
     }
-    if let Some(response) = refused(shared, Plane::Rest, venue, path) {
+    if let Some(response) = fault_response(state, Transport::Rest, venue, path) {
         return response;
     }
     if request.method != "GET" {
         return FakeResponse::json(405, r#"{"error":{"name":"method_not_allowed","message":"only GET"}}"#);
     }
-    let target = Target::parse(path);
+    let target = RequestTarget::parse(path);
     let mut headers = Vec::new();
-    if let Some(limits) = &shared.limits {
-        let asked = Asked { venue, from, target: Some(&target), origin: request.header("origin").is_some() };
-        match lock(limits).count(&asked, site.now) {
+    if let Some(limits) = &state.limits {
+        let counted = CountedRequest {
+            venue,
+            client: from,
+            target: Some(&target),
+            has_origin: request.header("origin").is_some(),
+        };
+        match lock(limits).count(&counted, point.now) {
             Verdict::Pass(more) => headers = more,
             Verdict::Refuse(response) => return response,
         }
     }
-    let mut response = match &shared.recorded {
-        Some(recorded) => recorded.rest(venue, &target),
-        None => shared.look(&site, |view| rest(venue, view, path)),
+    let mut response = match &state.recordings {
+        Some(recordings) => recordings.rest(venue, &target),
+        None => state.with_view(&point, |view| rest(venue, view, path)),
     };
     response.headers.extend(headers);
-    let mut faults = lock(&shared.faults);
+    let mut faults = lock(&state.faults);
     for kind in ["null-field", "set-field", "omit", "rows"] {
-        if let Some(order) = faults.take(kind, &site) {
-            response.body = spoil(&String::from_utf8_lossy(&response.body), &order).into_bytes();
+        if let Some(fault) = faults.take(kind, &point) {
+            response.body = apply_row_fault(&String::from_utf8_lossy(&response.body), &fault).into_bytes();
         }
     }
-    if let Some(order) = faults.take("raw", &site) {
-        response.body = order.payload.unwrap_or_default().into_bytes();
+    if let Some(fault) = faults.take("raw", &point) {
+        response.body = fault.payload.unwrap_or_default().into_bytes();
     }
     response
 }
 
-/// An answer with its rows as an order wants them.
-fn spoil(body: &str, order: &Order) -> String {
-    let mut left = order.n.filter(|_| order.fault == "rows").unwrap_or(u32::MAX);
+/// Returns the body of a response with a fault applied to its rows.
+fn apply_row_fault(body: &str, fault: &FaultSpec) -> String {
+    let mut left = fault.n.filter(|_| fault.fault == "rows").unwrap_or(u32::MAX);
     edit_rows(body, |row| {
-        let about = order.symbol.is_none() || symbol_of(row).is_some_and(|symbol| order.concerns(&symbol));
-        match &order.field {
-            Some(field) if about => Some(set_member(row, field, order.payload.as_deref().unwrap_or("null"))),
-            None if about && order.fault == "omit" => None,
+        let applies = fault.symbol.is_none() || symbol_of(row).is_some_and(|symbol| fault.affects_symbol(&symbol));
+        match &fault.field {
+            Some(field) if applies => Some(set_member(row, field, fault.payload.as_deref().unwrap_or("null"))),
+            None if applies && fault.fault == "omit" => None,
             _ => {
                 left = left.checked_sub(1)?;
                 Some(row.to_owned())
@@ -151,18 +156,18 @@ fn spoil(body: &str, order: &Order) -> String {
     })
 }
 
-/// The answer of a `status` or `html` fault, if one strikes.
-pub fn refused(shared: &Shared, plane: Plane, venue: &str, path: &str) -> Option<FakeResponse> {
-    let site = shared.site(plane, venue, path);
-    let mut faults = lock(&shared.faults);
-    if let Some(order) = faults.take("status", &site) {
-        let mut response = FakeResponse::json(order.status.unwrap_or(503), order.body.unwrap_or_default());
-        response.headers.extend(order.retry_after.map(|value| ("retry-after".to_owned(), value)));
+/// Returns the response of a `status` or `html` fault, or `None` if none applies.
+pub fn fault_response(state: &FakeState, transport: Transport, venue: &str, path: &str) -> Option<FakeResponse> {
+    let point = state.injection_point(transport, venue, path);
+    let mut faults = lock(&state.faults);
+    if let Some(fault) = faults.take("status", &point) {
+        let mut response = FakeResponse::json(fault.status.unwrap_or(503), fault.body.unwrap_or_default());
+        response.headers.extend(fault.retry_after.map(|value| ("retry-after".to_owned(), value)));
         return Some(response);
     }
-    let order = faults.take("html", &site)?;
+    let fault = faults.take("html", &point)?;
     let page = "<!DOCTYPE html><html><head><title>점검 중</title></head><body><h1>Maintenance</h1></body></html>";
     let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
-    let body = order.body.unwrap_or_else(|| page.to_owned()).into_bytes();
-    Some(FakeResponse { status: order.status.unwrap_or(503), headers, body })
+    let body = fault.body.unwrap_or_else(|| page.to_owned()).into_bytes();
+    Some(FakeResponse { status: fault.status.unwrap_or(503), headers, body })
 }

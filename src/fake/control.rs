@@ -1,4 +1,4 @@
-//! The control server: look at what clients did and at the truth, set prices, break things.
+//! The control server: serves the client log and the exact prices, sets prices, injects faults.
 
 use std::sync::Arc;
 
@@ -7,63 +7,61 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::fault::{Order, Plane};
+use super::fault::{FaultSpec, Transport};
+use super::fault_view::FakeResponse;
 use super::http::{self, Request};
-use super::json::{Object, array, text};
-use super::query::Target;
-use super::shared::{Shared, lock};
-use super::view::FakeResponse;
-use super::wire::Wire;
-use super::world::Truth;
+use super::json::{Object, array, json_string};
+use super::query::RequestTarget;
+use super::server::next_connection;
+use super::simulated_market::Truth;
+use super::socket::Socket;
+use super::state::{FakeState, lock};
 use crate::domain::amount;
 
-/// Accepts connections until the fake ends.
-pub async fn accept(shared: Arc<Shared>, listener: TcpListener) {
-    loop {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => {
-                    shared.tasks.spawn(serve(Arc::clone(&shared), tcp));
-                }
-                Err(error) => tracing::warn!(%error, "fake: a control connection can't be accepted"),
-            },
-        }
+/// Accepts control connections until shutdown.
+pub async fn accept(state: Arc<FakeState>, listener: TcpListener) {
+    let mut failing = false;
+    while let Some(tcp) = next_connection(&state, &listener, &mut failing).await {
+        state.tasks.spawn(serve(Arc::clone(&state), tcp));
     }
 }
 
-async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
-    let mut wire = Wire::Plain(tcp);
+async fn serve(state: Arc<FakeState>, tcp: TcpStream) {
+    let mut socket = Socket::Plain(tcp);
     let mut buffer = Vec::new();
     loop {
         let request = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            request = http::read(&mut wire, &mut buffer) => request,
+            () = state.stop.cancelled() => return,
+            request = http::read(&mut socket, &mut buffer) => request,
         };
         let Ok(Some(request)) = request else { return };
-        let response = answer(&shared, &request);
-        if http::write(&mut wire, &response, None).await.is_err() {
+        let response = answer(&state, &request);
+        if http::write(&mut socket, &response, None).await.is_err() {
             return;
         }
     }
 }
 
-fn answer(shared: &Shared, request: &Request) -> FakeResponse {
-    let target = Target::parse(&request.target);
+fn answer(state: &FakeState, request: &Request) -> FakeResponse {
+    let target = RequestTarget::parse(&request.target);
     let body = || std::str::from_utf8(&request.body).map_err(|_| "body is not UTF-8".to_owned());
-    let done = match (request.method.as_str(), target.path.as_str()) {
-        ("GET", "/log") => serde_json::to_string(&*lock(&shared.log)).map_err(|error| error.to_string()),
-        ("GET", "/truth") => Ok(truth(shared, &target)),
-        ("POST", "/price") => body().and_then(|body| price(shared, body)),
-        ("POST", "/fault") => body().and_then(|body| shared.order(Order::parse(body)?)).map(|()| OK.to_owned()),
+    let result = match (request.method.as_str(), target.path.as_str()) {
+        ("GET", "/log") => serde_json::to_string(&*lock(&state.log)).map_err(|error| error.to_string()),
+        ("GET", "/truth") => Ok(truth(state, &target)),
+        ("POST", "/price") => body().and_then(|body| price(state, body)),
+        ("POST", "/fault") => {
+            body().and_then(|body| state.inject_fault(FaultSpec::parse(body)?)).map(|()| OK.to_owned())
+        }
         ("DELETE", "/fault") => {
-            lock(&shared.faults).clear();
+            lock(&state.faults).clear();
             Ok(OK.to_owned())
         }
         (_, "/log" | "/truth" | "/price" | "/fault") => return problem(405, "method not allowed here"),
-        _ => return problem(404, "known are GET /log, GET /truth, POST /price, POST /fault, DELETE /fault"),
+        _ => {
+            return problem(404, "not found; available: GET /log, GET /truth, POST /price, POST /fault, DELETE /fault");
+        }
     };
-    match done {
+    match result {
         Ok(body) => FakeResponse::json(200, body),
         Err(error) => problem(400, &error),
     }
@@ -85,35 +83,36 @@ struct SetPrice {
     hold: bool,
 }
 
-fn price(shared: &Shared, body: &str) -> Result<String, String> {
-    let order: SetPrice = serde_json::from_str(body).map_err(|error| format!("price is unreadable: {error}"))?;
-    let price: Decimal = amount::parse(&order.price).map_err(|error| format!("price {:?}: {error}", order.price))?;
-    shared.set_price(&order.venue, &order.market, price, order.hold)?;
+fn price(state: &FakeState, body: &str) -> Result<String, String> {
+    let request: SetPrice = serde_json::from_str(body).map_err(|error| format!("invalid request: {error}"))?;
+    let price: Decimal =
+        amount::parse(&request.price).map_err(|error| format!("price {:?}: {error}", request.price))?;
+    state.set_price(&request.venue, &request.market, price, request.hold)?;
     Ok(OK.to_owned())
 }
 
-/// The truth of every market, or of `?venue=` and `?market=`.
-fn truth(shared: &Shared, target: &Target) -> String {
-    let (venue, market) = (target.get("venue"), target.get("market"));
-    let (now, truths) = shared.look(&shared.site(Plane::Rest, "", ""), |view| {
-        let lines = view.world.all().iter();
-        let wanted = lines.filter(|line| venue.is_none_or(|venue| venue == line.venue));
-        let wanted = wanted.filter(|line| market.is_none_or(|market| market == line.market));
-        let truth = wanted.filter_map(|line| {
-            Some((line.venue, line.market.clone(), line.symbol.clone(), line.truth(view.world.now())?))
+/// Returns the exact prices of every market, or of those that `?venue=` and `?market=` select.
+fn truth(state: &FakeState, target: &RequestTarget) -> String {
+    let (venue, name) = (target.get("venue"), target.get("market"));
+    let (now, truths) = state.with_view(&state.injection_point(Transport::Rest, "", ""), |view| {
+        let markets = view.simulation.all_markets().iter();
+        let markets = markets.filter(|market| venue.is_none_or(|venue| venue == market.venue));
+        let markets = markets.filter(|market| name.is_none_or(|name| name == market.name));
+        let truths = markets.filter_map(|market| {
+            Some((market.venue, market.name.clone(), market.symbol.clone(), market.truth(view.simulation.now())?))
         });
-        (view.world.now(), truth.collect::<Vec<_>>())
+        (view.simulation.now(), truths.collect::<Vec<_>>())
     });
     let markets = truths.iter().map(|(venue, market, symbol, truth)| {
         let object = Object::new().text("venue", venue).text("market", market).text("symbol", symbol);
-        spell(object, truth)
+        add_truth(object, truth)
     });
     let as_of = Timestamp::from_millisecond(now).unwrap_or_default().to_string();
     Object::new().text("as_of", &as_of).raw("markets", array(markets)).end()
 }
 
-fn spell(object: Object, truth: &Truth) -> String {
-    let minutes = truth.minutes.iter().map(|(start, close)| (start.to_string(), text(&close.to_string())));
+fn add_truth(object: Object, truth: &Truth) -> String {
+    let minutes = truth.minutes.iter().map(|(start, close)| (start.to_string(), json_string(&close.to_string())));
     let minutes = minutes.fold(Object::new(), |object, (start, close)| object.raw(&start, close));
     object
         .text("last", &truth.last.to_string())

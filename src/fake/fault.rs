@@ -1,7 +1,7 @@
-//! What can be broken on purpose, and for whom.
+//! The faults that can be injected, and which of them apply where.
 //!
-//! An [`Order`] comes as JSON; [`Faults`] keeps those in force and answers, for
-//! one connection or request at a time, whether one applies.
+//! An [`FaultSpec`] is one fault, parsed from JSON; [`Faults`] holds those in force and decides for each connection or
+//! request whether one applies.
 
 use std::time::Duration;
 
@@ -9,92 +9,92 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::coins;
+use super::assets;
+use super::fault_view::{FaultEffects, MarketWarning};
 use super::upbit;
-use super::view::{Warned, Warp};
 
-/// Most orders in force; one more is refused.
-pub const ORDERS_MAX: usize = 64;
+/// Maximum number of faults in force; further ones are rejected.
+pub const FAULTS_MAX: usize = 64;
 
 const MINUTE: i64 = 60_000;
 
-/// An order for the connections that are open lasts this long, so that each has seen it.
-const ONCE: Duration = Duration::from_secs(5);
+/// How long a one-shot fault stays in force, so that every open connection sees it.
+const ONE_SHOT: Duration = Duration::from_secs(5);
 
-/// What is to be broken.
+/// The specification of one fault.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Order {
-    /// The kind, one of [`KINDS`], or `none` to clear all.
+pub struct FaultSpec {
+    /// The kind: one of [`KINDS`], or `none` to lift all faults.
     pub fault: String,
-    /// Which venue; all if it is not said.
+    /// The venue affected; `None` is all of them.
     pub venue: Option<String>,
-    /// Which symbol or market, for those faults that concern one.
+    /// The symbol or market affected; `None` is all of them, for the kinds that allow it.
     #[serde(alias = "market")]
     pub symbol: Option<String>,
-    /// `stream` or `rest`; each kind has its usual one.
-    pub on: Option<Plane>,
-    /// Only requests whose path holds this.
+    /// `stream` or `rest`; each kind has its default.
+    pub on: Option<Transport>,
+    /// Limits the fault to requests and streams whose path or query contains this text.
     pub path: Option<String>,
-    /// For how many frames, requests or connections.
+    /// Number of frames, requests or connections affected; `None` is unlimited.
     pub times: Option<u32>,
-    /// For how long.
+    /// Duration in seconds.
     pub seconds: Option<u64>,
-    /// Close code.
+    /// Close code of `close`.
     pub code: Option<u16>,
-    /// Close reason.
+    /// Close reason of `close`.
     pub reason: Option<String>,
-    /// HTTP status.
+    /// HTTP status of `status` and `html`.
     pub status: Option<u16>,
-    /// HTTP body.
+    /// HTTP body of `status` and `html`.
     pub body: Option<String>,
-    /// Value of a `Retry-After` header.
+    /// Value of the `Retry-After` header of `status`.
     pub retry_after: Option<String>,
-    /// Factor of a price.
+    /// Factor that `spike` multiplies prices by.
     pub factor: Option<Decimal>,
-    /// Milliseconds, either sign.
+    /// Offset of `skew` in milliseconds, of either sign.
     pub ms: Option<i64>,
-    /// How many trades a new connection is told again, or how many rows an answer keeps.
+    /// Number of trades that `replay` sends again to a new connection, or of rows that `rows` keeps.
     pub n: Option<u32>,
-    /// In what times are sent instead of milliseconds: `s`, `us`, `ns`.
-    pub unit: Option<Unit>,
-    /// How many minutes ago a stretch of candles begins.
+    /// Unit of times in place of milliseconds: `s`, `us`, `ns`.
+    pub unit: Option<TimeUnit>,
+    /// How many minutes before its injection a `gap` begins.
     pub ago: Option<u32>,
-    /// How many minutes it has; 1 if it is not said.
+    /// Length of a `gap` in minutes; 1 by default.
     pub minutes: Option<u32>,
-    /// Another symbol.
+    /// The new symbol of `rename`.
     pub to: Option<String>,
-    /// The caution that is in force.
+    /// The caution that `warn` puts in force, one of Upbit's.
     pub caution: Option<String>,
-    /// The announced day of delisting.
+    /// The delisting date that `warn` announces.
     pub date: Option<Date>,
-    /// Member of a message.
+    /// The member that `null-field` and `set-field` change.
     pub field: Option<String>,
-    /// What to send, as it is; of a member, its JSON.
+    /// The payload that `raw` sends verbatim, or the JSON value of `set-field`.
     pub payload: Option<String>,
-    /// Whether `payload` goes as a text frame (else as the venue's usual kind).
+    /// Whether `raw` sends a text frame or a binary one; by default the kind that the venue uses.
     pub text: Option<bool>,
 }
 
-/// Where a fault strikes.
+/// The transport that a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Plane {
-    /// The WebSocket.
+pub enum Transport {
+    /// WebSocket streams.
     Stream,
-    /// HTTP.
+    /// REST over HTTP.
     Rest,
 }
 
-use Plane::{Rest, Stream};
+use Transport::{Rest, Stream};
 
 /// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Unit {
+pub enum TimeUnit {
     /// Seconds.
     S,
-    /// Milliseconds, as the venues do.
+    /// Milliseconds, which the venues use.
     #[default]
     Ms,
     /// Microseconds.
@@ -103,9 +103,9 @@ pub enum Unit {
     Ns,
 }
 
-impl Unit {
-    /// Returns a time in Unix ms in this unit.
-    pub fn of(self, ms: i64) -> i64 {
+impl TimeUnit {
+    /// Converts a time from Unix ms to this unit.
+    pub fn from_millis(self, ms: i64) -> i64 {
         match self {
             Self::S => ms.div_euclid(1000),
             Self::Ms => ms,
@@ -115,17 +115,20 @@ impl Unit {
     }
 }
 
-// What the kinds of the stream's and the figures' content do:
-// `null-field` and `set-field` put `null` or the JSON `payload` in place of a member, `omit` leaves the rows of a market out of an
-// answer, `rows` cuts an answer after `n` rows,
-// `dup` sends each message twice, `swap` each pair in the wrong order, `replay` the last `n` trades again to a new connection,
-// `freeze-ts` dates all as of the order, `skew` moves all times by `ms`, `unit` sends them in another unit,
-// `gap` leaves out the candles of `minutes` minutes from `ago` minutes before the order on,
-// `halt` stops a market and says so, `warn` has its venue warn of it (on its watch list, by the
-// caution that `caution` names, or by announcing its delisting for `date`), `delist` takes it off the venue, `rename` gives it the symbol `to`.
+// The kinds that change content:
+// - `null-field` and `set-field` replace a member's value with `null` or with the JSON of `payload`.
+// - `omit` leaves a market's rows out of a response; `rows` truncates a response after `n` rows.
+// - `dup` sends each message twice, `swap` each pair in the wrong order; `replay` sends the last `n` trades again
+//   to a new connection.
+// - `freeze-ts` sets all times to that of the injection, `skew` shifts all times by `ms`, `unit` sends them in
+//   another unit.
+// - `gap` leaves out the candles of `minutes` minutes, the first of them `ago` minutes before the injection.
+// - `halt` stops a market from trading, and its venue reports it as halted; `delist` removes it from the venue;
+//   `rename` changes its symbol to `to`; `warn` makes its venue warn of it: on the watch list, with the caution
+//   `caution`, or by announcing its delisting on `date`.
 
-/// Every kind: its name, where it strikes if nothing is said, and where it may.
-pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
+/// Every kind: its name, the transports affected by default, and those that may be affected.
+pub const KINDS: &[(&str, &[Transport], &[Transport])] = &[
     ("mute", &[Stream], &[Stream]),
     ("ack-only", &[Stream], &[Stream]),
     ("drop-sym", &[Stream], &[Stream]),
@@ -157,38 +160,38 @@ pub const KINDS: &[(&str, &[Plane], &[Plane])] = &[
     ("rename", &[Stream, Rest], &[Stream, Rest]),
 ];
 
-/// The kinds that strike an answer as a whole: with a symbol, only those to requests that name it.
-const WHOLE: [&str; 6] = ["status", "html", "raw", "stall-body", "rst", "eof"];
+/// The kinds that affect a REST response as a whole; with a symbol, only responses to requests that name it.
+const WHOLE_RESPONSE: [&str; 6] = ["status", "html", "raw", "stall-body", "rst", "eof"];
 
-impl Order {
-    /// Reads and checks an order.
+impl FaultSpec {
+    /// Parses and validates a fault.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A message that says what is wrong with it.
     pub fn parse(json: &str) -> Result<Self, String> {
-        let order: Self = serde_json::from_str(json).map_err(|error| format!("fault is unreadable: {error}"))?;
-        order.check()?;
-        Ok(order)
+        let spec: Self = serde_json::from_str(json).map_err(|error| format!("invalid fault: {error}"))?;
+        spec.validate()?;
+        Ok(spec)
     }
 
-    /// Checks that the kind is known and has what it needs.
+    /// Checks that the kind is known and that it has the members that it needs.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub fn check(&self) -> Result<(), String> {
+    /// A message that says what is wrong with it.
+    pub fn validate(&self) -> Result<(), String> {
         if self.fault == "none" {
             return Ok(());
         }
         let kind = KINDS.iter().find(|(name, ..)| *name == self.fault);
-        let Some((name, _, may)) = kind else {
+        let Some((name, _, allowed)) = kind else {
             let names: Vec<&str> = KINDS.iter().map(|(name, ..)| *name).collect();
-            return Err(format!("unknown fault {:?}, known are {}", self.fault, names.join(", ")));
+            return Err(format!("unknown fault {:?}; known faults: {}", self.fault, names.join(", ")));
         };
-        if let Some(on) = self.on.filter(|on| !may.contains(on)) {
-            return Err(format!("fault {name:?} can't strike {on:?}").to_lowercase());
+        if let Some(on) = self.on.filter(|on| !allowed.contains(on)) {
+            return Err(format!("fault {name:?} does not apply to {on:?}").to_lowercase());
         }
-        if let Some(venue) = self.venue.as_deref().filter(|venue| !coins::VENUES.contains(venue)) {
-            return Err(format!("unknown venue {venue:?}, known are {}", coins::VENUES.join(", ")));
+        if let Some(venue) = self.venue.as_deref().filter(|venue| !assets::VENUES.contains(venue)) {
+            return Err(format!("unknown venue {venue:?}; known venues: {}", assets::VENUES.join(", ")));
         }
         let needs = match *name {
             "drop-sym" if self.symbol.is_none() => "symbol",
@@ -202,18 +205,18 @@ impl Order {
             "replay" if self.n.is_none() => "n",
             "gap" if self.ago.is_none() => "ago",
             "halt" | "warn" | "delist" | "rename" if self.symbol.is_none() => "symbol",
-            "warn" if !self.is_warning() => "caution (a name of Upbit's), or date as 2026-12-01, or neither",
+            "warn" if !self.is_warning() => "caution (one of Upbit's) or date (as 2026-12-01), not both",
             "rename" if self.to.is_none() => "to",
             "raw" if self.payload.is_none() => "payload",
-            "status" if !self.status.is_some_and(|status| (200..600).contains(&status)) => "status from 200 to 599",
+            "status" if !self.status.is_some_and(|status| (200..600).contains(&status)) => "status (200 to 599)",
             _ => return Ok(()),
         };
         Err(format!("fault {name:?} needs {needs}"))
     }
 
-    /// Returns whether it is about this symbol, or about all.
-    pub fn concerns(&self, symbol: &str) -> bool {
-        self.symbol.as_deref().is_none_or(|name| is_same(name, symbol))
+    /// Returns whether the fault affects this symbol: it names it, or names none.
+    pub fn affects_symbol(&self, symbol: &str) -> bool {
+        self.symbol.as_deref().is_none_or(|name| names_same_market(name, symbol))
     }
 
     fn is_warning(&self) -> bool {
@@ -221,34 +224,36 @@ impl Order {
         caution && (self.caution.is_none() || self.date.is_none())
     }
 
-    /// Puts a warning into force: the announced delisting, the named caution, or the watch list.
-    fn warn(&self, warp: &mut Warp) {
+    /// Adds the effect of `warn`: an announced delisting, the named caution, or the watch list.
+    fn add_warning(&self, effects: &mut FaultEffects) {
         let Some(symbol) = self.symbol.clone() else { return };
         match (self.date, &self.caution) {
-            (Some(date), _) => warp.leaving.push((symbol, date.to_string())),
-            (None, Some(name)) => warp.warned.push((symbol, Warned::Caution(name.clone()))),
-            (None, None) => warp.warned.push((symbol, Warned::Warning)),
+            (Some(date), _) => effects.delistings.push((symbol, date.to_string())),
+            (None, Some(name)) => effects.warnings.push((symbol, MarketWarning::Caution(name.clone()))),
+            (None, None) => effects.warnings.push((symbol, MarketWarning::WatchList)),
         }
     }
 
-    fn strikes(&self, plane: Plane, venue: &str) -> bool {
-        let usual = KINDS.iter().find(|(name, ..)| *name == self.fault).map_or(&[][..], |(_, usual, _)| usual);
-        let here = self.on.map_or(usual.contains(&plane), |on| on == plane);
-        here && (venue.is_empty() || self.venue.as_deref().is_none_or(|name| name == venue))
+    fn affects(&self, transport: Transport, venue: &str) -> bool {
+        let default = KINDS.iter().find(|(name, ..)| *name == self.fault).map_or(&[][..], |(_, default, _)| default);
+        let is_affected = self.on.map_or(default.contains(&transport), |on| on == transport);
+        is_affected && (venue.is_empty() || self.venue.as_deref().is_none_or(|name| name == venue))
     }
 }
 
 #[derive(Debug)]
 struct Active {
-    order: Order,
+    spec: FaultSpec,
     serial: u64,
-    /// Wall time when it was given, in ms.
-    given: i64,
+    /// Wall-clock time of the injection, in Unix ms.
+    injected_at: i64,
+    /// Monotonic time at which it expires.
     until: Option<Duration>,
-    left: Option<u32>,
+    /// How many more times it applies.
+    times_left: Option<u32>,
 }
 
-/// The orders in force.
+/// The faults in force.
 #[derive(Debug, Default)]
 pub struct Faults {
     active: Vec<Active>,
@@ -256,112 +261,114 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Puts an order in force; `now` is monotonic, `wall` in Unix ms.
+    /// Puts a fault in force; `now` is monotonic, `wall` in Unix ms.
     ///
     /// # Errors
-    /// A sentence, if the order is wrong or there are [`ORDERS_MAX`] already.
-    pub fn add(&mut self, order: Order, now: Duration, wall: i64) -> Result<(), String> {
-        order.check()?;
-        if order.fault == "none" {
+    /// A message, if the fault is invalid or [`FAULTS_MAX`] are already in force.
+    pub fn add(&mut self, spec: FaultSpec, now: Duration, wall: i64) -> Result<(), String> {
+        spec.validate()?;
+        if spec.fault == "none" {
             self.clear();
             return Ok(());
         }
         self.expire(now);
-        if self.active.len() >= ORDERS_MAX {
-            return Err(format!("there are {ORDERS_MAX} faults in force already"));
+        if self.active.len() >= FAULTS_MAX {
+            return Err(format!("{FAULTS_MAX} faults are already in force"));
         }
         self.serial += 1;
-        let bounded = order.times.is_some() || order.seconds.is_some();
-        let once = (is_single(&order.fault) && !bounded).then_some(ONCE);
-        let until = order.seconds.map(Duration::from_secs).or(once).map(|length| now + length);
-        let left = order.times;
-        self.active.push(Active { order, serial: self.serial, given: wall, until, left });
+        let bounded = spec.times.is_some() || spec.seconds.is_some();
+        let one_shot = (is_one_shot(&spec.fault) && !bounded).then_some(ONE_SHOT);
+        let until = spec.seconds.map(Duration::from_secs).or(one_shot).map(|length| now + length);
+        let times_left = spec.times;
+        self.active.push(Active { spec, serial: self.serial, injected_at: wall, until, times_left });
         Ok(())
     }
 
-    /// Lifts every order.
+    /// Lifts every fault.
     pub fn clear(&mut self) {
         self.active.clear();
     }
 
-    /// Returns the serial number of the newest order; a connection notes it when it opens.
-    pub fn serial(&self) -> u64 {
+    /// Returns the serial number of the newest fault; a connection records it when it opens.
+    pub fn newest_serial(&self) -> u64 {
         self.serial
     }
 
-    /// Returns the first order of `kind` that strikes, and counts it.
-    pub fn take(&mut self, kind: &str, at: &Site<'_>) -> Option<Order> {
+    /// Returns the first fault of `kind` that applies at `at`, and uses up one of its times.
+    pub fn take(&mut self, kind: &str, at: &InjectionPoint<'_>) -> Option<FaultSpec> {
         self.expire(at.now);
-        let found = self.active.iter_mut().find(|active| active.order.fault == kind && at.is_hit(&active.order))?;
-        if let Some(left) = &mut found.left {
+        let found =
+            self.active.iter_mut().find(|active| active.spec.fault == kind && at.is_affected_by(&active.spec))?;
+        if let Some(left) = &mut found.times_left {
             *left -= 1;
         }
-        Some(found.order.clone())
+        Some(found.spec.clone())
     }
 
-    /// Like [`take`](Self::take) for what strikes a connection once: those open when it was ordered, each one time.
+    /// Like [`take`](Self::take) for one-shot faults, which affect each connection open at their injection once.
     ///
-    /// `done` is the newest serial that the connection has had or need not have.
-    pub fn take_single(&mut self, kind: &str, at: &Site<'_>, done: &mut u64) -> Option<Order> {
+    /// `done` is a serial number: faults up to it were in force before the connection opened, or were already applied
+    /// to it.
+    pub fn take_once(&mut self, kind: &str, at: &InjectionPoint<'_>, done: &mut u64) -> Option<FaultSpec> {
         self.expire(at.now);
         let found = self.active.iter_mut().find(|active| {
-            let bounded = active.order.times.is_some() || active.order.seconds.is_some();
-            active.order.fault == kind && at.is_hit(&active.order) && (bounded || active.serial > *done)
+            let bounded = active.spec.times.is_some() || active.spec.seconds.is_some();
+            active.spec.fault == kind && at.is_affected_by(&active.spec) && (bounded || active.serial > *done)
         })?;
-        match &mut found.left {
+        match &mut found.times_left {
             Some(left) => *left -= 1,
             None => *done = found.serial.max(*done),
         }
-        Some(found.order.clone())
+        Some(found.spec.clone())
     }
 
-    /// Like [`take`](Self::take) for what concerns a symbol: an order that names another does not strike.
-    pub fn take_about(&mut self, kind: &str, symbol: &str, at: &Site<'_>) -> Option<Order> {
+    /// Like [`take`](Self::take) for data of one symbol: a fault that names another symbol does not apply.
+    pub fn take_for_symbol(&mut self, kind: &str, symbol: &str, at: &InjectionPoint<'_>) -> Option<FaultSpec> {
         self.expire(at.now);
-        let is_it = |order: &Order| order.fault == kind && at.is_hit(order) && order.concerns(symbol);
-        let found = self.active.iter_mut().find(|active| is_it(&active.order))?;
-        if let Some(left) = &mut found.left {
+        let applies = |spec: &FaultSpec| spec.fault == kind && at.is_affected_by(spec) && spec.affects_symbol(symbol);
+        let found = self.active.iter_mut().find(|active| applies(&active.spec))?;
+        if let Some(left) = &mut found.times_left {
             *left -= 1;
         }
-        Some(found.order.clone())
+        Some(found.spec.clone())
     }
 
-    /// Returns how figures are bent at a place.
-    pub fn warp(&mut self, at: &Site<'_>) -> Warp {
+    /// Returns the combined effects of the faults that apply at `at`.
+    pub fn effects(&mut self, at: &InjectionPoint<'_>) -> FaultEffects {
         self.expire(at.now);
-        let mut warp = Warp::default();
-        for active in self.active.iter().filter(|active| at.is_hit(&active.order)) {
-            match active.order.fault.as_str() {
+        let mut effects = FaultEffects::default();
+        for active in self.active.iter().filter(|active| at.is_affected_by(&active.spec)) {
+            match active.spec.fault.as_str() {
                 "spike" => {
-                    warp.spikes.push((active.order.symbol.clone(), active.order.factor.unwrap_or(Decimal::ONE)));
+                    effects.spikes.push((active.spec.symbol.clone(), active.spec.factor.unwrap_or(Decimal::ONE)));
                 }
-                "freeze-ts" => warp.freeze = Some(active.given),
-                "skew" => warp.skew += active.order.ms.unwrap_or(0),
-                "unit" => warp.unit = active.order.unit.unwrap_or_default(),
-                "replay" => warp.replay = active.order.n.unwrap_or(0),
+                "freeze-ts" => effects.frozen_at = Some(active.injected_at),
+                "skew" => effects.skew += active.spec.ms.unwrap_or(0),
+                "unit" => effects.unit = active.spec.unit.unwrap_or_default(),
+                "replay" => effects.replay = active.spec.n.unwrap_or(0),
                 "gap" => {
-                    let given = active.given - active.given.rem_euclid(MINUTE);
-                    let from = given - i64::from(active.order.ago.unwrap_or(0)) * MINUTE;
-                    let to = from + i64::from(active.order.minutes.unwrap_or(1)) * MINUTE;
-                    warp.gaps.push((active.order.symbol.clone(), from..to));
+                    let injected_at = active.injected_at - active.injected_at.rem_euclid(MINUTE);
+                    let from = injected_at - i64::from(active.spec.ago.unwrap_or(0)) * MINUTE;
+                    let to = from + i64::from(active.spec.minutes.unwrap_or(1)) * MINUTE;
+                    effects.gaps.push((active.spec.symbol.clone(), from..to));
                 }
-                "halt" => warp.halted.extend(active.order.symbol.clone()),
-                "warn" => active.order.warn(&mut warp),
-                "delist" => warp.gone.extend(active.order.symbol.clone()),
-                "rename" => warp.renamed.extend(active.order.symbol.clone().zip(active.order.to.clone())),
+                "halt" => effects.halted.extend(active.spec.symbol.clone()),
+                "warn" => active.spec.add_warning(&mut effects),
+                "delist" => effects.delisted.extend(active.spec.symbol.clone()),
+                "rename" => effects.renamed.extend(active.spec.symbol.clone().zip(active.spec.to.clone())),
                 _ => {}
             }
         }
-        warp
+        effects
     }
 
     fn expire(&mut self, now: Duration) {
-        self.active.retain(|active| active.left != Some(0) && active.until.is_none_or(|until| now < until));
+        self.active.retain(|active| active.times_left != Some(0) && active.until.is_none_or(|until| now < until));
     }
 }
 
-/// Whether `KRW-BTC`, `BTC-KRW`, `BTC_KRW` or `BTCUSDT` name the same.
-pub fn is_same(name: &str, symbol: &str) -> bool {
+/// Returns whether two spellings such as `KRW-BTC`, `BTC-KRW`, `BTC_KRW` or `BTCUSDT` name the same market.
+pub fn names_same_market(name: &str, symbol: &str) -> bool {
     let sides = |text: &str| {
         let mut sides: Vec<String> = text.split(['-', '_']).map(str::to_ascii_uppercase).collect();
         sides.sort_unstable();
@@ -370,35 +377,35 @@ pub fn is_same(name: &str, symbol: &str) -> bool {
     sides(name) == sides(symbol) || name.replace('-', "").eq_ignore_ascii_case(symbol)
 }
 
-fn is_single(kind: &str) -> bool {
+fn is_one_shot(kind: &str) -> bool {
     matches!(kind, "close" | "rst" | "eof" | "raw")
 }
 
-/// Where and when it is asked whether an order strikes.
+/// A point at which faults may be injected: a request or stream of a venue, at one time.
 #[derive(Debug, Clone, Copy)]
-pub struct Site<'a> {
+pub struct InjectionPoint<'a> {
     /// Stream or REST.
-    pub plane: Plane,
-    /// The venue; empty where it is not known yet.
+    pub transport: Transport,
+    /// The venue's id; empty where it is not known yet.
     pub venue: &'a str,
-    /// Path and query of the request or the stream.
+    /// Path and query of the request or stream.
     pub path: &'a str,
     /// Monotonic time.
     pub now: Duration,
 }
 
-impl Site<'_> {
-    fn is_hit(&self, order: &Order) -> bool {
-        let path = order.path.as_deref().is_none_or(|part| self.path.contains(part));
-        let whole = self.plane == Rest && WHOLE.contains(&order.fault.as_str());
-        path && order.strikes(self.plane, self.venue) && (!whole || self.asks_about(order.symbol.as_deref()))
+impl InjectionPoint<'_> {
+    fn is_affected_by(&self, spec: &FaultSpec) -> bool {
+        let path = spec.path.as_deref().is_none_or(|part| self.path.contains(part));
+        let whole = self.transport == Rest && WHOLE_RESPONSE.contains(&spec.fault.as_str());
+        path && spec.affects(self.transport, self.venue) && (!whole || self.names_market(spec.symbol.as_deref()))
     }
 
-    /// Returns whether the request names a market; all do that name none in particular.
-    fn asks_about(&self, symbol: Option<&str>) -> bool {
+    /// Returns whether the request's query names a market; true for `None`.
+    fn names_market(&self, symbol: Option<&str>) -> bool {
         let Some(symbol) = symbol else { return true };
         let query = self.path.split_once('?').map_or("", |(_, query)| query);
         url::form_urlencoded::parse(query.as_bytes())
-            .any(|(_, value)| value.split([',', '"', '[', ']']).any(|name| is_same(symbol, name)))
+            .any(|(_, value)| value.split([',', '"', '[', ']']).any(|name| names_same_market(symbol, name)))
     }
 }

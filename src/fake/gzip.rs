@@ -1,6 +1,6 @@
-//! Just enough gzip to send some where none is expected: one stored block.
+//! A minimal gzip encoder for the fault `gzip-in-text`: one stored block.
 
-/// Wraps up to 65,535 bytes as gzip without compressing; the rest is cut off.
+/// Wraps bytes as gzip without compression; what exceeds 65,535 bytes is cut off.
 pub fn stored(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     let bytes = &bytes[..usize::from(length)];

@@ -1,24 +1,24 @@
-//! HTTP/1.1 by hand: small, and able to break off where a library would not.
+//! A small HTTP/1.1 reader and writer that, unlike a library, can stop in the middle of a response.
 
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::view::FakeResponse;
-use super::wire::Wire;
+use super::fault_view::FakeResponse;
+use super::socket::Socket;
 
-/// Largest head of a request.
+/// Largest request head, in bytes.
 const HEAD_MAX: usize = 64 * 1024;
 
-/// Largest body of a request.
+/// Largest request body, in bytes.
 const BODY_MAX: usize = 256 * 1024;
 
-/// A request as read.
+/// A parsed request.
 #[derive(Debug)]
 pub struct Request {
     /// The method in upper case.
     pub method: String,
-    /// Path and query.
+    /// The request target: path and query.
     pub target: String,
     /// The body.
     pub body: Vec<u8>,
@@ -26,23 +26,23 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns a header by its name in lower case.
+    /// Returns the value of a header; `name` must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the key of a WebSocket handshake, if this is one.
+    /// Returns the `Sec-WebSocket-Key`, or `None` if this is no WebSocket handshake.
     pub fn websocket_key(&self) -> Option<&str> {
         let upgrade = self.header("upgrade")?.eq_ignore_ascii_case("websocket");
         self.header("sec-websocket-key").filter(|_| upgrade)
     }
 }
 
-/// Reads a request; `buffer` holds what came after the one before. `None` is an orderly end.
+/// Reads a request; `buffer` keeps bytes received after the previous one. Returns `None` at an orderly end.
 ///
 /// # Errors
-/// If the connection breaks or what comes is not HTTP/1.
-pub async fn read(wire: &mut Wire, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
+/// If the connection breaks, or the request is malformed or too long.
+pub async fn read(socket: &mut Socket, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -51,7 +51,7 @@ pub async fn read(wire: &mut Wire, buffer: &mut Vec<u8>) -> io::Result<Option<Re
         if buffer.len() > HEAD_MAX {
             return Err(invalid("head of request is too long"));
         }
-        if wire.read_buf(buffer).await? == 0 {
+        if socket.read_buf(buffer).await? == 0 {
             return if buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
     };
@@ -74,7 +74,7 @@ pub async fn read(wire: &mut Wire, buffer: &mut Vec<u8>) -> io::Result<Option<Re
         return Err(invalid("body of request is too long"));
     }
     while buffer.len() < end + length {
-        if wire.read_buf(buffer).await? == 0 {
+        if socket.read_buf(buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
@@ -83,11 +83,11 @@ pub async fn read(wire: &mut Wire, buffer: &mut Vec<u8>) -> io::Result<Option<Re
     Ok(Some(request))
 }
 
-/// Writes a response, or only `part` bytes of its body.
+/// Writes a response; with `part`, the head and only that many bytes of the body.
 ///
 /// # Errors
 /// If the connection breaks.
-pub async fn write(wire: &mut Wire, response: &FakeResponse, part: Option<usize>) -> io::Result<()> {
+pub async fn write(socket: &mut Socket, response: &FakeResponse, part: Option<usize>) -> io::Result<()> {
     let reason = match response.status {
         101 => "Switching Protocols",
         200 => "OK",
@@ -109,6 +109,6 @@ pub async fn write(wire: &mut Wire, response: &FakeResponse, part: Option<usize>
     head.push_str("\r\n");
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(&response.body[..part.unwrap_or(usize::MAX).min(response.body.len())]);
-    wire.write_all(&bytes).await?;
-    wire.flush().await
+    socket.write_all(&bytes).await?;
+    socket.flush().await
 }

@@ -1,4 +1,4 @@
-//! JSON written member by member, so that each number keeps the spelling chosen for it.
+//! JSON text built member by member, so that each number keeps its venue's format.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,22 +10,22 @@ use serde_json::value::RawValue;
 pub struct Object(String);
 
 impl Object {
-    /// Begins an empty object.
+    /// Creates an empty object.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a member whose value is JSON already: a number's spelling, `null`, an array.
+    /// Adds a member whose value is already JSON: a formatted number, `null`, an array.
     pub fn raw(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         // Writing to a string can't fail.
-        let _ = write!(self.0, "{}:{value}", text(name));
+        let _ = write!(self.0, "{}:{value}", json_string(name));
         self
     }
 
-    /// Adds a string.
+    /// Adds a member whose value is a string.
     pub fn text(self, name: &str, value: &str) -> Self {
-        let value = text(value);
+        let value = json_string(value);
         self.raw(name, value)
     }
 
@@ -39,22 +39,20 @@ impl Object {
     }
 }
 
-/// Spells a string as JSON.
-pub fn text(value: &str) -> String {
+/// Encodes a string as JSON.
+pub fn json_string(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }
 
-/// Joins values that are JSON already.
+/// Joins values that are already JSON to an array.
 pub fn array(values: impl IntoIterator<Item = String>) -> String {
     let values: Vec<String> = values.into_iter().collect();
     format!("[{}]", values.join(","))
 }
 
-/// Puts another value in place of a member's, wherever the member is; the rest stays to the letter.
-///
-/// Understands values without braces or brackets, which is all that a ticker holds.
+/// Replaces the value of a member wherever it occurs, nested objects included; all other text stays as it is.
 pub fn set_member(json: &str, name: &str, value: &str) -> String {
-    let key = format!("{}:", text(name));
+    let key = format!("{}:", json_string(name));
     let mut out = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(at) = rest.find(&key) {
@@ -68,9 +66,9 @@ pub fn set_member(json: &str, name: &str, value: &str) -> String {
     out + rest
 }
 
-/// Puts the rows of an answer through `edit`, which may leave one out; the rest stays to the letter.
+/// Passes each row of a response body through `edit`, which may drop it; all other text stays as it is.
 ///
-/// Rows are the elements of a list, or of the list `symbols` in an object. Any other answer is one row.
+/// Rows are the elements of an array, or of the array `symbols` of an object. Any other body is one row.
 pub fn edit_rows(json: &str, mut edit: impl FnMut(&str) -> Option<String>) -> String {
     const LIST: &str = "\"symbols\":";
     let from = if json.starts_with('[') { Some(0) } else { json.find(LIST).map(|at| at + LIST.len()) };
@@ -88,7 +86,7 @@ pub fn edit_rows(json: &str, mut edit: impl FnMut(&str) -> Option<String>) -> St
     }
 }
 
-/// Returns the symbol that a row of an answer is about, if it names one.
+/// Returns the symbol that a row names, or `None`.
 pub fn symbol_of(row: &str) -> Option<String> {
     let members: BTreeMap<&str, &RawValue> = serde_json::from_str(row).ok()?;
     let name = ["market", "code", "symbol", "s"].into_iter().find_map(|name| members.get(name))?;

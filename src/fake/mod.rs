@@ -1,17 +1,16 @@
-//! The fake exchanges: faithful servers on loopback, for tests, demos and other people's clients.
+//! The fake exchanges: faithful servers on loopback for tests, demos and other people's clients.
 //!
-//! From the inside out: a seeded price walk ([`walk`]) fills one trade list a
-//! market ([`tape`]), or a recorded series does ([`series`]); [`world`] holds them all and knows the exact price of
-//! any instant. Pure encoders ([`upbit`], [`bithumb`], [`bithumb_old`],
-//! [`binance`]) put that into each venue's own words, pure sessions
-//! ([`session`]) keep up a stream's side of the talk. Only [`server`],
-//! [`connection`], [`stream`] and [`control`] touch sockets; [`fault`] breaks on
-//! purpose what they send.
+//! From the inside out: a seeded price walk ([`walk`]) or a recorded series ([`series`]) makes the trades of each
+//! market, a trade log ([`trade_log`]) keeps them, and the simulation ([`simulated_market`]) holds all markets and
+//! knows the exact price at any instant. Pure encoders ([`upbit`], [`bithumb`], [`bithumb_legacy`], [`binance`]) turn
+//! that into each venue's wire format, and pure sessions ([`session`]) implement a venue's side of a stream. Only
+//! [`server`], [`connection`], [`stream`], [`control`], [`http`] and [`socket`] do I/O; [`fault`] decides which faults
+//! apply.
 //!
-//! This is the measure for the code under test, so it shares nothing with it:
-//! it never uses `domain::window`, `domain::change`, `board` or `hub`, and it
-//! counts in whole units of 10^-8, never in floats.
+//! Tests check the product against these servers, so these servers share no arithmetic with it: they never use
+//! `domain::window`, `domain::change`, `board` or `hub`, and they count in whole units of 10^-8, never in floats.
 
+pub mod assets;
 pub mod binance;
 mod binance_depth;
 mod binance_kline;
@@ -19,45 +18,44 @@ mod binance_stream;
 mod binance_trade;
 mod binance_window;
 pub mod bithumb;
-pub mod bithumb_old;
+pub mod bithumb_legacy;
 pub mod book;
 pub mod candle;
-pub mod coins;
+pub mod client_log;
 mod connection;
+mod connection_policy;
 mod control;
 pub mod fault;
-pub mod figures;
+pub mod fault_view;
 mod gzip;
 mod http;
 mod json;
-pub mod korean;
-mod korean_book;
-mod korean_candle;
-mod korean_trade;
 mod limits;
-pub mod log;
-mod manners;
 pub mod query;
-mod recorded;
+mod recordings;
 mod rng;
 mod script;
 pub mod series;
 pub mod server;
 pub mod session;
 mod session_binance;
-mod session_legacy;
-mod session_ticket;
-mod shared;
+mod session_bithumb_legacy;
+mod session_upbit_family;
+pub mod simulated_market;
+mod socket;
+mod state;
 mod stream;
-pub mod tape;
+pub mod ticker_figures;
 pub mod tls;
+pub mod trade_log;
 pub mod units;
 pub mod upbit;
-pub mod view;
+pub mod upbit_family;
+mod upbit_family_book;
+mod upbit_family_candle;
+mod upbit_family_trade;
 pub mod walk;
-mod wire;
-pub mod world;
 
+pub use fault_view::{FakeResponse, FaultView, rest};
 pub use server::{Fake, Options, start};
-pub use view::{FakeResponse, View, rest};
-pub use world::{Truth, World};
+pub use simulated_market::{Simulation, Truth};

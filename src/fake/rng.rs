@@ -1,14 +1,13 @@
-//! Repeatable randomness: splitmix64, keyed by what it is for.
+//! A reproducible random number generator: splitmix64, keyed by its purpose.
 //!
-//! Written out here because a test's expected trades must not change with a
-//! library's version.
+//! Implemented here because the trades that tests expect must not change with the version of a library.
 
-/// A stream of numbers that depends on its key alone.
+/// A generator whose numbers depend only on its keys.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// Starts the stream of these keys.
+    /// Creates a generator from keys.
     pub fn keyed(keys: &[u64]) -> Self {
         let mut rng = Self(0x5eed_0f5e_ed0f_5eed);
         for key in keys {
@@ -18,7 +17,7 @@ impl Rng {
         rng
     }
 
-    /// Returns the next number.
+    /// Returns the next 64 bits.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -27,20 +26,20 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Returns a number below `limit`; 0 for 0.
+    /// Returns a number below `limit`, or 0 if `limit` is 0.
     pub fn below(&mut self, limit: u32) -> u32 {
         // The high half of a 32 × 32 bit product is below `limit`.
         let wide = (self.draw() >> 32) * u64::from(limit);
         u32::try_from(wide >> 32).unwrap_or(0)
     }
 
-    /// Returns a number from `-size` to `size`.
+    /// Returns a number from `-size` to `size`, both included.
     pub fn around(&mut self, size: u32) -> i64 {
         i64::from(self.below(2 * size + 1)) - i64::from(size)
     }
 }
 
-/// Turns a name into a key (FNV-1a).
+/// Hashes a name to a key (FNV-1a).
 pub fn key(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,4 +1,4 @@
-//! Starting and ending the fake: listeners, the walk's heartbeat, the handle.
+//! Starts and stops the fake exchanges: listeners, the simulation's timer, and the handle.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -16,57 +16,57 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::fault::{Faults, Order, Plane};
-use super::limits::Limits;
-use super::log::{Entry, Log};
-use super::manners::LIFETIME;
-use super::recorded::Recorded;
-use super::script::{self, Timed};
-use super::series::Series;
-use super::shared::{Shared, lock};
+use super::client_log::{ClientLog, LogEntry};
+use super::connection_policy::STREAM_LIFETIME;
+use super::fault::{FaultSpec, Faults, Transport};
+use super::limits::RateLimits;
+use super::recordings::Recordings;
+use super::script::{self, TimedFault};
+use super::series::CandleSeries;
+use super::simulated_market::{SimulatedMarket, Simulation, Truth};
+use super::socket::Socket;
+use super::state::{FakeState, lock};
 use super::tls::{self, Certificate, Identity};
 use super::units;
-use super::wire::Wire;
-use super::world::{Line, Truth, World};
 use super::{connection, control};
 use crate::clock::Clock;
 use crate::failpoint;
 
-/// Most connections and other tasks at once; one more is not accepted.
+/// Maximum number of tasks, connections included; further connections are dropped.
 const TASKS_MAX: usize = 10_000;
 
-/// How often the walk is looked after.
-const HEARTBEAT: Duration = Duration::from_millis(50);
+/// Interval at which the simulation advances.
+const TICK: Duration = Duration::from_millis(50);
 
-/// The longest a client may take over its TLS handshake.
+/// Timeout of a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// The longest that tasks may take to end.
+/// How long [`Fake::shutdown`] waits for tasks to end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
-/// How a fake is to be.
+/// Options of the fake exchanges.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the exchanges listen.
+    /// Address of the exchanges; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where the control server listens.
+    /// Address of the control server; port 0 takes a free one.
     pub control: SocketAddr,
-    /// The walk's seed.
+    /// Seed of the price walk.
     pub seed: u64,
-    /// The time.
+    /// The clock that the simulation, limits and faults use.
     pub clock: Clock,
-    /// A directory of recordings to serve instead of the walk.
-    pub from: Option<PathBuf>,
-    /// A file of minute candles to trade instead of the walk, and which minute of it is the present one.
+    /// Directory of recorded payloads to serve instead of the walk.
+    pub recordings: Option<PathBuf>,
+    /// File of minute candles to trade instead of the walk, and how many of its minutes lie in the past at the start.
     pub series: Option<(PathBuf, usize)>,
-    /// A file of timed faults.
+    /// File of timed faults.
     pub script: Option<PathBuf>,
-    /// Serve https and wss with a certificate of this kind.
+    /// Kind of certificate to serve https and wss with; `None` serves without TLS.
     pub tls: Option<Certificate>,
-    /// Whether requests, connections and frames are counted and refused as the venues do.
-    pub limits: bool,
-    /// How long a venue that ends streams at an age leaves them open.
-    pub lifetime: Duration,
+    /// Whether the venues' limits of requests, connections and frames are enforced.
+    pub enforces_limits: bool,
+    /// Lifetime of a stream at venues that limit it.
+    pub stream_lifetime: Duration,
 }
 
 impl Default for Options {
@@ -77,175 +77,180 @@ impl Default for Options {
             control: anywhere,
             seed: 1,
             clock: Clock::system(),
-            from: None,
+            recordings: None,
             series: None,
             script: None,
             tls: None,
-            limits: true,
-            lifetime: LIFETIME,
+            enforces_limits: true,
+            stream_lifetime: STREAM_LIFETIME,
         }
     }
 }
 
-/// A fake that runs; dropping it ends it, [`Fake::shutdown`] also waits.
+/// Handle of running fake exchanges; dropping it stops them, [`Fake::shutdown`] also waits for their tasks.
 #[derive(Debug)]
 pub struct Fake {
-    shared: Arc<Shared>,
+    state: Arc<FakeState>,
     addr: SocketAddr,
     control_addr: SocketAddr,
     identity: Option<Identity>,
 }
 
-/// Starts the fake exchanges; they are ready when this returns.
+/// Starts the fake exchanges; they accept connections when this returns.
 ///
 /// # Errors
-/// If a listener can't be bound, or the recordings, the script or the
-/// certificates can't be had.
+/// If a listener can't be bound, the recordings, the series or the script can't be read, or the certificates can't
+/// be made.
 pub async fn start(options: Options) -> anyhow::Result<Fake> {
-    let recorded = options.from.as_deref().map(Recorded::read).transpose()?;
-    let series = options.series.map(|(path, past)| anyhow::Ok((Series::read(&path)?, past))).transpose()?;
+    let recordings = options.recordings.as_deref().map(Recordings::read).transpose()?;
+    let series = options.series.map(|(path, minutes)| anyhow::Ok((CandleSeries::read(&path)?, minutes))).transpose()?;
     let script = options.script.as_deref().map(script::read).transpose()?;
     let identity = options.tls.map(tls::identity).transpose()?;
     let listener = bind(options.listen).await?;
     let control = bind(options.control).await?;
     let (addr, control_addr) = (listener.local_addr()?, control.local_addr()?);
-    let shared = Arc::new(Shared {
-        world: Mutex::new(match &series {
-            Some((series, past)) => World::of_series(series, *past, options.clock.now()),
-            None => World::new(options.seed, options.clock.now()),
+    let state = Arc::new(FakeState {
+        simulation: Mutex::new(match &series {
+            Some((series, minutes)) => Simulation::from_series(series, *minutes, options.clock.now()),
+            None => Simulation::new(options.seed, options.clock.now()),
         }),
         clock: options.clock,
         advanced: watch::Sender::new(()),
         faults: Mutex::new(Faults::default()),
-        log: Mutex::new(Log::default()),
-        limits: options.limits.then(|| Mutex::new(Limits::default())),
-        lifetime: options.lifetime,
-        recorded,
+        log: Mutex::new(ClientLog::default()),
+        limits: options.enforces_limits.then(|| Mutex::new(RateLimits::default())),
+        stream_lifetime: options.stream_lifetime,
+        recordings,
         stop: CancellationToken::new(),
         failed: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
     let acceptor = identity.as_ref().map(|identity| TlsAcceptor::from(Arc::clone(&identity.config)));
-    shared.tasks.spawn(supervise(Arc::clone(&shared), accept(Arc::clone(&shared), listener, acceptor)));
-    shared.tasks.spawn(supervise(Arc::clone(&shared), control::accept(Arc::clone(&shared), control)));
-    shared.tasks.spawn(supervise(Arc::clone(&shared), heartbeat(Arc::clone(&shared))));
+    state.tasks.spawn(supervise(Arc::clone(&state), accept(Arc::clone(&state), listener, acceptor)));
+    state.tasks.spawn(supervise(Arc::clone(&state), control::accept(Arc::clone(&state), control)));
+    state.tasks.spawn(supervise(Arc::clone(&state), run_simulation(Arc::clone(&state))));
     if let Some(script) = script {
-        shared.tasks.spawn(perform(Arc::clone(&shared), script));
+        state.tasks.spawn(run_script(Arc::clone(&state), script));
     }
-    Ok(Fake { shared, addr, control_addr, identity })
+    Ok(Fake { state, addr, control_addr, identity })
 }
 
 impl Fake {
-    /// Returns where the exchanges listen.
+    /// Returns the address of the exchanges.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Returns where the control server listens.
+    /// Returns the address of the control server.
     pub fn control_addr(&self) -> SocketAddr {
         self.control_addr
     }
 
-    /// Waits until a part of the fake has failed, so that it can't be relied on any more.
+    /// Completes when a task has ended unexpectedly; the fake exchanges can't be relied on any more.
     pub async fn failed(&self) {
-        self.shared.failed.cancelled().await;
+        self.state.failed.cancelled().await;
     }
 
-    /// Returns the base of a venue's REST API: what [`Profile::rest`](crate::venue::Profile::rest) is for the real one.
+    /// Returns the base URL of a venue's REST API, in place of [`Profile::rest`](crate::venue::Profile::rest).
     pub fn rest_url(&self, venue: &str) -> String {
         let scheme = if self.identity.is_some() { "https" } else { "http" };
         format!("{scheme}://{}/{venue}", self.addr)
     }
 
-    /// Returns a venue's stream URL: what [`Profile::stream`](crate::venue::Profile::stream) is for the real one.
+    /// Returns a venue's stream URL, to use in place of [`Profile::stream`](crate::venue::Profile::stream).
     pub fn stream_url(&self, venue: &str) -> String {
         let scheme = if self.identity.is_some() { "wss" } else { "ws" };
         let path = if venue == "binance" { "ws" } else { "websocket/v1" };
         format!("{scheme}://{}/{venue}/{path}", self.addr)
     }
 
-    /// Returns the authority to trust, as PEM, if it serves TLS.
+    /// Returns the certificate authority to trust, as PEM, or `None` without TLS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.identity.as_ref().map(|identity| identity.ca_pem.as_str())
     }
 
-    /// Trades a market at exactly this price now; `hold` keeps it there.
+    /// Trades a market at exactly this price now; with `hold` the price stays there.
     ///
     /// # Errors
-    /// As [`World::set_price`].
+    /// As [`Simulation::set_price`].
     pub fn set_price(&self, venue: &str, market: &str, price: Decimal, hold: bool) -> Result<(), String> {
-        self.shared.set_price(venue, market, price, hold)
+        self.state.set_price(venue, market, price, hold)
     }
 
-    /// Breaks something; the order is JSON as for `POST /fault`.
+    /// Puts a fault in force, given as JSON as for `POST /fault`.
     ///
     /// # Errors
-    /// As [`Order::parse`] and [`Faults::add`].
-    pub fn fault(&self, order: &str) -> Result<(), String> {
-        self.shared.order(Order::parse(order)?)
+    /// As [`FaultSpec::parse`] and [`Faults::add`].
+    pub fn inject_fault(&self, json: &str) -> Result<(), String> {
+        self.state.inject_fault(FaultSpec::parse(json)?)
     }
 
-    /// Returns what is exactly so in a market now.
+    /// Returns the exact prices of a market as of now.
     pub fn truth(&self, venue: &str, market: &str) -> Option<Truth> {
-        self.shared.look(&self.shared.site(Plane::Rest, venue, ""), |view| view.world.truth(venue, market))
-    }
-
-    /// Returns when the last trade of a market before an instant was, and at which price.
-    pub fn trade_before(&self, venue: &str, market: &str, at: Timestamp) -> Option<(Timestamp, Decimal)> {
-        self.line(venue, market, |line| {
-            let trade = line.tape.before(at.as_millisecond())?;
-            Some((Timestamp::from_millisecond(trade.at).ok()?, units::decimal(trade.price)))
+        self.state.with_view(&self.state.injection_point(Transport::Rest, venue, ""), |view| {
+            view.simulation.truth(venue, market)
         })
     }
 
-    /// Returns the prices of the trades of a market in one millisecond.
+    /// Returns time and price of a market's last trade before `at`.
+    pub fn trade_before(&self, venue: &str, market: &str, at: Timestamp) -> Option<(Timestamp, Decimal)> {
+        self.with_market(venue, market, |market| {
+            let trade = market.trade_log.before(at.as_millisecond())?;
+            Some((Timestamp::from_millisecond(trade.at).ok()?, units::to_decimal(trade.price)))
+        })
+    }
+
+    /// Returns the prices of all trades that a market had in the millisecond `at`.
     pub fn prices_at(&self, venue: &str, market: &str, at: Timestamp) -> Vec<Decimal> {
-        let trades = |line: &Line| {
-            let trades = line.tape.trades().filter(|trade| trade.at == at.as_millisecond());
-            Some(trades.map(|trade| units::decimal(trade.price)).collect())
+        let trades = |market: &SimulatedMarket| {
+            let trades = market.trade_log.trades().filter(|trade| trade.at == at.as_millisecond());
+            Some(trades.map(|trade| units::to_decimal(trade.price)).collect())
         };
-        self.line(venue, market, trades).unwrap_or_default()
+        self.with_market(venue, market, trades).unwrap_or_default()
     }
 
-    fn line<T>(&self, venue: &str, market: &str, look: impl FnOnce(&Line) -> Option<T>) -> Option<T> {
-        let site = self.shared.site(Plane::Rest, venue, "");
-        self.shared.look(&site, |view| view.world.line(venue, market).and_then(look))
+    fn with_market<T>(&self, venue: &str, market: &str, read: impl FnOnce(&SimulatedMarket) -> Option<T>) -> Option<T> {
+        let point = self.state.injection_point(Transport::Rest, venue, "");
+        self.state.with_view(&point, |view| view.simulation.market(venue, market).and_then(read))
     }
 
-    /// Returns what clients have done so far, oldest first.
-    pub fn log(&self) -> Vec<Entry> {
-        lock(&self.shared.log).entries.iter().cloned().collect()
+    /// Returns the log of what clients did, oldest first.
+    pub fn log(&self) -> Vec<LogEntry> {
+        lock(&self.state.log).entries.iter().cloned().collect()
     }
 
-    /// Ends all connections and tasks and waits for them.
+    /// Stops all tasks, connections included, and waits up to 5 s for them to end.
     pub async fn shutdown(self) {
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
-        if tokio::time::timeout(SHUTDOWN_MAX, self.shared.tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = self.shared.tasks.len(), "fake: tasks have not ended in time");
+        self.state.stop.cancel();
+        self.state.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_MAX, self.state.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                tasks = self.state.tasks.len(),
+                "fake exchanges: tasks are still running after the shutdown timeout; they are abandoned"
+            );
         }
     }
 }
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
+        self.state.stop.cancel();
     }
 }
 
-impl Shared {
-    /// See [`Fake::set_price`].
+impl FakeState {
+    /// Implements [`Fake::set_price`].
     ///
     /// # Errors
-    /// As [`World::set_price`].
+    /// As [`Simulation::set_price`].
     pub fn set_price(&self, venue: &str, market: &str, price: Decimal, hold: bool) -> Result<(), String> {
-        // A market that was halted a moment ago does not trade, though nobody has looked at it since.
-        let warp = lock(&self.faults).warp(&self.site(Plane::Rest, venue, ""));
-        let mut world = lock(&self.world);
-        world.bend(venue, &warp);
-        world.advance(self.clock.now());
-        world.set_price(venue, market, price, hold)?;
-        drop(world);
+        // Apply faults first: a market that was just halted must not trade, even if no request has come since.
+        let effects = lock(&self.faults).effects(&self.injection_point(Transport::Rest, venue, ""));
+        let mut simulation = lock(&self.simulation);
+        simulation.apply_effects(venue, &effects);
+        simulation.advance(self.clock.now());
+        simulation.set_price(venue, market, price, hold)?;
+        drop(simulation);
         self.advanced.send_replace(());
         Ok(())
     }
@@ -254,18 +259,18 @@ impl Shared {
     ///
     /// # Errors
     /// As [`Faults::add`].
-    pub fn order(&self, order: Order) -> Result<(), String> {
+    pub fn inject_fault(&self, fault: FaultSpec) -> Result<(), String> {
         let wall = self.clock.now().as_millisecond();
-        lock(&self.faults).add(order, self.monotonic(), wall)
+        lock(&self.faults).add(fault, self.monotonic(), wall)
     }
 }
 
-/// Runs a task that ends with the fake, and tells if it ends before.
-async fn supervise(shared: Arc<Shared>, task: impl Future<Output = ()>) {
-    let _ = AssertUnwindSafe(failpoint::part("fake", task)).catch_unwind().await;
-    if !shared.stop.is_cancelled() {
-        tracing::error!("a task of the fake exchanges has ended");
-        shared.failed.cancel();
+/// Runs a task that must not end before shutdown; marks the fake exchanges as failed if it does.
+async fn supervise(state: Arc<FakeState>, task: impl Future<Output = ()>) {
+    let _ = AssertUnwindSafe(failpoint::run("fake", task)).catch_unwind().await;
+    if !state.stop.is_cancelled() {
+        tracing::error!("fake exchanges: a task ended unexpectedly; reported as failed");
+        state.failed.cancel();
     }
 }
 
@@ -273,85 +278,93 @@ async fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(addr).await.with_context(|| format!("listening on {addr}"))
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
-    let (mut id, mut failing) = (0, false);
+/// Accepts the next connection; `None` once the fake stops. While connections can't be accepted (the process is out of
+/// file descriptors, say), retries after a pause and logs the first failure only.
+pub async fn next_connection(state: &FakeState, listener: &TcpListener, failing: &mut bool) -> Option<TcpStream> {
     loop {
-        let tcp = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => {
-                    failing = false;
-                    tcp
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(%error, "fake: connections can't be accepted; trying again until they can");
-                    }
-                    tokio::time::sleep(HEARTBEAT).await;
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            () = state.stop.cancelled() => return None,
+            accepted = listener.accept() => accepted,
         };
-        id += 1;
-        shared.note(id, "", "connect", "", None);
-        if shared.tasks.len() < TASKS_MAX {
-            shared.tasks.spawn(greet(Arc::clone(&shared), tcp, acceptor.clone(), id));
+        match accepted {
+            Ok((tcp, _)) => {
+                *failing = false;
+                return Some(tcp);
+            }
+            Err(error) => {
+                if !std::mem::replace(failing, true) {
+                    tracing::warn!(%error, "fake exchanges: connections can't be accepted; retrying");
+                }
+                tokio::time::sleep(TICK).await;
+            }
         }
     }
 }
 
-/// Takes a connection through TLS, each in its own task, so that a slow one holds up nobody.
-async fn greet(shared: Arc<Shared>, tcp: TcpStream, acceptor: Option<TlsAcceptor>, id: u64) {
+async fn accept(state: Arc<FakeState>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
+    let (mut id, mut failing) = (0, false);
+    while let Some(tcp) = next_connection(&state, &listener, &mut failing).await {
+        id += 1;
+        state.record_action(id, "", "connect", "", None);
+        if state.tasks.len() < TASKS_MAX {
+            state.tasks.spawn(serve_connection(Arc::clone(&state), tcp, acceptor.clone(), id));
+        }
+    }
+}
+
+/// Completes the TLS handshake and serves the connection; runs in its own task, so that a slow handshake delays no
+/// other client.
+async fn serve_connection(state: Arc<FakeState>, tcp: TcpStream, acceptor: Option<TlsAcceptor>, id: u64) {
     let _ = tcp.set_nodelay(true);
-    if lock(&shared.faults).take("stall-accept", &shared.site(Plane::Rest, "", "")).is_some() {
+    if lock(&state.faults).take("stall-accept", &state.injection_point(Transport::Rest, "", "")).is_some() {
         tokio::select! {
-            () = shared.stop.cancelled() => {}
+            () = state.stop.cancelled() => {}
             () = tokio::time::sleep(connection::STALL_MAX) => {}
         }
         return;
     }
-    let wire = match acceptor {
-        None => Wire::Plain(tcp),
+    let socket = match acceptor {
+        None => Socket::Plain(tcp),
         Some(acceptor) => {
-            let greeted = tokio::select! {
-                () = shared.stop.cancelled() => return,
-                greeted = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(tcp)) => greeted,
+            let accepted = tokio::select! {
+                () = state.stop.cancelled() => return,
+                accepted = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(tcp)) => accepted,
             };
-            match greeted {
-                Ok(Ok(tls)) => Wire::Tls(Box::new(tls)),
-                Ok(Err(error)) => return shared.note(id, "", "tls-failed", &error.to_string(), None),
-                Err(_) => return shared.note(id, "", "tls-failed", "handshake took too long", None),
+            match accepted {
+                Ok(Ok(tls)) => Socket::Tls(Box::new(tls)),
+                Ok(Err(error)) => return state.record_action(id, "", "tls-failed", &error.to_string(), None),
+                Err(_) => return state.record_action(id, "", "tls-failed", "handshake took too long", None),
             }
         }
     };
-    connection::serve(shared, wire, id).await;
+    connection::serve(state, socket, id).await;
 }
 
-/// Keeps the walk walking, and tells the streams.
-async fn heartbeat(shared: Arc<Shared>) {
-    let mut beat = tokio::time::interval(HEARTBEAT);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+/// Advances the simulation at every [`TICK`] and wakes the streams.
+async fn run_simulation(state: Arc<FakeState>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            () = shared.stop.cancelled() => return,
-            _ = beat.tick() => {}
+            () = state.stop.cancelled() => return,
+            _ = ticks.tick() => {}
         }
-        lock(&shared.world).advance(shared.clock.now());
-        shared.advanced.send_replace(());
+        lock(&state.simulation).advance(state.clock.now());
+        state.advanced.send_replace(());
     }
 }
 
-/// Carries out a script: each order at its time after the start.
-async fn perform(shared: Arc<Shared>, script: Vec<Timed>) {
-    let start = shared.monotonic();
+/// Injects each fault of a script at its time after the start.
+async fn run_script(state: Arc<FakeState>, script: Vec<TimedFault>) {
+    let start = state.monotonic();
     for timed in script {
-        let wait = (start + timed.at).saturating_sub(shared.monotonic());
+        let wait = (start + timed.at).saturating_sub(state.monotonic());
         tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = state.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        if let Err(error) = shared.order(timed.order) {
-            tracing::warn!(%error, "fake: a fault of the script can't be carried out");
+        if let Err(error) = state.inject_fault(timed.spec) {
+            tracing::warn!(%error, "fake exchanges: a fault of the script was rejected; continuing with the next");
         }
     }
 }

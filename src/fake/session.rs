@@ -1,20 +1,20 @@
-//! One client's stream, as a pure machine: text in, steps out.
+//! A venue's side of a stream as a pure state machine: text in, steps out.
 //!
-//! A session has no socket and no clock. It is asked to [`Session::poll`]
-//! after the world has advanced and answers with what the venue would send.
+//! A session has no socket and no clock. The server calls [`Session::poll`] after the simulation has advanced, and
+//! the session returns what the venue would send.
 
-use super::korean::Korean;
+use super::fault_view::FaultView;
 use super::session_binance::BinanceSession;
-use super::session_legacy::LegacySession;
-use super::session_ticket::TicketSession;
-use super::view::View;
+use super::session_bithumb_legacy::BithumbLegacySession;
+use super::session_upbit_family::UpbitFamilySession;
+use super::upbit_family::UpbitFamily;
 
-/// What to do next on the connection.
+/// What the server does next on the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Send market data about a symbol.
     Data {
-        /// The venue's spelling of the market.
+        /// The venue's symbol; empty for data about several.
         symbol: String,
         /// The frame's payload.
         body: String,
@@ -27,34 +27,34 @@ pub enum Step {
 
 /// A venue's side of one connection.
 pub trait Session: Send + Sync {
-    /// Returns whether its frames are binary ones (that hold UTF-8 JSON).
-    fn binary(&self) -> bool;
+    /// Returns whether the venue sends JSON in binary frames instead of text frames.
+    fn sends_binary(&self) -> bool;
 
-    /// Returns what is sent before anything was asked.
-    fn open(&mut self, _view: &View<'_>) -> Vec<Step> {
+    /// Returns the steps right after the handshake.
+    fn open(&mut self, _view: &FaultView<'_>) -> Vec<Step> {
         Vec::new()
     }
 
-    /// Reads a frame of the client's.
-    fn receive(&mut self, text: &str, view: &View<'_>) -> Vec<Step>;
+    /// Handles a frame from the client.
+    fn receive(&mut self, text: &str, view: &FaultView<'_>) -> Vec<Step>;
 
-    /// Returns what has become due.
-    fn poll(&mut self, view: &View<'_>) -> Vec<Step>;
+    /// Returns the steps that are due.
+    fn poll(&mut self, view: &FaultView<'_>) -> Vec<Step>;
 
-    /// Returns what is said some time before the venue ends the connection of itself, if it says so.
-    fn notice(&self, _view: &View<'_>) -> Option<Step> {
+    /// Returns the announcement that the venue will soon close the connection, if it sends one.
+    fn end_announcement(&self, _view: &FaultView<'_>) -> Option<Step> {
         None
     }
 }
 
-/// Returns the session for a stream path of a venue (without our prefix), or `None` if nothing is served there.
+/// Returns a session for a stream path of a venue, without the venue prefix; `None` if nothing is served there.
 pub fn open(venue: &str, path_and_query: &str) -> Option<Box<dyn Session>> {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     match (venue, path.trim_end_matches('/')) {
-        ("upbit", "/websocket/v1") => Some(Box::new(TicketSession::new(Korean::Upbit))),
-        ("bithumb", "/websocket/v1") => Some(Box::new(TicketSession::new(Korean::Bithumb))),
-        ("bithumb", "/pub/ws") => Some(Box::new(LegacySession::default())),
-        ("binance", path) => BinanceSession::at(path, query).map(|session| Box::new(session) as Box<dyn Session>),
+        ("upbit", "/websocket/v1") => Some(Box::new(UpbitFamilySession::new(UpbitFamily::Upbit))),
+        ("bithumb", "/websocket/v1") => Some(Box::new(UpbitFamilySession::new(UpbitFamily::Bithumb))),
+        ("bithumb", "/pub/ws") => Some(Box::new(BithumbLegacySession::default())),
+        ("binance", path) => BinanceSession::for_path(path, query).map(|session| Box::new(session) as Box<dyn Session>),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! One client's stream on its socket: handshake, keep-alive, faults.
+//! One WebSocket connection of a client: handshake, keep-alive, and the faults of the stream.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,92 +12,94 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::connection::{STALL_MAX, refused};
-use super::fault::Plane;
+use super::connection::{STALL_MAX, fault_response};
+use super::connection_policy::{ConnectionPolicy, InboundFrames};
+use super::fault::Transport;
+use super::fault_view::FakeResponse;
 use super::gzip;
 use super::http::{self, Request};
 use super::json::set_member;
-use super::limits::{Asked, Verdict};
-use super::manners::{Inbound, Manners};
+use super::limits::{CountedRequest, Verdict};
 use super::session::{self, Session, Step};
-use super::shared::{Shared, lock};
-use super::view::FakeResponse;
-use super::wire::Wire;
+use super::socket::Socket;
+use super::state::{FakeState, lock};
 
-/// A client that does not take a frame for this long is dropped.
+/// Timeout of writing a frame; the connection is dropped after it.
 const WRITE_MAX: Duration = Duration::from_secs(30);
 
-/// Largest frame taken from a client.
+/// Largest frame accepted from a client, in bytes.
 const FRAME_MAX: usize = 1 << 20;
 
-type Socket = WebSocketStream<Wire>;
+type WebSocket = WebSocketStream<Socket>;
 
-/// Serves a stream until it ends; the last argument is (connection, its address, venue, path).
+/// Serves a stream until it ends; the last argument is (connection id, client address, venue, path).
 pub async fn serve(
-    shared: &Shared,
-    mut wire: Wire,
+    state: &FakeState,
+    mut socket: Socket,
     buffer: Vec<u8>,
     request: Request,
     (id, from, venue, path): (u64, IpAddr, &'static str, String),
 ) {
-    let stalled = lock(&shared.faults).take("stall-upgrade", &shared.site(Plane::Stream, venue, &path)).is_some();
+    let stalled =
+        lock(&state.faults).take("stall-upgrade", &state.injection_point(Transport::Stream, venue, &path)).is_some();
     if stalled {
-        shared.note(id, venue, "upgrade", &path, None);
+        state.record_action(id, venue, "upgrade", &path, None);
         tokio::select! {
-            () = shared.stop.cancelled() => {}
+            () = state.stop.cancelled() => {}
             () = tokio::time::sleep(STALL_MAX) => {}
         }
         return;
     }
-    let (response, session) = handshake(shared, &request, from, venue, &path);
-    shared.note(id, venue, "upgrade", &path, Some(response.status));
-    if http::write(&mut wire, &response, None).await.is_err() {
+    let (response, session) = handshake(state, &request, from, venue, &path);
+    state.record_action(id, venue, "upgrade", &path, Some(response.status));
+    if http::write(&mut socket, &response, None).await.is_err() {
         return;
     }
     let Some(session) = session else { return };
     let config = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
-    let socket = WebSocketStream::from_partially_read(wire, buffer, Role::Server, Some(config)).await;
-    let serial = lock(&shared.faults).serial();
-    let now = shared.monotonic();
+    let websocket = WebSocketStream::from_partially_read(socket, buffer, Role::Server, Some(config)).await;
+    let serial = lock(&state.faults).newest_serial();
+    let now = state.monotonic();
     let client = Client {
-        shared,
+        state,
         id,
         venue,
         path,
         session,
-        opened: serial,
-        raw_done: serial,
-        manners: Manners::of(venue, shared.lifetime),
-        begun: now,
-        noticed: false,
-        heard: now,
-        pinged: now,
-        pinged_with: Bytes::new(),
-        inbound: Inbound::default(),
-        swapped: None,
+        faults_seen: serial,
+        raw_faults_done: serial,
+        policy: ConnectionPolicy::of_venue(venue, state.stream_lifetime),
+        opened_at: now,
+        end_announced: false,
+        last_heard: now,
+        last_ping: now,
+        ping_payload: Bytes::new(),
+        inbound: InboundFrames::default(),
+        held_back: None,
     };
-    client.run(socket).await;
+    client.run(websocket).await;
 }
 
 fn handshake(
-    shared: &Shared,
+    state: &FakeState,
     request: &Request,
     from: IpAddr,
     venue: &'static str,
     path: &str,
 ) -> (FakeResponse, Option<Box<dyn Session>>) {
-    if let Some(response) = refused(shared, Plane::Stream, venue, path) {
+    if let Some(response) = fault_response(state, Transport::Stream, venue, path) {
         return (response, None);
     }
-    if let Some(limits) = &shared.limits {
-        let asked = Asked { venue, from, target: None, origin: request.header("origin").is_some() };
-        if let Verdict::Refuse(response) = lock(limits).count(&asked, shared.monotonic()) {
+    if let Some(limits) = &state.limits {
+        let counted =
+            CountedRequest { venue, client: from, target: None, has_origin: request.header("origin").is_some() };
+        if let Verdict::Refuse(response) = lock(limits).count(&counted, state.monotonic()) {
             return (response, None);
         }
     }
     let session = session::open(venue, path);
-    let session = match (&shared.recorded, session) {
-        (Some(recorded), Some(_)) => Some(recorded.session(venue, path)),
+    let session = match (&state.recordings, session) {
+        (Some(recordings), Some(_)) => Some(recordings.session(venue, path)),
         (_, session) => session,
     };
     let (Some(session), Some(key)) = (session, request.websocket_key()) else {
@@ -112,7 +114,7 @@ fn handshake(
     (FakeResponse { status: 101, headers, body: Vec::new() }, Some(session))
 }
 
-/// Why a stream ends.
+/// How a connection ends.
 enum End {
     /// Drop the socket.
     Drop,
@@ -127,46 +129,47 @@ impl From<tungstenite::Error> for End {
 }
 
 struct Client<'a> {
-    shared: &'a Shared,
+    state: &'a FakeState,
     id: u64,
     venue: &'static str,
     path: String,
     session: Box<dyn Session>,
-    /// The newest fault when it opened.
-    opened: u64,
-    raw_done: u64,
-    manners: Manners,
-    /// When it was opened.
-    begun: Duration,
-    /// Whether it was told that its time is up.
-    noticed: bool,
-    /// When it last said what counts for staying.
-    heard: Duration,
-    pinged: Duration,
-    pinged_with: Bytes,
-    inbound: Inbound,
-    /// A frame held back to be sent after the next.
-    swapped: Option<String>,
+    /// Serial number of the newest fault when the connection opened.
+    faults_seen: u64,
+    /// Serial number of the newest `raw` fault applied, initially as `faults_seen`.
+    raw_faults_done: u64,
+    policy: ConnectionPolicy,
+    /// Monotonic time of the handshake.
+    opened_at: Duration,
+    /// Whether the client was sent the announcement that the venue will close the connection.
+    end_announced: bool,
+    /// Monotonic time of the last message that counts as activity under `policy`.
+    last_heard: Duration,
+    last_ping: Duration,
+    ping_payload: Bytes,
+    inbound: InboundFrames,
+    /// A frame that `swap` holds back until after the next one.
+    held_back: Option<String>,
 }
 
 impl Client<'_> {
-    async fn run(mut self, mut socket: Socket) {
-        let (shared, id, venue) = (self.shared, self.id, self.venue);
+    async fn run(mut self, mut socket: WebSocket) {
+        let (state, id, venue) = (self.state, self.id, self.venue);
         let end = tokio::select! {
-            () = shared.stop.cancelled() => None,
-            end = self.talk(&mut socket) => end.err(),
+            () = state.stop.cancelled() => None,
+            end = self.serve_session(&mut socket) => end.err(),
         };
         if matches!(end, Some(End::Reset)) {
             socket.get_ref().reset();
         }
-        shared.note(id, venue, "end", "", None);
+        state.record_action(id, venue, "end", "", None);
     }
 
-    async fn talk(&mut self, socket: &mut Socket) -> Result<(), End> {
-        let mut advanced = self.shared.advanced.subscribe();
-        let site = self.shared.site(Plane::Stream, self.venue, "");
-        let steps = self.shared.look(&site, |view| self.session.open(view));
-        self.perform(socket, steps).await?;
+    async fn serve_session(&mut self, socket: &mut WebSocket) -> Result<(), End> {
+        let mut advanced = self.state.advanced.subscribe();
+        let point = self.state.injection_point(Transport::Stream, self.venue, "");
+        let steps = self.state.with_view(&point, |view| self.session.open(view));
+        self.execute(socket, steps).await?;
         loop {
             tokio::select! {
                 message = socket.next() => match message {
@@ -177,102 +180,102 @@ impl Client<'_> {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    self.breaks(socket).await?;
+                    self.apply_connection_faults(socket).await?;
                     self.keep_alive(socket).await?;
                     let path = self.path.clone();
-                    let site = self.shared.site(Plane::Stream, self.venue, &path);
-                    let steps = self.shared.look(&site, |view| self.session.poll(view));
-                    self.perform(socket, steps).await?;
+                    let point = self.state.injection_point(Transport::Stream, self.venue, &path);
+                    let steps = self.state.with_view(&point, |view| self.session.poll(view));
+                    self.execute(socket, steps).await?;
                 }
             }
         }
     }
 
-    async fn receive(&mut self, socket: &mut Socket, message: Message) -> Result<(), End> {
-        let now = self.shared.monotonic();
+    async fn receive(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
+        let now = self.state.monotonic();
         let control = matches!(message, Message::Ping(_) | Message::Pong(_) | Message::Close(_));
-        // Without limits a client is as free here as elsewhere.
-        let counts = self.shared.limits.is_some() && (self.manners.control_counts || !control);
-        if counts && !self.inbound.count(&self.manners, now) {
+        // Frame limits are off when all limits are.
+        let counts = self.state.limits.is_some() && (self.policy.counts_control_frames || !control);
+        if counts && !self.inbound.count(&self.policy, now) {
             return self.close(socket, 1008, "Too many requests").await;
         }
         let text = match message {
             Message::Text(text) => text.to_string(),
             Message::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Message::Ping(payload) => {
-                self.note("ping", &String::from_utf8_lossy(&payload));
-                if self.manners.ping_every.is_none() {
-                    self.heard = now;
+                self.record("ping", &String::from_utf8_lossy(&payload));
+                if self.policy.ping_interval.is_none() {
+                    self.last_heard = now;
                 }
                 return Ok(socket.flush().await?);
             }
             Message::Pong(payload) => {
-                self.note("pong", &String::from_utf8_lossy(&payload));
-                // Only an answer to our last ping counts.
-                if self.manners.ping_every.is_some() && payload == self.pinged_with {
-                    self.heard = now;
+                self.record("pong", &String::from_utf8_lossy(&payload));
+                // Only the answer to the last ping counts.
+                if self.policy.ping_interval.is_some() && payload == self.ping_payload {
+                    self.last_heard = now;
                 }
                 return Ok(());
             }
             Message::Close(frame) => {
-                let said = frame.map(|frame| format!("{} {}", u16::from(frame.code), frame.reason));
-                self.note("close", &said.unwrap_or_default());
+                let code_and_reason = frame.map(|frame| format!("{} {}", u16::from(frame.code), frame.reason));
+                self.record("close", &code_and_reason.unwrap_or_default());
                 return Ok(());
             }
             Message::Frame(_) => return Ok(()),
         };
-        self.note("frame", &text);
-        if self.manners.ping_every.is_none() {
-            self.heard = now;
+        self.record("frame", &text);
+        if self.policy.ping_interval.is_none() {
+            self.last_heard = now;
         }
         let path = self.path.clone();
-        let site = self.shared.site(Plane::Stream, self.venue, &path);
-        let steps = self.shared.look(&site, |view| self.session.receive(&text, view));
-        self.perform(socket, steps).await
+        let point = self.state.injection_point(Transport::Stream, self.venue, &path);
+        let steps = self.state.with_view(&point, |view| self.session.receive(&text, view));
+        self.execute(socket, steps).await
     }
 
-    async fn keep_alive(&mut self, socket: &mut Socket) -> Result<(), End> {
-        let now = self.shared.monotonic();
-        if now >= self.heard + self.manners.silence_max {
-            return match self.manners.silence_close {
+    async fn keep_alive(&mut self, socket: &mut WebSocket) -> Result<(), End> {
+        let now = self.state.monotonic();
+        if now >= self.last_heard + self.policy.idle_timeout {
+            return match self.policy.idle_close {
                 None => Err(End::Drop),
                 Some((code, reason)) => self.close(socket, code, reason).await,
             };
         }
-        self.grow_old(socket, now).await?;
-        if self.manners.ping_every.is_some_and(|every| now >= self.pinged + every) {
-            self.pinged = now;
-            self.pinged_with = Bytes::from(self.shared.clock.now().as_millisecond().to_string());
-            return self.send(socket, Message::Ping(self.pinged_with.clone())).await;
+        self.enforce_lifetime(socket, now).await?;
+        if self.policy.ping_interval.is_some_and(|every| now >= self.last_ping + every) {
+            self.last_ping = now;
+            self.ping_payload = Bytes::from(self.state.clock.now().as_millisecond().to_string());
+            return self.send(socket, Message::Ping(self.ping_payload.clone())).await;
         }
         Ok(())
     }
 
-    /// Tells a connection whose time is nearly up, and ends one whose time is.
-    async fn grow_old(&mut self, socket: &mut Socket, now: Duration) -> Result<(), End> {
-        let Some(lifetime) = self.manners.lifetime else { return Ok(()) };
-        let age = now.saturating_sub(self.begun);
+    /// Announces the end of a connection that nears its lifetime, and closes one that has reached it.
+    async fn enforce_lifetime(&mut self, socket: &mut WebSocket, now: Duration) -> Result<(), End> {
+        let Some(lifetime) = self.policy.lifetime else { return Ok(()) };
+        let age = now.saturating_sub(self.opened_at);
         if age >= lifetime {
             return self.close(socket, 1001, "").await;
         }
-        if !self.noticed && age + self.manners.notice >= lifetime {
-            self.noticed = true;
-            let site = self.shared.site(Plane::Stream, self.venue, &self.path);
-            let notice = self.shared.look(&site, |view| self.session.notice(view));
-            return self.perform(socket, notice.into_iter().collect()).await;
+        if !self.end_announced && age + self.policy.announcement_lead >= lifetime {
+            self.end_announced = true;
+            let point = self.state.injection_point(Transport::Stream, self.venue, &self.path);
+            let notice = self.state.with_view(&point, |view| self.session.end_announcement(view));
+            return self.execute(socket, notice.into_iter().collect()).await;
         }
         Ok(())
     }
 
-    /// Carries out the faults that strike a connection as a whole.
-    async fn breaks(&mut self, socket: &mut Socket) -> Result<(), End> {
+    /// Applies the faults that affect a connection as a whole: `rst`, `eof`, `close` and `raw`.
+    async fn apply_connection_faults(&mut self, socket: &mut WebSocket) -> Result<(), End> {
         let path = self.path.clone();
-        let site = self.shared.site(Plane::Stream, self.venue, &path);
+        let point = self.state.injection_point(Transport::Stream, self.venue, &path);
         let (reset, eof, close, raw) = {
-            let mut faults = lock(&self.shared.faults);
-            let mut take = |kind| faults.take_single(kind, &site, &mut self.opened.clone());
+            let mut faults = lock(&self.state.faults);
+            let mut take = |kind| faults.take_once(kind, &point, &mut self.faults_seen.clone());
             let (reset, eof, close) = (take("rst"), take("eof"), take("close"));
-            (reset, eof, close, faults.take_single("raw", &site, &mut self.raw_done))
+            (reset, eof, close, faults.take_once("raw", &point, &mut self.raw_faults_done))
         };
         if reset.is_some() {
             return Err(End::Reset);
@@ -280,99 +283,102 @@ impl Client<'_> {
         if eof.is_some() {
             return Err(End::Drop);
         }
-        if let Some(order) = raw {
-            let payload = order.payload.unwrap_or_default().into_bytes();
-            let binary = !order.text.unwrap_or(!self.session.binary());
+        if let Some(fault) = raw {
+            let payload = fault.payload.unwrap_or_default().into_bytes();
+            let binary = !fault.text.unwrap_or(!self.session.sends_binary());
             self.send(socket, frame(payload, binary)).await?;
         }
         match close {
-            Some(order) => {
-                let reason = order.reason.unwrap_or_default();
-                self.close(socket, order.code.unwrap_or(1001), &reason).await
+            Some(fault) => {
+                let reason = fault.reason.unwrap_or_default();
+                self.close(socket, fault.code.unwrap_or(1001), &reason).await
             }
             None => Ok(()),
         }
     }
 
-    async fn perform(&mut self, socket: &mut Socket, steps: Vec<Step>) -> Result<(), End> {
+    async fn execute(&mut self, socket: &mut WebSocket, steps: Vec<Step>) -> Result<(), End> {
         for step in steps {
             match step {
                 Step::Reply(body) => {
-                    if !self.strikes("mute") {
-                        self.send(socket, frame(body.into_bytes(), self.session.binary())).await?;
+                    if !self.fault_applies("mute") {
+                        self.send(socket, frame(body.into_bytes(), self.session.sends_binary())).await?;
                     }
                 }
                 Step::Close(code, reason) => return self.close(socket, code, &reason).await,
-                Step::Data { symbol, body } => self.data(socket, &symbol, body).await?,
+                Step::Data { symbol, body } => self.send_data(socket, &symbol, body).await?,
             }
         }
         Ok(())
     }
 
-    async fn data(&mut self, socket: &mut Socket, symbol: &str, mut body: String) -> Result<(), End> {
-        if self.strikes("mute") || self.strikes("ack-only") || self.about("drop-sym", symbol).is_some() {
+    async fn send_data(&mut self, socket: &mut WebSocket, symbol: &str, mut body: String) -> Result<(), End> {
+        if self.fault_applies("mute")
+            || self.fault_applies("ack-only")
+            || self.take_symbol_fault("drop-sym", symbol).is_some()
+        {
             return Ok(());
         }
         for kind in ["null-field", "set-field"] {
-            if let Some(order) = self.about(kind, symbol) {
-                let value = order.payload.as_deref().unwrap_or("null");
-                body = set_member(&body, &order.field.unwrap_or_default(), value);
+            if let Some(fault) = self.take_symbol_fault(kind, symbol) {
+                let value = fault.payload.as_deref().unwrap_or("null");
+                body = set_member(&body, &fault.field.unwrap_or_default(), value);
             }
         }
-        if self.strikes("gzip-in-text") {
+        if self.fault_applies("gzip-in-text") {
             let message = frame(gzip::stored(body.as_bytes()), false);
             return self.send(socket, message).await;
         }
-        let binary = self.session.binary();
-        if self.swapped.is_none() && self.strikes("swap") {
-            self.swapped = Some(body);
+        let binary = self.session.sends_binary();
+        if self.held_back.is_none() && self.fault_applies("swap") {
+            self.held_back = Some(body);
             return Ok(());
         }
-        if self.strikes("dup") {
+        if self.fault_applies("dup") {
             self.send(socket, frame(body.clone().into_bytes(), binary)).await?;
         }
         self.send(socket, frame(body.into_bytes(), binary)).await?;
-        match self.swapped.take() {
+        match self.held_back.take() {
             Some(earlier) => self.send(socket, frame(earlier.into_bytes(), binary)).await,
             None => Ok(()),
         }
     }
 
-    fn strikes(&self, kind: &str) -> bool {
-        self.take(kind).is_some()
+    fn fault_applies(&self, kind: &str) -> bool {
+        self.take_fault(kind).is_some()
     }
 
-    fn take(&self, kind: &str) -> Option<super::fault::Order> {
-        lock(&self.shared.faults).take(kind, &self.shared.site(Plane::Stream, self.venue, &self.path))
+    fn take_fault(&self, kind: &str) -> Option<super::fault::FaultSpec> {
+        lock(&self.state.faults).take(kind, &self.state.injection_point(Transport::Stream, self.venue, &self.path))
     }
 
-    fn about(&self, kind: &str, symbol: &str) -> Option<super::fault::Order> {
-        let site = self.shared.site(Plane::Stream, self.venue, &self.path);
-        lock(&self.shared.faults).take_about(kind, symbol, &site)
+    fn take_symbol_fault(&self, kind: &str, symbol: &str) -> Option<super::fault::FaultSpec> {
+        let point = self.state.injection_point(Transport::Stream, self.venue, &self.path);
+        lock(&self.state.faults).take_for_symbol(kind, symbol, &point)
     }
 
-    async fn close(&mut self, socket: &mut Socket, code: u16, reason: &str) -> Result<(), End> {
+    async fn close(&mut self, socket: &mut WebSocket, code: u16, reason: &str) -> Result<(), End> {
         let close = CloseFrame { code: code.into(), reason: reason.into() };
         self.send(socket, Message::Close(Some(close))).await?;
-        // The client has a moment to answer, so that our end is not a reset.
+        // Wait for the client's close frame: closing with unread data would send a reset.
         let answered = async { while socket.next().await.is_some_and(|message| message.is_ok()) {} };
         let _ = tokio::time::timeout(Duration::from_secs(1), answered).await;
         Err(End::Drop)
     }
 
-    async fn send(&self, socket: &mut Socket, message: Message) -> Result<(), End> {
+    async fn send(&self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
         match tokio::time::timeout(WRITE_MAX, socket.send(message)).await {
             Ok(sent) => Ok(sent?),
             Err(_) => Err(End::Drop),
         }
     }
 
-    fn note(&self, kind: &'static str, text: &str) {
-        self.shared.note(self.id, self.venue, kind, text, None);
+    fn record(&self, kind: &'static str, text: &str) {
+        self.state.record_action(self.id, self.venue, kind, text, None);
     }
 }
 
-/// A whole message as one frame, whatever its bytes are.
+/// Returns a message of one frame; its bytes are not checked, so a text frame may hold invalid UTF-8.
 fn frame(payload: Vec<u8>, binary: bool) -> Message {
     let kind = if binary { Data::Binary } else { Data::Text };
     Message::Frame(Frame::message(payload, OpCode::Data(kind), true))

@@ -1,4 +1,4 @@
-//! Certificates to be thrown away: a good one and three kinds of bad ones.
+//! Throw-away certificates: a valid one and three kinds of invalid ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -12,38 +12,38 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
-/// What is wrong with the server's certificate.
+/// The kind of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Certificate {
-    /// Nothing: good for `localhost`, 127.0.0.1 and ::1.
+    /// A good one, for `localhost`, 127.0.0.1 and ::1.
     #[default]
     Valid,
-    /// It ended in 2020.
+    /// Expired in 2020.
     Expired,
-    /// It is for another host.
+    /// For another host.
     WrongName,
-    /// It is signed by an authority other than the one that is handed out.
+    /// Signed by another authority than the one to trust.
     UnknownCa,
 }
 
-/// A server's side of TLS and the authority to trust, as PEM.
+/// A server's TLS configuration and the certificate authority to trust.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// For the acceptor.
+    /// Configuration of the acceptor.
     pub config: Arc<ServerConfig>,
-    /// The certificate that clients are to trust.
+    /// Certificate of the authority that clients must trust, as PEM.
     pub ca_pem: String,
 }
 
-/// Makes an authority and a certificate by it.
+/// Creates an authority and a server certificate of a kind.
 ///
 /// # Errors
-/// If the keys or certificates can't be made.
+/// If a key or certificate can't be created.
 pub fn identity(kind: Certificate) -> anyhow::Result<Identity> {
-    let trusted = authority("sisepan fake CA").context("making the certificate authority")?;
-    let other = authority("another fake CA").context("making the other certificate authority")?;
+    let trusted = authority("sisepan fake CA").context("creating the certificate authority")?;
+    let other = authority("another fake CA").context("creating the other certificate authority")?;
     let signer = if kind == Certificate::UnknownCa { &other } else { &trusted };
-    let key = KeyPair::generate().context("making the server's key")?;
+    let key = KeyPair::generate().context("creating the server's key")?;
     let certificate = leaf(kind)?.signed_by(&key, signer).context("signing the server's certificate")?;
     let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -69,7 +69,7 @@ fn leaf(kind: Certificate) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "sisepan fake");
     let host = if kind == Certificate::WrongName { "elsewhere.example" } else { "localhost" };
-    params.subject_alt_names = vec![SanType::DnsName(host.try_into().context("naming the host")?)];
+    params.subject_alt_names = vec![SanType::DnsName(host.try_into().context("encoding the host name")?)];
     if kind != Certificate::WrongName {
         let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         params.subject_alt_names.extend(addresses.map(SanType::IpAddress));

@@ -1,76 +1,80 @@
-//! The price walk of one market: seeded, and the same however it is stepped.
+//! The seeded price walk of one market; it does not depend on the steps in which it is advanced.
 //!
-//! A whole minute is planned at a time from a key of (seed, venue, coin,
-//! minute), and a planned trade only says by how much the fair value is
-//! kicked, so the trades up to an instant don't depend on how often one asked,
-//! and a price set from outside carries on from there.
+//! Each minute is planned as a whole from a key of (seed, venue, asset, minute). A planned trade holds only the
+//! relative change of the fair value, so the trades up to an instant don't depend on when they were requested, and
+//! the walk continues from a price that was set from outside.
 //!
-//! The fair value is drawn to a path through one node a day, within ±5 % of
-//! the reference price and at it when the world begins; so the 24-hour changes
-//! look natural and have both signs.
+//! The fair value reverts to a path through one node per day, within ±5 % of the reference price and equal to it
+//! when the simulation begins; so the 24-hour changes look natural and have both signs.
 
 use std::collections::VecDeque;
 
-use super::coins::{Coin, krw_tick};
+use super::assets::{Asset, krw_tick_size};
 use super::rng::{Rng, key};
-use super::tape::Trade;
+use super::trade_log::Trade;
 use super::units::ONE;
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
 
-/// Units of the fair value in one unit of price.
-const FINE: i128 = 1_000_000;
+/// Steps of the fair value in one unit of price.
+const FAIR_SCALE: i128 = 1_000_000;
 
-/// Most trades a minute before the world begins: history starts fast.
+/// Maximum number of trades per minute of the history; keeps the start fast.
 const HISTORY_TRADES_MAX: u32 = 3;
 
-/// Farthest a day's node is from the reference, in millionths.
+/// Maximum distance of a day's node from the reference price, in millionths.
 const NODE_MAX: u32 = 50_000;
 
-/// Nearest a day's node is to the reference, in millionths.
+/// Minimum distance of a day's node from the reference price, in millionths.
 const NODE_MIN: u32 = 2_000;
 
-/// Largest move of a minute by chance, in billionths.
-const SWING: u32 = 600_000;
+/// Scale of the random move within a minute, in billionths; divided by the square root of the number of trades.
+const MINUTE_MOVE: u32 = 600_000;
 
-/// The walk draws back to its path by one part in this each minute.
-const PULL: i128 = 200;
+/// Divisor of the distance to the path; the quotient is the reversion of one minute.
+const REVERSION: i128 = 200;
 
-/// A market's state between two trades.
+/// The state of a market's walk between two trades.
 #[derive(Debug, Clone)]
 pub struct Walk {
     seed: u64,
     venue: u64,
-    coin: Coin,
-    /// Whether the coin's index is odd; it decides the sign of the first day.
-    odd: bool,
-    won: bool,
+    asset: Asset,
+    /// Whether the asset's index is odd; decides the sign of the change over the last day of the history.
+    odd_index: bool,
+    /// Whether the quote is KRW; else it is USDT.
+    in_krw: bool,
+    /// End of the history in Unix ms.
     begin: i64,
+    /// The next minute to plan, since the Unix epoch.
     minute: i64,
+    /// Fair value in units × [`FAIR_SCALE`].
     fair: i128,
-    /// How far prices set from outside have moved the path.
+    /// By how much prices set from outside have shifted the path, as `fair`.
     shift: i128,
-    planned: VecDeque<Plan>,
+    planned: VecDeque<PlannedTrade>,
 }
 
 #[derive(Debug, Clone)]
-struct Plan {
+struct PlannedTrade {
     at: i64,
-    kick: i64,
-    won_value: u32,
-    ask: bool,
+    /// Change of the fair value, in billionths.
+    change: i64,
+    /// Quote volume of the trade in KRW.
+    krw_value: u32,
+    taker_sold: bool,
 }
 
 impl Walk {
-    /// Begins at `from` (ms, a whole minute) a walk whose live part begins at `begin`.
-    pub fn new(seed: u64, venue: &str, (index, coin): (usize, Coin), from: i64, begin: i64) -> Self {
+    /// Creates a walk whose history begins at `from` (Unix ms, a whole minute) and ends at `begin`.
+    pub fn new(seed: u64, venue: &str, (index, asset): (usize, Asset), from: i64, begin: i64) -> Self {
         let mut walk = Self {
             seed,
             venue: key(venue),
-            coin,
-            odd: index % 2 == 1,
-            won: venue != "binance",
+            asset,
+            odd_index: index % 2 == 1,
+            in_krw: venue != "binance",
             begin,
             minute: from / MINUTE,
             fair: 0,
@@ -81,95 +85,96 @@ impl Walk {
         walk
     }
 
-    /// Returns the trades up to and including `to`, in order; ids are left at 0.
-    pub fn release(&mut self, to: i64) -> Vec<Trade> {
+    /// Returns the trades up to and including `to` that were not yet returned, in order; their ids are 0.
+    pub fn trades_until(&mut self, to: i64) -> Vec<Trade> {
         let mut trades = Vec::new();
         loop {
-            while self.planned.front().is_some_and(|plan| plan.at <= to) {
-                if let Some(plan) = self.planned.pop_front() {
-                    trades.push(self.trade(&plan));
+            while self.planned.front().is_some_and(|planned| planned.at <= to) {
+                if let Some(planned) = self.planned.pop_front() {
+                    trades.push(self.trade(&planned));
                 }
             }
             if !self.planned.is_empty() || self.minute * MINUTE > to {
                 return trades;
             }
-            self.plan();
+            self.plan_minute();
         }
     }
 
-    /// Sets the fair value; the path moves with it.
-    pub fn set(&mut self, price: i64) {
-        let fair = i128::from(price) * FINE;
+    /// Sets the fair value and shifts the path by the same amount.
+    pub fn set_price(&mut self, price: i64) {
+        let fair = i128::from(price) * FAIR_SCALE;
         self.shift += fair - self.fair;
         self.fair = fair;
     }
 
-    /// Returns the price step at a price, in units.
-    pub fn tick(&self, price: i64) -> i64 {
-        if self.won { krw_tick(price) } else { self.coin.usdt_tick }
+    /// Returns the tick size at a price, both in units.
+    pub fn tick_size_at(&self, price: i64) -> i64 {
+        if self.in_krw { krw_tick_size(price) } else { self.asset.usdt_tick_size }
     }
 
-    fn trade(&mut self, plan: &Plan) -> Trade {
-        self.fair += self.fair * i128::from(plan.kick) / 1_000_000_000;
-        self.fair = self.fair.max(FINE);
-        let fair = i64::try_from(self.fair / FINE).unwrap_or(i64::MAX);
-        let tick = self.tick(fair);
-        // A seller takes the bid below the fair value, a buyer the ask above.
-        let steps = if plan.ask { fair / tick } else { (fair + tick - 1) / tick };
+    fn trade(&mut self, planned: &PlannedTrade) -> Trade {
+        self.fair += self.fair * i128::from(planned.change) / 1_000_000_000;
+        self.fair = self.fair.max(FAIR_SCALE);
+        let fair = i64::try_from(self.fair / FAIR_SCALE).unwrap_or(i64::MAX);
+        let tick = self.tick_size_at(fair);
+        // A taker sells at the bid below the fair value and buys at the ask above it.
+        let steps = if planned.taker_sold { fair / tick } else { (fair + tick - 1) / tick };
         let price = (steps * tick).max(tick);
-        let value = i128::from(plan.won_value) * i128::from(ONE) * i128::from(ONE);
-        let dollars = if self.won { value } else { value / 1_475 };
-        let volume = i64::try_from(dollars / i128::from(price)).unwrap_or(ONE).max(1);
-        Trade { at: plan.at, price, volume, ask: plan.ask, id: 0 }
+        let value = i128::from(planned.krw_value) * i128::from(ONE) * i128::from(ONE);
+        let quote_volume = if self.in_krw { value } else { value / 1_475 };
+        let volume = i64::try_from(quote_volume / i128::from(price)).unwrap_or(ONE).max(1);
+        Trade { at: planned.at, price, base_volume: volume, taker_sold: planned.taker_sold, id: 0 }
     }
 
-    fn plan(&mut self) {
+    fn plan_minute(&mut self) {
         let start = self.minute * MINUTE;
-        let mut rng = Rng::keyed(&[self.seed, self.venue, key(self.coin.id), self.minute.cast_unsigned()]);
+        let mut rng = Rng::keyed(&[self.seed, self.venue, key(self.asset.id), self.minute.cast_unsigned()]);
         self.minute += 1;
-        self.fair += (self.path(start) - self.fair) / PULL;
-        let every = self.coin.every;
-        let mut count = if every >= 60_000 {
-            u32::from(rng.below(every) < 60_000)
+        self.fair += (self.path(start) - self.fair) / REVERSION;
+        let mean_interval = self.asset.mean_interval;
+        let mut count = if mean_interval >= 60_000 {
+            u32::from(rng.below(mean_interval) < 60_000)
         } else {
-            let usual = 60_000 / every;
-            usual / 2 + rng.below(usual + 1)
+            let mean = 60_000 / mean_interval;
+            mean / 2 + rng.below(mean + 1)
         };
         if start < self.begin {
             count = count.min(HISTORY_TRADES_MAX);
         }
         let mut times: Vec<i64> = (0..count).map(|_| start + i64::from(rng.below(60_000))).collect();
         times.sort_unstable();
-        let kick_max = SWING / count.isqrt().max(1);
+        let change_max = MINUTE_MOVE / count.isqrt().max(1);
         for at in times {
-            let kick = rng.around(kick_max);
+            let change = rng.around(change_max);
             let size = rng.below(3);
-            let won_value = 5_000 + rng.below([50_000, 500_000, 20_000_000][size as usize]);
-            self.planned.push_back(Plan { at, kick, won_value, ask: rng.below(2) == 0 });
+            let krw_value = 5_000 + rng.below([50_000, 500_000, 20_000_000][size as usize]);
+            self.planned.push_back(PlannedTrade { at, change, krw_value, taker_sold: rng.below(2) == 0 });
         }
     }
 
-    /// The path at an instant: between the two days' nodes, in a straight line.
+    /// Returns the path at an instant, interpolated linearly between the nodes of the day and the next; as `fair`.
     fn path(&self, at: i64) -> i128 {
         let (day, into) = ((at - self.begin).div_euclid(DAY), (at - self.begin).rem_euclid(DAY));
         let (from, to) = (self.node(day), self.node(day + 1));
         let parts = from + (to - from) * i128::from(into) / i128::from(DAY);
-        let reference = i128::from(if self.won { self.coin.krw } else { self.coin.usdt }) * FINE;
-        (reference + reference * parts / 1_000_000 + self.shift).max(FINE)
+        let reference = i128::from(if self.in_krw { self.asset.krw_price } else { self.asset.usdt_price }) * FAIR_SCALE;
+        (reference + reference * parts / 1_000_000 + self.shift).max(FAIR_SCALE)
     }
 
-    /// A day's distance from the reference, in millionths: the same at every venue but for a premium.
+    /// Returns the node at the start of a day: the signed distance from the reference price in millionths, the
+    /// same at every venue except for a small premium.
     fn node(&self, day: i64) -> i128 {
         if day == 0 {
             return 0;
         }
-        let mut rng = Rng::keyed(&[self.seed, key(self.coin.id), day.cast_unsigned()]);
+        let mut rng = Rng::keyed(&[self.seed, key(self.asset.id), day.cast_unsigned()]);
         let mut size = i128::from(NODE_MIN + rng.below(NODE_MAX - NODE_MIN));
-        if self.coin.id == "USDT" {
+        if self.asset.id == "USDT" {
             size /= 10;
         }
-        let mut premium = Rng::keyed(&[self.seed, self.venue, key(self.coin.id), day.cast_unsigned()]);
-        let down = if day == -1 { self.odd } else { rng.below(2) == 0 };
+        let mut premium = Rng::keyed(&[self.seed, self.venue, key(self.asset.id), day.cast_unsigned()]);
+        let down = if day == -1 { self.odd_index } else { rng.below(2) == 0 };
         i128::from(premium.around(1_000)) + if down { -size } else { size }
     }
 }

@@ -1,4 +1,4 @@
-//! Subscribers that get the same bytes: one task, one newest frame.
+//! Group of subscribers that get the same bytes: one task that encodes each frame once.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -13,33 +13,33 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::messages::{Body, Messages};
-use super::{Entry, Hub, Newest, Venue, View};
+use super::update::{EncodedUpdate, SharedBody};
+use super::{Hub, Newest, RowEntry, RowsView, VenueReport};
+use crate::api::{self, Delta, GroupId, Heartbeat, MessageHead, Row, RowDelta, Status, VenueHealth};
 use crate::failpoint;
-use crate::wire::{self, Delta, GroupId, Head, Heartbeat, Row, RowDelta, Status, VenueHealth};
 
-/// Longest silence of a group.
+/// Maximum time between two frames of a group.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Most ways of having fallen behind one frame whose bytes are kept for the next member that fell behind alike.
+/// Maximum number of catch-up messages cached per frame, one for each sequence that members fell behind at.
 const CATCH_UPS_MAX: usize = 64;
 
-/// What makes two subscribers get the same bytes at the same time.
+/// Key of a group: subscribers with equal keys get the same bytes at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct GroupKey {
-    /// With its rows in one order, and without what only a snapshot says.
-    pub view: View,
-    /// The shortest time between two frames.
+    /// The view with sorted rows, and without the fields that only a snapshot contains.
+    pub view: RowsView,
+    /// The minimum time between two frames.
     pub interval: Duration,
 }
 
 impl GroupKey {
-    pub fn new(view: &View, interval: Duration) -> Self {
+    pub fn new(view: &RowsView, interval: Duration) -> Self {
         let mut rows = view.rows.to_vec();
         rows.sort_unstable();
         rows.dedup();
         Self {
-            view: View {
+            view: RowsView {
                 board: None,
                 rows: rows.into(),
                 basis: view.basis,
@@ -51,58 +51,59 @@ impl GroupKey {
         }
     }
 
-    /// Returns the same number for the same key, in every process.
+    /// Returns an id that is the same for equal keys in every process.
     fn id(&self) -> GroupId {
-        let View { rows, basis, lang, .. } = &self.view;
+        let RowsView { rows, basis, lang, .. } = &self.view;
         let lang = lang.map_or_else(String::new, |lang| lang.to_string());
         let mut text = format!("{basis} {lang} {}", self.interval.as_millis());
         for (source, market) in rows.iter() {
             text += &format!(" {} {market}", source.as_str());
         }
-        GroupId(wire::fingerprint(text.as_bytes()))
+        GroupId(api::fingerprint(text.as_bytes()))
     }
 }
 
-/// Somebody to call when a group has a new frame. Called with nothing locked that a member may need.
+/// Callback for new frames of a group. Called without holding any lock that a member needs.
 pub trait Watcher: std::fmt::Debug + Send + Sync {
-    /// There is a new frame.
+    /// Called when the group has a new frame or has failed.
     fn changed(&self);
 }
 
-/// What a group holds for as long as it lives.
-pub type Permit = Box<dyn Any + Send + Sync>;
+/// Permit that a group holds until it ends.
+pub type GroupPermit = Box<dyn Any + Send + Sync>;
 
+/// State shared by the members and the task of a group.
 #[derive(Debug)]
 pub(super) struct Group {
     key: GroupKey,
     id: GroupId,
     newest: watch::Sender<Arc<Frame>>,
-    /// Says that there may be news.
+    /// Wakes the task when rows or venues may have changed.
     changed: Notify,
-    /// The sequence that it was last woken for.
+    /// The sequence that the task was last woken for.
     woken_for: AtomicU64,
     sent: Mutex<Sent>,
-    /// Those to call for a new frame: one for each thread that has members.
+    /// Callbacks for new frames: one for each delivery thread that has members.
     watchers: Mutex<Vec<Weak<dyn Watcher>>>,
     ended: CancellationToken,
     failed: AtomicBool,
-    /// What its first member was admitted with.
-    _permit: Option<Permit>,
+    /// Permit of the member that created the group.
+    _permit: Option<GroupPermit>,
 }
 
-/// One step of a group, as the messages of a stream.
+/// One frame of a group: the step from one sequence to the next, encoded.
 #[derive(Debug)]
 pub(super) struct Frame {
-    /// How far a member must be for these bytes to continue what it knows.
+    /// The sequence of a member to which this frame applies.
     pub previous: u64,
-    /// How far it is after them.
+    /// The sequence of the member after it.
     pub sequence: u64,
-    /// Whether they hold no news.
-    pub heartbeat: bool,
-    pub messages: Arc<Messages>,
+    /// Whether it is a heartbeat, without rows or venues.
+    pub is_heartbeat: bool,
+    pub messages: Arc<EncodedUpdate>,
 }
 
-/// What a member knows that has had every frame.
+/// State of a member that has received every frame.
 #[derive(Debug)]
 struct Sent {
     sequence: u64,
@@ -117,64 +118,69 @@ struct SentRow {
     changed: u64,
 }
 
-/// The newest rows for a member that missed frames.
+/// The newest rows for a member that missed frames, encoded.
 #[derive(Debug, Clone)]
 pub(super) struct CatchUp {
-    /// How far the member is after it.
+    /// The sequence of the member after it.
     pub sequence: u64,
-    /// The rows without the head of the message.
-    pub body: Body,
-    /// Everything, as messages.
-    pub messages: Arc<Messages>,
+    /// The rows as the body of a message, without its head.
+    pub body: SharedBody,
+    /// The complete messages.
+    pub messages: Arc<EncodedUpdate>,
 }
 
-/// What there is to say.
-struct News {
+/// Changes of a view since a sequence.
+struct Changes {
     sequence: u64,
     as_of: Option<Timestamp>,
-    rows: Vec<(usize, Entry)>,
+    rows: Vec<(usize, RowEntry)>,
     venues: Vec<(u64, VenueHealth)>,
 }
 
 impl Newest {
-    /// Returns what changed in a view after `since`.
-    fn news(&self, view: &View, since: u64) -> News {
-        let places = view.rows.iter().enumerate();
-        let found = places.filter_map(|(place, (source, market))| Some((place, self.find(source, market)?)));
-        News {
+    /// Returns the rows and venues of a view that changed after `since`.
+    fn changes(&self, view: &RowsView, since: u64) -> Changes {
+        let rows = view.rows.iter().enumerate();
+        let found = rows.filter_map(|(index, (source, market))| Some((index, self.find(source, market)?)));
+        Changes {
             sequence: self.sequence,
             as_of: self.as_of,
             rows: found
                 .filter(|(_, entry)| entry.changed > since)
-                .map(|(place, entry)| (place, entry.clone()))
+                .map(|(index, entry)| (index, entry.clone()))
                 .collect(),
-            venues: self.venues_of(view).filter(|venue| venue.changed > since).map(Venue::dated).collect(),
+            venues: self
+                .venues_of(view)
+                .filter(|venue| venue.changed > since)
+                .map(VenueReport::with_sequence)
+                .collect(),
         }
     }
 
-    /// Returns the venues that a view can take rows from.
-    pub(super) fn venues_of<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Venue> {
-        let feeds = |name: &str| view.rows.iter().any(|(source, _)| source.as_str().split(',').any(|one| one == name));
+    /// Returns the venues that occur in the sources of a view.
+    pub(super) fn venues_of<'a>(&'a self, view: &'a RowsView) -> impl Iterator<Item = &'a VenueReport> {
+        let feeds = |name: &str| view.rows.iter().any(|(source, _)| source.as_str().split(',').any(|id| id == name));
         self.venues.iter().filter(move |venue| feeds(venue.health.venue.as_str()))
     }
 }
 
 impl Group {
-    /// Makes a group whose members know everything that `newest` says.
-    pub(super) fn new(key: GroupKey, newest: &Newest, permit: Option<Permit>) -> Self {
+    /// Creates a group whose members start from the state in `newest`.
+    pub(super) fn new(key: GroupKey, newest: &Newest, permit: Option<GroupPermit>) -> Self {
         let view = &key.view;
         let row =
-            |entry: &Entry| SentRow { row: Row::new(&entry.quote, view.basis, view.lang), changed: entry.changed };
+            |entry: &RowEntry| SentRow { row: Row::new(&entry.quote, view.basis, view.lang), changed: entry.changed };
         let sent = Sent {
             sequence: newest.sequence,
             rows: view.rows.iter().map(|(source, market)| newest.find(source, market).map(row)).collect(),
-            venues: newest.venues_of(view).map(Venue::dated).collect(),
+            venues: newest.venues_of(view).map(VenueReport::with_sequence).collect(),
             catch_ups: HashMap::new(),
         };
         let sequence = sent.sequence;
-        // No member is behind it, so nobody is ever told it.
-        let messages = Arc::new(Messages::new([]));
-        let newest = watch::Sender::new(Arc::new(Frame { previous: u64::MAX, sequence, heartbeat: false, messages }));
+        // A placeholder that applies to no member and is never sent.
+        let messages = Arc::new(EncodedUpdate::new([]));
+        let newest =
+            watch::Sender::new(Arc::new(Frame { previous: u64::MAX, sequence, is_heartbeat: false, messages }));
         let id = key.id();
         Self {
             key,
@@ -198,69 +204,71 @@ impl Group {
         self.id
     }
 
-    /// Calls `watcher` for each frame from now on, until it is gone.
-    pub(super) fn watch(&self, watcher: &Arc<dyn Watcher>) {
+    /// Calls `watcher` for each new frame until it is dropped.
+    pub(super) fn add_watcher(&self, watcher: &Arc<dyn Watcher>) {
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         watchers.retain(|watcher| watcher.strong_count() > 0);
         watchers.push(Arc::downgrade(watcher));
     }
 
+    /// Returns a receiver of the newest frame.
     pub(super) fn frames(&self) -> watch::Receiver<Arc<Frame>> {
         self.newest.subscribe()
     }
 
-    /// Has the task look for news.
+    /// Wakes the task to check for changes.
     pub(super) fn wake(&self) {
         self.changed.notify_one();
     }
 
-    /// Notes that it is woken for this sequence; returns whether that is new.
-    pub(super) fn mark(&self, sequence: u64) -> bool {
+    /// Records that the group is woken for this sequence; returns whether it was not already.
+    pub(super) fn mark_woken(&self, sequence: u64) -> bool {
         self.woken_for.swap(sequence, Ordering::Relaxed) != sequence
     }
 
-    /// Lets the task end.
+    /// Ends the task.
     pub(super) fn end(&self) {
         self.ended.cancel();
     }
 
-    /// Whether its task has failed: there are no more frames, and its members must be closed.
+    /// Returns whether the task has failed: no more frames follow, and the members must be closed.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// [`Group::run`]; should it fail, the group leaves the hub and its members are told.
+    /// Runs [`Group::run`]; if it panics, removes the group from the hub and notifies its members.
     pub(super) async fn supervise(self: Arc<Self>, hub: Hub) {
-        let work = failpoint::part("group", self.clone().run(hub.clone()));
+        let work = failpoint::run("group", self.clone().run(hub.clone()));
         let _ = AssertUnwindSafe(work).catch_unwind().await;
         if self.ended.is_cancelled() {
             return;
         }
-        hub.forget(&self);
+        hub.remove_group(&self);
         tracing::error!(
             markets = self.key.view.rows.len(),
-            "encoding the updates of a subscription failed; its clients are closed with code 3011"
+            "encoding the updates of a group failed; its clients are closed with code 3011"
         );
         self.failed.store(true, Ordering::SeqCst);
         self.newest.send_modify(|_| ());
-        self.call();
+        self.notify_watchers();
     }
 
-    /// Encodes a frame after each change, at most one an interval, until the last member left.
+    /// Encodes a frame after each change, at most one per interval, and a heartbeat when idle, until the last
+    /// member leaves.
     pub(super) async fn run(self: Arc<Self>, hub: Hub) {
-        let mut silence = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
+        let mut idle = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
         loop {
             let sent = tokio::select! {
                 biased;
                 () = self.ended.cancelled() => return,
-                () = self.changed.notified() => self.beat(&hub),
-                () = &mut silence => self.heartbeat(&hub),
+                () = self.changed.notified() => self.encode_changes(&hub),
+                () = &mut idle => self.heartbeat(&hub),
             };
             if !sent {
                 continue;
             }
-            self.call();
-            silence.set(tokio::time::sleep(HEARTBEAT));
+            self.notify_watchers();
+            idle.set(tokio::time::sleep(HEARTBEAT));
             if !self.key.interval.is_zero() {
                 tokio::select! {
                     () = self.ended.cancelled() => return,
@@ -270,82 +278,82 @@ impl Group {
         }
     }
 
-    /// Makes the frame of everything that changed since the last one; returns whether there was anything to say.
-    fn beat(&self, hub: &Hub) -> bool {
+    /// Publishes a frame of everything that changed since the last one; returns whether anything changed.
+    fn encode_changes(&self, hub: &Hub) -> bool {
         let since = self.sent().sequence;
-        let news = hub.newest().news(&self.key.view, since);
+        let changes = hub.newest().changes(&self.key.view, since);
         let mut sent = self.sent();
-        let mut fresh = Vec::new();
-        for (place, entry) in news.rows {
+        let mut changed_rows = Vec::new();
+        for (index, entry) in changes.rows {
             let row = Row::new(&entry.quote, self.key.view.basis, self.key.view.lang);
-            let known = sent.rows.get(place).and_then(Option::as_ref);
-            if known.is_none_or(|known| !reads_alike(&known.row, &row)) {
-                fresh.push((place, SentRow { row, changed: entry.changed }));
+            let old = sent.rows.get(index).and_then(Option::as_ref);
+            if old.is_none_or(|old| !has_same_content(&old.row, &row)) {
+                changed_rows.push((index, SentRow { row, changed: entry.changed }));
             }
         }
-        if fresh.is_empty() && news.venues.is_empty() {
+        if changed_rows.is_empty() && changes.venues.is_empty() {
             return false;
         }
-        let (previous, sequence) = (sent.sequence, news.sequence);
-        let mut texts = Vec::with_capacity(1 + news.venues.len());
-        if !fresh.is_empty() {
-            let known = |place: usize| sent.rows.get(place).and_then(Option::as_ref).map(|known| &known.row);
+        let (previous, sequence) = (sent.sequence, changes.sequence);
+        let mut texts = Vec::with_capacity(1 + changes.venues.len());
+        if !changed_rows.is_empty() {
+            let old = |index: usize| sent.rows.get(index).and_then(Option::as_ref).map(|old| &old.row);
             let rows: Vec<_> =
-                fresh.iter().map(|(place, new)| RowDelta { old: known(*place), new: &new.row }).collect();
-            let body = wire::json(&Delta { epoch: hub.epoch(), sequence, previous, rows: &rows });
+                changed_rows.iter().map(|(index, new)| RowDelta { old: old(*index), new: &new.row }).collect();
+            let body = api::json(&Delta { epoch: hub.epoch(), sequence, previous, rows: &rows });
             texts.push(self.delta(&body));
         }
-        texts.extend(statuses(hub, self.id, sequence, &news.venues));
-        sent.learn(sequence, fresh, news.venues);
-        let messages = Arc::new(Messages::new(texts));
-        self.send(hub, Frame { previous, sequence, heartbeat: false, messages });
+        texts.extend(encode_statuses(hub, self.id, sequence, &changes.venues));
+        sent.apply(sequence, changed_rows, changes.venues);
+        let messages = Arc::new(EncodedUpdate::new(texts));
+        self.publish(hub, Frame { previous, sequence, is_heartbeat: false, messages });
         true
     }
 
-    /// Says that nothing changed.
+    /// Publishes a heartbeat, or the changes that the task has not been woken for yet.
     fn heartbeat(&self, hub: &Hub) -> bool {
         let since = self.sent().sequence;
-        let News { sequence, as_of, rows, venues } = hub.newest().news(&self.key.view, since);
+        let Changes { sequence, as_of, rows, venues } = hub.newest().changes(&self.key.view, since);
         if !rows.is_empty() || !venues.is_empty() {
-            // They changed a moment ago, or in something that this view does not show.
-            return self.beat(hub) || self.say_alive(hub, sequence, as_of);
+            // They changed a moment ago, or only in fields that this view does not show.
+            return self.encode_changes(hub) || self.publish_heartbeat(hub, sequence, as_of);
         }
-        self.say_alive(hub, sequence, as_of)
+        self.publish_heartbeat(hub, sequence, as_of)
     }
 
-    fn say_alive(&self, hub: &Hub, sequence: u64, as_of: Option<Timestamp>) -> bool {
+    fn publish_heartbeat(&self, hub: &Hub, sequence: u64, as_of: Option<Timestamp>) -> bool {
         let mut sent = self.sent();
         let previous = sent.sequence;
-        let text = wire::json(&Heartbeat { group: self.id, epoch: hub.epoch(), sequence, as_of });
-        sent.learn(sequence, Vec::new(), Vec::new());
-        let messages = Arc::new(Messages::new([text.into()]));
-        self.send(hub, Frame { previous, sequence, heartbeat: true, messages });
+        let text = api::json(&Heartbeat { group: self.id, epoch: hub.epoch(), sequence, as_of });
+        sent.apply(sequence, Vec::new(), Vec::new());
+        let messages = Arc::new(EncodedUpdate::new([text.into()]));
+        self.publish(hub, Frame { previous, sequence, is_heartbeat: true, messages });
         true
     }
 
     fn delta(&self, body: &[u8]) -> Bytes {
-        let mut text = Head { kind: "delta", id: None, recovered: None, group: self.id, missing: &[] }.text();
+        let mut text = MessageHead { kind: "delta", id: None, recovered: None, group: self.id, missing: &[] }.encode();
         text.extend_from_slice(body.get(1..).unwrap_or_default());
         text.into()
     }
 
-    // Called with `sent` locked, so that no member sees a frame that `sent` does not know.
-    fn send(&self, hub: &Hub, frame: Frame) {
+    // Called with `sent` locked, so that no member sees a frame that `sent` does not include.
+    fn publish(&self, hub: &Hub, frame: Frame) {
         hub.0.frames_encoded.fetch_add(1, Ordering::Relaxed);
         self.newest.send_replace(Arc::new(frame));
     }
 
-    /// Tells the watchers that there is a new frame.
-    fn call(&self) {
+    /// Notifies the watchers of a new frame.
+    fn notify_watchers(&self) {
         let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         watchers.iter().filter_map(Weak::upgrade).for_each(|watcher| watcher.changed());
     }
 
-    /// Returns what continues the knowledge of a member that was told `seen`, if there is news for it.
-    pub(super) fn step(&self, hub: &Hub, seen: u64) -> Option<(u64, Arc<Messages>)> {
+    /// Returns the update for a member at sequence `seen` and its new sequence; `None` if there is none.
+    pub(super) fn update_since(&self, hub: &Hub, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
         let frame = self.newest.borrow();
-        let fits = frame.previous == seen || (frame.heartbeat && frame.previous < seen);
-        if fits && frame.sequence >= seen && (frame.heartbeat || frame.sequence > seen) {
+        let applies = frame.previous == seen || (frame.is_heartbeat && frame.previous < seen);
+        if applies && frame.sequence >= seen && (frame.is_heartbeat || frame.sequence > seen) {
             return Some((frame.sequence, frame.messages.clone()));
         }
         let is_behind = frame.sequence > seen;
@@ -356,21 +364,22 @@ impl Group {
         })
     }
 
-    /// Returns the newest of the rows that changed after `since`, whole.
+    /// Returns the complete newest rows of those that changed after `since`.
     pub(super) fn catch_up(&self, hub: &Hub, since: u64) -> CatchUp {
         let mut sent = self.sent();
-        if let Some(kept) = sent.catch_ups.get(&since) {
-            return kept.clone();
+        if let Some(cached) = sent.catch_ups.get(&since) {
+            return cached.clone();
         }
-        // A member may be ahead: its snapshot was newer than the newest frame.
+        // A member may be ahead of the newest frame if its snapshot was newer.
         let sequence = sent.sequence.max(since);
         let newer = sent.rows.iter().flatten().filter(|row| row.changed > since);
         let rows: Vec<_> = newer.map(|sent| RowDelta { old: None, new: &sent.row }).collect();
-        let body = Bytes::from(wire::json(&Delta { epoch: hub.epoch(), sequence, previous: since, rows: &rows }));
+        let body = Bytes::from(api::json(&Delta { epoch: hub.epoch(), sequence, previous: since, rows: &rows }));
         let venues: Vec<_> = sent.venues.iter().filter(|(changed, _)| *changed > since).cloned().collect();
         let mut texts = vec![self.delta(&body)];
-        texts.extend(statuses(hub, self.id, sequence, &venues));
-        let catch_up = CatchUp { sequence, body: Body::new(&body), messages: Arc::new(Messages::new(texts)) };
+        texts.extend(encode_statuses(hub, self.id, sequence, &venues));
+        let catch_up =
+            CatchUp { sequence, body: SharedBody::new(&body), messages: Arc::new(EncodedUpdate::new(texts)) };
         if sent.catch_ups.len() < CATCH_UPS_MAX {
             sent.catch_ups.insert(since, catch_up.clone());
         }
@@ -383,12 +392,13 @@ impl Group {
 }
 
 impl Sent {
-    fn learn(&mut self, sequence: u64, rows: Vec<(usize, SentRow)>, venues: Vec<(u64, VenueHealth)>) {
+    /// Applies what a new frame contains.
+    fn apply(&mut self, sequence: u64, rows: Vec<(usize, SentRow)>, venues: Vec<(u64, VenueHealth)>) {
         self.sequence = sequence;
         self.catch_ups.clear();
-        for (place, row) in rows {
-            if let Some(known) = self.rows.get_mut(place) {
-                *known = Some(row);
+        for (index, row) in rows {
+            if let Some(old) = self.rows.get_mut(index) {
+                *old = Some(row);
             }
         }
         for (changed, health) in venues {
@@ -398,16 +408,17 @@ impl Sent {
     }
 }
 
-/// Whether two rows say the same, whenever it was confirmed.
-fn reads_alike(old: &Row, new: &Row) -> bool {
-    old == new || old.timeless() == new.timeless()
+/// Returns whether two rows are equal apart from the time of confirmation.
+fn has_same_content(old: &Row, new: &Row) -> bool {
+    old == new || old.without_confirmation() == new.without_confirmation()
 }
 
-pub(super) fn statuses(
+/// Encodes the status messages of `venues`.
+pub(super) fn encode_statuses(
     hub: &Hub,
     group: GroupId,
     sequence: u64,
     venues: &[(u64, VenueHealth)],
 ) -> impl Iterator<Item = Bytes> {
-    venues.iter().map(move |(_, health)| wire::json(&Status::new(group, hub.epoch(), sequence, health)).into())
+    venues.iter().map(move |(_, health)| api::json(&Status::new(group, hub.epoch(), sequence, health)).into())
 }

@@ -1,21 +1,20 @@
-//! Groups of subscribers that get the same bytes, and the newest rows for whoever asks.
+//! Newest rows of every market, and groups of subscribers that get the same bytes.
 //!
 //! ```text
-//!             publish            a task a group                  newest only
+//!             publish            one task per group              newest only
 //!  board ──────────────▶ newest ────────────────▶ frame, encoded ─────────────▶ members
-//!                          │  rows, sequence        once, shared    a call a thread, or a watch a task
-//!                          └──▶ snapshot, encoded once a change
+//!                          │  rows, sequence        once, shared    callback per thread, or watch per task
+//!                          └──▶ snapshot, encoded once per change
 //! ```
 //!
-//! There is no queue: a frame replaces the one before it, and a member that
-//! missed one gets the newest rows changed since. Knows no HTTP and does no
-//! arithmetic: a row is something that has a name, a number of its last
-//! change, and a way to become bytes.
+//! There is no queue: a frame replaces the one before it, and a member that missed frames gets the newest rows
+//! changed since. The hub has no HTTP and does no arithmetic: to it, a row is a key, the sequence of its last
+//! change, and a way to encode it.
 
 mod group;
-mod messages;
 mod snapshot;
 mod subscription;
+mod update;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,33 +24,34 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::task::TaskTracker;
 
+use crate::api::{Basis, BoardUpdate, Lang, Market, Quote, Reason, SourceId, VenueHealth, VenueState};
 use crate::clock::Clock;
-use crate::wire::{Basis, Lang, Market, Publish, Quote, Reason, SourceId, VenueHealth, VenueState};
 
 use group::{Group, GroupKey};
 
-pub use group::{HEARTBEAT, Permit, Watcher};
-pub use messages::{Answer, Messages};
+pub use group::{GroupPermit, HEARTBEAT, Watcher};
 pub use snapshot::Snapshot;
 pub use subscription::{Member, Resume, Subscription};
+pub use update::{EncodedUpdate, InitialState};
 
-/// Rows that nobody has looked after for so long are not live: the process was stopped, or the machine slept.
-const UNWATCHED_MAX: Duration = Duration::from_secs(5);
+/// Time after the last [`Hub::keep_alive`] from which rows count as stale: the process was stopped, or the machine
+/// slept.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(5);
 
-/// Readers of the stream are told at most this often of a reason in which only figures have changed.
-const REASON_EVERY: SignedDuration = SignedDuration::from_secs(10);
+/// Minimum time between two status messages that differ only in the figures of their reason.
+const REASON_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// The newest rows. Cheap to clone.
+/// Newest rows and the groups of their subscribers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     epoch: String,
-    /// Says whether somebody looks after the rows; without one they are taken as they are.
+    /// Clock of the keep-alive check; without one, rows are never marked as stale here.
     clock: Option<Clock>,
     newest: Mutex<Newest>,
-    snapshots: Mutex<HashMap<View, (u64, snapshot::Cell)>>,
+    snapshots: Mutex<HashMap<RowsView, (u64, snapshot::Cell)>>,
     frames_encoded: AtomicU64,
     snapshots_encoded: AtomicU64,
     wakes: AtomicU64,
@@ -60,116 +60,118 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Newest {
-    /// Rises by one with each batch that changed something.
+    /// Rises by one with each batch that changes something.
     sequence: u64,
     /// Rises by one with each batch.
     version: u64,
     as_of: Option<Timestamp>,
-    /// When somebody last looked after the rows, by the monotonic clock.
-    watched: Duration,
-    /// Whether rows are marked as stale because nobody did.
+    /// Monotonic time of the last [`Hub::keep_alive`].
+    kept_alive_at: Duration,
+    /// Whether rows are marked as stale for lack of it.
     lapsed: bool,
-    rows: HashMap<SourceId, HashMap<Market, Entry>>,
-    venues: Vec<Venue>,
-    /// The groups, each with its number of members.
+    rows: HashMap<SourceId, HashMap<Market, RowEntry>>,
+    venues: Vec<VenueReport>,
+    /// The groups, each with the number of its members.
     groups: HashMap<GroupKey, (Arc<Group>, usize)>,
-    /// The groups that show a market, by address: the only ones that its change wakes.
+    /// The groups that show a market, by address of the group; only these are woken when it changes.
     shown_by: HashMap<(SourceId, Market), HashMap<usize, Arc<Group>>>,
 }
 
+/// The newest row of one market.
 #[derive(Debug, Clone)]
-struct Entry {
+struct RowEntry {
     quote: Arc<Quote>,
     /// The sequence of its last change.
     changed: u64,
 }
 
-/// A venue, and what readers of the stream know of it.
+/// Health of a venue, and what was last reported of it to subscribers.
 #[derive(Debug)]
-struct Venue {
+struct VenueReport {
     health: VenueHealth,
-    /// The state, since when, and the reason, as last told.
-    told: Option<(VenueState, Timestamp, Option<Reason>)>,
-    told_at: Timestamp,
-    /// The sequence of that.
+    /// The last reported state, its start, and its reason.
+    reported: Option<(VenueState, Timestamp, Option<Reason>)>,
+    reported_at: Timestamp,
+    /// The sequence of the last report.
     changed: u64,
 }
 
-impl Venue {
-    /// Whether readers are to be told: at once of another state or kind of reason, at times of the figures in its message.
-    fn is_news(&self, at: Timestamp) -> bool {
-        let Some((state, since, reason)) = &self.told else { return true };
+impl VenueReport {
+    /// Returns whether the health must be reported: at once if the state or the reason code has changed, at
+    /// intervals if only the message of the reason has.
+    fn must_report(&self, at: Timestamp) -> bool {
+        let Some((state, since, reason)) = &self.reported else { return true };
         let code = |reason: &Option<Reason>| reason.as_ref().map(|reason| reason.code);
         let health = &self.health;
         (*state, *since, code(reason)) != (health.state, health.since, code(&health.reason))
-            || (*reason != health.reason && at.duration_since(self.told_at).abs() >= REASON_EVERY)
+            || (*reason != health.reason && at.duration_since(self.reported_at).abs() >= REASON_INTERVAL)
     }
 
-    /// Returns the health with the sequence of what was last told of it.
-    fn dated(&self) -> (u64, VenueHealth) {
+    /// Returns the health with the sequence of its last report.
+    fn with_sequence(&self) -> (u64, VenueHealth) {
         (self.changed, self.health.clone())
     }
 
-    fn tell(&mut self, sequence: u64, at: Timestamp) {
-        self.told = Some((self.health.state, self.health.since, self.health.reason.clone()));
-        self.told_at = at;
+    fn mark_reported(&mut self, sequence: u64, at: Timestamp) {
+        self.reported = Some((self.health.state, self.health.since, self.health.reason.clone()));
+        self.reported_at = at;
         self.changed = sequence;
     }
 }
 
-/// Which rows, and how they are written. Two equal views are the same bytes.
+/// Selection of rows and their format. Equal views have equal snapshots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct View {
-    /// The board, where one was asked for.
+pub struct RowsView {
+    /// The board, if one was requested.
     pub board: Option<Arc<str>>,
     /// The rows, in order.
     pub rows: Arc<[(SourceId, Market)]>,
-    /// What the changes are measured against.
+    /// The basis of the changes.
     pub basis: Basis,
-    /// The language of the texts.
+    /// The language of the texts, if they are requested.
     pub lang: Option<Lang>,
-    /// Whether the prices are invented.
+    /// Whether the prices are simulated.
     pub demo: bool,
-    /// What was asked for and is not known.
+    /// Requested markets that are unknown.
     pub missing: Arc<[String]>,
 }
 
-/// How much the hub has to do.
+/// Counters of the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
-    /// Groups that have members.
+pub struct HubStats {
+    /// Number of groups.
     pub groups: usize,
-    /// Members of all groups.
+    /// Number of members of all groups.
     pub members: usize,
-    /// Tasks that have not ended.
+    /// Number of running group tasks.
     pub tasks: usize,
-    /// Frames encoded since the start.
+    /// Number of frames encoded since the start.
     pub frames_encoded: u64,
-    /// Snapshots encoded since the start.
+    /// Number of snapshots encoded since the start.
     pub snapshots_encoded: u64,
-    /// How often a group was woken to look for news, since the start.
+    /// Number of times that a group was woken since the start.
     pub wakes: u64,
 }
 
 impl Hub {
-    /// An empty hub; `epoch` names this life of the numbering.
+    /// Creates an empty hub; `epoch` identifies this numbering of sequences.
     pub fn new(epoch: String) -> Self {
         Self::with(epoch, None)
     }
 
-    /// An empty hub whose rows are live only for as long as [`Hub::watch`] is called.
+    /// Creates an empty hub whose rows are live only as long as [`Hub::keep_alive`] is called.
     ///
-    /// After a pause of the process readers may come before the board has looked at anything.
-    pub fn watched(epoch: String, clock: Clock) -> Self {
+    /// This covers the time after a pause of the process, when requests may arrive before the board has run.
+    pub fn with_keep_alive(epoch: String, clock: Clock) -> Self {
         Self::with(epoch, Some(clock))
     }
 
     fn with(epoch: String, clock: Option<Clock>) -> Self {
-        let watched = clock.as_ref().map(Clock::monotonic).unwrap_or_default();
+        let kept_alive_at = clock.as_ref().map(Clock::monotonic).unwrap_or_default();
         Self(Arc::new(Inner {
             epoch,
             clock,
-            newest: Mutex::new(Newest { watched, ..Newest::default() }),
+            newest: Mutex::new(Newest { kept_alive_at, ..Newest::default() }),
             snapshots: Mutex::default(),
             frames_encoded: AtomicU64::new(0),
             snapshots_encoded: AtomicU64::new(0),
@@ -178,47 +180,47 @@ impl Hub {
         }))
     }
 
-    /// Returns the name of this life of the numbering.
+    /// Returns the epoch, which identifies this numbering of sequences.
     pub fn epoch(&self) -> &str {
         &self.0.epoch
     }
 
-    /// Returns how far the rows are.
+    /// Returns the current sequence.
     pub fn sequence(&self) -> u64 {
         self.newest().sequence
     }
 
-    /// Returns a number that rises with each batch, also with one that only confirms.
+    /// Returns a number that rises with each batch, even one that only confirms rows.
     pub fn version(&self) -> u64 {
         self.newest().version
     }
 
-    /// Returns when the board last looked at the rows.
+    /// Returns the time of the board's last batch.
     pub fn as_of(&self) -> Option<Timestamp> {
         self.newest().as_of
     }
 
-    /// Takes in a batch from the board.
-    pub fn publish(&self, batch: Publish) {
-        let woken = self.newest().take(batch);
+    /// Applies a batch from the board and wakes the groups that it concerns.
+    pub fn publish(&self, batch: BoardUpdate) {
+        let woken = self.newest().apply(batch);
         self.wake(&woken);
     }
 
-    /// Has groups look for news.
+    /// Wakes groups to check for changes.
     fn wake(&self, groups: &[Arc<Group>]) {
         groups.iter().for_each(|group| group.wake());
         self.0.wakes.fetch_add(u64::try_from(groups.len()).unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Returns the newest rows of `markets` from `source`, in that order; those never published are left out.
+    /// Returns the newest rows of `markets` from `source`, in that order; rows never published are omitted.
     pub fn rows(&self, source: &SourceId, markets: &[Market]) -> Vec<Arc<Quote>> {
         self.find(markets.iter().map(|market| (source, market))).into_iter().flatten().collect()
     }
 
-    /// Returns the newest row of each market from its source, where one was ever published, all of one moment.
-    pub fn find<'a>(&self, each: impl Iterator<Item = (&'a SourceId, &'a Market)>) -> Vec<Option<Arc<Quote>>> {
+    /// Returns the newest row of each market from its source, if one was ever published, in one consistent read.
+    pub fn find<'a>(&self, keys: impl Iterator<Item = (&'a SourceId, &'a Market)>) -> Vec<Option<Arc<Quote>>> {
         let newest = self.newest();
-        each.map(|(source, market)| newest.find(source, market).map(|entry| entry.quote.clone())).collect()
+        keys.map(|(source, market)| newest.find(source, market).map(|entry| entry.quote.clone())).collect()
     }
 
     /// Returns the newest row of a market from a source, if one was ever published.
@@ -226,13 +228,13 @@ impl Hub {
         self.newest().find(source, market).map(|entry| entry.quote.clone())
     }
 
-    /// Returns a source that has published a market, the first by name.
+    /// Returns the first source by name that has published a market.
     pub fn source_of(&self, market: &Market) -> Option<SourceId> {
         let newest = self.newest();
         newest.rows.iter().filter(|(_, rows)| rows.contains_key(market)).map(|(source, _)| source.clone()).min()
     }
 
-    /// Returns the newest row of every market and source, by market.
+    /// Returns the newest row of every market and source, sorted by market.
     pub fn all_rows(&self) -> Vec<Arc<Quote>> {
         let mut rows: Vec<_> =
             self.newest().rows.values().flat_map(HashMap::values).map(|entry| entry.quote.clone()).collect();
@@ -245,18 +247,18 @@ impl Hub {
         self.newest().venues.iter().map(|venue| venue.health.clone()).collect()
     }
 
-    /// Removes a group that has failed: whoever asks for the same from now on gets a new one.
-    fn forget(&self, failed: &Arc<Group>) {
+    /// Removes a failed group, so that the next subscriber with the same key gets a new one.
+    fn remove_group(&self, failed: &Arc<Group>) {
         let mut newest = self.newest();
         if newest.groups.get(failed.key()).is_some_and(|(group, _)| Arc::ptr_eq(group, failed)) {
             newest.remove(failed);
         }
     }
 
-    /// Returns how much there is to do, for metrics and tests.
-    pub fn load(&self) -> Load {
+    /// Returns the counters, for metrics and tests.
+    pub fn stats(&self) -> HubStats {
         let newest = self.newest();
-        Load {
+        HubStats {
             groups: newest.groups.len(),
             members: newest.groups.values().map(|(_, members)| members).sum(),
             tasks: self.0.tasks.len(),
@@ -266,20 +268,20 @@ impl Hub {
         }
     }
 
-    /// Notes that the rows are looked after at `now`, by the monotonic clock; returns whether they were not for so long
-    /// that they are marked as stale: then all of them are to be published once more.
-    pub fn watch(&self, now: Duration) -> bool {
+    /// Records that the board is running at the monotonic time `now`. Returns whether the rows were marked as stale
+    /// before, so that all of them must be published again.
+    pub fn keep_alive(&self, now: Duration) -> bool {
         let mut newest = self.newest();
-        newest.watched = newest.watched.max(now);
+        newest.kept_alive_at = newest.kept_alive_at.max(now);
         std::mem::take(&mut newest.lapsed)
     }
 
-    // Held for a few lines and never across an await.
+    // The lock is held briefly and never across an await.
     fn newest(&self) -> MutexGuard<'_, Newest> {
         let lock = || self.0.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut newest = lock();
         let Some(clock) = self.0.clock.as_ref().filter(|_| !newest.lapsed) else { return newest };
-        if clock.monotonic().saturating_sub(newest.watched) <= UNWATCHED_MAX {
+        if clock.monotonic().saturating_sub(newest.kept_alive_at) <= KEEP_ALIVE_MAX {
             return newest;
         }
         newest.lapse();
@@ -291,12 +293,12 @@ impl Hub {
 }
 
 impl Newest {
-    /// Takes in a batch; returns the groups that show something of it.
-    fn take(&mut self, batch: Publish) -> Vec<Arc<Group>> {
-        let Publish { at, changed, confirmed, venues } = batch;
+    /// Applies a batch; returns the groups that it concerns.
+    fn apply(&mut self, batch: BoardUpdate) -> Vec<Arc<Group>> {
+        let BoardUpdate { at, changed, confirmed, venues } = batch;
         self.version += 1;
         self.as_of = Some(at);
-        // A row that is confirmed before it was ever published is news to every reader.
+        // A row that is confirmed before it was ever published counts as changed.
         let (confirmed, unseen): (Vec<_>, Vec<_>) =
             confirmed.into_iter().partition(|quote| self.find(&quote.source, &quote.market).is_some());
         for quote in confirmed {
@@ -307,26 +309,26 @@ impl Newest {
         for health in venues {
             match self.venues.iter_mut().find(|venue| venue.health.venue == health.venue) {
                 Some(venue) => venue.health = health,
-                None => self.venues.push(Venue { health, told: None, told_at: at, changed: 0 }),
+                None => self.venues.push(VenueReport { health, reported: None, reported_at: at, changed: 0 }),
             }
         }
-        let is_news = self.venues.iter().any(|venue| venue.is_news(at));
-        if changed.is_empty() && unseen.is_empty() && !is_news {
+        let must_report = self.venues.iter().any(|venue| venue.must_report(at));
+        if changed.is_empty() && unseen.is_empty() && !must_report {
             return Vec::new();
         }
         self.sequence += 1;
-        for venue in self.venues.iter_mut().filter(|venue| venue.is_news(at)) {
-            venue.tell(self.sequence, at);
+        for venue in self.venues.iter_mut().filter(|venue| venue.must_report(at)) {
+            venue.mark_reported(self.sequence, at);
         }
-        // Which venues a group reads is not kept, since their state seldom changes.
-        let mut woken = if is_news { self.all_groups() } else { Vec::new() };
-        woken.retain(|group| group.mark(self.sequence));
+        // All groups, since no index by venue is kept: the state of a venue seldom changes.
+        let mut woken = if must_report { self.all_groups() } else { Vec::new() };
+        woken.retain(|group| group.mark_woken(self.sequence));
         for quote in changed.into_iter().chain(unseen) {
             let key = (quote.source.clone(), quote.market.clone());
             let showing = self.shown_by.get(&key).into_iter().flat_map(HashMap::values);
-            woken.extend(showing.filter(|group| group.mark(self.sequence)).cloned());
+            woken.extend(showing.filter(|group| group.mark_woken(self.sequence)).cloned());
             let (source, market) = key;
-            self.rows.entry(source).or_default().insert(market, Entry { quote, changed: self.sequence });
+            self.rows.entry(source).or_default().insert(market, RowEntry { quote, changed: self.sequence });
         }
         woken
     }
@@ -355,19 +357,20 @@ impl Newest {
         }
     }
 
+    /// Marks all rows as stale for lack of [`Hub::keep_alive`].
     fn lapse(&mut self) {
         self.lapsed = true;
         let next = self.sequence + 1;
         for entry in self.rows.values_mut().flat_map(HashMap::values_mut) {
-            if let Some(stale) = entry.quote.unwatched() {
-                *entry = Entry { quote: Arc::new(stale), changed: next };
+            if let Some(stale) = entry.quote.stale_copy() {
+                *entry = RowEntry { quote: Arc::new(stale), changed: next };
                 self.sequence = next;
             }
         }
         self.version += u64::from(self.sequence == next);
     }
 
-    fn find(&self, source: &SourceId, market: &Market) -> Option<&Entry> {
+    fn find(&self, source: &SourceId, market: &Market) -> Option<&RowEntry> {
         self.rows.get(source)?.get(market)
     }
 }

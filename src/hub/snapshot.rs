@@ -1,4 +1,4 @@
-//! All rows of a view as bytes, encoded once for everybody until something changes.
+//! Snapshots: all rows of a view as JSON, encoded once per change and shared.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -6,47 +6,47 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::messages::Body;
-use super::{Hub, Newest, View};
-use crate::wire::{self, Quote, Row, SnapshotBody};
+use super::update::SharedBody;
+use super::{Hub, Newest, RowsView};
+use crate::api::{self, Quote, Row, SnapshotBody};
 
-/// Most views whose snapshot is kept. Any more are encoded for each request.
-const KEPT_MAX: usize = 256;
+/// Maximum number of views whose snapshot is cached. Snapshots of further views are encoded per request.
+const CACHED_MAX: usize = 256;
 
 /// The body of `/api/v1/snapshot`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// How far its rows are.
+    /// The sequence of its rows.
     pub sequence: u64,
-    /// The JSON.
+    /// The encoded JSON.
     pub body: Bytes,
-    /// A number that differs where the content does: everything but the times at which it was looked at and confirmed.
+    /// Fingerprint of the content without epoch, sequence, `as_of` and times of confirmation.
     pub tag: u64,
-    /// The JSON as the end of a message.
-    pub(super) rest: Body,
+    /// The JSON as the body of a message.
+    pub(super) shared_body: SharedBody,
 }
 
-/// Where everybody who asks for the same rows finds them encoded; the first to look does it, the others wait.
+/// Shared cell of one encoded snapshot. The first caller encodes it while the others wait.
 pub(super) type Cell = Arc<OnceLock<Snapshot>>;
 
-/// A snapshot that is yet to be encoded, or was.
+/// A snapshot that is either encoded already or still to be encoded.
 pub(super) enum Draft {
-    Kept(Snapshot),
+    Encoded(Snapshot),
     Rows { cell: Cell, sequence: u64, as_of: Option<Timestamp>, quotes: Vec<Arc<Quote>> },
 }
 
 impl Hub {
-    /// Returns the newest rows of a view; those never published are left out.
-    pub fn snapshot(&self, view: &View) -> Snapshot {
-        let draft = self.draft(&self.newest(), view);
-        self.encode(view, draft)
+    /// Returns the snapshot of a view; rows that were never published are omitted.
+    pub fn snapshot(&self, view: &RowsView) -> Snapshot {
+        let draft = self.draft_snapshot(&self.newest(), view);
+        self.encode_snapshot(view, draft)
     }
 
-    /// Takes the rows, which is quick, so that the slow half can be done with `newest` unlocked.
-    pub(super) fn draft(&self, newest: &Newest, view: &View) -> Draft {
+    /// Collects the rows, which is quick, so that the slow encoding can run without the lock of `newest`.
+    pub(super) fn draft_snapshot(&self, newest: &Newest, view: &RowsView) -> Draft {
         let cell = self.cell(view, newest.version);
-        if let Some(kept) = cell.get() {
-            return Draft::Kept(kept.clone());
+        if let Some(encoded) = cell.get() {
+            return Draft::Encoded(encoded.clone());
         }
         let entries = view.rows.iter().filter_map(|(source, market)| newest.find(source, market));
         Draft::Rows {
@@ -57,9 +57,10 @@ impl Hub {
         }
     }
 
-    pub(super) fn encode(&self, view: &View, draft: Draft) -> Snapshot {
+    /// Encodes a draft, unless another caller has done so.
+    pub(super) fn encode_snapshot(&self, view: &RowsView, draft: Draft) -> Snapshot {
         let (cell, sequence, as_of, quotes) = match draft {
-            Draft::Kept(snapshot) => return snapshot,
+            Draft::Encoded(snapshot) => return snapshot,
             Draft::Rows { cell, sequence, as_of, quotes } => (cell, sequence, as_of, quotes),
         };
         let encoded = cell.get_or_init(|| {
@@ -67,28 +68,28 @@ impl Hub {
             let (epoch, board) = (self.epoch(), view.board.as_deref());
             let (basis, demo, missing) = (view.basis, view.demo, &*view.missing);
             let body = SnapshotBody { epoch, sequence, as_of, board, basis, demo, missing, rows: &rows };
-            let (body, tag) = (Bytes::from(wire::json(&body)), body.content_tag());
+            let (body, tag) = (Bytes::from(api::json(&body)), body.content_tag());
             self.0.snapshots_encoded.fetch_add(1, Ordering::Relaxed);
-            Snapshot { sequence, tag, rest: Body::new(&body), body }
+            Snapshot { sequence, tag, shared_body: SharedBody::new(&body), body }
         });
         encoded.clone()
     }
 
-    /// Returns the place of a view's rows of this version; one that nobody else finds where there are too many.
-    fn cell(&self, view: &View, version: u64) -> Cell {
-        let mut kept = self.0.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.get(view) {
+    /// Returns the cell of a view at this version; an unshared cell if the cache is full.
+    fn cell(&self, view: &RowsView, version: u64) -> Cell {
+        let mut cached = self.0.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        match cached.get(view) {
             Some((of, cell)) if *of == version => return cell.clone(),
-            // Somebody took newer rows meanwhile.
+            // Another caller has cached newer rows meanwhile.
             Some((of, _)) if *of > version => return Cell::default(),
             _ => {}
         }
-        if kept.len() >= KEPT_MAX && !kept.contains_key(view) {
-            kept.retain(|_, (of, _)| *of >= version);
+        if cached.len() >= CACHED_MAX && !cached.contains_key(view) {
+            cached.retain(|_, (of, _)| *of >= version);
         }
         let cell = Cell::default();
-        if kept.len() < KEPT_MAX || kept.contains_key(view) {
-            kept.insert(view.clone(), (version, cell.clone()));
+        if cached.len() < CACHED_MAX || cached.contains_key(view) {
+            cached.insert(view.clone(), (version, cell.clone()));
         }
         cell
     }

@@ -1,4 +1,4 @@
-//! A member's place in its group.
+//! Joining a group, and the membership that updates are read from.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,93 +7,92 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::group::{Frame, Group, GroupKey, Permit, statuses};
-use super::messages::{Answer, Messages};
-use super::{Hub, Venue, View};
-use crate::wire::{Id, VenueState};
+use super::group::{Frame, Group, GroupKey, GroupPermit, encode_statuses};
+use super::update::{EncodedUpdate, InitialState};
+use super::{Hub, RowsView, VenueReport};
+use crate::api::{RequestId, VenueState};
 
-/// Where a client was when it left.
+/// Position from which a client resumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
-    /// In which life of the numbering.
+    /// The epoch of the sequence.
     pub epoch: String,
-    /// The last `sequence` that it was told.
+    /// The last sequence that the client received.
     pub sequence: u64,
 }
 
-/// A place in a group. Left when dropped; the last one ends the group.
+/// Membership in a group. Dropping it leaves the group; the last member to leave ends the group.
 #[derive(Debug)]
 pub struct Member {
     hub: Hub,
     group: Arc<Group>,
-    /// What it asked for and is not known.
+    /// Requested markets that are unknown.
     missing: Arc<[String]>,
 }
 
-/// A member that waits for its news, in a task of its own.
+/// Member that waits for updates asynchronously.
 #[derive(Debug)]
 pub struct Subscription {
     member: Member,
     frames: watch::Receiver<Arc<Frame>>,
-    /// The last sequence that the member was told.
-    seen: u64,
+    /// The last sequence returned to the member.
+    sequence: u64,
 }
 
 impl Hub {
-    /// Joins the group of a view, and returns what to begin with.
+    /// Joins the group of a view and returns its initial state.
     ///
-    /// It is the rows changed since, if `resume` is of this epoch and not of
-    /// its future, else a snapshot. Nothing falls between that and what
-    /// [`Member::step`] gives for its sequence. `interval` is the shortest time
-    /// between two frames. Must be called within a tokio runtime.
+    /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists,
+    /// else a snapshot. No change is lost between it and what [`Member::update_since`] returns for its sequence.
+    /// `interval` is the minimum time between two frames. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// That of `admit`, which is called with the number of groups where there is no such group yet.
+    /// Returns the error of `admit`, which is called with the number of groups if a new group is needed.
     pub fn join<E>(
         &self,
-        view: View,
+        view: RowsView,
         interval: Duration,
         resume: Option<&Resume>,
-        admit: impl FnOnce(usize) -> Result<Option<Permit>, E>,
-    ) -> Result<(Member, Answer), E> {
-        self.enter(view, interval, resume, admit).map(|(member, answer, _)| (member, answer))
+        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
+    ) -> Result<(Member, InitialState), E> {
+        self.join_group(view, interval, resume, admit).map(|(member, initial, _)| (member, initial))
     }
 
-    /// [`Hub::join`] for a member that has a task of its own; also returns the messages to begin with.
+    /// Like [`Hub::join`], for a member that awaits its updates; returns the initial state as JSON messages.
     ///
     /// # Errors
-    /// As [`Hub::join`].
-    pub fn subscribe_if<E>(
+    /// As for [`Hub::join`].
+    pub fn try_subscribe<E>(
         &self,
-        view: View,
+        view: RowsView,
         interval: Duration,
-        id: Option<&Id>,
+        id: Option<&RequestId>,
         resume: Option<&Resume>,
-        admit: impl FnOnce(usize) -> Result<Option<Permit>, E>,
+        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
     ) -> Result<(Subscription, Vec<Bytes>), E> {
-        let (member, answer, frames) = self.enter(view, interval, resume, admit)?;
-        Ok((Subscription { member, frames, seen: answer.sequence }, answer.texts(id)))
+        let (member, initial, frames) = self.join_group(view, interval, resume, admit)?;
+        Ok((Subscription { member, frames, sequence: initial.sequence }, initial.texts(id)))
     }
 
-    /// [`Hub::subscribe_if`], whoever asks.
+    /// Like [`Hub::try_subscribe`], without an admission check.
     pub fn subscribe(
         &self,
-        view: View,
+        view: RowsView,
         interval: Duration,
-        id: Option<&Id>,
+        id: Option<&RequestId>,
         resume: Option<&Resume>,
     ) -> (Subscription, Vec<Bytes>) {
-        let Ok(subscribed) = self.subscribe_if(view, interval, id, resume, |_| Ok::<_, Infallible>(None));
+        let Ok(subscribed) = self.try_subscribe(view, interval, id, resume, |_| Ok::<_, Infallible>(None));
         subscribed
     }
 
-    fn enter<E>(
+    fn join_group<E>(
         &self,
-        view: View,
+        view: RowsView,
         interval: Duration,
         resume: Option<&Resume>,
-        admit: impl FnOnce(usize) -> Result<Option<Permit>, E>,
-    ) -> Result<(Member, Answer, watch::Receiver<Arc<Frame>>), E> {
+        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
+    ) -> Result<(Member, InitialState, watch::Receiver<Arc<Frame>>), E> {
         let key = GroupKey::new(&view, interval);
         let mut newest = self.newest();
         let known = resume.filter(|resume| resume.epoch == self.epoch() && resume.sequence <= newest.sequence);
@@ -110,49 +109,48 @@ impl Hub {
                 group
             }
         };
-        // Before the rows can change again, so that no frame falls between.
+        // While `newest` is locked, so that no frame is missed.
         let frames = group.frames();
-        let is_down = |venue: &&Venue| venue.health.state != VenueState::Up;
-        let down: Vec<_> = newest.venues_of(&key.view).filter(is_down).map(Venue::dated).collect();
-        let draft = known.is_none().then(|| self.draft(&newest, &view));
+        let is_down = |venue: &&VenueReport| venue.health.state != VenueState::Up;
+        let down: Vec<_> = newest.venues_of(&key.view).filter(is_down).map(VenueReport::with_sequence).collect();
+        let draft = known.is_none().then(|| self.draft_snapshot(&newest, &view));
         drop(newest);
 
         let member = Member { hub: self.clone(), group, missing: view.missing.clone() };
-        let answer = match draft {
+        let initial = match draft {
             None => member.recover(known.map_or(u64::MAX, |resume| resume.sequence)),
             Some(draft) => {
-                let snapshot = self.encode(&view, draft);
+                let snapshot = self.encode_snapshot(&view, draft);
                 let group = member.group.id();
-                Answer {
+                InitialState {
                     sequence: snapshot.sequence,
                     kind: "snapshot",
                     recovered: resume.map(|_| false),
                     group,
-                    statuses: statuses(self, group, snapshot.sequence, &down).collect(),
-                    body: snapshot.rest,
-                    // The body says it.
+                    statuses: encode_statuses(self, group, snapshot.sequence, &down).collect(),
+                    body: snapshot.shared_body,
+                    // The body lists them already.
                     missing: Arc::default(),
                 }
             }
         };
-        Ok((member, answer, frames))
+        Ok((member, initial, frames))
     }
 }
 
 impl Member {
-    /// Returns the messages that continue what a member knows that was told `seen`, and how far it is after them.
+    /// Returns the update for a member at sequence `seen` and its new sequence; `None` if there is none.
     ///
-    /// They are the same bytes for every member that kept up. One that did not
-    /// gets the newest rows in one message, however long it was away. `None` if
-    /// there is no news.
-    pub fn step(&self, seen: u64) -> Option<(u64, Arc<Messages>)> {
-        self.group.step(&self.hub, seen)
+    /// Members that kept up share the same bytes. One that fell behind gets the newest rows in one message, however
+    /// far behind it is.
+    pub fn update_since(&self, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
+        self.group.update_since(&self.hub, seen)
     }
 
-    /// Returns the rows changed since, as the answer to a member that was told `since`.
-    pub fn recover(&self, since: u64) -> Answer {
+    /// Returns the rows changed after `since` as the initial state of a resumed subscription.
+    pub fn recover(&self, since: u64) -> InitialState {
         let catch_up = self.group.catch_up(&self.hub, since);
-        Answer {
+        InitialState {
             sequence: catch_up.sequence,
             kind: "delta",
             recovered: Some(true),
@@ -163,31 +161,31 @@ impl Member {
         }
     }
 
-    /// Whether its group has failed: nothing will be told any more, and the client must be closed.
+    /// Returns whether the group has failed: no more updates follow, and the client must be closed.
     pub fn has_failed(&self) -> bool {
         self.group.has_failed()
     }
 
-    /// Returns which rows it is told.
-    pub fn view(&self) -> &View {
+    /// Returns the view of the group.
+    pub fn view(&self) -> &RowsView {
         &self.group.key().view
     }
 
-    /// Returns a number that two members share if they are of one group, while both are.
-    pub fn place(&self) -> usize {
+    /// Returns a number that identifies the group as long as it has members.
+    pub fn group_address(&self) -> usize {
         Arc::as_ptr(&self.group).addr()
     }
 
-    /// Lets the group call whenever it has a new frame, until `watcher` is dropped.
-    pub fn watch(&self, watcher: &Arc<dyn super::Watcher>) {
-        self.group.watch(watcher);
+    /// Registers a callback for new frames of the group until `watcher` is dropped.
+    pub fn add_watcher(&self, watcher: &Arc<dyn super::Watcher>) {
+        self.group.add_watcher(watcher);
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         let mut newest = self.hub.newest();
-        // After a failure another group may have taken its place.
+        // After a failure, a new group may have the same key.
         let same = newest.groups.get_mut(self.group.key()).filter(|(group, _)| Arc::ptr_eq(group, &self.group));
         let Some((group, members)) = same else { return };
         *members = members.saturating_sub(1);
@@ -199,9 +197,8 @@ impl Drop for Member {
 }
 
 impl Subscription {
-    /// Waits for news and returns the messages that continue what the member knows. Safe to drop and call again.
-    ///
-    /// `None` if the group has failed: the client must be closed.
+    /// Waits for the next update and returns its JSON messages; `None` if the group has failed and the client
+    /// must be closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Arc<[Bytes]>> {
         loop {
             self.frames.changed().await.ok()?;
@@ -209,15 +206,15 @@ impl Subscription {
                 return None;
             }
             self.frames.mark_unchanged();
-            if let Some((sequence, messages)) = self.member.step(self.seen) {
-                self.seen = sequence;
+            if let Some((sequence, messages)) = self.member.update_since(self.sequence) {
+                self.sequence = sequence;
                 return Some(messages.texts().clone());
             }
         }
     }
 
-    /// Returns the last sequence that the member was told.
+    /// Returns the last sequence returned to the member.
     pub fn sequence(&self) -> u64 {
-        self.seen
+        self.sequence
     }
 }

@@ -1,9 +1,9 @@
-//! One WebSocket connection, from the open socket to its end.
+//! Drives one open WebSocket connection to its end.
 //!
-//! It works over any byte stream, knows no slot and no health, and never
-//! connects: a test drives it over an in-memory pipe with the clock paused.
-//! All deadlines are stored instants; only usable tickers move the one for
-//! data.
+//! It works over any byte stream, never connects, and knows neither the
+//! connection manager nor the venue's health: tests drive it over an in-memory
+//! pipe with the clock paused. Deadlines are stored instants; only usable
+//! tickers move the deadline for data.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -20,122 +20,126 @@ use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::decode::{self, DecodeError, quoted};
-use super::pace::Bucket;
+use super::rate_limit::TokenBucket;
 use crate::clock::Clock;
 use crate::domain::{Market, Reason, ReasonCode};
-use crate::venue::{Incoming, Keepalive, ParseError, Record, Venue};
+use crate::venue::{Incoming, Keepalive, ParseError, TickerRecord, Venue};
 
-/// A polite close gets this long.
+/// Time limit of a close handshake.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// Longest sleep of the loop; every deadline is looked at again after it.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+/// Longest sleep of the event loop, which then checks all deadlines again.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
-/// A connection older than this share of its lifetime is replaced: nine tenths, less up to a tenth of jitter.
+/// A connection is replaced at this many tenths of its lifetime, less up to one tenth of jitter.
 const LIFETIME_TENTHS: u32 = 9;
 
-/// What the connection tells its owner. Called on the reader's path: must not wait.
-pub trait News: Send {
-    /// Frames that ask for these are on their way, on a subscription that is new to this connection.
+/// Receives the events of a connection. Called on the read path: implementations must not block.
+pub trait ConnectionEvents: Send {
+    /// Called after subscribe frames for `markets`, which are new to this connection, have been queued.
     fn subscribed(&mut self, markets: &[Market]);
-    /// Records of a message; returns how many were usable.
-    fn tickers(&mut self, records: Vec<Record>) -> usize;
-    /// Something that is not used, under a stable word.
-    fn refused(&mut self, what: &'static str, detail: &str);
-    /// Nothing came, and REST says that there was nothing.
+    /// Handles the records of a message; returns how many are usable.
+    fn tickers(&mut self, records: Vec<TickerRecord>) -> usize;
+    /// Reports rejected data under the stable code `what`.
+    fn rejected(&mut self, what: &'static str, detail: &str);
+    /// Reports that no data came, and that by REST there was none to send.
     fn quiet(&mut self);
-    /// Another connection should take over, and why.
+    /// Asks for another connection to take over, and says why.
     fn hand_over(&mut self, why: &str);
 }
 
-/// What REST says of a silent connection.
+/// Verdict of a REST check on a silent connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Quiet {
-    /// There was nothing to tell.
-    Yes,
-    /// Nobody has looked for long enough to know.
+pub enum SilenceVerdict {
+    /// The markets are quiet: the stream missed nothing.
+    Quiet,
+    /// Not known: the markets have not been watched for long enough, REST had no response for some of them, or the
+    /// missed trade arrived meanwhile.
     Unknown,
-    /// There was, or nobody could say.
-    No(Reason),
+    /// The stream missed a trade, or the check failed.
+    Dead(Reason),
 }
 
-/// An order to the connection.
+/// A command to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Ask for these again: their stream has died.
+    /// Subscribe to these markets again: their stream is dead.
     Resubscribe(Vec<Market>),
 }
 
-/// How it ended.
+/// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended(pub Reason);
+pub struct ConnectionEnd(pub Reason);
 
-type Verdict = Pin<Box<dyn Future<Output = Quiet> + Send>>;
+type PendingVerdict = Pin<Box<dyn Future<Output = SilenceVerdict> + Send>>;
 
-/// What a connection needs to know and whom it may ask.
+/// Dependencies and inputs of one connection.
 pub struct Connection<'a> {
-    /// The translator.
+    /// The venue that encodes and parses the messages.
     pub venue: &'static dyn Venue,
     /// Limits and deadlines.
     pub settings: &'a Settings,
-    /// Time.
+    /// The clock.
     pub clock: &'a Clock,
-    /// The host, for messages.
+    /// The host name, for error messages.
     pub host: &'a str,
-    /// Asks REST whether these markets are quiet.
-    pub ask: &'a (dyn Fn(Vec<Market>) -> Verdict + Send + Sync),
-    /// The markets that should be subscribed; may change.
+    /// Checks by REST whether these markets are quiet.
+    pub verify_silence: &'a (dyn Fn(Vec<Market>) -> PendingVerdict + Send + Sync),
+    /// The markets to be subscribed to; may change.
     pub desired: watch::Receiver<Arc<Vec<Market>>>,
-    /// Orders.
+    /// Commands from the connection manager.
     pub commands: mpsc::Receiver<Command>,
-    /// Ends the connection politely.
+    /// Closes the connection cleanly when cancelled.
     pub cancel: CancellationToken,
 }
 
-/// What happens next.
-enum Next {
+/// What the event loop has to handle next.
+enum Input {
     Cancelled,
     Frame(Option<Result<Message, tungstenite::Error>>),
     Desired,
     Command(Option<Command>),
-    Verdict(Quiet),
+    Verdict(SilenceVerdict),
     Time,
 }
 
 struct State<S> {
     socket: WebSocketStream<S>,
-    /// What the peer was asked for.
-    actual: Vec<Market>,
+    /// The markets that the peer was asked to send.
+    subscribed: Vec<Market>,
     outgoing: VecDeque<Message>,
-    frames: Bucket,
-    data_by: Duration,
+    frames: TokenBucket,
+    data_deadline: Duration,
     ping_at: Option<Duration>,
-    pinged_by: Option<Duration>,
+    server_ping_deadline: Option<Duration>,
     hand_over_at: Option<Duration>,
-    heard: bool,
-    asked_again: bool,
-    verdict: Option<Verdict>,
-    complaint: Option<String>,
+    has_data: bool,
+    resubscribed: bool,
+    verdict: Option<PendingVerdict>,
+    last_error: Option<String>,
 }
 
 impl Connection<'_> {
-    /// Keeps `socket` subscribed and reads it until it ends, is given up, or is cancelled.
-    pub async fn run<S>(mut self, socket: WebSocketStream<S>, news: &mut dyn News) -> Ended
+    /// Keeps `socket` subscribed and reads it until it ends, is given up or is cancelled.
+    pub async fn run<S>(mut self, socket: WebSocketStream<S>, events: &mut dyn ConnectionEvents) -> ConnectionEnd
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let mut state = self.begin(socket);
-        let Err(reason) = self.drive(&mut state, news).await else {
+        let mut state = self.initial_state(socket);
+        let Err(reason) = self.drive(&mut state, events).await else {
             let _ = tokio::time::timeout(CLOSE_MAX, state.socket.close(None)).await;
-            return Ended(Reason::new(ReasonCode::Closed, format!("we closed the connection with {}", self.host)));
+            return ConnectionEnd(Reason::new(
+                ReasonCode::Closed,
+                format!("we closed the connection with {}", self.host),
+            ));
         };
-        // Dropped without waiting for a close handshake: a dead peer would not answer it.
-        Ended(reason)
+        // Dropped without a close handshake, which a dead peer would not answer.
+        ConnectionEnd(reason)
     }
 
-    fn begin<S>(&self, socket: WebSocketStream<S>) -> State<S> {
+    fn initial_state<S>(&self, socket: WebSocketStream<S>) -> State<S> {
         let (profile, now) = (self.venue.profile(), self.clock.monotonic());
-        let (ping_at, pinged_by) = match profile.keepalive {
+        let (ping_at, server_ping_deadline) = match profile.keepalive {
             Keepalive::Ping(every) | Keepalive::Text(_, every) => (Some(now + every), None),
             Keepalive::ServerPings(within) => (None, Some(now + within)),
         };
@@ -145,40 +149,40 @@ impl Connection<'_> {
         });
         State {
             socket,
-            actual: Vec::new(),
+            subscribed: Vec::new(),
             outgoing: VecDeque::new(),
-            frames: Bucket::half_of(profile.frames_max, profile.frames_window, now),
-            data_by: now + self.settings.first_message,
+            frames: TokenBucket::half_of(profile.frames_max, profile.frames_window, now),
+            data_deadline: now + self.settings.first_message,
             ping_at,
-            pinged_by,
+            server_ping_deadline,
             hand_over_at,
-            heard: false,
-            asked_again: false,
+            has_data: false,
+            resubscribed: false,
             verdict: None,
-            complaint: None,
+            last_error: None,
         }
     }
 
-    /// Returns `Ok` when cancelled.
-    async fn drive<S>(&mut self, state: &mut State<S>, news: &mut dyn News) -> Result<(), Reason>
+    /// Runs the event loop. Returns `Ok` when cancelled, and otherwise why the connection ended.
+    async fn drive<S>(&mut self, state: &mut State<S>, events: &mut dyn ConnectionEvents) -> Result<(), Reason>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.reconcile(state, news)?;
+        self.reconcile(state, events)?;
         loop {
-            let wait = self.act(state, news).await?;
-            match self.next(state, wait).await {
-                Next::Cancelled => return Ok(()),
-                Next::Frame(frame) => self.frame(state, frame, news).await?,
-                Next::Desired => self.reconcile(state, news)?,
-                Next::Command(Some(Command::Resubscribe(markets))) => self.resubscribe(state, &markets),
-                Next::Command(None) | Next::Time => {}
-                Next::Verdict(quiet) => self.judge(state, quiet, news)?,
+            let wait = self.run_due(state, events).await?;
+            match self.next_input(state, wait).await {
+                Input::Cancelled => return Ok(()),
+                Input::Frame(frame) => self.frame(state, frame, events).await?,
+                Input::Desired => self.reconcile(state, events)?,
+                Input::Command(Some(Command::Resubscribe(markets))) => self.resubscribe(state, &markets),
+                Input::Command(None) | Input::Time => {}
+                Input::Verdict(verdict) => self.apply_verdict(state, verdict, events)?,
             }
         }
     }
 
-    async fn next<S>(&mut self, state: &mut State<S>, wait: Duration) -> Next
+    async fn next_input<S>(&mut self, state: &mut State<S>, wait: Duration) -> Input
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -190,17 +194,17 @@ impl Connection<'_> {
         };
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Next::Cancelled,
-            Ok(()) = self.desired.changed() => Next::Desired,
-            Some(command) = self.commands.recv() => Next::Command(Some(command)),
-            frame = state.socket.next() => Next::Frame(frame),
-            quiet = verdict => Next::Verdict(quiet),
-            () = tokio::time::sleep(wait) => Next::Time,
+            () = self.cancel.cancelled() => Input::Cancelled,
+            Ok(()) = self.desired.changed() => Input::Desired,
+            Some(command) = self.commands.recv() => Input::Command(Some(command)),
+            frame = state.socket.next() => Input::Frame(frame),
+            verdict = verdict => Input::Verdict(verdict),
+            () = tokio::time::sleep(wait) => Input::Time,
         }
     }
 
-    /// Does what is due and returns how long nothing will be.
-    async fn act<S>(&mut self, state: &mut State<S>, news: &mut dyn News) -> Result<Duration, Reason>
+    /// Performs what is due; returns how long until the next deadline.
+    async fn run_due<S>(&mut self, state: &mut State<S>, events: &mut dyn ConnectionEvents) -> Result<Duration, Reason>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -208,14 +212,14 @@ impl Connection<'_> {
         self.keep_alive(state, now)?;
         if state.hand_over_at.is_some_and(|at| at <= now) {
             state.hand_over_at = None;
-            news.hand_over("the connection is about to reach its greatest age");
+            events.hand_over("the connection is about to reach its maximum lifetime");
         }
-        if state.data_by <= now && state.verdict.is_none() {
-            state.verdict = Some((self.ask)(state.actual.clone()));
+        if state.data_deadline <= now && state.verdict.is_none() {
+            state.verdict = Some((self.verify_silence)(state.subscribed.clone()));
         }
-        let mut wait = LOOK_AGAIN;
+        let mut wait = SLEEP_MAX;
         if !state.outgoing.is_empty() {
-            match state.frames.take(1, 0, now) {
+            match state.frames.try_acquire(1, 0, now) {
                 Ok(()) => {
                     self.send_one(state).await?;
                     wait = Duration::ZERO;
@@ -223,20 +227,20 @@ impl Connection<'_> {
                 Err(until) => wait = until,
             }
         }
-        let data_by = state.verdict.is_none().then_some(state.data_by);
-        let deadlines = [data_by, state.ping_at, state.pinged_by, state.hand_over_at];
+        let data_deadline = state.verdict.is_none().then_some(state.data_deadline);
+        let deadlines = [data_deadline, state.ping_at, state.server_ping_deadline, state.hand_over_at];
         let nearest = deadlines.into_iter().flatten().map(|at| at.saturating_sub(now)).min();
-        Ok(wait.min(nearest.unwrap_or(LOOK_AGAIN)))
+        Ok(wait.min(nearest.unwrap_or(SLEEP_MAX)))
     }
 
     fn keep_alive<S>(&self, state: &mut State<S>, now: Duration) -> Result<(), Reason> {
-        if state.pinged_by.is_some_and(|by| by <= now) {
-            return Err(Reason::new(ReasonCode::Silent, format!("{} has ceased to send pings", self.host)));
+        if state.server_ping_deadline.is_some_and(|by| by <= now) {
+            return Err(Reason::new(ReasonCode::Silent, format!("{} stopped sending pings", self.host)));
         }
         if state.ping_at.is_none_or(|at| at > now) {
             return Ok(());
         }
-        // First in the queue, in the same budget: some venues count our pings as messages.
+        // Queued first, but within the frame limit: some venues count our pings as messages.
         match self.venue.profile().keepalive {
             Keepalive::Ping(every) => {
                 state.ping_at = Some(now + every);
@@ -256,64 +260,69 @@ impl Connection<'_> {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let Some(message) = state.outgoing.pop_front() else { return Ok(()) };
-        self.written(state.socket.send(message)).await
+        self.write_in_time(state.socket.send(message)).await
     }
 
-    async fn written(&self, write: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), Reason> {
+    async fn write_in_time(&self, write: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), Reason> {
         let limit = self.settings.write;
         match tokio::time::timeout(limit, write).await {
-            Ok(done) => done.map_err(|error| self.broken(&error)),
+            Ok(done) => done.map_err(|error| self.socket_error(&error)),
             Err(_) => {
-                let message = format!("{} took nothing from us for {limit:?}", self.host);
+                let message = format!("writing to {} took longer than {limit:?}", self.host);
                 Err(Reason::new(ReasonCode::Timeout, message))
             }
         }
     }
 
-    /// Makes the actual set the desired one.
-    fn reconcile<S>(&mut self, state: &mut State<S>, news: &mut dyn News) -> Result<(), Reason> {
+    /// Brings the subscription in line with the desired markets.
+    fn reconcile<S>(&mut self, state: &mut State<S>, events: &mut dyn ConnectionEvents) -> Result<(), Reason> {
         let desired = self.desired.borrow_and_update().clone();
         if desired.is_empty() {
-            return Err(Reason::new(ReasonCode::Closed, "no market of this connection is wanted any more"));
+            return Err(Reason::new(ReasonCode::Closed, "no listed market is left on this connection"));
         }
-        if *desired == state.actual {
+        if *desired == state.subscribed {
             return Ok(());
         }
-        let frames = self.venue.subscribe(&desired, &state.actual);
+        let frames = self.venue.subscribe(&desired, &state.subscribed);
         state.outgoing.extend(frames.into_iter().map(Message::text));
-        let new: Vec<Market> = desired.iter().filter(|market| !state.actual.contains(market)).cloned().collect();
-        state.actual = desired.to_vec();
-        news.subscribed(&new);
+        let new: Vec<Market> = desired.iter().filter(|market| !state.subscribed.contains(market)).cloned().collect();
+        state.subscribed = desired.to_vec();
+        events.subscribed(&new);
         Ok(())
     }
 
     fn resubscribe<S>(&self, state: &mut State<S>, markets: &[Market]) {
-        let rest: Vec<Market> = state.actual.iter().filter(|market| !markets.contains(market)).cloned().collect();
-        // A list of nothing is an error at some venues; asking for all of it anew is not.
-        let had = if rest.is_empty() { &rest } else { &state.actual };
-        let off = if rest.is_empty() { Vec::new() } else { self.venue.subscribe(&rest, had) };
-        let on = self.venue.subscribe(&state.actual, &rest);
-        state.outgoing.extend(off.into_iter().chain(on).map(Message::text));
+        let rest: Vec<Market> = state.subscribed.iter().filter(|market| !markets.contains(market)).cloned().collect();
+        // Some venues reject an empty list, but all accept the whole list again.
+        let before = if rest.is_empty() { &rest } else { &state.subscribed };
+        let unsubscribe = if rest.is_empty() { Vec::new() } else { self.venue.subscribe(&rest, before) };
+        let subscribe = self.venue.subscribe(&state.subscribed, &rest);
+        state.outgoing.extend(unsubscribe.into_iter().chain(subscribe).map(Message::text));
     }
 
-    fn judge<S>(&self, state: &mut State<S>, quiet: Quiet, news: &mut dyn News) -> Result<(), Reason> {
+    fn apply_verdict<S>(
+        &self,
+        state: &mut State<S>,
+        verdict: SilenceVerdict,
+        events: &mut dyn ConnectionEvents,
+    ) -> Result<(), Reason> {
         state.verdict = None;
         let now = self.clock.monotonic();
-        match quiet {
-            Quiet::Unknown => {
-                state.data_by = now + self.settings.first_message;
+        match verdict {
+            SilenceVerdict::Unknown => {
+                state.data_deadline = now + self.settings.first_message;
                 return Ok(());
             }
-            Quiet::No(reason) if state.heard || state.asked_again => return Err(reason),
-            Quiet::No(_) => state.data_by = now + self.settings.first_message,
-            Quiet::Yes => {
-                state.data_by = now + self.settings.silence_max;
-                news.quiet();
+            SilenceVerdict::Dead(reason) if state.has_data || state.resubscribed => return Err(reason),
+            SilenceVerdict::Dead(_) => state.data_deadline = now + self.settings.first_message,
+            SilenceVerdict::Quiet => {
+                state.data_deadline = now + self.settings.silence_max;
+                events.quiet();
             }
         }
-        if !state.heard && !state.asked_again {
-            state.asked_again = true;
-            self.resubscribe(state, &state.actual.clone());
+        if !state.has_data && !state.resubscribed {
+            state.resubscribed = true;
+            self.resubscribe(state, &state.subscribed.clone());
         }
         Ok(())
     }
@@ -322,7 +331,7 @@ impl Connection<'_> {
         &mut self,
         state: &mut State<S>,
         frame: Option<Result<Message, tungstenite::Error>>,
-        news: &mut dyn News,
+        events: &mut dyn ConnectionEvents,
     ) -> Result<(), Reason>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -331,71 +340,71 @@ impl Connection<'_> {
         let message = match frame {
             Some(Ok(message)) => message,
             Some(Err(error)) => {
-                if let Some(what) = counted(&error) {
-                    news.refused(what, &error.to_string());
+                if let Some(what) = rejection_code(&error) {
+                    events.rejected(what, &error.to_string());
                 }
-                return Err(self.ended(state, self.broken(&error)));
+                return Err(self.with_last_error(state, self.socket_error(&error)));
             }
             None => {
                 let reason = Reason::new(ReasonCode::Closed, format!("{host} closed the connection"));
-                return Err(self.ended(state, reason));
+                return Err(self.with_last_error(state, reason));
             }
         };
         match message {
-            Message::Text(text) => self.text(state, text.as_str(), news),
-            Message::Binary(bytes) => match decode::binary(&bytes, self.settings.message_max) {
-                Ok(text) => self.text(state, &text, news),
+            Message::Text(text) => self.text(state, text.as_str(), events),
+            Message::Binary(bytes) => match decode::decode_binary(&bytes, self.settings.message_max) {
+                Ok(text) => self.text(state, &text, events),
                 Err(error) => {
-                    news.refused(error.code(), &error.to_string());
-                    // Each frame stands for itself; only one made to fill the memory is not forgiven.
+                    events.rejected(error.code(), &error.to_string());
+                    // Frames are independent: an unreadable one is skipped, unless it was built to fill memory.
                     if let DecodeError::TooLarge { .. } = error {
-                        let message = format!("{host} sent what can't be read: {error}");
+                        let message = format!("{host} sent an unreadable frame: {error}");
                         return Err(Reason::new(ReasonCode::Payload, message));
                     }
                 }
             },
-            // The pong is queued by the library, and stays so until something else is sent.
+            // The library only queues the pong: it is sent with the next flush.
             Message::Ping(_) => {
                 if let Keepalive::ServerPings(within) = self.venue.profile().keepalive {
-                    state.pinged_by = Some(self.clock.monotonic() + within);
+                    state.server_ping_deadline = Some(self.clock.monotonic() + within);
                 }
-                self.written(state.socket.flush()).await?;
+                self.write_in_time(state.socket.flush()).await?;
             }
             Message::Close(frame) => {
                 let why = frame.map_or_else(String::new, |frame| format!(": {} {}", frame.code, quoted(&frame.reason)));
                 let reason = Reason::new(ReasonCode::Closed, format!("{host} closed the connection{why}"));
-                return Err(self.ended(state, reason));
+                return Err(self.with_last_error(state, reason));
             }
             Message::Pong(_) | Message::Frame(_) => {}
         }
         Ok(())
     }
 
-    fn text<S>(&mut self, state: &mut State<S>, text: &str, news: &mut dyn News) {
+    fn text<S>(&mut self, state: &mut State<S>, text: &str, events: &mut dyn ConnectionEvents) {
         match self.venue.parse(text) {
             Ok(Incoming::Tickers(records)) => {
-                if news.tickers(records) > 0 {
-                    state.heard = true;
+                if events.tickers(records) > 0 {
+                    state.has_data = true;
                     state.verdict = None;
-                    state.data_by = self.clock.monotonic() + self.settings.silence_max;
+                    state.data_deadline = self.clock.monotonic() + self.settings.silence_max;
                 }
             }
             Ok(Incoming::Reply(_)) => {}
             Ok(Incoming::Refused(what)) => {
-                news.refused("refused", &what);
-                state.complaint = Some(quoted(&what));
+                events.rejected("refused", &what);
+                state.last_error = Some(quoted(&what));
             }
-            Ok(Incoming::Reconnect(why)) => news.hand_over(&quoted(&why)),
-            Ok(Incoming::Unknown(kind)) => news.refused("unknown-type", &kind),
-            Err(error @ ParseError::Payload(_)) => news.refused("payload", &error.to_string()),
+            Ok(Incoming::Reconnect(why)) => events.hand_over(&quoted(&why)),
+            Ok(Incoming::Unknown(kind)) => events.rejected("unknown-type", &kind),
+            Err(error @ ParseError::Payload(_)) => events.rejected("payload", &error.to_string()),
             Err(error @ ParseError::Refused { .. }) => {
-                news.refused("refused", &error.to_string());
-                state.complaint = Some(quoted(&error.to_string()));
+                events.rejected("refused", &error.to_string());
+                state.last_error = Some(quoted(&error.to_string()));
             }
         }
     }
 
-    fn broken(&self, error: &tungstenite::Error) -> Reason {
+    fn socket_error(&self, error: &tungstenite::Error) -> Reason {
         let host = self.host;
         let code = match error {
             tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_) => ReasonCode::Payload,
@@ -404,16 +413,16 @@ impl Connection<'_> {
         Reason::new(code, format!("the connection with {host} ended: {}", quoted(&error.to_string())))
     }
 
-    /// An end that follows a complaint of the venue's is explained by it.
-    fn ended<S>(&self, state: &State<S>, reason: Reason) -> Reason {
-        match &state.complaint {
-            Some(complaint) => Reason::new(reason.code, format!("{reason}; it had complained: {complaint}")),
+    /// Adds the last error that the venue reported, if any, to the reason of the end.
+    fn with_last_error<S>(&self, state: &State<S>, reason: Reason) -> Reason {
+        match &state.last_error {
+            Some(last_error) => Reason::new(reason.code, format!("{reason}; the exchange had reported: {last_error}")),
             None => reason,
         }
     }
 }
 
-fn counted(error: &tungstenite::Error) -> Option<&'static str> {
+fn rejection_code(error: &tungstenite::Error) -> Option<&'static str> {
     match error {
         tungstenite::Error::Utf8(_) => Some("utf8"),
         tungstenite::Error::Capacity(_) => Some("too-large"),

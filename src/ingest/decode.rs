@@ -1,4 +1,4 @@
-//! From frame to text: by content, not by what the frame says it is.
+//! Decodes frames to text, by their content and not by their declared type.
 //!
 //! Exchanges have switched compression on without notice, sent plain JSON in
 //! binary frames and compressed bytes in text frames.
@@ -11,10 +11,10 @@ use crate::domain::escape_unprintable;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Longest text of a peer's that goes into a message of ours, in characters.
+/// Maximum length of a peer's text quoted in our messages, in characters.
 const QUOTE_CHARS_MAX: usize = 160;
 
-/// Why a frame has no text. The words are those that count it.
+/// Why a frame can't be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("frame is not UTF-8")]
@@ -26,6 +26,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// Returns the stable code under which the frame is counted.
     pub fn code(self) -> &'static str {
         match self {
             Self::Utf8 => "utf8",
@@ -35,8 +36,8 @@ impl DecodeError {
     }
 }
 
-/// Returns the text of a binary frame, inflated where it is gzip; at most `max` bytes come out.
-pub fn binary(bytes: &[u8], max: usize) -> Result<String, DecodeError> {
+/// Returns the text of a binary frame, inflated if it is gzip; at most `max` bytes when inflated.
+pub fn decode_binary(bytes: &[u8], max: usize) -> Result<String, DecodeError> {
     if !bytes.starts_with(&GZIP_MAGIC) {
         return std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::Utf8);
     }
@@ -49,7 +50,7 @@ pub fn binary(bytes: &[u8], max: usize) -> Result<String, DecodeError> {
     String::from_utf8(text).map_err(|_| DecodeError::Utf8)
 }
 
-/// Returns a peer's text fit for a log line: short, and without control characters.
+/// Returns a peer's text made safe for a log line: shortened, and without control characters.
 pub fn quoted(text: &str) -> String {
     let mut out = escape_unprintable(&text.chars().take(QUOTE_CHARS_MAX).collect::<String>());
     if text.chars().nth(QUOTE_CHARS_MAX).is_some() {

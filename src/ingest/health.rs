@@ -1,55 +1,55 @@
-//! What `/api/v1/venues` and the operator are told of one venue, and when.
+//! Health of one venue, as published at `/api/v1/venues` and in the log, and when to publish it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Lacks, Market, Missing, Problems, Reason, VenueHealth, VenueId, VenueState};
+use crate::domain::{Market, Missing, MissingPart, Problems, Reason, VenueHealth, VenueId, VenueState};
 
-/// Most kinds of rejections counted; the words are ours, so this is never reached.
+/// Maximum number of rejection codes counted; the codes are our own, so this is never reached.
 const KINDS_MAX: usize = 64;
 
-/// A kind of log line is written at most once in this time; the rest is counted.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+/// A kind of log line is written at most once per this interval; the others are counted as suppressed.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The figures, and what they add up to.
+/// Health of one venue, and what its state is derived from.
 #[derive(Debug)]
 pub struct Health {
-    now: VenueHealth,
-    told: Option<VenueHealth>,
+    current: VenueHealth,
+    published: Option<VenueHealth>,
     /// Why the stream is not up.
-    pub stream_reason: Option<Reason>,
+    pub stream_failure: Option<Reason>,
     /// Why the last REST call failed.
-    pub rest_reason: Option<Reason>,
-    /// Since when REST calls fail.
+    pub rest_failure: Option<Reason>,
+    /// Since when REST calls have failed.
     pub rest_failing_since: Option<Duration>,
-    /// When REST last answered.
-    pub rest_ok: Option<Duration>,
+    /// When a REST call last succeeded.
+    pub rest_succeeded_at: Option<Duration>,
     logged: BTreeMap<(&'static str, &'static str), (Duration, u64)>,
     problems: Problems,
-    missing: BTreeMap<(Market, Lacks), Missing>,
+    missing: BTreeMap<(Market, MissingPart), Missing>,
 }
 
-/// What the state follows from.
+/// What the state is derived from.
 #[derive(Debug, Clone, Copy)]
-pub struct Links {
+pub struct Connectivity {
     /// Every connection delivers.
     pub streaming: bool,
     /// Some connection delivers.
-    pub partly: bool,
-    /// REST answered lately.
+    pub partly_streaming: bool,
+    /// A REST call succeeded recently.
     pub polling: bool,
     /// Streaming has not failed yet.
     pub starting: bool,
 }
 
-impl Links {
+impl Connectivity {
     fn state(self) -> VenueState {
         match self {
             Self { streaming: true, .. } => VenueState::Up,
             Self { starting: true, .. } => VenueState::Connecting,
-            Self { polling: true, .. } | Self { partly: true, .. } => VenueState::Delayed,
+            Self { polling: true, .. } | Self { partly_streaming: true, .. } => VenueState::Delayed,
             _ => VenueState::Down,
         }
     }
@@ -57,35 +57,34 @@ impl Links {
 
 impl Health {
     pub fn new(venue: VenueId, wanted: usize, at: Timestamp) -> Self {
-        let now = VenueHealth::new(venue, wanted, at);
-        let (told, stream_reason, rest_reason) = (None, None, None);
+        let current = VenueHealth::new(venue, wanted, at);
         Self {
-            now,
-            told,
-            stream_reason,
-            rest_reason,
+            current,
+            published: None,
+            stream_failure: None,
+            rest_failure: None,
             rest_failing_since: None,
-            rest_ok: None,
+            rest_succeeded_at: None,
             logged: BTreeMap::new(),
             problems: Problems::default(),
             missing: BTreeMap::new(),
         }
     }
 
-    pub fn figures(&mut self) -> &mut VenueHealth {
-        &mut self.now
+    pub fn current(&mut self) -> &mut VenueHealth {
+        &mut self.current
     }
 
-    /// Counts something refused, under a stable word.
+    /// Counts rejections under a stable code.
     pub fn count(&mut self, what: &str, times: u64) {
-        let rejected = &mut self.now.rejected;
+        let rejected = &mut self.current.rejected;
         if rejected.contains_key(what) || rejected.len() < KINDS_MAX {
             *rejected.entry(what.to_owned()).or_default() += times;
         }
     }
 
-    /// Counts something refused with its field and an example.
-    pub fn refuse(
+    /// Counts a rejection, and keeps its field and an example.
+    pub fn reject(
         &mut self,
         (what, field): (&'static str, Option<&'static str>),
         market: Option<&Market>,
@@ -96,33 +95,34 @@ impl Health {
         self.problems.add((what, field), market, text, at);
     }
 
-    /// Notes why a market lacks something; it stands until [`Self::has`] takes it back. Returns whether that is news.
-    pub fn lacks(
+    /// Records why a market lacks something, until [`Self::clear_missing`] clears it. Returns whether the cause is new.
+    pub fn set_missing(
         &mut self,
         market: &Market,
-        lacks: Lacks,
+        lacks: MissingPart,
         (code, detail): (&'static str, String),
         at: Timestamp,
     ) -> bool {
         let key = (market.clone(), lacks);
         let known = self.missing.get(&key);
-        let (since, news) = known.map_or((at, true), |known| (known.since, known.code != code));
+        let (since, is_new) = known.map_or((at, true), |known| (known.since, known.code != code));
         self.missing.insert(key, Missing { market: market.clone(), lacks, code, detail, since });
-        news
+        is_new
     }
 
-    /// Notes that a market has it again; returns since when it lacked it.
-    pub fn has(&mut self, market: &Market, what: Lacks) -> Option<Timestamp> {
+    /// Clears what [`Self::set_missing`] recorded; returns since when it was missing.
+    pub fn clear_missing(&mut self, market: &Market, what: MissingPart) -> Option<Timestamp> {
         if self.missing.is_empty() {
             return None;
         }
         self.missing.remove(&(market.clone(), what)).map(|missing| missing.since)
     }
 
-    /// Whether a line of this kind (its cause and what it says) may be logged now, and how many were suppressed since the last one, if any.
+    /// Returns whether a line of this kind (cause and message) may be logged now: `Some` with the number of lines
+    /// suppressed since the last one, if any.
     pub fn may_log(&mut self, kind: (&'static str, &'static str), now: Duration) -> Option<Option<u64>> {
         match self.logged.get_mut(&kind) {
-            Some((at, suppressed)) if now.saturating_sub(*at) < LOG_EVERY => {
+            Some((at, suppressed)) if now.saturating_sub(*at) < LOG_INTERVAL => {
                 *suppressed += 1;
                 None
             }
@@ -130,33 +130,35 @@ impl Health {
         }
     }
 
-    /// Adds it all up; returns what to publish if the state or its reason changed, or,
-    /// once in a while (`figures`), if any figure did.
-    pub fn tell(&mut self, links: Links, at: Timestamp, figures: bool) -> Option<VenueHealth> {
-        let state = links.state();
-        self.now.problems = self.problems.list(at);
-        self.now.stream_failed.clone_from(&self.stream_reason);
-        self.now.missing = self.missing.values().cloned().collect();
-        if state != self.now.state {
-            self.now.since = at;
-            self.now.state = state;
+    /// Derives the state; returns the health to publish if the state or its reason changed or, with `figures`, if
+    /// anything else did.
+    pub fn take_update(&mut self, connectivity: Connectivity, at: Timestamp, figures: bool) -> Option<VenueHealth> {
+        let state = connectivity.state();
+        self.current.problems = self.problems.list(at);
+        self.current.stream_failed.clone_from(&self.stream_failure);
+        self.current.missing = self.missing.values().cloned().collect();
+        if state != self.current.state {
+            self.current.since = at;
+            self.current.state = state;
         }
-        self.now.reason = match state {
+        self.current.reason = match state {
             VenueState::Up => None,
-            VenueState::Down => self.rest_reason.clone().or_else(|| self.stream_reason.clone()),
-            _ => self.stream_reason.clone().or_else(|| self.rest_reason.clone()),
+            VenueState::Down => self.rest_failure.clone().or_else(|| self.stream_failure.clone()),
+            _ => self.stream_failure.clone().or_else(|| self.rest_failure.clone()),
         };
         let code = |health: &VenueHealth| health.reason.as_ref().map(|reason| reason.code);
-        let changed =
-            self.told.as_ref().is_none_or(|told| told.state != self.now.state || code(told) != code(&self.now));
-        // A ban is to be known to all before it can be forgotten.
-        let held = |health: &VenueHealth| (health.not_before.is_some(), health.stream_not_before.is_some());
-        let banned = self.told.as_ref().is_some_and(|told| held(told) != held(&self.now));
-        let moved = figures && self.told.as_ref() != Some(&self.now);
-        if !changed && !banned && !moved {
+        let changed = self
+            .published
+            .as_ref()
+            .is_none_or(|last| last.state != self.current.state || code(last) != code(&self.current));
+        // A ban is published at once, so that it is stored even if the process ends soon.
+        let cooldowns = |health: &VenueHealth| (health.not_before.is_some(), health.stream_not_before.is_some());
+        let cooldown_changed = self.published.as_ref().is_some_and(|last| cooldowns(last) != cooldowns(&self.current));
+        let figures_changed = figures && self.published.as_ref() != Some(&self.current);
+        if !changed && !cooldown_changed && !figures_changed {
             return None;
         }
-        self.told = Some(self.now.clone());
-        Some(self.now.clone())
+        self.published = Some(self.current.clone());
+        Some(self.current.clone())
     }
 }

@@ -1,8 +1,8 @@
-//! REST calls: one GET at a time within the limits, and what its answer means.
+//! REST calls: sends GET requests within the rate limits, and classifies the responses.
 //!
-//! A request is never sent inside a time that the venue told us to stay away
-//! (429, 418), nor while it does not serve us (403, 451 for several markets).
-//! Redirects are reported and never followed.
+//! No request is sent during a cool-down that the venue imposed (429, 418), nor
+//! while it does not serve us (403 or 451 for several markets). Redirects are
+//! reported and never followed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,83 +11,83 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
+use super::clock_offset::ClockSample;
+use super::connect::{find_tls_error, resolve_host, strip_resolver_prefix};
+use super::cooldown::{COOLDOWN_MAX, Cooldowns};
 use super::decode::quoted;
-use super::dial::{find_tls, look_up, plain};
-use super::gate::{Gate, HOLD_MAX};
-use super::pace::{Pace, Priority};
-use super::their_clock::Dated;
+use super::rate_limit::{Priority, RateLimiter};
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Link, Now, Reason, ReasonCode};
+use crate::domain::{Now, Reason, ReasonCode, Transport};
 use crate::venue::{Profile, Request};
 
-/// How we name ourselves.
+/// The `User-Agent` of our requests.
 pub const USER_AGENT: &str = concat!("sisepan/", env!("CARGO_PKG_VERSION"));
 
-/// A pooled connection is dropped before the usual server does, which would race with our next request.
+/// Idle time of a pooled connection: shorter than a typical server's, which would close it under our next request.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 const POOL_PER_HOST: usize = 2;
 
-/// Most bytes read of an answer that is an error anyway.
+/// Maximum number of bytes read of an error response.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Resolves names in the order in which to try their addresses: IPv6 first. The client tries the other family at once when
-/// that is refused, and beside it when it takes long.
+/// Resolves host names to addresses in the order in which to try them, IPv6 first. The client tries the other
+/// family at once if that is refused, and in parallel if it is slow.
 #[derive(Debug)]
 struct Resolver;
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         Box::pin(async move {
-            let found = look_up(name.as_str(), 0).await?;
+            let found = resolve_host(name.as_str(), 0).await?;
             Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
         })
     }
 }
 
-/// The REST side of one venue.
+/// REST client of one venue.
 #[derive(Debug)]
-pub struct Http {
+pub struct RestClient {
     client: reqwest::Client,
     settings: Settings,
     host: String,
-    pace: Pace,
+    rate_limiter: RateLimiter,
     clock: Clock,
-    gate: Arc<Gate>,
+    cooldowns: Arc<Cooldowns>,
     failed: AtomicU64,
 }
 
-/// Prices and candles that a cache kept for longer are not of now.
+/// Prices and candles that a cache has kept for longer are not current.
 const CACHED_MAX: Duration = Duration::from_secs(5);
 
-/// A 200 with a body that may be what we asked for.
+/// Body of a 200 response that looks like JSON.
 #[derive(Debug)]
 pub struct Body {
     pub text: String,
-    /// When the request was sent; earlier by so long as the answer lay in a cache.
-    pub asked: Now,
-    /// The answer's date, where it bears one.
-    pub dated: Option<Dated>,
-    /// How long it lay in a cache on the way.
+    /// When the request was sent, minus the time that the response spent in a cache.
+    pub requested_at: Now,
+    /// The date of the response, if it has one.
+    pub clock_sample: Option<ClockSample>,
+    /// How long the response was in a cache on the way.
     age: Duration,
 }
 
 impl Body {
-    /// Refuses what a cache kept for longer than the present lasts.
+    /// Rejects a response that was in a cache for too long to be current.
     pub fn check_age(&self) -> Result<(), Reason> {
         if self.age <= CACHED_MAX {
             return Ok(());
         }
-        let message = format!("the answer lay {} s in a cache on the way: it is not of now", self.age.as_secs());
+        let message = format!("the response was cached for {} s on the way; too old to use", self.age.as_secs());
         Err(Reason::new(ReasonCode::Payload, message))
     }
 }
 
-/// Why a call gave nothing.
+/// Why a call failed.
 #[derive(Debug, Clone)]
 pub struct CallError {
     pub reason: Reason,
-    /// The body of a refusal that the venue may be able to read.
+    /// The body of an error response, if it may be JSON that the venue can parse.
     pub body: Option<String>,
 }
 
@@ -97,18 +97,18 @@ impl From<Reason> for CallError {
     }
 }
 
-impl Http {
-    /// Sets up the client; no connection is made.
+impl RestClient {
+    /// Sets up the client, without connecting.
     pub fn new(
         profile: &Profile,
         settings: &Settings,
         tls: &Tls,
         clock: &Clock,
-        gate: Arc<Gate>,
+        cooldowns: Arc<Cooldowns>,
     ) -> Result<Self, Reason> {
         let unusable =
             |error: reqwest::Error| Reason::new(ReasonCode::Connect, format!("can't set up the HTTP client: {error}"));
-        // The environment has been read already; this client is not to read it again.
+        // The configuration has already read the proxies from the environment; the client must not read them again.
         let mut client = reqwest::Client::builder().no_proxy();
         if let Some(proxy) = &settings.rest_proxy {
             client = client.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(unusable)?);
@@ -131,82 +131,84 @@ impl Http {
             client,
             settings: settings.clone(),
             host: host.unwrap_or_else(|| quoted(&settings.rest)),
-            pace: Pace::new(profile.limits, clock.clone()),
+            rate_limiter: RateLimiter::new(profile.limits, clock.clone()),
             clock: clock.clone(),
-            gate,
+            cooldowns,
             failed: AtomicU64::new(0),
         })
     }
 
-    /// Sends `request` when the limits allow it and reads its answer.
+    /// Sends `request` as soon as the rate limits allow it, and reads the response.
     pub async fn get(&self, request: &Request, priority: Priority) -> Result<Body, CallError> {
-        self.check_gate()?;
-        self.pace.take(request.group, request.weight, priority).await;
-        // Another call may have been told to stay away meanwhile.
-        self.check_gate()?;
-        let answer = match self.send(request).await {
+        self.check_cooldown()?;
+        self.rate_limiter.acquire(request.group, request.weight, priority).await;
+        // Another call may have started a cool-down meanwhile.
+        self.check_cooldown()?;
+        let response = match self.send(request).await {
             Err((error, true)) => {
-                tracing::debug!(host = %self.host, %error, "connection closed as it was reused; asking once more");
-                self.pace.take(request.group, request.weight, priority).await;
-                self.check_gate()?;
+                tracing::debug!(host = %self.host, %error, "reused connection was closed; retrying once");
+                self.rate_limiter.acquire(request.group, request.weight, priority).await;
+                self.check_cooldown()?;
                 self.send(request).await.map_err(|(error, _)| error.into())
             }
             Err((error, false)) => Err(error.into()),
-            Ok(answer) => Ok(answer),
+            Ok(response) => Ok(response),
         };
-        let judged = answer.and_then(|answer| self.judge(answer));
-        if judged.is_err() {
+        let checked = response.and_then(|response| self.check_response(response));
+        if checked.is_err() {
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
-        judged
+        checked
     }
 
-    /// Returns how many requests were answered with an error, or not at all.
-    pub fn failed(&self) -> u64 {
+    /// Returns how many requests failed, with an error response or without any.
+    pub fn failed_requests(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Notes that a failure is the host's. A host that does not serve this address is left alone for a while.
-    pub fn host_failed(&self, reason: &Reason) {
-        if reason.code == ReasonCode::Blocked && self.held().is_none() {
-            self.gate.close(Link::Rest, self.settings.blocked_retry, reason);
+    /// Records that a failure concerns the whole host. If it does not serve this address, a cool-down starts.
+    pub fn record_host_failure(&self, reason: &Reason) {
+        if reason.code == ReasonCode::Blocked && self.remaining_cooldown().is_none() {
+            self.cooldowns.start(Transport::Rest, self.settings.blocked_retry, reason);
         }
     }
 
-    /// Returns how long no request may be sent, and why.
-    pub fn held(&self) -> Option<(Duration, Reason)> {
-        self.gate.held(Link::Rest)
+    /// Returns the time left of the cool-down in effect, and its reason.
+    pub fn remaining_cooldown(&self) -> Option<(Duration, Reason)> {
+        self.cooldowns.remaining(Transport::Rest)
     }
 
-    fn check_gate(&self) -> Result<(), CallError> {
-        match self.held() {
+    fn check_cooldown(&self) -> Result<(), CallError> {
+        match self.remaining_cooldown() {
             Some((_, reason)) => Err(CallError { reason, body: None }),
             None => Ok(()),
         }
     }
 
-    /// The error's flag says that the peer closed a kept connection before it answered.
-    async fn send(&self, request: &Request) -> Result<Raw, (Reason, bool)> {
+    /// The flag beside an error is whether the request may be repeated: the peer has most likely closed a reused
+    /// connection before it responded.
+    async fn send(&self, request: &Request) -> Result<RawResponse, (Reason, bool)> {
         let url = format!("{}{}", self.settings.rest, request.path);
-        let asked = self.clock.read();
+        let requested = self.clock.read();
         let mut response = self.client.get(url).send().await.map_err(|error| {
-            let again = error.is_request() && !error.is_timeout() && !error.is_connect();
-            (self.failure(&error), again)
+            let may_repeat = error.is_request() && !error.is_timeout() && !error.is_connect();
+            (self.transport_reason(&error), may_repeat)
         })?;
         let arrived = self.clock.monotonic();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        // At once: while the body is on its way, or never comes, no other call may be made.
-        let hold = hold_from(&self.settings, status, &headers, "", self.clock.now());
-        // Whether it is the host that does not serve us, or one market that is closed to us, whoever asked finds out.
-        let hold = hold.filter(|_| !matches!(status, 403 | 451));
-        let held = hold.map(|hold| self.gate.close(Link::Rest, hold, &self.refused(status, &headers)));
+        // At once: no other call may be sent while the body is in transit, or if it never arrives.
+        let cooldown = cooldown_from(&self.settings, status, &headers, "", self.clock.now());
+        // The caller finds out whether the host does not serve us, or only one market is closed to us.
+        let cooldown = cooldown.filter(|_| !matches!(status, 403 | 451));
+        let cooldown_end = cooldown
+            .map(|cooldown| self.cooldowns.start(Transport::Rest, cooldown, &self.status_reason(status, &headers)));
         let max = if status == 200 { self.settings.body_max } else { ERROR_BODY_BYTES_MAX };
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| (self.failure(&error), false))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| (self.transport_reason(&error), false))? {
             if body.len() + chunk.len() > max {
                 if status == 200 {
-                    let message = format!("the answer of {} is larger than {max} bytes", self.host);
+                    let message = format!("the response from {} is larger than {max} bytes", self.host);
                     return Err((Reason::new(ReasonCode::Payload, message), false));
                 }
                 break;
@@ -214,23 +216,29 @@ impl Http {
             body.extend_from_slice(&chunk);
         }
         let age = age(&headers);
-        // What lay in a cache on the way is of then, and so is its date.
-        let dated = date(&headers).filter(|_| age.is_zero());
-        let dated = dated.map(|date| Dated { date, asked: asked.monotonic, arrived });
-        Ok(Raw { status, asked, dated, age, headers, body, held })
+        // The date of a cached response is old, like its content.
+        let date = date(&headers).filter(|_| age.is_zero());
+        let clock_sample =
+            date.map(|date| ClockSample { date, requested_at: requested.monotonic, received_at: arrived });
+        Ok(RawResponse { status, requested, clock_sample, age, headers, body, cooldown_end })
     }
 
-    fn judge(&self, raw: Raw) -> Result<Body, CallError> {
+    fn check_response(&self, raw: RawResponse) -> Result<Body, CallError> {
         let host = &self.host;
         let text = String::from_utf8(raw.body);
         if raw.status != 200 {
-            return Err(self.refusal(raw.status, &raw.headers, text.unwrap_or_default(), raw.held));
+            return Err(self.error_response(raw.status, &raw.headers, text.unwrap_or_default(), raw.cooldown_end));
         }
-        let payload = |problem: &str| Reason::new(ReasonCode::Payload, format!("the answer of {host} {problem}"));
+        let payload = |problem: &str| Reason::new(ReasonCode::Payload, format!("the response from {host} {problem}"));
         let text = text.map_err(|_| payload("is not UTF-8"))?;
         let html = raw.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         match text.trim_start().as_bytes().first() {
-            Some(b'{' | b'[') => Ok(Body { text, asked: raw.asked.before(raw.age), dated: raw.dated, age: raw.age }),
+            Some(b'{' | b'[') => Ok(Body {
+                text,
+                requested_at: raw.requested.earlier_by(raw.age),
+                clock_sample: raw.clock_sample,
+                age: raw.age,
+            }),
             Some(b'<') => Err(payload("is a web page, not data").into()),
             Some(_) if html => Err(payload("is a web page, not data").into()),
             Some(_) => Err(payload("is not JSON").into()),
@@ -238,36 +246,42 @@ impl Http {
         }
     }
 
-    fn refusal(&self, status: u16, headers: &HeaderMap, text: String, held: Option<Duration>) -> CallError {
-        let reason = self.refused(status, headers);
-        let hold = hold_from(&self.settings, status, headers, &text, self.clock.now());
-        if let Some((held, hold)) = held.zip(hold) {
-            self.gate.amend(Link::Rest, held, hold, &reason);
+    fn error_response(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        text: String,
+        cooldown_end: Option<Duration>,
+    ) -> CallError {
+        let reason = self.status_reason(status, headers);
+        let cooldown = cooldown_from(&self.settings, status, headers, &text, self.clock.now());
+        if let Some((cooldown_end, cooldown)) = cooldown_end.zip(cooldown) {
+            self.cooldowns.replace(Transport::Rest, cooldown_end, cooldown, &reason);
         }
         let json = text.trim_start().starts_with(['{', '[']);
         CallError { reason, body: json.then_some(text) }
     }
 
-    fn refused(&self, status: u16, headers: &HeaderMap) -> Reason {
+    fn status_reason(&self, status: u16, headers: &HeaderMap) -> Reason {
         let host = &self.host;
         let (code, message) = match status {
-            407 => (ReasonCode::Connect, format!("the proxy towards {host} asks for other credentials")),
+            407 => (ReasonCode::Connect, format!("the proxy for {host} requires other credentials")),
             300..=399 => {
                 let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-                (ReasonCode::Redirect, format!("{host} redirects to {}, which is not followed", quoted(to)))
+                (ReasonCode::Redirect, format!("{host} redirects to {}; redirects are not followed", quoted(to)))
             }
             403 | 451 => (ReasonCode::Blocked, format!("{host} does not serve this address (status {status})")),
-            404 | 410 => (ReasonCode::Retired, format!("{host} answered {status}: nothing there")),
+            404 | 410 => (ReasonCode::Retired, format!("{host} answered {status}: not found")),
             418 | 429 => (ReasonCode::RateLimited, format!("{host} answered {status}: too many requests")),
             _ => (ReasonCode::Http, format!("{host} answered {status}")),
         };
         Reason::new(code, message)
     }
 
-    fn failure(&self, error: &reqwest::Error) -> Reason {
-        let way = self.settings.rest_proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}"));
-        let host = format!("{}{}", self.host, way.unwrap_or_default());
-        if let Some(cause) = find_tls(error) {
+    fn transport_reason(&self, error: &reqwest::Error) -> Reason {
+        let via = self.settings.rest_proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}"));
+        let host = format!("{}{}", self.host, via.unwrap_or_default());
+        if let Some(cause) = find_tls_error(error) {
             return Reason::new(ReasonCode::TlsRefused, format!("TLS handshake with {host} failed: {cause}"));
         }
         if error.is_timeout() {
@@ -293,18 +307,18 @@ impl Http {
     }
 }
 
-struct Raw {
+struct RawResponse {
     status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
-    asked: Now,
-    dated: Option<Dated>,
+    requested: Now,
+    clock_sample: Option<ClockSample>,
     age: Duration,
-    /// Until when the gate was closed by the status and the headers alone.
-    held: Option<Duration>,
+    /// End of the cool-down that was started from the status and the headers alone.
+    cooldown_end: Option<Duration>,
 }
 
-/// Returns the causes below the library's own summary, which repeats the URL.
+/// Returns the causes below the library's summary, which repeats the URL.
 fn causes(error: &reqwest::Error) -> String {
     let mut parts = Vec::new();
     let mut next = std::error::Error::source(error);
@@ -315,20 +329,21 @@ fn causes(error: &reqwest::Error) -> String {
     if parts.is_empty() { "no cause given".to_owned() } else { parts.join(": ") }
 }
 
-/// Returns the cause at the end of the chain, which is the system's own word.
+/// Returns the cause at the end of the chain: the message of the operating system.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    plain(&cause.to_string()).to_owned()
+    strip_resolver_prefix(&cause.to_string()).to_owned()
 }
 
-/// Returns for how long a status tells us to stay away, if it does.
+/// Returns the length of the cool-down that a status imposes, if any.
 ///
-/// The time is `Retry-After` (seconds or a date), else a time in epoch
-/// milliseconds in the body, as in `banned until 1767225600000`.
-pub fn hold_from(
+/// For 429 and 418 it is taken from `Retry-After` (seconds or a date), else from
+/// a time in epoch milliseconds in the body, as in `banned until 1767225600000`,
+/// else from the settings; for 403 and 451, always from the settings.
+pub fn cooldown_from(
     settings: &Settings,
     status: u16,
     headers: &HeaderMap,
@@ -342,8 +357,8 @@ pub fn hold_from(
         _ => return None,
     };
     let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let said = header.and_then(|text| retry_after(text.trim(), now)).or_else(|| epoch_in(body, now));
-    Some(said.unwrap_or(default).min(HOLD_MAX))
+    let stated = header.and_then(|text| retry_after(text.trim(), now)).or_else(|| epoch_in(body, now));
+    Some(stated.unwrap_or(default).min(COOLDOWN_MAX))
 }
 
 fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
@@ -366,15 +381,15 @@ fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
 }
 
-/// Returns how long an answer lay in a cache.
+/// Returns how long a response was in a cache, from its `Age`.
 fn age(headers: &HeaderMap) -> Duration {
-    let said = headers.get(AGE).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    Duration::from_secs(said.unwrap_or(0))
+    let stated = headers.get(AGE).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(stated.unwrap_or(0))
 }
 
-/// Returns the peer's clock as its `Date` tells it.
+/// Returns the peer's time from the `Date` of a response, moved to the middle of its second.
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    // A date of whole seconds lies half a second back on average.
+    // A date in whole seconds is half a second behind on average.
     const HALF_SECOND: SignedDuration = SignedDuration::from_millis(500);
     http_date(headers.get(DATE)?.to_str().ok()?)?.checked_add(HALF_SECOND).ok()
 }

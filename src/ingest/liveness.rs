@@ -1,7 +1,7 @@
-//! Who was heard from when, market by market, and whose stream has died.
+//! Liveness of each market: when its price was last confirmed, and whether its stream is dead.
 //!
 //! Pure: time is an argument. Heartbeats, pongs and acknowledgements never
-//! come here, so nothing but a price can make a market look alive.
+//! reach this module, so only a price can make a market look alive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,24 +11,26 @@ use jiff::Timestamp;
 use super::{Backoff, Settings};
 use crate::domain::{Market, Price, Ticker};
 
-/// Resubscriptions of one market in vain before its connection is given up.
+/// A connection is replaced when the stream of one of its markets is found dead for this many times in a row; before
+/// and after that, the market is only subscribed to again.
 pub const STRIKES_MAX: u32 = 3;
 
-/// What tells one trade from the next.
+/// What distinguishes one trade from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct TradeKey {
     traded_at: Option<Timestamp>,
     trade_id: Option<u64>,
     last: Price,
 }
 
-impl Seen {
+impl TradeKey {
     pub fn of(ticker: &Ticker) -> Self {
         Self { traded_at: ticker.traded_at, trade_id: ticker.trade_id, last: ticker.last }
     }
 
-    /// Whether this is a trade after `other`, by the best mark that both have.
-    pub fn later_than(&self, other: &Self) -> bool {
+    /// Returns whether this trade is later than `other`, by the best criterion that both have: id, time, or else a
+    /// different price.
+    pub fn is_later_than(&self, other: &Self) -> bool {
         match (self.trade_id.zip(other.trade_id), self.traded_at.zip(other.traded_at)) {
             (Some((mine, theirs)), _) => mine > theirs,
             (None, Some((mine, theirs))) => mine > theirs,
@@ -37,268 +39,272 @@ impl Seen {
     }
 }
 
+/// Liveness of one market.
 #[derive(Debug, Default)]
-struct Line {
-    slot: usize,
-    /// Whether a connection was asked for it, delivering or not.
+struct MarketLiveness {
+    connection: usize,
+    /// Whether a connection has subscribed to it, delivering or not.
     subscribed: bool,
-    heard: Option<Duration>,
-    asked: Option<Duration>,
-    /// It was refused, left out, unreadable or late: it is asked for alone, and not before this time.
-    apart: Option<(Duration, Backoff)>,
-    /// The newest trade that is known by any way.
-    newest: Option<Seen>,
-    /// The newest trade that the stream is known to have told of, or REST when the subscription began.
-    reference: Option<Seen>,
-    /// Since when there is one for the newest subscription.
-    measured: Option<Duration>,
-    /// A trade that REST told of and the stream did not, and since when we know.
-    missed: Option<(Duration, Seen)>,
-    struck: Option<Duration>,
+    confirmed_at: Option<Duration>,
+    requested_at: Option<Duration>,
+    /// Set while it is requested alone, since it was refused, missing, unreadable or late: not before this time.
+    isolated: Option<(Duration, Backoff)>,
+    /// The newest trade known from any source.
+    newest: Option<TradeKey>,
+    /// The newest trade that the stream delivered; until then, the one that REST reported after the subscription.
+    reference: Option<TradeKey>,
+    /// Since when the newest subscription has had a reference.
+    watched_since: Option<Duration>,
+    /// A trade that REST reported and the stream did not, and when that was found.
+    missed: Option<(Duration, TradeKey)>,
+    found_dead_at: Option<Duration>,
     strikes: u32,
     dead: bool,
 }
 
-/// The lines of all wanted markets.
+/// Liveness of all wanted markets.
 #[derive(Debug)]
 pub struct Liveness {
-    lines: BTreeMap<Market, Line>,
-    /// Which slots deliver.
+    markets: BTreeMap<Market, MarketLiveness>,
+    /// Whether each connection delivers.
     up: Vec<bool>,
     /// When silent markets were last checked.
-    checked: Option<Duration>,
+    checked_at: Option<Duration>,
     confirm_after: Duration,
     poll_every: Duration,
     lag_grace: Duration,
     first_message: Duration,
-    apart: Backoff,
+    isolation_backoff: Backoff,
 }
 
-/// Markets to ask for now.
+/// Markets to request now.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Their stream is down.
+    /// Those with a stream that is down or dead.
     pub poll: Vec<Market>,
-    /// Their stream is up and says nothing.
+    /// Those with a stream that is up but silent.
     pub check: Vec<Market>,
 }
 
-impl Line {
-    fn note(&mut self, seen: Seen) {
-        if self.newest.is_none_or(|newest| seen.later_than(&newest)) {
+impl MarketLiveness {
+    fn record_newest(&mut self, seen: TradeKey) {
+        if self.newest.is_none_or(|newest| seen.is_later_than(&newest)) {
             self.newest = Some(seen);
         }
     }
 }
 
 impl Liveness {
-    /// Starts with nothing heard; `slots` says which connection each market is on.
-    pub fn new(slots: &[Vec<Market>], settings: &Settings) -> Self {
-        let line = |slot| Line { slot, ..Line::default() };
-        let lines = slots.iter().enumerate();
+    /// Starts with no market confirmed; `markets_by_connection` lists the markets of each connection.
+    pub fn new(markets_by_connection: &[Vec<Market>], settings: &Settings) -> Self {
+        let state = |connection| MarketLiveness { connection, ..MarketLiveness::default() };
+        let states = markets_by_connection.iter().enumerate();
         Self {
-            lines: lines.flat_map(|(slot, markets)| markets.iter().map(move |m| (m.clone(), line(slot)))).collect(),
-            up: vec![false; slots.len()],
-            checked: None,
+            markets: states
+                .flat_map(|(connection, markets)| markets.iter().map(move |m| (m.clone(), state(connection))))
+                .collect(),
+            up: vec![false; markets_by_connection.len()],
+            checked_at: None,
             confirm_after: settings.confirm_after,
             poll_every: settings.poll_every,
             lag_grace: settings.lag_grace,
             first_message: settings.first_message,
-            apart: Backoff::new(settings.poll_every, settings.backoff_max),
+            isolation_backoff: Backoff::new(settings.poll_every, settings.backoff_max),
         }
     }
 
-    /// A new connection was asked for `markets`: what the old one told is no measure for it.
-    pub fn subscribed(&mut self, markets: &[Market]) {
+    /// Records that a new connection subscribed to `markets`: it is not measured by what the old one delivered.
+    pub fn record_subscription(&mut self, markets: &[Market]) {
         for market in markets {
-            if let Some(line) = self.lines.get_mut(market) {
-                line.subscribed = true;
-                (line.reference, line.measured, line.missed) = (None, None, None);
+            if let Some(state) = self.markets.get_mut(market) {
+                state.subscribed = true;
+                (state.reference, state.watched_since, state.missed) = (None, None, None);
             }
         }
     }
 
-    /// A connection that was asked for `markets` before the one that has failed is in its place: what is known to have
-    /// been told since it was asked stays the measure.
-    pub fn taken_over(&mut self, markets: &[Market]) {
+    /// Records that a failed connection was replaced by one that had subscribed to `markets` before the failure:
+    /// the trades that it is measured by stay valid.
+    pub fn record_takeover(&mut self, markets: &[Market]) {
         for market in markets {
-            if let Some(line) = self.lines.get_mut(market) {
-                line.subscribed = true;
+            if let Some(state) = self.markets.get_mut(market) {
+                state.subscribed = true;
             }
         }
     }
 
-    /// The stream told of a market.
-    pub fn streamed(&mut self, market: &Market, ticker: &Ticker, now: Duration) {
-        let Some(line) = self.lines.get_mut(market) else { return };
-        let seen = Seen::of(ticker);
-        line.note(seen);
-        line.heard = Some(now);
-        if line.missed.is_none_or(|(_, missed)| !missed.later_than(&seen)) {
-            (line.missed, line.struck, line.strikes, line.dead) = (None, None, 0, false);
+    /// Records a ticker from the stream.
+    pub fn record_streamed(&mut self, market: &Market, ticker: &Ticker, now: Duration) {
+        let Some(state) = self.markets.get_mut(market) else { return };
+        let seen = TradeKey::of(ticker);
+        state.record_newest(seen);
+        state.confirmed_at = Some(now);
+        if state.missed.is_none_or(|(_, missed)| !missed.is_later_than(&seen)) {
+            (state.missed, state.found_dead_at, state.strikes, state.dead) = (None, None, 0, false);
         }
-        if line.reference.is_none_or(|reference| !reference.later_than(&seen)) {
-            line.reference = Some(seen);
-            line.measured.get_or_insert(now);
+        if state.reference.is_none_or(|reference| !reference.is_later_than(&seen)) {
+            state.reference = Some(seen);
+            state.watched_since.get_or_insert(now);
         }
     }
 
-    /// REST told of a market.
-    pub fn fetched(&mut self, market: &Market, ticker: &Ticker, now: Duration) {
-        let Some(line) = self.lines.get_mut(market) else { return };
-        let seen = Seen::of(ticker);
-        line.note(seen);
-        line.heard = Some(now);
-        line.asked = Some(now);
-        match line.reference {
-            _ if !line.subscribed => {}
-            None => (line.reference, line.measured) = (Some(seen), Some(now)),
-            Some(reference) if seen.later_than(&reference) => {
-                line.missed.get_or_insert((now, seen));
+    /// Records a ticker from REST.
+    pub fn record_fetched(&mut self, market: &Market, ticker: &Ticker, now: Duration) {
+        let Some(state) = self.markets.get_mut(market) else { return };
+        let seen = TradeKey::of(ticker);
+        state.record_newest(seen);
+        state.confirmed_at = Some(now);
+        state.requested_at = Some(now);
+        match state.reference {
+            _ if !state.subscribed => {}
+            None => (state.reference, state.watched_since) = (Some(seen), Some(now)),
+            Some(reference) if seen.is_later_than(&reference) => {
+                state.missed.get_or_insert((now, seen));
             }
             Some(_) => {}
         }
     }
 
-    /// The newest trade of a market that is known.
-    pub fn newest(&self, market: &Market) -> Option<Seen> {
-        self.lines.get(market)?.newest
+    /// Returns the newest known trade of a market.
+    pub fn newest_trade(&self, market: &Market) -> Option<TradeKey> {
+        self.markets.get(market)?.newest
     }
 
-    /// The slot's stream began or ceased to deliver.
-    pub fn set_up(&mut self, slot: usize, up: bool) {
-        self.up[slot] = up;
-        for line in self.lines.values_mut().filter(|line| line.slot == slot) {
-            line.subscribed = up;
+    /// Records that a connection started or stopped delivering.
+    pub fn set_connection_up(&mut self, connection: usize, up: bool) {
+        self.up[connection] = up;
+        for state in self.markets.values_mut().filter(|state| state.connection == connection) {
+            state.subscribed = up;
             if !up {
-                (line.missed, line.struck) = (None, None);
+                (state.missed, state.found_dead_at) = (None, None);
             }
         }
     }
 
-    /// Whether every one of these slots delivers.
-    pub fn all_up(&self, slots: &[usize]) -> bool {
-        slots.iter().all(|&slot| self.up[slot])
+    /// Returns whether all of these connections deliver.
+    pub fn all_up(&self, connections: &[usize]) -> bool {
+        connections.iter().all(|&connection| self.up[connection])
     }
 
-    /// Whether the stream tells of a market.
+    /// Returns whether the stream delivers a market.
     pub fn is_streamed(&self, market: &Market) -> bool {
-        self.lines.get(market).is_some_and(|line| self.up[line.slot] && !line.dead)
+        self.markets.get(market).is_some_and(|state| self.up[state.connection] && !state.dead)
     }
 
-    /// The venue did not answer for a market: it is asked for alone from now on, later each time.
-    pub fn set_apart(&mut self, market: &Market, now: Duration) {
-        let fresh = &self.apart;
-        if let Some(line) = self.lines.get_mut(market) {
-            let (until, backoff) = line.apart.get_or_insert_with(|| (now, fresh.clone()));
+    /// Isolates a market without a usable response: from now on it is requested alone, with growing delays.
+    pub fn isolate(&mut self, market: &Market, now: Duration) {
+        let initial = &self.isolation_backoff;
+        if let Some(state) = self.markets.get_mut(market) {
+            let (until, backoff) = state.isolated.get_or_insert_with(|| (now, initial.clone()));
             *until = now + backoff.after_failure();
         }
     }
 
-    /// The venue has answered for a market that was asked for alone.
-    pub fn rejoin(&mut self, market: &Market) {
-        if let Some(line) = self.lines.get_mut(market) {
-            line.apart = None;
+    /// Ends the isolation of a market, after a usable response.
+    pub fn end_isolation(&mut self, market: &Market) {
+        if let Some(state) = self.markets.get_mut(market) {
+            state.isolated = None;
         }
     }
 
-    /// Those of `markets` that are asked for together.
-    pub fn together(&self, markets: &[Market]) -> Vec<Market> {
-        let together = |market: &&Market| self.lines.get(*market).is_none_or(|line| line.apart.is_none());
-        markets.iter().filter(together).cloned().collect()
+    /// Returns those of `markets` that are not isolated.
+    pub fn not_isolated(&self, markets: &[Market]) -> Vec<Market> {
+        let is_batched = |market: &&Market| self.markets.get(*market).is_none_or(|state| state.isolated.is_none());
+        markets.iter().filter(is_batched).cloned().collect()
     }
 
-    /// The markets to ask for now one at a time, and whether their stream is down.
-    pub fn due_apart(&self, listed: &BTreeSet<Market>, now: Duration) -> Vec<(Market, bool)> {
-        let lines = self.lines.iter().filter(|(market, _)| listed.contains(*market));
-        let due = lines.filter_map(|(market, line)| {
-            let is_polled = line.dead || !self.up[line.slot];
-            let unheard = line.heard.is_none_or(|at| now.saturating_sub(at) >= self.confirm_after);
-            let (until, _) = line.apart.as_ref()?;
-            (*until <= now && (is_polled || unheard)).then(|| (market.clone(), is_polled))
+    /// Returns the isolated markets to request now, and whether the stream of each is down.
+    pub fn due_isolated(&self, listed: &BTreeSet<Market>, now: Duration) -> Vec<(Market, bool)> {
+        let states = self.markets.iter().filter(|(market, _)| listed.contains(*market));
+        let due = states.filter_map(|(market, state)| {
+            let is_polled = state.dead || !self.up[state.connection];
+            let is_unconfirmed = state.confirmed_at.is_none_or(|at| now.saturating_sub(at) >= self.confirm_after);
+            let (until, _) = state.isolated.as_ref()?;
+            (*until <= now && (is_polled || is_unconfirmed)).then(|| (market.clone(), is_polled))
         });
         due.collect()
     }
 
-    /// The markets to ask for now, among `listed`.
+    /// Returns the markets among `listed` to request now.
     ///
-    /// When one is due, those that soon would be are asked for with it, so that
-    /// a quiet night costs one call in `confirm_after` and not one a market.
+    /// When one is due, it takes along those that will be due soon, so that a
+    /// quiet night costs one request per `confirm_after`, not one per market.
     pub fn due(&mut self, listed: &BTreeSet<Market>, now: Duration) -> Due {
         let age = |since: Option<Duration>| since.map_or(Duration::MAX, |since| now.saturating_sub(since));
         let mut due = Due::default();
         let (mut poll_now, mut check_now) = (false, false);
-        let asked_about = |(market, line): &(&Market, &Line)| listed.contains(*market) && line.apart.is_none();
-        for (market, line) in self.lines.iter().filter(asked_about) {
-            let unasked = age(line.asked);
-            if line.dead || !self.up[line.slot] {
-                if unasked >= self.poll_every / 2 {
+        let is_batched =
+            |(market, state): &(&Market, &MarketLiveness)| listed.contains(*market) && state.isolated.is_none();
+        for (market, state) in self.markets.iter().filter(is_batched) {
+            let since_request = age(state.requested_at);
+            if state.dead || !self.up[state.connection] {
+                if since_request >= self.poll_every / 2 {
                     due.poll.push(market.clone());
-                    poll_now |= unasked >= self.poll_every;
+                    poll_now |= since_request >= self.poll_every;
                 }
             } else {
-                let unheard = age(line.heard).min(unasked);
-                if unheard >= self.confirm_after / 2 {
+                let unconfirmed = age(state.confirmed_at).min(since_request);
+                if unconfirmed >= self.confirm_after / 2 {
                     due.check.push(market.clone());
-                    check_now |= unheard >= self.confirm_after;
+                    check_now |= unconfirmed >= self.confirm_after;
                 }
             }
         }
-        check_now &= age(self.checked) >= self.confirm_after;
+        check_now &= age(self.checked_at) >= self.confirm_after;
         if check_now {
-            self.checked = Some(now);
+            self.checked_at = Some(now);
         } else {
             due.check.clear();
         }
         if !poll_now {
             due.poll.clear();
         }
-        // Whoever was not answered for last time comes first, should an answer be cut short again.
-        due.poll.sort_by_key(|market| self.lines.get(market).and_then(|line| line.heard));
+        // Markets that a truncated response left out come first, in case the next one is truncated too.
+        due.poll.sort_by_key(|market| self.markets.get(market).and_then(|state| state.confirmed_at));
         due
     }
 
-    /// These were asked for, whatever comes of it.
-    pub fn asked(&mut self, markets: &[Market], now: Duration) {
+    /// Records that these markets were requested, whatever the outcome.
+    pub fn record_request(&mut self, markets: &[Market], now: Duration) {
         for market in markets {
-            if let Some(line) = self.lines.get_mut(market) {
-                line.asked = Some(now);
+            if let Some(state) = self.markets.get_mut(market) {
+                state.requested_at = Some(now);
             }
         }
     }
 
-    /// The markets whose stream has missed a trade for longer than the grace, with their slot and
-    /// how often that was found since the stream last told of them. Each is named once a `first_message`.
-    pub fn strike(&mut self, now: Duration) -> Vec<(Market, usize, u32)> {
-        let mut struck = Vec::new();
-        for (market, line) in &mut self.lines {
-            let overdue = line.missed.is_some_and(|(since, _)| now.saturating_sub(since) >= self.lag_grace);
-            let again = line.struck.is_none_or(|at| now.saturating_sub(at) >= self.first_message);
-            if overdue && again {
-                line.strikes += 1;
-                line.dead = true;
-                line.struck = Some(now);
-                struck.push((market.clone(), line.slot, line.strikes));
+    /// Marks as dead the markets whose stream has missed a trade for longer than `lag_grace`. Returns each at most
+    /// once per `first_message`, with its connection and how often in a row it was found dead.
+    pub fn mark_dead(&mut self, now: Duration) -> Vec<(Market, usize, u32)> {
+        let mut dead = Vec::new();
+        for (market, state) in &mut self.markets {
+            let overdue = state.missed.is_some_and(|(since, _)| now.saturating_sub(since) >= self.lag_grace);
+            let may_repeat = state.found_dead_at.is_none_or(|at| now.saturating_sub(at) >= self.first_message);
+            if overdue && may_repeat {
+                state.strikes += 1;
+                state.dead = true;
+                state.found_dead_at = Some(now);
+                dead.push((market.clone(), state.connection, state.strikes));
             }
         }
-        struck
+        dead
     }
 
-    /// Whether these markets have been watched for missed trades for at least `age`. One of which nothing that can be used
-    /// was told since the subscription keeps no other from it.
-    pub fn is_measured(&self, markets: &[Market], age: Duration, now: Duration) -> bool {
-        let lines = markets.iter().filter_map(|market| self.lines.get(market));
-        let newest = lines.filter_map(|line| line.measured).max();
+    /// Returns whether these markets have been watched for missed trades for at least `age`. Those without usable
+    /// data since the subscription are ignored.
+    pub fn is_watched_for(&self, markets: &[Market], age: Duration, now: Duration) -> bool {
+        let states = markets.iter().filter_map(|market| self.markets.get(market));
+        let newest = states.filter_map(|state| state.watched_since).max();
         newest.is_some_and(|since| now.saturating_sub(since) >= age)
     }
 
-    /// The first of `markets` of which the stream has missed a trade.
-    pub fn missed<'a>(&self, markets: &'a [Market]) -> Option<&'a Market> {
-        markets.iter().find(|market| self.lines.get(*market).is_some_and(|line| line.missed.is_some()))
+    /// Returns the first of `markets` with a trade that the stream missed.
+    pub fn first_missed<'a>(&self, markets: &'a [Market]) -> Option<&'a Market> {
+        markets.iter().find(|market| self.markets.get(*market).is_some_and(|state| state.missed.is_some()))
     }
 
-    /// How many markets were heard from within `age`, by any way.
-    pub fn heard_within(&self, age: Duration, now: Duration) -> usize {
-        self.lines.values().filter(|line| line.heard.is_some_and(|at| now.saturating_sub(at) <= age)).count()
+    /// Returns how many markets were confirmed within `age`, by any source.
+    pub fn count_confirmed_within(&self, age: Duration, now: Duration) -> usize {
+        self.markets.values().filter(|state| state.confirmed_at.is_some_and(|at| now.saturating_sub(at) <= age)).count()
     }
 }

@@ -1,39 +1,39 @@
-//! All outgoing I/O, written once for every venue.
+//! All outgoing I/O, implemented once for every venue.
 //!
-//! [`run`] keeps one venue's prices coming: it connects, subscribes, paces,
-//! watches, backs off, polls while streaming is down, and fills gaps from
-//! candles. What differs between venues is in `venue`; what the prices mean is
-//! decided by the board. Nothing here gives up, and nothing here waits without
-//! a bound.
+//! [`run`] keeps the prices of one venue current: it connects, subscribes,
+//! limits its request rate, detects silence, backs off, polls while streaming
+//! is down, and fills gaps from candles. What differs between venues is in
+//! `venue`; the board decides what the prices mean. Retries never end, and
+//! every wait is bounded.
 
-mod attempt;
 mod backfill;
 mod backoff;
+mod clock_offset;
+mod connect;
 mod connection;
+mod context;
+mod cooldown;
 mod decode;
-mod dial;
-mod gate;
+mod event_queue;
 mod health;
 mod http;
-mod listings;
 mod liveness;
-mod outbox;
-mod pace;
-mod poller;
+mod manager;
+mod market_list;
+mod polling;
+mod price_check;
 mod proxy;
-mod question;
-mod recheck;
+mod rate_limit;
+mod rest_query;
+mod session;
 mod settings;
-mod shared;
-mod slot;
 mod supervisor;
-mod their_clock;
 mod tls;
 
 pub use backoff::Backoff;
-pub use connection::{Command, Connection, Ended, News, Quiet};
-pub use pace::{Bucket, Priority};
+pub use connection::{Command, Connection, ConnectionEnd, ConnectionEvents, SilenceVerdict};
 pub use proxy::Proxy;
+pub use rate_limit::{Priority, TokenBucket};
 pub use settings::Settings;
-pub use supervisor::{Requests, run};
+pub use supervisor::{BoardRequests, run};
 pub use tls::{Tls, TlsError};

@@ -11,8 +11,8 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use tower::Service;
 use url::Url;
 
+use super::connect::ByteStream;
 use super::decode::quoted;
-use super::dial::Bytes;
 use crate::domain::{Reason, ReasonCode};
 
 /// Port of a SOCKS proxy whose URL has none.
@@ -23,23 +23,23 @@ const SOCKS_PORT: u16 = 1080;
 pub struct Proxy(Url);
 
 impl Proxy {
-    /// Takes the URL of a proxy, with scheme `http`, `https`, `socks5` or `socks5h`.
+    /// Wraps the URL of a proxy, with scheme `http`, `https`, `socks5` or `socks5h`.
     ///
-    /// SOCKS proxies always resolve the exchange's name themselves, as HTTP proxies do.
+    /// SOCKS proxies always resolve the exchange's host name themselves, as HTTP proxies do.
     pub fn new(mut url: Url) -> Self {
         if url.scheme() == "socks5" {
-            // Both are schemes without special rules, so this can't fail.
+            // Neither scheme is special in URL parsing, so this can't fail.
             let _ = url.set_scheme("socks5h");
         }
         Self(url)
     }
 
-    /// The URL, credentials included.
+    /// Returns the URL, including the credentials.
     pub(super) fn url(&self) -> &Url {
         &self.0
     }
 
-    /// Whether the proxy itself is spoken to over TLS.
+    /// Returns whether the connection to the proxy itself uses TLS.
     pub(super) fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -52,9 +52,14 @@ impl Proxy {
         self.0.port_or_known_default().unwrap_or(SOCKS_PORT)
     }
 
-    /// Has the proxy at the other end of `bytes` connect to `host`.
-    pub(super) async fn tunnel(&self, bytes: Box<dyn Bytes>, host: &str, port: u16) -> Result<Box<dyn Bytes>, Reason> {
-        let refused = |cause: &dyn std::error::Error| {
+    /// Opens a tunnel to `host` through the proxy at the other end of `bytes`.
+    pub(super) async fn tunnel(
+        &self,
+        bytes: Box<dyn ByteStream>,
+        host: &str,
+        port: u16,
+    ) -> Result<Box<dyn ByteStream>, Reason> {
+        let failed = |cause: &dyn std::error::Error| {
             let mut innermost = cause;
             while let Some(next) = innermost.source() {
                 innermost = next;
@@ -62,23 +67,23 @@ impl Proxy {
             let cause = quoted(&innermost.to_string());
             Reason::new(ReasonCode::Connect, format!("no tunnel to {host}: {cause}"))
         };
-        let target: Uri = format!("https://{host}:{port}").parse().map_err(|error| refused(&error))?;
-        // Reads the credentials, and undoes their percent-encoding.
+        let target: Uri = format!("https://{host}:{port}").parse().map_err(|error| failed(&error))?;
+        // Extracts the credentials and percent-decodes them.
         let proxy = Matcher::builder().all(self.0.as_str()).build().intercept(&target);
-        let proxy = proxy.ok_or_else(|| Reason::new(ReasonCode::Connect, "the URL can't be used"))?;
+        let proxy = proxy.ok_or_else(|| Reason::new(ReasonCode::Connect, "the proxy URL can't be used"))?;
         let opened = Opened(Some(bytes));
         let tunnelled = if self.0.scheme().starts_with("socks") {
             let mut socks = SocksV5::new(proxy.uri().clone(), opened);
             if let Some((user, password)) = proxy.raw_auth() {
                 socks = socks.with_auth(user.to_owned(), password.to_owned());
             }
-            socks.call(target).await.map_err(|error| refused(&error))?
+            socks.call(target).await.map_err(|error| failed(&error))?
         } else {
             let mut tunnel = Tunnel::new(proxy.uri().clone(), opened);
             if let Some(credentials) = proxy.basic_auth() {
                 tunnel = tunnel.with_auth(credentials.clone());
             }
-            tunnel.call(target).await.map_err(|error| refused(&error))?
+            tunnel.call(target).await.map_err(|error| failed(&error))?
         };
         Ok(tunnelled.into_inner())
     }
@@ -96,11 +101,11 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The connector that the tunnels ask for, with the connection already open.
-struct Opened(Option<Box<dyn Bytes>>);
+/// The connector that the tunnels require; its connection is already open.
+struct Opened(Option<Box<dyn ByteStream>>);
 
 impl Service<Uri> for Opened {
-    type Response = TokioIo<Box<dyn Bytes>>;
+    type Response = TokioIo<Box<dyn ByteStream>>;
     type Error = std::io::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 

@@ -7,27 +7,29 @@ use jiff::Timestamp;
 use super::Proxy;
 use crate::venue::Profile;
 
-/// Connections are opened no faster than this, and than half of what the venue documents.
+/// Default average interval between connections; twice the interval that the venue's profile allows is used instead
+/// if it is longer.
 const CONNECT_EVERY: Duration = Duration::from_secs(1);
 
-/// How one venue is read. All of it can be set by the operator; see each default in [`Settings::defaults`].
+/// Settings for reading one venue. The operator can set all of them; the defaults are in [`Settings::defaults`].
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Base of the REST API, without a slash at the end.
     pub rest: String,
     /// The WebSocket URL.
     pub stream: String,
-    /// The proxy that leads to `rest`.
+    /// The proxy for `rest`.
     pub rest_proxy: Option<Proxy>,
-    /// The proxy that leads to `stream`.
+    /// The proxy for `stream`.
     pub stream_proxy: Option<Proxy>,
     /// Whether to stream at all; otherwise the venue is only polled.
     pub stream_enabled: bool,
-    /// A connection without usable tickers for this long is checked by REST and given up if it missed a trade.
+    /// A connection without usable tickers for this long is checked by REST, and given up if it missed a trade or the
+    /// check fails.
     pub silence_max: Duration,
     /// A market not confirmed for this long is stale.
     pub stale_after: Duration,
-    /// A market not heard from for this long is checked by REST.
+    /// A market without a price for this long is checked by REST.
     pub confirm_after: Duration,
     /// Polling interval while streaming is down.
     pub poll_every: Duration,
@@ -35,11 +37,11 @@ pub struct Settings {
     pub lag_grace: Duration,
     /// A subscription without data for this long is checked and sent again.
     pub first_message: Duration,
-    /// The list of markets is fetched anew this often.
+    /// Interval between fetches of the market list.
     pub list_every: Duration,
-    /// While a market is missing or halted it is fetched this often, if that is more often.
+    /// Interval between fetches of the market list while a market is missing or halted, if shorter.
     pub list_again: Duration,
-    /// Deadline of a name look-up.
+    /// Deadline of a DNS look-up.
     pub dns: Duration,
     /// Deadline of a TCP connection, all addresses together.
     pub tcp: Duration,
@@ -55,32 +57,32 @@ pub struct Settings {
     pub backoff_min: Duration,
     /// Longest wait after a failure, before jitter.
     pub backoff_max: Duration,
-    /// The back-off starts anew only after this much good data.
+    /// The back-off is reset only after data has come for this long.
     pub good_after: Duration,
     /// Wait after 403 or 451.
     pub blocked_retry: Duration,
-    /// Wait after a 429 that names no time.
+    /// Wait after a 429 that states no time.
     pub limited_retry: Duration,
-    /// Wait after a 418 that names no time.
+    /// Wait after a 418 that states no time.
     pub banned_retry: Duration,
-    /// A market that was refused, or has no candles, is left alone for this long.
-    pub refused_retry: Duration,
-    /// Connections to the stream's host: one each so often.
+    /// Longest wait before candles are requested again for a time in which a market had none.
+    pub empty_retry_max: Duration,
+    /// Average interval between connections to the stream's host.
     pub connect_every: Duration,
-    /// Connections to the stream's host that may come at once.
+    /// Connections to the stream's host that may be opened at once.
     pub connect_burst: u32,
     /// Largest stream message, also after inflating, in bytes.
     pub message_max: usize,
     /// Largest HTTP body, after inflating, in bytes.
     pub body_max: usize,
-    /// No request before this time: a ban that outlived the last run.
+    /// No request before this time: a ban that was imposed on the previous process.
     pub not_before: Option<Timestamp>,
     /// No connection to the stream before this time: likewise.
     pub stream_not_before: Option<Timestamp>,
 }
 
 impl Settings {
-    /// The venue's own hosts and limits, and our defaults for the rest.
+    /// Returns the venue's own hosts and limits, and our defaults for the rest.
     pub fn defaults(profile: &Profile) -> Self {
         Self {
             rest: profile.rest.to_owned(),
@@ -108,7 +110,7 @@ impl Settings {
             blocked_retry: Duration::from_secs(600),
             limited_retry: Duration::from_secs(60),
             banned_retry: Duration::from_secs(300),
-            refused_retry: Duration::from_secs(600),
+            empty_retry_max: Duration::from_secs(600),
             connect_every: CONNECT_EVERY.max(2 * profile.connects_window / profile.connects_max.max(1)),
             connect_burst: 3,
             message_max: 4 << 20,

@@ -7,37 +7,38 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::Gate;
-use super::http::Http;
-use super::shared::Shared;
-use super::{Settings, Tls, backfill, listings, poller, recheck, slot};
+use super::context::VenueContext;
+use super::cooldown::Cooldowns;
+use super::http::RestClient;
+use super::{Settings, Tls, backfill, manager, market_list, polling, price_check};
 use crate::clock::Clock;
 use crate::domain::{Event, Gap, Market, VenueHealth, VenueState};
 use crate::failpoint;
 use crate::venue::Venue;
 
-/// Figures are published at most this often.
-const FIGURES_EVERY: Duration = Duration::from_secs(1);
+/// Changed health figures are published at this interval.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Orders that may wait for a slot; more are dropped, and found again by the next look.
-const ORDERS_MAX: usize = 16;
+/// Capacity of a connection manager's command queue; excess commands are dropped, and the next check repeats them.
+const COMMANDS_MAX: usize = 16;
 
-/// What the board asks a venue for.
+/// The board's requests to one venue.
 #[derive(Debug)]
-pub struct Requests {
-    /// Minutes to be filled from candles, answered with [`Event::Settled`].
+pub struct BoardRequests {
+    /// Minutes to fill from candles, answered with [`Event::Settled`].
     pub gaps: mpsc::Receiver<Gap>,
-    /// Markets whose price is to be fetched at once, answered with [`Event::Ticker`].
+    /// Markets whose price to fetch immediately, answered with [`Event::Ticker`].
     pub checks: mpsc::Receiver<Market>,
 }
 
-/// Reads `wanted` from `venue` until `shutdown`: streams, polls, checks and fills gaps.
+/// Reads the markets `wanted` from `venue` until `shutdown`: streams, polls, checks prices and fills gaps.
 ///
-/// What it learns goes to `events`, answers to `requests` too.
-/// It never gives up, and returns when `shutdown` is cancelled, with every task
-/// ended and every socket closed; before that only if one of its tasks has
-/// panicked: whoever started it must not go on as if the exchange were read.
-#[expect(clippy::too_many_arguments, reason = "the parts of one venue, each from another owner")]
+/// Sends everything to `events`, including the answers to `requests`. It
+/// retries without end, and returns once `shutdown` is cancelled, all tasks
+/// have ended and all sockets are closed. It returns earlier only if one of its
+/// tasks panicked: the caller must then not carry on as if the exchange were
+/// still being read.
+#[expect(clippy::too_many_arguments, reason = "the dependencies of one venue, each with a different owner")]
 pub async fn run(
     venue: &'static dyn Venue,
     settings: Settings,
@@ -45,14 +46,14 @@ pub async fn run(
     tls: Tls,
     clock: Clock,
     events: mpsc::Sender<Event>,
-    requests: Requests,
+    requests: BoardRequests,
     shutdown: CancellationToken,
 ) {
-    let gate = Arc::new(Gate::new(&settings, clock.clone()));
-    let http = match Http::new(venue.profile(), &settings, &tls, &clock, gate.clone()) {
+    let cooldowns = Arc::new(Cooldowns::new(&settings, clock.clone()));
+    let http = match RestClient::new(venue.profile(), &settings, &tls, &clock, cooldowns.clone()) {
         Ok(http) => http,
         Err(reason) => {
-            tracing::error!(venue = %venue.profile().id, %reason, "the exchange can't be read");
+            tracing::error!(venue = %venue.profile().id, %reason, "setting up the exchange failed; it stays down");
             let id = venue.profile().id;
             let health = VenueHealth {
                 state: VenueState::Down,
@@ -64,48 +65,49 @@ pub async fn run(
             return;
         }
     };
-    let shared = Arc::new(Shared::new(venue, settings, wanted, tls, clock, (http, gate), events, shutdown.clone()));
-    shared.report(true);
+    let context =
+        Arc::new(VenueContext::new(venue, settings, wanted, tls, clock, (http, cooldowns), events, shutdown.clone()));
+    context.publish_health(true);
 
     let mut tasks = JoinSet::new();
-    let mut orders = Vec::new();
-    let mut slots = JoinSet::new();
-    if shared.settings.stream_enabled {
-        for index in 0..shared.slots.len() {
-            let (sender, inbox) = mpsc::channel(ORDERS_MAX);
-            orders.push(sender);
-            slots.spawn(failpoint::part("stream", slot::run(shared.clone(), index, inbox)));
+    let mut commands = Vec::new();
+    let mut managers = JoinSet::new();
+    if context.settings.stream_enabled {
+        for index in 0..context.markets_by_connection.len() {
+            let (sender, inbox) = mpsc::channel(COMMANDS_MAX);
+            commands.push(sender);
+            managers.spawn(failpoint::run("stream", manager::run(context.clone(), index, inbox)));
         }
     }
-    tasks.spawn(failpoint::part("listings", listings::run(shared.clone())));
-    tasks.spawn(failpoint::part("poller", poller::run(shared.clone(), orders)));
-    tasks.spawn(failpoint::part("backfill", backfill::run(shared.clone(), requests.gaps)));
-    tasks.spawn(failpoint::part("recheck", recheck::run(shared.clone(), requests.checks)));
-    tasks.spawn(failpoint::part("outbox", flush(shared.clone())));
-    tasks.spawn(failpoint::part("report", report(shared)));
+    tasks.spawn(failpoint::run("listings", market_list::run(context.clone())));
+    tasks.spawn(failpoint::run("poller", polling::run(context.clone(), commands)));
+    tasks.spawn(failpoint::run("backfill", backfill::run(context.clone(), requests.gaps)));
+    tasks.spawn(failpoint::run("recheck", price_check::run(context.clone(), requests.checks)));
+    tasks.spawn(failpoint::run("outbox", flush_events(context.clone())));
+    tasks.spawn(failpoint::run("report", report_health(context)));
 
     tokio::select! {
         () = shutdown.cancelled() => {}
-        // None of them ever ends by itself: it panicked, and what it did is done by nobody now.
+        // Tasks never end by themselves: this one panicked, and nothing does its work any more.
         _ = tasks.join_next() => {}
-        Some(_) = slots.join_next() => {}
+        Some(_) = managers.join_next() => {}
     }
     if !shutdown.is_cancelled() {
-        tracing::error!(venue = %venue.profile().id, "a task that reads this exchange has ended");
+        tracing::error!(venue = %venue.profile().id, "a task of this exchange ended unexpectedly; stopping");
         return;
     }
-    // Connections close politely; everything else stops where it waits.
-    while slots.join_next().await.is_some() {}
+    // Connections are closed cleanly; all other tasks are aborted where they wait.
+    while managers.join_next().await.is_some() {}
     tasks.shutdown().await;
 }
 
-async fn flush(shared: Arc<Shared>) {
-    shared.outbox.flush().await;
+async fn flush_events(context: Arc<VenueContext>) {
+    context.event_queue.flush().await;
 }
 
-async fn report(shared: Arc<Shared>) {
+async fn report_health(context: Arc<VenueContext>) {
     loop {
-        tokio::time::sleep(FIGURES_EVERY).await;
-        shared.report(true);
+        tokio::time::sleep(HEALTH_INTERVAL).await;
+        context.publish_health(true);
     }
 }

@@ -1,7 +1,7 @@
 //! The one TLS configuration of all outgoing connections.
 //!
-//! Verification is never switched off, by no setting: an operator with a
-//! private authority names its certificate.
+//! No setting disables verification: an operator with a private certificate
+//! authority configures its certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Roots to trust, and the provider to use. Cheap to clone.
+/// TLS configuration: trusted roots and cryptography provider. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tls(Arc<ClientConfig>);
 
-/// Why the TLS configuration could not be made.
+/// Why the TLS configuration could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The extra CA file could not be read, or holds no certificate.
+    /// The extra CA file could not be read, or contains no certificate.
     #[error("can't read the CA file {file}: {problem}")]
     CaFile {
         /// The file, as configured.
@@ -25,16 +25,16 @@ pub enum TlsError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The TLS library refused its own defaults.
+    /// The TLS library rejected its own defaults.
     #[error("can't set up TLS: {0}")]
     Provider(#[from] rustls::Error),
 }
 
 impl Tls {
-    /// Trusts the public web's authorities and those in the PEM file `extra_ca`.
+    /// Trusts the public certificate authorities and those in the PEM file `extra_ca`.
     ///
     /// # Errors
-    /// [`TlsError::CaFile`] names the file and what is wrong with it.
+    /// [`TlsError::CaFile`] if that file can't be used.
     pub fn new(extra_ca: Option<&Path>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = extra_ca {
@@ -42,7 +42,7 @@ impl Tls {
                 roots.add(certificate).map_err(|error| ca_file(path, &error))?;
             }
         }
-        // Named, never taken from the process: which library is the default depends on who was linked first.
+        // Explicit: the process-wide default depends on which library installed its provider first.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

@@ -1,22 +1,24 @@
-//! What outlives the process: minute closes, last rows and bans, in one SQLite file.
+//! Persistent state: minute closes, last rows, listings and bans (cool-downs that exchanges imposed), in one
+//! SQLite file.
 //!
-//! One thread writes. Those who hand over never wait for it: what waits is a
-//! map in memory in which the newest word of each key wins ([`pending`]), and
-//! the thread empties it at least once a second in small, synced transactions.
-//! When the disk fails, prices go on from memory and the thread keeps trying.
+//! One thread writes. Callers never wait for it: they put records into a map
+//! in memory that keeps only the newest record of each key ([`pending`]), and
+//! the thread drains the map at least once a second in small, synced
+//! transactions. When the disk fails, prices continue from memory and the
+//! thread keeps retrying.
 //!
 //! ```text
-//!  board ──records──▶ pending ──▶ writer thread ──▶ sisepan.db ──▶ Past (history)
+//!  board ──records──▶ pending ──▶ writer thread ──▶ sisepan.db ──▶ HistoryReader
 //!                                                      └─────────▶ Restored (at the start)
 //! ```
 //!
-//! Each row carries a checksum over all of its columns and stands alone: a
-//! damaged row is a hole, never another price. It knows no rule of the market,
-//! and never deletes a file.
+//! Each row has a checksum over all of its columns and depends on no other
+//! row: a damaged row becomes a gap, never a wrong price. The store contains
+//! no market logic, and it never deletes a file.
 
 mod backup;
+mod history;
 mod open;
-mod past;
 mod pending;
 mod restore;
 mod row;
@@ -32,209 +34,212 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::domain::{FeedRecords, HourSource, Keeper, Link, StoreHealth, VenueId};
+use crate::domain::{FeedRecords, HourSource, StoreHealth, StoreHealthSource, Transport, VenueId};
 
-use open::Trouble;
+use open::OpenError;
 use restore::Reader;
-use writer::{Desk, Writer};
+use writer::{Writer, WriterHandle};
 
-pub use backup::{Copied, NotCopied, backup};
-pub use open::{FILE, LOCK, Refused};
+pub use backup::{BackupError, BackupSummary, backup};
+pub use open::{DATABASE_FILE, LOCK_FILE, Refused};
 pub use restore::Restored;
 
-/// What an operator may set.
+/// Settings of the store.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// Hours older than so many days are deleted.
+pub struct StoreSettings {
+    /// Hour records older than this many days are deleted.
     pub retention_days: u32,
-    /// What waits is written at least this often.
+    /// Pending records are written at least this often.
     pub flush_every: Duration,
-    /// Most pages of 8 KiB in the file; beyond, it counts as a full disk. Default none.
+    /// Largest size of the file in pages of 8 KiB; beyond it, writes fail as on a full disk. Default: no limit.
     pub pages_max: Option<u32>,
 }
 
-impl Default for Settings {
+impl Default for StoreSettings {
     fn default() -> Self {
         Self { retention_days: 8, flush_every: Duration::from_secs(1), pages_max: None }
     }
 }
 
-/// Returns why [`Store::open`] would refuse what lies in `directory`, or the disk's problem. Writes nothing.
+/// Checks that [`Store::open`] would accept the file in `directory`. Writes nothing.
 ///
 /// # Errors
-/// A message that names the file.
+/// The reason for the refusal or the disk error, as a message that names the file.
 pub fn inspect(directory: &Path) -> Result<(), String> {
-    match open::inspect(&directory.join(FILE)) {
-        // What is damaged is moved aside by whoever opens it.
-        Ok(()) | Err(Trouble::Damaged(_)) => Ok(()),
-        Err(Trouble::Refused(refused)) => Err(refused.to_string()),
-        Err(Trouble::Disk(problem)) => Err(problem),
+    match open::inspect(&directory.join(DATABASE_FILE)) {
+        // `Store::open` moves a damaged file aside, so it is no obstacle.
+        Ok(()) | Err(OpenError::Damaged(_)) => Ok(()),
+        Err(OpenError::Refused(refused)) => Err(refused.to_string()),
+        Err(OpenError::Disk(reason)) => Err(reason),
     }
 }
 
-/// Returns whether another process holds the lock of `directory`. Makes nothing there.
+/// Returns whether another process holds the lock of `directory`. Creates no files.
 pub fn is_in_use(directory: &Path) -> bool {
-    let lock = std::fs::File::open(directory.join(LOCK));
+    let lock = std::fs::File::open(directory.join(LOCK_FILE));
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// The store, open. Dropping it writes what waits and ends the thread.
+/// An open store. Dropping it writes the pending records and ends the writer thread.
 #[derive(Debug)]
 pub struct Store {
-    desk: Arc<Desk>,
+    handle: Arc<WriterHandle>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Store {
-    /// Opens the store in `directory`, which is made if it is not there, and reads what it holds of `venues`.
+    /// Opens the store in `directory`, creating it if missing, and reads the records of `venues`.
     ///
-    /// Blocks on the disk. A disk that does not work is no error: the store
-    /// starts without it and keeps trying. A damaged file is moved aside.
+    /// Blocks on the disk. A failing disk is not an error: the store starts in
+    /// memory and keeps retrying. A damaged file is moved aside.
     ///
     /// # Errors
-    /// [`Refused`] if the directory is in use, or its file is not ours to write to.
+    /// [`Refused`] if another process uses the directory, or if its file must not be written to.
     pub fn open(
         directory: &Path,
-        settings: Settings,
+        settings: StoreSettings,
         venues: &[VenueId],
         clock: Clock,
     ) -> Result<(Self, Restored), Refused> {
-        let file = directory.join(FILE);
+        let file = directory.join(DATABASE_FILE);
         let mut reader = Reader::new(venues);
         let mut lock = None;
-        let opened = open::lock(directory).and_then(|held| {
-            lock = Some(held);
-            open_or_renew(&file, &settings, &mut reader, &clock)
+        let opened = open::lock(directory).and_then(|acquired| {
+            lock = Some(acquired);
+            open_or_recreate(&file, &settings, &mut reader, &clock)
         });
-        let mut unread = false;
-        let (connection, rescued, trouble) = match opened {
+        let mut has_unread = false;
+        let (connection, rescued, failure) = match opened {
             Ok((connection, rescued)) => (Some(connection), rescued, None),
-            Err(Trouble::Refused(refused)) => return Err(refused),
-            Err(Trouble::Disk(reason) | Trouble::Damaged(reason)) => {
+            Err(OpenError::Refused(refused)) => return Err(refused),
+            Err(OpenError::Disk(reason) | OpenError::Damaged(reason)) => {
                 tracing::error!(file = %file.display(), reason, "prices are not written to disk; continuing in memory only");
-                // What lies there can still be read, if only the writing does not work.
+                // If only writing fails, the file can still be read.
                 reader = Reader::new(venues);
-                unread = !read_unwritable(&file, &mut reader, &clock);
+                has_unread = !read_unwritable(&file, &mut reader, &clock);
                 (None, false, Some(reason))
             }
         };
-        let restored = reader.end();
+        let restored = reader.finish();
         if restored.damaged > 0 {
             let rows = restored.damaged;
-            tracing::warn!(file = %file.display(), rows, "rows of the store are damaged and left aside: their minutes are asked for again");
+            tracing::warn!(file = %file.display(), rows, "damaged rows in the store are ignored; their minutes are fetched again");
         }
-        let desk = Arc::new(Desk::new(file, settings, clock, trouble));
+        let handle = Arc::new(WriterHandle::new(file, settings, clock, failure));
         if rescued {
-            restored.feeds.iter().for_each(|feed| desk.hand_over(false, |pending| pending.add(feed.clone())));
+            restored.feeds.iter().for_each(|feed| handle.enqueue(false, |pending| pending.add(feed.clone())));
         }
-        let writer = Writer::new(desk.clone(), venues.to_vec(), lock, connection, unread);
+        let writer = Writer::new(handle.clone(), venues.to_vec(), lock, connection, has_unread);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run());
-        let thread = thread.inspect_err(|error| tracing::error!(%error, "the store's thread can't be started")).ok();
-        Ok((Self { desk, thread }, restored))
+        let thread =
+            thread.inspect_err(|error| tracing::error!(%error, "can't start the writer thread of the store")).ok();
+        Ok((Self { handle, thread }, restored))
     }
 
-    /// Hands over records to be written; never waits for the disk.
-    pub fn keep(&self, records: Vec<FeedRecords>) {
+    /// Queues records to be written. Never waits for the disk.
+    pub fn save(&self, records: Vec<FeedRecords>) {
         if !records.is_empty() {
-            self.desk.hand_over(false, |pending| records.into_iter().for_each(|record| pending.add(record)));
+            self.handle.enqueue(false, |pending| records.into_iter().for_each(|record| pending.add(record)));
         }
     }
 
-    /// Hands over until when a venue is not to be asked, or its stream not dialled; written at once.
-    pub fn keep_ban(&self, venue: VenueId, link: Link, not_before: Option<Timestamp>) {
-        self.desk.hand_over(true, |pending| {
-            pending.bans.insert((venue, link), not_before);
+    /// Queues the end of a venue's ban on REST requests or on stream connections (`None` lifts it), and wakes
+    /// the writer at once.
+    pub fn save_ban(&self, venue: VenueId, transport: Transport, not_before: Option<Timestamp>) {
+        self.handle.enqueue(true, |pending| {
+            pending.bans.insert((venue, transport), not_before);
         });
     }
 
-    /// Waits until all that was handed over is on disk; returns whether it is, at the latest after `at_most`.
-    pub fn flush(&self, at_most: Duration) -> bool {
-        self.desk.flush(at_most)
+    /// Waits at most `timeout` until all queued records are on disk; returns whether they are.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.handle.flush(timeout)
     }
 
-    /// Returns whether a new file was begun since the last call, since the one before was damaged or gone: then
-    /// everything is to be handed over once more.
-    pub fn has_begun_anew(&self) -> bool {
-        self.desk.renewed.swap(false, Ordering::AcqRel)
+    /// Returns whether a new file was created since the last call because the old one was damaged or lost; the
+    /// caller must then queue all records again. Resets the flag.
+    pub fn take_recreated(&self) -> bool {
+        self.handle.file_recreated.swap(false, Ordering::AcqRel)
     }
 
-    /// Returns what the file was found to hold only while we run, once: its disk could not be read when it was opened, or
-    /// another file is now in its place.
-    pub fn take_found(&self) -> Option<Restored> {
-        self.desk.take_found()
+    /// Returns, once, records that were read from the file after the start: because the disk could not be read
+    /// when the store was opened, or because another file has replaced it since.
+    pub fn take_late_records(&self) -> Option<Restored> {
+        self.handle.take_late_records()
     }
 
-    /// Whether the thread that writes has ended although the store is open.
+    /// Returns whether the writer thread has ended, or never started, although the store is open.
     pub fn has_failed(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Returns where the written hours are read from.
-    pub fn past(&self) -> Arc<dyn HourSource> {
-        Arc::new(past::Past::new(self.desk.clone()))
+    /// Returns the reader of the stored hours.
+    pub fn history(&self) -> Arc<dyn HourSource> {
+        Arc::new(history::HistoryReader::new(self.handle.clone()))
     }
 
-    /// Returns who says whether the writing works.
-    pub fn keeper(&self) -> Arc<dyn Keeper> {
-        self.desk.clone()
+    /// Returns the source of the store's health: whether writing works.
+    pub fn health_source(&self) -> Arc<dyn StoreHealthSource> {
+        self.handle.clone()
     }
 
-    /// Writes what waits, ends the thread and closes the file. Blocks on the disk.
+    /// Writes the pending records, ends the writer thread and closes the file. Blocks on the disk.
     pub fn close(self) {}
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.desk.close();
+        self.handle.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-impl Keeper for Desk {
+impl StoreHealthSource for WriterHandle {
     fn health(&self) -> StoreHealth {
         Self::health(self)
     }
 }
 
-/// Reads a file that can't be written to; returns whether that was all of it.
+/// Reads a file that can't be written to; returns whether all of it, including the write-ahead log, could be read.
 fn read_unwritable(file: &Path, reader: &mut Reader<'_>, clock: &Clock) -> bool {
     let file_name = file.display();
     match open::open_unwritable(file) {
-        Ok(frozen) => {
-            let read = reader.read(&frozen.connection, clock.now());
-            if !frozen.whole {
-                tracing::warn!(file = %file_name, "the store's log can't be read: what was written last is missing until the disk can be written to");
+        Ok(database) => {
+            let read = reader.read(&database.connection, clock.now());
+            if !database.is_complete {
+                tracing::warn!(file = %file_name, "can't read the write-ahead log of the store: the newest records are missing until the disk is writable");
             }
-            read.is_ok() && frozen.whole
+            read.is_ok() && database.is_complete
         }
         Err(_) => false,
     }
 }
 
-/// Opens and reads the file; one that is damaged is moved aside for a new one, and what could be read of it is kept (`true`).
-fn open_or_renew(
+/// Opens and reads the file. If it is damaged, moves it aside, creates a new one and returns `true`: the
+/// records that could be read must be written again.
+fn open_or_recreate(
     file: &Path,
-    settings: &Settings,
+    settings: &StoreSettings,
     reader: &mut Reader<'_>,
     clock: &Clock,
-) -> Result<(rusqlite::Connection, bool), Trouble> {
+) -> Result<(rusqlite::Connection, bool), OpenError> {
     let mut open = || {
         let connection = open::open(file)?;
-        writer::limit(&connection, settings)?;
+        writer::limit_size(&connection, settings)?;
         reader.read(&connection, clock.now())?;
         Ok(connection)
     };
     match open() {
-        Err(Trouble::Damaged(defect)) => {
+        Err(OpenError::Damaged(defect)) => {
             let aside = open::move_aside(file, clock.now())?;
             tracing::error!(
                 file = %file.display(), defect, moved_to = %aside.display(),
-                "the store is damaged: it was moved aside and a new one is begun; what is missing is asked for again"
+                "the store is damaged; it was moved aside and a new one created; missing data is fetched again"
             );
             let connection = open::open(file)?;
-            writer::limit(&connection, settings)?;
+            writer::limit_size(&connection, settings)?;
             Ok((connection, true))
         }
         opened => opened.map(|connection| (connection, false)),

@@ -1,30 +1,30 @@
-//! What waits to be written: the newest word of each key, so that a slow disk
-//! makes batches larger and never queues longer.
+//! Records waiting to be written: only the newest of each key, so that a slow
+//! disk makes batches larger and memory stays bounded.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::{FeedRecords, HourRecord, LastRecord, Link, ListingRecord, Market, Minute, VenueId};
+use crate::domain::{FeedRecords, HourRecord, LastRecord, ListingRecord, Market, Minute, Transport, VenueId};
 
-/// Hours of one feed that may wait: those of a whole window.
+/// Maximum number of pending hours of one feed: those that a whole window touches.
 const HOURS_MAX: usize = 27;
 
-/// The records of one feed that wait.
+/// Pending records of one feed.
 #[derive(Debug, Clone, Default)]
-pub struct Waiting {
-    /// What was written before is to be deleted first.
-    pub anew: bool,
+pub struct PendingFeed {
+    /// Delete all stored records of the feed first: the market name now stands for another listing.
+    pub reset: bool,
     pub last: Option<LastRecord>,
     pub listing: Option<ListingRecord>,
     pub hours: BTreeMap<Minute, HourRecord>,
 }
 
-/// Everything that waits.
+/// All pending records.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    pub feeds: BTreeMap<(VenueId, Market), Waiting>,
-    pub bans: BTreeMap<(VenueId, Link), Option<Timestamp>>,
+    pub feeds: BTreeMap<(VenueId, Market), PendingFeed>,
+    pub bans: BTreeMap<(VenueId, Transport), Option<Timestamp>>,
 }
 
 impl Pending {
@@ -32,48 +32,51 @@ impl Pending {
         self.feeds.is_empty() && self.bans.is_empty()
     }
 
-    /// Adds news, which replace what waits under the same key.
+    /// Adds records; they replace or are merged into the pending ones of the same feed.
     pub fn add(&mut self, records: FeedRecords) {
-        let waiting = self.feeds.entry((records.venue, records.market)).or_default();
-        if records.anew {
-            *waiting = Waiting { anew: true, listing: waiting.listing.take(), ..Waiting::default() };
+        let feed = self.feeds.entry((records.venue, records.market)).or_default();
+        if records.reset {
+            *feed = PendingFeed { reset: true, listing: feed.listing.take(), ..PendingFeed::default() };
         }
-        waiting.last = records.last.or(waiting.last.take());
-        waiting.listing = records.listing.map(|new| new.merged(waiting.listing)).or(waiting.listing);
-        records.hours.into_iter().for_each(|record| waiting.put(record, |waits, new| new.merged(&waits)));
-        waiting.bound();
+        feed.last = records.last.or(feed.last.take());
+        feed.listing = records.listing.map(|new| new.merged(feed.listing)).or(feed.listing);
+        records.hours.into_iter().for_each(|record| feed.put_hour(record, |pending, new| new.merged(&pending)));
+        feed.drop_oldest();
     }
 
-    /// Adds what could not be written, under what has come since.
+    /// Puts records back that could not be written; records added since take precedence.
     pub fn put_back(&mut self, older: Pending) {
         for (key, older) in older.feeds {
             let newer = self.feeds.entry(key).or_default();
             newer.listing = newer.listing.map(|new| new.merged(older.listing)).or(older.listing);
-            if newer.anew {
+            if newer.reset {
                 continue;
             }
-            newer.anew = older.anew;
+            newer.reset = older.reset;
             newer.last = newer.last.take().or(older.last);
-            older.hours.into_values().for_each(|record| newer.put(record, |waits, older| waits.merged(&older)));
-            newer.bound();
+            older
+                .hours
+                .into_values()
+                .for_each(|record| newer.put_hour(record, |pending, older| pending.merged(&older)));
+            newer.drop_oldest();
         }
-        for (whose, not_before) in older.bans {
-            self.bans.entry(whose).or_insert(not_before);
+        for (key, not_before) in older.bans {
+            self.bans.entry(key).or_insert(not_before);
         }
     }
 }
 
-impl Waiting {
-    /// Adds the record of an hour, joined with the one that waits already.
-    fn put(&mut self, record: HourRecord, join: impl FnOnce(HourRecord, HourRecord) -> HourRecord) {
+impl PendingFeed {
+    /// Adds the record of an hour, merged by `merge` with a pending record of the same hour.
+    fn put_hour(&mut self, record: HourRecord, merge: impl FnOnce(HourRecord, HourRecord) -> HourRecord) {
         let record = match self.hours.remove(&record.hour) {
-            Some(waits) => join(waits, record),
+            Some(pending) => merge(pending, record),
             None => record,
         };
         self.hours.insert(record.hour, record);
     }
 
-    fn bound(&mut self) {
+    fn drop_oldest(&mut self) {
         while self.hours.len() > HOURS_MAX {
             self.hours.pop_first();
         }

@@ -1,14 +1,14 @@
-//! Tables of the file, and how an older file becomes a newer one.
+//! Tables of the database file, and migrations from older versions.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// Marks the file as ours, at byte 68 of its header: `SISE`.
+/// SQLite application id of our files, at byte 68 of the header: `SISE`.
 pub const APPLICATION_ID: i32 = 0x5349_5345;
 
-/// Bytes of a page. Most hours fit into an eighth of one, so that a row rarely spills into a page of its own.
+/// Page size in bytes. Most hour rows are smaller than an eighth of a page, so that few need overflow pages.
 const PAGE_BYTES: u32 = 8192;
 
-/// What turns version `n` of the file into version `n + 1`. Written once, never changed: add another.
+/// Statement `n` migrates a file from version `n` to `n + 1`. Never change one; append a new one instead.
 const MIGRATIONS: &[&str] = &[
     "CREATE TABLE hours (
        hour INTEGER NOT NULL,
@@ -61,28 +61,29 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT, WITHOUT ROWID;",
 ];
 
-/// The version that this program writes.
-pub fn newest() -> i64 {
+/// Returns the newest version, which this program writes.
+pub fn newest_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// Sets what holds for a connection, not for the file.
-pub fn tune(connection: &Connection) -> rusqlite::Result<()> {
-    // What was replaced is overwritten with zeros: a damaged pointer can then not find an older word with a right checksum.
+/// Sets the pragmas that apply to a connection rather than to the file.
+pub fn set_pragmas(connection: &Connection) -> rusqlite::Result<()> {
+    // `secure_delete` overwrites deleted rows with zeros, so that a damaged pointer can't lead to an old row whose
+    // checksum is valid.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 16777216; PRAGMA busy_timeout = 2000;",
     )
 }
 
-/// Returns the version of the file; 0 is an empty one.
+/// Returns the version of the file; an empty file has version 0.
 pub fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Brings the file to the newest version, in one transaction.
+/// Migrates the file to the newest version in one transaction, and turns on the write-ahead log.
 pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    migrate_to(connection, newest())?;
+    migrate_to(connection, newest_version())?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
 }
 
@@ -103,18 +104,18 @@ pub fn migrate_to(connection: &mut Connection, target: i64) -> rusqlite::Result<
     transaction.commit()
 }
 
-/// Returns what is not as it should be in the file's own description of its tables.
+/// Returns a defect of the file's schema table, if there is one.
 ///
-/// Damage there would have SQLite read, and later write, something else than was meant.
-/// Further tables and indexes are an operator's own matter.
-pub fn defect(connection: &Connection) -> rusqlite::Result<Option<String>> {
+/// A damaged schema would make SQLite read, and later write, wrong data. Tables and indexes that an operator has
+/// added are allowed.
+pub fn find_defect(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let mut fresh = Connection::open_in_memory()?;
-    migrate_to(&mut fresh, newest())?;
+    migrate_to(&mut fresh, newest_version())?;
     let read = |connection: &Connection| -> rusqlite::Result<Vec<(String, Option<String>)>> {
         let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema")?;
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     };
     let found = read(connection)?;
     let lost = read(&fresh)?.into_iter().find(|item| !found.contains(item));
-    Ok(lost.map(|(name, _)| format!("the description of {name} is damaged")))
+    Ok(lost.map(|(name, _)| format!("the schema entry of {name} is damaged")))
 }

@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The writer thread, and the handle through which others pass records to it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,48 +13,49 @@ use crate::clock::Clock;
 use crate::domain::{HourRecord, Market, Minute, StoreHealth, VenueId};
 use crate::failpoint;
 
-use super::open::{self, Identity, Trouble};
-use super::past::Reading;
-use super::pending::{Pending, Waiting};
+use super::history::ReadConnection;
+use super::open::{self, FileId, OpenError};
+use super::pending::{Pending, PendingFeed};
 use super::restore::{Reader, Restored};
-use super::{Settings, row};
+use super::{StoreSettings, row};
 
-/// After a failure the next attempt is made this much later.
+/// Delay before the next attempt after a failed write.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// A write that takes longer than this is told as trouble while it lasts.
-const SLOW: Duration = Duration::from_secs(10);
+/// A write that takes longer than this is reported as a failure while it lasts.
+const SLOW_WRITE: Duration = Duration::from_secs(10);
 
-/// Reasons logged in one outage; the newest is always in the health.
-const TOLD_MAX: usize = 8;
+/// Maximum number of distinct failure reasons logged during one outage; the health always shows the newest.
+const LOGGED_REASONS_MAX: usize = 8;
 
-/// Rows in one transaction, about.
+/// Approximate maximum number of rows in one transaction.
 const ROWS_PER_TRANSACTION: usize = 1000;
 
-/// Old hours deleted in one step.
+/// Maximum number of old hour rows deleted in one step.
 const PRUNE_ROWS: i64 = 500;
 
-/// Old hours are looked for this often, in flushes.
+/// Old hours are pruned every this many flushes.
 const PRUNE_EVERY: u32 = 60;
 
 const SECONDS: i64 = 60;
 const DAY: i64 = 24 * 60;
 
-/// What the thread shares with those who hand over.
+/// Handle of the writer thread: queues records for it and reports its health. Shared by the store, the history
+/// reader and the thread itself.
 #[derive(Debug)]
-pub struct Desk {
+pub struct WriterHandle {
     pub file: PathBuf,
-    pub settings: Settings,
+    pub settings: StoreSettings,
     pub clock: Clock,
-    pub reading: Reading,
-    /// Whether a new file was begun while we run, and nobody has asked since.
-    pub renewed: AtomicBool,
-    /// What a file was found to hold that was opened while we run.
-    found: Mutex<Option<Restored>>,
-    /// Held for a few lines, never while the disk is asked for anything.
+    pub read_connection: ReadConnection,
+    /// Whether a new file has been created since the flag was last taken.
+    pub file_recreated: AtomicBool,
+    /// Records read from a file that was opened after the start.
+    late_records: Mutex<Option<Restored>>,
+    /// Locked only briefly, never during disk I/O.
     inbox: Mutex<Inbox>,
     wake: Condvar,
-    /// Likewise.
+    /// Locked only briefly, never during disk I/O.
     state: Mutex<State>,
     written: Condvar,
 }
@@ -64,62 +65,62 @@ struct Inbox {
     pending: Pending,
     urgent: bool,
     closing: bool,
-    /// How often something was handed over.
-    handed: u64,
+    /// Number of submissions so far.
+    submitted: u64,
 }
 
-/// What is to be written in one turn.
+/// Records to write in one cycle.
 struct Batch {
     pending: Pending,
-    /// Up to which hand-over.
-    handed: u64,
-    /// Whether it is the last.
+    /// Number of submissions that this batch completes.
+    submitted: u64,
+    /// Whether this is the last batch.
     closing: bool,
 }
 
 #[derive(Debug)]
 struct State {
     health: StoreHealth,
-    /// Since when the disk has been at work on a write, by the monotonic clock.
+    /// Monotonic time at which the current write began.
     writing: Option<Duration>,
-    /// The reasons logged since writing last worked.
-    told: Vec<String>,
-    /// How often something had been handed over when all of it was on disk.
+    /// Failure reasons logged since the last successful write.
+    logged: Vec<String>,
+    /// Number of submissions that are on disk.
     written: u64,
 }
 
-impl Desk {
-    pub fn new(file: PathBuf, settings: Settings, clock: Clock, trouble: Option<String>) -> Self {
+impl WriterHandle {
+    pub fn new(file: PathBuf, settings: StoreSettings, clock: Clock, failure: Option<String>) -> Self {
         let since = clock.now();
-        let told = trouble.iter().cloned().collect();
-        let health = StoreHealth { persisting: trouble.is_none(), since, reason: trouble, saved_at: None };
+        let logged = failure.iter().cloned().collect();
+        let health = StoreHealth { persisting: failure.is_none(), since, reason: failure, saved_at: None };
         Self {
             file,
             settings,
             clock,
-            reading: Reading::default(),
-            renewed: AtomicBool::new(false),
-            found: Mutex::default(),
+            read_connection: ReadConnection::default(),
+            file_recreated: AtomicBool::new(false),
+            late_records: Mutex::default(),
             inbox: Mutex::default(),
             wake: Condvar::new(),
-            state: Mutex::new(State { health, writing: None, told, written: 0 }),
+            state: Mutex::new(State { health, writing: None, logged, written: 0 }),
             written: Condvar::new(),
         }
     }
 
-    /// Adds to what waits, and wakes the thread at once if it is urgent.
-    pub fn hand_over(&self, urgent: bool, add: impl FnOnce(&mut Pending)) {
+    /// Adds to the pending records; if `urgent`, wakes the thread at once.
+    pub fn enqueue(&self, urgent: bool, add: impl FnOnce(&mut Pending)) {
         let mut inbox = self.inbox();
         add(&mut inbox.pending);
-        inbox.handed += 1;
+        inbox.submitted += 1;
         if urgent {
             inbox.urgent = true;
             self.wake.notify_one();
         }
     }
 
-    pub fn take_found(&self) -> Option<Restored> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub fn take_late_records(&self) -> Option<Restored> {
+        self.late_records.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn close(&self) {
@@ -127,24 +128,24 @@ impl Desk {
         self.wake.notify_one();
     }
 
-    pub fn flush(&self, at_most: Duration) -> bool {
-        let handed = {
+    pub fn flush(&self, timeout: Duration) -> bool {
+        let submitted = {
             let mut inbox = self.inbox();
             inbox.urgent = true;
             self.wake.notify_one();
-            inbox.handed
+            inbox.submitted
         };
-        let waits = |state: &mut State| state.written < handed;
-        let state = self.written.wait_timeout_while(self.state(), at_most, waits);
+        let is_unwritten = |state: &mut State| state.written < submitted;
+        let state = self.written.wait_timeout_while(self.state(), timeout, is_unwritten);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
-        state.written >= handed
+        state.written >= submitted
     }
 
     pub fn health(&self) -> StoreHealth {
         let state = self.state();
         let mut health = state.health.clone();
         let took = state.writing.map(|since| self.clock.monotonic().saturating_sub(since));
-        if let Some(took) = took.filter(|&took| took > SLOW && health.persisting) {
+        if let Some(took) = took.filter(|&took| took > SLOW_WRITE && health.persisting) {
             health.persisting = false;
             health.reason = Some(format!("the disk has not answered for {} s", took.as_secs()));
         }
@@ -159,45 +160,45 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the next flush.
-    fn wait(&self, at_most: Duration, hurry: bool) -> Batch {
+    /// Waits for `timeout`, or until the handle is closed or woken for urgent records, and returns the pending records.
+    fn wait(&self, timeout: Duration, wake_if_urgent: bool) -> Batch {
         let inbox = self.inbox();
-        let idle = |inbox: &mut Inbox| !(inbox.closing || hurry && inbox.urgent);
-        let (mut inbox, _) = self.wake.wait_timeout_while(inbox, at_most, idle).unwrap_or_else(PoisonError::into_inner);
+        let idle = |inbox: &mut Inbox| !(inbox.closing || wake_if_urgent && inbox.urgent);
+        let (mut inbox, _) = self.wake.wait_timeout_while(inbox, timeout, idle).unwrap_or_else(PoisonError::into_inner);
         inbox.urgent = false;
-        Batch { pending: std::mem::take(&mut inbox.pending), handed: inbox.handed, closing: inbox.closing }
+        Batch { pending: std::mem::take(&mut inbox.pending), submitted: inbox.submitted, closing: inbox.closing }
     }
 
-    fn begin(&self) {
+    fn begin_write(&self) {
         self.state().writing = Some(self.clock.monotonic());
     }
 
-    /// Notes how a write went, and logs each new reason of a failure, and the first success after it.
-    fn end(&self, outcome: Result<u64, &str>) {
+    /// Records the result of a write. Logs each new failure reason, and the first success after a failure.
+    fn end_write(&self, outcome: Result<u64, &str>) {
         let now = self.clock.now();
         let mut state = self.state();
         state.writing = None;
-        if let Ok(handed) = outcome {
-            state.written = handed;
+        if let Ok(submitted) = outcome {
+            state.written = submitted;
             state.health.saved_at = Some(now);
             self.written.notify_all();
         }
         let (file, persisting) = (self.file.display(), outcome.is_ok());
-        let State { health, told, .. } = &mut *state;
+        let State { health, logged, .. } = &mut *state;
         if health.persisting != persisting {
             *health = StoreHealth { persisting, since: now, reason: None, saved_at: health.saved_at };
         }
         match outcome {
-            Ok(_) if !told.is_empty() => {
-                told.clear();
+            Ok(_) if !logged.is_empty() => {
+                logged.clear();
                 health.reason = None;
                 tracing::info!(%file, "prices are written to disk again");
             }
             Ok(_) => {}
             Err(reason) => {
                 health.reason = Some(reason.to_owned());
-                if told.len() < TOLD_MAX && !told.iter().any(|known| known == reason) {
-                    told.push(reason.to_owned());
+                if logged.len() < LOGGED_REASONS_MAX && !logged.iter().any(|known| known == reason) {
+                    logged.push(reason.to_owned());
                     tracing::error!(%file, reason, "prices are not written to disk; continuing in memory only");
                 }
             }
@@ -205,92 +206,92 @@ impl Desk {
     }
 }
 
-/// What the thread owns.
+/// State owned by the writer thread.
 pub struct Writer {
-    desk: Arc<Desk>,
+    handle: Arc<WriterHandle>,
     venues: Vec<VenueId>,
     lock: Option<File>,
     connection: Option<Connection>,
-    /// Which files the connection has open, as far as they are known: the file, its log, and the index of the log.
-    files: [Option<Identity>; 3],
-    /// How long the file was when it was last looked at. It never gets shorter by what we do: there is no `VACUUM`.
+    /// Identities of the open files, where known: the database, its log, and the log's index.
+    files: [Option<FileId>; 3],
+    /// Length of the file in bytes at the last check. We never shrink it, since there is no `VACUUM`.
     length: Option<u64>,
-    /// Whether the file may hold what the program has not read.
-    unread: bool,
-    /// Whether there is something to prune, or room is needed.
+    /// Whether the file may hold records that the program has not read.
+    has_unread: bool,
+    /// Whether there may be more to prune, or space must be freed.
     pruning: bool,
 }
 
 impl Writer {
     pub fn new(
-        desk: Arc<Desk>,
+        handle: Arc<WriterHandle>,
         venues: Vec<VenueId>,
         lock: Option<File>,
         connection: Option<Connection>,
-        unread: bool,
+        has_unread: bool,
     ) -> Self {
-        let (files, length) = (identify_all(&desk.file), open::length(&desk.file));
-        Self { desk, venues, lock, connection, files, length, unread, pruning: false }
+        let (files, length) = (identify_all(&handle.file), open::length(&handle.file));
+        Self { handle, venues, lock, connection, files, length, has_unread, pruning: false }
     }
 
-    /// Writes until the desk is closed, then writes the rest.
+    /// Writes until the handle is closed, then writes the remaining records.
     pub fn run(mut self) {
-        let mut turns = 0u32;
-        let mut well = self.connection.is_some();
+        let mut cycles = 0u32;
+        let mut is_healthy = self.connection.is_some();
         loop {
-            let Batch { mut pending, handed, closing } =
-                self.desk.wait(if well { self.desk.settings.flush_every } else { RETRY_AFTER }, well);
+            let Batch { mut pending, submitted, closing } =
+                self.handle.wait(if is_healthy { self.handle.settings.flush_every } else { RETRY_AFTER }, is_healthy);
             if failpoint::is_hit("store") {
                 return;
             }
-            self.desk.begin();
-            let outcome = self.turn(&mut pending, turns);
-            well = outcome.is_ok();
+            self.handle.begin_write();
+            let outcome = self.write_batch(&mut pending, cycles);
+            is_healthy = outcome.is_ok();
             match outcome {
-                Ok(()) => self.desk.end(Ok(handed)),
-                Err(trouble) => self.give_up(trouble),
+                Ok(()) => self.handle.end_write(Ok(submitted)),
+                Err(error) => self.handle_failure(error),
             }
             if closing {
-                return self.let_go();
+                return self.release();
             }
-            self.desk.inbox().pending.put_back(pending);
-            turns = turns.wrapping_add(1);
+            self.handle.inbox().pending.put_back(pending);
+            cycles = cycles.wrapping_add(1);
         }
     }
 
-    /// Closes the file, then unlocks the directory, also where a child of this process has inherited the lock.
-    fn let_go(self) {
-        // The last one to close takes the log into the file, and that must be one that may write.
-        let reads = self.desk.reading.stop();
+    /// Closes the file, then unlocks the directory explicitly: a child process may have inherited the lock.
+    fn release(self) {
+        // The last connection to close checkpoints the log into the file, so it must be one that can write.
+        let reads = self.handle.read_connection.pause();
         drop(self.connection);
         drop(reads);
         let _ = self.lock.map(|lock| lock.unlock());
     }
 
-    /// Writes what waits; what is written is taken out of it.
-    fn turn(&mut self, pending: &mut Pending, turns: u32) -> Result<(), Trouble> {
+    /// Writes the pending records and removes the written ones from `pending`.
+    fn write_batch(&mut self, pending: &mut Pending, cycles: u32) -> Result<(), OpenError> {
         self.check_in_place()?;
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.open_again()?,
+            None => self.reopen()?,
         };
         let connection = self.connection.insert(connection);
-        // Where there is no room, pruning makes some: it comes first, and its failure does not stop the writing.
-        let more = self.pruning || turns.is_multiple_of(PRUNE_EVERY);
-        let pruned = if more { prune(connection, &self.desk) } else { Ok(0) };
+        // Prune first, since it frees space on a full disk; a failure to prune does not prevent the write.
+        let prune_due = self.pruning || cycles.is_multiple_of(PRUNE_EVERY);
+        let pruned = if prune_due { prune(connection, &self.handle) } else { Ok(0) };
         write(connection, pending)?;
         self.pruning = pruned? > 0;
         Ok(())
     }
 
-    /// Checks that what we write to is what others find: an operator may have removed or replaced it, or have emptied it or
-    /// copied a smaller file over it, which leaves it the same file.
+    /// Checks that the open files are still the ones at their paths: an operator may have removed or replaced
+    /// them, or may have truncated the database or copied a smaller file over it, which keeps the same inode.
     ///
-    /// SQLite goes on writing to such a file or its log, and says that all is well.
-    fn check_in_place(&mut self) -> Result<(), Trouble> {
-        let file = &self.desk.file;
-        let lock_path = file.with_file_name(open::LOCK);
-        let lost_lock = self.lock.as_ref().is_some_and(|lock| !open::is_still(lock, &lock_path));
+    /// SQLite would go on writing to such a file or log without reporting an error.
+    fn check_in_place(&mut self) -> Result<(), OpenError> {
+        let file = &self.handle.file;
+        let lock_path = file.with_file_name(open::LOCK_FILE);
+        let lost_lock = self.lock.as_ref().is_some_and(|lock| !open::is_same_file(lock, &lock_path));
         if lost_lock {
             self.lock = None;
         }
@@ -299,113 +300,113 @@ impl Writer {
         let [lost_file, lost_log, lost_index] =
             std::array::from_fn(|at| self.files[at].is_some() && self.files[at] != found[at]);
         let length = open::length(file);
-        let is_cut = !lost_file && length.zip(self.length).is_some_and(|(now, before)| now < before);
-        if !(lost_lock || lost_file || lost_log || lost_index || is_cut) {
-            // The log and its index are made by the first write.
+        let is_truncated = !lost_file && length.zip(self.length).is_some_and(|(now, before)| now < before);
+        if !(lost_lock || lost_file || lost_log || lost_index || is_truncated) {
+            // The first write creates the log and its index, so they may be new.
             (self.files, self.length) = (found, length);
             return Ok(());
         }
-        if !(lost_file || is_cut) {
-            // What only the removed log holds goes into the file before it is gone for good.
+        if !(lost_file || is_truncated) {
+            // Save records that are only in the removed log before it is gone for good.
             let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
-        // Closing deletes the log by its name, and another process may have made a new one.
+        // Closing would delete the log by name, and another process may have created a new one.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        self.desk.renewed.store(true, Ordering::Release);
-        let (lost, how) = match (lost_lock, is_cut) {
+        self.handle.file_recreated.store(true, Ordering::Release);
+        let (lost, how) = match (lost_lock, is_truncated) {
             (true, _) => (&lock_path, "removed or replaced"),
             (false, true) => (file, "emptied or replaced by a smaller file"),
             (false, false) => (file, "removed or replaced"),
         };
         let reason = format!("{} was {how} while in use", lost.display());
-        if is_cut {
-            // What lies there now is read as another file is.
+        if is_truncated {
+            // Treat the truncated file as a different one, so that it is read again.
             self.files[0] = None;
-            // The log holds pages of the file as it was: beside another one they would damage it.
+            // The log holds pages of the old content; applied to the new one they would damage it.
             if !(lost_lock || lost_log || lost_index) {
-                open::move_log_aside(file, self.desk.clock.now())?;
+                open::move_log_aside(file, self.handle.clock.now())?;
             }
         }
-        Err(Trouble::Disk(reason))
+        Err(OpenError::Disk(reason))
     }
 
-    fn open_again(&mut self) -> Result<Connection, Trouble> {
+    fn reopen(&mut self) -> Result<Connection, OpenError> {
         if self.lock.is_none() {
-            self.lock = Some(open::lock(self.desk.file.parent().unwrap_or(&self.desk.file))?);
+            self.lock = Some(open::lock(self.handle.file.parent().unwrap_or(&self.handle.file))?);
         }
         let before = self.files[0];
-        let there = open::identify(&self.desk.file);
-        let reads = self.desk.reading.stop();
-        let connection = open::open(&self.desk.file)?;
+        let existing = open::identify(&self.handle.file);
+        let reads = self.handle.read_connection.pause();
+        let connection = open::open(&self.handle.file)?;
         drop(reads);
-        limit(&connection, &self.desk.settings)?;
-        if there.is_none() {
-            self.desk.renewed.store(true, Ordering::Release);
+        limit_size(&connection, &self.handle.settings)?;
+        if existing.is_none() {
+            self.handle.file_recreated.store(true, Ordering::Release);
         }
-        (self.files, self.length) = (identify_all(&self.desk.file), open::length(&self.desk.file));
-        if there.is_some() && (self.unread || there != before) {
-            self.find(&connection);
+        (self.files, self.length) = (identify_all(&self.handle.file), open::length(&self.handle.file));
+        if existing.is_some() && (self.has_unread || existing != before) {
+            self.read_late_records(&connection);
         }
-        self.unread = false;
+        self.has_unread = false;
         Ok(connection)
     }
 
-    /// Reads what the program does not know yet.
-    fn find(&self, connection: &Connection) {
+    /// Reads records that the program does not know yet.
+    fn read_late_records(&self, connection: &Connection) {
         let mut reader = Reader::new(&self.venues);
-        // As at the start: what can't be read is left aside.
-        let _ = reader.read(connection, self.desk.clock.now());
-        *self.desk.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.end());
+        // As at the start, parts that can't be read are skipped.
+        let _ = reader.read(connection, self.handle.clock.now());
+        *self.handle.late_records.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.finish());
     }
 
-    /// The connection is given up too: the next one looks at the file anew.
-    fn give_up(&mut self, trouble: Trouble) {
+    /// Handles a failed write: drops the connection, so that the next attempt checks the file from the start.
+    fn handle_failure(&mut self, error: OpenError) {
         self.connection = None;
         self.pruning = true;
-        let reason = match trouble {
-            trouble @ (Trouble::Disk(_) | Trouble::Refused(_)) => trouble.to_string(),
-            Trouble::Damaged(defect) => match open::move_aside(&self.desk.file, self.desk.clock.now()) {
+        let reason = match error {
+            error @ (OpenError::Disk(_) | OpenError::Refused(_)) => error.to_string(),
+            OpenError::Damaged(defect) => match open::move_aside(&self.handle.file, self.handle.clock.now()) {
                 Ok(aside) => format!("the file is damaged ({defect}) and was moved to {}", aside.display()),
                 Err(_) => format!("the file is damaged ({defect}) and could not be moved aside"),
             },
         };
-        self.desk.end(Err(&reason));
+        self.handle.end_write(Err(&reason));
     }
 }
 
-/// Returns which files lie where the store, its log and the index of the log are looked for.
-fn identify_all(file: &Path) -> [Option<Identity>; 3] {
-    ["", "-wal", "-shm"].map(|ending| open::identify(&open::beside(file, ending)))
+/// Returns the identities of the files at the paths of the database, its log, and the log's index.
+fn identify_all(file: &Path) -> [Option<FileId>; 3] {
+    ["", "-wal", "-shm"].map(|ending| open::identify(&open::sibling_path(file, ending)))
 }
 
-/// Bounds the file, where the settings do.
-pub fn limit(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
+/// Limits the size of the file to [`StoreSettings::pages_max`], if set.
+pub fn limit_size(connection: &Connection, settings: &StoreSettings) -> rusqlite::Result<()> {
     let Some(pages) = settings.pages_max else { return Ok(()) };
     connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
 }
 
-fn write(connection: &mut Connection, pending: &mut Pending) -> Result<(), Trouble> {
+fn write(connection: &mut Connection, pending: &mut Pending) -> Result<(), OpenError> {
     while !pending.is_empty() {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for ((venue, link), not_before) in &pending.bans {
-            row::put_ban(&transaction, venue.as_str(), *link, *not_before)?;
+        for ((venue, transport), not_before) in &pending.bans {
+            row::put_ban(&transaction, venue.as_str(), *transport, *not_before)?;
         }
         let mut rows = 0;
         let mut written = Vec::new();
-        for ((venue, market), waiting) in &pending.feeds {
+        for ((venue, market), feed) in &pending.feeds {
             if rows >= ROWS_PER_TRANSACTION {
                 break;
             }
-            let deleted = put_feed(&transaction, *venue, market, waiting)?;
-            rows += waiting.hours.len() + 1;
+            let deleted = put_feed(&transaction, *venue, market, feed)?;
+            rows += feed.hours.len() + 1;
             written.push(((*venue, market.clone()), deleted));
         }
         transaction.commit()?;
         pending.bans.clear();
         for (key, hours) in written {
             if hours > 0 {
-                let (venue, market, cause) = (key.0, &key.1, "another listing began under the same name");
-                tracing::warn!(%venue, %market, cause, hours, "the stored hours of the listing before are deleted");
+                let (venue, market, cause) = (key.0, &key.1, "a new listing uses the same market name");
+                tracing::warn!(%venue, %market, cause, hours, "deleted the stored hours of the previous listing");
             }
             pending.feeds.remove(&key);
         }
@@ -413,40 +414,42 @@ fn write(connection: &mut Connection, pending: &mut Pending) -> Result<(), Troub
     Ok(())
 }
 
-/// All of a feed in one transaction: what it was before is not forgotten without what it is now. Returns how many hours
-/// of the listing before were deleted.
-fn put_feed(to: &Connection, venue: VenueId, market: &Market, waiting: &Waiting) -> rusqlite::Result<usize> {
+/// Writes all records of a feed in one transaction, so that old records are never deleted without the new ones
+/// being written. Returns the number of deleted hours of a previous listing.
+fn put_feed(to: &Connection, venue: VenueId, market: &Market, feed: &PendingFeed) -> rusqlite::Result<usize> {
     let (venue, market) = (venue.as_str(), market.as_str());
     let mut deleted = 0;
-    if waiting.anew {
+    if feed.reset {
         deleted = to.execute("DELETE FROM hours WHERE venue = ?1 AND market = ?2", [venue, market])?;
         to.execute("DELETE FROM last_rows WHERE venue = ?1 AND market = ?2", [venue, market])?;
     }
-    for record in waiting.hours.values() {
+    for record in feed.hours.values() {
         row::put_hour(to, venue, market, record)?;
     }
-    if let Some(listing) = waiting.listing {
+    if let Some(listing) = feed.listing {
         row::put_listing(to, venue, market, listing)?;
     }
-    if let Some(last) = &waiting.last {
+    if let Some(last) = &feed.last {
         row::put_last(to, venue, market, last)?;
     }
     Ok(deleted)
 }
 
-/// Deletes some of what is older than the retention; returns how many hours that were.
-fn prune(connection: &Connection, desk: &Desk) -> Result<usize, Trouble> {
+/// Deletes some of the hours that are older than the retention and, if there are any hours at all, expired bans.
+/// Returns the number of deleted hours.
+fn prune(connection: &Connection, handle: &WriterHandle) -> Result<usize, OpenError> {
     let newest: Option<i64> = connection.query_row("SELECT max(hour) FROM hours", [], |row| row.get(0))?;
     let Some(newest) = newest else { return Ok(0) };
-    let now = desk.clock.now();
-    // A clock that runs ahead must not make the store forget what it has: the newest hour counts too.
-    let present = Minute::of(now).0.min(newest.div_euclid(SECONDS).saturating_add(DAY));
-    let border = HourRecord::of(Minute(present - i64::from(desk.settings.retention_days) * DAY));
-    let gone = connection.execute(
+    let now = handle.clock.now();
+    // If the clock is ahead, that must not cause all hours to be deleted: so measure from a day after the newest
+    // stored hour at most.
+    let newest_minute = Minute::of(now).0.min(newest.div_euclid(SECONDS).saturating_add(DAY));
+    let cutoff = HourRecord::hour_of(Minute(newest_minute - i64::from(handle.settings.retention_days) * DAY));
+    let deleted = connection.execute(
         "DELETE FROM hours WHERE (hour, venue, market) IN
            (SELECT hour, venue, market FROM hours WHERE hour < ?1 ORDER BY hour LIMIT ?2)",
-        params![border.0.saturating_mul(SECONDS), PRUNE_ROWS],
+        params![cutoff.0.saturating_mul(SECONDS), PRUNE_ROWS],
     )?;
     connection.execute("DELETE FROM bans WHERE not_before < ?1", [now.to_string()])?;
-    Ok(gone)
+    Ok(deleted)
 }

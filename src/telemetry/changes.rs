@@ -1,4 +1,4 @@
-//! What operators read in the log of exchanges: each change once, with its cause, its consequence and its end.
+//! Log lines about exchanges: every change of state once, with cause, consequence and end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,24 +7,25 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
 use crate::domain::{
-    Jump, JumpStands, Market, Publish, Quote, Reason, ReasonCode, Relisting, SourceId, VenueHealth, VenueId, VenueState,
+    BoardUpdate, Jump, JumpStatus, Market, Quote, Reason, ReasonCode, Relisting, SourceId, VenueHealth, VenueId,
+    VenueState,
 };
 
-/// Lines of one kind about one exchange in [`WINDOW`]; the rest is counted.
+/// Most lines of one kind about one exchange per [`WINDOW`]; further ones are counted as suppressed.
 const LINES_MAX: u32 = 6;
 
-/// See [`LINES_MAX`].
+/// Period of [`LINES_MAX`].
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
-/// Markets that one line names; the count beside them is complete.
+/// Most markets named in one line; `count` includes all of them.
 const NAMED_MAX: usize = 5;
 
-/// Logs the changes of exchanges and of where rows come from.
+/// Logs state changes of exchanges, and changes of the exchange that rows come from.
 #[derive(Debug, Default)]
 pub struct ChangeLog {
     venues: BTreeMap<VenueId, Venue>,
-    jumps: BTreeMap<VenueId, Limit>,
-    /// Where each row comes from, and since when if that is a fallback.
+    jumps: BTreeMap<VenueId, LineLimit>,
+    /// The venue that each row comes from, and since when if it is a fallback.
     rows: BTreeMap<(SourceId, Market), (VenueId, Option<Timestamp>)>,
 }
 
@@ -32,28 +33,29 @@ pub struct ChangeLog {
 struct Venue {
     state: VenueState,
     code: Option<ReasonCode>,
-    /// Since when it has not been up, once it was or has failed.
+    /// Start of the current failure, if there is one.
     failing_since: Option<Timestamp>,
-    /// Whether prices ever came from it.
+    /// Whether it has ever supplied prices.
     connected: bool,
-    limit: Limit,
+    limit: LineLimit,
 }
 
-/// See [`LINES_MAX`].
+/// Rate limit of log lines.
 #[derive(Debug)]
-struct Limit {
+struct LineLimit {
     window: Timestamp,
     lines: u32,
     suppressed: u32,
 }
 
-impl Limit {
+impl LineLimit {
     fn new(at: Timestamp) -> Self {
         Self { window: at, lines: 0, suppressed: 0 }
     }
 
-    /// Returns how many lines were suppressed before this one, if any; `None` if this one is to be suppressed too.
-    fn leave(&mut self, at: Timestamp, always: bool) -> Option<Option<u32>> {
+    /// Counts a line. Returns `None` if it must be suppressed, else the number of lines suppressed before it, if
+    /// any.
+    fn admit(&mut self, at: Timestamp, always: bool) -> Option<Option<u32>> {
         if at.duration_since(self.window).abs() > WINDOW {
             (self.window, self.lines) = (at, 0);
         }
@@ -66,7 +68,7 @@ impl Limit {
     }
 }
 
-/// Rows that moved from one exchange to another at once.
+/// Rows that changed from one exchange to another at the same time.
 #[derive(Debug, Default)]
 struct Move {
     markets: Vec<Market>,
@@ -74,8 +76,8 @@ struct Move {
 }
 
 impl ChangeLog {
-    /// Logs what has changed.
-    pub fn note(&mut self, publish: &Publish) {
+    /// Logs the changes in what the board publishes.
+    pub fn note(&mut self, publish: &BoardUpdate) {
         publish.venues.iter().for_each(|health| self.note_venue(health, publish.at));
         self.note_rows(&publish.changed, publish.at);
     }
@@ -87,14 +89,14 @@ impl ChangeLog {
             code: None,
             failing_since: None,
             connected: false,
-            limit: Limit::new(at),
+            limit: LineLimit::new(at),
         });
         if (venue.state, venue.code) == (health.state, code) {
             return;
         }
         let before = std::mem::replace(&mut venue.state, health.state);
         venue.code = code;
-        // Polling without a reason is what was asked for.
+        // Polling without a reason is configured and is not a failure.
         let works = health.state == VenueState::Up || (health.state == VenueState::Delayed && code.is_none());
         let lasted = venue.failing_since.map(|since| seconds(at.duration_since(since)));
         let restored = works && venue.failing_since.is_some();
@@ -102,16 +104,16 @@ impl ChangeLog {
         venue.failing_since = if works { None } else { venue.failing_since.or(failed.then_some(at)) };
         let connected = venue.connected;
         venue.connected |= matches!(health.state, VenueState::Up | VenueState::Delayed);
-        // The end of a failure is always told, so that none seems to go on.
-        let Some(suppressed) = venue.limit.leave(at, restored) else { return };
+        // The end of a failure is never suppressed, so that no failure seems to continue.
+        let Some(suppressed) = venue.limit.admit(at, restored) else { return };
         let (id, state) = (health.venue, health.state.as_str());
         let detail = health.reason.as_ref().map(|reason| reason.message.as_str());
         let reason = code.map(ReasonCode::as_str);
-        let begun = if restored && connected { "exchange connection restored" } else { "exchange connected" };
+        let event = if restored && connected { "exchange connection restored" } else { "exchange connected" };
         match health.state {
             VenueState::Down => error!(
                 venue = %id, state, reason, detail, lasted, suppressed,
-                "exchange down: no price comes from it; retrying"
+                "exchange down: no prices; retrying"
             ),
             VenueState::Delayed if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
@@ -127,71 +129,71 @@ impl ChangeLog {
             VenueState::Connecting => info!(venue = %id, state, "connecting to the exchange"),
             VenueState::Up if code.is_some() => warn!(
                 venue = %id, state, reason, detail, lasted, suppressed,
-                "{begun}, but not everything it sends is usable"
+                "{event}, but some of its data is unusable"
             ),
-            VenueState::Up | VenueState::Delayed => info!(venue = %id, state, lasted, suppressed, "{begun}"),
+            VenueState::Up | VenueState::Delayed => info!(venue = %id, state, lasted, suppressed, "{event}"),
         }
     }
 
-    /// Logs what became of a price that was held back.
+    /// Logs that a price is held back, or the outcome.
     pub fn note_jump(&mut self, jump: &Jump, at: Timestamp) {
-        let Jump { venue, market, held, shown, stands } = jump;
-        let limit = self.jumps.entry(*venue).or_insert_with(|| Limit::new(at));
-        let Some(suppressed) = limit.leave(at, false) else { return };
+        let Jump { venue, market, held, shown, status } = jump;
+        let limit = self.jumps.entry(*venue).or_insert_with(|| LineLimit::new(at));
+        let Some(suppressed) = limit.admit(at, false) else { return };
         let shown = shown.map(tracing::field::display);
-        match stands {
-            JumpStands::Held if shown.is_none() => warn!(
+        match status {
+            JumpStatus::Held if shown.is_none() => warn!(
                 %venue, %market, %held, suppressed,
-                "price held back: the market is back on the list, and it is far from its last one; none is shown until a second source says the same (price-jump)"
+                "price held back: the market was relisted and the price is far from its last one; no price is shown until a second source confirms it (price-jump)"
             ),
-            JumpStands::Held => warn!(
+            JumpStatus::Held => warn!(
                 %venue, %market, %held, shown, suppressed,
-                "price held back: it is far from the one before, which is shown until a second source says the same (price-jump)"
+                "price held back: it is far from the previous price, which is shown until a second source confirms the new one (price-jump)"
             ),
-            JumpStands::Refuted => info!(
+            JumpStatus::Refuted => info!(
                 %venue, %market, %held, shown, suppressed,
-                "the price held back was wrong and is dropped: the next one is near the one before (price-jump-refuted)"
+                "held-back price discarded: the next price is close to the previous one (price-jump-refuted)"
             ),
-            JumpStands::Over => {
-                info!(%venue, %market, %held, shown, suppressed, "no price is held back any more");
+            JumpStatus::Released => {
+                info!(%venue, %market, %held, shown, suppressed, "no price is held back any longer");
             }
         }
     }
 
-    /// Logs that another listing has begun.
+    /// Logs that a new listing uses a market's name.
     pub fn note_relisting(relisting: &Relisting) {
         let Relisting { venue, market, cause } = relisting;
         warn!(
             %venue, %market, cause,
-            "another listing began under the same name: its window and its stored hours are dropped, and its change is unknown until it has a base of its own"
+            "a new listing uses the same market name: old window and stored hours are dropped, and the change is unknown until the new listing has a base price"
         );
     }
 
-    /// Logs what the prices of an exchange are worth now.
+    /// Logs how complete the prices of an exchange are.
     pub fn note_prices(&self, health: &VenueHealth) {
         let VenueHealth { venue, markets_live, markets_wanted, .. } = health;
         let VenueHealth { without_price, without_base, without_change, .. } = health;
         let state = health.state.as_str();
         match &health.reason {
             None if health.state == VenueState::Connecting => {
-                info!(%venue, state, markets_live, markets_wanted, "connecting to the exchange: its prices are not complete yet");
+                info!(%venue, state, markets_live, markets_wanted, "connecting to the exchange; prices are not complete yet");
             }
             None if health.missing.is_empty() => {
                 info!(%venue, state, markets_live, markets_wanted, "the prices of the exchange are complete");
             }
             None => info!(
                 %venue, state, markets_live, markets_wanted, without_price, without_base, without_change,
-                "no row is affected: other exchanges supply what this one lacks"
+                "no row is affected: other exchanges cover what is missing"
             ),
             Some(Reason { code, message }) => {
                 let missing = health.missing.first();
                 let (market, why) = (missing.map(|m| m.market.as_str()), missing.map(|m| m.code));
                 let consequence = match health.state {
-                    VenueState::Up => "some markets are shown without what they lack",
+                    VenueState::Up => "some markets are shown without price or change",
                     _ if *markets_live == 0 => "no market of the exchange is shown as live",
-                    _ => "the markets of the exchange may be shown late",
+                    _ => "prices of the exchange may be delayed",
                 };
-                macro_rules! tell {
+                macro_rules! log_at {
                     ($level:ident) => {
                         $level!(
                             %venue, state, reason = code.as_str(), market, why, detail = message, markets_live,
@@ -200,8 +202,8 @@ impl ChangeLog {
                     };
                 }
                 match health.state {
-                    VenueState::Down => tell!(error),
-                    _ => tell!(warn),
+                    VenueState::Down => log_at!(error),
+                    _ => log_at!(warn),
                 }
             }
         }
@@ -241,7 +243,7 @@ impl ChangeLog {
     }
 }
 
-/// `75s`.
+/// Formats a duration, such as `75s`.
 fn seconds(duration: SignedDuration) -> String {
     format!("{}s", duration.as_secs())
 }
@@ -252,7 +254,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::domain::{Lacks, Missing, Price};
+    use crate::domain::{Missing, MissingPart, Price};
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -268,7 +270,7 @@ mod tests {
         }
     }
 
-    /// Returns the lines that are logged meanwhile.
+    /// Runs `play` and returns the lines it logs.
     fn lines_of(play: impl FnOnce()) -> Vec<String> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
@@ -288,13 +290,13 @@ mod tests {
         VenueHealth { state, reason, ..VenueHealth::new(VenueId("toy"), 1, second(0)) }
     }
 
-    /// Plays changes of one exchange, each some seconds after the start, and returns the log.
+    /// Logs changes of one exchange, each given in seconds after the start, and returns the lines.
     fn logged(changes: &[(i64, VenueState, Option<ReasonCode>)]) -> Vec<String> {
         lines_of(|| {
             let mut log = ChangeLog::default();
             for &(at, state, code) in changes {
                 let venues = vec![health(state, code)];
-                log.note(&Publish { at: second(at), changed: Vec::new(), confirmed: Vec::new(), venues });
+                log.note(&BoardUpdate { at: second(at), changed: Vec::new(), confirmed: Vec::new(), venues });
             }
         })
     }
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn fc_59_the_end_of_an_outage_is_told_although_something_is_still_missing() {
+    fn fc_59_the_end_of_an_outage_is_logged_although_something_is_still_missing() {
         use VenueState::{Down, Up};
         let (connect, incomplete) = (Some(ReasonCode::Connect), Some(ReasonCode::Incomplete));
         let lines = logged(&[(0, Up, None), (10, Down, connect), (40, Up, incomplete), (41, Up, None)]);
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn fc_59_an_exchange_that_flaps_does_not_fill_the_log_and_its_end_is_told() {
+    fn fc_59_an_exchange_that_flaps_does_not_fill_the_log_and_its_end_is_logged() {
         let flaps: Vec<_> = (0..40)
             .map(|at| (at, if at % 2 == 0 { VenueState::Delayed } else { VenueState::Down }, Some(ReasonCode::Closed)))
             .chain([(41, VenueState::Up, None)])
@@ -347,13 +349,13 @@ mod tests {
     }
 
     #[test]
-    fn fc_59_polling_as_configured_is_no_failure() {
+    fn fc_59_polling_as_configured_is_not_a_failure() {
         let lines = logged(&[(0, VenueState::Connecting, None), (1, VenueState::Delayed, None)]);
         assert!(lines.len() == 1 && lines[0].starts_with("INFO exchange connected"), "{lines:#?}");
     }
 
     #[test]
-    fn fc_59_no_connection_is_lost_or_restored_that_never_was() {
+    fn fc_59_a_connection_that_never_existed_is_not_logged_as_lost_or_restored() {
         use VenueState::{Connecting, Down, Up};
         let dns = Some(ReasonCode::Dns);
         let lines = logged(&[(0, Connecting, dns), (5, Down, dns), (65, Up, None)]);
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn fc_59_prices_are_complete_only_when_none_is_missing() {
+    fn fc_59_prices_are_called_complete_only_when_none_is_missing() {
         use VenueState::{Connecting, Down, Up};
         let log = ChangeLog::default();
         let line = |health: VenueHealth| lines_of(|| log.note_prices(&health)).concat();
@@ -376,7 +378,7 @@ mod tests {
         assert!(complete.contains("are complete"), "{complete}");
         let market = Market::new("BTC", "KRW").unwrap();
         let missing =
-            Missing { market, lacks: Lacks::Price, code: "unlisted", detail: String::new(), since: second(0) };
+            Missing { market, lacks: MissingPart::Price, code: "unlisted", detail: String::new(), since: second(0) };
         let elsewhere = line(VenueHealth { missing: vec![missing], without_price: 1, ..health(Up, None) });
         assert!(!elsewhere.contains("complete") && elsewhere.contains("without_price=1"), "{elsewhere}");
         let lacking = line(health(Up, Some(ReasonCode::Incomplete)));
@@ -386,36 +388,43 @@ mod tests {
     }
 
     #[test]
-    fn fc_59_a_price_that_is_held_back_is_told_with_its_consequence_and_end() {
+    fn fc_59_a_held_back_price_is_logged_with_its_consequence_and_end() {
         let price = |text: &str| Price::new(text.parse().unwrap()).unwrap();
-        let jump = |stands| Jump {
+        let jump = |status| Jump {
             venue: VenueId("toy"),
             market: Market::new("BTC", "KRW").unwrap(),
             held: price("900"),
             shown: Some(price("100")),
-            stands,
+            status,
         };
         let mut log = ChangeLog::default();
-        let all = [JumpStands::Held, JumpStands::Refuted, JumpStands::Over];
-        let lines = lines_of(|| all.iter().for_each(|&stands| log.note_jump(&jump(stands), second(0))));
-        for (line, begin) in lines.iter().zip(["WARN price held back", "INFO the price held back", "INFO no price is"])
+        let all = [JumpStatus::Held, JumpStatus::Refuted, JumpStatus::Released];
+        let lines = lines_of(|| all.iter().for_each(|&status| log.note_jump(&jump(status), second(0))));
+        for (line, begin) in
+            lines.iter().zip(["WARN price held back", "INFO held-back price discarded", "INFO no price is"])
         {
             let all = ["venue=toy", "market=BTC-KRW", "held=900", "shown=100"].iter().all(|part| line.contains(part));
             assert!(line.starts_with(begin) && all, "{line}");
         }
         assert_eq!(lines.len(), 3, "{lines:#?}");
-        let lines = lines_of(|| (0..100).for_each(|_| log.note_jump(&jump(JumpStands::Held), second(1))));
+        let lines = lines_of(|| (0..100).for_each(|_| log.note_jump(&jump(JumpStatus::Held), second(1))));
         assert_eq!(lines.len(), 3, "{lines:#?}");
-        let lines = lines_of(|| log.note_jump(&jump(JumpStands::Held), second(100)));
+        let lines = lines_of(|| log.note_jump(&jump(JumpStatus::Held), second(100)));
         assert!(lines[0].contains("suppressed=97"), "{lines:#?}");
     }
 
     #[test]
-    fn fc_11_another_listing_is_told_with_its_cause_and_consequence() {
+    fn fc_11_a_new_listing_is_logged_with_its_cause_and_consequence() {
         let market = Market::new("BTC", "KRW").unwrap();
         let cause = "it was not listed for 7 h".to_owned();
         let lines = lines_of(|| ChangeLog::note_relisting(&Relisting { venue: VenueId("toy"), market, cause }));
-        let parts = ["WARN another listing began", "venue=toy", "market=BTC-KRW", "not listed for 7 h", "are dropped"];
+        let parts = [
+            "WARN a new listing uses the same market name",
+            "venue=toy",
+            "market=BTC-KRW",
+            "not listed for 7 h",
+            "are dropped",
+        ];
         assert!(lines.len() == 1 && parts.iter().all(|part| lines[0].contains(part)), "{lines:#?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Logs: to standard error, so that standard output stays for the one line that tools wait for.
+//! Logging to standard error. Standard output has only the `listening on` line, which tools wait for.
 
 mod changes;
 
@@ -10,26 +10,26 @@ use crate::config::LogFormat;
 
 pub use changes::ChangeLog;
 
-/// What is logged unless `RUST_LOG` says otherwise: our own lines, and of other crates what they call an error.
+/// Default of `RUST_LOG`: `info` for our own code, only errors of other crates.
 const FILTER_DEFAULT: &str = "error,sisepan=info";
 
-/// Starts logging. A second call does nothing: the first subscriber stays.
+/// Starts logging. Later calls have no effect: the first subscriber stays.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER_DEFAULT));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Control characters in a field are escaped by the formatter, so an exchange can't write to the terminal.
+    // The formatter escapes control characters in fields, so data from an exchange can't control the terminal.
     let _ = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
 }
 
-/// Logs every panic, and ends the process with exit code 1 if the runtime itself panics.
+/// Installs a hook that logs every panic, and exits with code 1 if the tokio runtime itself panics.
 ///
-/// Whoever started a task or a thread deals with its panic; a worker of the runtime that panics is lost together with
-/// the tasks that waited for it, and nobody would notice.
+/// A panic in a task or thread is handled by the code that started it. A panic in a runtime worker would otherwise
+/// go unnoticed: the worker is lost, together with the tasks that wait for it.
 pub fn watch_panics() {
-    let print = std::panic::take_hook();
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if tracing::dispatcher::has_been_set() {
             let thread = std::thread::current();
@@ -38,16 +38,16 @@ pub fn watch_panics() {
             let message = panic.payload_as_str().unwrap_or("?");
             tracing::error!(thread, location, message, "panic");
         } else {
-            print(panic);
+            default_hook(panic);
         }
         if panic.location().is_some_and(|location| is_runtime(location.file())) {
-            tracing::error!("the runtime has failed; the process ends");
+            tracing::error!("the async runtime has failed; exiting");
             std::process::exit(1);
         }
     }));
 }
 
-/// Whether a source file is of tokio's runtime: `…/tokio-1.54.0/src/runtime/io/driver.rs`.
+/// Returns whether a source file belongs to tokio's runtime, such as `…/tokio-1.54.0/src/runtime/io/driver.rs`.
 fn is_runtime(file: &str) -> bool {
     let file = file.replace('\\', "/");
     file.rsplit_once("/src/runtime/").is_some_and(|(before, _)| {

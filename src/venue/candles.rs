@@ -1,51 +1,51 @@
-//! What holds for every venue's candle answer, whatever its spelling.
+//! Rules for the candle responses of all venues, whatever their format.
 //!
-//! A candle answer says two things: what minutes closed at, and that the
-//! minutes left out had no trade. The second makes it all or nothing: a row
-//! dropped in silence would read as a quiet minute, and a wrong base follows.
+//! A candle response states two things: the closes of minutes, and that the
+//! missing minutes had no trade. Therefore it is all or nothing: a silently
+//! dropped row would look like a quiet minute, and lead to a wrong base.
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::json::{payload, refuse};
+use super::json::{payload_error, rejection};
 use super::{ParseError, Rejection};
 use crate::domain::{Candle, Minute};
 
-/// Reads the rows of an answer in any order into candles, oldest first, without duplicates.
+/// Parses the rows of a response, in any order, into candles: oldest first, without duplicates.
 ///
 /// # Errors
-/// [`ParseError::Payload`] if one row can't be read, if two speak differently
-/// of one minute, or if one is not over before `end`: then the venue took
-/// `end` for another time than we meant, and its silence means nothing.
-pub(super) fn read<'a>(
+/// [`ParseError::Payload`] if a row can't be parsed, if two rows disagree about
+/// a minute, or if one is not before `end`: then the venue interpreted
+/// `end` as another time, and missing candles prove nothing.
+pub(super) fn parse<'a>(
     rows: &[&'a RawValue],
     end: Minute,
     row: impl Fn(&'a RawValue) -> Result<Candle, Rejection>,
 ) -> Result<Vec<Candle>, ParseError> {
     let mut candles = Vec::with_capacity(rows.len());
     for (at, raw) in rows.iter().enumerate() {
-        let candle = row(raw).map_err(|fault| payload(format!("candle {at}: {fault}")))?;
+        let candle = row(raw).map_err(|rejection| payload_error(format!("candle {at}: {rejection}")))?;
         if candle.minute >= end {
-            return Err(payload(format!("candle {at}: {:?} is not before {end:?}", candle.minute)));
+            return Err(payload_error(format!("candle {at}: {:?} is not before {end:?}", candle.minute)));
         }
         candles.push(candle);
     }
     candles.sort_by_key(|candle| candle.minute);
     candles.dedup();
     if let Some(pair) = candles.windows(2).find(|pair| pair[0].minute == pair[1].minute) {
-        return Err(payload(format!("two candles differ about {:?}", pair[0].minute)));
+        return Err(payload_error(format!("two different candles for {:?}", pair[0].minute)));
     }
     Ok(candles)
 }
 
-/// Returns the minute that begins at `start` exactly.
+/// Returns the minute that starts exactly at `start`.
 pub(super) fn minute(field: &'static str, start: Option<Timestamp>) -> Result<Minute, Rejection> {
-    let start = start.ok_or_else(|| refuse(field, "missing"))?;
+    let start = start.ok_or_else(|| rejection(field, "missing"))?;
     let minute = Minute::of(start);
-    if minute.start() == start { Ok(minute) } else { Err(refuse(field, "time")) }
+    if minute.start() == start { Ok(minute) } else { Err(rejection(field, "time")) }
 }
 
-/// Holds a candle to its law.
+/// Checks that a candle is consistent.
 pub(super) fn checked(candle: Candle) -> Result<Candle, Rejection> {
-    candle.checked().map_err(|_| refuse("candle", "candle"))
+    candle.checked().map_err(|_| rejection("candle", "candle"))
 }

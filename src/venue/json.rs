@@ -1,10 +1,10 @@
-//! Figures out of a venue's JSON: exact, bounded, and each fault with its name.
+//! Parses values from a venue's JSON: exact, bounded, and with a code for each fault.
 //!
-//! It stands apart because every venue reads the same way: a message is cut
-//! into records, and a record into raw members, without reading a number. Each
-//! number is then taken from its source text by the one parser
-//! ([`crate::domain::amount`]), whether it stood in quotes or not. So a bad
-//! record harms only itself, and no figure ever passes through a float.
+//! All venues parse in the same way: a message is split into records, and a
+//! record into raw members, without parsing any number. The one parser
+//! ([`crate::domain::amount`]) then parses each number from its source text,
+//! quoted or not. So a bad record affects only itself, and no number ever passes
+//! through a float.
 
 use std::borrow::Cow;
 
@@ -17,248 +17,250 @@ use serde_json::value::RawValue;
 use super::{ParseError, Rejection};
 use crate::domain::{ASSET_BYTES_MAX, AmountError, Price, amount, escape_unprintable};
 
-/// Longest symbol taken: two names and a separator, in bytes.
+/// Longest symbol accepted, in bytes: two asset names and a separator.
 pub(super) const SYMBOL_BYTES_MAX: usize = 2 * ASSET_BYTES_MAX + 1;
 
-/// Most characters of a venue's words that go into a message of ours.
-const WORDS_MAX: usize = 120;
+/// Maximum number of characters of a venue's text quoted in our messages.
+const QUOTE_CHARS_MAX: usize = 120;
 
-/// Most characters of an unreadable body that go into a message.
-const START_MAX: usize = 32;
+/// Maximum number of characters of an unreadable value or body quoted in a message.
+const EXCERPT_CHARS_MAX: usize = 32;
 
-/// Longest source text of a number: each character may be written `\u0000`, in quotes.
+/// Longest source text of a number, in bytes: quoted, with each character written as `\u0000`.
 const NUMBER_SOURCE_MAX: usize = amount::CHARS_MAX * 6 + 2;
 
-/// A member of a JSON object as it was written; `null` is something, absent is not.
+/// A member of a JSON object, or an element of an array, as its source text. A `null` member counts as present.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Raw<'a>(Option<&'a RawValue>);
+pub(super) struct RawMember<'a>(Option<&'a RawValue>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawMember<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         <&'de RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
     }
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawMember<'a> {
     /// Wraps an element of an array.
     pub(super) fn of(raw: &'a RawValue) -> Self {
         Self(Some(raw))
     }
 
-    /// Returns whether the member stood there at all.
+    /// Returns whether the member is present, `null` included.
     pub(super) fn is_present(self) -> bool {
         self.0.is_some()
     }
 
-    /// Returns the source text, or `None` where the member is absent or `null`.
-    pub(super) fn said(self) -> Option<&'a RawValue> {
+    /// Returns the source text, or `None` if the member is absent or `null`.
+    pub(super) fn non_null(self) -> Option<&'a RawValue> {
         self.0.filter(|raw| raw.get() != "null")
     }
 
-    /// Reads a price that must be there and above zero.
+    /// Parses a required price, which must be above zero.
     pub(super) fn price(self, field: &'static str) -> Result<Price, Rejection> {
-        Price::new(self.decimal(field)?).ok_or_else(|| self.refuse(field, AmountError::NotPositive.code()))
+        Price::new(self.decimal(field)?).ok_or_else(|| self.rejection(field, AmountError::NotPositive.code()))
     }
 
-    /// Reads a price that may be absent, `null` or empty.
+    /// Parses a price that may be absent, `null` or empty.
     ///
-    /// Zero means "none" (no trade in the time it speaks for), and what can't
-    /// be held exactly is left out: neither may cost the record its last price.
-    pub(super) fn price_maybe(self, field: &'static str) -> Result<Option<Price>, Rejection> {
-        match self.figure(field)? {
+    /// Returns `None` for zero, which means that there was no trade, and for a
+    /// value that can't be represented exactly: neither may invalidate the record.
+    pub(super) fn optional_price(self, field: &'static str) -> Result<Option<Price>, Rejection> {
+        match self.exact_number(field)? {
             Some(value) if value.is_zero() => Ok(None),
             Some(value) => {
-                Price::new(value).map(Some).ok_or_else(|| self.refuse(field, AmountError::NotPositive.code()))
+                Price::new(value).map(Some).ok_or_else(|| self.rejection(field, AmountError::NotPositive.code()))
             }
             None => Ok(None),
         }
     }
 
-    /// Reads a volume that may be absent, `null` or empty; zero is a volume.
+    /// Parses a volume that may be absent, `null` or empty; zero is a volume.
     ///
-    /// What can't be held exactly is left out: some venues send more digits
-    /// than any price has, and that must not cost the record its last price.
-    pub(super) fn volume_maybe(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
-        match self.figure(field)? {
-            Some(value) if value < Decimal::ZERO => Err(self.refuse(field, AmountError::NotPositive.code())),
+    /// Returns `None` for a value that can't be represented exactly: some venues
+    /// send more digits than any price has, which must not invalidate the record.
+    pub(super) fn optional_volume(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
+        match self.exact_number(field)? {
+            Some(value) if value < Decimal::ZERO => Err(self.rejection(field, AmountError::NotPositive.code())),
             figure => Ok(figure),
         }
     }
 
-    /// Reads a number of either sign that may be absent, `null` or empty.
-    pub(super) fn signed_maybe(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
-        self.figure(field)
+    /// Parses a number of either sign that may be absent, `null` or empty.
+    pub(super) fn optional_signed(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
+        self.exact_number(field)
     }
 
-    /// Reads Unix milliseconds that may be absent, `null` or empty.
-    pub(super) fn time_maybe(self, field: &'static str) -> Result<Option<Timestamp>, Rejection> {
+    /// Parses Unix milliseconds that may be absent, `null` or empty.
+    pub(super) fn optional_time(self, field: &'static str) -> Result<Option<Timestamp>, Rejection> {
         let value = match self.number(field) {
-            Err(fault) if fault.problem == AmountError::Inexact.code() => return Err(self.refuse(field, "time")),
-            read => read?,
+            Err(rejection) if rejection.problem == AmountError::Inexact.code() => {
+                return Err(self.rejection(field, "time"));
+            }
+            parsed => parsed?,
         };
         let Some(value) = value else { return Ok(None) };
         whole(value)
             .filter(|&ms| ms >= 0)
             .and_then(|ms| Timestamp::from_millisecond(ms).ok())
             .map(Some)
-            .ok_or_else(|| self.refuse(field, "time"))
+            .ok_or_else(|| self.rejection(field, "time"))
     }
 
-    /// Reads a count that may be absent, `null` or empty; below zero means "none".
-    pub(super) fn count_maybe(self, field: &'static str) -> Result<Option<u64>, Rejection> {
-        let Some(value) = self.figure(field)? else { return Ok(None) };
-        let count = whole(value).ok_or_else(|| self.refuse(field, "type"))?;
+    /// Parses a count that may be absent, `null` or empty; a negative one means that there is none.
+    pub(super) fn optional_count(self, field: &'static str) -> Result<Option<u64>, Rejection> {
+        let Some(value) = self.exact_number(field)? else { return Ok(None) };
+        let count = whole(value).ok_or_else(|| self.rejection(field, "type"))?;
         Ok(u64::try_from(count).ok())
     }
 
-    /// Reads `true` or `false`, which may be absent or `null`.
-    pub(super) fn truth_maybe(self, field: &'static str) -> Result<Option<bool>, Rejection> {
-        match self.said().map(RawValue::get) {
+    /// Parses a boolean that may be absent or `null`.
+    pub(super) fn optional_bool(self, field: &'static str) -> Result<Option<bool>, Rejection> {
+        match self.non_null().map(RawValue::get) {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => Err(self.refuse(field, "type")),
+            Some(_) => Err(self.rejection(field, "type")),
         }
     }
 
-    /// Reads a text that may be absent, `null` or empty.
-    pub(super) fn text_maybe(self, field: &'static str) -> Result<Option<Cow<'a, str>>, Rejection> {
-        let Some(raw) = self.said() else { return Ok(None) };
-        let text = unquote(raw.get()).ok_or_else(|| self.refuse(field, "type"))?;
+    /// Parses a string that may be absent, `null` or empty.
+    pub(super) fn optional_text(self, field: &'static str) -> Result<Option<Cow<'a, str>>, Rejection> {
+        let Some(raw) = self.non_null() else { return Ok(None) };
+        let text = unquote(raw.get()).ok_or_else(|| self.rejection(field, "type"))?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Reads a market's symbol: opaque text, but never empty and never long.
+    /// Parses a market's symbol: an opaque string, not empty and at most [`SYMBOL_BYTES_MAX`] bytes long.
     pub(super) fn symbol(self, field: &'static str) -> Result<Cow<'a, str>, Rejection> {
-        let raw = self.0.ok_or_else(|| self.refuse(field, "missing"))?;
-        // Checked before decoding: a name of megabytes is not worth a copy.
+        let raw = self.0.ok_or_else(|| self.rejection(field, "missing"))?;
+        // Checked before decoding, so that a symbol of megabytes is not copied.
         if raw.get().len() > SYMBOL_BYTES_MAX * 6 {
-            return Err(self.refuse(field, "symbol"));
+            return Err(self.rejection(field, "symbol"));
         }
-        let text = unquote(raw.get()).ok_or_else(|| self.refuse(field, "type"))?;
+        let text = unquote(raw.get()).ok_or_else(|| self.rejection(field, "type"))?;
         if text.is_empty() || text.len() > SYMBOL_BYTES_MAX {
-            return Err(self.refuse(field, "symbol"));
+            return Err(self.rejection(field, "symbol"));
         }
         Ok(text)
     }
 
-    /// Returns a venue's words, text or number, fit for a message of ours.
-    pub(super) fn words(self) -> String {
-        self.said().map_or_else(String::new, |raw| shorten(&unquote(raw.get()).unwrap_or(Cow::Borrowed(raw.get()))))
+    /// Returns a string or any other value as text that is safe to quote in our messages.
+    pub(super) fn lossy_text(self) -> String {
+        self.non_null().map_or_else(String::new, |raw| shorten(&unquote(raw.get()).unwrap_or(Cow::Borrowed(raw.get()))))
     }
 
-    /// Makes a rejection that shows what stands there.
-    pub(super) fn refuse(self, field: &'static str, problem: &'static str) -> Rejection {
-        let seen = self.0.map_or_else(String::new, |raw| start(raw.get()));
-        Rejection { seen, ..refuse(field, problem) }
+    /// Returns a rejection that quotes the beginning of the value.
+    pub(super) fn rejection(self, field: &'static str, problem: &'static str) -> Rejection {
+        let excerpt = self.0.map_or_else(String::new, |raw| excerpt(raw.get()));
+        Rejection { excerpt, ..rejection(field, problem) }
     }
 
-    /// Reads a number that must be there.
+    /// Parses a required number.
     fn decimal(self, field: &'static str) -> Result<Decimal, Rejection> {
-        let raw = self.0.ok_or_else(|| self.refuse(field, "missing"))?;
-        let text = number_source(raw.get()).map_err(|problem| self.refuse(field, problem))?;
-        amount::parse(&text).map_err(|error| self.refuse(field, error.code()))
+        let raw = self.0.ok_or_else(|| self.rejection(field, "missing"))?;
+        let text = number_source(raw.get()).map_err(|problem| self.rejection(field, problem))?;
+        amount::parse(&text).map_err(|error| self.rejection(field, error.code()))
     }
 
-    /// Reads a number that may be absent, `null` or empty.
+    /// Parses a number that may be absent, `null` or empty.
     fn number(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
-        if self.said().is_none() {
+        if self.non_null().is_none() {
             return Ok(None);
         }
         match self.decimal(field) {
-            Err(fault) if fault.problem == AmountError::Empty.code() => Ok(None),
-            read => read.map(Some),
+            Err(rejection) if rejection.problem == AmountError::Empty.code() => Ok(None),
+            parsed => parsed.map(Some),
         }
     }
 
-    /// Reads a number that may also be beyond what can be held exactly: then it is left out.
-    fn figure(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
+    /// Parses a number that may be absent, `null`, empty, or not exactly representable.
+    fn exact_number(self, field: &'static str) -> Result<Option<Decimal>, Rejection> {
         match self.number(field) {
-            Err(fault) if fault.problem == AmountError::Inexact.code() => Ok(None),
-            read => read,
+            Err(rejection) if rejection.problem == AmountError::Inexact.code() => Ok(None),
+            parsed => parsed,
         }
     }
 }
 
-/// What the outermost value of a text is.
+/// The type of the outermost JSON value of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Object,
     Array,
 }
 
-/// Tells what a text is before it is parsed.
+/// Detects the outermost JSON value of a text before it is parsed.
 ///
 /// # Errors
-/// [`ParseError::Payload`] naming what it looks like, where that is neither object nor array.
+/// [`ParseError::Payload`] if it is neither an object nor an array; says what it looks like.
 pub(super) fn shape(text: &str) -> Result<Shape, ParseError> {
     let text = text.trim_start();
     match text.as_bytes().first() {
         Some(b'{') => Ok(Shape::Object),
         Some(b'[') => Ok(Shape::Array),
-        None => Err(payload("it is empty")),
-        Some(b'<') => Err(payload("it is an HTML page")),
-        Some(_) => Err(payload(format!("it is not JSON, it starts with \"{}\"", start(text).escape_debug()))),
+        None => Err(payload_error("it is empty")),
+        Some(b'<') => Err(payload_error("it is an HTML page")),
+        Some(_) => Err(payload_error(format!("it is not JSON, it starts with \"{}\"", excerpt(text).escape_debug()))),
     }
 }
 
-/// Reads a text that must be an object.
+/// Parses a text that must be an object.
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ParseError> {
     match shape(text)? {
-        Shape::Object => serde_json::from_str(text).map_err(|error| unreadable(&error)),
-        Shape::Array => Err(payload("it is a list where an object was expected")),
+        Shape::Object => serde_json::from_str(text).map_err(|error| describe_error(&error)),
+        Shape::Array => Err(payload_error("expected an object, got a list")),
     }
 }
 
-/// Cuts a text that must be a list into its elements, without reading them.
+/// Splits a text that must be a list into its elements, without parsing them.
 pub(super) fn list(text: &str) -> Result<Vec<&RawValue>, ParseError> {
     match shape(text)? {
-        Shape::Array => serde_json::from_str(text).map_err(|error| unreadable(&error)),
-        Shape::Object => Err(payload("it is an object where a list was expected")),
+        Shape::Array => serde_json::from_str(text).map_err(|error| describe_error(&error)),
+        Shape::Object => Err(payload_error("expected a list, got an object")),
     }
 }
 
-/// Reads one record, which must be an object.
+/// Parses one record, which must be an object.
 pub(super) fn record<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Rejection> {
-    // The derived readers would take an array for an object, member by member.
+    // Derived deserializers also accept an array as an object, member by member.
     if !raw.get().starts_with('{') {
-        return Err(refuse("record", "type"));
+        return Err(rejection("record", "type"));
     }
-    serde_json::from_str(raw.get()).map_err(|_| refuse("record", "type"))
+    serde_json::from_str(raw.get()).map_err(|_| rejection("record", "type"))
 }
 
-/// Makes a rejection.
-pub(super) fn refuse(field: &'static str, problem: &'static str) -> Rejection {
+/// Returns a rejection without the value.
+pub(super) fn rejection(field: &'static str, problem: &'static str) -> Rejection {
     Rejection::new(field, problem)
 }
 
-/// Makes the error of a body that can't be used.
-pub(super) fn payload(what: impl Into<String>) -> ParseError {
-    ParseError::Payload(what.into())
+/// Returns the error for a body or frame that can't be used.
+pub(super) fn payload_error(message: impl Into<String>) -> ParseError {
+    ParseError::Payload(message.into())
 }
 
-/// Returns a venue's words, cut and escaped, fit for a log line.
-pub(super) fn shorten(words: &str) -> String {
-    // Only what could forge or hide a line is escaped: Korean words stay readable.
-    escape_unprintable(&words.chars().take(WORDS_MAX).collect::<String>())
+/// Returns a venue's text, shortened and escaped for log lines.
+pub(super) fn shorten(text: &str) -> String {
+    // Escapes only what could forge or hide a line; Korean text stays readable.
+    escape_unprintable(&text.chars().take(QUOTE_CHARS_MAX).collect::<String>())
 }
 
-/// Returns the beginning of a text.
-fn start(text: &str) -> String {
-    text.chars().take(START_MAX).collect()
+/// Returns the first [`EXCERPT_CHARS_MAX`] characters of a text.
+fn excerpt(text: &str) -> String {
+    text.chars().take(EXCERPT_CHARS_MAX).collect()
 }
 
-/// Words for a parser's error without the text that it choked on.
-fn unreadable(error: &serde_json::Error) -> ParseError {
+/// Describes a parse error, without the text that caused it.
+fn describe_error(error: &serde_json::Error) -> ParseError {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "the JSON ends too early",
-        serde_json::error::Category::Syntax => "the JSON is broken",
-        _ => "the JSON has another shape than expected",
+        serde_json::error::Category::Syntax => "the JSON is malformed",
+        _ => "the JSON has an unexpected structure",
     };
-    payload(format!("{what} at line {} column {}", error.line(), error.column()))
+    payload_error(format!("{what} at line {} column {}", error.line(), error.column()))
 }
 
-/// Returns the text of a number, bare or quoted, or the word for why it is none.
+/// Returns the text of a number, quoted or not, or the code of what is wrong with it.
 fn number_source(source: &str) -> Result<Cow<'_, str>, &'static str> {
     if source == "null" {
         return Err("null");
@@ -273,13 +275,13 @@ fn number_source(source: &str) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
-/// Decodes a JSON string, or `None` where it is another value.
+/// Decodes a JSON string; returns `None` for any other value.
 fn unquote(source: &str) -> Option<Cow<'_, str>> {
-    let inside = source.strip_prefix('"')?.strip_suffix('"')?;
-    if inside.contains('\\') {
+    let inner = source.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
         return serde_json::from_str::<String>(source).ok().map(Cow::Owned);
     }
-    Some(Cow::Borrowed(inside))
+    Some(Cow::Borrowed(inner))
 }
 
 fn whole(value: Decimal) -> Option<i64> {

@@ -1,12 +1,12 @@
-//! Exchanges as pure translators: text in, meaning out.
+//! Exchange adapters: pure translators between an exchange's messages and our types.
 //!
-//! A venue holds what differs between exchanges and nothing else: its facts
-//! ([`Profile`]), how it wants to be asked, and how its answers read. It has
-//! no socket, no clock and no task, so that a recorded payload is a complete
-//! test. All I/O is in `ingest`, written once for all of them.
+//! A venue holds only what differs between exchanges: its facts ([`Profile`]),
+//! how to encode requests, and how to parse responses and frames. It has no
+//! socket, no clock and no task, so a recorded payload is a complete test. All
+//! I/O is in `ingest`, implemented once for all venues.
 //!
 //! To add an exchange: one file here, one line in [`ALL`], its fixtures, and
-//! its table in `fake`.
+//! its encoder and session in `fake`.
 
 mod binance;
 mod bithumb;
@@ -21,7 +21,7 @@ use rust_decimal::Decimal;
 
 use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
 
-/// What is the same for the whole life of the program: the facts of a venue, as data.
+/// Facts about a venue, as data; constant while the program runs.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// The id in lower case.
@@ -30,53 +30,54 @@ pub struct Profile {
     pub rest: &'static str,
     /// The WebSocket URL.
     pub stream: &'static str,
-    /// Currencies that markets are quoted in, each before those that are quoted in it: a market named with one of them
-    /// as its base, and no earlier one as its quote, is likely the wrong way round.
+    /// Quote currencies, each listed before those that are quoted in it. A market with one of them as base, and
+    /// none that is listed earlier as quote, is likely written the wrong way round.
     pub quotes: &'static [&'static str],
     /// How the connection is kept open.
     pub keepalive: Keepalive,
-    /// A connection without application data for this long is given up.
+    /// A connection without usable tickers for this long is checked by REST, and given up if it missed a trade.
     pub silence_max: Duration,
     /// A market not confirmed for this long is stale.
     pub stale_after: Duration,
-    /// The venue ends connections of this age; a new one is opened before.
+    /// The venue closes connections of this age; a new one is opened before that.
     pub lifetime: Option<Duration>,
-    /// Most markets on one connection.
+    /// Maximum number of markets on one connection.
     pub markets_per_connection: usize,
-    /// Frames that may be sent over one connection: this many in `frames_window`.
+    /// Maximum number of frames sent over one connection per `frames_window`.
     pub frames_max: u32,
     /// See `frames_max`.
     pub frames_window: Duration,
-    /// Connections that may be opened to the stream's host: this many in `connects_window`.
+    /// Maximum number of connections opened to the stream's host per `connects_window`.
     pub connects_max: u32,
     /// See `connects_max`.
     pub connects_window: Duration,
     /// Request limits by group; a request names its group.
     pub limits: &'static [Limit],
-    /// Most markets in one ticker request.
+    /// Maximum number of markets in one ticker request.
     pub markets_per_request: usize,
-    /// Most candles in one request.
+    /// Maximum number of candles in one request.
     pub candles_per_request: usize,
-    /// Whether a minute without a trade has a candle, flat and empty. Then one that is not there says nothing.
-    pub quiet_candles: bool,
-    /// Whether its tickers date the trade; else they date the message alone.
-    pub dates_trades: bool,
+    /// Whether a minute without a trade has a candle, flat and with zero volume. If so, a missing candle proves
+    /// nothing.
+    pub has_quiet_candles: bool,
+    /// Whether its tickers contain the time of the trade, and not only that of the message.
+    pub has_trade_times: bool,
 }
 
-/// How a venue wants to see that we are there.
+/// How a venue requires a connection to be kept alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keepalive {
     /// We send a protocol ping this often.
     Ping(Duration),
     /// We send this text this often.
     Text(&'static str, Duration),
-    /// The venue pings; the pong is automatic. No ping for this long means that it is gone.
+    /// The venue pings, and pongs are sent automatically. Without a ping for this long, the connection is lost.
     ServerPings(Duration),
 }
 
 /// A request budget: `weight` units in `window`, shared by all requests of `group`.
 ///
-/// These are the documented figures; ingest uses half of them.
+/// These are the documented limits; ingest uses half of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The group's name.
@@ -87,191 +88,191 @@ pub struct Limit {
     pub window: Duration,
 }
 
-/// A question over HTTP.
+/// A query to a venue's REST API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask<'a> {
-    /// Every market listed.
+pub enum RestQuery<'a> {
+    /// All listed markets.
     Markets,
-    /// The newest figures of these; at most [`Profile::markets_per_request`].
+    /// The tickers of these markets; at most [`Profile::markets_per_request`].
     Tickers(&'a [Market]),
-    /// The smallest step of the price of these, where the list of markets does not say it; at most
+    /// The tick sizes of these markets, where the market list does not contain them; at most
     /// [`Profile::markets_per_request`].
     TickSizes(&'a [Market]),
-    /// Up to `count` minute candles of a market, the newest that are over before `end` begins.
+    /// The newest minute candles of a market before the minute `end`; at most `count`.
     Candles {
-        /// Which market.
+        /// The market.
         market: &'a Market,
-        /// The first minute not wanted.
+        /// The first minute not included.
         end: Minute,
-        /// How many; at most [`Profile::candles_per_request`].
+        /// Maximum number of candles; at most [`Profile::candles_per_request`].
         count: usize,
     },
 }
 
-/// A GET request, ready but for the host.
+/// A GET request, complete except for the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Path and query, to be put behind [`Profile::rest`].
+    /// Path and query, to be appended to [`Profile::rest`].
     pub path: String,
-    /// The [`Limit::group`] that it counts in.
+    /// The [`Limit::group`] that it counts towards.
     pub group: &'static str,
-    /// What it costs there.
+    /// The units that it costs there.
     pub weight: u32,
 }
 
-/// What a 200 said.
+/// The parsed body of a response.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    /// To [`Ask::Markets`].
+pub enum Response {
+    /// Response to [`RestQuery::Markets`].
     Markets {
-        /// The markets. Records that could not be read are counted by reason.
+        /// The markets, or why a row can't be used.
         listings: Vec<Result<Listing, RejectedListing>>,
-        /// Side members that can't be read, with their market: they cost nothing but themselves.
-        left_out: Vec<(Market, Rejection)>,
+        /// Optional fields that can't be parsed, with their market; their rows are used without them.
+        ignored_fields: Vec<(Market, Rejection)>,
     },
-    /// To [`Ask::Tickers`].
-    Tickers(Vec<Record>),
-    /// To [`Ask::TickSizes`], by the venue's spelling.
+    /// Response to [`RestQuery::Tickers`].
+    Tickers(Vec<TickerRecord>),
+    /// Response to [`RestQuery::TickSizes`], by symbol.
     TickSizes(Vec<(String, Result<Decimal, Rejection>)>),
-    /// To [`Ask::Candles`]: oldest first, without duplicates, all before `end`.
+    /// Response to [`RestQuery::Candles`]: oldest first, without duplicates, all before `end`.
     ///
-    /// Whole or an error: a row left out would read as a minute without a trade.
+    /// Always complete, or else an error: a missing row would look like a minute without a trade.
     Candles(Vec<Candle>),
 }
 
-/// One record of a message: its market as the venue spells it, and what it says or why it can't be used.
+/// One ticker record of a message: its symbol, and the ticker or why it can't be used.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// The venue's spelling; ingest knows which market was asked under it.
+pub struct TickerRecord {
+    /// The venue's symbol; ingest maps it to the market.
     pub symbol: String,
-    /// The figures.
+    /// The ticker.
     pub ticker: Result<Ticker, Rejection>,
-    /// Side members that can't be read and are left out: they cost nothing but themselves.
-    pub left_out: Vec<Rejection>,
+    /// Optional fields that can't be parsed; the ticker is used without them.
+    pub ignored_fields: Vec<Rejection>,
 }
 
-impl Record {
-    /// Joins a symbol, if it can be read, and the figures under it.
+impl TickerRecord {
+    /// Combines a symbol, if it can be parsed, with its ticker.
     fn new(
         symbol: Result<String, Rejection>,
         ticker: impl FnOnce(&mut Vec<Rejection>) -> Result<Ticker, Rejection>,
     ) -> Self {
-        let mut left_out = Vec::new();
+        let mut ignored_fields = Vec::new();
         match symbol {
             Ok(symbol) => {
-                let ticker = ticker(&mut left_out);
-                Self { symbol, ticker, left_out }
+                let ticker = ticker(&mut ignored_fields);
+                Self { symbol, ticker, ignored_fields }
             }
-            Err(fault) => Self::unreadable(fault),
+            Err(rejection) => Self::unreadable(rejection),
         }
     }
 
-    /// A record of which not even the market is known.
-    fn unreadable(fault: Rejection) -> Self {
-        Self { symbol: String::new(), ticker: Err(fault), left_out: Vec::new() }
+    /// Returns a record whose symbol is unknown too.
+    fn unreadable(rejection: Rejection) -> Self {
+        Self { symbol: String::new(), ticker: Err(rejection), ignored_fields: Vec::new() }
     }
 }
 
-/// Returns a side member, or leaves it out where it can't be read.
+/// Returns an optional field, or records in `ignored_fields` that it can't be parsed.
 ///
-/// Only a market's symbol, its price and the time that orders it may cost a record.
-fn side<T>(read: Result<Option<T>, Rejection>, left_out: &mut Vec<Rejection>) -> Option<T> {
-    read.unwrap_or_else(|fault| {
-        left_out.push(fault);
+/// Only the symbol, the price and the time that orders it may invalidate a record.
+fn optional_field<T>(parsed: Result<Option<T>, Rejection>, ignored_fields: &mut Vec<Rejection>) -> Option<T> {
+    parsed.unwrap_or_else(|rejection| {
+        ignored_fields.push(rejection);
         None
     })
 }
 
-/// The problem of a figure that the rest of its record contradicts.
+/// The code for a value that contradicts the rest of its record.
 const CONTRADICTION: &str = "contradiction";
 
-/// Leaves out the figures of a day that contradict their own record: a high or a low on the wrong side of the last price,
-/// and a price of 24 hours ago outside the range of the day since.
+/// Removes 24-hour figures that contradict their own record: a high or low on the wrong side of the last price, and
+/// a price of 24 hours ago outside the range since then.
 ///
-/// `fields` are the names of high, low and that price.
-fn consistent(mut ticker: Ticker, fields: [&'static str; 3], left_out: &mut Vec<Rejection>) -> Ticker {
+/// `fields` are the field names of the high, the low and that price.
+fn drop_contradictions(mut ticker: Ticker, fields: [&'static str; 3], ignored_fields: &mut Vec<Rejection>) -> Ticker {
     let [high, low, base] = fields;
     let last = ticker.last;
-    let mut keep = |figure: &mut Option<Price>, field, is_so: &dyn Fn(Price) -> bool| {
-        if let Some(odd) = figure.take_if(|figure| !is_so(*figure)) {
-            left_out.push(Rejection {
-                seen: format!("{odd} beside a last price of {last}"),
+    let mut check = |figure: &mut Option<Price>, field, is_consistent: &dyn Fn(Price) -> bool| {
+        if let Some(odd) = figure.take_if(|figure| !is_consistent(*figure)) {
+            ignored_fields.push(Rejection {
+                excerpt: format!("{odd}, but the last price is {last}"),
                 ..Rejection::new(field, CONTRADICTION)
             });
         }
     };
-    keep(&mut ticker.high_24h, high, &|high| high >= last);
-    keep(&mut ticker.low_24h, low, &|low| low <= last);
+    check(&mut ticker.high_24h, high, &|high| high >= last);
+    check(&mut ticker.low_24h, low, &|low| low <= last);
     let (highest, lowest) = (ticker.high_24h, ticker.low_24h);
     let is_within = |base| highest.is_none_or(|high| base <= high) && lowest.is_none_or(|low| base >= low);
-    keep(&mut ticker.base_24h, base, &is_within);
+    check(&mut ticker.base_24h, base, &is_within);
     ticker
 }
 
-/// One frame of the stream.
+/// One parsed frame of the stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
-    /// Application data.
-    Tickers(Vec<Record>),
-    /// An acknowledgement, a status or a heartbeat: the peer lives, no price is confirmed.
+    /// Ticker records.
+    Tickers(Vec<TickerRecord>),
+    /// An acknowledgement, a status or a heartbeat: the peer is alive, but no price is confirmed.
     Reply(String),
-    /// The venue refuses something that we sent.
+    /// The venue refused something that we sent.
     Refused(String),
-    /// The venue asks us to connect anew.
+    /// The venue asks us to reconnect.
     Reconnect(String),
-    /// A message of a type that we do not know or did not ask for; it is counted.
+    /// A message of an unknown type, or one that we did not request; it is counted.
     Unknown(String),
 }
 
-/// Why one record is not used; the others of its message are.
+/// Why one record or field of a message is rejected; the others are used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Rejection {
-    /// The member at fault, as the venue spells it.
+    /// The venue's name of the field at fault.
     pub field: &'static str,
-    /// What is wrong with it, as a stable word: those of
+    /// What is wrong with it, as a stable code: one of
     /// [`AmountError::code`](crate::domain::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`,
     /// `candle`, `contradiction`, `unknown` (a value that the venue does not document), `repeated`.
     pub problem: &'static str,
-    /// The beginning of what stands there.
-    pub seen: String,
+    /// The beginning of its value.
+    pub excerpt: String,
 }
 
 impl Rejection {
-    /// A rejection that shows nothing.
+    /// Returns a rejection without the value.
     pub fn new(field: &'static str, problem: &'static str) -> Self {
-        Self { field, problem, seen: String::new() }
+        Self { field, problem, excerpt: String::new() }
     }
 
-    /// Returns it with what stands there.
-    pub fn example(&self) -> String {
-        if self.seen.is_empty() { self.to_string() } else { format!("{self}: {}", self.seen) }
+    /// Returns the field, the problem and the beginning of the value, for a message.
+    pub fn describe(&self) -> String {
+        if self.excerpt.is_empty() { self.to_string() } else { format!("{self}: {}", self.excerpt) }
     }
 }
 
 /// Why a whole body or frame can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// It is not the JSON that was expected; the message says where.
+    /// It is not the expected JSON; the message says where.
     #[error("unreadable answer: {0}")]
     Payload(String),
-    /// It is an error of the venue's, whatever the HTTP status was.
+    /// It is an error message of the venue, whatever the HTTP status was.
     #[error("the exchange answered {code}: {message}")]
     Refused {
         /// The venue's code or name.
         code: String,
-        /// The venue's words, shortened.
+        /// The venue's message, shortened.
         message: String,
     },
 }
 
-/// A row of a list of markets that is not used.
+/// A rejected row of a market list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{rejection}")]
 pub struct RejectedListing {
-    /// The venue's spelling of the market, where that much can be read.
+    /// The symbol, if it can be parsed.
     pub symbol: Option<String>,
-    /// Why.
+    /// Why the row is rejected.
     pub rejection: Rejection,
 }
 
@@ -281,40 +282,41 @@ impl From<Rejection> for RejectedListing {
     }
 }
 
-/// An exchange.
+/// An exchange adapter.
 pub trait Venue: Send + Sync {
-    /// Returns its facts.
+    /// Returns the facts about the venue.
     fn profile(&self) -> &Profile;
 
-    /// Returns how it spells a market.
+    /// Returns the venue's symbol of a market.
     fn symbol(&self, market: &Market) -> String;
 
     /// Returns the frames that make a connection deliver tickers for exactly `markets`.
     ///
-    /// `had` is what the connection was asked for before (empty on a new one):
-    /// some venues replace the whole list, others add and remove. Where the
-    /// whole list is replaced, none can be given back: for no market there is
-    /// no frame, and the connection is closed instead.
-    fn subscribe(&self, markets: &[Market], had: &[Market]) -> Vec<String>;
+    /// `current` are the markets that the connection is subscribed to (none on a new
+    /// one): some venues replace the whole list, others add and remove. Where
+    /// the whole list is replaced, it can't become empty: without markets there
+    /// is no frame, and the connection is closed instead.
+    fn subscribe(&self, markets: &[Market], current: &[Market]) -> Vec<String>;
 
-    /// Reads one frame.
+    /// Parses one frame.
     ///
     /// # Errors
-    /// [`ParseError::Payload`] if it is not a message of this venue at all.
+    /// [`ParseError::Payload`] if it is not a message of this venue.
     fn parse(&self, text: &str) -> Result<Incoming, ParseError>;
 
-    /// Puts a question into a request, or `None` where the venue can't be asked that.
-    fn ask(&self, ask: &Ask<'_>) -> Option<Request>;
+    /// Encodes a query as a request; returns `None` if the venue does not support it.
+    fn request(&self, query: &RestQuery<'_>) -> Option<Request>;
 
-    /// Reads the body of a 200.
+    /// Parses the body of a response to a query: of a 200, or of an HTTP error that
+    /// may contain the venue's own error.
     ///
     /// # Errors
-    /// [`ParseError`] if the whole answer can't be used; single records are
-    /// rejected within the answer.
-    fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError>;
+    /// [`ParseError`] if the whole response can't be used; single records are
+    /// rejected within the response.
+    fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError>;
 }
 
-/// Every exchange we can read.
+/// All supported exchanges.
 pub static ALL: &[&dyn Venue] = &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance];
 
 /// Returns an exchange by its id.

@@ -1,15 +1,15 @@
-//! Upbit (업비트): won, USDT and BTC markets.
+//! Upbit (업비트): KRW, USDT and BTC markets.
 //!
-//! What is easily got wrong: every change and `prev_closing_price` is against
-//! 00:00 UTC, never 24 hours; the socket spells large prices `1.16539E8`; a
-//! second subscribe frame replaces the first; unknown and lower-case codes are
-//! ignored in silence; minutes without a trade have no candle.
+//! Pitfalls: every change and `prev_closing_price` refers to 00:00 UTC, never to
+//! 24 hours ago; the WebSocket writes large prices as `1.16539E8`; a second
+//! subscribe frame replaces the first; unknown and lower-case codes are ignored
+//! silently; minutes without a trade have no candle.
 //!
 //! Source: docs.upbit.com (websocket-guide, rate-limits, list-candles-minutes), read 2026-09.
 
 use std::time::Duration;
 
-use super::{Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Request, Venue, upbit_like};
+use super::{Incoming, Keepalive, Limit, ParseError, Profile, Request, Response, RestQuery, Venue, upbit_like};
 use crate::domain::{Market, VenueId};
 
 /// The exchange.
@@ -21,17 +21,17 @@ static PROFILE: Profile = Profile {
     rest: "https://api.upbit.com",
     stream: "wss://api.upbit.com/websocket/v1",
     quotes: &["KRW", "USDT", "BTC"],
-    // The documents say closed after 120 s idle, the wire says 60.5 s (2026-09).
+    // Idle connections are closed after 120 s by the documentation, after 60.5 s in practice (2026-09).
     keepalive: Keepalive::Text("PING", Duration::from_secs(20)),
     silence_max: Duration::from_secs(10),
     stale_after: Duration::from_secs(15),
     lifetime: None,
-    // No documented cap; 855 codes in one frame were all served (2026-09).
+    // No documented limit; 855 codes in one frame were all served (2026-09).
     markets_per_connection: 500,
-    // 5 a second and 100 a minute: 5 in 3 s keeps both.
+    // 5 per second and 100 per minute: 5 per 3 s keeps both.
     frames_max: 5,
     frames_window: Duration::from_secs(3),
-    // 10 requests a second and address, each group for itself.
+    // 10 requests per second and address, for each group separately.
     connects_max: 5,
     connects_window: Duration::from_secs(1),
     limits: &[
@@ -40,11 +40,11 @@ static PROFILE: Profile = Profile {
         Limit { group: "orderbook", weight: 10, window: Duration::from_secs(1) },
         Limit { group: "candle", weight: 10, window: Duration::from_secs(1) },
     ],
-    // No documented cap; this keeps the URL near a kilobyte.
+    // No documented limit; this keeps the URL at about a kilobyte.
     markets_per_request: 100,
     candles_per_request: 200,
-    quiet_candles: false,
-    dates_trades: true,
+    has_quiet_candles: false,
+    has_trade_times: true,
 };
 
 impl Venue for Upbit {
@@ -56,25 +56,27 @@ impl Venue for Upbit {
         upbit_like::symbol(market)
     }
 
-    fn subscribe(&self, markets: &[Market], _had: &[Market]) -> Vec<String> {
-        upbit_like::subscribe(markets, Some("DEFAULT"))
+    fn subscribe(&self, markets: &[Market], _current: &[Market]) -> Vec<String> {
+        upbit_like::subscribe_frames(markets, Some("DEFAULT"))
     }
 
     fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
-        upbit_like::frame(text, |_| None)
+        upbit_like::parse_frame(text, |_| None)
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Option<Request> {
-        let (group, path) = match ask {
-            Ask::Markets => ("market", "/v1/market/all?is_details=true".to_owned()),
-            Ask::Tickers([]) | Ask::TickSizes([]) => return None,
-            Ask::TickSizes(markets) => {
-                ("orderbook", format!("/v1/orderbook/instruments?markets={}", upbit_like::query(markets)))
+    fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
+        let (group, path) = match query {
+            RestQuery::Markets => ("market", "/v1/market/all?is_details=true".to_owned()),
+            RestQuery::Tickers([]) | RestQuery::TickSizes([]) => return None,
+            RestQuery::TickSizes(markets) => {
+                ("orderbook", format!("/v1/orderbook/instruments?markets={}", upbit_like::encode_markets(markets)))
             }
-            Ask::Tickers(markets) => ("ticker", format!("/v1/ticker?markets={}", upbit_like::query(markets))),
-            // `to` is exclusive; the `Z` says that it is UTC.
-            Ask::Candles { market, end, count } => {
-                let symbol = upbit_like::query(std::slice::from_ref(*market));
+            RestQuery::Tickers(markets) => {
+                ("ticker", format!("/v1/ticker?markets={}", upbit_like::encode_markets(markets)))
+            }
+            // `to` is exclusive; the `Z` marks it as UTC.
+            RestQuery::Candles { market, end, count } => {
+                let symbol = upbit_like::encode_markets(std::slice::from_ref(*market));
                 let (to, count) = (end.start(), (*count).min(PROFILE.candles_per_request));
                 ("candle", format!("/v1/candles/minutes/1?market={symbol}&to={to}&count={count}"))
             }
@@ -82,16 +84,20 @@ impl Venue for Upbit {
         Some(Request { path, group, weight: 1 })
     }
 
-    fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError> {
+    fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
         let rows = upbit_like::rows(body)?;
-        match ask {
-            Ask::Markets => upbit_like::listings(&rows),
-            Ask::Tickers(_) => {
-                let record = |raw| upbit_like::record(raw, "market", upbit_like::ticker);
-                Ok(Answer::Tickers(rows.into_iter().map(record).collect()))
+        match query {
+            RestQuery::Markets => upbit_like::parse_listings(&rows),
+            RestQuery::Tickers(_) => {
+                let record = |raw| upbit_like::parse_record(raw, "market", upbit_like::parse_ticker);
+                Ok(Response::Tickers(rows.into_iter().map(record).collect()))
             }
-            Ask::TickSizes(_) => Ok(Answer::TickSizes(rows.into_iter().map(upbit_like::tick_size).collect())),
-            Ask::Candles { market, end, .. } => upbit_like::minute_candles(&rows, market, *end).map(Answer::Candles),
+            RestQuery::TickSizes(_) => {
+                Ok(Response::TickSizes(rows.into_iter().map(upbit_like::parse_tick_size).collect()))
+            }
+            RestQuery::Candles { market, end, .. } => {
+                upbit_like::parse_candles(&rows, market, *end).map(Response::Candles)
+            }
         }
     }
 }

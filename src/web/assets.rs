@@ -1,4 +1,4 @@
-//! The script and the style sheets, built into the program.
+//! Scripts, style sheets and the icon, compiled into the program.
 
 use std::sync::LazyLock;
 
@@ -8,14 +8,14 @@ use axum::routing::get;
 use bytes::Bytes;
 
 use super::AppState;
-use super::bodies::{Body, Effort};
+use super::response_cache::{CachedBody, Effort};
 
-/// How long a browser uses an asset without asking. Short: its address has no version in it.
+/// Browser cache lifetime of an asset; short, since the URL contains no version.
 pub const CACHE: &str = "public, max-age=300, stale-while-revalidate=86400";
 
-static STUDIO_SCRIPT: Asset =
+static CONFIGURATOR_SCRIPT: Asset =
     LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/widgets.js")));
-static STUDIO_STYLE: Asset =
+static CONFIGURATOR_STYLE: Asset =
     LazyLock::new(|| asset("text/css; charset=utf-8", include_str!("../../static/widgets.css")));
 static MARKET_SCRIPT: Asset =
     LazyLock::new(|| asset("text/javascript; charset=utf-8", include_str!("../../static/market.js")));
@@ -28,36 +28,36 @@ static WIDGET_STYLE: Asset =
 static PAGE_STYLE: Asset = LazyLock::new(|| asset("text/css; charset=utf-8", include_str!("../../static/page.css")));
 static ICON: Asset = LazyLock::new(|| asset("image/svg+xml", include_str!("../../static/icon.svg")));
 
-/// One file of `static/`, made ready and compressed when it is first asked for.
-type Asset = LazyLock<Body>;
+/// A file of `static/`, prepared and compressed on first use.
+type Asset = LazyLock<CachedBody>;
 
 /// Returns the routes of the assets.
 pub fn routes() -> Router<AppState> {
-    let serve = |asset: &'static Asset| get(move |asked: HeaderMap| async move { asset.answer(&asked) });
+    let serve = |asset: &'static Asset| get(move |headers: HeaderMap| async move { asset.respond(&headers) });
     Router::new()
         .route("/home.js", serve(&HOME_SCRIPT))
         .route("/market.js", serve(&MARKET_SCRIPT))
         .route("/page.js", serve(&PAGE_SCRIPT))
         .route("/sisepan.css", serve(&WIDGET_STYLE))
         .route("/page.css", serve(&PAGE_STYLE))
-        .route("/widgets.js", serve(&STUDIO_SCRIPT))
-        .route("/widgets.css", serve(&STUDIO_STYLE))
+        .route("/widgets.js", serve(&CONFIGURATOR_SCRIPT))
+        .route("/widgets.css", serve(&CONFIGURATOR_STYLE))
         .route("/icon.svg", serve(&ICON))
 }
 
-fn asset(kind: &'static str, body: &'static str) -> Body {
-    file(kind, CACHE, Bytes::from_static(body.as_bytes()))
+fn asset(content_type: &'static str, body: &'static str) -> CachedBody {
+    file(content_type, CACHE, Bytes::from_static(body.as_bytes()))
 }
 
-/// Holds a file that anyone's page may load, for as long as `cache` says.
-pub fn file(kind: &'static str, cache: &'static str, body: Bytes) -> Body {
+/// Creates the response body of a file that any origin may load, with `cache` as its `Cache-Control`.
+pub fn file(content_type: &'static str, cache: &'static str, body: Bytes) -> CachedBody {
     let head = [
-        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, cache),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let head = head.map(|(name, value)| (name, HeaderValue::from_static(value)));
-    Body::new(HeaderMap::from_iter(head), body, Effort::Best)
+    CachedBody::new(HeaderMap::from_iter(head), body, Effort::Best)
 }

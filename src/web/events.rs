@@ -1,8 +1,7 @@
-//! `/api/v1/events`: the messages of a stream as server-sent events, for where WebSocket is blocked.
+//! `/api/v1/events`: stream messages as server-sent events, for networks that block WebSocket.
 //!
-//! A client that does not read is not written to: its connection takes no more
-//! from here, the hub keeps nothing for it, and the kernel cuts it off when
-//! nothing was taken for the write deadline.
+//! Backpressure: nothing is queued for a client that does not read, neither here nor in the hub, and the kernel
+//! disconnects it after the write timeout.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -17,16 +16,16 @@ use futures_util::{Stream, stream};
 use tokio::time::sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::ask::Ask;
+use super::admission::StreamPermit;
 use super::error::Error;
-use super::place::Place;
+use super::rows_query::RowsQuery;
 use super::{AppState, greeting, query};
 use crate::hub::{HEARTBEAT, Resume, Subscription};
 
-/// Longest position that a client may come back with, in bytes.
+/// Maximum length of a resume position in bytes.
 const POSITION_BYTES_MAX: usize = 64;
 
-/// How soon a client comes back after a break, in milliseconds: another figure for each of them.
+/// Reconnect delay of a client in milliseconds, chosen at random for each.
 const RETRY_MS: std::ops::RangeInclusive<u32> = 1000..=5000;
 
 /// `GET /api/v1/events`.
@@ -34,30 +33,30 @@ pub async fn events(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    place: Place,
+    permit: StreamPermit,
 ) -> Result<Response, Error> {
     let names = ["board", "markets", "basis", "lang", "interval_ms", "resume"];
-    let [board, markets, basis, lang, interval_ms, resume] = query::known(query.as_deref(), names)?;
+    let [board, markets, basis, lang, interval_ms, resume] = query::parse_parameters(query.as_deref(), names)?;
     let markets = markets.map(|list| list.split(',').map(str::to_owned).collect());
-    let ask = Ask { board, markets, basis, lang, interval_ms };
-    let (view, interval) = (ask.view(&app)?, ask.interval()?);
-    // What a browser remembers is newer than the address that it began with.
+    let query = RowsQuery { board, markets, basis, lang, interval_ms };
+    let (view, interval) = (query.resolve(&app)?, query.interval()?);
+    // The browser's `Last-Event-ID` is newer than the position in the URL.
     let last = headers.get("last-event-id").filter(|id| !id.is_empty()).map(HeaderValue::as_bytes);
-    let position = last.or(resume.as_ref().map(String::as_bytes)).map(read_position);
-    let is_board = ask.markets.is_none();
-    let admit = |groups| if is_board { Ok(None) } else { place.admit_group(&app, groups) };
-    let (subscription, texts) = app.hub.subscribe_if(view, interval, None, position.as_ref(), admit)?;
+    let position = last.or(resume.as_ref().map(String::as_bytes)).map(parse_position);
+    let is_board = query.markets.is_none();
+    let admit = |groups| if is_board { Ok(None) } else { permit.admit_group(&app, groups) };
+    let (subscription, texts) = app.hub.try_subscribe(view, interval, None, position.as_ref(), admit)?;
     let mut first = format!("retry: {}\n", rand::random_range(RETRY_MS));
     write_event(&mut first, None, &greeting::welcome(&app, 1));
     write_events(&mut first, &app, &subscription, &texts);
     let stopped = Box::pin(app.shutdown().clone().cancelled_owned());
-    let member = Member { app, subscription, stopped, _place: place };
-    let mut response = Response::new(Body::from_stream(member.stream(first.into())));
+    let client = EventClient { app, subscription, stopped, _permit: permit };
+    let mut response = Response::new(Body::from_stream(client.stream(first.into())));
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache, no-transform"),
-        // A place among the connections was given back, so this one serves nothing after the stream.
+        // The connection's permit was released, so the connection must not be reused after the stream.
         (header::CONNECTION, "close"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
@@ -66,20 +65,20 @@ pub async fn events(
     Ok(response)
 }
 
-/// One client of events.
-struct Member {
+/// Client of an event stream.
+struct EventClient {
     app: AppState,
     subscription: Subscription,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: Place,
+    _permit: StreamPermit,
 }
 
-impl Member {
-    /// Gives the first bytes, then whatever there is to say, until the server stops.
+impl EventClient {
+    /// Yields `first`, then updates and keep-alive comments until the server shuts down.
     fn stream(self, first: Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> {
-        let said = stream::once(std::future::ready(first));
-        let rest = stream::unfold(Some(Box::new(self)), |member| async move { member?.next().await });
-        futures_util::StreamExt::map(futures_util::StreamExt::chain(said, rest), Ok)
+        let first = stream::once(std::future::ready(first));
+        let rest = stream::unfold(Some(Box::new(self)), |client| async move { client?.next().await });
+        futures_util::StreamExt::map(futures_util::StreamExt::chain(first, rest), Ok)
     }
 
     async fn next(mut self: Box<Self>) -> Option<(Bytes, Option<Box<Self>>)> {
@@ -97,19 +96,21 @@ impl Member {
     }
 }
 
-/// Reads `EPOCH:SEQUENCE`. What can't be read is a place that never was, so that the answer is everything, and says so.
-fn read_position(text: &[u8]) -> Resume {
-    let read = || {
+/// Parses `EPOCH:SEQUENCE`. An invalid position becomes one that never existed, so that the client gets a
+/// snapshot with `recovered` set to false.
+fn parse_position(text: &[u8]) -> Resume {
+    let parse = || {
         let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= POSITION_BYTES_MAX)?;
         let (epoch, sequence) = text.rsplit_once(':')?;
         let digits = sequence.bytes().all(|byte| byte.is_ascii_digit());
         let sequence = sequence.parse().ok().filter(|_| digits)?;
         Some(Resume { epoch: epoch.to_owned(), sequence })
     };
-    read().unwrap_or(Resume { epoch: String::new(), sequence: 0 })
+    parse().unwrap_or(Resume { epoch: String::new(), sequence: 0 })
 }
 
-/// Writes messages that belong together. Only the last has an id: who breaks off between them is told all of them again.
+/// Writes the messages of one update. Only the last has an id: a client that disconnects in between receives
+/// the whole update again.
 fn write_events(events: &mut String, app: &AppState, subscription: &Subscription, texts: &[Bytes]) {
     if let Some((last, others)) = texts.split_last() {
         others.iter().for_each(|text| write_event(events, None, text));
@@ -119,10 +120,10 @@ fn write_events(events: &mut String, app: &AppState, subscription: &Subscription
 
 fn write_event(events: &mut String, id: Option<(&str, u64)>, text: &[u8]) {
     if let Some((epoch, sequence)) = id {
-        // Writing into a text can't fail.
+        // Writing to a `String` can't fail.
         let _ = writeln!(events, "id: {epoch}:{sequence}");
     }
-    // Our own JSON: UTF-8, and in one line.
+    // Our own JSON is UTF-8 and contains no line break.
     let _ = write!(events, "data: {}\n\n", String::from_utf8_lossy(text));
 }
 

@@ -1,21 +1,21 @@
-//! The first and the last message of a stream, by whichever way it goes.
+//! First and last message of a stream, for WebSocket and server-sent events.
 
 use std::time::Duration;
 
 use super::AppState;
+use crate::api::{self, Closing, Welcome};
 use crate::hub::HEARTBEAT;
-use crate::wire::{self, Closing, Welcome};
 
-/// Returns the message that a stream begins with, where a client may have so many `subscriptions`.
+/// Returns the first message of a stream whose client may have `subscriptions` subscriptions.
 pub fn welcome(app: &AppState, subscriptions: usize) -> Vec<u8> {
     let limits = app.limits();
-    wire::json(&Welcome {
-        protocol: wire::PROTOCOL,
+    api::json(&Welcome {
+        protocol: api::PROTOCOL_VERSION,
         epoch: app.hub.epoch(),
         server_time: app.clock.now(),
         heartbeat_ms: millis(HEARTBEAT),
         demo: app.demo,
-        limits: wire::Limits {
+        limits: api::Limits {
             message_bytes: limits.message_bytes_max,
             messages_per_second: limits.messages_per_second_max,
             subscriptions,
@@ -25,10 +25,10 @@ pub fn welcome(app: &AppState, subscriptions: usize) -> Vec<u8> {
     })
 }
 
-/// Returns the message that a stream ends with, and in how many ms its reader may come back.
+/// Returns the last message of a stream, and the time in milliseconds after which the client may reconnect.
 pub fn closing(app: Option<&AppState>, reason: &'static str) -> (Vec<u8>, u64) {
-    let retry_after_ms = app.map_or(0, |app| millis(app.limits().come_back()));
-    (wire::json(&Closing { reason, retry_after_ms }), retry_after_ms)
+    let retry_after_ms = app.map_or(0, |app| millis(app.limits().retry_delay()));
+    (api::json(&Closing { reason, retry_after_ms }), retry_after_ms)
 }
 
 fn millis(duration: Duration) -> u64 {

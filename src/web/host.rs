@@ -1,11 +1,11 @@
-//! The `Host` of a request: exactly one, and valid (RFC 9112, section 3.2).
+//! Validation of the `Host` header: exactly one valid value (RFC 9112, section 3.2).
 
 use std::net::Ipv6Addr;
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Version, header};
 
-/// Whether a request names its host as the protocol demands: HTTP/1.0 may leave it out.
+/// Returns whether a request has exactly one valid `Host`, which HTTP/1.0 may omit.
 pub fn is_valid(version: Version, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -25,7 +25,7 @@ fn is_name(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     }
-    // A comma is legal in a name by the grammar, but no host has one: it is two headers joined by a proxy.
+    // The grammar allows a comma, but no host name has one: it means two headers joined by a proxy.
     let name = host.strip_suffix('.').unwrap_or(host);
     !name.contains(',') && name.split('.').all(|label| !label.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What many or all answers have in common: `OPTIONS`, headers and compression.
+//! Middleware of many or all responses: `OPTIONS`, headers and compression.
 
 use axum::Router;
 use axum::extract::Request;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 
-/// Headers of every answer of the API. Public data without credentials: any origin may read it.
+/// Headers of every response of the API. The data is public and needs no credentials, so any origin may read it.
 const API_HEADERS: [(HeaderName, &str); 7] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After, X-Missing-Markets"),
@@ -19,64 +19,64 @@ const API_HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
 ];
 
-/// Headers that every answer has, unless its route says something else.
+/// Headers of every response, unless its route sets other values.
 const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
-/// What no answer of ours is without, as a response's head spells it.
-pub const MARK: &str = "x-content-type-options: nosniff\r\n";
+/// Header line by which a response with our security headers is recognised.
+pub const OWN_RESPONSE_MARK: &str = "x-content-type-options: nosniff\r\n";
 
-/// Returns the security headers as lines of a response's head.
+/// Returns the security headers as lines of a response head.
 pub fn security_lines() -> String {
     SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
 }
 
-/// The methods of every path.
+/// Methods allowed on every path.
 pub const ALLOW: &str = "GET, HEAD, OPTIONS";
 
-/// Answers `OPTIONS` on every path, whether anything is there or not, and puts the security headers on every answer.
-pub async fn every(request: Request, next: Next) -> Response {
+/// Answers `OPTIONS` on every path, whether it exists or not, and adds the security headers to every response.
+pub async fn options_and_security(request: Request, next: Next) -> Response {
     let mut response =
         if request.method() == Method::OPTIONS { options(request.headers()) } else { next.run(request).await };
-    secure(response.headers_mut());
+    add_security_headers(response.headers_mut());
     response
 }
 
-/// Adds the security headers that an answer does not have yet.
-pub fn secure(headers: &mut HeaderMap) {
+/// Adds the security headers that a response lacks.
+pub fn add_security_headers(headers: &mut HeaderMap) {
     for (name, value) in SECURITY_HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 
-/// Puts the headers of the API on its routes.
-pub fn api<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
-    routes.method_not_allowed_fallback(super::error::wrong_method).layer(middleware::from_fn(api_headers))
+/// Adds the API headers to the routes of the API.
+pub fn with_api_headers<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes.method_not_allowed_fallback(super::error::method_not_allowed).layer(middleware::from_fn(api_headers))
 }
 
 async fn api_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    mark(response.headers_mut());
+    add_api_headers(response.headers_mut());
     response
 }
 
-/// Puts the headers of the API on one answer.
-pub fn mark(headers: &mut HeaderMap) {
+/// Adds the API headers to one response.
+pub fn add_api_headers(headers: &mut HeaderMap) {
     for (name, value) in API_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
-/// Answers a health check of a proxy, and a browser that asks before it sends a header from another origin.
+/// Answers `OPTIONS`: health checks of proxies and CORS preflight requests.
 ///
-/// Everything here is public and knows no credential, so any header may be sent. The asked names are repeated:
-/// `*` would leave out `Authorization`, and older browsers read it as a name.
-fn options(asked: &HeaderMap) -> Response {
+/// Everything is public and takes no credentials, so any header is allowed. The requested names are echoed,
+/// since `*` does not cover `Authorization` and older browsers take it for a literal name.
+fn options(request_headers: &HeaderMap) -> Response {
     let any = HeaderValue::from_static("*");
-    let allowed = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or(&any).clone();
+    let allowed = request_headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or(&any).clone();
     let headers = [
         (header::ALLOW, ALLOW),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
@@ -87,7 +87,7 @@ fn options(asked: &HeaderMap) -> Response {
     (StatusCode::NO_CONTENT, headers, [(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed)]).into_response()
 }
 
-/// Compresses with brotli or gzip whatever is worth it.
+/// Compresses responses with brotli or gzip where it pays off.
 pub fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(DefaultPredicate::new())
 }

@@ -1,15 +1,14 @@
-//! HTTP: pages, widgets, the JSON API and the stream.
+//! HTTP server: pages, widgets, the JSON API, and streams.
 
 mod access;
-mod addresses;
+mod address_limits;
+mod admission;
 mod api;
-mod ask;
+mod api_docs;
 mod assets;
-mod bodies;
-mod document;
+mod connection_service;
 mod error;
 mod events;
-mod front;
 mod greeting;
 mod health;
 mod history;
@@ -18,8 +17,9 @@ mod layers;
 mod limits;
 mod listen;
 mod pages;
-mod place;
 mod query;
+mod response_cache;
+mod rows_query;
 mod script;
 mod socket;
 mod stream;
@@ -36,153 +36,154 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Board, Site};
-use crate::delivery::{Delivery, Newcomer, Service};
-use crate::domain::{HourSource, Keeper, MoversRule};
+use crate::delivery::{Delivery, Service, Upgraded};
+use crate::domain::{HourSource, MoversRule, StoreHealthSource};
 use crate::hub::Hub;
 
 pub use limits::Limits;
 pub use listen::listen;
 
-/// What every handler may use. Cheap to clone.
+/// Shared state of all handlers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    shared: Shared,
+    parts: AppParts,
     limits: Limits,
     site: Site,
     shutdown: CancellationToken,
     streams: TaskTracker,
-    /// Places for streams.
-    slots: Arc<Semaphore>,
-    /// Places for connections that are no streams.
-    connections: Arc<Semaphore>,
-    addresses: Arc<addresses::Addresses>,
-    /// Groups by the address that began them.
-    groups: Arc<addresses::Addresses>,
+    /// Permits of streams.
+    stream_permits: Arc<Semaphore>,
+    /// Permits of connections that are not streams.
+    connection_permits: Arc<Semaphore>,
+    /// Connections and streams by address.
+    address_limits: Arc<address_limits::AddressLimits>,
+    /// Groups by the address that created them.
+    group_limits: Arc<address_limits::AddressLimits>,
     delivery: OnceLock<Delivery>,
     delivery_started: Notify,
-    past: history::Desk,
-    sparks: history::Desk,
-    bodies: bodies::Bodies,
-    /// When the process began to serve, on the monotonic clock.
-    begun: Duration,
+    history_cache: history::HistoryCache,
+    spark_cache: history::HistoryCache,
+    response_cache: response_cache::ResponseCache,
+    /// Monotonic time at which the server started.
+    started_at: Duration,
 }
 
 /// The parts of [`AppState`].
 #[derive(Debug)]
-pub struct Shared {
-    /// The newest rows.
+pub struct AppParts {
+    /// Newest rows and subscriptions.
     pub hub: Hub,
     /// The boards, the default one first.
     pub boards: Vec<Board>,
     /// The clocks.
     pub clock: Clock,
-    /// Where the past is read from, if any is kept.
+    /// Source of history, if any is stored.
     pub history: Option<Arc<dyn HourSource>>,
-    /// Who keeps what is to outlive the process; none if nobody does.
-    pub keeper: Option<Arc<dyn Keeper>>,
-    /// Whether the prices are invented: every page and the feed say so.
+    /// Source of the health of the store; `None` if data is kept in memory only.
+    pub store_health: Option<Arc<dyn StoreHealthSource>>,
+    /// Whether the prices are simulated, which every page and stream shows.
     pub demo: bool,
 }
 
 impl AppState {
-    /// Joins the parts, with the limits that hold unless an operator sets others.
-    pub fn new(shared: Shared) -> Self {
-        Self::with_limits(shared, Limits::default())
+    /// Creates the state with default limits and site.
+    pub fn new(parts: AppParts) -> Self {
+        Self::with_limits(parts, Limits::default())
     }
 
-    /// Joins the parts, at the root of a host of their own.
-    pub fn with_limits(shared: Shared, limits: Limits) -> Self {
-        Self::with(shared, limits, Site::default())
+    /// Creates the state with the default site.
+    pub fn with_limits(parts: AppParts, limits: Limits) -> Self {
+        Self::with_site(parts, limits, Site::default())
     }
 
-    /// Joins the parts.
-    pub fn with(shared: Shared, limits: Limits, site: Site) -> Self {
-        let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+    /// Creates the state.
+    pub fn with_site(parts: AppParts, limits: Limits, site: Site) -> Self {
+        let permits = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner {
             site,
             shutdown: CancellationToken::new(),
             streams: TaskTracker::new(),
-            slots: places(limits.streams_max),
-            connections: places(limits.connections_max),
-            addresses: Arc::new(addresses::Addresses::new(&limits)),
-            groups: Arc::new(addresses::Addresses::new(&limits.of_groups())),
-            begun: shared.clock.monotonic(),
+            stream_permits: permits(limits.streams_max),
+            connection_permits: permits(limits.connections_max),
+            address_limits: Arc::new(address_limits::AddressLimits::new(&limits)),
+            group_limits: Arc::new(address_limits::AddressLimits::new(&limits.for_groups())),
+            started_at: parts.clock.monotonic(),
             delivery: OnceLock::new(),
             delivery_started: Notify::new(),
-            past: history::Desk::default(),
-            sparks: history::Desk::of_sparks(),
-            bodies: bodies::Bodies::default(),
+            history_cache: history::HistoryCache::default(),
+            spark_cache: history::HistoryCache::for_sparks(),
+            response_cache: response_cache::ResponseCache::default(),
             limits,
-            shared,
+            parts,
         }))
     }
 
-    /// Returns for how long this has been served.
+    /// Returns the time since the server started.
     fn uptime(&self) -> Duration {
-        self.clock.monotonic().saturating_sub(self.0.begun)
+        self.clock.monotonic().saturating_sub(self.0.started_at)
     }
 
-    /// Returns what the publisher has set.
+    /// Returns the settings of the site.
     pub fn site(&self) -> &Site {
         &self.0.site
     }
 
-    /// Returns the path that everything stands under, such as `/prices`; empty for the root.
+    /// Returns the path prefix of all routes, such as `/prices`; empty for the root.
     pub fn base_path(&self) -> &str {
         &self.0.site.base_path
     }
 
-    /// Returns where readers find us, without a slash at the end, if that is set: the only source of whole addresses.
+    /// Returns the public URL without a trailing slash, if set. Absolute URLs are built from it only.
     pub fn public_url(&self) -> Option<&str> {
         self.0.site.public_url.as_deref()
     }
 
-    /// Returns which markets may be called movers.
+    /// Returns the rule by which markets qualify as movers.
     pub fn movers(&self) -> &MoversRule {
         &self.0.site.movers
     }
 
-    /// Returns the bodies kept in memory.
-    pub fn bodies(&self) -> &bodies::Bodies {
-        &self.0.bodies
+    /// Returns the response cache.
+    pub fn response_cache(&self) -> &response_cache::ResponseCache {
+        &self.0.response_cache
     }
 
-    /// Returns the limits of what comes in.
+    /// Returns the limits of connections, requests and streams.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 
-    /// Returns where questions of the past are answered.
-    fn past(&self) -> &history::Desk {
-        &self.0.past
+    /// Returns the history cache.
+    fn history_cache(&self) -> &history::HistoryCache {
+        &self.0.history_cache
     }
 
-    /// Returns where the small lines are kept.
-    fn sparks(&self) -> &history::Desk {
-        &self.0.sparks
+    /// Returns the cache of sparkline series.
+    fn spark_cache(&self) -> &history::HistoryCache {
+        &self.0.spark_cache
     }
 
-    /// Returns what is cancelled by [`AppState::stop`].
+    /// Returns the token that [`AppState::stop`] cancels.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.0.shutdown
     }
 
-    /// Returns the count of the streams: after [`AppState::stop`], close and await it, with a deadline.
+    /// Returns the tracker of all streams. After [`AppState::stop`], close it and wait for it with a timeout.
     pub fn streams(&self) -> &TaskTracker {
         &self.0.streams
     }
 
-    /// Starts the threads that write to streams, if they are not there.
+    /// Starts the delivery threads, unless they are running.
     fn start_delivery(&self) -> io::Result<()> {
         if self.0.delivery.get().is_some() {
             return Ok(());
         }
-        let service: Arc<dyn Service> = Arc::new(stream::Feed::new(self));
-        let delivery = Delivery::start(&self.0.limits.delivery(), &self.clock, &service)?;
-        // Whoever comes second drops its own threads, which have no clients.
+        let service: Arc<dyn Service> = Arc::new(stream::StreamService::new(self));
+        let delivery = Delivery::start(&self.0.limits.delivery_settings(), &self.clock, &service)?;
+        // A concurrent second caller drops its own threads, which have no clients.
         if self.0.delivery.set(delivery).is_ok() {
             self.0.delivery_started.notify_one();
         }
@@ -192,7 +193,7 @@ impl AppState {
         Ok(())
     }
 
-    /// Ends every stream; its client is told to come back.
+    /// Closes every stream; clients are asked to reconnect.
     pub fn stop(&self) {
         self.0.shutdown.cancel();
         if let Some(delivery) = self.0.delivery.get() {
@@ -200,7 +201,7 @@ impl AppState {
         }
     }
 
-    /// Waits until a thread that writes to streams has failed for good.
+    /// Waits until a delivery thread has failed permanently.
     pub async fn delivery_failed(&self) {
         loop {
             if let Some(delivery) = self.0.delivery.get() {
@@ -210,14 +211,14 @@ impl AppState {
         }
     }
 
-    /// Hands a stream to its thread.
-    fn deliver(&self, newcomer: Newcomer) {
+    /// Hands a stream to a delivery thread.
+    fn admit_stream(&self, upgraded: Upgraded) {
         if let Some(delivery) = self.0.delivery.get() {
-            delivery.admit(newcomer);
+            delivery.admit(upgraded);
         }
     }
 
-    /// Waits for the threads of the streams, which end by themselves after [`AppState::stop`]. Blocks.
+    /// Blocks until the delivery threads have ended, after [`AppState::stop`].
     pub fn join_delivery(&self) {
         if let Some(delivery) = self.0.delivery.get() {
             delivery.join();
@@ -229,7 +230,7 @@ impl AppState {
     }
 }
 
-/// An [`AppState`] that keeps nothing alive.
+/// Weak reference to an [`AppState`].
 #[derive(Debug, Clone)]
 struct WeakState(Weak<Inner>);
 
@@ -240,10 +241,10 @@ impl WeakState {
 }
 
 impl std::ops::Deref for AppState {
-    type Target = Shared;
+    type Target = AppParts;
 
-    fn deref(&self) -> &Shared {
-        &self.0.shared
+    fn deref(&self) -> &AppParts {
+        &self.0.parts
     }
 }
 
@@ -257,19 +258,19 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/venues", get(api::venues))
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/stream", get(stream::upgrade))
-        .route("/api/v1/script", get(script::answer))
+        .route("/api/v1/script", get(script::pinned_json))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     let app = state.clone();
     let routes = Router::new()
-        .merge(layers::api(api))
+        .merge(layers::with_api_headers(api))
         .merge(assets::routes())
-        .merge(document::routes(&state))
+        .merge(api_docs::routes(&state))
         .merge(script::routes())
         .merge(pages::routes())
         .fallback(error::no_route)
-        .method_not_allowed_fallback(error::wrong_method)
+        .method_not_allowed_fallback(error::method_not_allowed)
         .layer(layers::compression())
         .with_state(state);
-    front::under(app, routes).layer(axum::middleware::from_fn(layers::every))
+    connection_service::nest_under_base(app, routes).layer(axum::middleware::from_fn(layers::options_and_security))
 }

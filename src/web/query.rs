@@ -1,42 +1,45 @@
-//! The query of a URL, bounded before it is looked at.
+//! Parsing of the query of a URL, within bounds.
 
-use super::ask::{Ask, Refusal};
+use super::rows_query::{BadRequest, RowsQuery};
 
-/// Longest query, in bytes: the names of 128 markets fit into it, percent-encoded, and it into the head of a request.
+/// Maximum length of a query in bytes: holds 128 percent-encoded market names, and fits into the head of a request.
 pub const BYTES_MAX: usize = 12 << 10;
 
-/// Most parameters, known or not.
+/// Maximum number of parameters, known or not.
 const PARAMETERS_MAX: usize = 20;
 
-/// Reads what is asked for; parameters that are none of ours are passed over.
+/// Parses a query for rows; unknown parameters are ignored.
 ///
 /// # Errors
-/// [`Refusal`] if the query is too long, has too many parameters or names one of ours twice.
-pub fn read(query: Option<&str>) -> Result<Ask, Refusal> {
+/// Returns [`BadRequest`] if the query is too long, has too many parameters, or repeats a known one.
+pub fn parse_rows_query(query: Option<&str>) -> Result<RowsQuery, BadRequest> {
     let names = ["board", "markets", "basis", "lang", "interval_ms"];
-    let [board, markets, basis, lang, interval_ms] = known(query, names)?;
+    let [board, markets, basis, lang, interval_ms] = parse_parameters(query, names)?;
     let markets = markets.map(|list| list.split(',').map(str::to_owned).collect());
-    Ok(Ask { board, markets, basis, lang, interval_ms })
+    Ok(RowsQuery { board, markets, basis, lang, interval_ms })
 }
 
-/// Returns the values of the parameters called `names`.
+/// Returns the values of the parameters `names`.
 ///
 /// # Errors
-/// As [`read`].
-pub fn known<const N: usize>(query: Option<&str>, names: [&str; N]) -> Result<[Option<String>; N], Refusal> {
+/// As for [`parse_rows_query`].
+pub fn parse_parameters<const N: usize>(
+    query: Option<&str>,
+    names: [&str; N],
+) -> Result<[Option<String>; N], BadRequest> {
     let query = query.unwrap_or_default();
     if query.len() > BYTES_MAX {
-        return Err(Refusal::new("query-too-long", "", format!("query is longer than {BYTES_MAX} bytes")));
+        return Err(BadRequest::new("query-too-long", "", format!("query is longer than {BYTES_MAX} bytes")));
     }
     let mut values = [const { None }; N];
     for (count, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
         if count >= PARAMETERS_MAX {
             let detail = format!("query has more than {PARAMETERS_MAX} parameters");
-            return Err(Refusal::new("query-too-long", "", detail));
+            return Err(BadRequest::new("query-too-long", "", detail));
         }
-        let Some(at) = names.iter().position(|known| *known == name) else { continue };
-        if values[at].replace(value.into_owned()).is_some() {
-            return Err(Refusal::new("bad-field", &name, format!("{name} is given twice")));
+        let Some(index) = names.iter().position(|known| *known == name) else { continue };
+        if values[index].replace(value.into_owned()).is_some() {
+            return Err(BadRequest::new("bad-field", &name, format!("{name} is given twice")));
         }
     }
     Ok(values)

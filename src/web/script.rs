@@ -1,7 +1,7 @@
-//! The browser script and the modules that it brings on demand, under two kinds of address.
+//! The browser script and its on-demand modules, each under two URLs.
 //!
-//! `/sisepan.js` is always the newest. `/sisepan-<hash>.js` is one version for ever, for pages
-//! that pin what they load with an integrity hash; it names its modules by their hashes as well.
+//! `/sisepan.js` is always the newest version. `/sisepan-<hash>.js` is one immutable version, for pages that
+//! pin the script with an integrity hash; it imports its modules by hashed names too.
 
 use std::sync::LazyLock;
 
@@ -17,20 +17,20 @@ use serde::Serialize;
 
 use super::AppState;
 use super::assets::{self, file};
-use super::bodies::Body;
+use super::response_cache::CachedBody;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// A year, and never asked about again: the address has the content's hash in it.
+/// Immutable, since the URL contains the hash of the content.
 const CACHE: &str = "public, max-age=31536000, immutable";
 
-/// How a comment begins that gives a part of a line its type.
+/// Start of an inline type comment.
 const TYPE: &str = "/** @type ";
 
-/// Bytes of the hash in a file's name.
+/// Bytes of the hash in a file name.
 const NAME_BYTES: usize = 8;
 
-/// The modules, each after those that it brings itself: the script is the last.
+/// The modules, each after those that it imports; the script itself is the last.
 const SOURCES: [(&str, &str); 8] = [
     ("sisepan-announce", include_str!("../../static/sisepan-announce.js")),
     ("sisepan-chart", include_str!("../../static/sisepan-chart.js")),
@@ -44,38 +44,38 @@ const SOURCES: [(&str, &str); 8] = [
 
 static MODULES: LazyLock<Vec<Module>> = LazyLock::new(modules);
 
-static TYPES: LazyLock<Body> = LazyLock::new(|| {
+static TYPES: LazyLock<CachedBody> = LazyLock::new(|| {
     let types = Bytes::from_static(include_bytes!("../../static/sisepan.d.ts"));
     file("text/plain; charset=utf-8", assets::CACHE, types)
 });
 
-/// One module under both of its addresses.
+/// A module under both of its URLs.
 #[derive(Debug)]
 struct Module {
     name: &'static str,
-    newest: Body,
-    /// Its name with the hash: `sisepan-0123456789abcdef.js`.
+    newest: CachedBody,
+    /// File name with the hash: `sisepan-0123456789abcdef.js`.
     file: String,
     integrity: String,
-    pinned: Body,
+    pinned: CachedBody,
 }
 
-/// What a page needs to pin the script.
+/// Data that a page needs to pin the script.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pinned {
-    /// Name of the file, beside `sisepan.js`.
+    /// File name, in the same folder as `sisepan.js`.
     pub file: &'static str,
-    /// For `integrity`.
+    /// Value of the `integrity` attribute.
     pub integrity: &'static str,
-    /// What the script brings on demand, to be pinned by `modulepreload`.
+    /// The on-demand modules, to be pinned by `modulepreload`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<Pinned>,
 }
 
 /// Returns the routes of the script, its modules and its types.
 pub fn routes() -> Router<AppState> {
-    let serve = |body: &'static Body| get(move |asked: HeaderMap| async move { body.answer(&asked) });
-    let types = get(|asked: HeaderMap| async move { TYPES.answer(&asked) });
+    let serve = |body: &'static CachedBody| get(move |headers: HeaderMap| async move { body.respond(&headers) });
+    let types = get(|headers: HeaderMap| async move { TYPES.respond(&headers) });
     MODULES.iter().fold(Router::new().route("/sisepan.d.ts", types), |router, module| {
         router
             .route(&format!("/{}.js", module.name), serve(&module.newest))
@@ -83,7 +83,7 @@ pub fn routes() -> Router<AppState> {
     })
 }
 
-/// Returns the newest version of the script.
+/// Returns the pinning data of the newest version.
 pub fn pinned() -> Option<Pinned> {
     let pin =
         |module: &'static Module| Pinned { file: &module.file, integrity: &module.integrity, modules: Vec::new() };
@@ -91,12 +91,12 @@ pub fn pinned() -> Option<Pinned> {
     Some(Pinned { modules: modules.iter().map(pin).collect(), ..pin(script) })
 }
 
-/// `GET /api/v1/script`: what to write into a page that pins the script.
-pub async fn answer() -> Response {
+/// `GET /api/v1/script`: data for pages that pin the script.
+pub async fn pinned_json() -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=60")], Json(pinned())).into_response()
 }
 
-/// Gives each module its name, and writes the names of the earlier ones into it.
+/// Computes the hashed name of each module, and inserts the names of earlier modules into its imports.
 fn modules() -> Vec<Module> {
     let mut modules: Vec<Module> = Vec::new();
     for (name, source) in SOURCES {
@@ -117,16 +117,16 @@ fn modules() -> Vec<Module> {
     modules
 }
 
-/// Removes comments and indentation: readers' browsers need neither.
+/// Removes comments and indentation, which browsers do not need.
 ///
-/// Comments stand on lines of their own, but for those that give a part of a line its type. No string spans lines; a test
-/// holds the sources to that.
+/// Comments must be on lines of their own, except inline type comments, and no string may span lines. A test
+/// checks the sources for that.
 fn without_comments(source: &str) -> String {
-    let mut is_inside = false;
+    let mut in_comment = false;
     let mut code = String::with_capacity(source.len());
     for line in source.lines().map(str::trim) {
-        let is_comment = is_inside || line.starts_with("/*") || line.starts_with("//");
-        is_inside = (is_inside || line.starts_with("/*")) && !line.ends_with("*/");
+        let is_comment = in_comment || line.starts_with("/*") || line.starts_with("//");
+        in_comment = (in_comment || line.starts_with("/*")) && !line.ends_with("*/");
         if !is_comment && !line.is_empty() {
             let mut rest = line;
             while let Some((before, (_, after))) =

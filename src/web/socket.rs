@@ -1,5 +1,5 @@
-//! A client's socket. It adds the security headers to the answers that hyper writes by itself, to heads that it can't
-//! read (`400`, `414`, `431`): hyper has no hook for them.
+//! Socket of a client. It adds the security headers to the responses that hyper itself writes to invalid
+//! request heads (`400`, `414`, `431`), since hyper has no hook for them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,19 +10,19 @@ use tokio::net::TcpStream;
 
 use super::layers;
 
-/// A connection of a client.
+/// Connection of a client.
 #[derive(Debug)]
 pub struct Socket {
     tcp: TcpStream,
     replacement: Option<Replacement>,
 }
 
-/// What is written in the place of an answer of hyper's own.
+/// Response written instead of one of hyper's own.
 #[derive(Debug)]
 struct Replacement {
     bytes: Vec<u8>,
     written: usize,
-    /// Length of the answer that it stands for.
+    /// Length of the replaced response.
     replaced: usize,
 }
 
@@ -32,12 +32,12 @@ impl Socket {
         Self { tcp, replacement: None }
     }
 
-    /// Returns the connection.
+    /// Returns the wrapped connection.
     pub fn into_tcp(self) -> TcpStream {
         self.tcp
     }
 
-    /// Writes `bytes`, or what stands for them; `write` writes anything else.
+    /// Writes the replacement if `bytes` are a response of hyper's own, else calls `write`.
     fn poll_write_first(
         &mut self,
         cx: &mut Context<'_>,
@@ -45,7 +45,7 @@ impl Socket {
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.replacement.is_none() {
-            self.replacement = Replacement::of(bytes);
+            self.replacement = Replacement::new(bytes);
         }
         let Some(replacement) = &mut self.replacement else { return write(Pin::new(&mut self.tcp), cx) };
         while let Some(rest) = replacement.bytes.get(replacement.written..).filter(|rest| !rest.is_empty()) {
@@ -61,13 +61,14 @@ impl Socket {
 }
 
 impl Replacement {
-    /// Returns what stands for an answer of hyper's own: a head that ends with its empty line, and lacks our headers.
-    fn of(answer: &[u8]) -> Option<Self> {
-        let is_refusal = answer.starts_with(b"HTTP/1.") && answer.get(9) == Some(&b'4');
-        let head = answer.strip_suffix(b"\r\n").filter(|head| is_refusal && head.ends_with(b"\r\n"))?;
-        let is_ours = head.windows(layers::MARK.len()).any(|part| part == layers::MARK.as_bytes());
+    /// Returns the replacement of a response of hyper's own: a 4xx head without a body that lacks our headers.
+    fn new(response: &[u8]) -> Option<Self> {
+        let is_client_error = response.starts_with(b"HTTP/1.") && response.get(9) == Some(&b'4');
+        let head = response.strip_suffix(b"\r\n").filter(|head| is_client_error && head.ends_with(b"\r\n"))?;
+        let is_ours =
+            head.windows(layers::OWN_RESPONSE_MARK.len()).any(|part| part == layers::OWN_RESPONSE_MARK.as_bytes());
         let bytes = [head, layers::security_lines().as_bytes(), b"\r\n"].concat();
-        (!is_ours).then_some(Self { bytes, written: 0, replaced: answer.len() })
+        (!is_ours).then_some(Self { bytes, written: 0, replaced: response.len() })
     }
 }
 

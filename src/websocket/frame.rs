@@ -1,79 +1,80 @@
-//! Frames: what stands before a payload, ours and theirs.
+//! Frame headers: parsing those of clients, writing ours.
 //!
 //! Source: RFC 6455, section 5.2, <https://www.rfc-editor.org/rfc/rfc6455#section-5.2>, 2026-11-25.
 
 use super::Violation;
 
-/// Longest payload of a control frame.
+/// Maximum payload of a control frame in bytes.
 const CONTROL_MAX: usize = 125;
 
-/// The bit of a whole message, or of the last of its fragments.
+/// Bit of the final fragment of a message, or of an unfragmented one.
 const FIN: u8 = 0x80;
 
-/// The bit of a compressed message.
+/// Bit of a compressed message (RFC 7692).
 const RSV1: u8 = 0x40;
 
-/// The bits that mean nothing yet.
+/// Reserved bits; must be zero.
 const RSV2_RSV3: u8 = 0x30;
 
-/// The bit of a masked payload.
+/// Bit of a masked payload.
 const MASKED: u8 = 0x80;
 
-/// What a frame is.
+/// Type of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
-    /// More of the message before.
+    /// A further fragment of a message.
     Continuation = 0x0,
-    /// A message in UTF-8.
+    /// A text message in UTF-8.
     Text = 0x1,
-    /// A message of any bytes.
+    /// A binary message.
     Binary = 0x2,
-    /// The end.
+    /// Closes the connection.
     Close = 0x8,
-    /// A question whether somebody is there.
+    /// Asks for a pong.
     Ping = 0x9,
-    /// The answer to it.
+    /// Answers a ping.
     Pong = 0xA,
 }
 
 impl Opcode {
-    fn new(bits: u8) -> Option<Self> {
+    fn from_bits(bits: u8) -> Option<Self> {
         let all = [Self::Continuation, Self::Text, Self::Binary, Self::Close, Self::Ping, Self::Pong];
         all.into_iter().find(|opcode| *opcode as u8 == bits)
     }
 
-    /// Whether it may come between the fragments of a message.
+    /// Returns whether this is a control frame, which may come between the fragments of a message.
     pub fn is_control(self) -> bool {
         self as u8 & 0x8 != 0
     }
 }
 
-/// What stands before a client's payload.
+/// Header of a client's frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Whether the message ends here.
+    /// Whether this is the last frame of the message.
     pub fin: bool,
     /// Whether the message is compressed.
-    pub packed: bool,
+    pub compressed: bool,
     pub opcode: Opcode,
     pub mask: [u8; 4],
-    /// Bytes of the payload.
+    /// Length of the payload in bytes.
     pub length: usize,
-    /// Bytes of the header itself.
+    /// Length of the header in bytes.
     pub size: usize,
 }
 
 impl Header {
-    /// Reads the header at the beginning of `bytes`; `None` while it is not whole.
+    /// Parses the header at the start of `bytes`; returns `None` while it is incomplete.
     ///
     /// # Errors
-    /// [`Violation`] if no client may send it: refused from its length alone, before any payload is there.
-    pub fn read(bytes: &[u8], deflate: bool, length_max: usize) -> Result<Option<Self>, Violation> {
+    /// Returns [`Violation`] if a client may not send this frame. A frame that is too long is rejected by its
+    /// header, before any payload arrives.
+    pub fn parse(bytes: &[u8], deflate: bool, length_max: usize) -> Result<Option<Self>, Violation> {
         let (Some(&first), Some(&second)) = (bytes.first(), bytes.get(1)) else { return Ok(None) };
-        let opcode = Opcode::new(first & 0x0F).ok_or(Violation::Protocol)?;
-        let (fin, packed) = (first & FIN != 0, first & RSV1 != 0);
-        let packed_wrongly = packed && (!deflate || !matches!(opcode, Opcode::Text | Opcode::Binary));
-        if first & RSV2_RSV3 != 0 || packed_wrongly || second & MASKED == 0 {
+        let opcode = Opcode::from_bits(first & 0x0F).ok_or(Violation::Protocol)?;
+        let (fin, compressed) = (first & FIN != 0, first & RSV1 != 0);
+        let is_wrongly_compressed = compressed && (!deflate || !matches!(opcode, Opcode::Text | Opcode::Binary));
+        if first & RSV2_RSV3 != 0 || is_wrongly_compressed || second & MASKED == 0 {
             return Err(Violation::Protocol);
         }
         let short = usize::from(second & !MASKED);
@@ -85,13 +86,14 @@ impl Header {
             return Err(Violation::TooLong);
         }
         let mask = bytes.get(size..size + 4).and_then(|mask| mask.try_into().ok());
-        Ok(mask.map(|mask| Self { fin, packed, opcode, mask, length, size: size + 4 }))
+        Ok(mask.map(|mask| Self { fin, compressed, opcode, mask, length, size: size + 4 }))
     }
 }
 
-/// Returns the length of a payload and the bytes up to there; the shortest form is a must.
+/// Returns the length of the payload and the size of the header up to its mask. The length must have its
+/// shortest form.
 fn length(bytes: &[u8], short: usize) -> Result<Option<(usize, usize)>, Violation> {
-    let (length, size, least) = match short {
+    let (length, size, length_min) = match short {
         126 => {
             let Some(Ok(more)) = bytes.get(2..4).map(<[u8; 2]>::try_from) else { return Ok(None) };
             (u64::from(u16::from_be_bytes(more)), 4, 126)
@@ -102,15 +104,15 @@ fn length(bytes: &[u8], short: usize) -> Result<Option<(usize, usize)>, Violatio
         }
         _ => return Ok(Some((short, 2))),
     };
-    if length < least || length > i64::MAX.unsigned_abs() {
+    if length < length_min || length > i64::MAX.unsigned_abs() {
         return Err(Violation::Protocol);
     }
     usize::try_from(length).map(|length| Some((length, size))).map_err(|_| Violation::TooLong)
 }
 
-/// Writes what stands before a payload of ours: a whole message, not masked.
-pub fn head(into: &mut Vec<u8>, opcode: Opcode, packed: bool, length: usize) {
-    into.push(FIN | if packed { RSV1 } else { 0 } | opcode as u8);
+/// Appends the header of an unmasked, unfragmented frame.
+pub fn write_header(into: &mut Vec<u8>, opcode: Opcode, compressed: bool, length: usize) {
+    into.push(FIN | if compressed { RSV1 } else { 0 } | opcode as u8);
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short), _) if usize::from(short) <= CONTROL_MAX => into.push(short),
         (_, Ok(medium)) => {
@@ -124,29 +126,29 @@ pub fn head(into: &mut Vec<u8>, opcode: Opcode, packed: bool, length: usize) {
     }
 }
 
-/// Appends a message as one frame.
-pub fn frame(into: &mut Vec<u8>, opcode: Opcode, packed: bool, payload: &[u8]) {
+/// Appends a message as a single frame.
+pub fn write_frame(into: &mut Vec<u8>, opcode: Opcode, compressed: bool, payload: &[u8]) {
     into.reserve(payload.len() + 10);
-    head(into, opcode, packed, payload.len());
+    write_header(into, opcode, compressed, payload.len());
     into.extend_from_slice(payload);
 }
 
-/// Appends a text as one frame: compressed if the reader takes that and it is worth it.
-pub fn text_frame(into: &mut Vec<u8>, text: &[u8], deflate: bool) {
-    match deflate.then(|| super::pack(text)).flatten() {
-        Some(packed) => frame(into, Opcode::Text, true, &packed),
-        None => frame(into, Opcode::Text, false, text),
+/// Appends a text message as a single frame, compressed if `deflate` was negotiated and it saves bytes.
+pub fn write_text_frame(into: &mut Vec<u8>, text: &[u8], deflate: bool) {
+    match deflate.then(|| super::compress(text)).flatten() {
+        Some(compressed) => write_frame(into, Opcode::Text, true, &compressed),
+        None => write_frame(into, Opcode::Text, false, text),
     }
 }
 
-/// Returns a ping or pong with this payload, cut at what a control frame may hold.
+/// Returns a control frame; the payload is truncated to 125 bytes.
 pub fn control_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + payload.len().min(CONTROL_MAX));
-    frame(&mut bytes, opcode, false, payload.get(..CONTROL_MAX).unwrap_or(payload));
+    write_frame(&mut bytes, opcode, false, payload.get(..CONTROL_MAX).unwrap_or(payload));
     bytes
 }
 
-/// Returns the frame that ends a connection; without a code it says no reason.
+/// Returns a close frame; without a code the reason is omitted.
 pub fn close_frame(code: Option<u16>, reason: &str) -> Vec<u8> {
     let mut payload = Vec::new();
     if let Some(code) = code {

@@ -1,15 +1,15 @@
-//! The WebSocket protocol (RFC 6455) as a server speaks it, and compressed messages (RFC 7692). Pure: bytes in, bytes out.
+//! Server side of the WebSocket protocol (RFC 6455) with compression (RFC 7692). Pure: bytes in, bytes out.
 //!
-//! It exists beside the client library because a stream's frames are encoded
-//! once for all its readers and written to raw sockets: no library gives out a
-//! frame's bytes. Knows no socket, no clock, and nothing of what is said.
+//! It exists beside the client library because a stream's frames are encoded once for all clients and written
+//! to raw sockets, and no library exposes the bytes of a frame. Has no I/O and no clock, and does not interpret
+//! messages.
 
 mod deflate;
 mod frame;
 mod handshake;
-mod inbound;
+mod reassembly;
 
-pub use deflate::{Inflater, pack, stored};
-pub use frame::{Opcode, close_frame, control_frame, frame, head, text_frame};
-pub use handshake::{DEFLATE, has_token, is_key, takes_deflate};
-pub use inbound::{Inbound, Incoming, Rules, Violation};
+pub use deflate::{Inflater, compress, stored_block};
+pub use frame::{Opcode, close_frame, control_frame, write_frame, write_header, write_text_frame};
+pub use handshake::{DEFLATE, has_token, is_valid_key, offers_deflate};
+pub use reassembly::{Incoming, ReadOptions, Reassembler, Violation};

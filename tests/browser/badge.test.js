@@ -1,4 +1,4 @@
-// The badge as a picture for mail: what Chromium makes of the PNG, beside what it makes of the SVG.
+// Badges: compares the PNG with the SVG, both rendered by Chromium.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -21,18 +21,18 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Both forms of one moment: a price may change between the two. */
+/** Returns SVG and PNG with the same price, which may change between the requests. */
 async function both(query) {
   for (let tries = 0; tries < 60; tries++) {
     const [svg, png, again] = await Promise.all(['svg', 'png', 'svg'].map(async (form) => Buffer.from(await (await fetch(`${sisepan.url}/badge/${query.replace('?', `.${form}?`)}`)).arrayBuffer())));
     if (svg.equals(again)) return { svg: svg.toString(), png: `data:image/png;base64,${png.toString('base64')}` };
   }
-  throw new Error('the price never rests');
+  throw new Error('the price changed between all requests');
 }
 
 /**
- * Draws two pictures at the scale of the page, a little out of focus since two renderers never put a stroke on the same
- * fraction of a pixel, and gives the share of ink that both have, and the ink of each.
+ * Draws two images at the scale of the page, slightly blurred since two renderers never place a stroke on the same
+ * fraction of a pixel. Returns the share of ink that they have in common, and the ink of each.
  */
 async function compared([svg, png, width]) {
   const ink = async (source) => {
@@ -44,7 +44,7 @@ async function compared([svg, png, width]) {
     context.filter = `blur(${devicePixelRatio}px)`;
     context.drawImage(image, 0, 0, across, down);
     const { data } = context.getImageData(edge, edge, across - 2 * edge, down - 2 * edge);
-    // Halfway down, left of all text.
+    // Halfway down, left of the text.
     const ground = data.slice(4 * (across - 2 * edge) * 10 * devicePixelRatio).slice(4 * edge, 4 * edge + 3);
     return Array.from({ length: data.length / 4 }, (_, at) => Math.max(...ground.map((one, channel) => Math.abs(data[4 * at + channel] - one))));
   };
@@ -53,7 +53,7 @@ async function compared([svg, png, width]) {
   return { shared: sum(a.map((one, at) => Math.min(one, b[at]))) / sum(a.map((one, at) => Math.max(one, b[at]))), svg: sum(a), png: sum(b) };
 }
 
-test('FC-29: the PNG is the SVG, in Korean, English and Japanese, at one and at two pixels a pixel', { timeout: 240_000 }, async () => {
+test('FC-29: the PNG looks like the SVG, in Korean, English and Japanese, at a pixel ratio of 1 and 2', { timeout: 240_000 }, async () => {
   for (const deviceScaleFactor of [1, 2]) {
     const rows = [];
     for (const lang of ['ko', 'en', 'ja']) {
@@ -68,12 +68,12 @@ test('FC-29: the PNG is the SVG, in Korean, English and Japanese, at one and at 
     const sizes = await page.evaluate(() => Promise.all([...document.images].map((one) => one.decode().then(() => [one.naturalWidth, one.naturalHeight]))));
     assert.deepEqual(sizes, rows.map((row) => [2 * width(row), 52]));
     for (const row of rows) {
-      // The same font on both sides, whatever this machine has for `system-ui`.
+      // The same font for both, whatever `system-ui` is on this machine.
       const svg = `data:image/svg+xml,${encodeURIComponent(row.svg.replace(/font-family="[^"]*"/, 'font-family="Noto Sans CJK JP"'))}`;
       const found = await page.evaluate(compared, [svg, row.png, width(row)]);
       const what = `${row.lang} ${row.theme} at ${deviceScaleFactor}`;
       assert.ok(found.svg > 1000 && found.png > 1000 && found.shared > 0.65, `${what}: ${JSON.stringify(found)}`);
-      // Other words don't pass for these.
+      // Badges with other texts do not match.
       for (const other of rows.filter((other) => other.theme === row.theme && other !== row)) {
         const { shared } = await page.evaluate(compared, [svg, other.png, width(row)]);
         assert.ok(shared < 0.55, `${what} and ${other.lang}: ${shared}`);

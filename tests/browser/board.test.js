@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { NAMES, SHOTS, browser, fake, open, ready, server, site, until, written } from './harness.js';
+import { NAMES, SHOTS, browser, fake, open, ready, servedText, server, site, until } from './harness.js';
 
 let exchanges, sisepan, chrome;
 const sites = [];
@@ -32,10 +32,10 @@ const row = (view, market) => view.locator(`[data-market="${market}"]`).first();
 const cell = (view, market, name) => row(view, market).locator(`[data-cell="${name}"]`);
 const isLive = (view) => view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
 
-/** Sets a price at both Korean exchanges, whichever of them the board follows. */
+/** Sets a price on both Korean exchanges, since the board may use either. */
 const setPrice = (market, price) => Promise.all(['upbit', 'bithumb'].map((venue) => exchanges.price(venue, market, price)));
 
-test('all rows are there without script', async () => {
+test('all rows are rendered without script', async () => {
   const included = await (await fetch(`${sisepan.url}/fragment/board?board=krw&lang=ko`)).text();
   const pages = [
     `${sisepan.url}/?lang=ko`,
@@ -59,7 +59,7 @@ for (const [what, url, inside] of [
   ['a sandboxed iframe on another origin', frame, (page) => page.frameLocator('iframe')],
   ['a fragment included by another server', async () => host(script() + (await (await fetch(`${sisepan.url}/fragment/board?lang=ko`)).text())), (page) => page],
 ]) {
-  test(`${what} shows a new price, written as the server writes it`, async () => {
+  test(`${what} shows a new price with the formatting of the server`, async () => {
     const { page, trouble, close } = await open(chrome, await url());
     const view = inside(page);
     await isLive(view);
@@ -71,7 +71,7 @@ for (const [what, url, inside] of [
       return text === shown || text;
     });
     for (const name of ['name', 'last', 'change']) {
-      await until(`${name} is written as by the server`, async () => (await cell(view, 'BTC-KRW', name).textContent()) === (await written(sisepan, 'BTC-KRW', name)));
+      await until(`${name} has the formatting of the server`, async () => (await cell(view, 'BTC-KRW', name).textContent()) === (await servedText(sisepan, 'BTC-KRW', name)));
     }
     assert.deepEqual(await view.locator('[data-cell="name"]').allTextContents(), NAMES);
     assert.deepEqual(trouble, []);
@@ -79,7 +79,7 @@ for (const [what, url, inside] of [
   });
 }
 
-test('the iframe tells its height, and the parent takes it', async () => {
+test('the iframe sends its height, and the parent applies it', async () => {
   const { page, close } = await open(chrome, await frame());
   await until('the frame is as high as its table', async () => {
     const { height } = await page.locator('iframe').boundingBox();
@@ -88,9 +88,9 @@ test('the iframe tells its height, and the parent takes it', async () => {
   await close();
 });
 
-test('boards that ask for the same share one connection', async () => {
+test('boards with the same subscription share one connection', async () => {
   const url = await host(script() + '<sisepan-board lang="ko"></sisepan-board>'.repeat(8));
-  // High enough for all: what is off screen is not written to.
+  // High enough for all widgets, since those off screen are not updated.
   const context = await chrome.newContext({ viewport: { width: 400, height: 5000 } });
   const page = await context.newPage();
   let sockets = 0;
@@ -101,7 +101,7 @@ test('boards that ask for the same share one connection', async () => {
   await context.close();
 });
 
-test('nothing is stored and nothing moves', async () => {
+test('nothing is stored, and an update moves nothing', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`);
   await isLive(page);
   const before = await page.locator('[data-market="SAND-KRW"]').first().boundingBox();
@@ -112,7 +112,7 @@ test('nothing is stored and nothing moves', async () => {
   await close();
 });
 
-test('whoever asks for more contrast gets it, on our pages and in widgets', async () => {
+test('pages and widgets follow the preference for more contrast', async () => {
   const colours = (page) => page.evaluate(() => {
     const of = (selector, property) => getComputedStyle(document.querySelector(selector))[property];
     return {
@@ -122,8 +122,8 @@ test('whoever asks for more contrast gets it, on our pages and in widgets', asyn
   });
   for (const colorScheme of ['light', 'dark']) {
     const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`, { colorScheme, javaScriptEnabled: false });
-    const usual = await colours(page);
-    assert.ok(new Set(usual.page).size === 2 && new Set(usual.widget).size > 1, JSON.stringify(usual));
+    const normal = await colours(page);
+    assert.ok(new Set(normal.page).size === 2 && new Set(normal.widget).size > 1, JSON.stringify(normal));
     await close();
     const { page: strong, close: done } = await open(chrome, `${sisepan.url}/?lang=ko`, { colorScheme, contrast: 'more', javaScriptEnabled: false });
     const { page: ofPage, widget } = await colours(strong);
@@ -133,25 +133,25 @@ test('whoever asks for more contrast gets it, on our pages and in widgets', asyn
   }
 });
 
-test('a mute exchange is told, and comes back by itself', async () => {
+test('a silent exchange is shown as stale, and recovers by itself', async () => {
   const { page, close } = await open(chrome, await element());
   await isLive(page);
   for (const venue of ['upbit', 'bithumb']) {
     await exchanges.fault({ venue, fault: 'mute' });
     await exchanges.fault({ venue, fault: 'status', status: 503 });
   }
-  await until('the row says that it is not live', async () => {
+  await until('the row is stale', async () => {
     const state = await row(page, 'BTC-KRW').getAttribute('data-state');
     return (state === 'stale' && (await cell(page, 'BTC-KRW', 'mark').textContent()) !== '') || state;
   });
   assert.notEqual(await cell(page, 'BTC-KRW', 'last').textContent(), '–');
-  await until('the head of the board says so too', async () => {
+  await until('the heading of the board shows it as well', async () => {
     const light = await page.locator('.sisepan').getAttribute('data-live');
-    const said = await page.locator('[data-cell="clock"]').textContent();
-    return (light === 'stale' && said === '갱신 중단') || `${light} ${said}`;
+    const clock = await page.locator('[data-cell="clock"]').textContent();
+    return (light === 'stale' && clock === '갱신 중단') || `${light} ${clock}`;
   });
   await page.screenshot({ path: `${SHOTS}/element-stale.png` });
-  await exchanges.heal();
+  await exchanges.clearFaults();
   await until('the row is live again', async () => {
     const state = await row(page, 'BTC-KRW').getAttribute('data-state');
     return state === 'live' || state;
@@ -161,14 +161,14 @@ test('a mute exchange is told, and comes back by itself', async () => {
   await close();
 });
 
-test('a dash for a change says why, as it comes and as it is renewed, until the change is known', async () => {
-  // What follows is no jump from here, which REST would have to confirm.
+test('a missing change is explained, initially and after updates, until the change is known', async () => {
+  // Close to the later prices: a jump would have to be confirmed over REST.
   await setPrice('BTC-KRW', '143001000');
-  // Prices come over the stream; the past can't be asked for.
+  // The stream works, but the price history is unavailable.
   for (const venue of ['upbit', 'bithumb']) await exchanges.fault({ venue, fault: 'status', status: 503 });
   const young = await server(exchanges);
   await ready(young);
-  for (const [widget, spoken] of [['board', 'base'], ['tape', 'no_change'], ['ticker', 'no_change'], ['card', 'base']]) {
+  for (const [widget, label] of [['board', 'base'], ['tape', 'no_change'], ['ticker', 'no_change'], ['card', 'base']]) {
     const { page, close } = await open(chrome, `${young.url}/embed/${widget}?markets=BTC-KRW&lang=ko`);
     const title = () => row(page, 'BTC-KRW').locator('[title]').first().getAttribute('title');
     const why = /^변동률 표시 불가: ./;
@@ -178,27 +178,27 @@ test('a dash for a change says why, as it comes and as it is renewed, until the 
     await until('the new price', async () => (await cell(page, 'BTC-KRW', 'last').textContent()) === '143,000,000');
     assert.equal(await cell(page, 'BTC-KRW', 'change').textContent(), '–', widget);
     assert.match(await title(), why, widget);
-    assert.match(await cell(page, 'BTC-KRW', spoken).textContent(), why, widget);
+    assert.match(await cell(page, 'BTC-KRW', label).textContent(), why, widget);
     await setPrice('BTC-KRW', '143001000');
     await close();
   }
   const { page, close } = await open(chrome, `${young.url}/embed/tape?markets=BTC-KRW&lang=ko`);
-  await exchanges.heal();
+  await exchanges.clearFaults();
   await until('the change is known', async () => (await cell(page, 'BTC-KRW', 'change').textContent()).endsWith('%'));
-  await until('its base is told instead', async () => (await row(page, 'BTC-KRW').locator('[title]').first().getAttribute('title')).startsWith('기준 '));
+  await until('its base is shown instead', async () => (await row(page, 'BTC-KRW').locator('[title]').first().getAttribute('title')).startsWith('기준 '));
   assert.equal(await cell(page, 'BTC-KRW', 'no_change').textContent(), '');
   await close();
   await young.stop();
 });
 
-test('a server that was killed and came back is followed again', async () => {
+test('a page reconnects to a server that was killed and restarted', async () => {
   const { page, close } = await open(chrome, await element());
   await isLive(page);
   await sisepan.kill();
   await page.locator('.sisepan[data-live="off"]').waitFor();
   assert.equal(await page.locator('[data-market]').count(), 11);
   await page.screenshot({ path: `${SHOTS}/element-off.png` });
-  await sisepan.again();
+  await sisepan.restart();
   await ready(sisepan);
   await setPrice('ETH-KRW', '5123000');
   await until('the board is live and right', async () => {

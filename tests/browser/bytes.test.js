@@ -1,4 +1,4 @@
-// What a reader loads.
+// Transfer sizes, and requests to other hosts.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import http from 'node:http';
@@ -20,7 +20,7 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Bytes on the wire, as a browser gets them over TLS. */
+/** Returns the transfer size with brotli, which browsers use over TLS. */
 const bytes = (path) =>
   new Promise((resolve, reject) => {
     http.get(sisepan.url + path, { headers: { 'accept-encoding': 'br' } }, (answer) => {
@@ -37,7 +37,7 @@ test('the script is at most 5,000 bytes, the reference board complete at most 15
   assert.ok(sum <= 15_000, `${sum}`);
 });
 
-test('the figures of docs/embed.md are those that are served', async () => {
+test('the sizes in docs/embed.md match those that are served', async () => {
   const page = await readFile(new URL('../../docs/embed.md', import.meta.url), 'utf8');
   const modules = ['tape', 'chart', 'refresh', 'frame', 'announce', 'detour', 'venues'];
   const sizes = await Promise.all(modules.map((name) => bytes(`/sisepan-${name}.js`)));
@@ -50,23 +50,23 @@ test('the figures of docs/embed.md are those that are served', async () => {
   };
   for (const [what, figures] of Object.entries(measured)) {
     const row = page.split('\n').find((line) => line.startsWith(`| ${what} |`));
-    const told = [...(row?.split('|')[2] ?? '').matchAll(/[\d,]+/g)].map(([figure]) => +figure.replaceAll(',', ''));
-    // Prices are a part of the page, so its size is not the same every time.
-    const near = figures.length === told.length && figures.every((figure, at) => Math.abs(figure - told[at]) <= figure * 0.03);
-    assert.ok(near, `${what}: ${figures}, docs/embed.md says ${told}`);
+    const documented = [...(row?.split('|')[2] ?? '').matchAll(/[\d,]+/g)].map(([figure]) => +figure.replaceAll(',', ''));
+    // The size of the page varies with its prices.
+    const near = figures.length === documented.length && figures.every((figure, at) => Math.abs(figure - documented[at]) <= figure * 0.03);
+    assert.ok(near, `${what}: ${figures}, docs/embed.md says ${documented}`);
   }
 });
 
-test('no page asks another host, and none asks for more than it needs', async () => {
+test('no page sends requests to another host', async () => {
   for (const path of ['/', '/embed/board', '/embed/chart', '/market/BTC-KRW']) {
     const context = await chrome.newContext();
     const page = await context.newPage();
-    const asked = [];
-    page.on('request', (request) => asked.push(request.url()));
+    const requested = [];
+    page.on('request', (request) => requested.push(request.url()));
     await page.goto(sisepan.url + path);
     await page.waitForTimeout(1500);
-    const strangers = asked.filter((url) => new URL(url).host !== new URL(sisepan.url).host);
-    assert.deepEqual(strangers, [], path);
+    const foreign = requested.filter((url) => new URL(url).host !== new URL(sisepan.url).host);
+    assert.deepEqual(foreign, [], path);
     await context.close();
   }
 });

@@ -1,4 +1,4 @@
-// Clients that others wrote, against the stream and the events.
+// Third-party clients of the WebSocket and of the server-sent events.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import WebSocket from 'ws';
-import { PATIENCE_MS, browser, fake, open, ready, server } from './harness.js';
+import { TIMEOUT_MS, browser, fake, open, ready, server } from './harness.js';
 
 const run = promisify(execFile);
 const PYTHON = fileURLToPath(new URL('../../target/python/bin/python', import.meta.url));
@@ -29,34 +29,34 @@ const stream = (query = '') => `${sisepan.url.replace('http', 'ws')}/api/v1/stre
 
 test('ws of Node.js: two subscriptions, compression, resume', async () => {
   const socket = new WebSocket(stream(), 'sisepan.v1', { perMessageDeflate: true });
-  const heard = [];
-  const until_ = (what) => new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not heard: ${what}`)), PATIENCE_MS);
-    const look = () => {
-      const found = heard.find(what);
+  const received = [];
+  const waitFor = (what) => new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`not received: ${what}`)), TIMEOUT_MS);
+    const check = () => {
+      const found = received.find(what);
       if (!found) return;
       clearTimeout(timer);
-      socket.off('message', look);
+      socket.off('message', check);
       resolve(found);
     };
-    socket.on('message', look);
-    look();
+    socket.on('message', check);
+    check();
   });
-  socket.on('message', (data) => heard.push(JSON.parse(String(data))));
+  socket.on('message', (data) => received.push(JSON.parse(String(data))));
   await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject));
   assert.equal(socket.protocol, 'sisepan.v1');
   socket.send(JSON.stringify({ type: 'subscribe', id: 'a', board: 'krw', interval_ms: 0 }));
   socket.send(JSON.stringify({ type: 'subscribe', id: 'b', markets: ['BTC-KRW'], lang: 'ko' }));
-  const a = await until_(({ type, id }) => type === 'snapshot' && id === 'a');
-  const b = await until_(({ type, id }) => type === 'snapshot' && id === 'b');
+  const a = await waitFor(({ type, id }) => type === 'snapshot' && id === 'a');
+  const b = await waitFor(({ type, id }) => type === 'snapshot' && id === 'b');
   assert.equal(a.rows.length, 11);
   assert.equal(b.rows.length, 1);
   assert.notEqual(a.group, b.group);
-  await until_(({ type, group }) => type === 'delta' && group === a.group);
+  await waitFor(({ type, group }) => type === 'delta' && group === a.group);
   socket.send(JSON.stringify({ type: 'subscribe', id: 'a', board: 'krw', interval_ms: 0, resume: { epoch: a.epoch, sequence: a.sequence } }));
-  assert.equal((await until_(({ type, id, recovered }) => type === 'delta' && id === 'a' && recovered)).previous, a.sequence);
+  assert.equal((await waitFor(({ type, id, recovered }) => type === 'delta' && id === 'a' && recovered)).previous, a.sequence);
   socket.send(JSON.stringify({ type: 'unsubscribe', id: 'b' }));
-  await until_(({ type, id }) => type === 'unsubscribed' && id === 'b');
+  await waitFor(({ type, id }) => type === 'unsubscribed' && id === 'b');
   socket.close();
   await new Promise((resolve) => socket.on('close', resolve));
 });
@@ -64,25 +64,25 @@ test('ws of Node.js: two subscriptions, compression, resume', async () => {
 test('FC-35: Chromium: WebSocket and EventSource', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/?lang=ko`);
   const types = await page.evaluate(async () => {
-    // Until what is waited for has come, however many heartbeats and states come before it.
-    const until_ = (/** @type {WebSocket | EventSource} */ source, /** @type {(heard: string[][]) => boolean} */ is_done) =>
+    // Other messages, such as heartbeats and status messages, may come first.
+    const waitFor = (/** @type {WebSocket | EventSource} */ source, /** @type {(received: string[][]) => boolean} */ isDone) =>
       new Promise((resolve) => {
         const types = [];
         source.onmessage = (/** @type {MessageEvent} */ event) => {
           types.push([JSON.parse(event.data).type, event.lastEventId]);
-          if (!is_done(types)) return;
+          if (!isDone(types)) return;
           source.close();
           resolve(types);
         };
       });
     const at = '?board=krw&interval_ms=0';
     return [
-      await until_(new WebSocket(`/api/v1/stream${at}`), (heard) => heard.length > 2),
-      await until_(new EventSource(`/api/v1/events${at}`), (heard) => heard.length > 2 && heard.some(([, id]) => id)),
+      await waitFor(new WebSocket(`/api/v1/stream${at}`), (received) => received.length > 2),
+      await waitFor(new EventSource(`/api/v1/events${at}`), (received) => received.length > 2 && received.some(([, id]) => id)),
     ];
   });
   for (const [welcome, snapshot] of types) assert.deepEqual([welcome[0], snapshot[0]], ['welcome', 'snapshot']);
-  assert.match(types[1].find(([, id]) => id)[1], /^.+:\d+$/, 'events carry where they are');
+  assert.match(types[1].find(([, id]) => id)[1], /^.+:\d+$/, 'events have an id');
   await close();
 });
 
@@ -100,8 +100,8 @@ asyncio.run(main())`;
   assert.match(stdout, /^welcome snapshot (delta|status)/);
 });
 
-test('curl reads events as they come', async () => {
-  // Something happens meanwhile.
+test('curl reads events as they are sent', async () => {
+  // Changes a price meanwhile.
   const walk = setInterval(() => exchanges.price('bithumb', 'BTC-KRW', String(140_000_000 + 1000 * Math.floor(Math.random() * 5000))), 300);
   const curl = spawn('curl', ['-sN', '--max-time', '60', `${sisepan.url}/api/v1/events?board=krw&interval_ms=0`]);
   let stdout = '';

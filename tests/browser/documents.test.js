@@ -1,4 +1,4 @@
-// openapi.json and asyncapi.json: valid by their own rules, and true of real answers and real messages.
+// openapi.json and asyncapi.json: valid documents that match real responses and messages.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -24,7 +24,7 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Clients pass over members that they do not know; here an object has none but those that are written down. */
+/** Makes a schema reject undocumented members, which clients ignore. */
 function strict(schema) {
   if (Array.isArray(schema)) return schema.map(strict);
   if (!schema || typeof schema !== 'object') return schema;
@@ -33,7 +33,7 @@ function strict(schema) {
   return copy;
 }
 
-/** Gives a function that says what is wrong with a value. */
+/** Returns a function that validates a value against a schema and returns the errors as text. */
 function checker(document) {
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
   ajv.addSchema({ $id: 'https://document.example/', components: { schemas: strict(document.components.schemas) } });
@@ -46,7 +46,7 @@ function checker(document) {
 
 const resolve = (document, it) => (it?.$ref ? it.$ref.split('/').slice(1).reduce((at, name) => at[name.replaceAll('~1', '/')], document) : it);
 
-test('both are valid by the rules of their kind', async () => {
+test('both documents are valid', async () => {
   const { valid, errors } = await new Validator().validate(structuredClone(http));
   assert.ok(valid, JSON.stringify(errors, null, 1));
   const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false, meta: false, validateSchema: false });
@@ -55,8 +55,8 @@ test('both are valid by the rules of their kind', async () => {
   assert.deepEqual([http.openapi, stream.asyncapi], ['3.1.0', '3.0.0']);
 });
 
-/** Good requests and bad ones: documented path, what is really asked for, the status, the type of a problem. */
-const ASKED = [
+/** Valid and invalid requests: documented path, requested URL, status, problem type. */
+const REQUESTS = [
   ['/api/v1/snapshot', '/api/v1/snapshot', 200],
   ['/api/v1/snapshot', '/api/v1/snapshot?board=krw&basis=kst-day&lang=ja', 200],
   ['/api/v1/snapshot', '/api/v1/snapshot?markets=btc-krw,XRP-KRW&interval_ms=100', 200],
@@ -128,54 +128,54 @@ const ASKED = [
   ),
 ];
 
-/** Holds an answer to what the document says of its path and status. */
-async function held(check, path, answer, problem) {
+/** Checks a response against the document. */
+async function verify(check, path, answer, problem) {
   const responses = http.paths[path].get.responses;
-  const said = resolve(http, responses[answer.status] ?? (problem && responses.default));
-  assert.ok(said, `${path}: the status ${answer.status} is not documented`);
+  const documented = resolve(http, responses[answer.status] ?? (problem && responses.default));
+  assert.ok(documented, `${path}: the status ${answer.status} is not documented`);
   const kind = (answer.headers.get('content-type') ?? '').split(';')[0];
   const body = await answer.text();
-  if (!said.content) return assert.equal(body, '', path);
-  assert.ok(said.content[kind], `${path}: ${answer.status} is ${kind}, documented is ${Object.keys(said.content)}`);
+  if (!documented.content) return assert.equal(body, '', path);
+  assert.ok(documented.content[kind], `${path}: ${answer.status} is ${kind}, documented is ${Object.keys(documented.content)}`);
   const value = kind.endsWith('json') ? JSON.parse(body) : body;
-  // These describe themselves.
-  const wrong = ['/openapi.json', '/asyncapi.json'].includes(path) ? '' : check(said.content[kind].schema, value);
+  // These two are the documents.
+  const wrong = ['/openapi.json', '/asyncapi.json'].includes(path) ? '' : check(documented.content[kind].schema, value);
   assert.equal(wrong, '', `${path} ${answer.status}: ${body.slice(0, 600)}`);
   if (problem) assert.equal(value.type, `urn:sisepan:problem:${problem}`, body);
-  if (said.headers?.ETag) assert.ok(answer.headers.get('etag'), `${path}: no ETag`);
+  if (documented.headers?.ETag) assert.ok(answer.headers.get('etag'), `${path}: no ETag`);
   if (value.allowed || problem === 'bad-field') assert.ok(value.detail, body);
 }
 
-test('real answers, good and bad, are as openapi.json says', async () => {
+test('real responses, successful and failed, match openapi.json', async () => {
   const check = checker(http);
-  const asked = new Set();
-  for (const [path, at, status, problem] of ASKED) {
+  const requested = new Set();
+  for (const [path, at, status, problem] of REQUESTS) {
     const answer = await fetch(sisepan.url + at);
     assert.equal(answer.status, status, `${at}: ${answer.status}`);
     const tag = answer.headers.get('etag');
-    await held(check, path, answer, problem);
-    asked.add(path);
+    await verify(check, path, answer, problem);
+    requested.add(path);
     if (tag && http.paths[path].get.responses['304']) {
       const again = await fetch(sisepan.url + at, { headers: { 'if-none-match': tag } });
       // Prices may have changed meanwhile.
       assert.ok([200, 304].includes(again.status), `${at} again: ${again.status}`);
-      await held(check, path, again);
+      await verify(check, path, again);
     }
   }
   const { file } = await (await fetch(`${sisepan.url}/api/v1/script`)).json();
-  await held(check, '/{module}-{hash}.js', await fetch(`${sisepan.url}/${file}`));
-  asked.add('/{module}-{hash}.js');
-  assert.deepEqual(Object.keys(http.paths).filter((path) => http.paths[path].get && !asked.has(path)), [], 'every documented path is asked');
+  await verify(check, '/{module}-{hash}.js', await fetch(`${sisepan.url}/${file}`));
+  requested.add('/{module}-{hash}.js');
+  assert.deepEqual(Object.keys(http.paths).filter((path) => http.paths[path].get && !requested.has(path)), [], 'every documented path is requested');
   const other = await fetch(`${sisepan.url}/api/v1/markets`, { method: 'DELETE' });
   assert.equal(other.status, 405);
-  await held(check, '/api/v1/markets', other, 'wrong-method');
+  await verify(check, '/api/v1/markets', other, 'wrong-method');
 });
 
 const names = (references) => references.map(({ $ref }) => $ref.split('/').at(-1));
 const schemaOf = (type) => stream.components.messages[type]?.payload;
 
-/** Holds every message to the schema of its type, and gives the types that came. */
-function heldAll(check, messages, allowed) {
+/** Checks every message against the schema of its type, and returns the types that occurred. */
+function verifyAll(check, messages, allowed) {
   for (const message of messages) {
     assert.ok(allowed.includes(message.type), `${message.type} is not documented here`);
     assert.equal(check(schemaOf(message.type), message), '', JSON.stringify(message).slice(0, 900));
@@ -183,13 +183,13 @@ function heldAll(check, messages, allowed) {
   return new Set(messages.map(({ type }) => type));
 }
 
-test('every message of a real session is as asyncapi.json says', async () => {
+test('every message of a real session matches asyncapi.json', async () => {
   const check = checker(stream);
-  const heard = [];
+  const received = [];
   const events = [];
-  const has = (what, list = heard) => until(`${what}`, async () => list.some(what));
+  const has = (what, list = received) => until(`${what}`, async () => list.some(what));
   const socket = new WebSocket(`${sisepan.url.replace('http', 'ws')}/api/v1/stream`);
-  socket.on('message', (data) => heard.push(JSON.parse(String(data))));
+  socket.on('message', (data) => received.push(JSON.parse(String(data))));
   await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject));
   const follow = async () => {
     const answer = await fetch(`${sisepan.url}/api/v1/events?board=krw&lang=en&interval_ms=0`);
@@ -202,22 +202,22 @@ test('every message of a real session is as asyncapi.json says', async () => {
     }
   };
   const followed = follow().catch(() => {});
-  const said = [];
-  const say = async (message, what) => {
-    // At most five a second may be said.
+  const sent = [];
+  const send = async (message, what) => {
+    // The rate limit is five messages a second.
     await new Promise((resolve) => setTimeout(resolve, 250));
-    if (typeof message !== 'string') said.push(message);
+    if (typeof message !== 'string') sent.push(message);
     socket.send(typeof message === 'string' ? message : JSON.stringify(message));
     await has(what);
   };
-  const refused = (code) => ({ type, code: told }) => type === 'error' && told === code;
-  await say({ type: 'subscribe', id: 'all', board: 'krw', lang: 'ko', interval_ms: 0 }, ({ type, id }) => type === 'snapshot' && id === 'all');
-  await say({ type: 'subscribe', id: 2, markets: ['BTC-KRW'], basis: 'utc-day', resume: { epoch: 'another', sequence: 3 } }, ({ recovered }) => recovered === false);
-  const { epoch, sequence } = heard.find(({ type, id }) => type === 'snapshot' && id === 'all');
-  await say({ type: 'subscribe', id: 'all', board: 'krw', lang: 'ko', interval_ms: 0, resume: { epoch, sequence } }, ({ type, recovered }) => type === 'delta' && recovered);
-  await say({ type: 'ping', id: 7 }, ({ type, id }) => type === 'pong' && id === 7);
-  await say({ type: 'ping' }, ({ type, id }) => type === 'pong' && id === null);
-  await say({ type: 'unsubscribe', id: 2 }, ({ type, id }) => type === 'unsubscribed' && id === 2);
+  const refused = (code) => ({ type, code: received }) => type === 'error' && received === code;
+  await send({ type: 'subscribe', id: 'all', board: 'krw', lang: 'ko', interval_ms: 0 }, ({ type, id }) => type === 'snapshot' && id === 'all');
+  await send({ type: 'subscribe', id: 2, markets: ['BTC-KRW'], basis: 'utc-day', resume: { epoch: 'another', sequence: 3 } }, ({ recovered }) => recovered === false);
+  const { epoch, sequence } = received.find(({ type, id }) => type === 'snapshot' && id === 'all');
+  await send({ type: 'subscribe', id: 'all', board: 'krw', lang: 'ko', interval_ms: 0, resume: { epoch, sequence } }, ({ type, recovered }) => type === 'delta' && recovered);
+  await send({ type: 'ping', id: 7 }, ({ type, id }) => type === 'pong' && id === 7);
+  await send({ type: 'ping' }, ({ type, id }) => type === 'pong' && id === null);
+  await send({ type: 'unsubscribe', id: 2 }, ({ type, id }) => type === 'unsubscribed' && id === 2);
   const wrong = [
     ['{', 'bad-json'],
     ['{"type":"x"}', 'unknown-type'],
@@ -228,10 +228,10 @@ test('every message of a real session is as asyncapi.json says', async () => {
     ['{"type":"subscribe","board":"krw","lang":"x"}', 'unknown-lang'],
     ['{"type":"subscribe","board":"krw","interval_ms":7}', 'bad-interval'],
   ];
-  for (const [text, code] of wrong) await say(text, refused(code));
+  for (const [text, code] of wrong) await send(text, refused(code));
   await has(({ type }) => type === 'delta');
   await has(({ type }) => type === 'delta', events);
-  // An exchange goes away: the status of its link is told.
+  // An exchange fails, which sends a status message.
   await exchanges.fault({ venue: 'bithumb', fault: 'mute' });
   await exchanges.fault({ venue: 'bithumb', fault: 'status', status: 503 });
   await has(({ type, state }) => type === 'status' && state !== 'up');
@@ -241,25 +241,25 @@ test('every message of a real session is as asyncapi.json says', async () => {
   await has(({ type }) => type === 'closing', events);
   await followed;
 
-  const hears = names(stream.operations.say.messages);
-  const came = heldAll(check, heard, hears);
-  // Prices that move never leave room for a heartbeat; the example of docs/api.md, below, is one to the byte.
-  assert.deepEqual(hears.filter((type) => !came.has(type) && type !== 'heartbeat'), [], 'every message came');
+  const documentedTypes = names(stream.operations.say.messages);
+  const occurred = verifyAll(check, received, documentedTypes);
+  // A heartbeat is only sent without updates; the test of the examples in docs/api.md covers it.
+  assert.deepEqual(documentedTypes.filter((type) => !occurred.has(type) && type !== 'heartbeat'), [], 'every message occurred');
   const pushed = names(stream.operations.push.messages);
-  const pushedTypes = heldAll(check, events, pushed);
-  assert.deepEqual(pushed.filter((type) => !pushedTypes.has(type) && type !== 'heartbeat'), [], 'every event came');
-  heldAll(check, said, names(stream.operations.hear.messages));
-  // The schema of a request refuses what the server refuses.
+  const pushedTypes = verifyAll(check, events, pushed);
+  assert.deepEqual(pushed.filter((type) => !pushedTypes.has(type) && type !== 'heartbeat'), [], 'every event occurred');
+  verifyAll(check, sent, names(stream.operations.hear.messages));
+  // The schema of a request rejects what the server rejects.
   for (const [text, code] of wrong.filter(([, code]) => !['bad-json', 'unknown-type', 'unknown-board', 'unknown-market'].includes(code))) {
     assert.notEqual(check(schemaOf('subscribe'), JSON.parse(text)), '', `${code}: ${text}`);
   }
 });
 
-test('the examples of docs/api.md are as the documents say', async () => {
+test('the examples of docs/api.md match the documents', async () => {
   const page = await readFile(new URL('../../docs/api.md', import.meta.url), 'utf8');
   const examples = [...page.matchAll(/<!-- example: ([a-z-]+) -->\n```json\n([^`]+)```/g)].map(([, name, text]) => [name, JSON.parse(text)]);
   const messages = examples.filter(([, { type }]) => type && schemaOf(type));
-  const types = heldAll(checker(stream), messages.map(([, message]) => message), Object.keys(stream.components.messages));
+  const types = verifyAll(checker(stream), messages.map(([, message]) => message), Object.keys(stream.components.messages));
   assert.deepEqual(Object.keys(stream.components.messages).filter((type) => !types.has(type)), [], 'every message has an example');
   const check = checker(http);
   const shapes = { row: 'Row', 'row-unknown': 'Row', snapshot: 'Snapshot', markets: 'Markets', venues: 'Venues', history: 'History', 'history-bars': 'History', readyz: 'Readiness', problem: 'Problem' };

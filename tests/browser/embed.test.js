@@ -1,4 +1,4 @@
-// Every widget by every way of embedding, in pages that make it hard.
+// Every widget in every way of embedding, in pages with adverse conditions.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -19,9 +19,9 @@ before(async () => {
   sisepan = await server(exchanges);
   chrome = await browser();
   await ready(sisepan);
-  await until('there is a past', async () => {
-    const past = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
-    return past.close.filter((close) => close !== null).length > 20;
+  await until('there is a price history', async () => {
+    const history = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
+    return history.close.filter((close) => close !== null).length > 20;
   });
 });
 
@@ -32,10 +32,10 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Somebody else's site, with headers and a body of theirs. */
+/** Serves a host site with the given body, headers and files. */
 async function site(body, headers = {}, more = {}) {
-  const pages = http.createServer((ask, answer) => {
-    const file = more[ask.url];
+  const pages = http.createServer((request, answer) => {
+    const file = more[request.url];
     for (const [name, value] of Object.entries(headers)) answer.setHeader(name, value);
     answer.setHeader('content-type', file ? 'text/javascript' : 'text/html; charset=utf-8');
     answer.end(file ?? `<!doctype html><html lang="ko"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Article</title>${body}`);
@@ -52,7 +52,7 @@ const setPrice = (market, price) => Promise.all(['upbit', 'bithumb'].map((venue)
 const tall = { viewport: { width: 700, height: 2600 } };
 let next = 140_000_000;
 
-/** Sets a new price of the first market, and waits until each of the views shows it. */
+/** Sets a new price for BTC-KRW, and waits until each of the views shows it. */
 async function follows(views) {
   next += 1000;
   const text = next.toLocaleString('en-US');
@@ -96,7 +96,7 @@ for (const widget of WIDGETS) {
   });
 }
 
-test('under a policy that lets in this one host alone, and among pages that keep others out, all widgets live', async () => {
+test('all widgets are live under a policy that allows this host only, and in cross-origin isolated pages', async () => {
   const { host } = new URL(sisepan.url);
   const policies = {
     csp: { 'content-security-policy': `default-src 'none'; script-src ${host}; style-src ${host}; connect-src ${host} ws://${host}; frame-src ${host}; img-src ${host}` },
@@ -109,13 +109,13 @@ test('under a policy that lets in this one host alone, and among pages that keep
       const live = await page.locator('.sisepan[data-live="on"]').count();
       return live === 6 || live;
     });
-    assert.ok(await page.evaluate(() => document.images[0].complete && document.images[0].naturalWidth > 0), 'the badge is drawn');
+    assert.ok(await page.evaluate(() => document.images[0].complete && document.images[0].naturalWidth > 0), 'the badge is loaded');
     assert.deepEqual(trouble, [], what);
     await close();
   }
 });
 
-test('nothing overflows: right to left, 200 px wide, text at twice its size', async () => {
+test('nothing overflows: right to left, 200 px wide, text at double size', async () => {
   const bodies = { rtl: [`<body dir="rtl">${all()}`, 700], narrow: [`<div style="width:200px">${all()}</div>`, 700], zoomed: [`<style>html{font-size:200%}</style>${all('size="inherit"')}`, 400] };
   for (const [what, [body, width]] of Object.entries(bodies)) {
     const { page, close } = await open(chrome, await site(script() + body), { viewport: { width, height: 3000 } });
@@ -131,20 +131,20 @@ test('nothing overflows: right to left, 200 px wide, text at twice its size', as
     );
     assert.deepEqual(over, [], what);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    assert.equal(wide, 0, `${what}: the page itself has become wider`);
+    assert.equal(wide, 0, `${what}: the page is too wide`);
     await close();
   }
 });
 
-test('a frame that nobody fits to its widget scrolls: nothing in it is out of reach', async () => {
+test('a frame that is too small scrolls, and its whole content can be reached', async () => {
   for (const widget of WIDGETS) {
     const frame = `<iframe src="${sisepan.url}/embed/${widget}?lang=ja&size=xl" sandbox="allow-scripts" width="200" height="60" title="x"></iframe>`;
     const { page, close } = await open(chrome, await site(frame), tall);
     const view = page.frameLocator('iframe');
     await view.locator('.sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
-    // A script may scroll what a reader can't: this is the reader's wheel.
+    // With the mouse wheel, since a script can scroll what a visitor can't.
     await page.locator('iframe').hover();
-    await until(`${widget} is seen to its end`, async () => {
+    await until(`${widget} is scrolled to its end`, async () => {
       await page.mouse.wheel(0, 4000);
       const below = await view.locator('html').evaluate(() => Math.round(document.body.getBoundingClientRect().bottom) - innerHeight);
       return below <= 1 || below;
@@ -163,12 +163,12 @@ test('a frame that nobody fits to its widget scrolls: nothing in it is out of re
 test('a thousand new prices move nothing', async () => {
   const { page, close } = await open(chrome, await site(script() + element('board', 'interval="0"') + element('card', 'interval="0"')), tall);
   await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2);
-  // That they have become so is to be on the screen: it moves the light beside the time.
+  // Waits until this is painted, since the live indicator moves the time.
   await page.evaluate(() => new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted))));
   await page.evaluate(() => {
     Object.assign(globalThis, { moved: [], rows: 0 });
-    const told = ({ node, previousRect, currentRect }) => `${node?.nodeName} ${node?.parentElement?.outerHTML?.slice(0, 80)} ${JSON.stringify([previousRect, currentRect])}`;
-    new PerformanceObserver((list) => list.getEntries().forEach((entry) => globalThis.moved.push(entry.value, ...entry.sources.map(told)))).observe({ type: 'layout-shift' });
+    const described = ({ node, previousRect, currentRect }) => `${node?.nodeName} ${node?.parentElement?.outerHTML?.slice(0, 80)} ${JSON.stringify([previousRect, currentRect])}`;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => globalThis.moved.push(entry.value, ...entry.sources.map(described)))).observe({ type: 'layout-shift' });
     document.addEventListener('sisepan:row', () => globalThis.rows++);
   });
   const markets = ['BTC-KRW', 'ETH-KRW', 'XRP-KRW', 'SOL-KRW'];
@@ -180,11 +180,11 @@ test('a thousand new prices move nothing', async () => {
   await close();
 });
 
-test('a sign that turns, or a change of two digits, moves nothing, neither in a widget nor in the sentence around it', async () => {
+test('a change of sign or of the number of digits moves nothing, neither in a widget nor in the sentence around it', async () => {
   const body = `${script()}<p>지금 ${element('ticker', 'markets="BTC-KRW"')}<b>, 어제보다.</b></p>${['tape', 'board', 'card'].map((widget) => element(widget, 'interval="0"')).join('')}`;
   const { page, close } = await open(chrome, await site(body), { ...tall, reducedMotion: 'reduce' });
   await until('all are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 4);
-  const painted = () => page.evaluate(() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen))));
+  const painted = () => page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   await painted();
   await page.evaluate(() => {
     globalThis.moved = [];
@@ -192,7 +192,7 @@ test('a sign that turns, or a change of two digits, moves nothing, neither in a 
   });
   const { rows } = await (await fetch(`${sisepan.url}/api/v1/snapshot?markets=BTC-KRW`)).json();
   const base = Number(rows[0].change.base_price);
-  /** Where the sentence goes on, and how far the second coin of the tape is from the first. */
+  /** Returns the x of the text after the ticker, and the distance of the second market of the tape from the first. */
   const at = async (percent, text) => {
     await setPrice('BTC-KRW', Math.round((base * (100 + percent)) / 100_000) * 1000);
     for (const widget of ['ticker', 'tape', 'board', 'card']) {
@@ -212,7 +212,7 @@ test('a sign that turns, or a change of two digits, moves nothing, neither in a 
   assert.ok(Math.abs(rise.sentence - fall.sentence) < 1, `in a sentence, ${rise.sentence} and ${fall.sentence}`);
   assert.equal(fall.tape, rise.tape);
   assert.deepEqual(await page.evaluate(() => globalThis.moved), []);
-  // Another digit makes a sentence longer, and nothing else.
+  // Another digit makes the sentence longer, and moves nothing else.
   assert.equal((await at(12, /^\+1[12]\./)).tape, rise.tape);
   await close();
 });
@@ -224,7 +224,7 @@ test('axe finds nothing, on any page and any widget, light and dark', async () =
     for (const path of paths) {
       const { page, close } = await open(chrome, sisepan.url + path, { viewport: { width: 900, height: 900 }, colorScheme });
       await page.waitForTimeout(1200);
-      // Our frames are pages of their own, and looked at as such.
+      // Embed pages are checked as pages of their own.
       const { violations } = await new AxeBuilder({ page }).exclude('iframe').analyze();
       for (const { id, nodes } of violations) found.push(`${colorScheme} ${path}: ${id} ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
       await close();
@@ -236,12 +236,12 @@ test('axe finds nothing, on any page and any widget, light and dark', async () =
 test('the HTML checker finds no error in any page', async () => {
   const paths = ['/?lang=ko', '/?lang=en', '/market/BTC-KRW?lang=ja', '/widgets?ui=ko', '/widgets?ui=en&widget=chart', ...WIDGETS.map((widget) => `/embed/${widget}?lang=ko`), '/?board=nothing'];
   const jar = require.resolve('vnu-jar/build/dist/vnu.jar');
-  const told = await promisify(execFile)('java', ['-jar', jar, '--errors-only', '--format', 'text', ...paths.map((path) => sisepan.url + path)]).then(() => '', ({ stderr }) => String(stderr));
-  const errors = told.split('\n').filter((line) => /error/.test(line) && !/HTTP resource not retrievable/.test(line));
+  const output = await promisify(execFile)('java', ['-jar', jar, '--errors-only', '--format', 'text', ...paths.map((path) => sisepan.url + path)]).then(() => '', ({ stderr }) => String(stderr));
+  const errors = output.split('\n').filter((line) => /error/.test(line) && !/HTTP resource not retrievable/.test(line));
   assert.deepEqual(errors, []);
 });
 
-test('a snippet of the configurator works in a bare file, and where its script is pinned', async () => {
+test('the snippets of the configurator work in an empty page, also with a pinned script', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/widgets?ui=ko&markets=ETH-KRW,BTC-KRW&theme=dark`, { viewport: { width: 1200, height: 900 } });
   const codes = {};
   for (const id of ['element', 'pinned', 'iframe', 'image']) codes[id] = await page.locator(`#code-${id}`).textContent();
@@ -254,12 +254,12 @@ test('a snippet of the configurator works in a bare file, and where its script i
     assert.deepEqual(trouble, [], id);
     await close();
   }
-  const { page: pictures, close: done } = await open(chrome, await site(codes.image), tall);
-  await until('the picture is drawn', async () => pictures.evaluate(() => document.images[0].naturalWidth > 0));
+  const { page: images, close: done } = await open(chrome, await site(codes.image), tall);
+  await until('the image is loaded', async () => images.evaluate(() => document.images[0].naturalWidth > 0));
   await done();
 });
 
-test('a script that was changed on its way does not run where it is pinned', async () => {
+test('a pinned script that has been modified does not run', async () => {
   const pinned = await (await fetch(`${sisepan.url}/api/v1/script`)).json();
   const answer = await fetch(`${sisepan.url}/${pinned.file}`);
   assert.match(answer.headers.get('cache-control'), /immutable/);
@@ -287,7 +287,7 @@ test('the React snippet works in a page that React renders', async () => {
   await done();
 });
 
-test('a page with its own switch carries its theme into elements and frames', async () => {
+test('a page that switches its theme changes elements and frames as well', async () => {
   const { page, close } = await open(chrome, await site(`<style>html{color-scheme:light}html.night{color-scheme:dark}</style>${script()}${element('board')}<iframe src="${sisepan.url}/embed/board?lang=ko" sandbox="allow-scripts" title="x" width="400"></iframe>`), tall);
   const frame = page.frameLocator('iframe');
   await page.locator('sisepan-board .sisepan[data-live="on"]').waitFor();
@@ -302,7 +302,7 @@ test('a page with its own switch carries its theme into elements and frames', as
   await close();
 });
 
-test('a tape stands by button, pointer, focus and wish for less motion', async () => {
+test('a tape is paused by button, pointer, focus and the preference for reduced motion', async () => {
   const url = await site(`${script()}<div style="width:300px">${element('tape')}</div>`);
   const { page, close } = await open(chrome, url, tall);
   const tape = page.locator('sisepan-tape .sisepan');
@@ -312,18 +312,18 @@ test('a tape stands by button, pointer, focus and wish for less motion', async (
     await page.waitForTimeout(250);
     return (await place()) !== was;
   };
-  // An animation is held from the next frame on.
-  const stands = () => until('it stands', async () => !(await moves()));
+  // A pause takes effect with the next animation frame.
+  const waitUntilPaused = () => until('it is paused', async () => !(await moves()));
   await page.mouse.move(690, 900);
   await until('it moves', moves);
   await page.locator('[data-pause]').focus();
   await page.keyboard.press('Enter');
   assert.equal(await page.locator('[data-pause]').getAttribute('aria-pressed'), 'true');
-  await stands();
+  await waitUntilPaused();
   await page.keyboard.press('Enter');
   await until('it moves again', moves);
   await page.locator('sisepan-tape').hover();
-  await stands();
+  await waitUntilPaused();
   await close();
   const { page: calm, close: done } = await open(chrome, url, { ...tall, reducedMotion: 'reduce' });
   await calm.locator('sisepan-tape .sisepan[data-live="on"]').waitFor();
@@ -331,7 +331,7 @@ test('a tape stands by button, pointer, focus and wish for less motion', async (
   await done();
 });
 
-test('a chart is read out by keys and by a pointer', async () => {
+test('a chart is read out by keyboard and pointer', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/embed/chart?markets=BTC-KRW&lang=ko`, { viewport: { width: 600, height: 600 } });
   const slider = page.locator('input[type="range"]');
   await slider.focus();
@@ -346,49 +346,49 @@ test('a chart is read out by keys and by a pointer', async () => {
   await close();
 });
 
-test('a chart is read out by a finger, and the page still scrolls under it', async () => {
+test('a chart is read out by touch, and the page still scrolls', async () => {
   const { page, close } = await open(chrome, `${sisepan.url}/embed/chart?markets=BTC-KRW&lang=ko`, { viewport: { width: 320, height: 600 }, hasTouch: true, isMobile: true });
   const slider = page.locator('input[type="range"]');
   await slider.waitFor({ state: 'attached' });
   const { x, y, width, height } = await slider.boundingBox();
-  const told = async () => /\d\d:\d\d {2}[\d,]+/.exec(await page.locator('[data-probe]').textContent())?.[0];
+  const shown = async () => /\d\d:\d\d {2}[\d,]+/.exec(await page.locator('[data-probe]').textContent())?.[0];
   const seen = new Set();
   for (const at of [0.3, 0.8]) {
     await page.touchscreen.tap(x + width * at, y + height / 2);
-    await until('the time and price under the finger are told', async () => (await told()) !== undefined && !seen.has(await told()));
-    seen.add(await told());
+    await until('the time and price under the finger are shown', async () => (await shown()) !== undefined && !seen.has(await shown()));
+    seen.add(await shown());
   }
   assert.equal(seen.size, 2);
   assert.match(await slider.evaluate((input) => getComputedStyle(input).touchAction), /pan-y/);
   await close();
 });
 
-test('a fragment in a declarative shadow root is there before the script, and lives with it', async () => {
+test('a fragment in a declarative shadow root is rendered before the script runs, and live afterwards', async () => {
   const inside = await (await fetch(`${sisepan.url}/fragment/board?lang=ko`)).text();
   const root = `<sisepan-board lang="ko"><template shadowrootmode="open"><link rel="stylesheet" href="${sisepan.url}/sisepan.css">${inside}</template></sisepan-board>`;
   const { page: still, close: done } = await open(chrome, await site(root), { ...tall, javaScriptEnabled: false });
   const size = (await still.locator('sisepan-board').boundingBox()).height;
-  assert.ok(size > 300, `the rows are drawn without a script: ${size}`);
+  assert.ok(size > 300, `the rows are rendered without script: ${size}`);
   await done();
   const { page, trouble, close } = await open(chrome, 'about:blank', tall);
-  const asked = [];
-  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  const requested = [];
+  page.on('request', (request) => requested.push(new URL(request.url()).pathname));
   await page.goto(await site(script() + root));
   await page.locator('sisepan-board .sisepan[data-live="on"]').first().waitFor({ state: 'attached' });
   await follows([page.locator('sisepan-board')]);
   assert.equal(await page.locator('sisepan-board .sisepan').count(), 1, 'one board, not two');
-  assert.ok(!asked.includes('/fragment/board'), 'what is there is not asked for again');
+  assert.ok(!requested.includes('/fragment/board'), 'the existing fragment is not requested again');
   assert.deepEqual(trouble, []);
   await close();
 });
 
-test('changes are spoken only when a reader asks, and then seldom', async () => {
+test('changes are announced only on request', async () => {
   const { page, close } = await open(chrome, await site(script() + element('board', 'announce markets="BTC-KRW"')), tall);
   await page.locator('.sisepan[data-live="on"]').waitFor();
   await follows([page]);
   const region = page.locator('[role="status"]');
   assert.equal(await region.textContent(), '');
   await page.getByRole('button', { name: '가격 변동 읽어 주기' }).click();
-  await until('it is spoken', async () => /^비트코인 [\d,]+원 [\d.]+% (상승|하락|보합)/.test(await region.textContent()) || region.textContent());
+  await until('it is announced', async () => /^비트코인 [\d,]+원 [\d.]+% (상승|하락|보합)/.test(await region.textContent()) || region.textContent());
   await close();
 });

@@ -1,7 +1,7 @@
 /**
- * Starts the real programs and a real browser, and stops exactly what it started.
+ * Starts the real programs and a real browser, and stops only the processes that it started.
  *
- * SISEPAN_BIN names the program (default: target/debug/sisepan), CHROMIUM the browser.
+ * SISEPAN_BIN is the path of the program (default: target/debug/sisepan), CHROMIUM that of the browser.
  */
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -15,34 +15,34 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BIN = process.env.SISEPAN_BIN ?? path.join(ROOT, 'target/debug/sisepan');
 export const SHOTS = path.join(ROOT, 'target/screenshots');
 
-/** The reference board, in order. */
+/** The names on the default board, in order. */
 export const NAMES = ['비트코인', '이더리움', '비트코인 캐시', '리플', '솔라나', '에이다', '트론', '스텔라루멘', '비트코인에스브이', '체인링크', '샌드박스'];
 
-/** How long anything is waited for: a machine that is busy with something else is slow and not wrong. */
-export const PATIENCE_MS = 120_000;
+/** Timeout of every wait, long enough for a busy machine. */
+export const TIMEOUT_MS = 120_000;
 
 const STOP_MS = 20_000;
 
-/** Runs the program until it has printed what it was asked for. */
+/** Starts the program and waits until its output has matched every pattern. */
 async function start(args, patterns, env = {}) {
   const child = spawn(BIN, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
+  let output = '';
   const found = new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${args[0]} did not start:\n${said}`)), PATIENCE_MS);
-    const look = (chunk) => {
-      said = (said + chunk).slice(-20_000);
-      const matches = patterns.map((pattern) => said.match(pattern)?.[1]);
+    const timer = setTimeout(() => reject(new Error(`${args[0]} did not start:\n${output}`)), TIMEOUT_MS);
+    const onOutput = (chunk) => {
+      output = (output + chunk).slice(-20_000);
+      const matches = patterns.map((pattern) => output.match(pattern)?.[1]);
       if (matches.every(Boolean)) {
         clearTimeout(timer);
         resolve(matches);
       }
     };
-    child.stdout.on('data', look);
-    child.stderr.on('data', look);
+    child.stdout.on('data', onOutput);
+    child.stderr.on('data', onOutput);
     child.on('error', reject);
-    child.on('exit', (code) => reject(new Error(`${args[0]} ended with ${code}:\n${said}`)));
+    child.on('exit', (code) => reject(new Error(`${args[0]} ended with ${code}:\n${output}`)));
   });
-  return { child, urls: await found, said: () => said };
+  return { child, urls: await found, output: () => output };
 }
 
 export async function stop(child) {
@@ -56,30 +56,30 @@ export async function stop(child) {
 
 const LISTENING = /listening on (http:\/\/\S+)/;
 
-/** The fake exchanges. */
+/** Starts the fake exchanges. */
 export async function fake() {
   const { child, urls } = await start(['fake', '--listen', '127.0.0.1:0', '--control', '127.0.0.1:0'], [LISTENING, /control on (http:\/\/\S+)/]);
   const [url, control] = urls;
-  const ask = async (method, where, body) => {
-    const answer = await fetch(control + where, { method, headers: { 'content-type': 'application/json' }, body: body && JSON.stringify(body) });
-    if (!answer.ok) throw new Error(`${method} ${where}: ${answer.status} ${await answer.text()}`);
+  const send = async (method, path, body) => {
+    const answer = await fetch(control + path, { method, headers: { 'content-type': 'application/json' }, body: body && JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
   };
   return {
     url,
-    price: (venue, market, price) => ask('POST', '/price', { venue, market, price, hold: true }),
-    fault: (fault) => ask('POST', '/fault', fault),
-    heal: () => ask('DELETE', '/fault'),
+    price: (venue, market, price) => send('POST', '/price', { venue, market, price, hold: true }),
+    fault: (fault) => send('POST', '/fault', fault),
+    clearFaults: () => send('DELETE', '/fault'),
     stop: () => stop(child),
   };
 }
 
-/** A server whose exchanges are the fake ones, with further settings at the top. `again` starts it anew on the same address, with the same settings or others. */
+/** Starts a server on the fake exchanges, with further settings. `restart` restarts it on the same address, with the same settings or others. */
 export async function server(exchanges, settings = '') {
   const folder = await mkdtemp(path.join(tmpdir(), 'sisepan-browser-'));
   const config = path.join(folder, 'sisepan.toml');
   const at = exchanges.url;
   const stream = at.replace('http', 'ws');
-  const venue = (id, where) => `[venues.${id}]\nrest = "${at}/${id}"\nstream = "${stream}/${id}/${where}"\n`;
+  const venue = (id, streamPath) => `[venues.${id}]\nrest = "${at}/${id}"\nstream = "${stream}/${id}/${streamPath}"\n`;
   const configure = (more) => writeFile(config, `data = "none"\n${more}\n` + venue('upbit', 'websocket/v1') + venue('bithumb', 'websocket/v1') + venue('binance', 'ws'));
   await configure(settings);
   let address = '127.0.0.1:0';
@@ -91,9 +91,8 @@ export async function server(exchanges, settings = '') {
   let running = await run();
   return {
     url: running.urls[0],
-    said: () => running.said(),
     kill: () => stop(running.child),
-    again: async (more = settings) => {
+    restart: async (more = settings) => {
       await configure(more);
       running = await run();
     },
@@ -104,13 +103,13 @@ export async function server(exchanges, settings = '') {
   };
 }
 
-/** The demo, as anybody starts it. */
+/** Starts the demo with default settings. */
 export async function demo() {
   const { child, urls } = await start(['demo', '--listen', '127.0.0.1:0'], [LISTENING]);
   return { url: urls[0], stop: () => stop(child) };
 }
 
-/** Somebody else's site: one page, on an origin of its own. */
+/** Serves one page on another origin, as a host site. */
 export async function site(body) {
   const pages = http.createServer((_, answer) => {
     answer.setHeader('content-type', 'text/html; charset=utf-8');
@@ -123,17 +122,17 @@ export async function site(body) {
 export async function browser() {
   await mkdir(SHOTS, { recursive: true });
   const args = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
-  const chrome = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: args.split(' '), timeout: PATIENCE_MS });
+  const chrome = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: args.split(' '), timeout: TIMEOUT_MS });
   const newContext = chrome.newContext.bind(chrome);
   chrome.newContext = async (options) => {
     const context = await newContext(options);
-    context.setDefaultTimeout(PATIENCE_MS);
+    context.setDefaultTimeout(TIMEOUT_MS);
     return context;
   };
   return chrome;
 }
 
-/** Opens a page in a context of its own; `trouble` gathers what the browser complains of. */
+/** Opens a page in its own browser context; `trouble` collects script errors and policy violations. */
 export async function open(chrome, url, options = {}) {
   const context = await chrome.newContext({ viewport: { width: 320, height: 640 }, locale: 'ko-KR', ...options });
   const page = await context.newPage();
@@ -146,25 +145,25 @@ export async function open(chrome, url, options = {}) {
   return { page, trouble, close: () => context.close() };
 }
 
-/** Waits until something is true, with a deadline. */
-export async function until(what, check, ms = PATIENCE_MS) {
+/** Waits until `check` returns true, with a timeout. */
+export async function until(what, check, ms = TIMEOUT_MS) {
   const end = Date.now() + ms;
   for (;;) {
-    const seen = await check().catch((error) => String(error));
-    if (seen === true) return;
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what} (${JSON.stringify(seen)})`);
+    const result = await check().catch((error) => String(error));
+    if (result === true) return;
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what} (${JSON.stringify(result)})`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-/** The text of a cell as the server's own formatter writes it now. */
-export async function written(server, market, cell, lang = 'ko') {
+/** Returns the text of a cell as the server renders it now. */
+export async function servedText(server, market, cell, lang = 'ko') {
   const html = await (await fetch(`${server.url}/fragment/board?lang=${lang}`, { cache: 'no-store' })).text();
   const row = html.split(`data-market="${market}"`)[1] ?? '';
   return row.split(`data-cell="${cell}"`)[1]?.match(/^[^>]*>([^<]*)/)?.[1];
 }
 
-/** Waits until the server itself has all prices. */
+/** Waits until the server has a price for every row. */
 export const ready = (server) =>
   until('all rows have a price', async () => {
     const html = await (await fetch(`${server.url}/fragment/board?lang=ko`)).text();

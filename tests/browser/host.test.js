@@ -1,9 +1,9 @@
-// What a host page does with a widget: its policies, and whatever its framework does with the elements.
+// Widgets in host pages: their policies, and the DOM operations of their frameworks.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import http from 'node:http';
 import { browser, fake, open, ready, server, until } from './harness.js';
-import { front } from './front.js';
+import { startProxy } from './front.js';
 
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
 let exchanges, sisepan, chrome;
@@ -14,9 +14,9 @@ before(async () => {
   sisepan = await server(exchanges);
   chrome = await browser();
   await ready(sisepan);
-  await until('there is a past', async () => {
-    const past = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
-    return past.close.filter((close) => close !== null).length > 20;
+  await until('there is a price history', async () => {
+    const history = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
+    return history.close.filter((close) => close !== null).length > 20;
   });
 });
 
@@ -27,7 +27,7 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Somebody else's site. */
+/** Serves a host site. */
 async function site(body, headers = {}) {
   const pages = http.createServer((_, answer) => {
     for (const [name, value] of Object.entries(headers)) answer.setHeader(name, value);
@@ -54,7 +54,7 @@ const POLICIES = {
 };
 
 for (const [what, policy] of Object.entries(POLICIES)) {
-  test(`FC-22: under Trusted Types (${what}) every widget appears, as an element and as an include, and is renewed`, async () => {
+  test(`FC-22: under Trusted Types (${what}) every widget appears, as an element and as a fragment, and is reloaded`, async () => {
     const includes = await Promise.all(['board', 'chart'].map(async (widget) => (await fetch(`${sisepan.url}/fragment/${widget}?lang=ko`)).text()));
     const url = await site(`<link rel="stylesheet" href="${sisepan.url}/sisepan.css">${script()}${WIDGETS.map((widget) => element(widget, 'lang="ko" announce')).join('')}${includes.join('')}`, { 'content-security-policy': policy });
     const context = await chrome.newContext(tall);
@@ -67,7 +67,7 @@ for (const [what, policy] of Object.entries(POLICIES)) {
     const renewed = page.waitForResponse((answer) => answer.url().includes('/fragment/movers') && answer.ok());
     await page.evaluate(() => Object.assign(globalThis, { renewals: 0 }) && document.querySelector('sisepan-movers').addEventListener('sisepan:renew', () => globalThis.renewals++));
     await renewed;
-    await until('the movers are replaced', async () => (await page.evaluate(() => globalThis.renewals)) > 0);
+    await until('the movers are reloaded', async () => (await page.evaluate(() => globalThis.renewals)) > 0);
     await page.evaluate(() => document.querySelectorAll('sisepan-board,sisepan-card').forEach((it) => it.setAttribute('lang', 'en')));
     await until('another language is shown', async () => (await page.locator(':is(sisepan-board,sisepan-card) .sisepan[lang="en"]').count()) === 2);
     assert.deepEqual(trouble, []);
@@ -83,7 +83,7 @@ for (const [what, policy] of Object.entries(POLICIES)) {
   });
 }
 
-test('FC-22: our own pages require Trusted Types, and work under them', async () => {
+test('FC-22: the pages of this server require Trusted Types, and work under them', async () => {
   for (const path of ['/', '/widgets', '/market/BTC-KRW', '/embed/board', '/embed/chart', '/nothing-here', '/?board=nope']) {
     const answer = await fetch(sisepan.url + path, { headers: { accept: 'text/html' } });
     const policy = answer.headers.get('content-security-policy') ?? '';
@@ -93,43 +93,43 @@ test('FC-22: our own pages require Trusted Types, and work under them', async ()
   const { page, trouble, close } = await open(chrome, `${sisepan.url}/market/BTC-KRW?lang=ko`, tall);
   await live(page);
   for (const venue of ['upbit', 'bithumb']) await exchanges.price(venue, 'BTC-KRW', '141234000');
-  await until('the page of a market is renewed', async () => {
-    const said = await page.locator('.told').getAttribute('data-said');
-    return said.startsWith('141234000|') || said;
+  await until('the market page is updated', async () => {
+    const fingerprint = await page.locator('.told').getAttribute('data-said');
+    return fingerprint.startsWith('141234000|') || fingerprint;
   });
   await page.goto(`${sisepan.url}/widgets?ui=ko`);
   await page.locator('input[name="widget"][value="chart"]').check();
-  await until('the configurator asks anew', async () => (await page.locator('#code-element').textContent()).includes('sisepan-chart'));
+  await until('the configurator updates the code', async () => (await page.locator('#code-element').textContent()).includes('sisepan-chart'));
   assert.deepEqual(trouble, []);
   await close();
 });
 
-test('FC-22: a renewal that fails never looks fresh, and one that succeeds again does', async () => {
-  const before = await front(sisepan);
-  opened.push(before);
-  const { page, close } = await open(chrome, await site(script(before.url) + element('movers')), tall);
+test('FC-22: a widget whose reload fails is not live, until a reload succeeds', async () => {
+  const proxy = await startProxy(sisepan);
+  opened.push(proxy);
+  const { page, close } = await open(chrome, await site(script(proxy.url) + element('movers')), tall);
   await live(page);
-  const spoil = await page.context().newCDPSession(page);
-  await spoil.send('Network.enable');
-  await spoil.send('Network.setBlockedURLs', { urls: ['*/fragment/*'] });
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('Network.enable');
+  await cdp.send('Network.setBlockedURLs', { urls: ['*/fragment/*'] });
   const is = (state) => until(`it is ${state}`, async () => {
     const found = await page.locator('.sisepan').getAttribute('data-live');
     return found === state || found;
   });
   await is('off');
-  assert.equal(before.open(), 1, 'the stream goes on: only the renewal fails');
-  await spoil.send('Network.setBlockedURLs', { urls: [] });
+  assert.equal(proxy.open(), 1, 'the stream continues, only the reload fails');
+  await cdp.send('Network.setBlockedURLs', { urls: [] });
   await is('on');
-  // An attribute's new value that can't be asked for: what is shown is not what it says.
-  await spoil.send('Network.setBlockedURLs', { urls: ['*/fragment/*'] });
+  // A changed attribute whose content can't be loaded: the displayed content does not match it.
+  await cdp.send('Network.setBlockedURLs', { urls: ['*/fragment/*'] });
   await page.evaluate(() => document.querySelector('sisepan-movers').setAttribute('lang', 'en'));
   await is('off');
-  await spoil.send('Network.setBlockedURLs', { urls: [] });
+  await cdp.send('Network.setBlockedURLs', { urls: [] });
   await page.locator('.sisepan[lang="en"][data-live="on"]').waitFor();
   await close();
 });
 
-test('FC-24: attributes that change before the first answer, and after a refusal, are what is shown', async () => {
+test('FC-24: attributes that change before the first response, or after an error, take effect', async () => {
   const { page, close } = await open(chrome, await site(script()), tall);
   await page.waitForFunction(() => customElements.get('sisepan-board'));
   const lang = (value) => page.locator(`sisepan-board .sisepan[lang="${value}"][data-live="on"]`).waitFor();
@@ -142,13 +142,13 @@ test('FC-24: attributes that change before the first answer, and after a refusal
   });
   await lang('en');
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('board', 'nope'));
-  await until('what was refused is not shown, and what stands inside is', async () => {
+  await until('the widget is replaced by the fallback', async () => {
     const [count, box] = [await page.locator('sisepan-board .sisepan').count(), await page.evaluate(() => document.createRange().constructor && document.querySelector('sisepan-board').innerText)];
     return (count === 0 && box === 'fallback') || `${count} ${box}`;
   });
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('board', 'krw'));
   await lang('en');
-  // Refused from the start.
+  // An error from the start.
   const refused = page.waitForResponse((answer) => answer.url().includes('nope'));
   await page.evaluate(() => {
     document.querySelector('sisepan-board').remove();
@@ -160,7 +160,7 @@ test('FC-24: attributes that change before the first answer, and after a refusal
   await refused;
   await page.evaluate(() => document.querySelector('sisepan-board').setAttribute('board', 'krw'));
   await lang('ko');
-  // An include inside its element follows the attributes as well, from the first change on.
+  // A fragment inside its element also follows the attributes.
   const inside = await (await fetch(`${sisepan.url}/fragment/board?lang=ko`)).text();
   await page.evaluate((html) => {
     document.querySelector('sisepan-board').remove();
@@ -174,11 +174,11 @@ test('FC-24: attributes that change before the first answer, and after a refusal
   await page.evaluate(() => document.querySelector('sisepan-board').toggleAttribute('announce'));
   await page.locator('sisepan-board .announce').waitFor();
   await page.evaluate(() => document.querySelector('sisepan-board').toggleAttribute('announce'));
-  await until('the control is gone', async () => (await page.locator('sisepan-board .announce').count()) === 0);
+  await until('the button is gone', async () => (await page.locator('sisepan-board .announce').count()) === 0);
   await close();
 });
 
-/** Counts what scripts of a page hold: timers, animations, observers. Runs before them. */
+/** Counts the timers, animations and observers of a page. Runs before its scripts. */
 function count() {
   const held = { timers: new Set(), animations: new Set(), resizes: new Set(), mutations: new Set(), seen: new Set() };
   Object.assign(globalThis, { held });
@@ -200,7 +200,7 @@ function count() {
   const { animate } = Element.prototype;
   Element.prototype.animate = function (...all) {
     const made = animate.apply(this, all);
-    // Held weakly, or what they moved would be held as well.
+    // Weak references, since strong ones would keep the animated elements alive.
     if (made) held.animations.add(new WeakRef(made));
     return made;
   };
@@ -228,7 +228,7 @@ function count() {
   };
 }
 
-/** Opens a page that counts. */
+/** Opens a page with these counters. */
 async function counted(url) {
   const context = await chrome.newContext(tall);
   const page = await context.newPage();
@@ -251,7 +251,7 @@ async function counted(url) {
       return {
         tree: tree(document.body),
         timers: timers.size,
-        // A price that lights up is over in a second.
+        // Only endless animations: the highlight of a price ends after a second.
         animations: [...animations].map((it) => it.deref()).filter((it) => it && it.playState !== 'idle' && it.playState !== 'finished' && it.effect?.getTiming().iterations === Infinity).length,
         resizes: resizes.size,
         mutations: mutations.size,
@@ -263,14 +263,14 @@ async function counted(url) {
   return { page, counts, trouble, requests: () => requests, close: () => context.close() };
 }
 
-/** Prices walk all the time: what lights up or waits to be spoken is no difference. */
+/** Compares counts, with tolerances for what depends on price updates, such as highlights. */
 function alike(found, fresh) {
   const near = (name, more) => found[name] <= fresh[name] + more;
   const same = ['tree', 'animations', 'resizes', 'mutations', 'seen', 'requests', 'sockets'].every((name) => found[name] === fresh[name]);
   return (same && near('timers', 1) && near('nodes', 400) && near('listeners', 4)) || JSON.stringify({ found, fresh });
 }
 
-test('FC-24: whatever a host page puts inside as its fallback, a widget appears', async () => {
+test('FC-24: a widget appears whatever its fallback content is', async () => {
   const { page, close } = await open(chrome, await site(script()), tall);
   await page.evaluate(() => {
     const wrapper = document.createElement('div');
@@ -284,21 +284,21 @@ test('FC-24: whatever a host page puts inside as its fallback, a widget appears'
   await close();
 });
 
-test('FC-22: what stands between a page and the server refuses for a while only', async () => {
-  const before = await front(sisepan);
-  opened.push(before);
+test('FC-22: an error of a proxy is retried', async () => {
+  const proxy = await startProxy(sisepan);
+  opened.push(proxy);
   for (const status of [403, 404, 408]) {
-    before.rules.status = status;
-    const { page, close } = await open(chrome, await site(script(before.url) + element('card') + element('movers')), tall);
-    await until('each was refused', async () => before.log.filter(({ path }) => path.includes('/fragment/')).length >= 2);
-    before.rules.status = 0;
+    proxy.rules.status = status;
+    const { page, close } = await open(chrome, await site(script(proxy.url) + element('card') + element('movers')), tall);
+    await until('each request has failed', async () => proxy.log.filter(({ path }) => path.includes('/fragment/')).length >= 2);
+    proxy.rules.status = 0;
     await live(page, 2);
     await close();
-    before.log.length = 0;
+    proxy.log.length = 0;
   }
 });
 
-test('FC-23: any number of moves leaves one of everything, and the pause works', async () => {
+test('FC-23: moving a widget in the DOM leaks nothing, and its pause button works', async () => {
   const url = await site(`<div id="app" style="width:300px">${element('tape')}</div>${script()}`);
   const { page, counts, trouble, requests, close } = await counted(url);
   await live(page);
@@ -312,7 +312,7 @@ test('FC-23: any number of moves leaves one of everything, and the pause works',
       const around = document.createElement('div');
       tape.before(around);
       around.append(tape);
-      // In one task, between two, and after a frame.
+      // In one task, in two, and after an animation frame.
       if (n % 3 === 1) await new Promise((resolve) => setTimeout(resolve));
       if (n % 3 === 2) await new Promise((resolve) => requestAnimationFrame(resolve));
       around.replaceWith(tape);
@@ -325,15 +325,15 @@ test('FC-23: any number of moves leaves one of everything, and the pause works',
   });
   await live(page);
   await moving();
-  await until('one of everything', async () => alike(await counts(), fresh));
-  assert.equal(requests(), asked, 'a move asks the server for nothing');
+  await until('nothing is leaked', async () => alike(await counts(), fresh));
+  assert.equal(requests(), asked, 'a move sends no request');
   await page.locator('[data-pause]').click();
   await page.mouse.move(690, 2900);
   await until('the pause works', async () => {
     const states = await page.evaluate(() => [...globalThis.held.animations].map((it) => it.deref()).filter((it) => it?.effect?.getTiming().iterations === Infinity && it.playState !== 'idle').map((it) => it.playState));
     return states.join() === 'paused' || states.join();
   });
-  // A reader's pause outlives a move.
+  // A pause survives a move.
   await page.evaluate(async () => {
     const tape = document.querySelector('sisepan-tape');
     tape.remove();
@@ -348,8 +348,8 @@ test('FC-23: any number of moves leaves one of everything, and the pause works',
   await close();
 });
 
-/** A thousand things that hosts' frameworks do, in an order that the seed says. The widget ends in `#home` with the attributes that it began with. */
-async function torment({ seed, steps, tag, attributes }) {
+/** Performs random DOM operations of frameworks, determined by the seed. In the end the widget is in `#home` with its original attributes. */
+async function fuzz({ seed, steps, tag, attributes }) {
   let state = seed;
   const random = (below) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -422,7 +422,7 @@ async function torment({ seed, steps, tag, attributes }) {
       if (!it.isConnected) home().append(it);
     },
     keep() {
-      // The new body has the old element: what is called permanent.
+      // The old element is moved into the new body, as for permanent elements.
       const body = document.body.cloneNode(true);
       body.querySelectorAll(tag).forEach((other) => other.remove());
       document.body.replaceWith(body);
@@ -438,7 +438,7 @@ async function torment({ seed, steps, tag, attributes }) {
       home().append(it);
     },
     async lost() {
-      // A frame ends with the element in it, and the host makes another.
+      // A frame is removed with the element in it, and the host creates another.
       const away = frame();
       away.contentDocument.body.append(it);
       await pause();
@@ -466,7 +466,7 @@ async function torment({ seed, steps, tag, attributes }) {
     async transition() {
       if (!document.startViewTransition) return;
       const over = document.startViewTransition(() => home().append(it));
-      // Skipped, as where the next one begins before this one ends.
+      // Skipped, as if the next transition began before this one has ended.
       for (const part of [over.ready, over.finished]) part.catch(() => {});
       await over.updateCallbackDone.catch(() => {});
       over.skipTransition();
@@ -486,13 +486,13 @@ async function torment({ seed, steps, tag, attributes }) {
 }
 
 for (const [widget, more, seed] of [['tape', {}, 1], ['chart', { markets: 'BTC-KRW' }, 2], ['board', { announce: '' }, 3], ['movers', {}, 4]]) {
-  test(`FC-24: ${widget}: after a thousand moves, removals, attributes, documents and bodies (seed ${seed}), one fresh widget is left`, async () => {
+  test(`FC-24: ${widget}: after a thousand random DOM operations (seed ${seed}), the widget is as new`, async () => {
     const attributes = { lang: 'ko', ...more };
     const list = Object.entries(attributes).map(([name, value]) => `${name}="${value}"`).join(' ');
     const url = await site(`<head>${script()}</head><body><div id="home" style="width:300px">${element(widget, list)}</div></body>`);
     const { page, counts, trouble, close } = await counted(url);
     const settled = async () => {
-      // A host that comes and goes hundreds of times is slowed down by the back-off.
+      // After hundreds of removals, the back-off may delay the connection.
       await live(page);
       if (widget === 'tape') await page.locator('[data-moving]').waitFor({ state: 'attached' });
       if (widget === 'chart') await page.locator('[data-probe]').first().waitFor({ state: 'attached' });
@@ -506,27 +506,27 @@ for (const [widget, more, seed] of [['tape', {}, 1], ['chart', { markets: 'BTC-K
     });
     await settled();
     const fresh = await counts();
-    await page.evaluate(torment, { seed, steps: 1000, tag: `sisepan-${widget}`, attributes });
+    await page.evaluate(fuzz, { seed, steps: 1000, tag: `sisepan-${widget}`, attributes });
     await settled();
     const wanted = { ...fresh };
-    await until('one of everything is left', async () => {
+    await until('nothing is leaked', async () => {
       const found = await counts();
-      // A chart has as many labels as its prices have extremes.
+      // The number of labels of a chart depends on its prices.
       if (widget === 'chart' || widget === 'movers') wanted.tree = found.tree > fresh.tree * 0.8 && found.tree < fresh.tree * 1.2 ? found.tree : fresh.tree;
       return alike(found, wanted);
     });
-    // The same as the widget of a page that nobody has touched.
-    const after_all = await shape();
+    // Compares with the widget of an untouched page.
+    const shapeAfter = await shape();
     await page.reload();
     await settled();
-    if (widget === 'tape' || widget === 'board') assert.equal(after_all, await shape());
-    for (const [name, value] of Object.entries({ lang: 'ko', ...(more.markets && { 'data-markets': more.markets }) })) assert.ok(after_all.includes(`[${name}=${value}]`), after_all.slice(0, 200));
+    if (widget === 'tape' || widget === 'board') assert.equal(shapeAfter, await shape());
+    for (const [name, value] of Object.entries({ lang: 'ko', ...(more.markets && { 'data-markets': more.markets }) })) assert.ok(shapeAfter.includes(`[${name}=${value}]`), shapeAfter.slice(0, 200));
     assert.deepEqual(trouble, []);
     await close();
   });
 }
 
-test('FC-23: includes come and go with the body, also as copies that a framework kept', async () => {
+test('FC-23: fragments are found again after replacements of the body, also as copies', async () => {
   const includes = await Promise.all(['tape', 'chart'].map(async (widget) => (await fetch(`${sisepan.url}/fragment/${widget}?lang=ko`)).text()));
   const url = await site(`<head><link rel="stylesheet" href="${sisepan.url}/sisepan.css">${script()}</head><body><div id="home" style="width:300px">${includes.join('')}</div></body>`);
   const { page, counts, trouble, close } = await counted(url);
@@ -537,15 +537,15 @@ test('FC-23: includes come and go with the body, also as copies that a framework
   };
   await settled();
   const fresh = await counts();
-  for (const how of ['a copy of the body', 'text', 'an include in between', 'a morph']) {
+  for (const how of ['a copy of the body', 'text', 'a new fragment', 'a morph']) {
     await page.evaluate(async ([how, includes]) => {
       for (let n = 0; n < 5; n++) {
         const home = document.querySelector('#home');
         if (how === 'a copy of the body') document.body.replaceWith(document.body.cloneNode(true));
         if (how === 'text') home.innerHTML = home.innerHTML;
-        if (how === 'an include in between') home.innerHTML = includes.join('');
+        if (how === 'a new fragment') home.innerHTML = includes.join('');
         if (how === 'a morph') {
-          // The roots stay; what is inside is replaced, attributes are what the server said.
+          // Keeps the root elements, and replaces their content and attributes by those of the server.
           const newer = document.createElement('div');
           newer.innerHTML = includes.join('');
           [...home.children].forEach((root, at) => {
@@ -557,7 +557,7 @@ test('FC-23: includes come and go with the body, also as copies that a framework
         await new Promise((resolve) => setTimeout(resolve, 30 * n));
       }
     }, [how, includes]);
-    await until(`${how}: one of everything`, async () => {
+    await until(`${how}: nothing is leaked`, async () => {
       await settled();
       const found = await counts();
       return alike(found, { ...fresh, tree: Math.abs(found.tree - fresh.tree) < 40 ? found.tree : fresh.tree });
@@ -589,21 +589,21 @@ test('FC-28: an attribute without a value is on', async () => {
   await close();
 });
 
-test('FC-28: the control that speaks changes is an on/off option like the others, on elements, includes and frames', async () => {
+test('FC-28: the announce attribute is an on/off option like the others, on elements, fragments and frames', async () => {
   const values = { '': true, on: true, true: true, false: false, off: false, no: false, 0: false };
   const fragment = await (await fetch(`${sisepan.url}/fragment/ticker?lang=ko`)).text();
   const each = (made) => Object.entries(values).map(([value, is_on]) => `<div data-is-on="${is_on}">${made(value)}</div>`).join('');
   const body = [
     each((value) => element('ticker', `lang="ko" announce="${value}"`)),
     each((value) => `<div data-announce="${value}">${fragment}</div>`),
-    // The nearest counts.
+    // The nearest attribute applies.
     `<div data-is-on="false"><div data-announce>${element('ticker', 'lang="ko" announce="false"')}</div></div>`,
     `<div data-is-on="true"><div data-announce="false">${element('ticker', 'lang="ko" announce')}</div></div>`,
   ];
   const { page, trouble, close } = await open(chrome, await site(`<link rel="stylesheet" href="${sisepan.url}/sisepan.css">${script()}${body.join('')}`), tall);
   await live(page, Object.keys(values).length * 2 + 2);
   for (const one of await page.locator('[data-is-on="true"]').all()) await one.locator('.announce').waitFor({ state: 'attached' });
-  // The module was the same for all, and asked for by all at once.
+  // All use the same module, which is loaded by now.
   for (const one of await page.locator('[data-is-on="false"]').all()) assert.equal(await one.locator('.announce').count(), 0, await one.innerHTML());
   await page.evaluate(() => document.querySelector('[data-is-on="false"] sisepan-ticker').setAttribute('announce', ''));
   await page.locator('[data-is-on="false"] sisepan-ticker .announce').first().waitFor({ state: 'attached' });
@@ -623,7 +623,7 @@ test('FC-28: the control that speaks changes is an on/off option like the others
   }
 });
 
-test('FC-44: the search of the start page finds while one types', async () => {
+test('FC-44: the search of the start page is updated while typing', async () => {
   const { page, trouble, close } = await open(chrome, `${sisepan.url}/?lang=ko`, { viewport: { width: 900, height: 1400 } });
   const rows = (count) => until(`${count} rows`, async () => {
     const found = await page.locator('.lead tbody tr').count();
@@ -631,13 +631,13 @@ test('FC-44: the search of the start page finds while one types', async () => {
   });
   await rows(11);
   await page.evaluate(() => Object.assign(globalThis, { stays: true }));
-  // Typed, not submitted: by initial consonants, by name, by symbol.
+  // Typed without submitting: initial consonants, then a symbol.
   await page.locator('#q').pressSequentially('ㅂㅌㅋㅇ');
   await until('fewer rows', async () => (await page.locator('.lead tbody tr').count()) < 11);
   await page.locator('#q').fill('xrp');
   await rows(1);
   assert.equal(await page.locator('.lead tbody tr').getAttribute('data-market'), 'XRP-KRW');
-  assert.equal(new URL(page.url()).searchParams.get('q'), 'xrp', 'the address says it');
+  assert.equal(new URL(page.url()).searchParams.get('q'), 'xrp', 'the URL contains it');
   await page.locator('.lead > .sisepan[data-live="on"]').waitFor();
   assert.ok(await page.locator('#q').evaluate((field) => field === document.activeElement), 'the field keeps the focus');
   await page.locator('#q').fill('');
@@ -651,7 +651,7 @@ test('FC-44: the search of the start page finds while one types', async () => {
   await close();
 });
 
-test('FC-44: a copy button returns to its label, and says which keys to press without the clipboard', async () => {
+test('FC-44: a copy button restores its label, and names the keys to press if the clipboard is unavailable', async () => {
   for (const [grant, done] of [[true, '복사했습니다'], [false, /^(Ctrl\+|⌘\+)C를 누르세요$/]]) {
     const { page, close } = await open(chrome, `${sisepan.url}/widgets?ui=ko`, { viewport: { width: 1200, height: 1400 } });
     await page.evaluate((grant) => {
@@ -661,23 +661,23 @@ test('FC-44: a copy button returns to its label, and says which keys to press wi
       Object.defineProperty(navigator, 'clipboard', { value: { writeText } });
     }, grant);
     const button = page.locator('[data-copy="code-element"]');
-    const said = async () => (await button.textContent()).trim();
-    assert.equal(await said(), '복사');
+    const label = async () => (await button.textContent()).trim();
+    assert.equal(await label(), '복사');
     for (let times = 0; times < 3; times++) {
-      // Not where it stands: the frames above it still get their heights.
+      // Not by position: the frames above it may still change their heights.
       await button.evaluate((it) => it.click());
-      await until('it says what is done', async () => new RegExp(done).test(await said()) || `${await said()} ${await button.evaluate((it) => JSON.stringify({ ...it.dataset }))}`);
+      await until('it shows the result', async () => new RegExp(done).test(await label()) || `${await label()} ${await button.evaluate((it) => JSON.stringify({ ...it.dataset }))}`);
     }
     if (!grant) assert.match(await page.evaluate(() => String(getSelection())), /<sisepan-board/, 'the code is selected');
-    await until('the label is back', async () => (await said()) === '복사' || said());
+    await until('the label is back', async () => (await label()) === '복사' || label());
     await close();
   }
 });
 
-test('FC-54: a page opened in the first seconds gets its lines by itself', async () => {
+test('FC-54: a page opened before the history is loaded gets its lines by itself', async () => {
   const others = await fake();
   opened.push(others);
-  // Candles do not come at first.
+  // Candles are unavailable at first.
   for (const venue of ['upbit', 'bithumb']) await others.fault({ venue, fault: 'status', status: 503, path: 'candle' });
   const young = await server(others);
   opened.push(young);
@@ -685,11 +685,11 @@ test('FC-54: a page opened in the first seconds gets its lines by itself', async
   const pages = [host, `${young.url}/embed/chart?markets=BTC-KRW&lang=ko`, `${young.url}/market/BTC-KRW?lang=ko`, `${young.url}/?lang=ko`];
   const views = await Promise.all(pages.map((url) => open(chrome, url, { viewport: { width: 900, height: 2600 } })));
   const refresh = async () => +(/data-refresh="(\d+)"/.exec(await (await fetch(`${young.url}/fragment/chart?markets=BTC-KRW&lang=ko`, { cache: 'no-store' })).text())?.[1] ?? 0);
-  assert.ok((await refresh()) <= 5, 'while the past is being read, lines are renewed within five seconds');
-  await others.heal();
+  assert.ok((await refresh()) <= 5, 'while the history is being loaded, lines are reloaded within five seconds');
+  await others.clearFaults();
   const known = async () => {
-    const past = await (await fetch(`${young.url}/api/v1/history/BTC-KRW?span=24h&step=15m`, { cache: 'no-store' })).json();
-    return (past.close ?? []).filter((close) => close !== null).length;
+    const history = await (await fetch(`${young.url}/api/v1/history/BTC-KRW?span=24h&step=15m`, { cache: 'no-store' })).json();
+    return (history.close ?? []).filter((close) => close !== null).length;
   };
   await until('the history is there', async () => (await known()) > 90 || known());
   const drawn = ({ page }, count) => page.evaluate((count) => {
@@ -698,7 +698,7 @@ test('FC-54: a page opened in the first seconds gets its lines by itself', async
     return (lines.length >= count && Math.min(...lines) > 100) || lines.join();
   }, count);
   for (const [at, count] of [2, 1, 2, 11].entries()) await until(`the lines of ${pages[at]}`, () => drawn(views[at], count));
-  await until('renewals become as seldom as usual', async () => (await refresh()) === 30 || refresh());
+  await until('reloads return to the normal interval', async () => (await refresh()) === 30 || refresh());
   for (const view of views) {
     assert.deepEqual(view.trouble, []);
     await view.close();

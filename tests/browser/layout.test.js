@@ -1,12 +1,12 @@
-// Room: what a table gives up where there is little of it, and what it keeps.
+// Layout at small widths: which columns of a table are hidden, and which are kept.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { browser, fake, ready, server, site, until } from './harness.js';
 
 const EVERY = 'last,change,amount,high,low,volume';
 const WIDTHS = [1280, 1024, 900, 700, 560, 390, 320, 200];
-/** As docs/widgets.md says it: the first gives way first. */
-const GIVES_WAY = [['high', 'low'], ['volume'], ['spark'], ['amount']];
+/** The order in which columns are hidden, as in docs/widgets.md. */
+const HIDDEN_ORDER = [['high', 'low'], ['volume'], ['spark'], ['amount']];
 const NAME_EM_MIN = 6;
 let exchanges, sisepan, chrome;
 
@@ -23,8 +23,8 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Says of each table what is wrong with its columns. */
-function tables([givesWay, nameMin]) {
+/** Returns the errors in the columns of every table. */
+function tables([hiddenOrder, nameMin]) {
   const wrong = [];
   const roots = [...document.querySelectorAll('*')].flatMap((element) => [element, ...(element.shadowRoot?.querySelectorAll('*') ?? [])]);
   for (const table of roots.filter((element) => element.matches('.sisepan table:not(.bases)'))) {
@@ -44,22 +44,23 @@ function tables([givesWay, nameMin]) {
     }
     const all = new Set([...table.querySelectorAll('thead th')].map((head) => head.dataset.col));
     const shown = new Set(cells.map((cell) => cell.dataset.col ?? 'name'));
-    // One figure always stays.
+    // One figure is never hidden.
     const stays = ['last', 'change', 'amount', 'volume', 'high', 'low'].find((column) => all.has(column));
-    const groups = givesWay.map((group) => group.filter((column) => all.has(column) && column !== stays)).filter((group) => group.length);
+    const groups = hiddenOrder.map((group) => group.filter((column) => all.has(column) && column !== stays)).filter((group) => group.length);
     const states = groups.map((group) => group.filter((column) => shown.has(column)).length / group.length);
-    // None is there before all that stay longer are.
+    // A group is only shown if all groups hidden later are shown.
     if (states.some((state, at) => (state > 0 && states.slice(at + 1).some((later) => later < 1)) || state % 1)) wrong.push(`${what}: ${[...shown]} of ${[...all]}`);
   }
   return wrong;
 }
 
-async function look(url, width, wrong, prepare = async () => {}) {
+/** Checks the tables and the width of a page, adds errors to `wrong`, and returns the columns that the first table shows. */
+async function shownColumns(url, width, wrong, prepare = async () => {}) {
   const context = await chrome.newContext({ viewport: { width, height: 900 }, locale: 'ko-KR' });
   const page = await context.newPage();
   await page.goto(url);
   await prepare(page);
-  const found = await page.evaluate(tables, [GIVES_WAY, NAME_EM_MIN]);
+  const found = await page.evaluate(tables, [HIDDEN_ORDER, NAME_EM_MIN]);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   if (wide > 0) found.push(`the page is ${wide} px too wide`);
   wrong.push(...found.map((it) => `${url.replace(/^http:..[^/]*/, '')} at ${width}: ${it}`));
@@ -68,8 +69,8 @@ async function look(url, width, wrong, prepare = async () => {}) {
   return shown;
 }
 
-/** Says whether a page is wider than its window. */
-async function wide(url, width, wrong, prepare = async () => {}) {
+/** Checks that a page is not wider than its window. */
+async function checkWidth(url, width, wrong, prepare = async () => {}) {
   const context = await chrome.newContext({ viewport: { width, height: 900 }, locale: 'ko-KR' });
   const page = await context.newPage();
   await page.goto(url);
@@ -81,31 +82,31 @@ async function wide(url, width, wrong, prepare = async () => {}) {
 
 const SETS = [EVERY, 'volume,high,low', 'high,low', 'amount,volume,last', 'last,change'];
 
-test('FC-37: columns give way in order, and the name keeps 6em, on the start page and in a frame', async () => {
+test('FC-37: columns are hidden in order, and the name keeps 6em, on the start page and in a frame', async () => {
   const wrong = [];
   for (const width of WIDTHS) {
     for (const columns of SETS) {
-      await look(`${sisepan.url}/?lang=ko&columns=${columns}`, width, wrong);
-      await look(`${sisepan.url}/embed/board?lang=en&columns=${columns}`, width, wrong);
+      await shownColumns(`${sisepan.url}/?lang=ko&columns=${columns}`, width, wrong);
+      await shownColumns(`${sisepan.url}/embed/board?lang=en&columns=${columns}`, width, wrong);
     }
-    for (const size of ['xs', 'xl']) await look(`${sisepan.url}/embed/board?lang=ja&size=${size}&columns=${EVERY}`, width, wrong);
-    await look(`${sisepan.url}/embed/movers?lang=ko`, width, wrong);
+    for (const size of ['xs', 'xl']) await shownColumns(`${sisepan.url}/embed/board?lang=ja&size=${size}&columns=${EVERY}`, width, wrong);
+    await shownColumns(`${sisepan.url}/embed/movers?lang=ko`, width, wrong);
   }
   assert.deepEqual(wrong, []);
-  // Where there is room nothing gives way, and price and change never do.
-  assert.deepEqual(await look(`${sisepan.url}/embed/board?lang=ko&columns=${EVERY}`, 1280, wrong), ['name', ...EVERY.split(',')]);
-  assert.deepEqual(await look(`${sisepan.url}/?lang=ko`, 560, wrong), ['name', 'last', 'change', 'spark']);
-  assert.deepEqual(await look(`${sisepan.url}/?lang=ko&columns=${EVERY}`, 320, wrong), ['name', 'last', 'change']);
+  // At a large width no column is hidden, and price and change never are.
+  assert.deepEqual(await shownColumns(`${sisepan.url}/embed/board?lang=ko&columns=${EVERY}`, 1280, wrong), ['name', ...EVERY.split(',')]);
+  assert.deepEqual(await shownColumns(`${sisepan.url}/?lang=ko`, 560, wrong), ['name', 'last', 'change', 'spark']);
+  assert.deepEqual(await shownColumns(`${sisepan.url}/?lang=ko&columns=${EVERY}`, 320, wrong), ['name', 'last', 'change']);
 });
 
-test('FC-37: names can be read at 200 px in every size, and no page of ours is wider than its window', async () => {
+test('FC-37: names are readable at 200 px in every text size, and no page is wider than its window', async () => {
   const wrong = [];
   for (const width of [200, 260]) {
     await Promise.all(['ko', 'en', 'ja'].map(async (lang, at) => {
       const size = ['xs', 'm', 'xl'][at];
-      await look(`${sisepan.url}/embed/board?lang=${lang}&size=xl`, width, wrong);
-      await look(`${sisepan.url}/embed/movers?lang=${lang}&size=${size}&density=compact`, width, wrong);
-      for (const path of ['/', '/widgets', '/nothing', '/market/BTC-KRW', '/market/SAND-KRW', '/market/NOPE']) await wide(`${sisepan.url}${path}?lang=${lang}&ui=${lang}`, width, wrong);
+      await shownColumns(`${sisepan.url}/embed/board?lang=${lang}&size=xl`, width, wrong);
+      await shownColumns(`${sisepan.url}/embed/movers?lang=${lang}&size=${size}&density=compact`, width, wrong);
+      for (const path of ['/', '/widgets', '/nothing', '/market/BTC-KRW', '/market/SAND-KRW', '/market/NOPE']) await checkWidth(`${sisepan.url}${path}?lang=${lang}&ui=${lang}`, width, wrong);
     }));
   }
   assert.deepEqual(wrong, []);
@@ -115,17 +116,17 @@ test('FC-37: no element makes a page without margins wider', async () => {
   const wrong = [];
   for (const widget of ['board', 'tape', 'card', 'ticker', 'movers', 'chart']) {
     const one = await site(`<meta name="viewport" content="width=device-width"><style>body{margin:0}</style><script type="module" src="${sisepan.url}/sisepan.js"></script><sisepan-${widget} lang="ko" announce></sisepan-${widget}>`);
-    const there = async (page) => {
+    const loaded = async (page) => {
       await page.locator('.sisepan[data-live="on"]').waitFor();
       await page.locator('.announce').waitFor({ state: 'attached' });
     };
-    for (const width of [200, 320, 700, 1280]) await wide(one.url, width, wrong, there);
+    for (const width of [200, 320, 700, 1280]) await checkWidth(one.url, width, wrong, loaded);
     await one.stop();
   }
   assert.deepEqual(wrong, []);
 });
 
-test('FC-37: the same for an element, an include, and the columns that the operator has set', async () => {
+test('FC-37: the same for an element, a fragment, and columns set by the operator', async () => {
   const own = await server(exchanges, `widgets.columns = ["${EVERY.split(',').join('", "')}"]`);
   const included = await (await fetch(`${sisepan.url}/fragment/board?lang=ko&columns=${EVERY}`)).text();
   const script = `<meta name="viewport" content="width=device-width"><script type="module" src="${sisepan.url}/sisepan.js"></script>`;
@@ -133,13 +134,13 @@ test('FC-37: the same for an element, an include, and the columns that the opera
     site(`${script}<sisepan-board lang="ko" columns="${EVERY}"></sisepan-board>`),
     site(`<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="${sisepan.url}/sisepan.css">${included}`),
   ]);
-  const there = (page) => until('the table is there', async () => (await page.locator('.sisepan tbody tr').count()) > 0);
+  const loaded = (page) => until('the table is loaded', async () => (await page.locator('.sisepan tbody tr').count()) > 0);
   const wrong = [];
   try {
     await ready(own);
     for (const width of WIDTHS) {
-      for (const { url } of sites) await look(url, width, wrong, there);
-      for (const path of ['/?lang=ko', '/embed/board?lang=ko']) await look(own.url + path, width, wrong);
+      for (const { url } of sites) await shownColumns(url, width, wrong, loaded);
+      for (const path of ['/?lang=ko', '/embed/board?lang=ko']) await shownColumns(own.url + path, width, wrong);
     }
     assert.deepEqual(wrong, []);
   } finally {

@@ -1,8 +1,8 @@
-// How a page stays connected: one connection for all, resumed, paced, patient, and around what is blocked.
+// The connection of a page: shared, resumed, rate-limited, retried, with fallbacks for blocked WebSockets.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { browser, fake, open, ready, server, site, until } from './harness.js';
-import { front } from './front.js';
+import { startProxy } from './front.js';
 
 let exchanges, sisepan, chrome;
 const opened = [];
@@ -21,7 +21,7 @@ after(async () => {
   await exchanges?.stop();
 });
 
-const keep = (one) => {
+const stopLater = (one) => {
   opened.push(one);
   return one;
 };
@@ -33,39 +33,39 @@ const shows = (page, market, text, ms) =>
     return shown === text || shown;
   }, ms);
 
-/** A page with a board of the server behind a front of its own. */
-async function through(body = '<sisepan-board board="krw" lang="ko">시세</sisepan-board>') {
-  const before = keep(await front(sisepan));
-  const host = keep(await site(`<script type="module" src="${before.url}/sisepan.js"></script>${body}`));
-  return { before, url: host.url };
+/** Serves a page with a board, whose server is behind a proxy of its own. */
+async function serveThroughProxy(body = '<sisepan-board board="krw" lang="ko">시세</sisepan-board>') {
+  const proxy = stopLater(await startProxy(sisepan));
+  const host = stopLater(await site(`<script type="module" src="${proxy.url}/sisepan.js"></script>${body}`));
+  return { proxy, url: host.url };
 }
 
-/** Everything that a page says over its WebSockets. */
-function overhear(page) {
-  const said = [];
-  const heard = [];
+/** Records all WebSocket messages of a page. */
+function record(page) {
+  const sent = [];
+  const received = [];
   page.on('websocket', (socket) => {
-    socket.on('framesent', ({ payload }) => said.push(JSON.parse(String(payload))));
-    socket.on('framereceived', ({ payload }) => heard.push(JSON.parse(String(payload))));
+    socket.on('framesent', ({ payload }) => sent.push(JSON.parse(String(payload))));
+    socket.on('framereceived', ({ payload }) => received.push(JSON.parse(String(payload))));
   });
-  return { said, heard };
+  return { sent, received };
 }
 
 async function visit(url, options, script = undefined) {
   const context = await chrome.newContext({ viewport: { width: 400, height: 900 }, ...options });
   const page = await context.newPage();
   if (script) await page.addInitScript(script);
-  const talk = overhear(page);
+  const messages = record(page);
   await page.goto(url);
-  return { page, ...talk, close: () => context.close() };
+  return { page, ...messages, close: () => context.close() };
 }
 
-test('twelve widgets that ask for seven things have one connection, asked for at a pace that the server takes', async () => {
-  const asks = ['', 'basis="utc-day"', 'basis="kst-day"', 'lang="en"', 'lang="ja"', 'markets="BTC-KRW"', 'markets="ETH-KRW,XRP-KRW"'];
-  const elements = [...asks, ...asks.slice(0, 5)].map((ask) => `<sisepan-board board="krw" ${ask.includes('lang') ? '' : 'lang="ko"'} ${ask}></sisepan-board>`);
-  const { before, url } = await through(elements.join(''));
-  const { page, said, close } = await visit(url, { viewport: { width: 400, height: 8000 } }, () => {
-    // When the page itself sends: what arrives here may have been held up on a busy machine.
+test('twelve widgets with seven subscriptions share one connection, and keep the rate limit of the server', async () => {
+  const attributes = ['', 'basis="utc-day"', 'basis="kst-day"', 'lang="en"', 'lang="ja"', 'markets="BTC-KRW"', 'markets="ETH-KRW,XRP-KRW"'];
+  const elements = [...attributes, ...attributes.slice(0, 5)].map((attribute) => `<sisepan-board board="krw" ${attribute.includes('lang') ? '' : 'lang="ko"'} ${attribute}></sisepan-board>`);
+  const { proxy, url } = await serveThroughProxy(elements.join(''));
+  const { page, sent, close } = await visit(url, { viewport: { width: 400, height: 8000 } }, () => {
+    // Measured in the page, since messages may arrive here with a delay on a busy machine.
     const { send } = WebSocket.prototype;
     Object.assign(globalThis, { sentAt: [] });
     WebSocket.prototype.send = function (...message) {
@@ -77,10 +77,10 @@ test('twelve widgets that ask for seven things have one connection, asked for at
     const live = await page.locator('.sisepan[data-live="on"]').count();
     return live === 12 || live;
   });
-  assert.equal(before.count('websocket'), 1);
-  const asked = said.filter(({ type }) => type === 'subscribe');
-  assert.equal(asked.length, 7);
-  assert.equal(new Set(asked.map(({ id }) => id)).size, 7);
+  assert.equal(proxy.count('websocket'), 1);
+  const requests = sent.filter(({ type }) => type === 'subscribe');
+  assert.equal(requests.length, 7);
+  assert.equal(new Set(requests.map(({ id }) => id)).size, 7);
   const sentAt = await page.evaluate(() => globalThis.sentAt);
   assert.ok(sentAt.length >= 7, `${sentAt}`);
   for (const [first, at] of sentAt.entries()) {
@@ -92,54 +92,54 @@ test('twelve widgets that ask for seven things have one connection, asked for at
     const texts = await page.locator('[data-market="ETH-KRW"] [data-cell="last"]').allTextContents();
     return (texts.length === 11 && texts.every((text) => text === '5,111,000')) || texts;
   });
-  assert.equal(before.count('websocket'), 1);
+  assert.equal(proxy.count('websocket'), 1);
   await close();
 });
 
-test('a widget that leaves is not asked for any more, and the last one takes the connection with it', async () => {
-  const { before, url } = await through('<sisepan-board id="a" board="krw" lang="ko"></sisepan-board><sisepan-board id="b" board="krw" lang="en"></sisepan-board>');
-  const { page, said, close } = await visit(url, { viewport: { width: 400, height: 2000 } });
+test('removing a widget ends its subscription, and removing the last one closes the connection', async () => {
+  const { proxy, url } = await serveThroughProxy('<sisepan-board id="a" board="krw" lang="ko"></sisepan-board><sisepan-board id="b" board="krw" lang="en"></sisepan-board>');
+  const { page, sent, close } = await visit(url, { viewport: { width: 400, height: 2000 } });
   await until('both are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 2);
   await page.evaluate(() => document.getElementById('b')?.remove());
-  await until('one is unsubscribed', async () => said.some(({ type, id }) => type === 'unsubscribe' && id === said.find(({ lang }) => lang === 'en').id));
+  await until('one is unsubscribed', async () => sent.some(({ type, id }) => type === 'unsubscribe' && id === sent.find(({ lang }) => lang === 'en').id));
   await page.evaluate(() => document.getElementById('a')?.remove());
-  await until('nothing is connected', async () => before.open() === 0 || before.open());
+  await until('nothing is connected', async () => proxy.open() === 0 || proxy.open());
   await page.evaluate(() => document.body.append(document.createElement('sisepan-board')));
   await isLive(page);
   await close();
 });
 
-test('OUT-07 a cut connection is taken up again where it was', async () => {
-  const { before, url } = await through();
-  const { page, said, heard, close } = await visit(url);
+test('OUT-07 a cut connection is resumed', async () => {
+  const { proxy, url } = await serveThroughProxy();
+  const { page, sent, received, close } = await visit(url);
   await isLive(page);
-  // The wait is random within 15 s; here it is short.
+  // Shortens the delay, which is random up to 15 s.
   await page.evaluate(() => (Math.random = () => 0.05));
-  const { epoch } = heard.find(({ type }) => type === 'snapshot');
-  before.cut();
+  const { epoch } = received.find(({ type }) => type === 'snapshot');
+  proxy.cut();
   await setPrice('BTC-KRW', 141_234_000);
   await shows(page, 'BTC-KRW', '141,234,000');
-  const again = said.filter(({ type }) => type === 'subscribe')[1];
+  const again = sent.filter(({ type }) => type === 'subscribe')[1];
   assert.equal(again.resume.epoch, epoch);
   assert.ok(again.resume.sequence > 0);
-  assert.ok(heard.some((message) => message.recovered === true), 'the server continued from there');
-  assert.equal(before.count('websocket'), 2);
+  assert.ok(received.some((message) => message.recovered === true), 'the server resumed the subscription');
+  assert.equal(proxy.count('websocket'), 2);
   await close();
 });
 
-test('OUT-07 readers of a server that restarts come back at different times within 15 seconds', async () => {
-  const { before, url } = await through();
+test('OUT-07 clients of a server that restarts reconnect at random times within 15 seconds', async () => {
+  const { proxy, url } = await serveThroughProxy();
   const { page, close } = await visit(url);
   await isLive(page);
-  // The page's clock stands, so that what is planned can be seen.
+  // Records the planned delays.
   await page.evaluate(() => {
     const { setTimeout } = globalThis;
     Object.assign(globalThis, { waits: [] });
     Object.assign(globalThis, { setTimeout: (what, wait, ...more) => (globalThis.waits.push(wait), setTimeout(what, wait, ...more)) });
     Math.random = () => 0.9;
   });
-  before.rules.down = true;
-  before.cut();
+  proxy.rules.down = true;
+  proxy.cut();
   await until('the first wait is of 15 s at most', async () => {
     const waits = await page.evaluate(() => globalThis.waits);
     return waits.includes(0.9 * 15_000) || waits;
@@ -149,7 +149,7 @@ test('OUT-07 readers of a server that restarts come back at different times with
     const waits = await page.evaluate(() => globalThis.waits);
     return waits.includes(0.9 * 30_000) || waits;
   });
-  // Each time that the page is online again, the next attempt fails.
+  // Each `online` event triggers another attempt, which fails.
   await until('three waits are of a minute', async () => {
     await page.evaluate(() => dispatchEvent(new Event('online')));
     const waits = await page.evaluate(() => globalThis.waits);
@@ -160,13 +160,13 @@ test('OUT-07 readers of a server that restarts come back at different times with
   await close();
 });
 
-test('OUT-34 a page that comes out of the cache for back and forward is live again', async () => {
-  const { before, url } = await through();
+test('OUT-34 a page restored from the back/forward cache is live again', async () => {
+  const { proxy, url } = await serveThroughProxy();
   const { page, close } = await visit(url);
   await isLive(page);
   await page.evaluate(() => addEventListener('pageshow', ({ persisted }) => (document.title = `persisted ${persisted}`)));
   await page.goto(url + '?elsewhere');
-  await until('the first page let go', async () => before.open() === 1 || before.open());
+  await until('the first page has closed its connection', async () => proxy.open() === 1 || proxy.open());
   await page.goBack();
   await setPrice('XRP-KRW', 3_333);
   await shows(page, 'XRP-KRW', '3,333');
@@ -174,25 +174,25 @@ test('OUT-34 a page that comes out of the cache for back and forward is live aga
   await close();
 });
 
-test('OUT-34 a connection that went mute while the page slept is made anew at once when the page is seen', async () => {
-  const { before, url } = await through();
+test('OUT-34 a connection that became silent while the page was suspended is replaced when the page is visible again', async () => {
+  const { proxy, url } = await serveThroughProxy();
   const { page, close } = await visit(url);
   await isLive(page);
-  before.rules.mute = true;
-  // An hour of sleep, as the page's own clock has it.
+  proxy.rules.mute = true;
+  // Advances the clock of the page by an hour.
   await page.evaluate(() => {
     const { now } = Date;
     Date.now = () => now() + 3_600_000;
   });
-  before.rules.mute = false;
-  const had = before.count('websocket');
+  proxy.rules.mute = false;
+  const count = proxy.count('websocket');
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  await until('there is a new one', async () => before.count('websocket') === had + 1);
+  await until('there is a new one', async () => proxy.count('websocket') === count + 1);
   await close();
 });
 
-test('a hidden page lets go of its connection, and is live when it is seen again', async () => {
-  const { before, url } = await through();
+test('a hidden page closes its connection, and is live when it is visible again', async () => {
+  const { proxy, url } = await serveThroughProxy();
   const { page, close } = await visit(url);
   await page.clock.install();
   await isLive(page);
@@ -203,24 +203,24 @@ test('a hidden page lets go of its connection, and is live when it is seen again
     }, hidden);
   await hide(true);
   await page.clock.runFor(25_000);
-  await until('nothing is connected', async () => before.open() === 0);
-  // Ten seconds after the last frame it does not look live either, to whom it is shown before anything else happens.
+  await until('nothing is connected', async () => proxy.open() === 0);
+  // Ten seconds after the last message it is marked as not live, even before it is visible again.
   await page.clock.runFor(11_000);
   await page.locator('.sisepan[data-live="off"]').waitFor();
   await hide(false);
   await setPrice('TRX-KRW', 444);
-  await until('it is connected', async () => before.open() === 1);
+  await until('it is connected', async () => proxy.open() === 1);
   await page.clock.runFor(2_000);
   await shows(page, 'TRX-KRW', '444');
   await close();
 });
 
-test('OUT-33 where a server is gone, a board says so after ten seconds, with the age, and keeps its prices', async () => {
-  const { before, url } = await through();
+test('OUT-33 without a server, a board is marked as not live after ten seconds, shows its age and keeps its prices', async () => {
+  const { proxy, url } = await serveThroughProxy();
   const { page, close } = await visit(url);
   await isLive(page);
-  before.rules.down = true;
-  before.cut();
+  proxy.rules.down = true;
+  proxy.cut();
   await page.locator('.sisepan[data-live="off"]').waitFor();
   const clock = page.locator('[data-cell="clock"]').first();
   await until('the age grows', async () => {
@@ -232,37 +232,37 @@ test('OUT-33 where a server is gone, a board says so after ten seconds, with the
   await close();
 });
 
-test('OUT-33 where WebSockets are blocked, events bring the prices; where those are too, asking does; and the WebSocket is tried again', async () => {
-  const { before, url } = await through(
+test('OUT-33 without WebSockets, two subscriptions use events and the third is polled, until the WebSocket works again', async () => {
+  const { proxy, url } = await serveThroughProxy(
     ['ko', 'en', 'ja'].map((lang) => `<sisepan-board board="krw" lang="${lang}"></sisepan-board>`).join(''),
   );
-  before.rules.websocket = false;
+  proxy.rules.websocket = false;
   const { page, close } = await visit(url, { viewport: { width: 400, height: 2500 } });
   const live = () => until('all three are live', async () => (await page.locator('.sisepan[data-live="on"]').count()) === 3);
   await live();
-  assert.equal(before.count('/api/v1/events'), 2, 'two are listened to');
-  assert.ok(before.count('/api/v1/snapshot') > 0, 'the third is asked for');
+  assert.equal(proxy.count('/api/v1/events'), 2, 'two use events');
+  assert.ok(proxy.count('/api/v1/snapshot') > 0, 'the third is polled');
   await setPrice('ADA-KRW', 1_234);
   await until('all three have the price', async () => {
     const texts = await page.locator('[data-market="ADA-KRW"] [data-cell="last"]').allTextContents();
     return texts.every((text) => text === '1,234') || texts;
   });
-  assert.ok(before.log.some(({ path, headers }) => path.endsWith('/snapshot') && headers['if-none-match']), 'asked with the ETag');
-  before.rules.websocket = true;
+  assert.ok(proxy.log.some(({ path, headers }) => path.endsWith('/snapshot') && headers['if-none-match']), 'polled with the ETag');
+  proxy.rules.websocket = true;
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  await until('the WebSocket is taken', async () => before.open() === 1);
-  await until('nothing is asked any more', async () => {
-    const asked = before.count('/api/v1/snapshot');
+  await until('the WebSocket is used', async () => proxy.open() === 1);
+  await until('polling has stopped', async () => {
+    const polled = proxy.count('/api/v1/snapshot');
     await page.waitForTimeout(7_000);
-    return before.count('/api/v1/snapshot') === asked;
+    return proxy.count('/api/v1/snapshot') === polled;
   });
   await live();
   await close();
 });
 
-test('OUT-33 with WebSockets and events blocked, asking brings the prices', async () => {
-  const { before, url } = await through();
-  Object.assign(before.rules, { websocket: false, events: false });
+test('OUT-33 with WebSockets and events blocked, prices are polled', async () => {
+  const { proxy, url } = await serveThroughProxy();
+  Object.assign(proxy.rules, { websocket: false, events: false });
   const { page, close } = await visit(url);
   await isLive(page);
   await setPrice('ADA-KRW', 1_235);
@@ -270,22 +270,22 @@ test('OUT-33 with WebSockets and events blocked, asking brings the prices', asyn
   await close();
 });
 
-test('FC-24: what the server refuses is asked for once, and said', async () => {
-  const { before, url } = await through();
-  Object.assign(before.rules, { websocket: false, refused: true });
+test('FC-24: a subscription that the server rejects is requested once, and the error is logged', async () => {
+  const { proxy, url } = await serveThroughProxy();
+  Object.assign(proxy.rules, { websocket: false, refused: true });
   const { page, close } = await visit(url);
   const errors = [];
   page.on('console', (line) => line.type() === 'error' && errors.push(line.text()));
-  await until('the refusal is said', async () => errors.some((text) => text.includes('board has no "krw"')) || errors);
+  await until('the error is logged', async () => errors.some((text) => text.includes('unknown value "krw" for board')) || errors);
   await page.locator('.sisepan[data-live="off"]').waitFor();
-  // The second question would come within 12 s.
+  // The next poll would be sent within 12 s.
   await page.waitForTimeout(13_000);
-  assert.equal(before.count('/api/v1/snapshot'), 1);
+  assert.equal(proxy.count('/api/v1/snapshot'), 1);
   await close();
 });
 
-test('OUT-33 eight tabs are live over WebSockets; where only six connections are to be had, a tab without one says so', async () => {
-  const { before, url } = await through();
+test('OUT-33 eight tabs are live over WebSockets; with only six HTTP connections, a tab without one is marked as not live', async () => {
+  const { proxy, url } = await serveThroughProxy();
   const context = await chrome.newContext({ viewport: { width: 400, height: 900 } });
   const pages = [];
   for (let tab = 0; tab < 8; tab += 1) {
@@ -296,24 +296,24 @@ test('OUT-33 eight tabs are live over WebSockets; where only six connections are
   }
   await setPrice('TRX-KRW', 445);
   for (const page of pages) await shows(page, 'TRX-KRW', '445');
-  // What is left is HTTP/1.1, of which a browser opens six to a host; events keep theirs for as long as they are listened to.
-  before.rules.websocket = false;
-  before.cut();
+  // Only HTTP/1.1 is left, with six connections per host; each event stream occupies one.
+  proxy.rules.websocket = false;
+  proxy.cut();
   await setPrice('TRX-KRW', 446);
-  const tells = async (page) => {
+  const shownBy = async (page) => {
     const state = await page.locator('.sisepan').first().getAttribute('data-live');
     const price = await page.locator('[data-market="TRX-KRW"] [data-cell="last"]').first().textContent();
     return state === 'on' ? price : state;
   };
-  await until('each tab is right, or says that it is not live', async () => {
-    const told = await Promise.all(pages.map(tells));
-    return (told.every((one) => one === '446' || one === 'off') && told.filter((one) => one === '446').length >= 5) || told;
+  await until('each tab is correct or marked as not live', async () => {
+    const shown = await Promise.all(pages.map(shownBy));
+    return (shown.every((one) => one === '446' || one === 'off') && shown.filter((one) => one === '446').length >= 5) || shown;
   });
   await context.close();
 });
 
-test('a widget off screen is not written to, and has caught up when it is seen', async () => {
-  const { url } = await through('<sisepan-board board="krw" lang="ko"></sisepan-board><div style="height:3000px"></div><sisepan-board id="below" board="krw" lang="ko"></sisepan-board>');
+test('a widget off screen is not updated until it becomes visible', async () => {
+  const { url } = await serveThroughProxy('<sisepan-board board="krw" lang="ko"></sisepan-board><div style="height:3000px"></div><sisepan-board id="below" board="krw" lang="ko"></sisepan-board>');
   const { page, close } = await visit(url);
   await isLive(page);
   await page.waitForFunction(() => document.querySelector('#below')?.shadowRoot?.querySelector('.sisepan'));
@@ -326,12 +326,12 @@ test('a widget off screen is not written to, and has caught up when it is seen',
   await shows(page, 'SOL-KRW', '222,200');
   assert.equal(await page.evaluate(() => globalThis.writes), 0);
   await page.locator('#below').scrollIntoViewIfNeeded();
-  await until('it has caught up', async () => (await page.locator('#below [data-market="SOL-KRW"] [data-cell="last"]').textContent()) === '222,200');
+  await until('it is up to date', async () => (await page.locator('#below [data-market="SOL-KRW"] [data-cell="last"]').textContent()) === '222,200');
   await close();
 });
 
-test('only what changed is written', async () => {
-  const { url } = await through();
+test('only changed cells are written', async () => {
+  const { url } = await serveThroughProxy();
   const { page, close } = await visit(url);
   await isLive(page);
   await exchanges.hold?.();
@@ -358,22 +358,22 @@ test('only what changed is written', async () => {
   await close();
 });
 
-test('an attribute that does not exist is told to whoever writes the page', async () => {
-  const { url } = await through('<sisepan-board board="krw" lang="ko" colour="red" class="x" data-y="z"></sisepan-board>');
+test('an unknown attribute is reported in the console', async () => {
+  const { url } = await serveThroughProxy('<sisepan-board board="krw" lang="ko" colour="red" class="x" data-y="z"></sisepan-board>');
   const context = await chrome.newContext();
   const page = await context.newPage();
-  const told = [];
-  page.on('console', (message) => told.push(`${message.type()} ${message.text()}`));
+  const logged = [];
+  page.on('console', (message) => logged.push(`${message.type()} ${message.text()}`));
   await page.goto(url);
   await isLive(page);
-  const about = told.filter((text) => text.includes('colour'));
+  const about = logged.filter((text) => text.includes('colour'));
   assert.equal(about.length, 1);
   assert.match(about[0], /^warning .*sisepan-board.*colour.*board.*markets.*theme/);
-  assert.ok(!/class|data-y/.test(about[0].split('it takes')[0]));
+  assert.ok(!/class|data-y/.test(about[0].split('known:')[0]));
   await context.close();
 });
 
-/** What a page shows of markets, widget by widget. */
+/** Returns the state and the rows of each widget of a page. */
 const shown = (page) =>
   page.evaluate(() =>
     [...document.querySelectorAll('*')].flatMap(({ shadowRoot }) => {
@@ -384,122 +384,122 @@ const shown = (page) =>
     }),
   );
 
-test('a market that the server has no more is not shown as live, and what it still has goes on', async () => {
+test('a market removed from the server is not shown as live, and the others are updated', async () => {
   const boards = (markets) => `[[boards]]\nid = "krw"\nsource = "upbit"\nmarkets = ${JSON.stringify(markets)}\n`;
-  const changing = keep(await server(exchanges, boards(['BTC-KRW', 'ETH-KRW', 'XRP-KRW'])));
+  const changingServer = stopLater(await server(exchanges, boards(['BTC-KRW', 'ETH-KRW', 'XRP-KRW'])));
   const widgets = '<sisepan-board board="krw" lang="en"></sisepan-board><sisepan-ticker board="krw" markets="XRP-KRW,BTC-KRW" lang="en"></sisepan-ticker>';
-  const host = keep(await site(`<script type="module" src="${changing.url}/sisepan.js"></script>${widgets}`));
+  const host = stopLater(await site(`<script type="module" src="${changingServer.url}/sisepan.js"></script>${widgets}`));
   const { page, close } = await visit(host.url);
   await until('both are live', async () => {
     const all = await shown(page);
     return (all.length === 2 && all.every(({ live, rows }) => live === 'on' && rows['XRP-KRW'].state === 'live')) || all;
   });
   await page.evaluate(() => (Math.random = () => 0.05));
-  await changing.kill();
-  await changing.again(boards(['BTC-KRW', 'ETH-KRW']));
+  await changingServer.kill();
+  await changingServer.restart(boards(['BTC-KRW', 'ETH-KRW']));
   await setPrice('BTC-KRW', 147_000_000);
-  await until('the board has what there is', async () => {
+  await until('the board has the remaining markets', async () => {
     const [board] = await shown(page);
     return (board.live === 'on' && Object.keys(board.rows).join() === 'BTC-KRW,ETH-KRW' && board.rows['BTC-KRW'].last === '147,000,000') || board;
   });
-  await until('the ticker does not call it live', async () => {
+  await until('the ticker does not show it as live', async () => {
     const [, ticker] = await shown(page);
     return ticker.live !== 'on' || ticker.rows['XRP-KRW']?.state !== 'live' || ticker;
   });
   await close();
 });
 
-test('OUT-33 where one detour is held up and another is not, no price of before looks live', async () => {
+test('OUT-33 with some fallback requests delayed, no old price is shown as live', async () => {
   const markets = ['BTC-KRW', 'ETH-KRW', 'XRP-KRW'];
-  const { before, url } = await through(markets.map((market) => `<sisepan-ticker markets="${market}" lang="en"></sisepan-ticker>`).join('<br>'));
-  before.rules.websocket = false;
+  const { proxy, url } = await serveThroughProxy(markets.map((market) => `<sisepan-ticker markets="${market}" lang="en"></sisepan-ticker>`).join('<br>'));
+  proxy.rules.websocket = false;
   const { page, close } = await visit(url);
-  await until('two come as events and one is asked for', async () => {
+  await until('two use events and one is polled', async () => {
     const all = await shown(page);
-    return (all.length === 3 && all.every(({ live }) => live === 'on') && before.count('/api/v1/events') === 2 && before.count('/api/v1/snapshot') > 0) || all;
+    return (all.length === 3 && all.every(({ live }) => live === 'on') && proxy.count('/api/v1/events') === 2 && proxy.count('/api/v1/snapshot') > 0) || all;
   });
-  // Which two come as events depends on whose fragment came first.
-  const byEvents = markets.filter((market) => before.log.some(({ url: at }) => at.includes('/events') && at.includes(market)));
-  const asked = markets.find((market) => !byEvents.includes(market));
-  const [free, heldUp] = byEvents;
-  before.rules.held = (at) => (at.includes('/events') && at.includes(heldUp)) || (at.includes('/snapshot') && at.includes(asked));
+  // Which two use events depends on the order in which their fragments were loaded.
+  const byEvents = markets.filter((market) => proxy.log.some(({ url: at }) => at.includes('/events') && at.includes(market)));
+  const polled = markets.find((market) => !byEvents.includes(market));
+  const [free, delayed] = byEvents;
+  proxy.rules.held = (at) => (at.includes('/events') && at.includes(delayed)) || (at.includes('/snapshot') && at.includes(polled));
   const prices = { 'BTC-KRW': [150_000_000, '150,000,000'], 'ETH-KRW': [5_200_000, '5,200,000'], 'XRP-KRW': [3_300, '3,300'] };
   for (const market of markets) await setPrice(market, prices[market][0]);
-  const look = async () => Object.fromEntries((await shown(page)).map((one, i) => [markets[i], one]));
+  const widgetStates = async () => Object.fromEntries((await shown(page)).map((one, i) => [markets[i], one]));
   const live = (all, market) => all[market].live === 'on' && all[market].rows[market].last === prices[market][1];
-  await until('one goes on, the one held up finds another way, the asked one does not claim to be live', async () => {
-    const all = await look();
-    return (live(all, free) && live(all, heldUp) && all[asked].live === 'off') || { free, heldUp, asked, all };
+  await until('the free one goes on, the delayed one is polled, the polled one is not live', async () => {
+    const all = await widgetStates();
+    return (live(all, free) && live(all, delayed) && all[polled].live === 'off') || { free, delayed, polled, all };
   });
-  before.rules.held = () => false;
-  await until('the asked one is live again', async () => {
-    const all = await look();
-    return live(all, asked) || all[asked];
+  proxy.rules.held = () => false;
+  await until('the polled one is live again', async () => {
+    const all = await widgetStates();
+    return live(all, polled) || all[polled];
   });
-  // A question that is still held up when the WebSocket is back is given up, and takes no price back.
-  before.rules.held = (at) => at.includes('/snapshot');
-  const questions = before.count('/api/v1/snapshot');
-  await until('it waits for an answer', async () => before.count('/api/v1/snapshot') > questions && before.waiting('/api/v1/snapshot') > 0);
-  before.rules.websocket = true;
+  // A poll that is delayed until after the WebSocket is back is aborted, and does not restore old prices.
+  proxy.rules.held = (at) => at.includes('/snapshot');
+  const polls = proxy.count('/api/v1/snapshot');
+  await until('a poll is pending', async () => proxy.count('/api/v1/snapshot') > polls && proxy.waiting('/api/v1/snapshot') > 0);
+  proxy.rules.websocket = true;
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  await until('all are live over the WebSocket', async () => before.open() === 1 && Object.values(await look()).every(({ live }) => live === 'on'));
+  await until('all are live over the WebSocket', async () => proxy.open() === 1 && Object.values(await widgetStates()).every(({ live }) => live === 'on'));
   await page.evaluate(() => {
-    globalThis.told = [];
-    document.addEventListener('sisepan:live', ({ detail }) => globalThis.told.push(detail.live));
+    globalThis.changes = [];
+    document.addEventListener('sisepan:live', ({ detail }) => globalThis.changes.push(detail.live));
   });
-  // No newer price is to hide what happens.
-  before.rules.mute = true;
-  await until('nothing is waited for', async () => before.waiting('/api/v1/snapshot') === 0);
+  // Newer prices must not hide the effect.
+  proxy.rules.mute = true;
+  await until('no poll is pending', async () => proxy.waiting('/api/v1/snapshot') === 0);
   const from = Date.now();
-  await until('the clock has looked twice', async () => Date.now() - from > 2_500);
-  assert.deepEqual(await page.evaluate(() => globalThis.told), []);
+  await until('the state has been updated twice', async () => Date.now() - from > 2_500);
+  assert.deepEqual(await page.evaluate(() => globalThis.changes), []);
   await close();
 });
 
-test('OUT-33 events that are held up when the browser comes back to them are given up', async () => {
-  const { before, url } = await through('<sisepan-ticker markets="BTC-KRW" lang="en"></sisepan-ticker>');
-  before.rules.websocket = false;
+test('OUT-33 events that are delayed after a reconnect are replaced by polling', async () => {
+  const { proxy, url } = await serveThroughProxy('<sisepan-ticker markets="BTC-KRW" lang="en"></sisepan-ticker>');
+  proxy.rules.websocket = false;
   const { page, close } = await visit(url);
-  await until('events bring it', async () => (await shown(page))[0]?.live === 'on' && before.waiting('/api/v1/events') === 1);
-  before.rules.held = (at) => at.includes('/events');
-  const asked = before.count('/api/v1/events');
-  before.drop();
-  await until('the browser is back', async () => before.count('/api/v1/events') > asked);
+  await until('it is live over events', async () => (await shown(page))[0]?.live === 'on' && proxy.waiting('/api/v1/events') === 1);
+  proxy.rules.held = (at) => at.includes('/events');
+  const requests = proxy.count('/api/v1/events');
+  proxy.drop();
+  await until('the browser has reconnected', async () => proxy.count('/api/v1/events') > requests);
   await setPrice('BTC-KRW', 149_500_000);
   await shows(page, 'BTC-KRW', '149,500,000');
   await until('it is live again', async () => (await shown(page))[0].live === 'on');
-  assert.ok(before.count('/api/v1/snapshot') > 0);
+  assert.ok(proxy.count('/api/v1/snapshot') > 0);
   await close();
 });
 
-test('the state of an exchange that was told before a break is not shown after it', async () => {
-  const changing = keep(await server(exchanges, '[[boards]]\nid = "krw"\nsource = "upbit"\nmarkets = ["BTC-KRW"]\n'));
-  const before = keep(await front(changing));
-  const host = keep(await site(`<script type="module" src="${before.url}/sisepan.js"></script><sisepan-board board="krw" lang="en"></sisepan-board>`));
+test('the state of an exchange from before a disconnect is not shown after it', async () => {
+  const changingServer = stopLater(await server(exchanges, '[[boards]]\nid = "krw"\nsource = "upbit"\nmarkets = ["BTC-KRW"]\n'));
+  const proxy = stopLater(await startProxy(changingServer));
+  const host = stopLater(await site(`<script type="module" src="${proxy.url}/sisepan.js"></script><sisepan-board board="krw" lang="en"></sisepan-board>`));
   const { page, close } = await visit(host.url);
   await isLive(page);
-  const told = page.locator('[data-venue="upbit"]').first();
+  const source = page.locator('[data-venue="upbit"]').first();
   for (const on of ['rest', 'stream']) await exchanges.fault({ venue: 'upbit', fault: 'status', status: 503, on });
-  await until('it is told that the exchange is down', async () => {
-    const text = await told.textContent();
-    return /not reachable/.test(text) || text;
+  await until('the exchange is shown as down', async () => {
+    const text = await source.textContent();
+    return /unreachable/.test(text) || text;
   });
   await page.evaluate(() => (Math.random = () => 0.05));
-  before.rules.down = true;
-  before.cut();
-  await changing.kill();
-  await exchanges.heal();
-  await changing.again();
-  before.rules.down = false;
+  proxy.rules.down = true;
+  proxy.cut();
+  await changingServer.kill();
+  await exchanges.clearFaults();
+  await changingServer.restart();
+  proxy.rules.down = false;
   await until('it is up', async () => {
-    const text = await told.textContent();
+    const text = await source.textContent();
     return (text === 'Upbit' && (await shown(page))[0].live === 'on') || text;
   });
   await close();
 });
 
-test('a widget in another window is live as long as that one is seen', async () => {
-  const { before, url } = await through('<sisepan-board board="krw" lang="ko"></sisepan-board><sisepan-movers lang="ko"></sisepan-movers>');
+test('a widget in another window is live while that window is visible', async () => {
+  const { proxy, url } = await serveThroughProxy('<sisepan-board board="krw" lang="ko"></sisepan-board><sisepan-movers lang="ko"></sisepan-movers>');
   const { page, close } = await visit(url);
   await isLive(page);
   const opens = page.waitForEvent('popup');
@@ -509,8 +509,8 @@ test('a widget in another window is live as long as that one is seen', async () 
   });
   const popup = await opens;
   await until('both are live', async () => (await shown(popup)).filter(({ live }) => live === 'on').length === 2);
-  const asked = before.count('/fragment/movers');
-  // The page that opened it goes to the background, and has been there for long.
+  const requests = proxy.count('/fragment/movers');
+  // The opener has been hidden for a long time.
   await page.evaluate(() => {
     Object.defineProperty(document, 'hidden', { get: () => true });
     const { now } = Date;
@@ -521,7 +521,7 @@ test('a widget in another window is live as long as that one is seen', async () 
     await setPrice('BTC-KRW', price);
     await shows(popup, 'BTC-KRW', text);
   }
-  await until('the order is renewed', async () => before.count('/fragment/movers') > asked);
+  await until('the movers are reloaded', async () => proxy.count('/fragment/movers') > requests);
   assert.deepEqual((await shown(popup)).map(({ live }) => live), ['on', 'on']);
   await close();
 });

@@ -1,4 +1,4 @@
-// What widgets look like: pictures in shots/, compared with a tolerance. UPDATE_SHOTS=1 takes them anew.
+// The appearance of widgets, compared with the screenshots in shots/. UPDATE_SHOTS=1 replaces them.
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -8,10 +8,11 @@ import pixelmatch from 'pixelmatch';
 import { PNG } from 'pngjs';
 import { SHOTS, browser, fake, ready, server, until } from './harness.js';
 
-const KEPT = fileURLToPath(new URL('shots', import.meta.url));
-/** Part of the pixels that may differ, and by how much one may: fonts are drawn a little differently from version to version. */
+const REFERENCE_FOLDER = fileURLToPath(new URL('shots', import.meta.url));
+/** Share of the pixels that may differ. Font rendering varies slightly between versions. */
 const TOLERANCE = 0.001;
-const SHADE = 0.05;
+/** Difference from which a pixel counts, from 0 to 1. */
+const PIXEL_DIFFERENCE_MIN = 0.05;
 
 const WIDGETS = { board: 320, tape: 640, card: 320, ticker: 320, movers: 640, chart: 480 };
 let exchanges, sisepan, chrome;
@@ -21,7 +22,7 @@ before(async () => {
   sisepan = await server(exchanges);
   chrome = await browser();
   await ready(sisepan);
-  await mkdir(KEPT, { recursive: true });
+  await mkdir(REFERENCE_FOLDER, { recursive: true });
 });
 
 after(async () => {
@@ -30,13 +31,13 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Puts the same prices and times on a page whenever it is looked at. Only the look is compared here. Without `states` each row keeps its own. */
-function still(states) {
+/** Writes fixed prices and times into a page, so that only its appearance is compared. Without `states` each row keeps its own state. */
+function freeze(states) {
   const prices = ['142,187,000', '4,955,000', '914,000', '3,100', '213,300', '591', '447', '336', '29,640', '20,680', '184'];
   const changes = ['+2.08', '-1.61', '+0.76', '0.00', '-3.44', '+12.34', '-0.34', '+2.44', '-1.69', '+2.48', '-3.16'];
   const marks = { stale: '3분 전', halted: '거래정지', unknown: '정보 없음', delayed: '지연' };
   const set = (root, name, text) => root.querySelectorAll(`[data-cell="${name}"]`).forEach((cell) => (cell.textContent = text));
-  // Which markets are movers changes by the minute.
+  // The movers change from minute to minute.
   document.querySelectorAll('[data-widget="movers"] tbody').forEach((body) => {
     const rows = [...body.querySelectorAll('tr[data-market]')];
     while (rows.length > 3) rows.pop().remove();
@@ -68,40 +69,40 @@ function still(states) {
   document.querySelectorAll('.plot, .spark').forEach((plot) => (plot.dataset.direction = 'rise'));
 }
 
-async function look(name, url, { width, colorScheme = 'light', states = ['live'], live = 'on' }) {
+async function compareScreenshot(name, url, { width, colorScheme = 'light', states = ['live'], live = 'on' }) {
   const context = await chrome.newContext({ viewport: { width, height: 200 }, colorScheme, locale: 'ko-KR' });
   const page = await context.newPage();
   await page.route(/sisepan.*\.js$/, (route) => route.abort());
   await page.goto(url);
-  await page.evaluate(still, states);
+  await page.evaluate(freeze, states);
   if (live) await page.evaluate((live) => document.querySelectorAll('.sisepan').forEach((root) => (root.dataset.live = live)), live);
   const taken = await page.screenshot({ fullPage: true });
   await context.close();
   await writeFile(path.join(SHOTS, name + '.png'), taken);
-  const kept = path.join(KEPT, name + '.png');
-  if (process.env.UPDATE_SHOTS) return void (await writeFile(kept, taken));
-  const [is, was] = [PNG.sync.read(taken), PNG.sync.read(await readFile(kept))];
-  assert.deepEqual([is.width, is.height], [was.width, was.height], `${name} has another size`);
-  const differ = pixelmatch(is.data, was.data, null, is.width, is.height, { threshold: SHADE });
+  const reference = path.join(REFERENCE_FOLDER, name + '.png');
+  if (process.env.UPDATE_SHOTS) return void (await writeFile(reference, taken));
+  const [is, was] = [PNG.sync.read(taken), PNG.sync.read(await readFile(reference))];
+  assert.deepEqual([is.width, is.height], [was.width, was.height], `${name} has a different size`);
+  const differ = pixelmatch(is.data, was.data, null, is.width, is.height, { threshold: PIXEL_DIFFERENCE_MIN });
   assert.ok(differ <= is.width * is.height * TOLERANCE, `${name}: ${differ} pixels differ; see target/screenshots/${name}.png`);
 }
 
 for (const [widget, width] of Object.entries(WIDGETS)) {
   for (const colorScheme of ['light', 'dark']) {
-    test(`${widget} in ${colorScheme}`, () => look(`${widget}-${colorScheme}`, `${sisepan.url}/embed/${widget}?lang=ko`, { width, colorScheme }));
+    test(`${widget} in ${colorScheme}`, () => compareScreenshot(`${widget}-${colorScheme}`, `${sisepan.url}/embed/${widget}?lang=ko`, { width, colorScheme }));
   }
 }
 
 for (const lang of ['en', 'ja']) {
-  test(`board in ${lang}`, () => look(`board-${lang}`, `${sisepan.url}/embed/board?lang=${lang}`, { width: 320 }));
+  test(`board in ${lang}`, () => compareScreenshot(`board-${lang}`, `${sisepan.url}/embed/board?lang=${lang}`, { width: 320 }));
 }
 
-test('every state of a row', () => look('board-states', `${sisepan.url}/embed/board?lang=ko`, { width: 320, states: ['live', 'delayed', 'stale', 'halted', 'unknown'] }));
-test('a board without a connection', () => look('board-off', `${sisepan.url}/embed/board?lang=ko`, { width: 320, live: 'off' }));
-test('a board of 200 px', () => look('board-narrow', `${sisepan.url}/embed/board?lang=ko`, { width: 200 }));
-test('a card whose price is old', () => look('card-stale', `${sisepan.url}/embed/card?lang=ko`, { width: 320, states: ['stale'] }));
+test('every state of a row', () => compareScreenshot('board-states', `${sisepan.url}/embed/board?lang=ko`, { width: 320, states: ['live', 'delayed', 'stale', 'halted', 'unknown'] }));
+test('a board without a connection', () => compareScreenshot('board-off', `${sisepan.url}/embed/board?lang=ko`, { width: 320, live: 'off' }));
+test('a board of 200 px', () => compareScreenshot('board-narrow', `${sisepan.url}/embed/board?lang=ko`, { width: 200 }));
+test('a card with a stale price', () => compareScreenshot('card-stale', `${sisepan.url}/embed/card?lang=ko`, { width: 320, states: ['stale'] }));
 
-test('rows that exchanges have left behind: halted, and not confirmed in time', async () => {
+test('rows that are halted, and rows that are stale', async () => {
   const venues = ['bithumb', 'upbit'];
   const states = async () => {
     const { rows } = await (await fetch(`${sisepan.url}/api/v1/snapshot?board=krw`)).json();
@@ -116,7 +117,7 @@ test('rows that exchanges have left behind: halted, and not confirmed in time', 
     await exchanges.fault({ venue, fault: 'status', status: 503 });
   }
   await are('the others are stale', (row) => row.endsWith(halted.includes(row.split(' ')[0]) ? ' halted' : ' stale'));
-  await look('board-held', `${sisepan.url}/embed/board?lang=ko`, { width: 320, states: null, live: null });
-  await look('tape-held', `${sisepan.url}/embed/tape?lang=ko`, { width: 640, states: null, live: null });
-  await exchanges.heal();
+  await compareScreenshot('board-held', `${sisepan.url}/embed/board?lang=ko`, { width: 320, states: null, live: null });
+  await compareScreenshot('tape-held', `${sisepan.url}/embed/tape?lang=ko`, { width: 640, states: null, live: null });
+  await exchanges.clearFaults();
 });

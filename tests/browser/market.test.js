@@ -9,9 +9,9 @@ before(async () => {
   sisepan = await server(exchanges);
   chrome = await browser();
   await ready(sisepan);
-  await until('the past is there', async () => {
-    const past = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
-    return past.close.filter((close) => close !== null).length > 20 || past.close;
+  await until('there is a price history', async () => {
+    const history = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();
+    return history.close.filter((close) => close !== null).length > 20 || history.close;
   });
 });
 
@@ -21,11 +21,11 @@ after(async () => {
   await exchanges?.stop();
 });
 
-const page_of = (market, lang = 'ko') => `${sisepan.url}/market/${market}?lang=${lang}`;
+const pageUrl = (market, lang = 'ko') => `${sisepan.url}/market/${market}?lang=${lang}`;
 const setPrice = (market, price) => Promise.all(['upbit', 'bithumb'].map((venue) => exchanges.price(venue, market, price)));
 
-test('the page of a market is complete without script', async () => {
-  const { page, close } = await open(chrome, page_of('BTC-KRW'), { javaScriptEnabled: false });
+test('a market page is complete without script', async () => {
+  const { page, close } = await open(chrome, pageUrl('BTC-KRW'), { javaScriptEnabled: false });
   assert.equal(await page.locator('svg.plot').count(), 2);
   for (const plot of await page.locator('svg.plot').all()) {
     const line = await plot.locator('.line').boundingBox();
@@ -37,37 +37,37 @@ test('the page of a market is complete without script', async () => {
   await close();
 });
 
-test('the figures and the last point follow the stream', async () => {
-  const { page, trouble, close } = await open(chrome, page_of('ETH-KRW'));
+test('the figures and the last point of a plot follow the stream', async () => {
+  const { page, trouble, close } = await open(chrome, pageUrl('ETH-KRW'));
   await page.locator('.sisepan[data-live="on"]').waitFor();
-  const told = async (price, sign) => {
+  const update = async (price, sign) => {
     await setPrice('ETH-KRW', price);
     const shown = Number(price).toLocaleString('en');
-    await until('the head has the new price', async () => (await page.locator('[data-cell="last"]').textContent()) === shown);
-    await until('so have the figures', async () => (await page.locator('.told').getAttribute('data-said')).startsWith(price + '|'));
-    await until('all bases say the same', async () => {
+    await until('the heading has the new price', async () => (await page.locator('[data-cell="last"]').textContent()) === shown);
+    await until('the figures have it, too', async () => (await page.locator('.told').getAttribute('data-said')).startsWith(price + '|'));
+    await until('the change has the same sign on all bases', async () => {
       const changes = await page.locator('.bases [data-cell="change"]').allTextContents();
       return changes.every((change) => change.startsWith(sign)) || changes;
     });
     return page.locator('svg.plot .last').first().getAttribute('cy');
   };
-  // Far above and far below whatever the day had: the point stands at the top, then at the bottom.
-  const top = await told('9999000', '+');
-  const bottom = await told('1000000', '-');
+  // Far above and far below all prices of the day: the point is at the top, then at the bottom.
+  const top = await update('9999000', '+');
+  const bottom = await update('1000000', '-');
   assert.ok(parseFloat(top) < parseFloat(bottom), `${top} is above ${bottom}`);
   assert.deepEqual(trouble, []);
   await close();
 });
 
-test('FC-39: every figure of the page is of one moment, however fast prices move', async () => {
-  const { page, trouble, close } = await open(chrome, page_of('SOL-KRW'));
+test('FC-39: all figures of the page are consistent, however fast prices move', async () => {
+  const { page, trouble, close } = await open(chrome, pageUrl('SOL-KRW'));
   await page.locator('.sisepan[data-live="on"]').waitFor();
-  // Looks after every change of the document, before anything is painted.
+  // Checks after every change of the document, before it is painted.
   await page.evaluate(() => {
     const { basis } = document.querySelector('main').dataset;
     const text = (where) => document.querySelector(where)?.textContent;
     window.seen = { different: [], prices: new Set() };
-    const look = () => {
+    const checkFigures = () => {
       const head = text('.quote [data-cell="change"]');
       const table = text(`.bases tr[data-basis="${basis}"] [data-cell="change"]`);
       const last = text('.quote [data-cell="last"]');
@@ -75,8 +75,8 @@ test('FC-39: every figure of the page is of one moment, however fast prices move
       window.seen.prices.add(last);
       if (head !== table || !plot.includes(last)) window.seen.different.push([head, table, last, plot]);
     };
-    look();
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+    checkFigures();
+    new MutationObserver(checkFigures).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
   });
   for (let step = 0; step < 8; step++) {
     const price = 180000 + step * 1700;
@@ -92,7 +92,7 @@ test('FC-39: every figure of the page is of one moment, however fast prices move
 
 for (const [width, scheme, lang] of [[320, 'light', 'ko'], [320, 'dark', 'en'], [320, 'light', 'ja'], [1280, 'light', 'en'], [1280, 'dark', 'ko']]) {
   test(`nothing overflows at ${width} in ${scheme}, ${lang}`, async () => {
-    const { page, close } = await open(chrome, page_of('BTC-KRW', lang), { viewport: { width, height: 800 }, colorScheme: scheme });
+    const { page, close } = await open(chrome, pageUrl('BTC-KRW', lang), { viewport: { width, height: 800 }, colorScheme: scheme });
     await page.screenshot({ path: `${SHOTS}/market-${width}-${scheme}.png`, fullPage: true });
     assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
     await close();
@@ -108,7 +108,7 @@ test('a row of the start page leads to its market and back', async () => {
   await close();
 });
 
-test('FC-40: what is not live looks so on the page of a market, in a chart and on a line', async () => {
+test('FC-40: prices that are not live are grey on market pages, charts and sparklines', async () => {
   const looks = async (page) => page.evaluate(() => {
     const root = document.querySelector('.sisepan');
     const probe = root.appendChild(document.createElement('i'));
@@ -135,7 +135,7 @@ test('FC-40: what is not live looks so on the page of a market, in a chart and o
     await exchanges.fault({ venue, fault: 'mute' });
     await exchanges.fault({ venue, fault: 'status', status: 503 });
   }
-  // The open pages turn grey by themselves, and what is asked for now is grey without script.
+  // Open pages turn grey by themselves; pages loaded now are grey without script.
   for (const [at, { page, close }] of pages.entries()) {
     await until(`${paths[at]} is grey`, async () => {
       const coloured = (await looks(page)).filter(([, is, quiet]) => is !== quiet);
@@ -150,5 +150,5 @@ test('FC-40: what is not live looks so on the page of a market, in a chart and o
     assert.ok(seen.length >= 2 && seen.every(([, is, quiet]) => is === quiet), JSON.stringify(seen));
     await fresh.close();
   }
-  await exchanges.heal();
+  await exchanges.clearFaults();
 });

@@ -1,18 +1,18 @@
 /**
- * The pages of a soak: `node soak.js URL COUNT`. Opens pages, watches what the browser complains of, and at the end of its
- * input compares what each shows with what the server says. Run by `examples/soak`.
+ * The pages of a soak test: `node soak.js URL COUNT`. Opens pages and collects browser errors; at the first input it compares
+ * what each page shows with the data of the server. Run by `examples/soak`.
  */
 import { browser, open, site, until } from './harness.js';
 
 const [, , url, count] = process.argv;
 const BOARD = 'upbit';
 
-/** Rows as a page shows them, from elements and plain tables alike. */
+/** Returns the rows that a page shows, in custom elements and plain tables. */
 const shown = () => {
   const roots = [document, ...[...document.querySelectorAll('*')].map((element) => element.shadowRoot).filter(Boolean)];
   const rows = roots.flatMap((root) => [...root.querySelectorAll('[data-market]')]);
   const cell = (row, name) => row.querySelector(`[data-cell="${name}"]`)?.textContent.trim();
-  // The page of a market is itself about one.
+  // A market page has its price outside of the row.
   const page = document.querySelector('main.market');
   const whole = page ? [[page.dataset.markets, '', cell(page, 'last')]] : [];
   return [...rows.map((row) => [row.dataset.market, row.dataset.state, cell(row, 'last')]), ...whole].filter(([, , last]) => last);
@@ -25,7 +25,7 @@ const places = [host.url, `${url}/?lang=en`, `${url}/market/BTC-KRW?lang=en`, `$
 const chrome = await browser();
 const pages = [];
 for (let at = 0; at < Number(count); at += 1) {
-  // High enough for everything: what is off screen is not written to.
+  // High enough for all widgets, since those off screen are not updated.
   const place = places[at % places.length];
   pages.push({ place, ...(await open(chrome, place, { viewport: { width: 1000, height: 8000 } })) });
 }
@@ -45,15 +45,15 @@ for (const [at, one] of pages.entries()) {
   one.trouble.forEach((trouble) => console.log(`TROUBLE ${one.place}: ${trouble}`));
   const last = await size(one);
   console.log(`${last.place}: nodes ${first[at].nodes} to ${last.nodes}, listeners ${first[at].listeners} to ${last.listeners}`);
-  // Charts and tapes may change by a few; a leak of one a minute is seen.
-  if (last.nodes > first[at].nodes * 1.5 + 200) console.log(`TROUBLE ${one.place}: it has grown`);
+  // Charts and tapes may vary by a few nodes; a leak of one per minute is detected.
+  if (last.nodes > first[at].nodes * 1.5 + 200) console.log(`TROUBLE ${one.place}: the number of nodes has grown`);
   const texts = async () => {
     const answer = await (await fetch(`${url}/api/v1/snapshot?board=${BOARD}&lang=en`, { cache: 'no-store' })).json();
     return new Map(answer.rows.map((row) => [row.market, row.text.last]));
   };
-  // Prices move while they are compared: each row has to be right once.
+  // Prices change during the comparison, so each row has to be right only once.
   const right = new Set();
-  await until(`${one.place} shows what the server says`, async () => {
+  await until(`${one.place} shows the data of the server`, async () => {
     const before = await texts();
     const rows = (await one.page.evaluate(shown)).filter(([market]) => before.has(market));
     const after = await texts();

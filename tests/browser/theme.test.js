@@ -1,4 +1,4 @@
-// What everybody can read: themes, whose contrast is measured on what is drawn; the demo; paper.
+// Readability: themes, with contrast measured in screenshots; the demo; print.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import AxeBuilder from '@axe-core/playwright';
@@ -8,7 +8,7 @@ import { browser, demo, fake, ready, server, until } from './harness.js';
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
 const THEMES = ['auto', 'light', 'dark'];
 const SYSTEMS = ['light', 'dark', 'no-preference'];
-/** WCAG 2.2, 1.4.3: text of the usual size. */
+/** WCAG 2.2, 1.4.3: text of normal size. */
 const CONTRAST_MIN = 4.5;
 let exchanges, chrome;
 
@@ -22,7 +22,7 @@ after(async () => {
   await exchanges?.stop();
 });
 
-/** Every text that is seen: its colour and where it stands. The texts are made transparent, so that a picture shows what is behind them. */
+/** Returns the colour and the position of every visible text, and makes the texts transparent, so that a screenshot shows their background. */
 function texts() {
   const found = [];
   for (const element of document.querySelectorAll('body, body *')) {
@@ -32,7 +32,7 @@ function texts() {
     const range = document.createRange();
     range.selectNodeContents(own[0]);
     const { x, y, width, height } = range.getBoundingClientRect();
-    // What is there for screen readers alone is one pixel large.
+    // Texts for screen readers have a size of one pixel.
     let hidden = width < 4 || height < 4;
     for (let at = element; at && !hidden; at = at.parentElement) hidden = getComputedStyle(at).clipPath !== 'none';
     if (hidden) continue;
@@ -55,11 +55,11 @@ const contrast = (one, other) => {
   return (high + 0.05) / (low + 0.05);
 };
 
-/** Gives what can't be read on a page, and whether the page is dark. */
-async function look(url, colorScheme, media = 'screen') {
+/** Returns the texts of a page with too little contrast, and whether the page is dark. */
+async function checkContrast(url, colorScheme, media = 'screen') {
   const context = await chrome.newContext({ viewport: { width: 1000, height: 700 }, colorScheme, locale: 'ko-KR', javaScriptEnabled: true });
   const page = await context.newPage();
-  // Nothing may change between the reading of a colour and the picture.
+  // Without scripts, nothing changes between reading the colours and the screenshot.
   await page.route(/\.js$/, (route) => route.abort());
   await page.goto(url);
   await page.emulateMedia({ media, colorScheme });
@@ -84,10 +84,10 @@ async function look(url, colorScheme, media = 'screen') {
 
 const expected = (theme, system) => (theme === 'auto' ? (system === 'dark' ? 'dark' : 'light') : theme);
 
-/** The pages that a theme is asked of in the address. */
+/** The pages whose theme is set by the URL. */
 const PAGES = ['/?lang=ko', '/market/BTC-KRW?lang=ko', '/?lang=en&q=zzz', '/market/NOPE?lang=ko', '/?lang=ko&sort=x', ...WIDGETS.flatMap((widget) => [`/embed/${widget}?lang=ko`, `/embed/${widget}?lang=ko&transparent=on`]), '/embed/board?lang=ko&count=x'];
 
-test('FC-47: a theme that the address asks for covers the whole page, in all nine combinations with the system', async () => {
+test('FC-47: a theme in the URL applies to the whole page, in all nine combinations with the system', async () => {
   const sisepan = await server(exchanges);
   try {
     await ready(sisepan);
@@ -95,17 +95,17 @@ test('FC-47: a theme that the address asks for covers the whole page, in all nin
     for (const path of PAGES) {
       for (const theme of THEMES) {
         await Promise.all(SYSTEMS.map(async (system) => {
-          const { unreadable, dark } = await look(`${sisepan.url}${path}&theme=${theme}`, system);
+          const { unreadable, dark } = await checkContrast(`${sisepan.url}${path}&theme=${theme}`, system);
           const where = `${path} theme=${theme} on ${system}`;
           if (dark !== expected(theme, system)) wrong.push(`${where}: the page is ${dark}`);
           if (unreadable.length) wrong.push(`${where}: ${unreadable.slice(0, 3)}`);
         }));
       }
     }
-    // The theme that the configurator is asked for is that of the widget: the page itself stays readable.
+    // In the URL of the configurator, the theme is that of the widget; the page itself stays readable.
     for (const theme of THEMES) {
       for (const system of SYSTEMS) {
-        const { unreadable } = await look(`${sisepan.url}/widgets?ui=ko&theme=${theme}`, system);
+        const { unreadable } = await checkContrast(`${sisepan.url}/widgets?ui=ko&theme=${theme}`, system);
         if (unreadable.length) wrong.push(`/widgets theme=${theme} on ${system}: ${unreadable.slice(0, 3)}`);
       }
     }
@@ -115,7 +115,7 @@ test('FC-47: a theme that the address asks for covers the whole page, in all nin
   }
 });
 
-test('FC-47: so does the theme that the operator has set', async () => {
+test('FC-47: a configured theme applies to the whole page as well', async () => {
   const wrong = [];
   for (const theme of THEMES) {
     const sisepan = await server(exchanges, `widgets.theme = "${theme}"`);
@@ -123,7 +123,7 @@ test('FC-47: so does the theme that the operator has set', async () => {
       await ready(sisepan);
       for (const path of [...PAGES, '/widgets?ui=ko', '/widgets?ui=en&widget=chart']) {
         await Promise.all(SYSTEMS.map(async (system) => {
-          const { unreadable, dark } = await look(sisepan.url + path, system);
+          const { unreadable, dark } = await checkContrast(sisepan.url + path, system);
           const where = `[widgets] theme = ${theme}, ${path} on ${system}`;
           if (dark !== expected(theme, system)) wrong.push(`${where}: the page is ${dark}`);
           if (unreadable.length) wrong.push(`${where}: ${unreadable.slice(0, 3)}`);
@@ -136,7 +136,7 @@ test('FC-47: so does the theme that the operator has set', async () => {
   assert.deepEqual(wrong, []);
 });
 
-test('FC-51: every widget is printed dark on white, whatever its theme, the system and the page around it are', async () => {
+test('FC-51: every widget is printed dark on white, whatever the theme, the system and the surrounding page', async () => {
   const sisepan = await server(exchanges);
   try {
     await ready(sisepan);
@@ -146,12 +146,12 @@ test('FC-51: every widget is printed dark on white, whatever its theme, the syst
       for (const widget of WIDGETS) {
         const query = `lang=ko&markets=BTC-KRW&theme=${theme}`;
         const places = [`${sisepan.url}/embed/${widget}?${query}${theme === 'dark' ? '&transparent=on&colors=c8202f-1a5fc8-ff7078-74aaff' : ''}`];
-        // A page whose own look is dark on the screen alone.
+        // A page that is dark on screen only.
         const fragment = await (await fetch(`${sisepan.url}/fragment/${widget}?${query}`)).text();
         const style = '@media screen { body { background: #111; color: #eee } } .sisepan { --sisepan-ink: #eee; --sisepan-quiet: #ccc; --sisepan-ground: #111 }';
         places.push(page(`<link rel="stylesheet" href="${sisepan.url}/sisepan.css"><style>${style}</style>${fragment}`));
         await Promise.all(places.flatMap((url, at) => (theme === 'auto' ? ['light', 'dark'] : ['dark']).map(async (system) => {
-          const { unreadable, dark } = await look(url, system, 'print');
+          const { unreadable, dark } = await checkContrast(url, system, 'print');
           const where = `${widget} theme=${theme} on ${system}, place ${at}`;
           if (dark !== 'light') wrong.push(`${where}: the paper is ${dark}`);
           if (unreadable.length) wrong.push(`${where}: ${unreadable.slice(0, 3)}`);
@@ -186,7 +186,7 @@ test('FC-34: axe finds nothing on any page of the demo', async () => {
   }
 });
 
-test('FC-51: paper has the prices, each with its time, and the sources; nothing to press, no flash, no dark ground', async () => {
+test('FC-51: print shows each price with its time, and the sources; no controls, no highlights, no dark background', async () => {
   const sisepan = await server(exchanges, 'widgets.theme = "dark"');
   try {
     await ready(sisepan);
@@ -202,14 +202,14 @@ test('FC-51: paper has the prices, each with its time, and the sources; nothing 
           for (const one of await page.locator(control).all()) assert.equal(await one.isVisible(), false, `${control} on ${where}`);
         }
         const read = () => page.locator('[data-market][data-confirmed]').first().evaluate((row) => {
-          // The market page has its price outside of the row that the script writes into.
+          // A market page has its price outside of the row that the script updates.
           const last = row.querySelector('[data-cell="last"]') ?? document.querySelector('[data-cell="last"]');
           const flash = last.animate([{ backgroundColor: 'rgb(255, 0, 0)' }, { backgroundColor: 'rgb(255, 0, 0)' }], 10_000);
-          const said = { time: getComputedStyle(row, '::after').content, confirmed: row.dataset.confirmed, ground: getComputedStyle(document.documentElement).backgroundColor, flash: getComputedStyle(last).backgroundColor };
+          const found = { time: getComputedStyle(row, '::after').content, confirmed: row.dataset.confirmed, ground: getComputedStyle(document.documentElement).backgroundColor, flash: getComputedStyle(last).backgroundColor };
           flash.cancel();
-          return said;
+          return found;
         });
-        // Prices go on while the page is looked at.
+        // Prices change meanwhile.
         await until(`the time of a price on ${where}`, async () => {
           const { time, confirmed } = await read();
           return (/^\d{4}-\d\d-\d\dT/.test(confirmed) && time === `"${confirmed}"`) || `${time} ${confirmed}`;
@@ -217,7 +217,7 @@ test('FC-51: paper has the prices, each with its time, and the sources; nothing 
         const { ground, flash } = await read();
         assert.deepEqual([ground, flash], ['rgb(255, 255, 255)', 'rgba(0, 0, 0, 0)'], where);
         assert.ok(await page.locator('[data-venue]').first().isVisible(), `the source on ${where}`);
-        for (const clock of await page.locator('.sisepan[data-live="on"] [data-cell="clock"]').all()) assert.equal(await clock.isVisible(), false, `a clock that says live on ${where}`);
+        for (const clock of await page.locator('.sisepan[data-live="on"] [data-cell="clock"]').all()) assert.equal(await clock.isVisible(), false, `a live clock on ${where}`);
         await context.close();
       }
     }

@@ -1,9 +1,9 @@
-"""Runs ccxt, a client library by others, against the fake exchanges.
+"""Runs ccxt, a third-party client library, against the fake exchanges.
 
 usage: ccxt_against_fake.py HTTP_BASE CONTROL_BASE
 
 Only the base URLs are changed. Prices are compared with the control server's
-truth; exits 1 with what differs.
+truth; exits with 1 and the first difference.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ MINUTE = 60_000
 
 
 def redirect(urls, venue):
-    """Puts our base in place of the scheme and host of every URL, at any depth."""
+    """Replaces scheme and host of every URL by our base, at any depth."""
     if isinstance(urls, dict):
         return {name: redirect(url, venue) for name, url in urls.items()}
     if isinstance(urls, list):
@@ -33,7 +33,7 @@ def client(library, venue):
     if venue == "binance":
         options["options"] = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}
     made = getattr(library, venue)(options)
-    # ccxt's own pace is the venue's limit to the millisecond: a held-up request goes over it together with the next.
+    # ccxt sends exactly at the venue's limit: a delayed request and the next one together would exceed it.
     made.rateLimit *= 2
     made.urls["api"] = redirect(made.urls["api"], venue)
     return made
@@ -53,7 +53,7 @@ def tickers(exchange, venue, symbol, price):
 
 
 def candles(exchange, venue, symbol, market, price, frames):
-    """Whole candles close where the truth of their last minute does, the newest at the price that is held."""
+    """Complete candles close at the true close of their last minute, the newest one at the held price."""
     closes = truth(venue, market)["minutes"]
     for frame, whole in frames.items():
         length = exchange.parse_timeframe(frame) * 1000
@@ -83,7 +83,7 @@ def trades(exchange, venue, symbol, price):
 
 
 def book(what, found, price):
-    """The price that is held was bought, so it is the best ask."""
+    """The held price was bought, so it is the best ask."""
     check(f"{what}, best ask", found["asks"][0][0], price)
     bids, asks = ([level[0] for level in found[side]] for side in ("bids", "asks"))
     if bids != sorted(bids, reverse=True) or asks != sorted(asks) or bids[0] >= asks[0] or len(bids) < 5:
@@ -102,7 +102,7 @@ def rest(venue, symbol, market, price, frames):
     book(f"{venue} fetch_order_book", exchange.fetch_order_book(symbol), price)
     try:
         exchange.fetch_ticker("NOPE/KRW")
-        fail(f"{venue}: a market that is not there has a ticker")
+        fail(f"{venue}: an unknown market has a ticker")
     except ccxt.BadSymbol:
         print(f"ok {venue} refuses an unknown market")
 
@@ -121,7 +121,7 @@ def binance_alone(price):
 
 
 async def until(what, market, wait, is_it, prices):
-    """Trades at the prices in turn until what is waited for comes, and is it."""
+    """Trades at the prices in turn until `wait` returns a value that `is_it` accepts."""
     venue, name = market
     awaited = asyncio.ensure_future(wait())
     for count in range(WAIT * 4):
@@ -135,7 +135,7 @@ async def until(what, market, wait, is_it, prices):
         if not done or count % 4 == 0:
             hold(venue, name, prices[count % 2])
     awaited.cancel()
-    fail(f"{what}: nothing that fits has come")
+    fail(f"{what}: no matching value was received")
 
 
 async def stream(venue, symbol, market, prices):
@@ -165,10 +165,10 @@ async def stream(venue, symbol, market, prices):
         await exchange.close()
 
 
-# Timeframes, and whether one of the newest five that is over lies within what the truth tells.
+# Timeframes, and whether one of the newest five complete candles lies within the fake's truth.
 LONG = {"1w": False, "1M": False}
-KOREAN = {"1m": True, "3m": True, "5m": True, "10m": True, "15m": True, "30m": True, "1h": True, "4h": True, "1d": True}
-UPBIT = {"1s": False, "1y": False} | KOREAN | LONG
+UPBIT_FAMILY = {"1m": True, "3m": True, "5m": True, "10m": True, "15m": True, "30m": True, "1h": True, "4h": True, "1d": True}
+UPBIT = {"1s": False, "1y": False} | UPBIT_FAMILY | LONG
 BINANCE = {
     "1s": False, "1m": True, "3m": True, "5m": True, "15m": True, "30m": True, "1h": True, "2h": True, "4h": True,
     "6h": True, "8h": True, "12h": True, "1d": True, "3d": False,
@@ -177,7 +177,7 @@ WON = (("142187000", "142188000"), ("142189000", "142190000"))
 
 CASES = [
     ("upbit", "BTC/KRW", "BTC-KRW", WON, UPBIT),
-    ("bithumb", "BTC/KRW", "BTC-KRW", WON, KOREAN | LONG),
+    ("bithumb", "BTC/KRW", "BTC-KRW", WON, UPBIT_FAMILY | LONG),
     ("binance", "BTC/USDT", "BTC-USDT", (("96397.12", "96397.13"), ("96397.14", "96397.15")), BINANCE),
 ]
 

@@ -1,4 +1,4 @@
-"""What the clients of this folder share: the fake's bases, its truth, its prices, and a check."""
+"""Shared by the clients of this folder: the fake's base URLs, its truth, held prices, and a check."""
 
 import json
 import sys
@@ -17,8 +17,8 @@ def truth(venue, market):
 
 
 def hold(venue, market, price):
-    order = {"venue": venue, "market": market, "price": price, "hold": True}
-    request = urllib.request.Request(f"{CONTROL}/price", json.dumps(order).encode())
+    body = {"venue": venue, "market": market, "price": price, "hold": True}
+    request = urllib.request.Request(f"{CONTROL}/price", json.dumps(body).encode())
     urllib.request.urlopen(request).close()
 
 

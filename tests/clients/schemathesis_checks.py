@@ -1,4 +1,4 @@
-"""What every answer must be beside what /openapi.json says, whatever is asked for."""
+"""What every response must fulfil beyond /openapi.json, whatever the request."""
 
 import json
 
@@ -9,7 +9,7 @@ EXACT = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 def only(response, name):
     values = response.headers.get(name) or []
-    assert len(values) == 1, f"{name} stands {len(values)} times in an answer {response.status_code}"
+    assert len(values) == 1, f"{name} appears {len(values)} times in a response {response.status_code}"
     return values[0]
 
 

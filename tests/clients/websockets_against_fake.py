@@ -1,9 +1,9 @@
-"""Runs websockets, a WebSocket library by others, against the fake exchanges.
+"""Runs websockets, a third-party WebSocket library, against the fake exchanges.
 
 usage: websockets_against_fake.py HTTP_BASE CONTROL_BASE
 
-Needs a fake whose Binance ends streams after a few seconds. Exits 1 with what
-is not as that exchange's documents say.
+Needs a fake whose Binance ends streams after a few seconds. Exits with 1 and
+the first deviation from that exchange's documents.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from fakes import STREAM, WAIT, check, fail, hold
 
 
 def connect(path):
-    # The exchanges' own pings are enough. A client that reads no more closes late: its own queue is full.
+    # The exchanges' own pings are enough. A client that stops reading closes late, since its queue is full.
     return websockets.connect(f"{STREAM}{path}", ping_interval=None, open_timeout=WAIT, close_timeout=1)
 
 
@@ -23,7 +23,7 @@ async def message(socket):
     return await asyncio.wait_for(socket.recv(), WAIT)
 
 
-async def korean(venue):
+async def upbit_family(venue):
     async with connect(f"/{venue}/websocket/v1") as socket:
         kinds = ["ticker", "trade", "orderbook"] + (["candle.1s", "candle.240m"] if venue == "upbit" else [])
         parts = [{"type": kind, "codes": ["KRW-BTC"]} for kind in kinds]
@@ -33,9 +33,9 @@ async def korean(venue):
             frame = await message(socket)
             if not isinstance(frame, bytes):
                 fail(f"{venue}: a frame that is not binary: {frame}")
-            told = json.loads(frame)
-            seen.add(told["type"])
-        print(f"ok {venue} tells of {', '.join(kinds)}")
+            received = json.loads(frame)
+            seen.add(received["type"])
+        print(f"ok {venue} streams {', '.join(kinds)}")
         await asyncio.wait_for(await socket.ping(), WAIT)
         print(f"ok {venue} answers a ping")
         await socket.send("PING")
@@ -44,9 +44,9 @@ async def korean(venue):
         print(f"ok {venue} answers the text PING")
         await socket.send("[]")
         try:
-            while "error" not in (told := json.loads(await message(socket))):
+            while "error" not in (received := json.loads(await message(socket))):
                 pass
-            check(f"{venue}, a request without a ticket", told["error"]["name"] == "NO_TICKET", True)
+            check(f"{venue}, a request without a ticket", received["error"]["name"] == "NO_TICKET", True)
             await message(socket)
             fail(f"{venue}: still open after an error")
         except websockets.ConnectionClosed as closed:
@@ -61,17 +61,17 @@ async def binance():
         while seen != {f"btcusdt@{name}" for name in names}:
             hold("binance", "BTC-USDT", prices[len(seen) % 2])
             prices.reverse()
-            told = json.loads(await message(socket))
-            if told.get("e") != "serverShutdown":
-                seen.add(told["stream"])
-        print(f"ok binance tells of {', '.join(names)}")
+            received = json.loads(await message(socket))
+            if received.get("e") != "serverShutdown":
+                seen.add(received["stream"])
+        print(f"ok binance streams {', '.join(names)}")
     async with connect("/binance/ws") as socket:
         await socket.send(json.dumps({"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": "x1"}))
         check("binance acknowledges", json.loads(await message(socket)) == {"result": None, "id": "x1"}, True)
         try:
             while json.loads(await message(socket)).get("e") != "serverShutdown":
                 pass
-            print("ok binance says that it will end the stream")
+            print("ok binance announces the end of the stream")
             while True:
                 await message(socket)
         except websockets.ConnectionClosed as closed:
@@ -86,15 +86,15 @@ async def refused():
         except websockets.InvalidStatus as error:
             check(f"upbit refuses connection {count + 1} of a second", error.response.status_code, 429)
             return
-    fail("upbit took twenty connections at once")
+    fail("upbit accepted twenty connections at once")
 
 
-async def every():
-    await korean("upbit")
-    await korean("bithumb")
+async def run_all():
+    await upbit_family("upbit")
+    await upbit_family("bithumb")
     await binance()
     await refused()
 
 
-asyncio.run(every())
+asyncio.run(run_all())
 print("all well")

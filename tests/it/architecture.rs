@@ -1,60 +1,61 @@
-//! The rules of the house, read off the sources: who may know whom, and where floats and clocks are not.
+//! Architecture rules, checked in the sources: allowed dependencies between modules, no floats on the price path,
+//! and no venue names outside their own files.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Module → modules of this crate that its sources may name. `ARCHITECTURE.md` shows the same table.
-const MAY_KNOW: &[(&str, &[&str])] = &[
+/// Modules, each with the modules of this crate that it may use. `ARCHITECTURE.md` shows the same table.
+const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &["domain"]),
     ("venue", &["domain"]),
-    ("text", &["domain"]),
+    ("locale", &["domain"]),
     ("board", &["domain"]),
     ("ingest", &["venue", "domain", "clock", "failpoint"]),
-    ("wire", &["domain", "text"]),
+    ("api", &["domain", "locale"]),
     ("websocket", &[]),
-    ("hub", &["wire", "websocket", "clock", "failpoint"]),
-    ("delivery", &["hub", "websocket", "wire", "clock", "failpoint", "metrics"]),
+    ("hub", &["api", "websocket", "clock", "failpoint"]),
+    ("delivery", &["hub", "websocket", "api", "clock", "failpoint", "metrics"]),
     ("store", &["domain", "clock", "failpoint"]),
     ("config", &["venue", "domain"]),
-    ("web", &["hub", "delivery", "websocket", "wire", "text", "config", "clock", "domain", "failpoint", "metrics"]),
+    ("web", &["hub", "delivery", "websocket", "api", "locale", "config", "clock", "domain", "failpoint", "metrics"]),
     ("fake", &["domain", "venue", "clock", "failpoint"]),
-    ("past", &["domain"]),
+    ("memory_history", &["domain"]),
     ("telemetry", &["config", "domain"]),
     ("failpoint", &[]),
     ("metrics", &[]),
 ];
 
-/// Free to know all: they join the parts.
-const JOINERS: &[&str] = &["lib", "main", "run", "cli"];
+/// Modules that may use all others, since they connect the parts.
+const UNRESTRICTED: &[&str] = &["lib", "main", "run", "cli"];
 
-/// Modules that a price passes through: no floating point there at all.
-const PRICE_PATH: &[&str] = &["domain", "venue", "board", "wire", "text", "hub", "fake", "ingest", "past", "store"];
+/// Modules on the path of a price, in which floating point is forbidden.
+const PRICE_PATH: &[&str] = &["domain", "venue", "board", "api", "locale", "hub", "fake", "ingest", "memory_history", "store"];
 
 #[test]
-fn modules_know_only_whom_they_may() {
-    let allowed: BTreeMap<&str, &[&str]> = MAY_KNOW.iter().copied().collect();
-    let mut broken = Vec::new();
+fn modules_use_only_the_modules_they_may() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    let mut violations = Vec::new();
     for file in sources() {
         let module = module_of(&file);
-        if JOINERS.contains(&module.as_str()) {
+        if UNRESTRICTED.contains(&module.as_str()) {
             continue;
         }
         let may = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} is not in the table"));
-        for known in named_modules(&code(&file)) {
-            if known != module && !may.contains(&known.as_str()) {
-                broken.push(format!("{} names crate::{known}", file.display()));
+        for used in used_modules(&code(&file)) {
+            if used != module && !may.contains(&used.as_str()) {
+                violations.push(format!("{} uses crate::{used}", file.display()));
             }
         }
     }
-    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 #[test]
 fn the_architecture_page_shows_the_same_table() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for (module, may) in MAY_KNOW {
+    for (module, may) in MAY_USE {
         let may = if may.is_empty() {
             "nothing".to_owned()
         } else {
@@ -66,7 +67,7 @@ fn the_architecture_page_shows_the_same_table() {
 }
 
 #[test]
-fn no_float_is_near_a_price() {
+fn no_float_is_used_on_the_price_path() {
     for file in sources().into_iter().filter(|file| PRICE_PATH.contains(&module_of(file).as_str())) {
         for (number, line) in code(&file).lines().enumerate() {
             let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -78,17 +79,17 @@ fn no_float_is_near_a_price() {
 
 #[test]
 fn no_venue_is_named_outside_its_own_files() {
-    // Beside its translator and its fake, a venue may be named where defaults are chosen and where readers are told its name.
-    let allowed = ["venue", "fake", "config", "cli", "text"];
+    // Besides its adapter and its fake, a venue may be named in default settings and in display names.
+    let allowed = ["venue", "fake", "config", "cli", "locale"];
     for file in sources() {
         if allowed.contains(&module_of(&file).as_str()) {
             continue;
         }
         let code = code(&file).to_lowercase();
         for venue in ["upbit", "bithumb", "binance"] {
-            let named =
+            let is_named =
                 code.lines().any(|line| line.contains(&format!("\"{venue}\"")) || line.contains(&format!("{venue}::")));
-            assert!(!named, "{} names {venue}", file.display());
+            assert!(!is_named, "{} names {venue}", file.display());
         }
     }
 }
@@ -103,25 +104,25 @@ fn sources() -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(&path, found);
-            } else if path.extension().is_some_and(|ending| ending == "rs") && path.file_stem().unwrap() != "tests" {
+            } else if path.extension().is_some_and(|suffix| suffix == "rs") && path.file_stem().unwrap() != "tests" {
                 found.push(path);
             }
         }
     }
     let mut found = Vec::new();
     walk(&root().join("src"), &mut found);
-    assert!(found.len() > 20, "the sources are not where they were");
+    assert!(found.len() > 20, "too few source files found");
     found
 }
 
-/// `src/venue/upbit.rs` is of `venue`, `src/clock.rs` of `clock`.
+/// Returns the top-level module of a file: `venue` for `src/venue/upbit.rs`, `clock` for `src/clock.rs`.
 fn module_of(file: &Path) -> String {
     let inside = file.strip_prefix(root().join("src")).unwrap();
     let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The file without comments and without its test module, which may know anybody.
+/// Returns a file without comments and without its test module, which may use any module.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
@@ -129,8 +130,8 @@ fn code(file: &Path) -> String {
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// Every `x` of `crate::x`, and of `crate::{x, y::z, w::{v}}`.
-fn named_modules(code: &str) -> Vec<String> {
+/// Returns every `x` in `crate::x` and in `crate::{x, y::z, w::{v}}`.
+fn used_modules(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in code.split("crate::").skip(1) {
         for item in part.strip_prefix('{').map_or_else(|| vec![part], items) {
@@ -143,7 +144,7 @@ fn named_modules(code: &str) -> Vec<String> {
     names
 }
 
-/// The items of a group up to its own closing brace, whatever groups are in it.
+/// Returns the items of a use group up to its closing brace, with nested groups intact.
 fn items(group: &str) -> Vec<&str> {
     let (mut depth, mut start, mut items) = (0, 0, Vec::new());
     for (at, c) in group.char_indices() {
@@ -161,11 +162,11 @@ fn items(group: &str) -> Vec<&str> {
             _ => {}
         }
     }
-    panic!("a group of names is not closed: {group}");
+    panic!("unclosed use group: {group}");
 }
 
 #[test]
-fn names_within_groups_are_seen() {
-    let code = "use crate::{domain::{a, b}, hub};\nuse crate::web::x;\nuse crate::{\n clock,\n text::{self},\n};";
-    assert_eq!(named_modules(code), ["domain", "hub", "web", "clock", "text"]);
+fn names_in_use_groups_are_found() {
+    let code = "use crate::{domain::{a, b}, hub};\nuse crate::web::x;\nuse crate::{\n clock,\n locale::{self},\n};";
+    assert_eq!(used_modules(code), ["domain", "hub", "web", "clock", "locale"]);
 }

@@ -1,5 +1,5 @@
-//! Subscriptions of every basis, by message and by address, over WebSockets and as events: each row that goes out has the
-//! base of its own basis, exactly, as the exchange has it.
+//! Subscriptions on every basis, by message and by URL, over WebSocket and server-sent events: each row has exactly
+//! the base price of its own basis, as on the exchange.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sisepan::config::{Board, Config, VenueConfig};
 use sisepan::domain::{Basis, SourceId};
 use sisepan::fake::{self, Fake, Options};
 
-use crate::api::setup::{Client, Known};
+use crate::api::setup::{Client, ClientState};
 use crate::end_to_end::Service;
 use crate::laws::exact;
 
@@ -36,7 +36,7 @@ fn board_on(fake: &Fake) -> Config {
     config
 }
 
-/// The instant that a change of `basis` is measured from, worked out in whole seconds: neither zone shifts its clocks.
+/// Returns the base time of `basis`, computed in whole seconds; neither zone has daylight saving time.
 fn base_at(basis: Basis, now: Timestamp) -> Timestamp {
     let second = now.as_second();
     let at = match basis {
@@ -47,12 +47,12 @@ fn base_at(basis: Basis, now: Timestamp) -> Timestamp {
     Timestamp::from_second(at).unwrap()
 }
 
-/// Asserts that a row says the change of `basis`, as of some moment since `asked`.
-fn is_exact(fake: &Fake, basis: Basis, row: &Value, asked: Timestamp) {
+/// Asserts that a row has the exact change on `basis`, as of some moment since `requested`.
+fn assert_exact(fake: &Fake, basis: Basis, row: &Value, requested: Timestamp) {
     let (name, change) = (row["market"].as_str().unwrap(), &row["change"]);
     let at: Timestamp = change["base_at"].as_str().unwrap_or_else(|| panic!("{row}")).parse().unwrap();
     // The venue's clock is known to some tenths of a second.
-    let since = base_at(basis, asked - SignedDuration::from_secs(5));
+    let since = base_at(basis, requested - SignedDuration::from_secs(5));
     assert!(
         since <= at && at <= base_at(basis, Clock::system().now() + SignedDuration::from_secs(5)),
         "{basis}: {row}"
@@ -60,9 +60,9 @@ fn is_exact(fake: &Fake, basis: Basis, row: &Value, asked: Timestamp) {
     let (_, base) = fake.trade_before("upbit", name, at).unwrap();
     assert_eq!(change["base_price"].as_str().unwrap().parse(), Ok(base), "{basis}: {row}");
     assert_eq!(change["base_source"], "window", "{basis}: {row}");
-    let fraction = |text: &str| exact::value(text).unwrap();
+    let fraction = |text: &str| exact::parse_fraction(text).unwrap();
     let percent = exact::percent(&fraction(row["last"].as_str().unwrap()), &fraction(&base.to_string()), 2);
-    let shown = fraction(change["percent"].as_str().unwrap()) * exact::power(2);
+    let shown = fraction(change["percent"].as_str().unwrap()) * exact::power_of_ten(2);
     assert_eq!(shown, percent.into(), "{basis}: {row}");
 }
 
@@ -82,10 +82,10 @@ async fn until_known(service: &Service) {
             }
         }
     };
-    tokio::time::timeout(DEADLINE, wait).await.expect("the bases become known");
+    tokio::time::timeout(DEADLINE, wait).await.expect("the bases must become known");
 }
 
-/// Either kind of stream, message by message.
+/// A WebSocket or an event stream, read message by message.
 enum Stream {
     Socket(Box<Client>),
     Events(Box<reqwest::Response>, String),
@@ -114,30 +114,30 @@ impl Stream {
 async fn streams(service: &Service, basis: Basis) -> Vec<(&'static str, Stream)> {
     let address = service.address.to_string();
     let query = format!("?board=krw&basis={basis}&interval_ms=0");
-    let by_address = Client::connect(&address, &query).await;
+    let by_url = Client::connect(&address, &query).await;
     let mut by_message = Client::welcomed(&address, "").await;
     let request = json!({"type":"subscribe","id":1,"markets":MARKETS,"basis":basis.as_str(),"interval_ms":0});
     by_message.send(request.to_string()).await;
     let events = reqwest::get(format!("http://{address}/api/v1/events{query}")).await.unwrap();
     assert_eq!(events.status(), 200);
     vec![
-        ("address", Stream::Socket(Box::new(by_address))),
+        ("URL", Stream::Socket(Box::new(by_url))),
         ("message", Stream::Socket(Box::new(by_message))),
         ("events", Stream::Events(Box::new(events), String::new())),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_stream_says_the_change_of_the_basis_that_was_asked_for_and_no_other() {
+async fn each_stream_has_the_change_on_the_requested_basis_and_no_other() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let fake = fake::start(Options { seed: rand::random(), ..Options::default() }).await.unwrap();
     let service = Service::start(board_on(&fake)).await;
     until_known(&service).await;
-    let asked = Clock::system().now();
+    let requested = Clock::system().now();
     let mut all = Vec::new();
     for basis in Basis::ALL {
         let opened = streams(&service, basis).await;
-        all.extend(opened.into_iter().map(|(way, stream)| (basis, way, stream, Known::default())));
+        all.extend(opened.into_iter().map(|(way, stream)| (basis, way, stream, ClientState::default())));
     }
     for (basis, way, stream, known) in &mut all {
         while known.rows.len() < MARKETS.len() {
@@ -147,9 +147,9 @@ async fn each_stream_says_the_change_of_the_basis_that_was_asked_for_and_no_othe
             }
             known.apply(&message);
         }
-        known.rows.values().for_each(|row| is_exact(&fake, *basis, row, asked));
+        known.rows.values().for_each(|row| assert_exact(&fake, *basis, row, requested));
     }
-    // What changes afterwards is measured from the same base, to the last place.
+    // Later changes are measured from the same base, exactly.
     let price = Decimal::from(123_457_000);
     fake.set_price("upbit", "BTC-KRW", price, true).unwrap();
     for (basis, way, stream, known) in &mut all {
@@ -157,10 +157,10 @@ async fn each_stream_says_the_change_of_the_basis_that_was_asked_for_and_no_othe
             known.apply(&stream.next().await);
         }
         let row = &known.rows["BTC-KRW"];
-        is_exact(&fake, *basis, row, asked);
+        assert_exact(&fake, *basis, row, requested);
         assert!(row["change"]["percent"] != "0.00", "{way}: {row}");
     }
-    // A basis that is none of ours is refused by name, whichever way it is asked for.
+    // An unknown basis is rejected by name, however it is requested.
     let address = service.address.to_string();
     let mut client = Client::welcomed(&address, "").await;
     client.send(json!({"type":"subscribe","id":2,"board":"krw","basis":"12h"}).to_string()).await;

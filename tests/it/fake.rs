@@ -1,13 +1,13 @@
-//! The fake exchanges: their walk, their words, their manners and their faults.
+//! The fake exchanges: price walk, wire formats, connection policies and faults.
 
 mod books;
 mod candles;
 mod client;
-pub mod clients;
 mod faults;
 mod limits;
 mod rest;
+mod sessions;
 mod stream;
-mod streams;
+pub mod third_party_clients;
 mod tls;
-mod world;
+mod walk;

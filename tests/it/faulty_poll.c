@@ -1,4 +1,4 @@
-/* A poller that fails when it is told to, loaded before the C library of a program under test.
+/* An epoll_wait with injected faults, preloaded into a program under test.
  *
  * FAULTY_POLL names a directory. A file in it with the name of a thread makes the next epoll_wait of one thread of that
  * name fail with EBADF, as a descriptor closed by mistake would. The thread removes the file first. */
@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-int epoll_wait(int fd, struct epoll_event *events, int most, int timeout) {
+int epoll_wait(int fd, struct epoll_event *events, int maxevents, int timeout) {
   static int (*real)(int, struct epoll_event *, int, int);
   if (!real) *(void **)&real = dlsym(RTLD_NEXT, "epoll_wait");
   const char *root = getenv("FAULTY_POLL");
@@ -23,5 +23,5 @@ int epoll_wait(int fd, struct epoll_event *events, int most, int timeout) {
       return -1;
     }
   }
-  return real(fd, events, most, timeout);
+  return real(fd, events, maxevents, timeout);
 }

@@ -1,6 +1,6 @@
-//! The one integration test program: a module a subject.
+//! The integration test program, with one module per subject.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails where it stands")]
+#![allow(clippy::unwrap_used, reason = "a test that can't continue should panic")]
 
 mod api;
 mod architecture;

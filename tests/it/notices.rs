@@ -1,4 +1,4 @@
-//! Cautions, warnings and delistings of the fake exchanges, as they reach the readers of the whole program.
+//! Cautions, warnings and delistings of the fake exchanges, as the clients of the whole program receive them.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use sisepan::config::Config;
 use sisepan::domain::SourceId;
 use sisepan::fake::{self, Fake, Options};
 
-use super::end_to_end::{Service, board_on};
+use super::end_to_end::{Service, config_for_fake};
 
 const DEADLINE: Duration = Duration::from_secs(40);
 
 fn board_of(fake: &Fake, venue: &'static str) -> Config {
-    let mut config = board_on(fake);
+    let mut config = config_for_fake(fake);
     config.boards[0].source = SourceId::new([venue]);
     config
 }
@@ -22,28 +22,29 @@ async fn text(service: &Service, path: &str) -> String {
     reqwest::get(format!("http://{}{path}", service.address)).await.unwrap().text().await.unwrap()
 }
 
-fn orders(fake: &Fake, venue: &str, kinds: &[Value]) {
-    fake.fault(r#"{"fault":"none"}"#).unwrap();
+/// Replaces all faults by notices about `BTC-KRW`.
+fn set_notices(fake: &Fake, venue: &str, kinds: &[Value]) {
+    fake.inject_fault(r#"{"fault":"none"}"#).unwrap();
     for kind in kinds {
-        let mut order = json!({"fault": "warn", "venue": venue, "symbol": "BTC-KRW"});
-        order.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
-        fake.fault(&order.to_string()).unwrap();
+        let mut fault = json!({"fault": "warn", "venue": venue, "symbol": "BTC-KRW"});
+        fault.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+        fake.inject_fault(&fault.to_string()).unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_11_upbits_notices_reach_readers_and_end_again() {
+async fn fc_11_upbits_notices_reach_clients_and_end_again() {
     notices_of("upbit").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_11_bithumbs_notices_reach_readers_and_end_again() {
+async fn fc_11_bithumbs_notices_reach_clients_and_end_again() {
     notices_of("bithumb").await;
 }
 
 async fn notices_of(venue: &'static str) {
     let fake = fake::start(Options::default()).await.unwrap();
-    orders(&fake, venue, &[json!({"caution": "PRICE_FLUCTUATIONS"}), json!({"on": "rest"})]);
+    set_notices(&fake, venue, &[json!({"caution": "PRICE_FLUCTUATIONS"}), json!({"on": "rest"})]);
     let service = Service::start(board_of(&fake, venue)).await;
     let cautions = if venue == "upbit" { json!(["PRICE_FLUCTUATIONS"]) } else { Value::Null };
     let kind = |row: &Value, kind: &str| row["state"] == "live" && row["notice"]["kind"] == kind;
@@ -56,7 +57,7 @@ async fn notices_of(venue: &'static str) {
 
     let url = format!("ws://{}/api/v1/stream?board=krw&lang=en&interval_ms=0", service.address);
     let (mut stream, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let mut heard = async |what: &str, wanted: &dyn Fn(&Value) -> bool| {
+    let mut wait_row = async |what: &str, wanted: &dyn Fn(&Value) -> bool| {
         let found = tokio::time::timeout(DEADLINE, async {
             loop {
                 let message = stream.next().await.unwrap().unwrap();
@@ -68,44 +69,44 @@ async fn notices_of(venue: &'static str) {
                 }
             }
         });
-        found.await.unwrap_or_else(|_| panic!("{venue}: {what} was not said"))
+        found.await.unwrap_or_else(|_| panic!("{venue}: no message with {what}"))
     };
-    heard("the snapshot", &|row| row["notice"]["kind"] == "warning").await;
+    wait_row("the snapshot", &|row| row["notice"]["kind"] == "warning").await;
 
     // Over the stream, live.
-    orders(&fake, venue, &[json!({}), json!({"date": "2030-12-01"})]);
-    let row = heard("the delisting", &|row| row["notice"]["kind"] == "delisting").await;
+    set_notices(&fake, venue, &[json!({}), json!({"date": "2030-12-01"})]);
+    let row = wait_row("the delisting", &|row| row["notice"]["kind"] == "delisting").await;
     assert_eq!((&row["notice"]["date"], &row["text"]["notice"]), (&json!("2030-12-01"), &json!("delisting 1 Dec")));
     assert_eq!(service.row("BTC-KRW").await["state"], "live", "it trades until it is delisted");
     let csv = text(&service, "/api/v1/snapshot.csv?markets=BTC-KRW").await;
     let names = if venue == "upbit" { "PRICE_FLUCTUATIONS" } else { "" };
     assert!(csv.trim_end().ends_with(&format!(",,delisting,2030-12-01,{names}")), "{csv}");
 
-    orders(&fake, venue, &[]);
-    // Upbit's caution stands until the next list.
+    set_notices(&fake, venue, &[]);
+    // Upbit's caution stays until the next list.
     let is_over = |row: &Value| match venue {
         "upbit" => row["notice"]["kind"] == "caution",
         _ => row.get("notice") == Some(&Value::Null),
     };
-    let row = heard("the end", &is_over).await;
+    let row = wait_row("the end", &is_over).await;
     assert_eq!(row["text"].get("notice"), (venue == "upbit").then_some(&json!("caution")), "{row}");
 
-    fake.fault(&json!({"fault": "halt", "venue": venue, "symbol": "BTC-KRW"}).to_string()).unwrap();
-    let row = heard("the halt", &|row| row["state"] == "halted").await;
+    fake.inject_fault(&json!({"fault": "halt", "venue": venue, "symbol": "BTC-KRW"}).to_string()).unwrap();
+    let row = wait_row("the halt", &|row| row["state"] == "halted").await;
     assert_eq!(row["reason"], "suspended");
-    orders(&fake, venue, &[]);
-    let row = heard("the end of the halt", &|row| row["state"] == "live").await;
+    set_notices(&fake, venue, &[]);
+    let row = wait_row("the end of the halt", &|row| row["state"] == "live").await;
     assert_eq!(row.get("reason"), Some(&Value::Null), "{row}");
     service.stop().await;
     fake.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_11_without_streams_the_list_warns_and_what_is_odd_in_it_is_counted() {
+async fn fc_11_without_streams_warnings_come_from_the_list_and_its_malformed_members_are_counted() {
     let fake = fake::start(Options::default()).await.unwrap();
-    orders(&fake, "upbit", &[json!({}), json!({"caution": "GLOBAL_PRICE_DIFFERENCES"})]);
-    let odd = r#"{"fault":"set-field","venue":"upbit","on":"rest","path":"/market/all","symbol":"ETH-KRW","field":"market_event","payload":"1"}"#;
-    fake.fault(odd).unwrap();
+    set_notices(&fake, "upbit", &[json!({}), json!({"caution": "GLOBAL_PRICE_DIFFERENCES"})]);
+    let malformed = r#"{"fault":"set-field","venue":"upbit","on":"rest","path":"/market/all","symbol":"ETH-KRW","field":"market_event","payload":"1"}"#;
+    fake.inject_fault(malformed).unwrap();
     let mut config = board_of(&fake, "upbit");
     for venue in config.venues.values_mut() {
         venue.streaming = Some(false);

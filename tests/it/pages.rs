@@ -1,4 +1,4 @@
-//! What readers see, asked of the router.
+//! The pages that visitors see, called through the router.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use sisepan::clock::Clock;
 use sisepan::config::Board;
 use sisepan::domain::{
-    Base, BaseSource, Basis, Market, Publish, Quote, Reason, ReasonCode, SourceId, State, VenueHealth, VenueId,
+    Base, BaseSource, Basis, BoardUpdate, Market, Quote, Reason, ReasonCode, SourceId, State, VenueHealth, VenueId,
     VenueState,
 };
 use sisepan::hub::Hub;
-use sisepan::web::{AppState, Shared, router};
+use sisepan::web::{AppParts, AppState, router};
 use tower::ServiceExt;
 
+/// The reference board: market, Korean name, last price, and the texts of price and change.
 const REFERENCE: [(&str, &str, &str, &str, &str); 11] = [
     ("BTC-KRW", "비트코인", "142187000", "142,187,000", "+2.08%"),
     ("ETH-KRW", "이더리움", "4949000", "4,949,000", "+2.02%"),
@@ -30,7 +31,7 @@ const REFERENCE: [(&str, &str, &str, &str, &str); 11] = [
     ("SAND-KRW", "샌드박스", "183", "183", "-1.61%"),
 ];
 
-/// A base that gives the change of the reference board.
+/// Base prices that give the changes of the reference board.
 const BASES: [&str; 11] =
     ["139290000", "4851000", "888500", "3131", "212400", "613", "444", "356", "29160", "20560", "186"];
 
@@ -58,7 +59,7 @@ fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
         english_name: None,
         last: Some(last.parse().unwrap()),
         bases: [base; 3],
-        no_bases: Default::default(),
+        no_base_reasons: Default::default(),
         percent_places: 2,
         digits: 0,
         high_24h: None,
@@ -91,7 +92,12 @@ fn reference() -> Vec<Quote> {
 
 fn app_with(quotes: Vec<Quote>, venues: Vec<VenueHealth>, markets: &[&str], demo: bool) -> axum::Router {
     let hub = Hub::new("epoch".to_owned());
-    hub.publish(Publish { at: now(), changed: quotes.into_iter().map(Arc::new).collect(), confirmed: vec![], venues });
+    hub.publish(BoardUpdate {
+        at: now(),
+        changed: quotes.into_iter().map(Arc::new).collect(),
+        confirmed: vec![],
+        venues,
+    });
     app_of(hub, markets, demo)
 }
 
@@ -108,7 +114,14 @@ fn app_of(hub: Hub, markets: &[&str], demo: bool) -> axum::Router {
         board("krw", ["실시간 암호화폐 시세", "Live crypto prices", "暗号資産リアルタイム価格"], markets),
         board("usdt", ["USDT 시세", "USDT prices", "USDT建て価格"], vec!["BTC-USDT".parse().unwrap()]),
     ];
-    router(AppState::new(Shared { hub, boards, clock: Clock::manual(now()), history: None, keeper: None, demo }))
+    router(AppState::new(AppParts {
+        hub,
+        boards,
+        clock: Clock::manual(now()),
+        history: None,
+        store_health: None,
+        demo,
+    }))
 }
 
 fn app() -> axum::Router {
@@ -116,43 +129,43 @@ fn app() -> axum::Router {
     app_with(reference(), vec![health("bithumb", VenueState::Up, None)], &markets, false)
 }
 
-struct Answer {
+struct Response {
     status: StatusCode,
     headers: HeaderMap,
     body: String,
 }
 
-impl Answer {
+impl Response {
     fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What stands between `start` and `end`, every time.
+    /// Returns every text between `start` and `end`.
     fn between(&self, start: &str, end: &str) -> Vec<&str> {
         self.body.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
     }
 }
 
-async fn ask_with(app: axum::Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn get_with(app: axum::Router, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let reply = tokio::time::timeout(Duration::from_secs(10), app.oneshot(request.body(Body::empty()).unwrap()));
-    let (parts, body) = reply.await.unwrap().unwrap().into_parts();
+    let response = tokio::time::timeout(Duration::from_secs(10), app.oneshot(request.body(Body::empty()).unwrap()));
+    let (parts, body) = response.await.unwrap().unwrap().into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let body = String::from_utf8_lossy(&body).into_owned();
-    Answer { status: parts.status, headers: parts.headers, body }
+    Response { status: parts.status, headers: parts.headers, body }
 }
 
-async fn ask(path: &str) -> Answer {
-    ask_with(app(), path, &[]).await
+async fn get(path: &str) -> Response {
+    get_with(app(), path, &[]).await
 }
 
 #[tokio::test]
-async fn the_reference_board_reads_as_it_did() {
+async fn the_default_board_has_its_reference_texts() {
     for path in ["/?lang=ko", "/embed/board?lang=ko", "/fragment/board?lang=ko"] {
-        let page = ask(path).await;
+        let page = get(path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
         assert_eq!(page.between("data-cell=\"name\">", "<"), REFERENCE.map(|row| row.1), "{path}");
         assert_eq!(page.between("data-cell=\"last\">", "<"), REFERENCE.map(|row| row.3), "{path}");
@@ -167,7 +180,7 @@ async fn the_reference_board_reads_as_it_did() {
 }
 
 #[tokio::test]
-async fn each_basis_has_its_own_true_footnote() {
+async fn each_basis_has_its_own_footnote() {
     for (query, note) in [
         ("basis=24h&lang=ko", "* 24시간 변동률 기준"),
         ("basis=utc-day&lang=ko", "* 오전 9시(한국시간) 대비 변동률 기준"),
@@ -175,21 +188,21 @@ async fn each_basis_has_its_own_true_footnote() {
         ("basis=utc-day&lang=en", "* Change since 00:00 UTC"),
         ("basis=24h&lang=ja", "* 24時間の変動率"),
     ] {
-        let page = ask(&format!("/embed/board?{query}")).await;
+        let page = get(&format!("/embed/board?{query}")).await;
         assert!(page.body.contains(note), "{query}");
         assert_eq!(page.body.contains("24시간 변동률"), query == "basis=24h&lang=ko", "{query}");
     }
 }
 
 #[tokio::test]
-async fn the_language_is_the_one_asked_for_or_the_one_preferred() {
-    let english = ask_with(app(), "/embed/board", &[("accept-language", "en-GB,en;q=0.9,ko;q=0.5")]).await;
+async fn the_language_is_the_requested_or_the_preferred_one() {
+    let english = get_with(app(), "/embed/board", &[("accept-language", "en-GB,en;q=0.9,ko;q=0.5")]).await;
     assert!(english.body.contains(r#"<html lang="en""#) && english.body.contains(">Bitcoin Cash<"));
     assert!(english.body.contains(">Price (KRW)<") && english.body.contains(r#"data-colors="intl""#));
     assert_eq!(english.header("vary").to_ascii_lowercase().matches("accept-language").count(), 1);
-    let korean = ask_with(app(), "/embed/board?lang=ko", &[("accept-language", "en")]).await;
+    let korean = get_with(app(), "/embed/board?lang=ko", &[("accept-language", "en")]).await;
     assert!(korean.body.contains(r#"<html lang="ko""#) && korean.body.contains(r#"data-colors="kr""#));
-    let japanese = ask("/fragment/board?lang=ja").await;
+    let japanese = get("/fragment/board?lang=ja").await;
     assert!(japanese.body.contains("ビットコイン") && japanese.body.contains(r#"data-colors="jp""#));
 }
 
@@ -199,20 +212,20 @@ async fn a_hostile_name_stays_text() {
     let mut row = quote("EVIL-KRW", "1", None);
     row.korean_name = Some(evil.into());
     row.english_name = Some("\"><script>alert(1)</script>".into());
-    let why = Reason::new(ReasonCode::Refused, evil);
+    let reason = Reason::new(ReasonCode::Refused, evil);
     for path in ["/?lang=ko", "/embed/board?lang=en", "/fragment/board?lang=ko"] {
-        let venues = vec![health("bithumb", VenueState::Down, Some(why.clone()))];
-        let page = ask_with(app_with(vec![row.clone()], venues, &["EVIL-KRW"], false), path, &[]).await;
+        let venues = vec![health("bithumb", VenueState::Down, Some(reason.clone()))];
+        let page = get_with(app_with(vec![row.clone()], venues, &["EVIL-KRW"], false), path, &[]).await;
         assert_eq!(page.status, StatusCode::OK);
         assert!(!page.body.contains("<img") && !page.body.contains("alert(1)</script>"), "{path}");
-        assert!(page.body.contains("&#60;"), "{path}: the name is shown, escaped");
+        assert!(page.body.contains("&#60;"), "{path}: the escaped name is shown");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_a_dash() {
+async fn unknown_values_are_dashes() {
     let quotes = vec![quote("BTC-KRW", "142187000", None)];
-    let page = ask_with(app_with(quotes, vec![], &["BTC-KRW", "ETH-KRW"], false), "/fragment/board?lang=ko", &[]).await;
+    let page = get_with(app_with(quotes, vec![], &["BTC-KRW", "ETH-KRW"], false), "/fragment/board?lang=ko", &[]).await;
     assert_eq!(page.between("data-cell=\"last\">", "<"), ["142,187,000", "–"]);
     assert_eq!(page.between("data-cell=\"change\">", "<"), ["–", "–"]);
     assert_eq!(page.between("data-state=\"", "\"")[..2], ["live", "unknown"]);
@@ -221,28 +234,28 @@ async fn what_is_not_known_is_a_dash() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_not_live_says_so() {
+async fn a_row_that_is_not_live_states_why() {
     let mut rows = reference();
     rows[0].state = State::Stale;
     rows[1].state = State::Delayed;
     rows[2].state = State::Halted;
     rows[3].fallback = true;
     rows[3].venue = VenueId("upbit");
-    let why = Reason::new(ReasonCode::Silent, "bithumb: no data for 10 s");
-    let venues = vec![health("bithumb", VenueState::Down, Some(why))];
+    let reason = Reason::new(ReasonCode::Silent, "bithumb: no data for 10 s");
+    let venues = vec![health("bithumb", VenueState::Down, Some(reason))];
     let app = app_with(rows, venues, &REFERENCE.map(|row| row.0), false);
-    let page = ask_with(app.clone(), "/fragment/board?lang=ko", &[]).await;
+    let page = get_with(app.clone(), "/fragment/board?lang=ko", &[]).await;
     assert_eq!(page.between("data-cell=\"mark\">", "<")[..5], ["12초 전", "지연", "거래 중단", "업비트", ""]);
     assert_eq!(page.between("data-cell=\"last\">", "<")[0], "142,187,000");
-    assert!(page.body.contains("빗썸 연결 끊김: 데이터가 오지 않음"));
-    let home = ask_with(app, "/?lang=ko", &[]).await;
-    assert!(home.body.contains("데이터가 오지 않음") && home.body.contains("15:20:00 KST"), "{}", home.body);
+    assert!(page.body.contains("빗썸 연결 끊김: 데이터 수신 없음"));
+    let home = get_with(app, "/?lang=ko", &[]).await;
+    assert!(home.body.contains("데이터 수신 없음") && home.body.contains("15:20:00 KST"), "{}", home.body);
     assert!(!home.body.contains("no data for 10 s"), "the detail is for the API and the log");
 }
 
 #[tokio::test]
-async fn a_board_is_as_well_off_as_its_best_row() {
-    for (state, light, said) in [
+async fn a_board_has_the_state_of_its_best_row() {
+    for (state, data_live, text) in [
         (State::Live, None, "15:27:03"),
         (State::Delayed, Some("delayed"), "지연 · 15:27:03"),
         (State::Stale, Some("stale"), "갱신 중단 · 15:27:03"),
@@ -252,32 +265,32 @@ async fn a_board_is_as_well_off_as_its_best_row() {
         let mut rows = reference();
         rows.iter_mut().for_each(|row| row.state = State::Unknown);
         rows[3].state = state;
-        let page = ask_with(app_with(rows, vec![], &REFERENCE.map(|row| row.0), false), "/fragment/board?lang=ko", &[]);
+        let page = get_with(app_with(rows, vec![], &REFERENCE.map(|row| row.0), false), "/fragment/board?lang=ko", &[]);
         let page = page.await;
-        assert_eq!(page.between("data-live=\"", "\"").first().copied(), light, "{state:?}");
+        assert_eq!(page.between("data-live=\"", "\"").first().copied(), data_live, "{state:?}");
         let clock = page.between("data-cell=\"clock\"", "<")[0];
-        assert!(clock.ends_with(&format!(">{said}")), "{state:?}: {clock}");
+        assert!(clock.ends_with(&format!(">{text}")), "{state:?}: {clock}");
     }
 }
 
 #[tokio::test]
-async fn invented_prices_are_marked() {
+async fn demo_prices_are_marked() {
     for path in ["/?lang=ko", "/embed/board", "/fragment/board"] {
         let demo = app_with(reference(), vec![], &["BTC-KRW"], true);
-        assert!(ask_with(demo, path, &[]).await.body.contains("DEMO"), "{path}");
-        assert!(!ask(path).await.body.contains("DEMO"), "{path}");
+        assert!(get_with(demo, path, &[]).await.body.contains("DEMO"), "{path}");
+        assert!(!get(path).await.body.contains("DEMO"), "{path}");
     }
 }
 
 #[tokio::test]
-async fn markets_may_be_picked_in_any_order() {
-    let page = ask("/fragment/board?markets=xrp-krw,BTC-KRW,XRP-KRW").await;
+async fn markets_can_be_selected_in_any_order() {
+    let page = get("/fragment/board?markets=xrp-krw,BTC-KRW,XRP-KRW").await;
     assert_eq!(page.between("data-market=\"", "\""), ["XRP-KRW", "BTC-KRW"]);
     assert!(page.body.contains(r#"data-markets="XRP-KRW,BTC-KRW""#));
 }
 
 #[tokio::test]
-async fn a_bad_option_is_refused_by_name_and_never_echoed_raw() {
+async fn an_invalid_option_is_rejected_by_name_and_never_echoed_raw() {
     for (query, status, name, allowed) in [
         ("board=%3Cscript%3E", 404, "시세판", "krw"),
         ("markets=DOGE-KRW", 404, "종목", "BTC-KRW"),
@@ -290,7 +303,7 @@ async fn a_bad_option_is_refused_by_name_and_never_echoed_raw() {
         ("lang=ko&lang=en", 400, "lang", ""),
     ] {
         for path in ["/", "/embed/board", "/fragment/board"] {
-            let page = ask(&format!("{path}?{query}")).await;
+            let page = get(&format!("{path}?{query}")).await;
             assert_eq!(page.status, status, "{path} {query}");
             assert!(page.body.contains(name) && page.body.contains(allowed), "{path} {query}: {}", page.body);
             assert!(!page.body.contains("<script>"), "{path} {query}");
@@ -301,21 +314,21 @@ async fn a_bad_option_is_refused_by_name_and_never_echoed_raw() {
 }
 
 #[tokio::test]
-async fn a_query_has_its_bounds_and_strangers_in_it_are_ignored() {
-    assert_eq!(ask(&format!("/?utm={}", "x".repeat(12 << 10))).await.status, 400);
-    assert_eq!(ask(&format!("/?{}", "a=1&".repeat(30))).await.status, 400);
-    let known = ask("/fragment/board?lang=ko").await;
-    assert_eq!(ask("/fragment/board?utm_source=x&lang=ko").await.body, known.body);
+async fn a_query_is_limited_and_unknown_parameters_are_ignored() {
+    assert_eq!(get(&format!("/?utm={}", "x".repeat(12 << 10))).await.status, 400);
+    assert_eq!(get(&format!("/?{}", "a=1&".repeat(30))).await.status, 400);
+    let known = get("/fragment/board?lang=ko").await;
+    assert_eq!(get("/fragment/board?utm_source=x&lang=ko").await.body, known.body);
 }
 
 #[tokio::test]
-async fn only_the_embed_may_be_framed_and_nothing_inline_runs() {
+async fn only_embeds_may_be_framed_and_no_inline_script_runs() {
     for (path, ancestors, frame, cors) in [
         ("/", "frame-ancestors 'none'", "DENY", ""),
         ("/embed/board", "frame-ancestors *", "", ""),
         ("/fragment/board", "frame-ancestors 'none'", "DENY", "*"),
     ] {
-        let page = ask(path).await;
+        let page = get(path).await;
         let csp = page.header("content-security-policy");
         assert!(csp.ends_with(ancestors) && csp.contains("script-src 'self'") && !csp.contains("unsafe"), "{path}");
         assert_eq!(page.header("x-frame-options"), frame, "{path}");
@@ -331,10 +344,10 @@ async fn only_the_embed_may_be_framed_and_nothing_inline_runs() {
 #[tokio::test]
 async fn an_unchanged_page_is_not_sent_again() {
     for path in ["/fragment/board", "/sisepan.js", "/sisepan.css", "/page.css", "/icon.svg"] {
-        let first = ask(path).await;
+        let first = get(path).await;
         let tag = first.header("etag").to_owned();
         assert!(tag.starts_with("W/\""), "{path}");
-        let again = ask_with(app(), path, &[("if-none-match", &format!("\"x\", {tag}"))]).await;
+        let again = get_with(app(), path, &[("if-none-match", &format!("\"x\", {tag}"))]).await;
         assert_eq!((again.status, again.body.as_str()), (StatusCode::NOT_MODIFIED, ""), "{path}");
         assert_eq!(again.header("etag"), tag);
         assert_eq!(again.header("cache-control"), first.header("cache-control"));
@@ -342,17 +355,17 @@ async fn an_unchanged_page_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn assets_are_for_every_origin_and_small() {
+async fn assets_allow_any_origin_and_stay_small() {
     let mut bytes = 0;
-    for (path, kind) in [
+    for (path, content_type) in [
         ("/sisepan.js", "text/javascript; charset=utf-8"),
         ("/sisepan.css", "text/css; charset=utf-8"),
         ("/embed/board", "text/html; charset=utf-8"),
     ] {
-        let packed = app().oneshot(Request::get(path).header("accept-encoding", "br").body(Body::empty()).unwrap());
-        let (parts, body) = packed.await.unwrap().into_parts();
+        let response = app().oneshot(Request::get(path).header("accept-encoding", "br").body(Body::empty()).unwrap());
+        let (parts, body) = response.await.unwrap().into_parts();
         assert_eq!(parts.headers["content-encoding"], "br", "{path}");
-        assert_eq!(parts.headers["content-type"], kind);
+        assert_eq!(parts.headers["content-type"], content_type);
         if !path.contains("embed") {
             assert_eq!(parts.headers["access-control-allow-origin"], "*");
         }
@@ -364,7 +377,7 @@ async fn assets_are_for_every_origin_and_small() {
     println!("first load: {bytes} bytes");
 }
 
-/// The texts of one cell of a market, wherever on the page it stands.
+/// Returns the texts of one cell of a market, everywhere on the page.
 fn cells<'a>(html: &'a str, market: &str, cell: &str) -> Vec<&'a str> {
     let row = format!("data-market=\"{market}\"");
     let start = format!("data-cell=\"{cell}\">");
@@ -373,21 +386,21 @@ fn cells<'a>(html: &'a str, market: &str, cell: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn fc_39_the_table_and_the_movers_of_the_start_page_are_of_one_moment() {
+async fn fc_39_the_table_and_the_movers_of_the_start_page_show_the_same_price() {
     let hub = Hub::new("epoch".to_owned());
     let market = "BTC-KRW";
     let publish = |hub: &Hub, price: u64| {
         let row = quote(market, &price.to_string(), Some("139290000"));
         let row = Quote { quote_volume_24h: Some(10_000_000_000_u64.into()), ..row };
-        hub.publish(Publish { at: now(), changed: vec![Arc::new(row)], confirmed: vec![], venues: vec![] });
+        hub.publish(BoardUpdate { at: now(), changed: vec![Arc::new(row)], confirmed: vec![], venues: vec![] });
     };
     publish(&hub, 140_000_000);
-    // The more is read before it, the more often a second reading finds something else.
+    // The more rows precede the market, the more likely a second read sees another price.
     let mut markets: Vec<String> = (0..100).map(|at| format!("C{at}-KRW")).collect();
     markets.push(market.to_owned());
     let app = app_of(hub.clone(), &markets.iter().map(String::as_str).collect::<Vec<_>>(), false);
     let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let prices = std::thread::spawn({
+    let publisher = std::thread::spawn({
         let done = done.clone();
         move || {
             let mut price = 140_000_000;
@@ -403,21 +416,21 @@ async fn fc_39_the_table_and_the_movers_of_the_start_page_are_of_one_moment() {
         if turn >= 100 && seen.len() > 30 {
             break;
         }
-        assert!(clock.monotonic() < Duration::from_secs(120), "prices move from page to page: {seen:?}");
-        // Each asks for something else, so each is rendered.
-        let html = ask_with(app.clone(), &format!("/?lang=ko&colors={turn:06x}-ff0000"), &[]).await.body;
+        assert!(clock.monotonic() < Duration::from_secs(120), "the price did not change between pages: {seen:?}");
+        // Each URL differs, so each response is rendered.
+        let html = get_with(app.clone(), &format!("/?lang=ko&colors={turn:06x}-ff0000"), &[]).await.body;
         let prices = cells(&html, market, "last");
         assert!(prices.len() >= 2, "in the table and among the movers: {prices:?}");
         assert!(prices.iter().all(|price| *price == prices[0]), "{prices:?}");
         seen.insert(prices[0].to_owned());
     }
     done.store(true, std::sync::atomic::Ordering::Relaxed);
-    prices.join().unwrap();
+    publisher.join().unwrap();
 }
 
 #[tokio::test]
-async fn fc_47_the_theme_that_was_asked_for_goes_along_every_link_between_our_pages() {
-    let own = |html: &str| {
+async fn fc_47_the_requested_theme_is_kept_in_every_link_between_pages() {
+    let price_links = |html: &str| {
         let links = html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned));
         let leads_to_prices = |link: &String| {
             let link = link.trim_start_matches("../");
@@ -426,11 +439,11 @@ async fn fc_47_the_theme_that_was_asked_for_goes_along_every_link_between_our_pa
         links.filter(leads_to_prices).collect::<Vec<_>>()
     };
     for path in ["/?lang=ko", "/?lang=ko&q=BTC&sort=last", "/market/BTC-KRW?lang=en"] {
-        let links = own(&ask(path).await.body);
+        let links = price_links(&get(path).await.body);
         assert!(links.len() >= 4 && links.iter().all(|link| !link.contains("theme=")), "{path}: {links:?}");
-        let links = own(&ask(&format!("{path}&theme=dark")).await.body);
+        let links = price_links(&get(&format!("{path}&theme=dark")).await.body);
         assert!(links.len() >= 4 && links.iter().all(|link| link.ends_with("theme=dark")), "{path}: {links:?}");
     }
-    let form = ask("/?lang=ko&theme=dark").await.body;
-    assert!(form.contains(r#"<input type="hidden" name="theme" value="dark">"#), "a search keeps it too");
+    let form = get("/?lang=ko&theme=dark").await.body;
+    assert!(form.contains(r#"<input type="hidden" name="theme" value="dark">"#), "the search form keeps it too");
 }

@@ -1,5 +1,5 @@
-//! The program stopped for over a minute and continued, as a debugger, a cgroup or a busy host does it: no price of
-//! after the pause is written into its minutes, nothing old is shown as live, and no burst of missed polls follows.
+//! The program is stopped for over a minute and continued, as by a debugger, a cgroup or a busy host: no price from
+//! after the pause is recorded in its minutes, nothing old is shown as live, and no burst of missed polls follows.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -14,16 +14,16 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// At least one whole minute lies within it.
 const PAUSE: Duration = Duration::from_secs(125);
 
-/// The documented figure of Upbit's, for each group and second.
+/// Upbit's documented limit, per group and second.
 const UPBIT_REQUESTS_MAX: usize = 10;
 
-/// So often it is looked at after the pause, at least.
-const LOOKS_MIN: u32 = 10;
+/// Minimum number of checks after the pause.
+const CHECKS_MIN: u32 = 10;
 
 fn signal(child: &Child, signal: &str) {
     let pid = child.id().unwrap().to_string();
@@ -68,7 +68,7 @@ async fn until(url: &str, what: &str, wanted: impl Fn(&Value) -> bool) {
             if wanted(&last) {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     });
     let in_time = found.await.is_ok();
@@ -76,7 +76,7 @@ async fn until(url: &str, what: &str, wanted: impl Fn(&Value) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_was_stopped_for_minutes_says_nothing_false_and_does_not_rush() {
+async fn a_program_that_was_stopped_for_minutes_shows_nothing_wrong_and_sends_no_burst() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let clock = Clock::system();
     let fake = fake::start(Options::default()).await.unwrap();
@@ -86,27 +86,27 @@ async fn a_program_that_was_stopped_for_minutes_says_nothing_false_and_does_not_
 
     signal(&child, "-STOP");
     let stopped = clock.now();
-    // Not luck: the pause itself is the subject, and minutes must pass on the exchange meanwhile.
+    // A real sleep, since the pause is the subject of the test, and minutes must pass on the exchange meanwhile.
     tokio::time::sleep(PAUSE).await;
     fake.set_price("upbit", "BTC-KRW", Decimal::from(199_000_000), true).unwrap();
     let continued = clock.now();
     signal(&child, "-CONT");
 
-    // Whatever it says from now on, from the first answer: what is live was confirmed after the pause.
+    // From the first response on, what is live was confirmed after the pause.
     let end = clock.monotonic() + Duration::from_secs(3);
-    let mut looks = 0u32;
-    while clock.monotonic() < end || looks <= LOOKS_MIN {
+    let mut checks = 0u32;
+    while clock.monotonic() < end || checks <= CHECKS_MIN {
         let row = bitcoin(&url).await;
-        looks += 1;
+        checks += 1;
         let confirmed: Option<Timestamp> = row["confirmed_at"].as_str().and_then(|at| at.parse().ok());
         let old = confirmed.is_none_or(|at| at < continued);
         assert!(!(old && row["state"] == "live"), "old and live: {row}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    until(&url, "right again", |row| row["state"] == "live" && row["last"] == "199000000").await;
-    until(&url, "its change known again", |row| !row["change"].is_null()).await;
+    until(&url, "live at the new price", |row| row["state"] == "live" && row["last"] == "199000000").await;
+    until(&url, "showing a change", |row| !row["change"].is_null()).await;
 
-    // The minutes of the pause: as they were on the exchange, or holes; never the price of afterwards.
+    // The minutes of the pause are as they were on the exchange, or missing; never with a later price.
     let truth: BTreeMap<Timestamp, Decimal> = fake.truth("upbit", "BTC-KRW").unwrap().minutes.into_iter().collect();
     let history = get(&format!("{url}/api/v1/history/BTC-KRW?span=24h&step=1m")).await;
     let start: Timestamp = history["start"].as_str().unwrap().parse().unwrap();
@@ -119,16 +119,16 @@ async fn a_program_that_was_stopped_for_minutes_says_nothing_false_and_does_not_
         assert_eq!(close.parse::<Decimal>().unwrap(), truth[&minute], "{minute}");
     }
     assert!(known > 1000, "{known} minutes are known");
-    println!("{within} minutes of the pause are known, and right");
+    println!("{within} minutes of the pause are known, and correct");
 
-    // What was missed is not made up for in a rush: no second holds more requests than the venue allows.
+    // Missed requests are not made up for in a burst: no second has more requests than the venue allows.
     let mut requests: Vec<i64> = Vec::new();
     for entry in fake.log().iter().filter(|entry| entry.kind == "request" && entry.text.contains("/v1/candles")) {
         requests.push(entry.at.as_millisecond());
     }
-    let crowded = requests.windows(UPBIT_REQUESTS_MAX + 1).find(|some| some[UPBIT_REQUESTS_MAX] - some[0] < 1_000);
+    let crowded = requests.windows(UPBIT_REQUESTS_MAX + 1).find(|times| times[UPBIT_REQUESTS_MAX] - times[0] < 1_000);
     assert!(crowded.is_none(), "{crowded:?}");
-    assert!(fake.log().iter().all(|entry| !matches!(entry.status, Some(418 | 429))), "it was told to slow down");
+    assert!(fake.log().iter().all(|entry| !matches!(entry.status, Some(418 | 429))), "the exchange limited our rate");
 
     child.kill().await.unwrap();
     fake.shutdown().await;

@@ -1,4 +1,4 @@
-//! Libraries that are put before the system's own (`LD_PRELOAD`), to make it fail as a real one may.
+//! Libraries that are preloaded (`LD_PRELOAD`) before the C library, to inject faults that a real system may have.
 
 use std::path::Path;
 use std::process::Command;

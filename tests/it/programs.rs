@@ -1,4 +1,4 @@
-//! The programs as anyone starts them: `sisepan fake` with its options, and `sisepan serve` reading from it.
+//! The program as users run it: `sisepan fake` with its options, and `sisepan serve` connected to it.
 
 mod check;
 mod clients;
@@ -16,9 +16,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 const DEADLINE: Duration = Duration::from_secs(40);
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A program that said where it listens. It ends with this.
+/// A running program and its URL; it is killed on drop.
 struct Program {
     child: Child,
     url: String,
@@ -26,10 +26,10 @@ struct Program {
 
 impl Program {
     async fn start(arguments: &[&str]) -> Self {
-        Self::logging(arguments, Stdio::null()).await
+        Self::start_with_log(arguments, Stdio::null()).await
     }
 
-    async fn logging(arguments: &[&str], log: Stdio) -> Self {
+    async fn start_with_log(arguments: &[&str], log: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sisepan"));
         command.args(arguments);
         Self::run(command, log).await
@@ -38,9 +38,9 @@ impl Program {
     async fn run(mut command: Command, log: Stdio) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = command.stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn().unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = tokio::time::timeout(DEADLINE, said.next_line()).await.unwrap().unwrap();
-        let line = line.unwrap_or_else(|| panic!("{command:?} said nothing"));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap();
+        let line = line.unwrap_or_else(|| panic!("{command:?} printed nothing"));
         Self { child, url: line.strip_prefix("listening on ").unwrap().to_owned() }
     }
 
@@ -49,6 +49,7 @@ impl Program {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
+    /// Requests a path until its JSON is as wanted. Panics at the deadline.
     async fn wait(&self, what: &str, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let found = tokio::time::timeout(DEADLINE, async {
@@ -57,7 +58,7 @@ impl Program {
                 if wanted(&last) {
                     return;
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         });
         let in_time = found.await.is_ok();
@@ -65,20 +66,20 @@ impl Program {
         last
     }
 
-    async fn end(mut self) {
+    async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 }
 
-/// A folder of this test's own.
+/// Creates a temporary folder for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("sisepan-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// Writes a configuration whose exchanges are the fake ones at `url`; `head` comes first.
-fn configured(folder: &Path, url: &str, head: &str) -> PathBuf {
+/// Writes a configuration that uses the fake exchanges at `url` and begins with `head`; returns its path.
+fn write_config(folder: &Path, url: &str, head: &str) -> PathBuf {
     let stream = url.replacen("http", "ws", 1);
     let venue = |id: &str, path: &str| {
         format!("[venues.{id}]\nrest = \"{url}/{id}\"\nstream = \"{stream}/{id}/{path}\"\nstale_after_secs = 5\n")
@@ -98,63 +99,63 @@ fn row<'a>(snapshot: &'a Value, market: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn https_and_wss_work_between_the_two_programs_and_its_clock_is_measured() {
+async fn https_and_wss_work_between_the_two_programs_and_the_clock_offset_is_measured() {
     let folder = folder("tls");
     let ca = folder.join("ca.pem");
     let path = ca.to_str().unwrap();
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--tls", "--tls-ca", path]).await;
     assert!(fake.url.starts_with("https://"), "{}", fake.url);
-    let config = configured(&folder, &fake.url, &format!("[tls]\nca = \"{path}\"\n"));
+    let config = write_config(&folder, &fake.url, &format!("[tls]\nca = \"{path}\"\n"));
     let config = config.to_str().unwrap();
     let board = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", config]).await;
     board.wait("live", "/api/v1/snapshot", |snapshot| row(snapshot, "BTC-KRW")["state"] == "live").await;
     let venues = board
-        .wait("all up, their clocks measured", "/api/v1/venues", |health| {
+        .wait("all up, their clock offsets measured", "/api/v1/venues", |health| {
             let venues = health["venues"].as_array().unwrap();
-            // The stream may be up before the first REST answer, whose date the clock is measured by.
+            // The stream may be up before the first REST response, whose `Date` gives the clock offset.
             let done = |venue: &Value| venue["state"] == "up" && venue["clock_skew_ms"].is_i64();
             venues.len() == 2 && venues.iter().all(done)
         })
         .await;
     for venue in venues["venues"].as_array().unwrap() {
         let skew = venue["clock_skew_ms"].as_i64().unwrap();
-        assert!(skew.abs() < 1500, "the clock is the same one: {venue}");
+        assert!(skew.abs() < 1500, "both programs use the same clock: {venue}");
     }
-    let live = Command::new(env!("CARGO_BIN_EXE_sisepan")).args(["check", "--live", "--config", config]).output();
-    let live = tokio::time::timeout(DEADLINE, live).await.unwrap().unwrap();
-    let said = String::from_utf8(live.stdout).unwrap();
-    assert_eq!(live.status.code(), Some(0), "{said}");
-    assert!(said.matches("stream   connected").count() == 2 && said.contains("11 of the 11 wanted"), "{said}");
-    board.end().await;
-    fake.end().await;
+    let check = Command::new(env!("CARGO_BIN_EXE_sisepan")).args(["check", "--live", "--config", config]).output();
+    let check = tokio::time::timeout(DEADLINE, check).await.unwrap().unwrap();
+    let output = String::from_utf8(check.stdout).unwrap();
+    assert_eq!(check.status.code(), Some(0), "{output}");
+    assert!(output.matches("stream   connected").count() == 2 && output.contains("11 of 11 wanted"), "{output}");
+    board.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
-async fn recorded_payloads_are_served_as_they_are_and_old_frames_are_refused() {
+async fn recorded_payloads_are_served_unchanged_and_old_frames_are_rejected() {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--from", fixtures]).await;
     let served = fake.get("/upbit/v1/ticker?markets=KRW-BTC").await;
     let recorded: Value =
         serde_json::from_str(&std::fs::read_to_string(format!("{fixtures}/upbit/rest-tickers.json")).unwrap()).unwrap();
     assert_eq!(served, recorded);
-    // A board that reads them refuses frames that were sent months ago, and says so.
+    // A server rejects frames that were sent months ago, and counts them.
     let folder = folder("recorded");
-    let config = configured(&folder, &fake.url, "");
+    let config = write_config(&folder, &fake.url, "");
     let board = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]).await;
     board
-        .wait("old frames are refused", "/api/v1/venues", |health| {
+        .wait("old frames are rejected", "/api/v1/venues", |health| {
             let venues = health["venues"].as_array().unwrap();
             venues.iter().any(|venue| venue["venue"] == "bithumb" && venue["rejected"]["time-behind"].is_u64())
         })
         .await;
-    board.end().await;
-    fake.end().await;
+    board.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
-async fn a_script_of_faults_passes_over_the_board_and_it_comes_right_again() {
+async fn a_board_recovers_from_a_script_of_faults() {
     let folder = folder("script");
     let script = folder.join("faults.jsonl");
     let lines =
@@ -162,49 +163,49 @@ async fn a_script_of_faults_passes_over_the_board_and_it_comes_right_again() {
     std::fs::write(&script, lines).unwrap();
     let script = script.to_str().unwrap();
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", script]).await;
-    let config = configured(&folder, &fake.url, "");
+    let config = write_config(&folder, &fake.url, "");
     let board = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]).await;
     for state in ["live", "stale", "live"] {
         board.wait(state, "/api/v1/snapshot", |snapshot| row(snapshot, "BTC-KRW")["state"] == state).await;
     }
-    board.end().await;
-    fake.end().await;
+    board.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
-async fn what_an_exchange_says_can_not_write_to_the_terminal() {
+async fn exchange_text_can_not_write_control_characters_to_the_terminal() {
     let folder = folder("hostile");
     let script = folder.join("faults.jsonl");
     let payload =
         serde_json::json!({"error": {"name": "\u{1b}[2J\u{7}", "message": "\u{1b}]0;owned\n2026 INFO forged"}});
-    let order =
+    let fault =
         serde_json::json!({"at": 0, "seconds": 120, "fault": "raw", "payload": payload.to_string(), "text": true});
-    std::fs::write(&script, order.to_string()).unwrap();
+    std::fs::write(&script, fault.to_string()).unwrap();
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", script.to_str().unwrap()]).await;
-    let config = configured(&folder, &fake.url, "");
+    let config = write_config(&folder, &fake.url, "");
     for form in ["text", "json"] {
         let log = folder.join(form);
         let file = std::fs::File::create(&log).unwrap();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", form, "--config", config.to_str().unwrap()];
-        let board = Program::logging(&arguments, file.into()).await;
+        let board = Program::start_with_log(&arguments, file.into()).await;
         board
-            .wait("a refusal is counted", "/api/v1/venues", |health| {
+            .wait("a rejection is counted", "/api/v1/venues", |health| {
                 health["venues"].as_array().unwrap().iter().any(|venue| venue["rejected"]["refused"].is_u64())
             })
             .await;
-        board.end().await;
-        let said = std::fs::read_to_string(&log).unwrap();
-        assert!(said.contains("owned"), "{form}: the refusal is in the log: {said}");
-        assert!(!said.contains(['\u{1b}', '\u{7}']) && !said.contains("\n2026 INFO forged"), "{form}: {said:?}");
+        board.kill().await;
+        let log = std::fs::read_to_string(&log).unwrap();
+        assert!(log.contains("owned"), "{form}: the message of the exchange is in the log: {log}");
+        assert!(!log.contains(['\u{1b}', '\u{7}']) && !log.contains("\n2026 INFO forged"), "{form}: {log:?}");
     }
-    fake.end().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
-async fn a_wrong_flag_or_file_is_told_with_its_code() {
-    for (arguments, code, said) in [
+async fn an_invalid_flag_or_file_is_reported_with_its_exit_code() {
+    for (arguments, code, message) in [
         (&["serve", "--listen", "here"][..], 2, "listen: must be an address and a port"),
         (&["serve", "--config", "/nonexistent.toml"], 2, "/nonexistent.toml: can't be read"),
         (&["serve", "--nonsense"], 2, "--nonsense"),
@@ -213,11 +214,11 @@ async fn a_wrong_flag_or_file_is_told_with_its_code() {
         (&["fake", "--script", "/nonexistent"], 1, "reading the script /nonexistent"),
         (&["fake", "--tls-ca", "ca.pem"], 2, "--tls"),
     ] {
-        let ended = Command::new(env!("CARGO_BIN_EXE_sisepan")).args(arguments).output();
-        let ended = tokio::time::timeout(DEADLINE, ended).await.unwrap().unwrap();
-        let error = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {error}");
-        assert!(error.contains(said), "{arguments:?}: {error}");
-        assert!(ended.stdout.is_empty(), "{arguments:?}");
+        let output = Command::new(env!("CARGO_BIN_EXE_sisepan")).args(arguments).output();
+        let output = tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(message), "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
     }
 }

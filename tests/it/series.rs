@@ -1,9 +1,8 @@
-//! Twenty-five hours of a real market, as each exchange would have told them.
+//! Twenty-five hours of a real market, replayed by each fake exchange.
 //!
-//! The candles are a recording (tests/fixtures/README.md); the fake exchanges
-//! trade them in their own words. What the change must be at fifty moments was
-//! worked out beforehand by tests/series/expected.py, which shares nothing
-//! with the program, and stands here.
+//! The candles are a recording (tests/fixtures/README.md), which the fake exchanges trade in their own formats. The
+//! expected changes of fifty minutes were computed beforehand by tests/series/expected.py, which shares no code
+//! with the program.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,17 +10,17 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use sisepan::board::{Quotes, Settings, Wanted};
+use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::config::{Board, Config, VenueConfig};
 use sisepan::domain::{BaseSource, Basis, Event, Market, Minute, Now, SourceId, Via};
-use sisepan::fake::figures::Figures;
-use sisepan::fake::series::Series;
-use sisepan::fake::{self, Options, View, World, binance, bithumb, upbit};
-use sisepan::venue::{self, Answer, Ask, Incoming, Venue};
+use sisepan::fake::series::CandleSeries;
+use sisepan::fake::ticker_figures::TickerFigures;
+use sisepan::fake::{self, FaultView, Options, Simulation, binance, bithumb, upbit};
+use sisepan::venue::{self, Incoming, Response, RestQuery, Venue};
 
 use super::end_to_end::Service;
 
-/// The minute, counted from the first candle's; the last price in it; the price 24 hours before; the change in percent.
+/// The minute, counted from the first candle's; the last price in it; the base price; the change in percent.
 const EXPECTED: [(usize, &str, &str, &str); 50] = [
     (1441, "0.00178515", "0.00162008", "10.19"),
     (1442, "0.00179756", "0.00161", "11.65"),
@@ -75,8 +74,8 @@ const EXPECTED: [(usize, &str, &str, &str); 50] = [
     (1490, "0.00178", "0.00159991", "11.26"),
 ];
 
-/// The prices of a minute's candle are traded in its first seconds; from here on the last one is its close.
-const SETTLED: i64 = 10;
+/// Second of a minute from which the last price is the candle's close; all its prices are traded before that.
+const SETTLED_SECOND: i64 = 10;
 
 const KST_MS: i64 = 9 * 3_600_000;
 
@@ -84,72 +83,78 @@ fn file() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/fixtures/series/minute-candles-2017-11.json"].iter().collect()
 }
 
-/// One exchange's board, and an exchange that trades the series.
+/// The board of one exchange, and a simulation of the exchange that trades the series.
 struct Replay {
     venue: &'static dyn Venue,
-    world: World,
+    simulation: Simulation,
     quotes: Quotes,
     now: Now,
     market: Market,
-    told: u64,
+    /// Id of the newest trade that was streamed.
+    streamed_id: u64,
     candles: usize,
 }
 
 impl Replay {
-    /// Begins in a minute of the series.
-    fn begin(venue: &'static dyn Venue, minute: usize) -> Self {
+    /// Starts in a minute of the series.
+    fn start(venue: &'static dyn Venue, minute: usize) -> Self {
         let wall: Timestamp = "2026-01-15T06:27:00Z".parse().unwrap();
         let id = venue.profile().id;
-        let world = World::of_series(&Series::read(&file()).unwrap(), minute, wall);
-        let market: Market = world.lines(id.as_str()).next().unwrap().market.parse().unwrap();
+        let simulation = Simulation::from_series(&CandleSeries::read(&file()).unwrap(), minute, wall);
+        let market: Market = simulation.markets_of(id.as_str()).next().unwrap().name.parse().unwrap();
         let now = Now { wall, monotonic: Duration::ZERO };
         let source = SourceId::new([id.as_str()]);
         let markets = vec![market.clone()];
-        let wanted = Wanted { source, venues: vec![id], markets, basis: Basis::Rolling24h };
-        let quotes = Quotes::new(&[wanted], Settings::default(), now);
-        Self { venue, world, quotes, now, market, told: 0, candles: 0 }
+        let wanted = BoardSpec { source, venues: vec![id], markets, basis: Basis::Rolling24h };
+        let quotes = Quotes::new(&[wanted], BoardSettings::default(), now);
+        Self { venue, simulation, quotes, now, market, streamed_id: 0, candles: 0 }
     }
 
-    /// Lets seconds pass, one by one: each trade is streamed, and every five seconds without one REST is asked.
-    fn pass(&mut self, seconds: usize) {
+    /// Advances the time by seconds: streams each trade, and queries REST every five seconds without one.
+    fn advance(&mut self, seconds: usize) {
         for _ in 0..seconds {
             self.now.wall += SignedDuration::from_secs(1);
             self.now.monotonic += Duration::from_secs(1);
-            self.world.advance(self.now.wall);
+            self.simulation.advance(self.now.wall);
             let frames: Vec<String> = {
-                let (view, line) = (View::new(&self.world), self.world.lines(self.venue.profile().id.as_str()).next());
-                let line = line.unwrap();
-                let offset = if line.venue == "bithumb" { KST_MS } else { 0 };
-                let figures = line.tape.after_id(self.told, 10).map(|trade| Figures::of(&view, line, trade, offset));
-                let frame = |figures: Figures<'_>| match line.venue {
+                let view = FaultView::new(&self.simulation);
+                let simulated = self.simulation.markets_of(self.venue.profile().id.as_str()).next().unwrap();
+                let offset = if simulated.venue == "bithumb" { KST_MS } else { 0 };
+                let figures = simulated
+                    .trade_log
+                    .after_id(self.streamed_id, 10)
+                    .map(|trade| TickerFigures::at_trade(&view, simulated, trade, offset));
+                let frame = |figures: TickerFigures<'_>| match simulated.venue {
                     "upbit" => upbit::ticker_frame(&figures, "REALTIME"),
                     "bithumb" => bithumb::ticker_frame(&figures, "REALTIME"),
                     _ => binance::ticker_frame(&figures),
                 };
                 let frames = figures.map(frame).collect();
-                self.told = line.tape.last().map_or(0, |last| last.id);
+                self.streamed_id = simulated.trade_log.last().map_or(0, |last| last.id);
                 frames
             };
             for frame in &frames {
                 let Incoming::Tickers(records) = self.venue.parse(frame).unwrap() else { panic!("{frame}") };
-                self.tell(records, Via::Stream { session: 1 });
+                self.apply(records, Via::Stream { session: 1 });
             }
-            if frames.is_empty() && self.told > 0 && self.now.monotonic.as_secs().is_multiple_of(5) {
+            if frames.is_empty() && self.streamed_id > 0 && self.now.monotonic.as_secs().is_multiple_of(5) {
                 let markets = [self.market.clone()];
-                let Answer::Tickers(records) = self.ask(&Ask::Tickers(&markets)) else { panic!("no tickers") };
-                self.tell(records, Via::Check);
+                let Response::Tickers(records) = self.query(&RestQuery::Tickers(&markets)) else {
+                    panic!("no tickers")
+                };
+                self.apply(records, Via::Check);
             }
         }
         self.quotes.tick(self.now);
     }
 
-    fn tell(&mut self, records: Vec<venue::Record>, via: Via) {
+    fn apply(&mut self, records: Vec<venue::TickerRecord>, via: Via) {
         for record in records {
             let event = Event::Ticker {
                 venue: self.venue.profile().id,
                 market: self.market.clone(),
                 ticker: record.ticker.unwrap(),
-                asked: self.now,
+                requested: self.now,
                 received: self.now,
                 via,
             };
@@ -157,22 +162,23 @@ impl Replay {
         }
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Answer {
-        let request = self.venue.ask(ask).unwrap();
-        let response = fake::rest(self.venue.profile().id.as_str(), &View::new(&self.world), &request.path);
-        self.venue.answer(ask, std::str::from_utf8(&response.body).unwrap()).unwrap()
+    fn query(&self, query: &RestQuery<'_>) -> Response {
+        let request = self.venue.request(query).unwrap();
+        let response = fake::rest(self.venue.profile().id.as_str(), &FaultView::new(&self.simulation), &request.path);
+        self.venue.response(query, std::str::from_utf8(&response.body).unwrap()).unwrap()
     }
 
-    /// Fills what the board lacks from candles.
+    /// Fills the board's gaps from candles.
     fn fill(&mut self) {
-        let over = Minute::of(self.now.wall - SignedDuration::from_secs(5));
+        let ended = Minute::of(self.now.wall - SignedDuration::from_secs(5));
         for gap in self.quotes.gaps(self.now) {
-            let most = i64::try_from(self.venue.profile().candles_per_request).unwrap();
+            let page = i64::try_from(self.venue.profile().candles_per_request).unwrap();
             let mut start = gap.span.start;
-            while start < gap.span.end.min(over) {
-                let end = start.plus(most).min(gap.span.end).min(over);
+            while start < gap.span.end.min(ended) {
+                let end = start.plus(page).min(gap.span.end).min(ended);
                 let count = usize::try_from(end.0 - start.0).unwrap();
-                let Answer::Candles(candles) = self.ask(&Ask::Candles { market: &gap.market, end, count }) else {
+                let Response::Candles(candles) = self.query(&RestQuery::Candles { market: &gap.market, end, count })
+                else {
                     panic!("no candles")
                 };
                 self.candles += candles.len();
@@ -187,60 +193,60 @@ impl Replay {
         }
     }
 
-    /// Asserts that the row shows the change that was worked out for this minute.
+    /// Asserts that the row shows the expected change of this minute.
     fn check(&mut self, (minute, last, base, percent): (usize, &str, &str, &str)) {
         self.quotes.tick(self.now);
         let publish = self.quotes.publish(self.now);
         let quote = publish.changed.into_iter().next().unwrap_or_else(|| panic!("nothing changed in minute {minute}"));
-        let place = format!("{} in minute {minute}", quote.venue);
-        assert_eq!(Ok(quote.last.unwrap()), last.parse(), "{place}");
-        let shown = quote.base(Basis::Rolling24h).unwrap_or_else(|| panic!("{place}: no base"));
-        assert_eq!((Ok(shown.price), shown.source), (base.parse(), BaseSource::Window), "{place}");
-        assert_eq!(quote.change(Basis::Rolling24h).unwrap().percent.to_string(), percent, "{place}");
+        let context = format!("{} in minute {minute}", quote.venue);
+        assert_eq!(Ok(quote.last.unwrap()), last.parse(), "{context}");
+        let shown = quote.base(Basis::Rolling24h).unwrap_or_else(|| panic!("{context}: no base"));
+        assert_eq!((Ok(shown.price), shown.source), (base.parse(), BaseSource::Window), "{context}");
+        assert_eq!(quote.change(Basis::Rolling24h).unwrap().percent.to_string(), percent, "{context}");
     }
 }
 
 #[test]
 fn a_board_that_was_filled_from_candles_shows_the_fifty_changes_of_a_real_day() {
     for venue in venue::ALL {
-        let mut replay = Replay::begin(*venue, EXPECTED[0].0 - 1);
-        replay.pass(60);
+        let mut replay = Replay::start(*venue, EXPECTED[0].0 - 1);
+        replay.advance(60);
         for expected in EXPECTED {
-            replay.pass(usize::try_from(SETTLED).unwrap());
+            replay.advance(usize::try_from(SETTLED_SECOND).unwrap());
             replay.fill();
             replay.check(expected);
-            replay.pass(60 - usize::try_from(SETTLED).unwrap());
+            replay.advance(60 - usize::try_from(SETTLED_SECOND).unwrap());
         }
         assert!(replay.candles > 1000, "{} candles", replay.candles);
     }
 }
 
-/// Binance is left out: it dates its tickers, not its trades, so that its closes seen live are not all certain.
+/// Without Binance: it dates its tickers, not its trades, so its closes seen live are not all certain.
 #[test]
-fn a_board_that_listened_for_a_day_shows_the_same_fifty_without_a_candle() {
+fn a_board_that_streamed_for_a_day_shows_the_same_changes_without_a_candle() {
     for venue in venue::ALL.iter().filter(|venue| venue.profile().id.as_str() != "binance") {
-        let mut replay = Replay::begin(*venue, 0);
-        replay.pass(60 * EXPECTED[0].0);
+        let mut replay = Replay::start(*venue, 0);
+        replay.advance(60 * EXPECTED[0].0);
         for expected in EXPECTED {
-            replay.pass(usize::try_from(SETTLED).unwrap());
+            replay.advance(usize::try_from(SETTLED_SECOND).unwrap());
             replay.check(expected);
-            replay.pass(60 - usize::try_from(SETTLED).unwrap());
+            replay.advance(60 - usize::try_from(SETTLED_SECOND).unwrap());
         }
     }
 }
 
-/// The same over sockets, by the machine's clock, in whichever minutes the test happens to look.
+/// The same over sockets and by the machine's clock, in the minutes in which the test happens to run.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_program_shows_the_change_of_a_real_day_of_each_exchange() {
-    const LOOKS: usize = 3;
-    let present = || Minute::of(sisepan::clock::Clock::system().now());
-    let (fake, begun) = loop {
-        let begun = present();
+    const COMPARED_MIN: usize = 3;
+    let now_minute = || Minute::of(sisepan::clock::Clock::system().now());
+    let (fake, began) = loop {
+        let began = now_minute();
         let series = Some((file(), EXPECTED[3].0));
         let fake = fake::start(Options { series, ..Options::default() }).await.unwrap();
-        // Which minute it took for its own is certain only if none ended meanwhile.
-        if begun == present() {
-            break (fake, begun);
+        // Which minute the series started in is certain only if no minute ended meanwhile.
+        if began == now_minute() {
+            break (fake, began);
         }
     };
     let mut config = Config { data: None, boards: Vec::new(), ..Config::default() };
@@ -258,32 +264,36 @@ async fn the_whole_program_shows_the_change_of_a_real_day_of_each_exchange() {
         });
     }
     let service = Service::start(config).await;
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let looking = async {
-        while venue::ALL.iter().any(|venue| seen.get(venue.profile().id.as_str()).is_none_or(|looks| *looks < LOOKS)) {
+    let mut compared: BTreeMap<&str, usize> = BTreeMap::new();
+    let comparing = async {
+        while venue::ALL
+            .iter()
+            .any(|venue| compared.get(venue.profile().id.as_str()).is_none_or(|count| *count < COMPARED_MIN))
+        {
             for venue in venue::ALL {
                 let id = venue.profile().id.as_str();
                 let row = service.get(&format!("/api/v1/snapshot?board={id}")).await["rows"][0].clone();
-                *seen.entry(id).or_default() += usize::from(is_expected(&row, begun));
+                *compared.entry(id).or_default() += usize::from(compare(&row, began));
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
-    let in_time = tokio::time::timeout(Duration::from_secs(120), looking).await;
-    assert!(in_time.is_ok(), "not seen often enough: {seen:?}");
+    let in_time = tokio::time::timeout(Duration::from_secs(120), comparing).await;
+    assert!(in_time.is_ok(), "not compared often enough: {compared:?}");
     service.stop().await;
     fake.shutdown().await;
 }
 
-/// Returns whether the row could be compared: confirmed when its minute had settled, with a base of our own.
-fn is_expected(row: &Value, begun: Minute) -> bool {
+/// Compares a row with its expected change; returns whether it could, which needs a price confirmed after its minute
+/// had settled, and a base from our window.
+fn compare(row: &Value, began: Minute) -> bool {
     let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let change = &row["change"];
     let (Some(base_at), Some(confirmed_at)) = (time(&change["base_at"]), time(&row["confirmed_at"])) else {
         return false;
     };
     let minute = Minute::of(base_at).plus(24 * 60);
-    let settled = minute.start() + SignedDuration::from_secs(SETTLED);
+    let settled = minute.start() + SignedDuration::from_secs(SETTLED_SECOND);
     if row["state"] != "live"
         || change["base_source"] != "window"
         || confirmed_at < settled
@@ -291,7 +301,7 @@ fn is_expected(row: &Value, begun: Minute) -> bool {
     {
         return false;
     }
-    let at = usize::try_from(minute.0 - begun.0).unwrap() + EXPECTED[3].0;
+    let at = usize::try_from(minute.0 - began.0).unwrap() + EXPECTED[3].0;
     let (_, last, base, percent) = EXPECTED[at - EXPECTED[0].0];
     let number = |value: &Value| value.as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
     assert_eq!(number(&row["last"]), last.parse().unwrap(), "in minute {at}: {row}");

@@ -1,5 +1,5 @@
-//! Every long-lived thread and task of the program, ended while readers watch: it is replaced, or the process ends with
-//! exit code 1. No reader is left on an open, silent connection, and the log says what happened.
+//! Every long-lived thread and task of the program is ended while clients are connected: it is replaced, or the
+//! process ends with exit code 1. No client is left on an open, silent connection, and the log says what happened.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -18,37 +18,37 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::preload;
 
 const DEADLINE: Duration = Duration::from_secs(90);
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What must happen when a part ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Then {
+enum Outcome {
     /// The process ends with exit code 1.
     Exit,
-    /// Its clients are closed with a code by which they come back, and then everything is as before.
+    /// Its clients are closed with a code after which they reconnect, and then everything is as before.
     Close,
-    /// Nothing that a reader would notice.
+    /// Nothing that a client would notice.
     Replace,
 }
 
 /// Every part by the name of its failpoint. `ARCHITECTURE.md` has the same list.
-const PARTS: [(&str, Then); 16] = [
-    ("signals", Then::Exit),
-    ("listener", Then::Exit),
-    ("board", Then::Exit),
-    ("venue", Then::Exit),
-    ("stream", Then::Exit),
-    ("attempt", Then::Replace),
-    ("listings", Then::Exit),
-    ("poller", Then::Exit),
-    ("backfill", Then::Exit),
-    ("recheck", Then::Exit),
-    ("outbox", Then::Exit),
-    ("report", Then::Exit),
-    ("store", Then::Exit),
-    ("metrics", Then::Exit),
-    ("delivery", Then::Close),
-    ("group", Then::Close),
+const PARTS: [(&str, Outcome); 16] = [
+    ("signals", Outcome::Exit),
+    ("listener", Outcome::Exit),
+    ("board", Outcome::Exit),
+    ("venue", Outcome::Exit),
+    ("stream", Outcome::Exit),
+    ("attempt", Outcome::Replace),
+    ("listings", Outcome::Exit),
+    ("poller", Outcome::Exit),
+    ("backfill", Outcome::Exit),
+    ("recheck", Outcome::Exit),
+    ("outbox", Outcome::Exit),
+    ("report", Outcome::Exit),
+    ("store", Outcome::Exit),
+    ("metrics", Outcome::Exit),
+    ("delivery", Outcome::Close),
+    ("group", Outcome::Close),
 ];
 
 /// A program under test with its folder.
@@ -63,7 +63,7 @@ impl Program {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = std::env::temp_dir().join(format!("sisepan-ends-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(folder.join("ends")).unwrap();
+        std::fs::create_dir_all(folder.join("faults")).unwrap();
         let config = folder.join("sisepan.toml");
         let venue = fake.map(|fake| {
             let (rest, stream) = (fake.rest_url("upbit"), fake.stream_url("upbit"));
@@ -81,8 +81,8 @@ impl Program {
         command
             .args(arguments)
             .args(["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()])
-            .env("FAILPOINTS", folder.join("ends"))
-            .env("FAULTY_POLL", folder.join("ends"))
+            .env("FAILPOINTS", folder.join("faults"))
+            .env("FAULTY_POLL", folder.join("faults"))
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.join("log")).unwrap())
             .kill_on_drop(true);
@@ -99,29 +99,29 @@ impl Program {
 
     /// Ends the part of this name; `how` is `panic` or `return`.
     fn end(&self, part: &str, how: &str) {
-        let file = self.folder.join("ends").join(part);
+        let file = self.folder.join("faults").join(part);
         let draft = self.folder.join("draft");
         std::fs::write(&draft, how).unwrap();
         std::fs::rename(draft, file).unwrap();
     }
 
     /// Waits until the part has ended.
-    async fn has_ended(&self, part: &str) {
-        let file = self.folder.join("ends").join(part);
+    async fn until_ended(&self, part: &str) {
+        let file = self.folder.join("faults").join(part);
         self.until(&format!("{part} ended"), async || !file.exists()).await;
     }
 
-    async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+    async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
         let waiting = async {
-            while !is_so().await {
-                tokio::time::sleep(LOOK).await;
+            while !condition().await {
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         let in_time = tokio::time::timeout(DEADLINE, waiting).await.is_ok();
         assert!(in_time, "never: {what}\n{}", self.log());
     }
 
-    async fn is_live(&self) {
+    async fn until_live(&self) {
         let live = async || {
             let Ok(answer) = reqwest::get(format!("http://{}/api/v1/snapshot", self.address)).await else {
                 return false;
@@ -132,9 +132,9 @@ impl Program {
         self.until("a live price", live).await;
     }
 
-    async fn exit(&mut self) -> ExitStatus {
+    async fn wait_exit(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(DEADLINE, self.child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("it goes on\n{}", self.log())).unwrap()
+        ended.unwrap_or_else(|_| panic!("the process goes on\n{}", self.log())).unwrap()
     }
 
     fn log(&self) -> String {
@@ -151,17 +151,17 @@ fn log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("log")).unwrap()
 }
 
-/// A reader of the stream.
-struct Reader(WebSocketStream<MaybeTlsStream<TcpStream>>);
+/// A client of the stream.
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-impl Reader {
+impl Client {
     async fn open(program: &Program) -> Self {
         let url = format!("ws://{}/api/v1/stream?board=krw&interval_ms=100", program.address);
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-        let mut reader = Self(socket);
-        assert_eq!(reader.next().await.unwrap()["type"], "welcome");
-        assert_eq!(reader.next().await.unwrap()["type"], "snapshot");
-        reader
+        let mut client = Self(socket);
+        assert_eq!(client.next().await.unwrap()["type"], "welcome");
+        assert_eq!(client.next().await.unwrap()["type"], "snapshot");
+        client
     }
 
     /// Returns the next message, or the code that it was closed with.
@@ -177,8 +177,8 @@ impl Reader {
         }
     }
 
-    /// Reads until it is closed.
-    async fn closed(&mut self) -> u16 {
+    /// Reads until the connection is closed, and returns the code.
+    async fn wait_closed(&mut self) -> u16 {
         loop {
             if let Err(code) = self.next().await {
                 return code;
@@ -187,7 +187,7 @@ impl Reader {
     }
 }
 
-/// Reads events to their end; returns all that was said.
+/// Reads events to their end, and returns their text.
 async fn events_to_the_end(mut events: TcpStream) -> String {
     let mut text = Vec::new();
     let read = tokio::time::timeout(DEADLINE, events.read_to_end(&mut text)).await;
@@ -204,61 +204,61 @@ async fn events(program: &Program) -> TcpStream {
     events
 }
 
-/// Twenty new readers get rows, on every thread, and what comes after.
-async fn all_is_well(program: &Program) {
-    let mut readers = Vec::new();
+/// Checks that twenty new clients, on all threads, get a snapshot and further messages.
+async fn assert_streams_work(program: &Program) {
+    let mut clients = Vec::new();
     for _ in 0..20 {
-        readers.push(Reader::open(program).await);
+        clients.push(Client::open(program).await);
     }
-    for reader in &mut readers {
-        assert_eq!(reader.next().await.expect("an open stream")["group"].as_str().map(str::len), Some(16));
+    for client in &mut clients {
+        assert_eq!(client.next().await.expect("an open stream")["group"].as_str().map(str::len), Some(16));
     }
 }
 
-async fn end_part(fake: &Fake, part: &str, then: Then, how: &str) {
+async fn end_part(fake: &Fake, part: &str, outcome: Outcome, how: &str) {
     let mut program = Program::start(&format!("{part}-{how}"), &["serve"], Some(fake), None).await;
-    program.is_live().await;
-    let mut readers = [Reader::open(&program).await, Reader::open(&program).await];
+    program.until_live().await;
+    let mut clients = [Client::open(&program).await, Client::open(&program).await];
     let events = events(&program).await;
     program.end(part, how);
-    match then {
-        Then::Exit => {
-            let status = program.exit().await;
+    match outcome {
+        Outcome::Exit => {
+            let status = program.wait_exit().await;
             assert_eq!(status.code(), Some(1), "{part} {how}: {}", program.log());
-            for reader in &mut readers {
-                let code = reader.closed().await;
+            for client in &mut clients {
+                let code = client.wait_closed().await;
                 assert!(matches!(code, 1006 | 1012), "{part} {how}: {code}");
             }
             events_to_the_end(events).await;
             assert!(program.log().contains("has failed") || program.log().contains("can't be received"), "{part}");
         }
-        Then::Close => {
-            program.has_ended(part).await;
+        Outcome::Close => {
+            program.until_ended(part).await;
             // A thread has some of the clients, a group all of them.
             let group = part == "group";
-            for reader in readers.iter_mut().take(if group { 2 } else { 0 }) {
-                assert_eq!(reader.closed().await, 3011, "{part} {how}");
+            for client in clients.iter_mut().take(if group { 2 } else { 0 }) {
+                assert_eq!(client.wait_closed().await, 3011, "{part} {how}");
             }
             if group {
-                let said = events_to_the_end(events).await;
-                assert!(said.contains(r#"{"type":"closing","reason":"failed","#), "{said}");
+                let text = events_to_the_end(events).await;
+                assert!(text.contains(r#"{"type":"closing","reason":"failed","#), "{text}");
             } else {
-                let [one, two] = &mut readers;
+                let [one, two] = &mut clients;
                 let code = tokio::select! {
-                    code = one.closed() => code,
-                    code = two.closed() => code,
+                    code = one.wait_closed() => code,
+                    code = two.wait_closed() => code,
                 };
                 assert_eq!(code, 3011, "{part} {how}");
             }
-            all_is_well(&program).await;
+            assert_streams_work(&program).await;
             assert!(program.log().contains("closed with code 3011"), "{part} {how}: {}", program.log());
         }
-        Then::Replace => {
-            program.has_ended(part).await;
-            program.is_live().await;
-            all_is_well(&program).await;
-            for reader in &mut readers {
-                reader.next().await.expect("still open");
+        Outcome::Replace => {
+            program.until_ended(part).await;
+            program.until_live().await;
+            assert_streams_work(&program).await;
+            for client in &mut clients {
+                client.next().await.expect("still open");
             }
         }
     }
@@ -268,19 +268,19 @@ async fn end_part(fake: &Fake, part: &str, then: Then, how: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_03_whatever_part_panics_is_replaced_or_ends_the_process() {
+async fn fc_03_a_part_that_panics_is_replaced_or_ends_the_process() {
     let fake = fake::start(Options::default()).await.unwrap();
-    for (part, then) in PARTS {
-        end_part(&fake, part, then, "panic").await;
+    for (part, outcome) in PARTS {
+        end_part(&fake, part, outcome, "panic").await;
     }
     fake.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_03_whatever_part_returns_is_replaced_or_ends_the_process() {
+async fn fc_03_a_part_that_returns_is_replaced_or_ends_the_process() {
     let fake = fake::start(Options::default()).await.unwrap();
-    for (part, then) in PARTS {
-        end_part(&fake, part, then, "return").await;
+    for (part, outcome) in PARTS {
+        end_part(&fake, part, outcome, "return").await;
     }
     fake.shutdown().await;
 }
@@ -290,16 +290,16 @@ async fn fc_03_a_demo_whose_exchanges_fail_ends() {
     for how in ["panic", "return"] {
         let mut program = Program::start(&format!("fake-{how}"), &["demo"], None, None).await;
         program.end("fake", how);
-        assert_eq!(program.exit().await.code(), Some(1), "{}", program.log());
+        assert_eq!(program.wait_exit().await.code(), Some(1), "{}", program.log());
         program.stop().await;
     }
 }
 
-/// The client of a connection whose task fails sees its end, and no other does.
+/// Only the client of a connection whose task fails is disconnected.
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_03_a_connection_that_fails_is_closed_alone() {
     let program = Program::start("connection", &["demo"], None, None).await;
-    let mut reader = Reader::open(&program).await;
+    let mut client = Client::open(&program).await;
     for how in ["panic", "return"] {
         let events = events(&program).await;
         program.end("connection", how);
@@ -309,46 +309,46 @@ async fn fc_03_a_connection_that_fails_is_closed_alone() {
     let failed = reqwest::get(format!("http://{}/api/v1/markets?new", program.address)).await.unwrap();
     assert_eq!(failed.status(), 500);
     assert!(failed.text().await.unwrap().contains("urn:sisepan:problem:server-error"));
-    reader.next().await.expect("still open");
-    all_is_well(&program).await;
+    client.next().await.expect("still open");
+    assert_streams_work(&program).await;
     program.stop().await;
 }
 
-/// As `strace -e inject=epoll_wait:error=EBADF` does it to a real thread.
+/// The fault is the same as that of `strace -e inject=epoll_wait:error=EBADF` on a thread.
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_03_a_delivery_thread_whose_poller_fails_is_replaced_and_its_clients_come_back() {
+async fn fc_03_a_delivery_thread_whose_poller_fails_is_replaced_and_its_clients_can_reconnect() {
     let library = std::env::temp_dir().join(format!("sisepan-faulty-poll-{}.so", std::process::id()));
     preload::compile("faulty_poll.c", &library);
     let mut program = Program::start("poller-of-clients", &["demo"], None, Some(&library)).await;
-    program.is_live().await;
+    program.until_live().await;
     for _ in 0..2 {
-        let mut readers = Vec::new();
+        let mut clients = Vec::new();
         for _ in 0..20 {
-            readers.push(Reader::open(&program).await);
+            clients.push(Client::open(&program).await);
         }
         program.end("delivery-0", "");
-        program.has_ended("delivery-0").await;
-        // Those of the other thread go on being told what is new.
-        let reading = readers.iter_mut().map(async |reader| {
+        program.until_ended("delivery-0").await;
+        // The clients of the other thread keep receiving updates.
+        let reading = clients.iter_mut().map(async |client| {
             for _ in 0..20 {
-                reader.next().await?;
+                client.next().await?;
             }
             Ok(())
         });
         let codes: Vec<u16> = join_all(reading).await.into_iter().filter_map(Result::err).collect();
         assert!(!codes.is_empty() && codes.iter().all(|code| *code == 3011), "{codes:?}");
-        all_is_well(&program).await;
+        assert_streams_work(&program).await;
     }
-    // One that fails again and again is given up, and the process with it.
+    // A thread that keeps failing ends the process.
     while program.child.try_wait().unwrap().is_none() {
-        if !program.folder.join("ends/delivery-0").exists() {
+        if !program.folder.join("faults/delivery-0").exists() {
             program.end("delivery-0", "");
         }
         let woken = tokio_tungstenite::connect_async(format!("ws://{}/api/v1/stream?board=krw", program.address));
         let _ = tokio::time::timeout(DEADLINE, woken).await;
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    assert_eq!(program.exit().await.code(), Some(1), "{}", program.log());
+    assert_eq!(program.wait_exit().await.code(), Some(1), "{}", program.log());
     program.stop().await;
     std::fs::remove_file(library).unwrap();
 }
@@ -358,9 +358,9 @@ async fn fc_03_a_worker_of_the_runtime_whose_poller_fails_ends_the_process() {
     let library = std::env::temp_dir().join(format!("sisepan-faulty-poll-worker-{}.so", std::process::id()));
     preload::compile("faulty_poll.c", &library);
     let mut program = Program::start("worker", &["demo"], None, Some(&library)).await;
-    program.is_live().await;
+    program.until_live().await;
     program.end("tokio-rt-worker", "");
-    assert_eq!(program.exit().await.code(), Some(1), "{}", program.log());
+    assert_eq!(program.wait_exit().await.code(), Some(1), "{}", program.log());
     program.stop().await;
     std::fs::remove_file(library).unwrap();
 }
@@ -373,19 +373,19 @@ const SPAWNS: [(&str, usize); 13] = [
     ("fake/control.rs", 1),
     ("fake/server.rs", 5),
     ("hub/subscription.rs", 1),
-    ("ingest/slot.rs", 1),
+    ("ingest/manager.rs", 1),
     ("ingest/supervisor.rs", 7),
     ("run.rs", 6),
     ("store/mod.rs", 1),
-    ("web/history/desk.rs", 1),
+    ("web/history/history_cache.rs", 1),
     ("web/listen.rs", 2),
     ("web/stream/upgrade.rs", 1),
 ];
 
-fn spawning(folder: &Path) -> usize {
+fn count_spawning_files(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let count = |path: PathBuf| match path.is_dir() {
-        true => spawning(&path),
+        true => count_spawning_files(&path),
         false => {
             let code = std::fs::read_to_string(&path).unwrap();
             usize::from(code.contains("spawn(") || code.contains("spawn_blocking("))
@@ -410,7 +410,7 @@ fn fc_03_the_architecture_page_lists_every_part() {
         let count = code.matches("spawn(").count() + code.matches("spawn_blocking(").count();
         assert_eq!(count, allowed, "{file} starts another thread or task: list it in ARCHITECTURE.md and end it here");
     }
-    let files = spawning(&root.join("src"));
+    let files = count_spawning_files(&root.join("src"));
     assert_eq!(
         files,
         SPAWNS.len(),

@@ -1,5 +1,5 @@
-//! The whole program while its exchanges misbehave: each fault is ordered from the fake
-//! program's control server, as anyone would, and the board is looked at all the while.
+//! The whole program while its exchanges misbehave: each fault is injected through the control server of the fake
+//! program, and the boards are checked throughout.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -15,216 +15,219 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use super::end_to_end::Service;
 
 const DEADLINE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The services' limit, and what a look at them may take.
+/// `stale_after` of the affected exchange.
 const STALE_AFTER: Duration = Duration::from_secs(6);
+
+/// Maximum duration of one check of the boards.
 const SLACK: Duration = Duration::from_secs(4);
 
-/// Cases at once: the machine is to be busy, not late.
+/// Number of cases that run at the same time: as many as the machine can run without missing deadlines.
 const AT_ONCE: usize = 7;
 
 const BEFORE: &str = "150000000";
 const DURING: &str = "160000000";
 const AFTER: &str = "155000000";
 
-/// The neighbour's, throughout.
+/// The price of the neighbour, throughout.
 const NEIGHBOUR: &str = "5000000";
 
 struct Case {
     name: &'static str,
-    orders: &'static [&'static str],
-    /// What the struck market comes to show, and in which states, while the fault lasts.
+    faults: &'static [&'static str],
+    /// The price that the affected market shows while the fault lasts.
     last: &'static str,
+    /// The states in which it may show that price.
     states: &'static [&'static str],
     /// Whether its neighbour at the same exchange stays live throughout.
-    neighbour_lives: bool,
+    neighbour_stays_live: bool,
 }
 
 const CASES: [Case; 24] = [
     Case {
         name: "mute: polled instead",
-        orders: &[r#"{"fault":"mute"}"#],
+        faults: &[r#"{"fault":"mute"}"#],
         last: DURING,
         states: &["delayed"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
         name: "ack-only: a new connection is acknowledged and never delivers",
-        orders: &[r#"{"fault":"ack-only"}"#, r#"{"fault":"rst"}"#],
+        faults: &[r#"{"fault":"ack-only"}"#, r#"{"fault":"rst"}"#],
         last: DURING,
         states: &["delayed"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "drop-sym: one market falls out of the stream",
-        orders: &[r#"{"fault":"drop-sym","symbol":"KRW-BTC"}"#],
+        name: "drop-sym: one market drops out of the stream",
+        faults: &[r#"{"fault":"drop-sym","symbol":"KRW-BTC"}"#],
         last: DURING,
         states: &["live", "delayed"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "close: connected again",
-        orders: &[r#"{"fault":"close","code":1001,"reason":"maintenance"}"#],
+        name: "close: reconnected",
+        faults: &[r#"{"fault":"close","code":1001,"reason":"maintenance"}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "rst: connected again",
-        orders: &[r#"{"fault":"rst"}"#],
+        name: "rst: reconnected",
+        faults: &[r#"{"fault":"rst"}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
         name: "status: REST is down, the stream goes on",
-        orders: &[r#"{"fault":"status","status":503,"body":"down"}"#],
+        faults: &[r#"{"fault":"status","status":503,"body":"down"}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "status on both: the last good price stays, and is not live",
-        orders: &[
+        name: "status on both: the last good price stays, but is not live",
+        faults: &[
             r#"{"fault":"status","status":503,"body":"down"}"#,
             r#"{"fault":"status","status":503,"on":"stream"}"#,
             r#"{"fault":"rst"}"#,
         ],
         last: BEFORE,
         states: &["stale"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "html on both: a page of maintenance is no price",
-        orders: &[
+        name: "html on both: a maintenance page is not a price",
+        faults: &[
             r#"{"fault":"html","status":200}"#,
             r#"{"fault":"html","on":"stream","status":200}"#,
             r#"{"fault":"rst"}"#,
         ],
         last: BEFORE,
         states: &["stale"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "raw: half a message of another shape",
-        orders: &[r#"{"fault":"raw","payload":"{\"type\":\"ticker\",\"code\":\"KRW-BTC\",\"trade_price\":1e999,"}"#],
+        name: "raw: half a message with an absurd price",
+        faults: &[r#"{"fault":"raw","payload":"{\"type\":\"ticker\",\"code\":\"KRW-BTC\",\"trade_price\":1e999,"}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "raw: bytes that are no text, in a text frame",
-        orders: &[
+        name: "raw: a control character and a negative price in a text frame",
+        faults: &[
             r#"{"fault":"raw","payload":"{\"type\":\"ticker\",\"code\":\"\\u0000<script>\",\"trade_price\":-1}","text":true}"#,
         ],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "spike: what the exchange says is what it says",
-        orders: &[r#"{"fault":"spike","symbol":"KRW-BTC","factor":1.5}"#],
+        name: "spike: a price that the exchange reports everywhere is shown",
+        faults: &[r#"{"fault":"spike","symbol":"KRW-BTC","factor":1.5}"#],
         last: "240000000",
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
         name: FC_16,
-        orders: &[
+        faults: &[
             r#"{"fault":"raw","payload":"{\"type\":\"ticker\",\"code\":\"KRW-BTC\",\"trade_price\":1500000}","text":true}"#,
         ],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "null-field: no price is not a price of zero",
-        orders: &[r#"{"fault":"null-field","field":"trade_price"}"#],
+        name: "null-field: a missing price is not a price of zero",
+        faults: &[r#"{"fault":"null-field","field":"trade_price"}"#],
         last: BEFORE,
         states: &["stale"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "freeze-ts: the time of the stream stands still",
-        orders: &[r#"{"fault":"freeze-ts","on":"stream"}"#],
+        name: "freeze-ts: the times of the stream stop advancing",
+        faults: &[r#"{"fault":"freeze-ts","on":"stream"}"#],
         last: DURING,
         states: &["live", "delayed"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "in_45 dup: said twice is said once",
-        orders: &[r#"{"fault":"dup"}"#],
+        name: "in_45 dup: a repeated message changes nothing",
+        faults: &[r#"{"fault":"dup"}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
         name: "in_45 swap: an older message does not overwrite a newer one",
-        orders: &[r#"{"fault":"swap"}"#],
+        faults: &[r#"{"fault":"swap"}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "in_46 replay: old trades said again to a new connection move nothing",
-        orders: &[r#"{"fault":"replay","n":50}"#, r#"{"fault":"rst"}"#],
+        name: "in_46 replay: old trades sent again to a new connection change nothing",
+        faults: &[r#"{"fault":"replay","n":50}"#, r#"{"fault":"rst"}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
         name: "in_48 gap: candles are missing, prices are not",
-        orders: &[r#"{"fault":"gap","ago":1600,"minutes":1500}"#],
+        faults: &[r#"{"fault":"gap","ago":1600,"minutes":1500}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
         name: "skew: a clock that is a second behind",
-        orders: &[r#"{"fault":"skew","ms":-1000}"#],
+        faults: &[r#"{"fault":"skew","ms":-1000}"#],
         last: DURING,
         states: &["live"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "in_41 unit: seconds are no time of now",
-        orders: &[r#"{"fault":"unit","unit":"s"}"#],
+        name: "in_41 unit: times in seconds are not current",
+        faults: &[r#"{"fault":"unit","unit":"s"}"#],
         last: BEFORE,
         states: &["stale"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "in_41 unit: nor are microseconds",
-        orders: &[r#"{"fault":"unit","unit":"us"}"#],
+        name: "in_41 unit: times in microseconds are not current",
+        faults: &[r#"{"fault":"unit","unit":"us"}"#],
         last: BEFORE,
         states: &["stale"],
-        neighbour_lives: false,
+        neighbour_stays_live: false,
     },
     Case {
-        name: "in_54 halt: the market stands still, and says so",
-        orders: &[r#"{"fault":"halt","symbol":"BTC-KRW"}"#],
+        name: "in_54 halt: a suspended market is halted",
+        faults: &[r#"{"fault":"halt","symbol":"BTC-KRW"}"#],
         last: BEFORE,
         states: &["halted"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
-        name: "in_54 delist: a market that is gone is not live",
-        orders: &[r#"{"fault":"delist","symbol":"BTC-KRW"}"#],
+        name: "in_54 delist: a delisted market is not live",
+        faults: &[r#"{"fault":"delist","symbol":"BTC-KRW"}"#],
         last: BEFORE,
         states: &["stale", "halted"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
     Case {
         name: "in_52 rename: another name is another market",
-        orders: &[r#"{"fault":"rename","symbol":"BTC-KRW","to":"KRW-XBTC"}"#],
+        faults: &[r#"{"fault":"rename","symbol":"BTC-KRW","to":"KRW-XBTC"}"#],
         last: BEFORE,
         states: &["stale", "halted"],
-        neighbour_lives: true,
+        neighbour_stays_live: true,
     },
 ];
 
-/// The case that has a test of its own.
+/// Name of the case that has a test of its own.
 const FC_16: &str = "raw: one price of the stream that is a hundredth of the true one";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +238,7 @@ async fn fc_16_one_bad_price_of_a_stream_is_never_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_every_fault_nothing_wrong_is_live_and_all_comes_right_again() {
+async fn under_every_fault_nothing_wrong_is_live_and_everything_recovers() {
     let runs = futures_util::stream::iter(CASES.into_iter().filter(|case| case.name != FC_16))
         .map(|case| tokio::spawn(run(case)))
         .buffer_unordered(AT_ONCE);
@@ -244,7 +247,7 @@ async fn under_every_fault_nothing_wrong_is_live_and_all_comes_right_again() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// The fake exchanges as a program of their own, and its control server.
+/// The fake exchanges as a process of their own, with its control server.
 struct Program {
     child: tokio::process::Child,
     exchanges: String,
@@ -262,11 +265,11 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut also = BufReader::new(child.stderr.take().unwrap()).lines();
-        let control = also.next_line().await.unwrap().unwrap();
-        let exchanges = said.next_line().await.unwrap().unwrap();
-        tokio::spawn(async move { while let Ok(Some(_)) = also.next_line().await {} });
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let control = stderr.next_line().await.unwrap().unwrap();
+        let exchanges = stdout.next_line().await.unwrap().unwrap();
+        tokio::spawn(async move { while let Ok(Some(_)) = stderr.next_line().await {} });
         Self {
             child,
             exchanges: exchanges.strip_prefix("listening on http://").unwrap().to_owned(),
@@ -275,23 +278,23 @@ impl Program {
         }
     }
 
-    async fn fault(&self, order: &str) {
-        let mut order: Value = serde_json::from_str(order).unwrap();
-        order["venue"] = json!("bithumb");
-        let answer = self.http.post(format!("{}/fault", self.control)).body(order.to_string()).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{order}: {}", answer.text().await.unwrap());
+    async fn fault(&self, fault: &str) {
+        let mut fault: Value = serde_json::from_str(fault).unwrap();
+        fault["venue"] = json!("bithumb");
+        let answer = self.http.post(format!("{}/fault", self.control)).body(fault.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{fault}: {}", answer.text().await.unwrap());
     }
 
-    /// Trades the struck market at this price, and its neighbour at its own.
+    /// Trades the affected market at this price, and its neighbour at its own.
     async fn trade(&self, price: &str) {
         self.price("BTC-KRW", price).await;
         self.price("ETH-KRW", NEIGHBOUR).await;
     }
 
     async fn price(&self, market: &str, price: &str) {
-        let order = json!({"venue":"bithumb","market":market,"price":price,"hold":true});
-        let answer = self.http.post(format!("{}/price", self.control)).body(order.to_string()).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{order}");
+        let request = json!({"venue":"bithumb","market":market,"price":price,"hold":true});
+        let answer = self.http.post(format!("{}/price", self.control)).body(request.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{request}");
     }
 
     fn config(&self) -> Config {
@@ -299,13 +302,14 @@ impl Program {
         for venue in venue::ALL {
             let id = venue.profile().id;
             let path = if id.as_str() == "binance" { "ws" } else { "websocket/v1" };
-            // Only the struck exchange has short limits: the others must be live at every look, also on a busy machine.
-            let struck = id.as_str() == "bithumb";
+            // Only the affected exchange has short limits: the others must be live at every check, even on a
+            // busy machine.
+            let affected = id.as_str() == "bithumb";
             let own = VenueConfig {
                 rest: Some(format!("http://{}/{id}", self.exchanges)),
                 stream: Some(format!("ws://{}/{id}/{path}", self.exchanges)),
-                stale_after: Some(if struck { STALE_AFTER } else { 5 * STALE_AFTER }),
-                silence_max: Some(Duration::from_secs(if struck { 2 } else { 15 })),
+                stale_after: Some(if affected { STALE_AFTER } else { 5 * STALE_AFTER }),
+                silence_max: Some(Duration::from_secs(if affected { 2 } else { 15 })),
                 confirm_after: Some(Duration::from_secs(1)),
                 ..VenueConfig::default()
             };
@@ -327,17 +331,17 @@ impl Program {
     }
 }
 
-/// What is true now, and until when what was true before may still stand as live.
+/// The true price, and until when the price before it may still be shown as live.
 #[derive(Default)]
 struct Truth {
     price: &'static str,
     before: Option<(&'static str, Instant)>,
-    /// What the struck exchange says instead of it.
-    said: Option<&'static str>,
-    neighbour_lives: bool,
+    /// The price that the affected exchange reports instead.
+    reported: Option<&'static str>,
+    neighbour_stays_live: bool,
 }
 
-struct Watch {
+struct FaultRun {
     name: &'static str,
     service: Service,
     program: Program,
@@ -349,15 +353,15 @@ fn now() -> Instant {
     Instant::now()
 }
 
-impl Watch {
-    fn now_true(&self, price: &'static str) {
+impl FaultRun {
+    fn set_true_price(&self, price: &'static str) {
         let mut truth = self.truth.lock().unwrap();
         truth.before = Some((truth.price, now() + STALE_AFTER + SLACK));
         truth.price = price;
     }
 
-    /// Looks at every row once; returns the struck one and its neighbour.
-    async fn look(&self) -> (Value, Value) {
+    /// Checks every row once; returns the affected one and its neighbour.
+    async fn check(&self) -> (Value, Value) {
         let name = self.name;
         let mut found = Vec::new();
         for board in ["upbit", "binance", "bithumb"] {
@@ -366,43 +370,47 @@ impl Watch {
             if board != "bithumb" {
                 assert!(
                     rows.len() == 2 && rows.iter().all(|row| row["state"] == "live"),
-                    "{name}: {board} too: {rows:?}"
+                    "{name}: {board} is not live: {rows:?}"
                 );
             }
             found = rows;
         }
-        let [struck, neighbour] = found.try_into().unwrap();
+        let [affected, neighbour] = found.try_into().unwrap();
         let truth = self.truth.lock().unwrap();
-        if struck["state"] == "live" {
-            let last = struck["last"].as_str().unwrap();
+        if affected["state"] == "live" {
+            let last = affected["last"].as_str().unwrap();
             let before = truth.before.is_some_and(|(price, until)| price == last && now() < until);
-            let said = truth.said == Some(last);
-            assert!(last == truth.price || before || said, "{name}: live and wrong, true is {}: {struck}", truth.price);
+            let reported = truth.reported == Some(last);
+            assert!(
+                last == truth.price || before || reported,
+                "{name}: live and wrong, true is {}: {affected}",
+                truth.price
+            );
         }
         assert!(neighbour["state"] != "live" || neighbour["last"] == NEIGHBOUR, "{name}: {neighbour}");
-        assert!(!truth.neighbour_lives || neighbour["state"] == "live", "{name}: {neighbour}");
+        assert!(!truth.neighbour_stays_live || neighbour["state"] == "live", "{name}: {neighbour}");
         drop(truth);
-        (struck, neighbour)
+        (affected, neighbour)
     }
 
     async fn until(&self, what: &str, wanted: impl Fn(&Value, &Value) -> bool) {
-        let began = now();
+        let start = now();
         loop {
-            // Both markets trade all the while, each at its one price.
+            // Both markets keep trading, each at its own price.
             let price = self.truth.lock().unwrap().price;
             self.program.trade(price).await;
-            let (struck, neighbour) = self.look().await;
-            if wanted(&struck, &neighbour) {
+            let (affected, neighbour) = self.check().await;
+            if wanted(&affected, &neighbour) {
                 return;
             }
-            assert!(began.elapsed() < DEADLINE, "{}: not {what}: {struck}, {neighbour}", self.name);
-            tokio::time::sleep(LOOK).await;
+            assert!(start.elapsed() < DEADLINE, "{}: not {what}: {affected}, {neighbour}", self.name);
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-async fn settled(service: &Service) {
-    let began = now();
+async fn until_all_live(service: &Service) {
+    let start = now();
     loop {
         let mut live = 0;
         for board in ["upbit", "binance", "bithumb"] {
@@ -412,8 +420,8 @@ async fn settled(service: &Service) {
         if live == 6 {
             return;
         }
-        assert!(began.elapsed() < DEADLINE, "the boards did not come up");
-        tokio::time::sleep(LOOK).await;
+        assert!(start.elapsed() < DEADLINE, "the boards did not come up");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -421,55 +429,55 @@ async fn run(case: Case) {
     let program = Program::start().await;
     program.trade(BEFORE).await;
     let service = Service::start(program.config()).await;
-    settled(&service).await;
+    until_all_live(&service).await;
     let truth = Truth { price: BEFORE, ..Truth::default() };
-    let watch = Arc::new(Watch { name: case.name, service, program, truth: Mutex::new(truth) });
-    watch
-        .until("live before", |struck, neighbour| {
-            struck["state"] == "live" && struck["last"] == BEFORE && neighbour["state"] == "live"
+    let fault_run = Arc::new(FaultRun { name: case.name, service, program, truth: Mutex::new(truth) });
+    fault_run
+        .until("live before", |affected, neighbour| {
+            affected["state"] == "live" && affected["last"] == BEFORE && neighbour["state"] == "live"
         })
         .await;
 
     {
-        let mut truth = watch.truth.lock().unwrap();
-        truth.neighbour_lives = case.neighbour_lives;
-        truth.said = Some(case.last).filter(|last| ![BEFORE, DURING].contains(last));
+        let mut truth = fault_run.truth.lock().unwrap();
+        truth.neighbour_stays_live = case.neighbour_stays_live;
+        truth.reported = Some(case.last).filter(|last| ![BEFORE, DURING].contains(last));
     }
-    for order in case.orders {
-        watch.program.fault(order).await;
+    for fault in case.faults {
+        fault_run.program.fault(fault).await;
     }
-    watch.now_true(DURING);
-    watch
-        .until("as it should be under the fault", |struck, _| {
-            struck["last"] == case.last && case.states.iter().any(|state| struck["state"] == *state)
+    fault_run.set_true_price(DURING);
+    fault_run
+        .until("in the expected state under the fault", |affected, _| {
+            affected["last"] == case.last && case.states.iter().any(|state| affected["state"] == *state)
         })
         .await;
-    // And it stays so for longer than any limit.
-    let began = now();
-    watch.until("steady", |_, _| began.elapsed() > STALE_AFTER + SLACK).await;
+    // It stays so for longer than any limit.
+    let start = now();
+    fault_run.until("steady", |_, _| start.elapsed() > STALE_AFTER + SLACK).await;
 
-    watch.program.fault(r#"{"fault":"none"}"#).await;
-    watch.now_true(AFTER);
-    watch
-        .until("right again by itself", |struck, neighbour| {
-            struck["state"] == "live" && struck["last"] == AFTER && neighbour["state"] == "live"
+    fault_run.program.fault(r#"{"fault":"none"}"#).await;
+    fault_run.set_true_price(AFTER);
+    fault_run
+        .until("recovered by itself", |affected, neighbour| {
+            affected["state"] == "live" && affected["last"] == AFTER && neighbour["state"] == "live"
         })
         .await;
-    watch.until("heard of its clock", |_, _| true).await;
-    let began = now();
+    fault_run.until("checked again", |_, _| true).await;
+    let start = now();
     let health = loop {
-        let health = watch.service.venue("bithumb").await;
+        let health = fault_run.service.venue("bithumb").await;
         if health["state"] == "up" {
             break health;
         }
-        assert!(began.elapsed() < DEADLINE, "{}: {health}", case.name);
-        tokio::time::sleep(LOOK).await;
+        assert!(start.elapsed() < DEADLINE, "{}: {health}", case.name);
+        tokio::time::sleep(POLL_INTERVAL).await;
     };
     let skew = health["clock_skew_ms"].as_i64().unwrap();
-    assert!(skew.abs() < 1500, "{}: the clock is the same one: {health}", case.name);
+    assert!(skew.abs() < 1500, "{}: the clock must be unchanged: {health}", case.name);
 
-    let Ok(watch) = Arc::try_unwrap(watch) else { return };
-    watch.service.stop().await;
-    let mut child = watch.program.child;
+    let Ok(fault_run) = Arc::try_unwrap(fault_run) else { return };
+    fault_run.service.stop().await;
+    let mut child = fault_run.program.child;
     child.kill().await.unwrap();
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Works out the changes that tests/it/series.rs lists: 24 hours, exact fractions, nothing of the program.
+"""Computes the changes listed in tests/it/series.rs: 24 hours, exact fractions, no code of the program.
 
     tests/series/expected.py [tests/fixtures/series/minute-candles-2017-11.json]
 
@@ -8,8 +8,8 @@ candle's; the last price in it; the base price; the change in percent, rounded
 to two places, half away from zero.
 
 A minute's last price is the close of the newest candle that began in it or
-before. Its base is the close of the newest candle that was over 24 hours
-before it began: a minute without a candle had no trade.
+before. Its base is the close of the newest candle that had ended 24 hours
+before the minute began: a minute without a candle had no trade.
 """
 
 import json

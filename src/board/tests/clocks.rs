@@ -1,16 +1,16 @@
-//! Wall clocks that are wrong or set, a process that was stopped, a machine that slept.
+//! Wall clocks that are wrong or adjusted, a stopped process, a machine that slept.
 
 use super::*;
 use crate::domain::VenueClock;
 
 const DAY: u64 = 86_400;
 
-/// By how much an operator or a time server sets our clock, in seconds.
+/// By how much an operator or a time server adjusts our clock, in seconds.
 const STEPS: [i64; 7] = [5, -5, 3_600, -3_600, 90_000, -90_000, 34];
 
 impl Scene {
-    /// An answer of the venue told its clock.
-    fn tell_clock(&mut self, venue: VenueId) {
+    /// Reports the venue's clock, as after a response.
+    fn report_clock(&mut self, venue: VenueId) {
         let clock = VenueClock::showing(self.truth, self.now.monotonic).unwrap();
         self.quotes.apply(Event::Clock { venue, clock }, self.now);
     }
@@ -19,7 +19,7 @@ impl Scene {
         self.now.wall += SignedDuration::from_secs(seconds);
     }
 
-    /// A day of closes: 100, 101, 102 and so on, so that each minute has its own.
+    /// Applies a day of closes: 100, 101, 102 and so on, so that each minute has its own.
     fn settle_day(&mut self) {
         let from = self.truth - SignedDuration::from_mins(1441);
         let closes: Vec<String> = (0..1441).map(|n| (100 + n).to_string()).collect();
@@ -27,12 +27,12 @@ impl Scene {
         self.settle(FIRST, "BTC", &from.to_string(), &closes);
     }
 
-    /// The base of 24 hours as price and time.
+    /// Returns the 24-hour base as price and time.
     fn base(&mut self) -> Option<(String, Timestamp)> {
         self.row("BTC").base(Basis::Rolling24h).map(|base| (base.price.to_string(), base.at))
     }
 
-    /// The minutes since `from` whose close is known, as `minute of the hour: close`.
+    /// Returns the minutes since `from` whose close is known, as `minute of the hour: close`.
     fn known_since(&self, from: &str) -> Vec<String> {
         let window = self.quotes.feeds[&(FIRST, market("BTC"))].window();
         let from = Minute::of(from.parse().unwrap());
@@ -43,10 +43,10 @@ impl Scene {
 }
 
 #[test]
-fn in_43_a_step_of_our_clock_moves_no_base_and_refuses_no_price() {
+fn in_43_a_step_of_our_clock_moves_no_base_and_rejects_no_price() {
     for step in STEPS {
         let mut scene = Scene::new();
-        scene.tell_clock(FIRST);
+        scene.report_clock(FIRST);
         scene.settle_day();
         scene.tick(FIRST, "BTC", "2000", STREAM);
         let day_ago = scene.truth - SignedDuration::from_hours(24);
@@ -62,33 +62,33 @@ fn in_43_a_step_of_our_clock_moves_no_base_and_refuses_no_price() {
             let at = day_ago + SignedDuration::from_mins(i64::try_from(minute).unwrap());
             assert_eq!(scene.base(), Some(((100 + minute).to_string(), at)), "{step} s");
         }
-        assert_eq!(scene.quotes.refused.values().sum::<u64>(), 0, "{step} s");
-        let (known, refused) = (scene.known_since("2026-01-15T06:26:00Z"), scene.quotes.gaps(scene.now));
-        assert_eq!(known, ["26: 1540", "27: 2001", "28: 2002", "29: 2003"], "{step} s: and nothing is forgotten");
-        assert!(!refused.iter().any(|gap| gap.venue == FIRST && gap.market == market("BTC")), "{step} s: {refused:?}");
+        assert_eq!(scene.quotes.rejected.values().sum::<u64>(), 0, "{step} s");
+        let (known, gaps) = (scene.known_since("2026-01-15T06:26:00Z"), scene.quotes.gaps(scene.now));
+        assert_eq!(known, ["26: 1540", "27: 2001", "28: 2002", "29: 2003"], "{step} s: nothing is dropped");
+        assert!(!gaps.iter().any(|gap| gap.venue == FIRST && gap.market == market("BTC")), "{step} s: {gaps:?}");
     }
 }
 
 #[test]
-fn a_clock_that_is_set_back_takes_back_what_the_wrong_one_has_dated() {
+fn setting_a_clock_back_corrects_what_the_wrong_clock_has_dated() {
     let mut scene = Scene::new();
     scene.settle_day();
     let right = scene.truth;
-    let said = |scene: &mut Scene| {
+    let send_figures = |scene: &mut Scene| {
         let day =
             Ticker { base_volume_24h: Some(7.into()), high_24h: Some(price("9999")), ..Ticker::new(price("1000")) };
         scene.ticker(FIRST, "BTC", Ticker { traded_at: Some(right), ..day }, Via::Check);
     };
-    scene.tell_clock(FIRST);
-    said(&mut scene);
+    scene.report_clock(FIRST);
+    send_figures(&mut scene);
     let before = scene.row("BTC");
     scene.truth += SignedDuration::from_hours(3);
-    scene.tell_clock(FIRST);
-    said(&mut scene);
+    scene.report_clock(FIRST);
+    send_figures(&mut scene);
     scene.truth = right;
-    scene.tell_clock(FIRST);
+    scene.report_clock(FIRST);
     scene.sleep(1);
-    said(&mut scene);
+    send_figures(&mut scene);
     let after = scene.row("BTC");
     assert_eq!(after.base_volume_24h, Some(7.into()));
     assert_eq!((after.high_24h, after.range_source), (before.high_24h, before.range_source));
@@ -97,12 +97,12 @@ fn a_clock_that_is_set_back_takes_back_what_the_wrong_one_has_dated() {
     let mut start = Scene::new();
     start.settle_day();
     start.step_wall(3 * 3600);
-    said(&mut start);
-    start.tell_clock(FIRST);
+    send_figures(&mut start);
+    start.report_clock(FIRST);
     start.sleep(1);
-    said(&mut start);
+    send_figures(&mut start);
     assert_eq!(start.row("BTC").base_volume_24h, Some(7.into()));
-    // Nor does what was said meanwhile outlive its five minutes.
+    // Figures reported meanwhile expire after five minutes as well.
     for _ in 0..6 {
         scene.pass(60);
         let at = Some(scene.truth);
@@ -116,10 +116,10 @@ fn in_43_a_host_whose_clock_was_always_wrong_shows_the_venues_day() {
     for step in STEPS {
         let mut scene = Scene::new();
         scene.step_wall(step);
-        // The first answer that dates itself comes before the first price that is believed.
+        // The first dated response comes before the first accepted price.
         scene.tick(FIRST, "BTC", "1999", STREAM);
         assert!(step.abs() < 15 || scene.row("BTC").state != State::Live, "{step} s");
-        scene.tell_clock(FIRST);
+        scene.report_clock(FIRST);
         let gaps = scene.quotes.gaps(scene.now);
         let base = Minute::of(scene.truth).plus(-24 * 60 - 1);
         assert!(gaps.iter().any(|gap| gap.venue == FIRST && gap.span == (base..base.plus(1))), "{step} s");
@@ -132,8 +132,8 @@ fn in_43_a_host_whose_clock_was_always_wrong_shows_the_venues_day() {
             (State::Live, Some(("100".to_owned(), day_ago))),
             "{step} s"
         );
-        // What was true when it was last confirmed stays so, in the next life too.
-        let mut scene = scene.reborn();
+        // The figures of the last confirmation stay, also after a restart.
+        let mut scene = scene.restarted();
         scene.pass(100);
         assert_eq!(
             (scene.row("BTC").state, scene.base()),
@@ -144,10 +144,10 @@ fn in_43_a_host_whose_clock_was_always_wrong_shows_the_venues_day() {
 }
 
 #[test]
-fn no_price_of_after_a_pause_is_written_into_its_minutes() {
-    for (asleep, told) in [(600, false), (600, true), (8 * 3600, true), (40, false)] {
+fn no_price_from_after_a_pause_is_recorded_for_its_minutes() {
+    for (asleep, ticked) in [(600, false), (600, true), (8 * 3600, true), (40, false)] {
         let mut scene = Scene::new();
-        scene.tell_clock(FIRST);
+        scene.report_clock(FIRST);
         for _ in 0..25 {
             scene.tick(FIRST, "BTC", "300", STREAM);
             scene.pass(4);
@@ -155,14 +155,14 @@ fn no_price_of_after_a_pause_is_written_into_its_minutes() {
         assert_eq!(scene.known_since("2026-01-15T06:27:00Z"), ["27: 300"]);
         // Stopped in the middle of 06:28.
         scene.sleep(asleep);
-        if told {
+        if ticked {
             scene.quotes.tick(scene.now);
             assert_eq!(scene.row("BTC").state, State::Stale, "nothing old is live");
         }
         let began = Minute::of(scene.truth);
-        // The same connection goes on, as if nothing had been.
+        // The same connection continues, as if nothing had happened.
         scene.tick(FIRST, "BTC", "500", STREAM);
-        assert_eq!(scene.row("BTC").state, State::Live, "right again at the first word of now");
+        assert_eq!(scene.row("BTC").state, State::Live, "live again with the first current message");
         scene.pass(120);
         scene.tick(FIRST, "BTC", "501", STREAM);
         let (known, first) = (scene.known_since("2026-01-15T06:28:00Z"), began.0.rem_euclid(60));
@@ -171,9 +171,9 @@ fn no_price_of_after_a_pause_is_written_into_its_minutes() {
 }
 
 #[test]
-fn what_a_socket_kept_during_a_pause_is_old_when_it_is_read() {
+fn messages_buffered_by_a_socket_during_a_pause_are_old_when_they_are_read() {
     let mut scene = Scene::new();
-    scene.tell_clock(FIRST);
+    scene.report_clock(FIRST);
     scene.tick(FIRST, "BTC", "300", STREAM);
     let before = scene.truth;
     scene.sleep(600);
@@ -182,52 +182,52 @@ fn what_a_socket_kept_during_a_pause_is_old_when_it_is_read() {
         scene.ticker(FIRST, "BTC", Ticker { traded_at: at, sent_at: at, ..Ticker::new(price("400")) }, STREAM);
         assert_eq!(scene.row("BTC").state, State::Stale, "{second} s after");
     }
-    // Whether the venue left anything out meanwhile, nobody knows.
+    // It is unknown whether the venue dropped messages meanwhile.
     assert_eq!(scene.known_since("2026-01-15T06:27:00Z"), Vec::<String>::new());
 }
 
 #[test]
-fn an_event_that_waited_through_a_pause_is_as_old_as_it_is() {
+fn an_event_that_was_queued_during_a_pause_keeps_its_age() {
     let mut scene = Scene::new();
-    scene.tell_clock(FIRST);
-    let (asked, at) = (scene.now, Some(scene.truth));
+    scene.report_clock(FIRST);
+    let (requested, at) = (scene.now, Some(scene.truth));
     let ticker = Ticker { traded_at: at, sent_at: at, ..Ticker::new(price("300")) };
-    // Received before the pause, looked at after it.
+    // Received before the pause, processed after it.
     let waiting = Event::Ticker {
         venue: FIRST,
         market: market("BTC"),
         ticker: ticker.clone(),
-        asked,
+        requested,
         received: scene.now,
         via: STREAM,
     };
     scene.sleep(600);
     scene.quotes.apply(waiting, scene.now);
     assert_eq!(scene.row("BTC").state, State::Stale);
-    // Asked for before the pause, answered after it.
-    scene.answer(FIRST, "BTC", Ticker { sent_at: None, ..ticker.clone() }, asked, Via::Check);
+    // Requested before the pause, answered after it.
+    scene.respond(FIRST, "BTC", Ticker { sent_at: None, ..ticker.clone() }, requested, Via::Check);
     assert_eq!(scene.row("BTC").state, State::Stale);
     assert_eq!(scene.known_since("2026-01-15T06:27:00Z"), Vec::<String>::new());
-    scene.answer(FIRST, "BTC", Ticker { sent_at: None, ..ticker }, scene.now, Via::Check);
+    scene.respond(FIRST, "BTC", Ticker { sent_at: None, ..ticker }, scene.now, Via::Check);
     assert_eq!(scene.row("BTC").state, State::Live);
 }
 
 #[test]
-fn a_step_of_the_wall_during_a_request_claims_nothing() {
+fn a_step_of_the_wall_clock_during_a_request_proves_nothing() {
     let mut scene = Scene::new();
     let ticker = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("300")) };
-    // The venue does not date its answers: our own clock is all there is.
-    scene.answer(FIRST, "BTC", ticker.clone(), scene.now, Via::Check);
-    let asked = scene.now;
+    // The venue does not date its responses, so there is only our own clock.
+    scene.respond(FIRST, "BTC", ticker.clone(), scene.now, Via::Check);
+    let requested = scene.now;
     scene.step_wall(3_600);
-    scene.answer(FIRST, "BTC", ticker, asked, Via::Check);
+    scene.respond(FIRST, "BTC", ticker, requested, Via::Check);
     assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None);
 }
 
 #[test]
 fn a_stale_row_keeps_its_change_for_as_long_as_it_is_stale() {
     let mut scene = Scene::new();
-    scene.tell_clock(FIRST);
+    scene.report_clock(FIRST);
     scene.settle_day();
     scene.tick(FIRST, "BTC", "2000", STREAM);
     let base = scene.base();
@@ -237,26 +237,26 @@ fn a_stale_row_keeps_its_change_for_as_long_as_it_is_stale() {
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Stale, Some(price("2000"))));
         assert_eq!(scene.base(), base);
-        assert!(scene.quotes.feeds[&(FIRST, market("BTC"))].window().len() < 1600, "and holds no more for it");
+        assert!(scene.quotes.feeds[&(FIRST, market("BTC"))].window().len() < 1600, "without storing more for it");
     }
 }
 
 #[test]
-fn all_rows_are_published_once_more_when_that_is_asked_for() {
+fn all_rows_are_published_again_on_request() {
     let mut scene = Scene::new();
     scene.settle_day();
     scene.tick(FIRST, "BTC", "2000", STREAM);
     assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
     scene.quotes.tick(scene.now);
     assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
-    scene.quotes.publish_all();
+    scene.quotes.republish_all();
     assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
     assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
 }
 
-/// As Binance has it: the messages are dated, the trades are not.
+/// As on Binance, where messages are dated and trades are not.
 #[test]
-fn only_the_same_trade_number_says_that_nothing_was_traded_between_two_messages() {
+fn only_an_unchanged_trade_id_proves_that_there_was_no_trade_between_two_messages() {
     for (second, known) in [(7, Some(price("300"))), (8, None)] {
         let mut scene = Scene::new();
         for (pass, id) in [(50, 7), (20, second)] {
@@ -269,22 +269,22 @@ fn only_the_same_trade_number_says_that_nothing_was_traded_between_two_messages(
 }
 
 #[test]
-fn an_answer_that_was_held_up_takes_back_no_newer_confirmation() {
+fn a_delayed_response_takes_back_no_newer_confirmation() {
     let mut scene = Scene::new();
     let traded = scene.truth;
     let ticker = Ticker { traded_at: Some(traded), ..Ticker::new(price("300")) };
-    let asked = scene.now;
+    let requested = scene.now;
     scene.pass(14);
     scene.ticker(FIRST, "BTC", ticker.clone(), STREAM);
     let confirmed = scene.row("BTC").confirmed_at;
-    scene.answer(FIRST, "BTC", ticker, asked, Via::Check);
+    scene.respond(FIRST, "BTC", ticker, requested, Via::Check);
     assert_eq!(scene.row("BTC").confirmed_at, confirmed);
     scene.pass(5);
     assert_eq!(scene.row("BTC").state, State::Live);
 }
 
 #[test]
-fn the_bases_kept_for_a_stale_price_are_not_those_of_a_new_one() {
+fn the_frozen_bases_of_a_stale_price_are_not_used_for_a_new_one() {
     let mut scene = Scene::new();
     scene.settle_day();
     scene.tick(FIRST, "BTC", "2000", STREAM);
@@ -301,12 +301,12 @@ fn high_and_low_are_known_from_the_first_row_after_a_restart() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "500", STREAM);
     settle_a_day(&mut scene, "400", "600");
-    let mut next = scene.reborn();
+    let mut next = scene.restarted();
     assert_eq!((next.row("BTC").state, range(&mut next)), (State::Stale, window("400", "600")));
 }
 
 #[test]
-fn fc_14_a_quiet_market_whose_trade_was_dated_ahead_is_confirmed_again_by_what_the_venue_insists_on() {
+fn fc_14_a_quiet_market_whose_trade_was_dated_ahead_is_confirmed_again_by_repeated_responses() {
     for (what, price_now) in [("the trade is the same", "300"), ("there was another within that second", "299")] {
         let mut scene = Scene::new();
         let ahead = Ticker { traded_at: Some(scene.truth + SignedDuration::from_secs(1)), ..Ticker::new(price("300")) };
@@ -314,7 +314,7 @@ fn fc_14_a_quiet_market_whose_trade_was_dated_ahead_is_confirmed_again_by_what_t
         assert_eq!(scene.row("BTC").state, State::Live, "{what}");
         let now = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price(price_now)) };
         scene.pass(1);
-        // One old answer is a copy from before, and takes nothing back.
+        // A single older response is an outdated copy and takes nothing back.
         scene.ticker(FIRST, "BTC", now.clone(), Via::Check);
         assert_eq!(scene.row("BTC").last, Some(price("300")), "{what}");
         let mut states = Vec::new();
@@ -323,15 +323,15 @@ fn fc_14_a_quiet_market_whose_trade_was_dated_ahead_is_confirmed_again_by_what_t
             scene.ticker(FIRST, "BTC", now.clone(), Via::Check);
             states.push(scene.row("BTC").state);
         }
-        assert!(states.contains(&State::Stale), "{what}: it waits until the venue insists: {states:?}");
+        assert!(states.contains(&State::Stale), "{what}: it waits for repeated responses: {states:?}");
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Live, Some(price(price_now))), "{what}: {states:?}");
-        assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "{what}: counted");
+        assert!(scene.quotes.rejected.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "{what}: counted");
     }
 }
 
 #[test]
-fn fc_14_copies_of_different_old_answers_never_take_a_price_back() {
+fn fc_14_outdated_copies_of_different_responses_never_replace_a_price() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "300", STREAM);
     let before = scene.truth;
@@ -344,10 +344,10 @@ fn fc_14_copies_of_different_old_answers_never_take_a_price_back() {
 }
 
 #[test]
-fn fc_14_an_answer_that_lags_behind_for_good_never_takes_a_price_back() {
+fn fc_14_a_permanently_outdated_response_never_replaces_a_price() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "300", STREAM);
-    // The copy of an answer in a cache that nobody renews: no clock was ahead by so much.
+    // An outdated copy in a cache: no clock is ahead by so much.
     let copy = Ticker { traded_at: Some(scene.truth - SignedDuration::from_secs(6)), ..Ticker::new(price("299")) };
     for _ in 0..60 {
         scene.pass(5);
@@ -355,11 +355,11 @@ fn fc_14_an_answer_that_lags_behind_for_good_never_takes_a_price_back() {
         assert_eq!(scene.row("BTC").last, Some(price("300")));
     }
     assert_eq!(scene.row("BTC").state, State::Stale);
-    assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "and it is counted");
+    assert!(scene.quotes.rejected.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "and it is counted");
 }
 
 #[test]
-fn fc_1_a_ticker_that_does_not_date_its_trade_outdates_no_trade() {
+fn fc_1_a_ticker_without_a_trade_time_makes_no_trade_outdated() {
     let mut scene = Scene::new();
     let traded_at = Some(scene.truth - SignedDuration::from_hours(1));
     let sent =
@@ -370,7 +370,7 @@ fn fc_1_a_ticker_that_does_not_date_its_trade_outdates_no_trade() {
         scene.pass(1);
         let (undated, whole) = (sent(&scene, None, "300"), sent(&scene, traded_at, "300"));
         scene.ticker(FIRST, "BTC", undated, via);
-        assert_eq!(scene.row("BTC").traded_at, None, "{via:?}: it does not say when");
+        assert_eq!(scene.row("BTC").traded_at, None, "{via:?}: no trade time");
         let mut states = Vec::new();
         for _ in 0..12 {
             scene.pass(5);
@@ -380,9 +380,9 @@ fn fc_1_a_ticker_that_does_not_date_its_trade_outdates_no_trade() {
         assert!(states.iter().all(|state| matches!(state, State::Live | State::Delayed)), "{via:?}: {states:?}");
         assert_eq!(scene.row("BTC").traded_at, traded_at, "{via:?}");
     }
-    assert_eq!(scene.quotes.refused.get(&(FIRST, "time-behind")), None);
+    assert_eq!(scene.quotes.rejected.get(&(FIRST, "time-behind")), None);
 
-    // Nor does it let an older trade, or an older message, take the price back.
+    // An older trade or an older message still does not replace the price.
     scene.pass(1);
     let newest = sent(&scene, Some(scene.truth), "310");
     scene.ticker(FIRST, "BTC", newest, STREAM);
@@ -401,7 +401,7 @@ fn fc_1_a_ticker_that_does_not_date_its_trade_outdates_no_trade() {
 }
 
 #[test]
-fn fc_14_a_trade_that_was_dated_much_too_late_costs_half_a_minute_where_the_price_is_the_same() {
+fn fc_14_a_trade_that_was_dated_much_too_late_costs_half_a_minute_if_the_price_is_the_same() {
     let mut scene = Scene::new();
     let wrong = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("300")) };
     let right = Ticker { traded_at: Some(scene.truth - SignedDuration::from_hours(1)), ..wrong.clone() };
@@ -412,16 +412,16 @@ fn fc_14_a_trade_that_was_dated_much_too_late_costs_half_a_minute_where_the_pric
     }
     let row = scene.row("BTC");
     assert_eq!((row.state, row.last, row.traded_at), (State::Live, Some(price("300")), right.traded_at));
-    assert!(scene.quotes.refused.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "counted");
+    assert!(scene.quotes.rejected.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "counted");
 }
 
 #[test]
-fn fc_14_what_the_venue_insists_on_after_a_restart_stays_confirmed_though_it_dates_no_trade() {
+fn fc_14_a_price_repeated_after_a_restart_stays_confirmed_without_trade_times() {
     let mut scene = Scene::new();
     let sent = |at| Ticker { sent_at: Some(at), ..Ticker::new(price("300")) };
     scene.ticker(FIRST, "BTC", sent(scene.truth), STREAM);
     let quiet = sent(scene.truth - SignedDuration::from_secs(2));
-    let mut next = scene.reborn();
+    let mut next = scene.restarted();
     for turn in 0..24 {
         next.pass(5);
         next.ticker(FIRST, "BTC", quiet.clone(), Via::Check);
@@ -432,14 +432,14 @@ fn fc_14_what_the_venue_insists_on_after_a_restart_stays_confirmed_though_it_dat
 #[test]
 fn fc_06_the_last_price_is_within_the_range_of_its_day() {
     let mut scene = Scene::new();
-    let said = Ticker {
+    let full = Ticker {
         traded_at: Some(scene.truth),
         high_24h: Some(price("310")),
         low_24h: Some(price("290")),
         ..Ticker::new(price("300"))
     };
-    scene.ticker(FIRST, "BTC", said, STREAM);
-    // The next messages say no range.
+    scene.ticker(FIRST, "BTC", full, STREAM);
+    // The next messages contain no range.
     for (last, low, high) in [("305", "290", "310"), ("311", "290", "311"), ("289", "289", "310")] {
         scene.pass(1);
         scene.tick(FIRST, "BTC", last, STREAM);

@@ -1,34 +1,35 @@
-//! One bad price among good ones, and real jumps.
+//! Single bad prices among good ones, and real jumps.
 
 use super::*;
 
 const REST: Via = Via::Check;
 
-/// What a scene's venue says of its trades: times (Upbit, Bithumb), or times of messages and numbers of trades (Binance).
+/// What a venue reports about its trades: their times (Upbit, Bithumb), or message times and trade ids
+/// (Binance).
 #[derive(Debug, Clone, Copy)]
 enum Dialect {
     Dated,
     Numbered,
 }
 
-struct Market1 {
+struct JumpScene {
     scene: Scene,
     dialect: Dialect,
     trade: u64,
 }
 
-impl Market1 {
-    /// A market that is live at 100.
+impl JumpScene {
+    /// Creates a market that is live at 100.
     fn new(dialect: Dialect) -> Self {
         let mut scene = Scene::new();
-        let wanted = Wanted {
+        let spec = BoardSpec {
             source: SourceId::new(["first"]),
             venues: vec![FIRST],
             markets: vec![market("BTC")],
             basis: Basis::Rolling24h,
         };
-        let settings = Settings { jump_max_percent: Some(20), ..Settings::default() };
-        scene.quotes = Quotes::new(&[wanted], settings, scene.now);
+        let settings = BoardSettings { jump_max_percent: Some(20), ..BoardSettings::default() };
+        scene.quotes = Quotes::new(&[spec], settings, scene.now);
         let mut one = Self { scene, dialect, trade: 1000 };
         one.trade("100");
         one
@@ -42,7 +43,7 @@ impl Market1 {
         }
     }
 
-    /// A trade, streamed.
+    /// Streams a trade.
     fn trade(&mut self, last: &str) {
         self.trade_by(last, STREAM);
     }
@@ -70,16 +71,16 @@ impl Market1 {
     }
 
     fn counted(&self, what: &str) -> u64 {
-        self.scene.quotes.refused.get(&(FIRST, what)).copied().unwrap_or(0)
+        self.scene.quotes.rejected.get(&(FIRST, what)).copied().unwrap_or(0)
     }
 }
 
-fn each(test: impl Fn(Market1)) {
-    [Dialect::Dated, Dialect::Numbered].into_iter().for_each(|dialect| test(Market1::new(dialect)));
+fn each(test: impl Fn(JumpScene)) {
+    [Dialect::Dated, Dialect::Numbered].into_iter().for_each(|dialect| test(JumpScene::new(dialect)));
 }
 
 #[test]
-fn fc_16_one_bad_tick_among_good_ones_is_never_shown_and_is_no_minutes_close() {
+fn fc_16_one_bad_tick_among_good_ones_is_never_shown_and_is_never_a_minute_close() {
     for factor in ["1", "0.01", "79", "126", "10000", "1e24"] {
         each(|mut one| {
             for _ in 0..6 {
@@ -90,15 +91,15 @@ fn fc_16_one_bad_tick_among_good_ones_is_never_shown_and_is_no_minutes_close() {
             one.trade(factor);
             one.shows("100");
             assert_eq!(one.counted("price-jump"), 1);
-            assert!(!one.scene.quotes.take_unchecked().is_empty(), "a check is asked for at once");
+            assert!(!one.scene.quotes.take_unconfirmed().is_empty(), "a check is requested at once");
             one.wait(1);
             one.shows("100");
             one.trade("101");
             one.shows("101");
             assert_eq!(one.counted("price-jump-refuted"), 1);
-            one.scene.quotes.take_unchecked();
+            one.scene.quotes.take_unconfirmed();
             one.wait(120);
-            assert!(one.scene.quotes.take_unchecked().is_empty(), "nothing waits any more");
+            assert!(one.scene.quotes.take_unconfirmed().is_empty(), "no price is held any more");
             let records = one.scene.quotes.take_unrecorded();
             let closes: Vec<_> = records.iter().flat_map(|r| &r.hours).flat_map(|h| &h.closes).collect();
             assert!(closes.iter().all(|(_, _, close)| *close == price("100") || *close == price("101")), "{closes:?}");
@@ -107,7 +108,7 @@ fn fc_16_one_bad_tick_among_good_ones_is_never_shown_and_is_no_minutes_close() {
 }
 
 #[test]
-fn fc_16_a_real_jump_is_shown_with_the_next_trade_or_the_answer_to_a_check() {
+fn fc_16_a_real_jump_is_shown_with_the_next_trade_or_the_response_to_a_check() {
     for jump in ["50", "1", "125", "100000"] {
         each(|mut one| {
             one.trade(jump);
@@ -139,7 +140,7 @@ fn fc_16_a_step_within_the_limit_is_shown_at_once() {
 }
 
 #[test]
-fn fc_16_the_same_trade_told_again_by_the_stream_is_no_second_witness() {
+fn fc_16_the_same_trade_repeated_by_the_stream_confirms_nothing() {
     each(|mut one| {
         one.trade("1");
         let again = one.ticker("1");
@@ -152,12 +153,12 @@ fn fc_16_the_same_trade_told_again_by_the_stream_is_no_second_witness() {
 }
 
 #[test]
-fn fc_16_an_answer_from_before_the_jump_neither_confirms_nor_refutes_it() {
+fn fc_16_a_response_from_before_the_jump_neither_confirms_nor_refutes_it() {
     each(|mut one| {
-        let (asked, before) = (one.scene.now, one.ticker("100"));
+        let (requested, before) = (one.scene.now, one.ticker("100"));
         one.scene.sleep(1);
         one.trade("50");
-        one.scene.answer(FIRST, "BTC", before, asked, REST);
+        one.scene.respond(FIRST, "BTC", before, requested, REST);
         one.shows("100");
         one.scene.sleep(1);
         one.trade("50");
@@ -166,7 +167,7 @@ fn fc_16_an_answer_from_before_the_jump_neither_confirms_nor_refutes_it() {
 }
 
 #[test]
-fn fc_16_a_check_that_says_the_former_price_refutes_the_jump() {
+fn fc_16_a_check_with_the_previous_price_refutes_the_jump() {
     each(|mut one| {
         one.trade("1");
         one.scene.sleep(1);
@@ -177,7 +178,7 @@ fn fc_16_a_check_that_says_the_former_price_refutes_the_jump() {
 }
 
 #[test]
-fn fc_16_a_polled_venue_is_held_to_the_same_rule() {
+fn fc_16_the_same_rule_applies_to_a_polled_venue() {
     each(|mut one| {
         one.scene.sleep(16);
         one.trade_by("100", Via::Poll);
@@ -215,7 +216,7 @@ fn fc_16_a_crash_in_steps_is_followed() {
 }
 
 #[test]
-fn fc_16_without_any_witness_the_former_price_ages_and_the_feed_does_not_freeze() {
+fn fc_16_without_confirmation_the_previous_price_becomes_stale_and_the_feed_does_not_freeze() {
     each(|mut one| {
         one.trade("50");
         let again = one.ticker("50");
@@ -228,12 +229,12 @@ fn fc_16_without_any_witness_the_former_price_ages_and_the_feed_does_not_freeze(
 }
 
 #[test]
-fn fc_16_a_check_is_asked_for_as_long_as_the_price_waits() {
+fn fc_16_a_check_is_requested_as_long_as_the_price_is_held() {
     each(|mut one| {
         one.trade("50");
         for _ in 0..3 {
-            assert_eq!(one.scene.quotes.take_unchecked().into_iter().collect::<Vec<_>>(), [(FIRST, market("BTC"))]);
-            assert!(one.scene.quotes.take_unchecked().is_empty());
+            assert_eq!(one.scene.quotes.take_unconfirmed().into_iter().collect::<Vec<_>>(), [(FIRST, market("BTC"))]);
+            assert!(one.scene.quotes.take_unconfirmed().is_empty());
             one.wait(1);
         }
     });
@@ -251,20 +252,21 @@ fn fc_16_a_first_price_and_one_after_a_stale_price_are_shown_at_once() {
 }
 
 #[test]
-fn fc_16_a_redenomination_that_the_operator_has_announced_needs_no_witness() {
-    let mut one = Market1::new(Dialect::Dated);
+fn fc_16_a_configured_redenomination_needs_no_confirmation() {
+    let mut one = JumpScene::new(Dialect::Dated);
     one.scene.sleep(58);
     one.trade("100");
     let at = Minute::of(one.scene.truth).plus(1);
-    let told = crate::domain::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("100") };
-    let wanted = Wanted {
+    let declared = crate::domain::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("100") };
+    let spec = BoardSpec {
         source: SourceId::new(["first"]),
         venues: vec![FIRST],
         markets: vec![market("BTC")],
         basis: Basis::Rolling24h,
     };
-    let settings = Settings { jump_max_percent: Some(20), redenominations: vec![told], ..Settings::default() };
-    one.scene.quotes = Quotes::new(&[wanted], settings, one.scene.now);
+    let settings =
+        BoardSettings { jump_max_percent: Some(20), redenominations: vec![declared], ..BoardSettings::default() };
+    one.scene.quotes = Quotes::new(&[spec], settings, one.scene.now);
     one.trade("100");
     one.scene.sleep(3);
     one.trade("10100");
@@ -273,36 +275,36 @@ fn fc_16_a_redenomination_that_the_operator_has_announced_needs_no_witness() {
 }
 
 #[test]
-fn fc_59_each_price_held_back_is_news_once_and_so_is_its_end() {
-    use crate::domain::JumpStands::{Held, Over, Refuted};
-    for (then, end) in [("100", Refuted), ("901", Over)] {
-        let mut one = Market1::new(Dialect::Dated);
+fn fc_59_each_held_price_is_reported_once_and_so_is_its_end() {
+    use crate::domain::JumpStatus::{Held, Refuted, Released};
+    for (then, end) in [("100", Refuted), ("901", Released)] {
+        let mut one = JumpScene::new(Dialect::Dated);
         assert_eq!(one.scene.quotes.take_jumps(), []);
         one.wait(1);
         one.trade("900");
         let again = one.ticker("900");
         one.scene.ticker(FIRST, "BTC", again, STREAM);
-        let news = one.scene.quotes.take_jumps();
-        let told: Vec<_> = news.iter().map(|jump| (jump.held, jump.shown, jump.stands)).collect();
-        assert_eq!(told, [(price("900"), Some(price("100")), Held)]);
-        assert_eq!((news[0].venue, news[0].market.clone()), (FIRST, market("BTC")));
+        let jumps = one.scene.quotes.take_jumps();
+        let reported: Vec<_> = jumps.iter().map(|jump| (jump.held, jump.shown, jump.status)).collect();
+        assert_eq!(reported, [(price("900"), Some(price("100")), Held)]);
+        assert_eq!((jumps[0].venue, jumps[0].market.clone()), (FIRST, market("BTC")));
         one.wait(1);
         one.trade(then);
-        let told: Vec<_> =
-            one.scene.quotes.take_jumps().iter().map(|jump| (jump.held, jump.shown, jump.stands)).collect();
-        assert_eq!(told, [(price("900"), Some(price(then)), end)]);
+        let reported: Vec<_> =
+            one.scene.quotes.take_jumps().iter().map(|jump| (jump.held, jump.shown, jump.status)).collect();
+        assert_eq!(reported, [(price("900"), Some(price(then)), end)]);
     }
 }
 
 #[test]
-fn fc_16_two_trades_minutes_apart_are_believed_though_answers_repeat_the_price_before() {
+fn fc_16_two_trades_minutes_apart_are_accepted_although_responses_repeat_the_previous_price() {
     for dialect in [Dialect::Dated, Dialect::Numbered] {
-        let mut one = Market1::new(dialect);
+        let mut one = JumpScene::new(dialect);
         let before = one.ticker("100");
         for (last, shown) in [("150", "100"), ("151", "151")] {
             one.wait(1);
             one.trade(last);
-            // A copy in a cache that nobody renews keeps the former price live.
+            // An outdated copy in a cache keeps the previous price live.
             for _ in 0..18 {
                 one.wait(5);
                 let copy = Ticker { sent_at: None, ..before.clone() };

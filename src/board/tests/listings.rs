@@ -1,4 +1,4 @@
-//! Markets that go and come back, halt, and change their unit.
+//! Markets that disappear and return, are halted, or change their unit.
 
 use super::*;
 
@@ -10,7 +10,7 @@ impl Scene {
         self.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable: Vec::new() }, self.now);
     }
 
-    /// Gone for two lists, and back.
+    /// Leaves the market out of two lists, then lists it again.
     fn relist(&mut self) {
         for bases in [&["BTC"][..], &["ETH"], &["ETH"], &["BTC"]] {
             self.pass(600);
@@ -18,7 +18,7 @@ impl Scene {
         }
     }
 
-    /// Two trades at the same price, a second apart.
+    /// Applies two trades at the same price, a second apart.
     fn tick_twice(&mut self, last: &str) {
         self.tick(FIRST, "BTC", last, STREAM);
         self.pass(1);
@@ -31,7 +31,7 @@ impl Scene {
     }
 
     fn counted(&self, what: &str) -> u64 {
-        self.quotes.refused.get(&(FIRST, what)).copied().unwrap_or(0)
+        self.quotes.rejected.get(&(FIRST, what)).copied().unwrap_or(0)
     }
 }
 
@@ -42,20 +42,20 @@ fn in_52_a_relisted_market_never_gets_the_old_coins_base_back() {
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.relist();
     let since = Minute::of(scene.truth);
-    for life in 0..2 {
+    for run in 0..2 {
         scene.tick_twice("3");
         assert_eq!(scene.row("BTC").last, Some(price("3")));
         assert!(scene.gaps_of(FIRST).iter().all(|gap| gap.span.start >= since), "{:?}", scene.gaps_of(FIRST));
-        // The venue's newest candle of that name before the listing, whoever asks for it.
+        // The venue's candles under that name from before the listing, whichever request they answer.
         scene.settle_past(1500, "300");
         let with_base = Ticker { base_24h: Some(price("300")), ..Ticker::new(price("3")) };
         scene.ticker(FIRST, "BTC", with_base, STREAM);
         let row = scene.row("BTC");
-        assert_eq!(row.bases, [None; 3], "life {life}");
-        assert_eq!((row.low_24h, row.high_24h), (None, None), "life {life}");
-        scene = scene.reborn();
+        assert_eq!(row.bases, [None; 3], "run {run}");
+        assert_eq!((row.low_24h, row.high_24h), (None, None), "run {run}");
+        scene = scene.restarted();
     }
-    // Its own day has passed: it has its own base.
+    // After a day of its own it has a base of its own.
     scene.sleep(24 * HOUR);
     scene.quotes.tick(scene.now);
     scene.settle_past(1440, "2");
@@ -77,14 +77,14 @@ fn in_52_the_last_trade_of_the_former_coin_is_not_the_price_of_the_new_one() {
 }
 
 #[test]
-fn a_market_gone_when_the_process_ended_and_back_when_it_began_is_another() {
+fn a_market_that_was_gone_before_a_restart_and_is_back_after_it_is_another_one() {
     let mut scene = Scene::new();
     scene.settle_past(1500, "300");
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.list(FIRST, &["BTC"]);
     scene.list(FIRST, &["ETH"]);
     scene.list(FIRST, &["ETH"]);
-    let mut scene = scene.reborn();
+    let mut scene = scene.restarted();
     assert_eq!(scene.row("BTC").state, State::Halted, "before any list");
     scene.pass(HOUR);
     scene.list(FIRST, &["BTC"]);
@@ -93,16 +93,16 @@ fn a_market_gone_when_the_process_ended_and_back_when_it_began_is_another() {
     assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
     let records = scene.quotes.take_unrecorded();
     let of = records.iter().find(|records| records.venue == FIRST && records.market == market("BTC")).unwrap();
-    assert!(of.anew && of.listing.unwrap().since.is_some(), "{of:?}");
+    assert!(of.reset && of.listing.unwrap().since.is_some(), "{of:?}");
 }
 
 #[test]
-fn one_list_or_an_unreadable_row_takes_no_history_away() {
+fn one_faulty_list_or_an_unreadable_row_deletes_no_history() {
     let mut scene = Scene::new();
     scene.settle_past(1500, "200");
     scene.tick(FIRST, "BTC", "300", STREAM);
-    // The first list of a life, too, may be a bad one.
-    let mut scene = scene.reborn();
+    // The first list after a start may be faulty, too.
+    let mut scene = scene.restarted();
     for _ in 0..3 {
         scene.list(FIRST, &["ETH"]);
         scene.list(FIRST, &["BTC"]);
@@ -115,7 +115,7 @@ fn one_list_or_an_unreadable_row_takes_no_history_away() {
     scene.tick(FIRST, "BTC", "300", STREAM);
     assert_eq!(scene.row("BTC").state, State::Live);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
-    // Two lists lack it, and not in a row.
+    // Two lists lack it, but they are not consecutive.
     scene.list(FIRST, &["ETH"]);
     let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
     scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable }, scene.now);
@@ -133,8 +133,8 @@ fn in_54_a_halt_under_the_same_name_is_another_listing_after_a_day() {
         scene.list_halted("BTC");
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Halted, Some(price("200"))));
-        // Also when nobody was there for a part of it.
-        let mut scene = scene.reborn();
+        // Also if the process did not run for a part of it.
+        let mut scene = scene.restarted();
         scene.sleep(hours * HOUR);
         scene.quotes.tick(scene.now);
         scene.list(FIRST, &["BTC"]);
@@ -160,12 +160,12 @@ fn in_53_a_price_in_another_unit_has_no_change_until_its_base_is_in_it_too() {
         assert_eq!((row.low_24h, row.high_24h), (None, None));
         assert_eq!(scene.counted("rescaled"), 1);
 
-        // It lasts, over a restart as well, and moves on by itself.
+        // This lasts, also across a restart, and ends by itself.
         scene.pass(300);
         scene.settle_past(4, after);
         scene.tick(FIRST, "BTC", after, STREAM);
         assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
-        let mut scene = scene.reborn();
+        let mut scene = scene.restarted();
         scene.tick(FIRST, "BTC", after, STREAM);
         assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
         scene.sleep(24 * HOUR);
@@ -188,7 +188,7 @@ fn in_53_a_jump_that_does_not_last_leaves_nothing_behind() {
 }
 
 #[test]
-fn in_53_a_market_that_falls_by_itself_is_shown_as_it_falls() {
+fn in_53_a_market_that_falls_gradually_is_shown_as_it_falls() {
     let mut scene = Scene::new();
     scene.settle_past(1500, "1000");
     let mut last = 1000;
@@ -203,24 +203,24 @@ fn in_53_a_market_that_falls_by_itself_is_shown_as_it_falls() {
 }
 
 impl Scene {
-    /// As [`Scene::reborn`], with what an operator says of the unit of the first market.
-    fn reborn_with(&mut self, told: &[(Timestamp, &str)]) -> Self {
+    /// Like [`Scene::restarted`], with redenominations of the first market.
+    fn restarted_with(&mut self, entries: &[(Timestamp, &str)]) -> Self {
         let records = self.quotes.take_unrecorded();
-        let mut next = self.reborn();
+        let mut next = self.restarted();
         let of = |&(at, factor): &(Timestamp, &str)| crate::domain::Redenomination {
             venue: FIRST,
             market: market("BTC"),
             at: Minute::of(at),
             factor: price(factor),
         };
-        let settings = Settings { redenominations: told.iter().map(of).collect(), ..Settings::default() };
-        let wanted = Wanted {
+        let settings = BoardSettings { redenominations: entries.iter().map(of).collect(), ..BoardSettings::default() };
+        let spec = BoardSpec {
             source: SourceId::new(["first", "second"]),
             venues: vec![FIRST, SECOND],
             markets: vec![market("BTC"), market("ETH")],
             basis: Basis::Rolling24h,
         };
-        next.quotes = Quotes::new(&[wanted], settings, next.now);
+        next.quotes = Quotes::new(&[spec], settings, next.now);
         records.iter().for_each(|record| next.quotes.restore(record));
         next
     }
@@ -237,79 +237,79 @@ fn in_53_with_the_operators_factor_the_change_is_exact_over_any_number_of_restar
     scene.tick(FIRST, "BTC", "12500.00", STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
     let base = |scene: &mut Scene| scene.row("BTC").base(Basis::Rolling24h).map(|base| base.price.to_string());
-    for life in 0..3 {
-        scene.quotes.record_all();
-        scene = scene.reborn_with(&[(at, "100")]);
-        assert_eq!(base(&mut scene).as_deref(), Some("12345"), "life {life}, with the last price of the one before");
+    for run in 0..3 {
+        scene.quotes.mark_all_unrecorded();
+        scene = scene.restarted_with(&[(at, "100")]);
+        assert_eq!(base(&mut scene).as_deref(), Some("12345"), "run {run}, with the last price of the previous one");
         scene.pass(61);
         scene.tick(FIRST, "BTC", "12500.00", STREAM);
-        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("1.26"), "life {life}");
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("1.26"), "run {run}");
         let row = scene.row("BTC");
         assert_eq!((row.low_24h, row.high_24h), (None, None), "a day of two units");
         assert_eq!(scene.counted("rescaled"), 0);
     }
-    // An entry that is taken back leaves nothing behind.
-    scene.quotes.record_all();
-    let mut scene = scene.reborn_with(&[]);
+    // An entry that is removed leaves nothing behind.
+    scene.quotes.mark_all_unrecorded();
+    let mut scene = scene.restarted_with(&[]);
     scene.tick(FIRST, "BTC", "12500.00", STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h), None);
 }
 
 #[test]
-fn in_53_a_last_price_of_before_stays_with_its_own_base() {
+fn in_53_a_last_price_from_before_the_change_keeps_its_own_base() {
     let mut scene = Scene::new();
     scene.settle_past(1500, "100");
     scene.tick(FIRST, "BTC", "110", STREAM);
     let (old, at) = (scene.truth, scene.truth + SignedDuration::from_mins(1));
-    scene.quotes.record_all();
-    let mut scene = scene.reborn_with(&[(at, "0.01")]);
+    scene.quotes.mark_all_unrecorded();
+    let mut scene = scene.restarted_with(&[(at, "0.01")]);
     scene.sleep(600);
     scene.quotes.tick(scene.now);
-    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("10.00"), "stale, of before");
-    // It was still the last trade after that moment: it is in the old unit all the same.
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("10.00"), "stale, from before the change");
+    // It was still the last trade after the change, but it is in the old unit.
     let again = Ticker { traded_at: Some(old), sent_at: Some(scene.truth), ..Ticker::new(price("110")) };
     scene.ticker(FIRST, "BTC", again, STREAM);
-    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("10.00"), "live, of before");
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("10.00"), "live, from before the change");
     scene.tick(FIRST, "BTC", "1.2", STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("20.00"));
 }
 
 #[test]
-fn in_53_a_base_that_can_not_be_written_exactly_in_the_new_unit_is_not_known() {
+fn in_53_a_base_that_can_not_be_represented_exactly_in_the_new_unit_is_unknown() {
     let mut scene = Scene::new();
     scene.settle_past(1500, "1.2345678901234567890123456789");
     scene.tick(FIRST, "BTC", "1.2345678901234567890123456789", STREAM);
     let at = scene.truth + SignedDuration::from_mins(1);
-    scene.quotes.record_all();
-    let mut scene = scene.reborn_with(&[(at, "0.3")]);
+    scene.quotes.mark_all_unrecorded();
+    let mut scene = scene.restarted_with(&[(at, "0.3")]);
     scene.pass(61);
     scene.tick(FIRST, "BTC", "0.4", STREAM);
     assert_eq!((scene.row("BTC").state, scene.percent("BTC", Basis::Rolling24h)), (State::Live, None));
 }
 
 #[test]
-fn in_53_the_venues_own_base_is_not_taken_across_a_change_of_unit() {
+fn in_53_the_venues_own_base_is_not_used_across_a_change_of_unit() {
     let mut scene = Scene::new();
     let at = scene.truth;
-    let mut scene = scene.reborn_with(&[(at, "0.5")]);
-    let told =
+    let mut scene = scene.restarted_with(&[(at, "0.5")]);
+    let with_base =
         |scene: &Scene| Ticker { sent_at: Some(scene.truth), base_24h: Some(price("100")), ..Ticker::new(price("60")) };
-    let ticker = told(&scene);
+    let ticker = with_base(&scene);
     scene.ticker(FIRST, "BTC", ticker, STREAM);
-    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None, "of before, or brought into the new unit: nobody says");
+    assert_eq!(scene.percent("BTC", Basis::Rolling24h), None, "in the old unit, or converted to the new one: unknown");
     scene.sleep(25 * HOUR);
-    let ticker = told(&scene);
+    let ticker = with_base(&scene);
     scene.ticker(FIRST, "BTC", ticker, STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("-40.00"));
 }
 
 #[test]
-fn in_52_the_venues_rolling_base_of_before_a_new_listing_is_not_its_own() {
+fn in_52_the_venues_rolling_base_from_before_a_new_listing_is_not_used() {
     let mut scene = Scene::new();
     scene.tick(FIRST, "BTC", "4", STREAM);
     scene.relist();
     scene.tick_twice("3");
-    // So near to the new price that nothing else would give it away.
+    // So close to the new price that nothing else would reveal it.
     for (hours, percent) in [(0, None), (25, Some("-25.00"))] {
         scene.sleep(hours * HOUR);
         let ticker = Ticker { sent_at: Some(scene.truth), base_24h: Some(price("4")), ..Ticker::new(price("3")) };
@@ -318,7 +318,7 @@ fn in_52_the_venues_rolling_base_of_before_a_new_listing_is_not_its_own() {
     }
 }
 
-/// What is handed to the store of the first market at the first venue.
+/// Returns what the store receives for the first market at the first venue.
 fn recorded(scene: &mut Scene) -> Option<crate::domain::FeedRecords> {
     let records = scene.quotes.take_unrecorded();
     records.into_iter().find(|records| records.venue == FIRST && records.market == market("BTC"))
@@ -336,7 +336,7 @@ fn fc_11_a_market_back_after_a_short_absence_keeps_its_window_and_its_stored_hou
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Halted, Some(price("300"))));
         if restarted {
-            scene = scene.reborn();
+            scene = scene.restarted();
         }
         scene.pass(600);
         scene.list(FIRST, &["BTC"]);
@@ -346,20 +346,20 @@ fn fc_11_a_market_back_after_a_short_absence_keeps_its_window_and_its_stored_hou
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Live, Some(price("301"))));
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
-        // The absence is a hole that candles fill.
+        // The absence is a gap that candles fill.
         let gaps = scene.gaps_of(FIRST);
         assert!(gaps.iter().any(|gap| gap.span.contains(&Minute::of(scene.truth).plus(-5))), "{gaps:?}");
         let records = recorded(&mut scene).unwrap();
-        assert!(!records.anew && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
-        assert_eq!(scene.quotes.take_relisted(), []);
-        let mut scene = scene.reborn();
+        assert!(!records.reset && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
+        assert_eq!(scene.quotes.take_relistings(), []);
+        let mut scene = scene.restarted();
         scene.tick(FIRST, "BTC", "301", STREAM);
         assert_eq!(scene.row("BTC").state, State::Live);
     }
 }
 
 #[test]
-fn fc_11_a_market_that_its_list_lacks_and_that_trades_on_is_back() {
+fn fc_11_a_market_that_still_trades_although_its_list_lacks_it_is_back() {
     let mut scene = Scene::new();
     scene.settle_past(1500, "200");
     scene.tick(FIRST, "BTC", "300", STREAM);
@@ -375,11 +375,11 @@ fn fc_11_a_market_that_its_list_lacks_and_that_trades_on_is_back() {
 }
 
 #[test]
-fn fc_11_after_a_long_absence_or_at_another_price_a_listing_begins_anew_and_says_why() {
+fn fc_11_after_a_long_absence_or_at_another_price_a_new_listing_begins_with_a_cause() {
     for (hours, last, cause) in [
         (7, "300", "it was not listed for 7 h"),
-        (1, "3", "it is listed again at 3, which does not continue 300, its last price"),
-        (1, "400", "it is listed again at 400, which does not continue 300, its last price"),
+        (1, "3", "relisted at 3, which does not continue its last price of 300"),
+        (1, "400", "relisted at 400, which does not continue its last price of 300"),
     ] {
         let mut scene = Scene::new();
         scene.settle_past(1500, "200");
@@ -391,15 +391,15 @@ fn fc_11_after_a_long_absence_or_at_another_price_a_listing_begins_anew_and_says
         scene.pass(5);
         scene.tick_twice(last);
         assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price(last)), [None; 3]), "{cause}");
-        let told: Vec<String> = scene.quotes.take_relisted().into_iter().map(|relisting| relisting.cause).collect();
-        assert_eq!(told, [cause]);
+        let causes: Vec<String> = scene.quotes.take_relistings().into_iter().map(|relisting| relisting.cause).collect();
+        assert_eq!(causes, [cause]);
         let records = recorded(&mut scene).unwrap();
-        assert!(records.anew && records.listing.unwrap().since.is_some(), "{records:?}");
+        assert!(records.reset && records.listing.unwrap().since.is_some(), "{records:?}");
     }
 }
 
 #[test]
-fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes_nothing() {
+fn fc_11_a_ticker_that_does_not_prove_the_same_coin_shows_no_price_and_deletes_nothing() {
     let id = |last: &str, id: u64| Ticker { trade_id: Some(id), ..Ticker::new(price(last)) };
     let mut scene = Scene::new();
     scene.settle_past(1500, "200");
@@ -414,20 +414,20 @@ fn fc_11_what_does_not_show_that_the_coin_is_the_same_shows_no_price_and_deletes
     assert_eq!(scene.counted("former-listing"), 2);
     let why = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().unwrap();
     assert_eq!(why.0, "former-listing");
-    // Gone once more it is what it was.
+    // When it is gone again, its previous data is back.
     scene.list(FIRST, &["ETH"]);
     scene.list(FIRST, &["ETH"]);
     assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Halted, Some(price("300"))));
     scene.list(FIRST, &["BTC"]);
     scene.ticker(FIRST, "BTC", id("301", 71), STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"));
-    assert!(!recorded(&mut scene).unwrap().anew);
-    // Trade numbers that begin again, at another price, are another coin's.
+    assert!(!recorded(&mut scene).unwrap().reset);
+    // Trade ids that restart, at another price, belong to another coin.
     scene.relist();
     scene.ticker(FIRST, "BTC", id("500", 1), STREAM);
     scene.ticker(FIRST, "BTC", id("500", 2), STREAM);
     assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price("500")), [None; 3]));
-    assert!(recorded(&mut scene).unwrap().anew);
+    assert!(recorded(&mut scene).unwrap().reset);
 }
 
 #[test]
@@ -444,22 +444,22 @@ fn fc_11_only_the_time_off_the_list_counts_as_an_absence() {
                 scene.list(FIRST, &["BTC"]);
             }
             if restarted {
-                scene.quotes.record_all();
-                scene = scene.reborn();
+                scene.quotes.mark_all_unrecorded();
+                scene = scene.restarted();
                 scene.list(FIRST, &["BTC"]);
             }
         }
         scene.tick(FIRST, "BTC", "301", STREAM);
         let about_btc = |relisting: &crate::domain::Relisting| relisting.market == market("BTC");
-        assert!(!scene.quotes.take_relisted().iter().any(about_btc), "{restarted}");
+        assert!(!scene.quotes.take_relistings().iter().any(about_btc), "{restarted}");
         let records = recorded(&mut scene).unwrap();
-        assert!(!records.anew && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
+        assert!(!records.reset && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
     }
 }
 
 #[test]
-fn fc_11_a_market_whose_trades_are_numbered_anew_is_another_one_once_that_is_sure() {
+fn fc_11_a_market_whose_trade_ids_restart_is_another_one_once_that_is_certain() {
     let id = |scene: &Scene, last: &str, id: u64| Ticker {
         trade_id: Some(id),
         sent_at: Some(scene.truth),
@@ -469,20 +469,20 @@ fn fc_11_a_market_whose_trades_are_numbered_anew_is_another_one_once_that_is_sur
     scene.settle_past(1500, "200");
     scene.ticker(FIRST, "BTC", id(&scene, "300", 70), STREAM);
     scene.relist();
-    // It may come from a copy of before.
+    // It may come from an outdated copy.
     scene.ticker(FIRST, "BTC", id(&scene, "301", 9), Via::Check);
     assert_eq!(scene.row("BTC").last, None);
     scene.pass(31);
     scene.ticker(FIRST, "BTC", id(&scene, "302", 10), Via::Check);
-    assert_eq!(scene.row("BTC").last, None, "one record may be a bad one");
+    assert_eq!(scene.row("BTC").last, None, "a single record may be faulty");
     scene.ticker(FIRST, "BTC", id(&scene, "302", 10), Via::Check);
     assert_eq!((scene.row("BTC").last, scene.row("BTC").bases), (Some(price("302")), [None; 3]));
-    let told: Vec<String> = scene.quotes.take_relisted().into_iter().map(|relisting| relisting.cause).collect();
-    assert_eq!(told, ["it is listed again at 302 (trade 10), which does not continue 300 (trade 70), its last price"]);
+    let causes: Vec<String> = scene.quotes.take_relistings().into_iter().map(|relisting| relisting.cause).collect();
+    assert_eq!(causes, ["relisted at 302 (trade 10), which does not continue its last price of 300 (trade 70)"]);
 }
 
 #[test]
-fn fc_11_a_market_that_a_bad_first_list_lacked_has_its_day_when_it_comes() {
+fn fc_11_a_market_that_a_faulty_first_list_lacked_has_its_history_when_it_appears() {
     let mut scene = Scene::new();
     scene.list(FIRST, &["ETH"]);
     scene.pass(60);
@@ -493,20 +493,20 @@ fn fc_11_a_market_that_a_bad_first_list_lacked_has_its_day_when_it_comes() {
 }
 
 #[test]
-fn fc_11_a_redenominated_market_goes_on_in_its_new_unit() {
+fn fc_11_a_redenominated_market_continues_in_its_new_unit() {
     let mut scene = Scene::new();
     scene.settle_past(1500, "200");
     scene.tick(FIRST, "BTC", "200", STREAM);
     let at = scene.truth + SignedDuration::from_mins(10);
-    scene.quotes.record_all();
-    let mut scene = scene.reborn_with(&[(at, "100")]);
+    scene.quotes.mark_all_unrecorded();
+    let mut scene = scene.restarted_with(&[(at, "100")]);
     scene.relist();
     scene.tick(FIRST, "BTC", "20200", STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("1.00"));
-    assert_eq!(scene.quotes.take_relisted(), []);
+    assert_eq!(scene.quotes.take_relistings(), []);
 }
 
-/// A market that trades at 300, was gone for two lists and is listed again.
+/// A market that traded at 300, was missing from two lists, and is listed again.
 fn back_at_300() -> Scene {
     let mut scene = Scene::new();
     scene.settle_past(1500, "200");
@@ -517,23 +517,23 @@ fn back_at_300() -> Scene {
 }
 
 #[test]
-fn fc_11_one_far_price_of_a_market_that_is_back_shows_nothing_and_deletes_nothing() {
+fn fc_11_one_distant_price_of_a_market_that_is_back_shows_nothing_and_deletes_nothing() {
     for restarted in [false, true] {
         let mut scene = back_at_300();
         scene.tick(FIRST, "BTC", "3", STREAM);
         let key = (FIRST, market("BTC"));
-        assert!(scene.quotes.take_unchecked().contains(&key), "it is asked for at once");
-        // The same record again is no second one.
+        assert!(scene.quotes.take_unconfirmed().contains(&key), "it is checked at once");
+        // The same record, repeated, is not a confirmation.
         let again = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("3")) };
         scene.ticker(FIRST, "BTC", again, STREAM);
         assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Unknown, None));
-        assert_eq!((scene.counted("price-jump"), scene.quotes.take_relisted().len()), (1, 0));
+        assert_eq!((scene.counted("price-jump"), scene.quotes.take_relistings().len()), (1, 0));
         let why = scene.quotes.feeds[&key].why_no_price().map(|(code, _)| code);
         assert_eq!(why, Some("former-listing"));
-        assert!(recorded(&mut scene).is_none_or(|records| !records.anew));
+        assert!(recorded(&mut scene).is_none_or(|records| !records.reset));
         if restarted {
-            scene.quotes.record_all();
-            scene = scene.reborn();
+            scene.quotes.mark_all_unrecorded();
+            scene = scene.restarted();
             scene.list(FIRST, &["BTC"]);
         }
         scene.pass(3);
@@ -542,26 +542,26 @@ fn fc_11_one_far_price_of_a_market_that_is_back_shows_nothing_and_deletes_nothin
         assert_eq!((row.state, row.last), (State::Live, Some(price("301"))));
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
         assert_eq!(scene.counted("price-jump-refuted"), u64::from(!restarted));
-        assert!(!recorded(&mut scene).unwrap().anew);
+        assert!(!recorded(&mut scene).unwrap().reset);
     }
 }
 
 #[test]
-fn fc_11_a_far_price_of_a_market_that_is_back_is_believed_when_it_is_said_twice() {
+fn fc_11_a_distant_price_of_a_market_that_is_back_is_accepted_once_it_is_confirmed() {
     let same =
         |scene: &Scene, at| Ticker { traded_at: Some(at), sent_at: Some(scene.truth), ..Ticker::new(price("3")) };
-    for (asked_since, another, believed) in [(true, false, true), (false, false, false), (false, true, true)] {
+    for (requested_since, another, accepted) in [(true, false, true), (false, false, false), (false, true, true)] {
         let mut scene = back_at_300();
         let (first, before) = (scene.truth, scene.now);
         scene.pass(1);
         scene.ticker(FIRST, "BTC", same(&scene, first), STREAM);
-        let asked = if asked_since { scene.now } else { before };
+        let requested = if requested_since { scene.now } else { before };
         let at = if another { scene.truth } else { first };
-        scene.answer(FIRST, "BTC", same(&scene, at), asked, Via::Check);
-        assert_eq!(scene.row("BTC").last, believed.then(|| price("3")), "{asked_since} {another}");
-        assert_eq!(scene.quotes.take_relisted().len(), usize::from(believed));
+        scene.respond(FIRST, "BTC", same(&scene, at), requested, Via::Check);
+        assert_eq!(scene.row("BTC").last, accepted.then(|| price("3")), "{requested_since} {another}");
+        assert_eq!(scene.quotes.take_relistings().len(), usize::from(accepted));
     }
-    // A third price waits in the place of the second.
+    // A third price replaces the second.
     let mut scene = back_at_300();
     for (last, shown) in [("3", None), ("30", None), ("3", None), ("3", Some("3"))] {
         scene.pass(1);
@@ -571,43 +571,43 @@ fn fc_11_a_far_price_of_a_market_that_is_back_is_believed_when_it_is_said_twice(
 }
 
 #[test]
-fn fc_11_a_far_price_of_a_market_that_is_back_gives_way_to_what_the_exchange_says_when_it_is_asked() {
+fn fc_11_a_distant_price_of_a_market_that_is_back_gives_way_to_the_exchanges_response() {
     let mut scene = back_at_300();
     let key = (FIRST, market("BTC"));
     let real = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("390")) };
     scene.pass(2);
     scene.tick(FIRST, "BTC", "3", STREAM);
-    // An answer from before the bad record proves nothing of it.
-    scene.answer(FIRST, "BTC", real.clone(), scene.now.before(Duration::from_secs(1)), Via::Check);
+    // A response from before the bad record proves nothing about it.
+    scene.respond(FIRST, "BTC", real.clone(), scene.now.earlier_by(Duration::from_secs(1)), Via::Check);
     assert_eq!(scene.quotes.feeds[&key].held_price(), Some(price("3")));
     for (held, last) in [(Some("390"), None), (None, Some("390"))] {
         scene.pass(1);
         scene.ticker(FIRST, "BTC", real.clone(), Via::Check);
         let is = (scene.quotes.feeds[&key].held_price(), scene.row("BTC").last);
-        assert_eq!(is, (held.map(price), last.map(price)), "what it says twice is its price");
+        assert_eq!(is, (held.map(price), last.map(price)), "a repeated response is accepted");
     }
 }
 
 #[test]
-fn fc_11_a_far_price_that_nothing_witnesses_is_asked_about_for_a_minute() {
+fn fc_11_a_distant_price_that_nothing_confirms_is_checked_for_a_minute() {
     let mut scene = back_at_300();
     let key = (FIRST, market("BTC"));
     scene.tick(FIRST, "BTC", "3", STREAM);
-    let mut asked = 0;
+    let mut requested = 0;
     for _ in 0..40 {
         scene.pass(4);
-        asked += usize::from(scene.quotes.take_unchecked().contains(&key));
+        requested += usize::from(scene.quotes.take_unconfirmed().contains(&key));
     }
-    assert!((10..=16).contains(&asked), "{asked}");
+    assert!((10..=16).contains(&requested), "{requested}");
     // The next trade decides, however late.
     let held = scene.now;
     scene.tick(FIRST, "BTC", "301", STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"));
-    assert!(scene.quotes.take_relisted().is_empty() && !scene.quotes.feeds[&key].is_asked_about(held));
+    assert!(scene.quotes.take_relistings().is_empty() && !scene.quotes.feeds[&key].needs_check(held));
 }
 
 #[test]
-fn fc_11_what_comes_under_a_name_that_is_gone_waits_for_the_list_also_after_a_restart() {
+fn fc_11_tickers_of_a_market_that_is_gone_are_ignored_until_it_is_listed_also_after_a_restart() {
     for restarted in [false, true] {
         let mut scene = Scene::new();
         scene.settle_past(1500, "200");
@@ -615,7 +615,7 @@ fn fc_11_what_comes_under_a_name_that_is_gone_waits_for_the_list_also_after_a_re
         scene.list(FIRST, &["ETH"]);
         scene.list(FIRST, &["ETH"]);
         if restarted {
-            scene = scene.reborn();
+            scene = scene.restarted();
         }
         scene.pass(HOUR);
         // The stream is faster than the list: another coin, or a bad record.
@@ -625,7 +625,7 @@ fn fc_11_what_comes_under_a_name_that_is_gone_waits_for_the_list_also_after_a_re
         scene.pass(5);
         scene.list(FIRST, &["BTC"]);
         scene.tick(FIRST, "BTC", "131", STREAM);
-        assert_eq!(scene.row("BTC").last, None, "{restarted}: far from the last price of before, and said once");
+        assert_eq!(scene.row("BTC").last, None, "{restarted}: far from the previous price, and not confirmed");
         scene.pass(5);
         scene.tick(FIRST, "BTC", "301", STREAM);
         let row = scene.row("BTC");
@@ -635,7 +635,7 @@ fn fc_11_what_comes_under_a_name_that_is_gone_waits_for_the_list_also_after_a_re
 }
 
 #[test]
-fn fc_11_a_trade_between_the_list_that_lacked_a_market_and_the_one_that_has_it_again_counts() {
+fn fc_11_a_trade_between_the_list_without_a_market_and_the_next_one_with_it_counts() {
     for (hours, restarted) in [(1, false), (1, true), (7, false)] {
         let mut scene = Scene::new();
         scene.tick(FIRST, "BTC", "300", STREAM);
@@ -644,7 +644,7 @@ fn fc_11_a_trade_between_the_list_that_lacked_a_market_and_the_one_that_has_it_a
         scene.list(FIRST, &["ETH"]);
         scene.list(FIRST, &["ETH"]);
         if restarted {
-            scene = scene.reborn();
+            scene = scene.restarted();
         }
         scene.sleep(hours * HOUR);
         let traded = scene.truth;
@@ -655,8 +655,9 @@ fn fc_11_a_trade_between_the_list_that_lacked_a_market_and_the_one_that_has_it_a
             scene.ticker(FIRST, "BTC", ticker, Via::Check);
             assert_eq!(scene.row("BTC").last, last, "{hours} h, {restarted}");
         }
-        // It is its price in the next life as well, and its base a day later though it has not traded since.
-        let mut scene = scene.reborn();
+        // It is the price after a restart as well, and the base a day later, although there was no trade
+        // since.
+        let mut scene = scene.restarted();
         scene.list(FIRST, &["BTC"]);
         let ticker = Ticker { traded_at: Some(traded), ..Ticker::new(price("303")) };
         scene.ticker(FIRST, "BTC", ticker.clone(), Via::Check);
@@ -678,7 +679,7 @@ fn fc_11_a_trade_between_the_list_that_lacked_a_market_and_the_one_that_has_it_a
 }
 
 #[test]
-fn in_54_after_a_long_halt_the_last_trade_before_it_is_none_of_the_new_listing() {
+fn in_54_after_a_long_halt_the_last_trade_before_it_does_not_belong_to_the_new_listing() {
     let mut scene = Scene::new();
     scene.list(FIRST, &["ETH"]);
     scene.list(FIRST, &["ETH"]);

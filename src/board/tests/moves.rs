@@ -1,17 +1,18 @@
-//! Real moves by a power of ten, and what proves that they are.
+//! Real moves by a power of ten, and what proves them.
 
 use super::*;
 
-/// A market at 100 for a day at both venues, the second one's price as given, that falls to a tenth.
-fn fallen(second: Option<&str>, settings: Settings, venue_base: Option<&str>) -> Scene {
+/// A market that was at 100 for a day at both venues: it falls to a tenth at the first one, and to `second`
+/// at the second.
+fn fallen(second: Option<&str>, settings: BoardSettings, venue_base: Option<&str>) -> Scene {
     let mut scene = Scene::new();
-    let wanted = Wanted {
+    let spec = BoardSpec {
         source: SourceId::new(["first", "second"]),
         venues: vec![FIRST, SECOND],
         markets: vec![market("BTC")],
         basis: Basis::Rolling24h,
     };
-    scene.quotes = Quotes::new(&[wanted], settings, scene.now);
+    scene.quotes = Quotes::new(&[spec], settings, scene.now);
     let from = (scene.truth - SignedDuration::from_mins(1500)).to_string();
     for venue in [FIRST, SECOND] {
         scene.settle(venue, "BTC", &from, &["100"; 1500]);
@@ -37,24 +38,24 @@ fn change(scene: &mut Scene) -> Option<String> {
 }
 
 #[test]
-fn fc_15_without_a_witness_a_tenth_of_the_price_may_be_another_unit() {
+fn fc_15_without_confirmation_a_tenth_of_the_price_may_be_another_unit() {
     for second in [None, Some("100"), Some("55"), Some("1000")] {
-        let mut scene = fallen(second, Settings::default(), None);
+        let mut scene = fallen(second, BoardSettings::default(), None);
         assert_eq!(change(&mut scene), None, "{second:?}");
-        assert_eq!(scene.quotes.refused.get(&(FIRST, "rescaled")), Some(&1), "the reason is counted");
+        assert_eq!(scene.quotes.rejected.get(&(FIRST, "rescaled")), Some(&1), "the reason is counted");
     }
-    // A figure of the venue's that is in the new unit says that the unit has changed.
-    assert_eq!(change(&mut fallen(None, Settings::default(), Some("10"))), None);
+    // A venue's figure in the new unit shows that the unit has changed.
+    assert_eq!(change(&mut fallen(None, BoardSettings::default(), Some("10"))), None);
 }
 
 #[test]
-fn fc_15_another_exchange_that_fell_too_proves_that_the_market_did() {
-    let mut scene = fallen(Some("10.5"), Settings::default(), None);
+fn fc_15_another_exchange_that_fell_too_proves_a_real_move() {
+    let mut scene = fallen(Some("10.5"), BoardSettings::default(), None);
     assert_eq!(change(&mut scene).as_deref(), Some("-90.00"));
-    assert_eq!(scene.quotes.refused.get(&(FIRST, "rescaled")), None);
-    // Also hours later, and in another life of the process.
-    scene.quotes.record_all();
-    let mut scene = scene.reborn();
+    assert_eq!(scene.quotes.rejected.get(&(FIRST, "rescaled")), None);
+    // Also after a restart.
+    scene.quotes.mark_all_unrecorded();
+    let mut scene = scene.restarted();
     for venue in [FIRST, SECOND] {
         scene.tick(venue, "BTC", "10", STREAM);
     }
@@ -63,17 +64,17 @@ fn fc_15_another_exchange_that_fell_too_proves_that_the_market_did() {
 }
 
 #[test]
-fn fc_15_the_exchanges_own_rolling_figure_proves_it_too() {
-    assert_eq!(change(&mut fallen(None, Settings::default(), Some("101"))).as_deref(), Some("-90.00"));
+fn fc_15_the_exchanges_own_rolling_figure_proves_a_real_move() {
+    assert_eq!(change(&mut fallen(None, BoardSettings::default(), Some("101"))).as_deref(), Some("-90.00"));
 }
 
 #[test]
-fn fc_15_the_operator_can_say_that_it_was_real() {
+fn fc_15_the_operator_can_declare_a_real_move() {
     let at = Minute::of("2026-01-15T06:28:00Z".parse().unwrap());
-    let told = crate::domain::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("1") };
-    let settings = Settings { redenominations: vec![told.clone()], ..Settings::default() };
+    let declared = crate::domain::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("1") };
+    let settings = BoardSettings { redenominations: vec![declared.clone()], ..BoardSettings::default() };
     assert_eq!(change(&mut fallen(None, settings, None)).as_deref(), Some("-90.00"));
-    let elsewhere = crate::domain::Redenomination { at: at.plus(-5), ..told };
-    let settings = Settings { redenominations: vec![elsewhere], ..Settings::default() };
+    let elsewhere = crate::domain::Redenomination { at: at.plus(-5), ..declared };
+    let settings = BoardSettings { redenominations: vec![elsewhere], ..BoardSettings::default() };
     assert_eq!(change(&mut fallen(None, settings, None)), None, "of another minute");
 }

@@ -1,24 +1,24 @@
 //! Binance spot: markets in USDT, USDC, BTC and others.
 //!
-//! What is easily got wrong: the payload says `BTCUSDT` where the stream is
-//! named `btcusdt@ticker`; a delisted market keeps its last price for ever
-//! (status `BREAK`); names need not be ASCII; frames come bare on `/ws` and
+//! Pitfalls: the payload says `BTCUSDT` while the stream is named
+//! `btcusdt@ticker`; a delisted market keeps its last price forever (status
+//! `BREAK`); asset names need not be ASCII; frames come bare on `/ws` and
 //! wrapped into `{"stream","data"}` on `/stream`. Its 24 hours are rolling:
 //! "NOT the statistics of the UTC day, but a 24hr rolling window".
 //!
 //! Source: github.com/binance/binance-spot-api-docs (web-socket-streams, rest-api), read 2026-09.
 
-mod figures;
+mod ticker_formats;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::json::{self, Raw, Shape, payload, refuse};
+use super::json::{self, RawMember, Shape, payload_error, rejection};
 use super::{
-    Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, RejectedListing, Rejection, Request, Venue, candles,
-    side,
+    Incoming, Keepalive, Limit, ParseError, Profile, RejectedListing, Rejection, Request, Response, RestQuery, Venue,
+    candles, optional_field,
 };
 use crate::domain::{Candle, Listing, Market, VenueId};
 
@@ -26,7 +26,7 @@ use crate::domain::{Candle, Listing, Market, VenueId};
 #[derive(Debug)]
 pub struct Binance;
 
-/// Streams named in one frame: keeps it below 4 KiB.
+/// Maximum number of streams per frame, which keeps it below 4 KiB.
 const STREAMS_PER_FRAME: usize = 100;
 
 static PROFILE: Profile = Profile {
@@ -34,26 +34,26 @@ static PROFILE: Profile = Profile {
     rest: "https://api.binance.com",
     stream: "wss://stream.binance.com:9443/ws",
     quotes: &["KRW", "TRY", "BRL", "ARS", "COP", "MXN", "ZAR", "UAH", "RON", "CZK", "PLN", "JPY", "DAI", "USDT"],
-    // A ping every 20 s; dropped by the other side after 60 s without a pong.
+    // The venue pings every 20 s, and disconnects after 60 s without a pong.
     keepalive: Keepalive::ServerPings(Duration::from_secs(60)),
     silence_max: Duration::from_secs(10),
     stale_after: Duration::from_secs(15),
-    // Disconnected at 24 h.
+    // The venue disconnects after 24 h.
     lifetime: Some(Duration::from_secs(23 * 3600)),
-    // 1,024 streams a connection, one a market.
+    // 1,024 streams per connection, one per market.
     markets_per_connection: 1024,
-    // 5 messages a second, pongs included: one is left for those.
+    // 5 messages per second including pongs, for which one is reserved.
     frames_max: 4,
     frames_window: Duration::from_secs(1),
-    // 6,000 weight a minute and address, for all requests together.
+    // A weight of 6,000 per minute and address, for all requests together.
     connects_max: 300,
     connects_window: Duration::from_secs(300),
     limits: &[Limit { group: "weight", weight: 6000, window: Duration::from_secs(60) }],
     // The cheapest step: 20 symbols weigh 2, 21 weigh 40.
     markets_per_request: 20,
     candles_per_request: 1000,
-    quiet_candles: true,
-    dates_trades: false,
+    has_quiet_candles: true,
+    has_trade_times: false,
 };
 
 impl Venue for Binance {
@@ -65,14 +65,14 @@ impl Venue for Binance {
         format!("{}{}", market.base(), market.quote())
     }
 
-    /// Frames add and remove; what is not wanted any more is removed first, to stay within the limit of streams.
-    fn subscribe(&self, markets: &[Market], had: &[Market]) -> Vec<String> {
+    /// Frames add and remove streams; streams are removed first, to stay within the limit.
+    fn subscribe(&self, markets: &[Market], current: &[Market]) -> Vec<String> {
         let without = |from: &[Market], other: &[Market]| -> Vec<String> {
             from.iter().filter(|market| !other.contains(market)).map(stream).collect()
         };
-        let (gone, new) = (without(had, markets), without(markets, had));
-        let steps = gone.chunks(STREAMS_PER_FRAME).map(|params| ("UNSUBSCRIBE", params));
-        let steps = steps.chain(new.chunks(STREAMS_PER_FRAME).map(|params| ("SUBSCRIBE", params)));
+        let (removed, added) = (without(current, markets), without(markets, current));
+        let steps = removed.chunks(STREAMS_PER_FRAME).map(|params| ("UNSUBSCRIBE", params));
+        let steps = steps.chain(added.chunks(STREAMS_PER_FRAME).map(|params| ("SUBSCRIBE", params)));
         steps
             .zip(1..)
             .filter_map(|((method, params), id)| serde_json::to_string(&Call { method, params, id }).ok())
@@ -81,17 +81,17 @@ impl Venue for Binance {
 
     fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
         if json::shape(text)? == Shape::Array {
-            // `!miniTicker@arr`, the same events in a list: not asked for, but plain to read.
+            // `!miniTicker@arr`, the same events in a list: not requested, but easy to parse.
             return Ok(Incoming::Tickers(
-                json::list(text)?.into_iter().map(figures::record::<figures::Event<'_>>).collect(),
+                json::list(text)?.into_iter().map(ticker_formats::parse_record::<ticker_formats::Event<'_>>).collect(),
             ));
         }
-        // Nearly all frames are tickers: they are read once, and only the others again for what they are.
+        // Nearly all frames are tickers, which are parsed once; only other frames are parsed again.
         if let Some(ticker) = ticker(text)? {
             return Ok(ticker);
         }
         let frame: Frame<'_> = json::object(text)?;
-        match frame.data.said().or(frame.event.said()) {
+        match frame.data.non_null().or(frame.event.non_null()) {
             Some(inner) if inner.get().starts_with('{') => match ticker(inner.get())? {
                 Some(ticker) => Ok(ticker),
                 None => Ok(other(&json::object(inner.get())?)),
@@ -100,13 +100,13 @@ impl Venue for Binance {
         }
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Option<Request> {
-        let (path, weight) = match ask {
-            // Permission sets are most of the answer, and nothing to us.
-            Ask::Markets => ("/api/v3/exchangeInfo?showPermissionSets=false".to_owned(), 20),
-            // They stand in the list of markets.
-            Ask::TickSizes(_) | Ask::Tickers([]) => return None,
-            Ask::Tickers(markets) => {
+    fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
+        let (path, weight) = match query {
+            // Permission sets make up most of the response, and we don't need them.
+            RestQuery::Markets => ("/api/v3/exchangeInfo?showPermissionSets=false".to_owned(), 20),
+            // The market list contains the tick sizes.
+            RestQuery::TickSizes(_) | RestQuery::Tickers([]) => return None,
+            RestQuery::Tickers(markets) => {
                 let symbols: Vec<String> = markets.iter().map(|market| self.symbol(market)).collect();
                 let weight = match symbols.len() {
                     ..=20 => 2,
@@ -115,9 +115,9 @@ impl Venue for Binance {
                 };
                 (format!("/api/v3/ticker/24hr?symbols={}", encode(&serde_json::to_string(&symbols).ok()?)), weight)
             }
-            // Without a start these are the newest before the end, however old. The end
-            // is inclusive, so it is the last millisecond before the minute not wanted.
-            Ask::Candles { market, end, count } => {
+            // Without a start time, these are the newest candles before the end, however old.
+            // The end is inclusive, so it is the last millisecond before the minute `end`.
+            RestQuery::Candles { market, end, count } => {
                 let symbol = encode(&self.symbol(market));
                 let end = end.start().as_millisecond() - 1;
                 let limit = (*count).min(PROFILE.candles_per_request);
@@ -127,18 +127,18 @@ impl Venue for Binance {
         Some(Request { path, group: "weight", weight })
     }
 
-    fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError> {
+    fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
         if json::shape(body)? == Shape::Object {
             let frame: Frame<'_> = json::object(body)?;
             if frame.code.is_present() {
-                return Err(ParseError::Refused { code: frame.code.words(), message: frame.msg.words() });
+                return Err(ParseError::Refused { code: frame.code.lossy_text(), message: frame.msg.lossy_text() });
             }
         }
-        match ask {
-            Ask::Markets => listings(body),
-            Ask::Tickers(_) => Ok(Answer::Tickers(figures::answered(body)?)),
-            Ask::TickSizes(_) => Err(payload("there is no such question")),
-            Ask::Candles { end, .. } => candles::read(&json::list(body)?, *end, candle).map(Answer::Candles),
+        match query {
+            RestQuery::Markets => listings(body),
+            RestQuery::Tickers(_) => Ok(Response::Tickers(ticker_formats::parse_response(body)?)),
+            RestQuery::TickSizes(_) => Err(payload_error("unsupported query")),
+            RestQuery::Candles { end, .. } => candles::parse(&json::list(body)?, *end, candle).map(Response::Candles),
         }
     }
 }
@@ -150,7 +150,7 @@ struct Call<'a> {
     id: u32,
 }
 
-/// `btcusdt@ticker`.
+/// Returns the name of a market's ticker stream: `btcusdt@ticker`.
 fn stream(market: &Market) -> String {
     format!("{}{}@ticker", market.base(), market.quote()).to_ascii_lowercase()
 }
@@ -159,31 +159,31 @@ fn encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The members that tell what a frame is.
+/// The members that identify the type of a frame.
 ///
 /// Examples: `{"result":null,"id":1}`, `{"code":2,"msg":"Invalid request: ..."}`,
 /// `{"stream":"btcusdt@ticker","data":{"e":"24hrTicker",...}}`, `{"e":"serverShutdown","E":1770123456789}`.
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Frame<'a> {
-    e: Raw<'a>,
-    data: Raw<'a>,
-    event: Raw<'a>,
-    result: Raw<'a>,
-    id: Raw<'a>,
-    error: Raw<'a>,
-    code: Raw<'a>,
-    msg: Raw<'a>,
+    e: RawMember<'a>,
+    data: RawMember<'a>,
+    event: RawMember<'a>,
+    result: RawMember<'a>,
+    id: RawMember<'a>,
+    error: RawMember<'a>,
+    code: RawMember<'a>,
+    msg: RawMember<'a>,
 }
 
-/// Reads a ticker, if the frame is one.
+/// Parses a frame if it is a ticker.
 fn ticker(text: &str) -> Result<Option<Incoming>, ParseError> {
-    let event: figures::Event<'_> = json::object(text)?;
-    Ok(event.is_ticker().then(|| Incoming::Tickers(vec![figures::read(&event)])))
+    let event: ticker_formats::Event<'_> = json::object(text)?;
+    Ok(event.is_ticker().then(|| Incoming::Tickers(vec![ticker_formats::to_record(&event)])))
 }
 
 fn other(frame: &Frame<'_>) -> Incoming {
-    match frame.e.words().as_str() {
+    match frame.e.lossy_text().as_str() {
         "serverShutdown" => Incoming::Reconnect("the server is about to shut down".to_owned()),
         "" => control(frame),
         other => Incoming::Unknown(other.to_owned()),
@@ -191,18 +191,18 @@ fn other(frame: &Frame<'_>) -> Incoming {
 }
 
 fn control(frame: &Frame<'_>) -> Incoming {
-    let inside = frame.error.said().and_then(|raw| json::record::<Frame<'_>>(raw).ok());
-    let fault = inside.as_ref().unwrap_or(frame);
+    let inner = frame.error.non_null().and_then(|raw| json::record::<Frame<'_>>(raw).ok());
+    let error_frame = inner.as_ref().unwrap_or(frame);
     if frame.error.is_present() || frame.code.is_present() {
-        return Incoming::Refused(format!("{}: {}", fault.code.words(), fault.msg.words()));
+        return Incoming::Refused(format!("{}: {}", error_frame.code.lossy_text(), error_frame.msg.lossy_text()));
     }
     if frame.result.is_present() {
-        return Incoming::Reply(format!("request {} is done", frame.id.words()));
+        return Incoming::Reply(format!("request {} is done", frame.id.lossy_text()));
     }
     Incoming::Unknown(String::new())
 }
 
-fn listings(body: &str) -> Result<Answer, ParseError> {
+fn listings(body: &str) -> Result<Response, ParseError> {
     #[derive(Deserialize)]
     #[serde(bound(deserialize = "'de: 'a"))]
     struct Info<'a> {
@@ -211,92 +211,92 @@ fn listings(body: &str) -> Result<Answer, ParseError> {
     }
     let info: Info<'_> = json::object(body)?;
     if info.symbols.is_empty() {
-        return Err(payload("it is an empty list of markets"));
+        return Err(payload_error("it is an empty list of markets"));
     }
-    let mut left_out = Vec::new();
-    let listings = info.symbols.into_iter().map(|raw| listing(raw, &mut left_out)).collect();
-    Ok(Answer::Markets { listings, left_out })
+    let mut ignored_fields = Vec::new();
+    let listings = info.symbols.into_iter().map(|raw| listing(raw, &mut ignored_fields)).collect();
+    Ok(Response::Markets { listings, ignored_fields })
 }
 
-/// A row of the list of markets.
+/// A row of the market list.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 struct Listed<'a> {
-    symbol: Raw<'a>,
-    status: Raw<'a>,
-    base_asset: Raw<'a>,
-    quote_asset: Raw<'a>,
-    filters: Raw<'a>,
+    symbol: RawMember<'a>,
+    status: RawMember<'a>,
+    base_asset: RawMember<'a>,
+    quote_asset: RawMember<'a>,
+    filters: RawMember<'a>,
 }
 
-/// Reads `{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[...]}`.
-fn listing(raw: &RawValue, left_out: &mut Vec<(Market, Rejection)>) -> Result<Listing, RejectedListing> {
+/// Parses `{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[...]}`.
+fn listing(raw: &RawValue, ignored_fields: &mut Vec<(Market, Rejection)>) -> Result<Listing, RejectedListing> {
     let row: Listed<'_> = json::record(raw)?;
     let symbol = row.symbol.symbol("symbol")?.into_owned();
-    let known = |rejection| RejectedListing { symbol: Some(symbol.clone()), rejection };
-    let (market, halted) = core(&row).map_err(known)?;
-    let mut odd = Vec::new();
-    let tick_size = tick_size(row.filters, &mut odd);
-    left_out.extend(odd.into_iter().map(|rejection| (market.clone(), rejection)));
+    let with_symbol = |rejection| RejectedListing { symbol: Some(symbol.clone()), rejection };
+    let (market, halted) = required_fields(&row).map_err(with_symbol)?;
+    let mut ignored = Vec::new();
+    let tick_size = tick_size(row.filters, &mut ignored);
+    ignored_fields.extend(ignored.into_iter().map(|rejection| (market.clone(), rejection)));
     Ok(Listing { tick_size, halted, ..Listing::new(symbol, market) })
 }
 
-/// Reads what a row is no listing without: its market, and whether that trades.
-fn core(row: &Listed<'_>) -> Result<(Market, bool), Rejection> {
+/// Parses the required fields of a row: its market, and whether that is halted.
+fn required_fields(row: &Listed<'_>) -> Result<(Market, bool), Rejection> {
     let (base, quote) = (row.base_asset.symbol("baseAsset")?, row.quote_asset.symbol("quoteAsset")?);
-    let status = row.status.text_maybe("status")?.ok_or_else(|| row.status.refuse("status", "missing"))?;
-    let market = Market::new(&base, &quote).map_err(|_| row.base_asset.refuse("baseAsset", "symbol"))?;
+    let status = row.status.optional_text("status")?.ok_or_else(|| row.status.rejection("status", "missing"))?;
+    let market = Market::new(&base, &quote).map_err(|_| row.base_asset.rejection("baseAsset", "symbol"))?;
     let halted = match &*status {
         "TRADING" => false,
         "BREAK" | "HALT" | "AUCTION_MATCH" | "PRE_TRADING" | "POST_TRADING" | "END_OF_DAY" => true,
-        _ => return Err(row.status.refuse("status", "unknown")),
+        _ => return Err(row.status.rejection("status", "unknown")),
     };
     Ok((market, halted))
 }
 
-fn tick_size(filters: Raw<'_>, left_out: &mut Vec<Rejection>) -> Option<rust_decimal::Decimal> {
+fn tick_size(filters: RawMember<'_>, ignored_fields: &mut Vec<Rejection>) -> Option<rust_decimal::Decimal> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
     struct Filter<'a> {
-        filter_type: Raw<'a>,
-        tick_size: Raw<'a>,
+        filter_type: RawMember<'a>,
+        tick_size: RawMember<'a>,
     }
-    let raw = filters.said()?;
-    let unreadable = || filters.refuse("filters", "type");
+    let raw = filters.non_null()?;
+    let unreadable = || filters.rejection("filters", "type");
     let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
-        left_out.push(unreadable());
+        ignored_fields.push(unreadable());
         return None;
     };
-    let read = all.iter().map(|raw| json::record::<Filter<'_>>(raw).map_err(|_| unreadable()));
-    let (filters, odd): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
-    // One is as telling as several.
-    left_out.extend(odd.into_iter().filter_map(Result::err).take(1));
-    let price = filters.into_iter().flatten().find(|filter| filter.filter_type.words() == "PRICE_FILTER")?;
-    // Zero switches the rule off.
-    side(price.tick_size.price_maybe("tickSize"), left_out).map(crate::domain::Price::get)
+    let parsed = all.iter().map(|raw| json::record::<Filter<'_>>(raw).map_err(|_| unreadable()));
+    let (filters, ignored): (Vec<_>, Vec<_>) = parsed.partition(Result::is_ok);
+    // Reporting one of them is enough.
+    ignored_fields.extend(ignored.into_iter().filter_map(Result::err).take(1));
+    let price = filters.into_iter().flatten().find(|filter| filter.filter_type.lossy_text() == "PRICE_FILTER")?;
+    // Zero disables the rule.
+    optional_field(price.tick_size.optional_price("tickSize"), ignored_fields).map(crate::domain::Price::get)
 }
 
-/// Reads `[open time, open, high, low, close, volume, close time, quote volume, ...]`.
+/// Parses `[open time, open, high, low, close, volume, close time, quote volume, ...]`.
 ///
-/// A quiet minute is there as a flat candle at the close before.
+/// A quiet minute has a flat candle at the previous close.
 fn candle(raw: &RawValue) -> Result<Candle, Rejection> {
-    let row: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| refuse("record", "type"))?;
+    let row: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| rejection("record", "type"))?;
     let &[start, open, high, low, close, volume, end, quote_volume, ..] = row.as_slice() else {
-        return Err(refuse("record", "type"));
+        return Err(rejection("record", "type"));
     };
-    let minute = candles::minute("openTime", Raw::of(start).time_maybe("openTime")?)?;
-    // A longer candle, read as a minute, would call the rest of its time quiet.
+    let minute = candles::minute("openTime", RawMember::of(start).optional_time("openTime")?)?;
+    // A longer candle, taken for a minute, would make the rest of its time look quiet.
     let last_moment = minute.end() - jiff::SignedDuration::from_millis(1);
-    if Raw::of(end).time_maybe("closeTime")? != Some(last_moment) {
-        return Err(refuse("closeTime", "candle"));
+    if RawMember::of(end).optional_time("closeTime")? != Some(last_moment) {
+        return Err(rejection("closeTime", "candle"));
     }
     candles::checked(Candle {
         minute,
-        open: Raw::of(open).price("open")?,
-        high: Raw::of(high).price("high")?,
-        low: Raw::of(low).price("low")?,
-        close: Raw::of(close).price("close")?,
-        base_volume: Raw::of(volume).volume_maybe("volume").unwrap_or_default(),
-        quote_volume: Raw::of(quote_volume).volume_maybe("quoteVolume").unwrap_or_default(),
+        open: RawMember::of(open).price("open")?,
+        high: RawMember::of(high).price("high")?,
+        low: RawMember::of(low).price("low")?,
+        close: RawMember::of(close).price("close")?,
+        base_volume: RawMember::of(volume).optional_volume("volume").unwrap_or_default(),
+        quote_volume: RawMember::of(quote_volume).optional_volume("quoteVolume").unwrap_or_default(),
     })
 }

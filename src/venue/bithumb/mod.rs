@@ -1,13 +1,13 @@
-//! Bithumb (빗썸): won, USDT and BTC markets.
+//! Bithumb (빗썸): KRW, USDT and BTC markets.
 //!
-//! Its `v1` speaks Upbit's language with other accents: the calendar day of
-//! `prev_closing_price` begins at 00:00 in Seoul; the times of a REST ticker
-//! are Seoul's wall clock written as Unix milliseconds, nine hours ahead,
-//! while those of the socket are true; the `to` of candles is Seoul's time
-//! unless it says otherwise; errors come with HTTP 200. The generation before
-//! it is read in [`legacy`].
+//! Its `v1` uses Upbit's formats with these differences: the calendar day of
+//! `prev_closing_price` starts at 00:00 in Seoul; the times of a REST ticker
+//! are Seoul's local time written as Unix milliseconds, so nine hours ahead,
+//! while those of the WebSocket are correct; the `to` of candles is Seoul's
+//! local time unless it contains a time zone; errors come with HTTP 200.
+//! [`legacy`] parses the previous version of the API.
 //!
-//! Source: apidocs.bithumb.com (v2.1.5), read 2026-09; wire captures of 2025-08-26 and 2026-09-23.
+//! Source: apidocs.bithumb.com (v2.1.5), read 2026-09; messages captured on 2025-08-26 and 2026-09-23.
 
 mod legacy;
 
@@ -19,32 +19,32 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::json;
 use super::upbit_like::{self, Row};
-use super::{Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Rejection, Request, Venue};
+use super::{Incoming, Keepalive, Limit, ParseError, Profile, Rejection, Request, Response, RestQuery, Venue};
 use crate::domain::{Market, Ticker, VenueId};
 
 /// The exchange.
 #[derive(Debug)]
 pub struct Bithumb;
 
-/// How far a time of the REST ticker is ahead of the true one.
-const AHEAD: SignedDuration = SignedDuration::from_hours(9);
+/// How far the times of the REST ticker are ahead.
+const REST_TIME_AHEAD: SignedDuration = SignedDuration::from_hours(9);
 
 static PROFILE: Profile = Profile {
     id: VenueId("bithumb"),
     rest: "https://api.bithumb.com",
     stream: "wss://ws-api.bithumb.com/websocket/v1",
     quotes: &["KRW", "USDT", "BTC"],
-    // The documents say closed after about 120 s idle, the wire says 60.0 s (2026-09).
+    // Idle connections are closed after about 120 s by the documentation, after 60.0 s in practice (2026-09).
     keepalive: Keepalive::Text("PING", Duration::from_secs(20)),
     silence_max: Duration::from_secs(10),
     stale_after: Duration::from_secs(15),
     lifetime: None,
-    // No documented cap; 493 codes in one frame were all served (2026-09).
+    // No documented limit; 493 codes in one frame were all served (2026-09).
     markets_per_connection: 400,
-    // Not documented; Upbit's figure.
+    // Not documented; Upbit's limit.
     frames_max: 5,
     frames_window: Duration::from_secs(3),
-    // 150 requests a second and address, each category for itself.
+    // 150 requests per second and address, for each category separately.
     connects_max: 10,
     connects_window: Duration::from_secs(1),
     limits: &[
@@ -52,11 +52,11 @@ static PROFILE: Profile = Profile {
         Limit { group: "ticker", weight: 150, window: Duration::from_secs(1) },
         Limit { group: "candle", weight: 150, window: Duration::from_secs(1) },
     ],
-    // 200 from 2026-10-13, else HTTP 400.
+    // At most 200 from 2026-10-13 on; more get HTTP 400.
     markets_per_request: 200,
     candles_per_request: 200,
-    quiet_candles: false,
-    dates_trades: true,
+    has_quiet_candles: false,
+    has_trade_times: true,
 };
 
 impl Venue for Bithumb {
@@ -68,25 +68,27 @@ impl Venue for Bithumb {
         upbit_like::symbol(market)
     }
 
-    fn subscribe(&self, markets: &[Market], _had: &[Market]) -> Vec<String> {
-        upbit_like::subscribe(markets, None)
+    fn subscribe(&self, markets: &[Market], _current: &[Market]) -> Vec<String> {
+        upbit_like::subscribe_frames(markets, None)
     }
 
     fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
-        upbit_like::frame(text, legacy::frame)
+        upbit_like::parse_frame(text, legacy::parse_frame)
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Option<Request> {
-        let (group, path) = match ask {
-            Ask::Markets => ("other", "/v1/market/all?isDetails=true".to_owned()),
-            // It publishes none.
-            Ask::TickSizes(_) | Ask::Tickers([]) => return None,
-            Ask::Tickers(markets) => ("ticker", format!("/v1/ticker?markets={}", upbit_like::query(markets))),
-            // `to` is exclusive and, in the documented form without a zone, Seoul's wall
-            // clock. Were it ever read as UTC, the answer would hold minutes after
-            // `end`, which `candles` refuses.
-            Ask::Candles { market, end, count } => {
-                let symbol = upbit_like::query(std::slice::from_ref(*market));
+    fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
+        let (group, path) = match query {
+            RestQuery::Markets => ("other", "/v1/market/all?isDetails=true".to_owned()),
+            // The venue publishes no tick sizes.
+            RestQuery::TickSizes(_) | RestQuery::Tickers([]) => return None,
+            RestQuery::Tickers(markets) => {
+                ("ticker", format!("/v1/ticker?markets={}", upbit_like::encode_markets(markets)))
+            }
+            // `to` is exclusive and, in the documented form without a time zone, Seoul's
+            // local time. If it were ever taken as UTC, the response would contain
+            // minutes after `end`, which `candles` rejects.
+            RestQuery::Candles { market, end, count } => {
+                let symbol = upbit_like::encode_markets(std::slice::from_ref(*market));
                 let count = (*count).min(PROFILE.candles_per_request);
                 let to = upbit_like::seoul().to_datetime(end.start()).strftime("%Y-%m-%d%%20%H:%M:%S");
                 ("candle", format!("/v1/candles/minutes/1?market={symbol}&to={to}&count={count}"))
@@ -95,52 +97,54 @@ impl Venue for Bithumb {
         Some(Request { path, group, weight: 1 })
     }
 
-    fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError> {
-        let body = match legacy::answer(ask, body)? {
-            legacy::Found::Answer(answer) => return Ok(answer),
-            legacy::Found::Rows(rows) => rows,
+    fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
+        let body = match legacy::parse_response(query, body)? {
+            legacy::Body::Response(response) => return Ok(response),
+            legacy::Body::Rows(rows) => rows,
         };
         let rows = upbit_like::rows(body)?;
-        match ask {
-            Ask::Markets => upbit_like::listings(&rows),
-            Ask::Tickers(_) => {
-                let record = |raw| upbit_like::record(raw, "market", ticker);
-                Ok(Answer::Tickers(rows.into_iter().map(record).collect()))
+        match query {
+            RestQuery::Markets => upbit_like::parse_listings(&rows),
+            RestQuery::Tickers(_) => {
+                let record = |raw| upbit_like::parse_record(raw, "market", ticker);
+                Ok(Response::Tickers(rows.into_iter().map(record).collect()))
             }
-            Ask::TickSizes(_) => Err(json::payload("there is no such question")),
-            Ask::Candles { market, end, .. } => upbit_like::minute_candles(&rows, market, *end).map(Answer::Candles),
+            RestQuery::TickSizes(_) => Err(json::payload_error("unsupported query")),
+            RestQuery::Candles { market, end, .. } => {
+                upbit_like::parse_candles(&rows, market, *end).map(Response::Candles)
+            }
         }
     }
 }
 
-/// Reads the figures of a row of `/v1/ticker`.
+/// Parses the ticker of a row of `/v1/ticker`.
 ///
-/// Its `timestamp` is the last trade's time again, not the time of the answer,
-/// so the answer has none.
-fn ticker(row: &Row<'_>, left_out: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
-    let plain = upbit_like::ticker(row, left_out)?;
-    let traded_at = plain.traded_at.and_then(|written| truly(written, row));
-    Ok(Ticker { traded_at, sent_at: None, ..plain })
+/// Its `timestamp` repeats the time of the last trade and is not the time of the
+/// message, so the ticker has none.
+fn ticker(row: &Row<'_>, ignored_fields: &mut Vec<Rejection>) -> Result<Ticker, Rejection> {
+    let ticker = upbit_like::parse_ticker(row, ignored_fields)?;
+    let traded_at = ticker.traded_at.and_then(|stated| corrected_time(stated, row));
+    Ok(Ticker { traded_at, sent_at: None, ..ticker })
 }
 
-/// Returns the true time of a trade whose Unix milliseconds are nine hours ahead.
+/// Returns the correct time of a trade whose Unix milliseconds are nine hours ahead.
 ///
-/// The row carries its own check: `trade_date` and `trade_time` are UTC. Should
-/// the venue mend its milliseconds one day, they agree and are left alone. At any
-/// other distance they are of a clock that we do not know, and no time is guessed.
-fn truly(written: Timestamp, row: &Row<'_>) -> Option<Timestamp> {
-    let shifted = written.checked_sub(AHEAD).ok()?;
+/// The row contains a check: `trade_date` and `trade_time` are UTC. If the venue
+/// corrects its milliseconds one day, they agree, and are used as they are. With
+/// any other difference the clock is unknown, and no time is guessed.
+fn corrected_time(stated: Timestamp, row: &Row<'_>) -> Option<Timestamp> {
+    let shifted = stated.checked_sub(REST_TIME_AHEAD).ok()?;
     match utc_of(row).map(Timestamp::as_second) {
-        Some(said) if said == written.as_second() => Some(written),
-        Some(said) if said != shifted.as_second() => None,
+        Some(utc) if utc == stated.as_second() => Some(stated),
+        Some(utc) if utc != shifted.as_second() => None,
         _ => Some(shifted),
     }
 }
 
-/// Reads `trade_date` and `trade_time` (`20260830`, `042612`).
+/// Parses `trade_date` and `trade_time` (`20260830`, `042612`).
 fn utc_of(row: &Row<'_>) -> Option<Timestamp> {
-    let date = row.trade_date.text_maybe("trade_date").ok()??;
-    let time = row.trade_time.text_maybe("trade_time").ok()??;
+    let date = row.trade_date.optional_text("trade_date").ok()??;
+    let time = row.trade_time.optional_text("trade_time").ok()??;
     let civil: DateTime = format!("{date}T{time}").parse().ok()?;
     TimeZone::UTC.to_timestamp(civil).ok()
 }

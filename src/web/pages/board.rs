@@ -1,21 +1,21 @@
-//! The board: the table of the reference page, with the columns that were asked for.
+//! The board widget: a table of markets with the requested columns.
 
 use askama::Template;
 
-use super::choice::{Choice, Column, Widget};
-use super::row::RowView;
+use super::option_types::{Choice, Column, Widget};
+use super::render_context::{AsOf, RenderContext, RootAttributes, SourceView, sources_label};
+use super::row_view::RowView;
 use super::spark::Spark;
-use super::stage::{AsOf, Root, SourceView, Stage, source_word};
-use crate::text::{self, Lang};
+use crate::locale::{self, Lang};
 
-/// Seconds between two renewals of a table with figures that the stream's texts don't have.
+/// Seconds after which the script reloads a table that has columns which the stream does not update.
 const REFRESH_SECS: u32 = 10;
 
-/// A table of rows, for the widget and for our own page.
+/// Template data of the table, for the widget and for the start page.
 #[derive(Template)]
 #[template(path = "board.html")]
 pub struct BoardView<'a> {
-    pub root: Root<'a>,
+    pub root: RootAttributes<'a>,
     pub title: String,
     pub as_of: AsOf,
     pub columns: Vec<ColumnView>,
@@ -24,17 +24,17 @@ pub struct BoardView<'a> {
     pub sources: &'a [SourceView],
     pub source_word: &'a str,
     pub leaves_frame: bool,
-    /// Digits of the longest price: the column keeps that width.
+    /// Digits of the longest price, which set the width of the price columns.
     pub wide: usize,
-    /// The line of the last day of each row; none on other people's pages.
+    /// A sparkline of the last 24 hours for each row; empty in the widget, filled on the start page.
     pub sparks: Vec<Option<Spark>>,
-    /// Least width of the table for them, in em.
+    /// Minimum width of the table for the sparklines to be shown, in em.
     pub spark_from: u32,
     pub spark_word: &'static str,
-    /// When the rows were put in the order of their figures; empty where the order is not by what moves.
+    /// When the rows were sorted by price or change; empty if they are not sorted by a figure that moves.
     pub sorted_at: String,
     pub sorted_at_utc: String,
-    /// What stands instead of rows, where there are none.
+    /// Text shown if there are no rows.
     pub empty: &'static str,
 }
 
@@ -43,39 +43,39 @@ pub struct ColumnView {
     pub column: Column,
     pub key: &'static str,
     pub word: String,
-    /// When it has a dash, as [`when_unknown`] says it.
+    /// Tooltip, from [`unknown_hint`].
     pub title: &'static str,
-    /// Least width of the table for it, in em; 0 if it never gives way.
+    /// Minimum width of the table for this column to be shown, in em; 0 if it is always shown.
     pub from: u32,
-    /// The link that sorts by it.
+    /// Link that sorts the table by this column.
     pub sort: Option<String>,
-    /// How the table is sorted by it now, as `aria-sort` has it; empty if it is not.
+    /// Value for `aria-sort`; empty if the table is not sorted by this column.
     pub sorted: &'static str,
 }
 
 impl<'a> BoardView<'a> {
-    /// Makes the table.
-    pub fn new(stage: &'a Stage<'a>) -> Self {
-        let (options, lang) = (stage.options, stage.options.lang);
-        let live = [Column::Name, Column::Last, Column::Change];
-        let refresh = if options.columns.iter().all(|column| live.contains(column)) { 0 } else { REFRESH_SECS };
-        let rows = stage.rows();
-        let wide = widest(&rows);
-        let room = Room::new(&options.columns, wide);
-        let column = |column: &Column| ColumnView { from: room.from(*column), ..column_view(*column, stage) };
+    /// Creates the table from the rows of the widget.
+    pub fn new(context: &'a RenderContext<'a>) -> Self {
+        let (options, lang) = (context.options, context.options.lang);
+        let streamed = [Column::Name, Column::Last, Column::Change];
+        let refresh = if options.columns.iter().all(|column| streamed.contains(column)) { 0 } else { REFRESH_SECS };
+        let rows = context.rows();
+        let wide = longest_price_digits(&rows);
+        let widths = ColumnWidths::new(&options.columns, wide);
+        let column = |column: &Column| ColumnView { from: widths.from(*column), ..column_view(*column, context) };
         Self {
-            root: stage.root(Widget::Board, refresh),
-            title: stage.title().to_owned(),
-            as_of: stage.as_of(),
+            root: context.root(Widget::Board, refresh),
+            title: context.title().to_owned(),
+            as_of: context.as_of(),
             columns: options.columns.iter().map(column).collect(),
             wide,
             rows,
-            footnote: text::footnote(options.basis, lang),
-            sources: if stage.credit(Widget::Board) { &stage.sources } else { &[] },
-            source_word: source_word(lang),
-            leaves_frame: stage.leaves_frame(),
+            footnote: locale::footnote(options.basis, lang),
+            sources: if context.shows_sources(Widget::Board) { &context.sources } else { &[] },
+            source_word: sources_label(lang),
+            leaves_frame: context.leaves_frame(),
             sparks: Vec::new(),
-            spark_from: room.spark_from,
+            spark_from: widths.spark_from,
             spark_word: lang.pick("24시간", "24 h", "24時間"),
             sorted_at: String::new(),
             sorted_at_utc: String::new(),
@@ -83,47 +83,47 @@ impl<'a> BoardView<'a> {
         }
     }
 
-    /// Returns the line of a row.
+    /// Returns the sparkline of the row at an index.
     fn spark(&self, at: &usize) -> Option<&Spark> {
         self.sparks.get(*at)?.as_ref()
     }
 }
 
-/// Figures in the order in which they keep their place: the last gives way first, and the sparkline stands before the amount.
-const KEEPS: [Column; 6] = [Column::Last, Column::Change, Column::Amount, Column::Volume, Column::High, Column::Low];
+/// Columns by priority: where space is short, the last is hidden first. The sparkline ranks before the amount.
+const PRIORITY: [Column; 6] = [Column::Last, Column::Change, Column::Amount, Column::Volume, Column::High, Column::Low];
 
-/// Least width of a name, in tenths of the text's size.
+/// Minimum width of the name column, in tenths of an em.
 const NAME_TENTHS: u32 = 60;
 
-/// Width of a sparkline, in tenths of the text's size, as `sisepan.css` has it.
+/// Width of the sparkline column, in tenths of an em, as in `sisepan.css`.
 const SPARK_TENTHS: u32 = 68;
 
-/// The style sheet has a rule for every second width within these, in em.
+/// Smallest and largest width that `sisepan.css` has a rule for, in em; there is one for every even number between.
 const FROM_MIN: u32 = 20;
 const FROM_MAX: u32 = 60;
 
-/// Which columns a table has room for, by its width: the name keeps 6em.
-struct Room {
+/// The minimum table width of each column, chosen so that the name column keeps 6em.
+struct ColumnWidths {
     from: Vec<(Column, u32)>,
     spark_from: u32,
 }
 
-impl Room {
+impl ColumnWidths {
     fn new(columns: &[Column], wide: usize) -> Self {
         let (mut tenths, mut from, mut spark_from) = (NAME_TENTHS, Vec::new(), None);
         let has = |column: &Column| columns.contains(column);
-        for column in KEEPS.into_iter().filter(has) {
+        for column in PRIORITY.into_iter().filter(has) {
             let first = from.is_empty();
             if !first && !matches!(column, Column::Change | Column::Amount) && spark_from.is_none() {
                 tenths += SPARK_TENTHS;
                 spark_from = Some(step(tenths));
             }
             tenths += width_tenths(column, wide);
-            // Price and change stand one above the other where there is no room beside.
+            // Price and change are stacked if they do not fit side by side.
             let stays = first || (column == Column::Change && has(&Column::Last));
             from.push((column, if stays { 0 } else { step(tenths) }));
         }
-        // High and low go together, unless one of them is all that there is.
+        // High and low are shown or hidden together, unless one of them is the only figure.
         let low = from.iter().find(|(column, _)| *column == Column::Low).map(|(_, from)| *from);
         if let (Some((_, high)), Some(low)) = (from.iter_mut().find(|(column, _)| *column == Column::High), low)
             && *high > 0
@@ -138,12 +138,12 @@ impl Room {
     }
 }
 
-/// Returns the next width that the style sheet has a rule for, in em.
+/// Rounds up to the next width that the style sheet has a rule for, in em.
 fn step(tenths: u32) -> u32 {
     tenths.div_ceil(20).saturating_mul(2).clamp(FROM_MIN, FROM_MAX)
 }
 
-/// Returns the width of a column in tenths of the text's size, as `sisepan.css` has it; a digit is at most 0.6em wide.
+/// Returns the width of a column in tenths of an em, as in `sisepan.css`; a digit is at most 0.6em wide.
 fn width_tenths(column: Column, wide: usize) -> u32 {
     match column {
         Column::Name => NAME_TENTHS,
@@ -158,31 +158,39 @@ fn width_tenths(column: Column, wide: usize) -> u32 {
 /// Renders the widget.
 ///
 /// # Errors
-/// When the template can't be written out.
-pub fn html(stage: &Stage<'_>) -> Result<String, askama::Error> {
-    BoardView::new(stage).render()
+/// If the template can't be rendered.
+pub fn html(context: &RenderContext<'_>) -> Result<String, askama::Error> {
+    BoardView::new(context).render()
 }
 
-/// Returns the breadth of the longest price in digits, within what a column is made for; a comma is half a digit.
-pub fn widest(rows: &[RowView]) -> usize {
-    let breadth = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { 2 } else { 1 }).sum::<usize>().div_ceil(2);
-    rows.iter().map(|row| breadth(&row.last)).max().unwrap_or_default().clamp(4, 12)
+/// Returns the width of the longest price in digits, clamped to 4..=12; a comma or point counts as half a digit.
+pub fn longest_price_digits(rows: &[RowView]) -> usize {
+    let digits = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { 2 } else { 1 }).sum::<usize>().div_ceil(2);
+    rows.iter().map(|row| digits(&row.last)).max().unwrap_or_default().clamp(4, 12)
 }
 
-fn column_view(column: Column, stage: &Stage<'_>) -> ColumnView {
-    let lang = stage.options.lang;
+fn column_view(column: Column, context: &RenderContext<'_>) -> ColumnView {
+    let lang = context.options.lang;
     let word = match column {
         Column::Last => {
-            let markets: Vec<_> = stage.options.picks.iter().map(|pick| pick.market.clone()).collect();
-            text::price_column(&markets, lang)
+            let markets: Vec<_> = context.options.picks.iter().map(|pick| pick.market.clone()).collect();
+            locale::price_column(&markets, lang)
         }
-        column => column_word(column, lang).to_owned(),
+        column => column_heading(column, lang).to_owned(),
     };
-    ColumnView { column, key: column.word(), word, title: when_unknown(column, lang), from: 0, sort: None, sorted: "" }
+    ColumnView {
+        column,
+        key: column.keyword(),
+        word,
+        title: unknown_hint(column, lang),
+        from: 0,
+        sort: None,
+        sorted: "",
+    }
 }
 
-/// Returns the heading of a column without its unit.
-pub fn column_word(column: Column, lang: Lang) -> &'static str {
+/// Returns the heading of a column, without the unit.
+pub fn column_heading(column: Column, lang: Lang) -> &'static str {
     match column {
         Column::Name => lang.pick("종목", "Coin", "銘柄"),
         Column::Last => lang.pick("현재가", "Price", "現在値"),
@@ -194,18 +202,18 @@ pub fn column_word(column: Column, lang: Lang) -> &'static str {
     }
 }
 
-/// Returns when a column has a dash beside a known price; empty for those that say it row by row.
-pub fn when_unknown(column: Column, lang: Lang) -> &'static str {
+/// Returns a tooltip that explains when the column shows a dash; empty for columns that explain it in each row.
+pub fn unknown_hint(column: Column, lang: Lang) -> &'static str {
     match column {
         Column::High | Column::Low => lang.pick(
-            "지난 24시간의 시세가 모두 있어야 표시합니다.",
-            "Shown once the prices of the last 24 hours are all known.",
-            "直近24時間の価格がすべてそろうと表示します。",
+            "24시간 시세가 모두 모이면 표시됩니다.",
+            "Shown once prices for the full 24 hours are known.",
+            "直近24時間の価格がすべてそろうと表示されます。",
         ),
         Column::Volume => lang.pick(
-            "거래소가 알려 줄 때만 표시합니다.",
-            "Shown where the exchange tells it.",
-            "取引所が公表する場合に表示します。",
+            "거래소가 제공하는 경우에만 표시됩니다.",
+            "Shown if the exchange reports it.",
+            "取引所が公表している場合に表示されます。",
         ),
         Column::Name | Column::Last | Column::Change | Column::Amount => "",
     }

@@ -1,29 +1,30 @@
-//! The card: one market or several, each with the line of its last day.
+//! The card widget: one or several markets, each with a sparkline of the last 24 hours.
 
 use askama::Template;
 
 use super::board;
-use super::choice::{Column, Widget};
-use super::past::Past;
-use super::row::RowView;
+use super::option_types::{Column, Widget};
+use super::page_history::PageHistory;
+use super::render_context::{AsOf, RenderContext, RootAttributes, SourceView, sources_label};
+use super::row_view::RowView;
 use super::spark::{self, Spark};
-use super::stage::{AsOf, Root, SourceView, Stage, source_word};
-use crate::text::{self, Lang};
+use crate::locale::{self, Lang};
 
-/// Most markets of one card.
+/// Maximum number of markets in one card widget; the ticker has the same limit.
 pub const MARKETS_MAX: usize = 12;
 
-/// Seconds between two renewals: the line has a point each quarter of an hour, high and low move at any time.
+/// Seconds after which the script reloads the widget. The sparkline has a point every 15 minutes, but high and low can
+/// change at any time.
 const REFRESH_SECS: u32 = 30;
 
 #[derive(Template)]
 #[template(path = "card.html")]
 struct CardView<'a> {
-    root: Root<'a>,
+    root: RootAttributes<'a>,
     lang: Lang,
     as_of: AsOf,
     cards: Vec<(RowView, Option<Spark>)>,
-    /// Of high and low.
+    /// Tooltip of high and low.
     when_unknown: &'static str,
     footnote: &'a str,
     sources: &'a [SourceView],
@@ -34,21 +35,21 @@ struct CardView<'a> {
 /// Renders the widget.
 ///
 /// # Errors
-/// When the template can't be written out.
-pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
-    let mut sparks = spark::draw_all(stage, past);
-    sparks.resize_with(stage.quotes.len(), || None);
-    let sources: &[SourceView] = if stage.credit(Widget::Card) { &stage.sources } else { &[] };
+/// If the template can't be rendered.
+pub fn html(context: &RenderContext<'_>, history: &PageHistory) -> Result<String, askama::Error> {
+    let mut sparks = spark::draw_all(context, history);
+    sparks.resize_with(context.quotes.len(), || None);
+    let sources: &[SourceView] = if context.shows_sources(Widget::Card) { &context.sources } else { &[] };
     CardView {
-        root: stage.root(Widget::Card, past.refresh(REFRESH_SECS)),
-        lang: stage.options.lang,
-        as_of: stage.as_of(),
-        cards: stage.rows().into_iter().zip(sparks).collect(),
-        when_unknown: board::when_unknown(Column::High, stage.options.lang),
-        footnote: text::footnote(stage.options.basis, stage.options.lang),
+        root: context.root(Widget::Card, history.refresh(REFRESH_SECS)),
+        lang: context.options.lang,
+        as_of: context.as_of(),
+        cards: context.rows().into_iter().zip(sparks).collect(),
+        when_unknown: board::unknown_hint(Column::High, context.options.lang),
+        footnote: locale::footnote(context.options.basis, context.options.lang),
         sources,
-        source_word: source_word(stage.options.lang),
-        leaves_frame: stage.leaves_frame(),
+        source_word: sources_label(context.options.lang),
+        leaves_frame: context.leaves_frame(),
     }
     .render()
 }

@@ -1,21 +1,21 @@
-//! The chart: one market as a plot of a day or a week.
+//! The chart widget: the price of one market over 24 hours or 7 days.
 
 use askama::Template;
 
-use super::choice::Widget;
-use super::past::Past;
+use super::option_types::Widget;
+use super::page_history::PageHistory;
 use super::plot::Plot;
-use super::row::RowView;
-use super::stage::{AsOf, Root, SourceView, Stage, source_word};
-use crate::text::{self, Lang};
+use super::render_context::{AsOf, RenderContext, RootAttributes, SourceView, sources_label};
+use super::row_view::RowView;
+use crate::locale::{self, Lang};
 
-/// Seconds between two renewals.
+/// Seconds after which the script reloads the widget.
 const REFRESH_SECS: u32 = 30;
 
 #[derive(Template)]
 #[template(path = "chart.html")]
 struct ChartView<'a> {
-    root: Root<'a>,
+    root: RootAttributes<'a>,
     lang: Lang,
     as_of: AsOf,
     row: Option<RowView>,
@@ -30,26 +30,26 @@ struct ChartView<'a> {
 /// Renders the widget.
 ///
 /// # Errors
-/// When the template can't be written out.
-pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
-    let (options, lang) = (stage.options, stage.options.lang);
+/// If the template can't be rendered.
+pub fn html(context: &RenderContext<'_>, history: &PageHistory) -> Result<String, askama::Error> {
+    let (options, lang) = (context.options, context.options.lang);
     let pick = options.picks.first();
-    let quote = stage.quotes.first().and_then(Option::as_deref);
+    let quote = context.quotes.first().and_then(Option::as_deref);
     let base = quote.and_then(|quote| quote.base(options.basis));
-    let plots = past.plot.iter().map(|series| Plot::new(series, quote, base, lang)).collect();
-    let row = pick.map(|pick| stage.row(pick, quote));
-    let sources: &[SourceView] = if stage.credit(Widget::Chart) { &stage.sources } else { &[] };
+    let plots = history.plot.iter().map(|series| Plot::new(series, quote, base, lang)).collect();
+    let row = pick.map(|pick| context.row(pick, quote));
+    let sources: &[SourceView] = if context.shows_sources(Widget::Chart) { &context.sources } else { &[] };
     ChartView {
-        root: stage.root(Widget::Chart, past.refresh(REFRESH_SECS)),
+        root: context.root(Widget::Chart, history.refresh(REFRESH_SECS)),
         lang,
-        as_of: stage.as_of(),
+        as_of: context.as_of(),
         name: row.as_ref().map_or_else(String::new, |row| row.name.clone()),
         row,
         plots,
-        footnote: text::footnote(options.basis, lang),
+        footnote: locale::footnote(options.basis, lang),
         sources,
-        source_word: source_word(lang),
-        leaves_frame: stage.leaves_frame(),
+        source_word: sources_label(lang),
+        leaves_frame: context.leaves_frame(),
     }
     .render()
 }

@@ -1,22 +1,22 @@
-//! A publisher's own colours as a style sheet of one rule: an inline style would need a hole in the policy.
+//! A publisher's own colours as a generated style sheet, since the content security policy forbids inline styles.
 
 use axum::extract::RawQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::super::bodies::{Body, Effort};
-use super::choice::Colors;
-use super::given::Given;
-use crate::text::Lang;
+use super::super::response_cache::{CachedBody, Effort};
+use super::option_types::Colors;
+use super::page_query::PageQuery;
+use crate::locale::Lang;
 
-/// The address says all that is in it: it never changes.
+/// The content depends on the URL alone and never changes.
 const CACHE: &str = "public, max-age=31536000, immutable";
 
-/// `GET /sisepan-colors.css?colors=`: the rule for exactly these colours.
+/// `GET /sisepan-colors.css?colors=`: the CSS rule for these colours; status 400 if the value is invalid or built-in.
 pub async fn style(headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let given = Given::read(query.as_deref().unwrap_or_default(), ["colors"].into_iter());
-    let colors = given.ok().and_then(|given| given.get("colors").and_then(|text| text.parse::<Colors>().ok()));
-    let Some(colors) = colors.filter(|colors| colors.is_own()) else {
+    let query = PageQuery::parse_query(query.as_deref().unwrap_or_default(), ["colors"].into_iter());
+    let colors = query.ok().and_then(|query| query.get("colors").and_then(|text| text.parse::<Colors>().ok()));
+    let Some(colors) = colors.filter(|colors| colors.is_custom()) else {
         let detail = format!("/* colors: {} */", Colors::allowed(Lang::En));
         return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/css; charset=utf-8")], detail).into_response();
     };
@@ -30,10 +30,10 @@ pub async fn style(headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     ] {
         head.insert(name, HeaderValue::from_static(value));
     }
-    Body::new(head, rule(colors).into(), Effort::Quick).answer(&headers)
+    CachedBody::new(head, rule(colors).into(), Effort::Quick).respond(&headers)
 }
 
-/// Colours are digits by type: nothing of the query can leave the rule.
+/// Returns the CSS rule. The colours are parsed numbers, so no text of the query can reach the style sheet.
 fn rule(colors: Colors) -> String {
     let [rise, fall, dark_rise, dark_fall] = colors.tones();
     format!(

@@ -1,4 +1,4 @@
-//! Pages and widgets as HTML: complete and right without any script.
+//! HTML pages and widgets, rendered on the server and complete without script.
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -13,42 +13,42 @@ mod badge;
 mod board;
 mod card;
 mod chart;
-mod choice;
+mod client_strings;
 mod colors;
+mod configurator;
 mod embed;
-mod error;
-mod given;
+mod error_page;
 mod height;
 mod home;
-mod line;
-mod link;
-mod market;
+mod link_option;
+mod market_page;
 mod movers;
-mod near;
 mod oembed;
+mod option_defaults;
+mod option_labels;
+mod option_types;
 mod options;
-mod past;
+mod page_history;
+mod page_query;
+mod page_response;
 mod plot;
-mod reply;
-mod row;
+mod render_context;
+mod row_view;
 mod snippet;
 mod spark;
-mod spoken;
-mod stage;
-mod usual;
-mod widgets;
-mod words;
+mod suggestions;
+mod tape_and_ticker;
 
-use choice::{Choice as _, Widget};
-use given::BadOption;
+use option_types::{Choice as _, Widget};
 use options::Options;
-use past::Past;
-use reply::{Asked, Frame};
+use page_history::PageHistory;
+use page_query::BadOption;
+use page_response::{PageRequest, Placement};
 
 #[cfg(test)]
 pub use options::names as option_names;
 
-/// Returns the routes of the pages.
+/// Returns the routes of the pages, widgets, badges and the configurator.
 pub fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(home_page))
@@ -58,25 +58,27 @@ pub fn routes() -> Router<AppState> {
         .route("/badge/{file}", get(badge::badge))
         .route("/sisepan-colors.css", get(colors::style))
         .route("/oembed", get(oembed::oembed))
-        .route("/widgets", get(widgets::widgets))
+        .route("/widgets", get(configurator::configurator))
 }
 
-/// The boards with a search, the movers and the health of the venues, for a reader who came here.
+/// `GET /`: the boards with search and sorting, the movers, and the state of each exchange.
 async fn home_page(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = query.as_deref().unwrap_or_default();
-    let asked = Asked { app: &app, headers: &headers, query, frame: Frame::Page };
-    let read = || Ok((home::View::read(query)?, Options::read(&app, &headers, query)?));
+    let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::Page };
+    let read = || Ok((home::HomeQuery::parse(query)?, Options::read(&app, &headers, query)?));
     match read() {
-        Ok((view, options)) => {
-            let shown = home::Shown::new(&app, options, &view);
-            let past = shown.read(&app).await;
-            rendered(asked, &format!("home {view:?} {}", shown.query()), || home::page(&app, &shown, &view, &past))
+        Ok((home_query, options)) => {
+            let shown = home::HomeOptions::new(&app, options, &home_query);
+            let history = shown.load_history(&app).await;
+            rendered_page(request, &format!("home {home_query:?} {}", shown.query()), || {
+                home::page(&app, &shown, &home_query, &history)
+            })
         }
-        Err(bad) => refuse(asked, &bad),
+        Err(bad) => invalid_query_response(request, &bad),
     }
 }
 
-/// One market on every basis, with its past.
+/// `GET /market/{id}`: one market with its change on every basis and its price history.
 async fn one_market(
     State(app): State<AppState>,
     Path(id): Path<String>,
@@ -84,66 +86,78 @@ async fn one_market(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.as_deref().unwrap_or_default();
-    let asked = Asked { app: &app, headers: &headers, query, frame: Frame::Deep };
-    match Options::of_market(&app, &headers, query, &id) {
+    let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::NestedPage };
+    match Options::for_market(&app, &headers, query, &id) {
         Ok(options) => {
-            let told = market::read(&app, &options).await;
-            rendered(asked, &format!("market {}", options.query()), || market::page(&app, &options, &told))
+            let data = market_page::load(&app, &options).await;
+            rendered_page(request, &format!("market {}", options.query()), || market_page::page(&app, &options, &data))
         }
-        Err(bad) => refuse(asked, &bad),
+        Err(bad) => invalid_query_response(request, &bad),
     }
 }
 
-/// A widget alone, for an iframe.
+/// `GET /embed/{widget}`: a widget as a page of its own, for an iframe.
 async fn embed_page(
     State(app): State<AppState>,
     Path(widget): Path<String>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(&app, &headers, query.as_deref(), &widget, Frame::Embed).await
+    widget_response(&app, &headers, query.as_deref(), &widget, Placement::Embed).await
 }
 
-/// A widget as a piece of HTML, for a server-side include and for the script.
+/// `GET /fragment/{widget}`: a widget as an HTML fragment, for server-side includes and for the script.
 async fn fragment(
     State(app): State<AppState>,
     Path(widget): Path<String>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(&app, &headers, query.as_deref(), &widget, Frame::Fragment).await
+    widget_response(&app, &headers, query.as_deref(), &widget, Placement::Fragment).await
 }
 
-async fn answer(app: &AppState, headers: &HeaderMap, query: Option<&str>, widget: &str, frame: Frame) -> Response {
+async fn widget_response(
+    app: &AppState,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    widget: &str,
+    placement: Placement,
+) -> Response {
     let query = query.unwrap_or_default();
-    let asked = Asked { app, headers, query, frame };
+    let request = PageRequest { app, headers, query, placement };
     let read = || {
-        let found = choice::find::<Widget>(widget);
+        let found = option_types::find::<Widget>(widget);
         let widget = found.ok_or_else(|| {
-            BadOption::missing("widget", widget, Widget::EVERY.iter().map(|it| it.word().to_owned()).collect())
+            BadOption::not_found("widget", widget, Widget::EVERY.iter().map(|it| it.keyword().to_owned()).collect())
         })?;
-        Ok((embed::fit(Options::read(app, headers, query)?, widget)?, widget))
+        Ok((embed::adapt_options(Options::read(app, headers, query)?, widget)?, widget))
     };
     match read() {
         Ok((options, widget)) => {
-            let past = Past::read(app, &options, widget).await;
-            let key = format!("{frame:?} {widget:?} {}", options.query());
-            rendered(asked, &key, || embed::html(app, &options, widget, frame, &past))
+            let history = PageHistory::load(app, &options, widget).await;
+            let key = format!("{placement:?} {widget:?} {}", options.query());
+            rendered_page(request, &key, || embed::html(app, &options, widget, placement, &history))
         }
-        Err(bad) => refuse(asked, &bad),
+        Err(bad) => invalid_query_response(request, &bad),
     }
 }
 
-fn rendered(asked: Asked<'_>, key: &str, render: impl FnOnce() -> Result<String, askama::Error>) -> Response {
-    reply::html(asked, key, render).unwrap_or_else(|error| {
-        tracing::error!(%error, "rendering a page failed");
+/// Renders a page or takes it from the cache. If rendering fails, logs the error and returns status 500.
+fn rendered_page(
+    request: PageRequest<'_>,
+    key: &str,
+    render: impl FnOnce() -> Result<String, askama::Error>,
+) -> Response {
+    page_response::cached_page(request, key, render).unwrap_or_else(|error| {
+        tracing::error!(%error, "rendering a page failed; request answered with status 500");
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        reply::plain(asked.app, asked.frame, status, "internal error".to_owned())
+        page_response::plain_error(request.app, request.placement, status, "internal error".to_owned())
     })
 }
 
-fn refuse(asked: Asked<'_>, bad: &BadOption) -> Response {
-    let Asked { app, headers, frame, .. } = asked;
+/// Returns the error response for an invalid query: JSON if the client prefers it, else a page or fragment.
+fn invalid_query_response(request: PageRequest<'_>, bad: &BadOption) -> Response {
+    let PageRequest { app, headers, placement, .. } = request;
     if super::error::wants_json(headers) {
         return match bad.status() {
             StatusCode::NOT_FOUND => Error::new(StatusCode::NOT_FOUND, "no-route", "Not found", bad.to_string()),
@@ -151,14 +165,14 @@ fn refuse(asked: Asked<'_>, bad: &BadOption) -> Response {
         }
         .into_response();
     }
-    match error::page(app, bad, error::Place::of(asked)) {
-        Ok(body) => reply::refusal(app, frame, bad.status(), body),
-        Err(_) => reply::plain(app, frame, bad.status(), bad.to_string()),
+    match error_page::page(app, bad, error_page::ErrorContext::for_request(request)) {
+        Ok(body) => page_response::error_response(app, placement, bad.status(), body),
+        Err(_) => page_response::plain_error(app, placement, bad.status(), bad.to_string()),
     }
 }
 
-/// Returns the page that says that there is none at the address; our own pages begin at `root`.
+/// Returns the 404 page, or `None` if it can't be rendered; `root` is the relative path to the start page.
 pub fn no_page(app: &AppState, headers: &HeaderMap, query: &str, root: &str) -> Option<Response> {
-    let body = error::no_page(error::Place::at(app, headers, query, root)).ok()?;
-    Some(reply::refusal(app, Frame::Page, StatusCode::NOT_FOUND, body))
+    let body = error_page::no_page(error_page::ErrorContext::for_path(app, headers, query, root)).ok()?;
+    Some(page_response::error_response(app, Placement::Page, StatusCode::NOT_FOUND, body))
 }

@@ -1,24 +1,24 @@
-//! The movers: what rose and fell most, among the markets that it may be said of.
+//! The movers widget: the markets with the largest rise and fall, among those that the movers rule admits.
 
 use askama::Template;
 
-use super::board::{column_word, widest};
-use super::choice::{Column, Widget};
+use super::board::{column_heading, longest_price_digits};
+use super::option_types::{Column, Widget};
 use super::options::Pick;
-use super::past::Past;
-use super::row::RowView;
-use super::stage::{Root, SourceView, Stage, source_word};
+use super::page_history::PageHistory;
+use super::render_context::{RenderContext, RootAttributes, SourceView, sources_label};
+use super::row_view::RowView;
 use crate::domain::{Basis, Quote, State};
-use crate::text::{self, Lang};
+use crate::locale::{self, Lang};
 
-/// Seconds between two renewals.
+/// Seconds after which the script reloads the widget.
 const REFRESH_SECS: u32 = 15;
 
-/// The widget, and the part of our own page.
+/// Template data of the widget, which is also part of the start page.
 #[derive(Template)]
 #[template(path = "movers.html")]
 pub struct MoversView<'a> {
-    root: Root<'a>,
+    root: RootAttributes<'a>,
     title: &'static str,
     caption: String,
     caption_utc: String,
@@ -40,31 +40,31 @@ struct Side {
 }
 
 impl<'a> MoversView<'a> {
-    /// Ranks the rows of a stage.
-    pub fn new(stage: &'a Stage<'a>, past: &Past) -> Self {
-        let (options, lang) = (stage.options, stage.options.lang);
-        let rule = stage.app.movers();
+    /// Ranks the rows of the widget.
+    pub fn new(context: &'a RenderContext<'a>, history: &PageHistory) -> Self {
+        let (options, lang) = (context.options, context.options.lang);
+        let rule = context.app.movers();
         let count = options.count.unwrap_or(rule.count);
-        let ranked = rule.rank(stage.quotes.iter().flatten().map(AsRef::as_ref), options.basis);
-        let risers = first(stage, &ranked.risers, count, past);
-        let fallers = first(stage, &ranked.fallers, count, past);
+        let ranked = rule.rank(context.quotes.iter().flatten().map(AsRef::as_ref), options.basis);
+        let risers = first_established(context, &ranked.risers, count, history);
+        let fallers = first_established(context, &ranked.fallers, count, history);
         let markets: Vec<_> = options.picks.iter().map(|pick| pick.market.clone()).collect();
-        let at = stage.confirmed();
-        let wide = widest(&risers).max(widest(&fallers));
+        let at = context.confirmed_at();
+        let wide = longest_price_digits(&risers).max(longest_price_digits(&fallers));
         Self {
-            root: stage.root(Widget::Movers, REFRESH_SECS),
+            root: context.root(Widget::Movers, REFRESH_SECS),
             title: title(options.basis, lang),
-            caption: text::session(stage.best(), at, lang),
+            caption: locale::as_of_caption(context.best_state(), at, lang),
             caption_utc: at.map_or_else(String::new, |at| at.to_string()),
-            name_column: column_word(Column::Name, lang),
-            price_column: text::price_column(&markets, lang),
-            change_column: column_word(Column::Change, lang),
-            sides: [side(risers, true, stage.best(), lang), side(fallers, false, stage.best(), lang)],
+            name_column: column_heading(Column::Name, lang),
+            price_column: locale::price_column(&markets, lang),
+            change_column: column_heading(Column::Change, lang),
+            sides: [side(risers, true, context.best_state(), lang), side(fallers, false, context.best_state(), lang)],
             wide,
-            footnote: text::footnote(options.basis, lang),
-            sources: if stage.credit(Widget::Movers) { &stage.sources } else { &[] },
-            source_word: source_word(lang),
-            leaves_frame: stage.leaves_frame(),
+            footnote: locale::footnote(options.basis, lang),
+            sources: if context.shows_sources(Widget::Movers) { &context.sources } else { &[] },
+            source_word: sources_label(lang),
+            leaves_frame: context.leaves_frame(),
         }
     }
 }
@@ -72,9 +72,9 @@ impl<'a> MoversView<'a> {
 /// Renders the widget.
 ///
 /// # Errors
-/// When the template can't be written out.
-pub fn html(stage: &Stage<'_>, past: &Past) -> Result<String, askama::Error> {
-    MoversView::new(stage, past).render()
+/// If the template can't be rendered.
+pub fn html(context: &RenderContext<'_>, history: &PageHistory) -> Result<String, askama::Error> {
+    MoversView::new(context, history).render()
 }
 
 fn side(rows: Vec<RowView>, rise: bool, best: State, lang: Lang) -> Side {
@@ -86,15 +86,15 @@ fn side(rows: Vec<RowView>, rise: bool, best: State, lang: Lang) -> Side {
         },
         empty: match (rows.is_empty(), best) {
             (false, _) => "",
-            (true, State::Unknown) => text::state(State::Unknown, lang),
-            (true, _) => nothing(rise, lang),
+            (true, State::Unknown) => locale::state(State::Unknown, lang),
+            (true, _) => empty_text(rise, lang),
         },
         rows,
     }
 }
 
-/// Returns what stands in a table without rows.
-pub fn nothing(rise: bool, lang: Lang) -> &'static str {
+/// Returns the text of a table without rows.
+pub fn empty_text(rise: bool, lang: Lang) -> &'static str {
     if rise {
         lang.pick("상승한 종목이 없습니다", "No market has risen", "値上がり銘柄はありません")
     } else {
@@ -102,7 +102,7 @@ pub fn nothing(rise: bool, lang: Lang) -> &'static str {
     }
 }
 
-/// What rose or fell over 24 hours is not what did so today.
+/// Returns the title; only a day basis is called "today".
 pub fn title(basis: Basis, lang: Lang) -> &'static str {
     match basis {
         Basis::Rolling24h => {
@@ -114,12 +114,17 @@ pub fn title(basis: Basis, lang: Lang) -> &'static str {
     }
 }
 
-/// Takes the first that are old enough.
-fn first(stage: &Stage<'_>, ranked: &[&Quote], count: usize, past: &Past) -> Vec<RowView> {
-    let is_old = |quote: &&&Quote| past.old.as_ref().is_none_or(|old| old.contains(&quote.market));
+/// Returns the first `count` markets that have been traded for long enough.
+fn first_established(
+    context: &RenderContext<'_>,
+    ranked: &[&Quote],
+    count: usize,
+    history: &PageHistory,
+) -> Vec<RowView> {
+    let is_established = |quote: &&&Quote| history.established.as_ref().is_none_or(|old| old.contains(&quote.market));
     let row = |quote: &&Quote| {
         let pick = Pick { market: quote.market.clone(), source: quote.source.clone() };
-        stage.row(&pick, Some(quote))
+        context.row(&pick, Some(quote))
     };
-    ranked.iter().filter(is_old).take(count).map(row).collect()
+    ranked.iter().filter(is_established).take(count).map(row).collect()
 }

@@ -1,6 +1,6 @@
-//! oEmbed: an editor that is given one of our addresses gets the iframe for it.
+//! oEmbed: returns the iframe for a URL of this server, so that an editor can embed it.
 //!
-//! Source: oembed.com, and what WordPress keeps of an iframe of a provider that it does not know.
+//! Source: oembed.com, and the attributes that WordPress keeps on the iframe of an unknown provider.
 
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,19 +10,19 @@ use url::Url;
 
 use super::super::AppState;
 use super::super::error::Error;
-use super::choice::{Choice, Widget, find};
 use super::embed;
-use super::given::{BadOption, Given};
 use super::height::height;
+use super::option_types::{Choice, Widget, find};
 use super::options::Options;
-use super::reply::Frame;
-use super::stage::Stage;
-use crate::wire;
+use super::page_query::{BadOption, PageQuery};
+use super::page_response::Placement;
+use super::render_context::RenderContext;
+use crate::api;
 
-/// An answer depends on the configuration alone.
+/// A response changes with the configuration, and rarely otherwise.
 const CACHE: &str = "public, max-age=3600";
 
-/// Seconds that the asker may keep it.
+/// Seconds for which the client may cache the embedded HTML.
 const CACHE_AGE_SECS: u32 = 86_400;
 
 #[derive(Serialize)]
@@ -38,56 +38,58 @@ struct Rich<'a> {
     cache_age: u32,
 }
 
-/// `GET /oembed?url=`.
+/// `GET /oembed?url=`: returns the iframe for a URL of this server.
 pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> Result<Response, Error> {
-    let given =
-        Given::read(query.as_deref().unwrap_or_default(), ["url", "maxwidth", "maxheight", "format"].into_iter());
-    let given = given.map_err(|bad| refuse(&bad))?;
-    match given.get("format") {
+    let query = PageQuery::parse_query(
+        query.as_deref().unwrap_or_default(),
+        ["url", "maxwidth", "maxheight", "format"].into_iter(),
+    );
+    let query = query.map_err(|bad| to_error(&bad))?;
+    match query.get("format") {
         None | Some("json") => {}
-        // The other format of the specification, and the status that it gives this answer.
+        // The specification defines XML as well, and this status for a provider that does not offer it.
         Some("xml") => {
-            let detail = "format must be json: there is no other here";
+            let detail = "format must be json, no other format is offered";
             return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "unknown-format", "Format not offered", detail));
         }
-        Some(format) => return Err(refuse(&BadOption::value("format", format, |_| "json".to_owned()))),
+        Some(format) => return Err(to_error(&BadOption::invalid_value("format", format, |_| "json".to_owned()))),
     }
     let size = |name| {
-        // However large: a widget is never larger than it needs to be.
+        // A number too large for the type counts as no limit.
         let read = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| text.parse().unwrap_or(u32::MAX)).filter(|size: &u32| *size > 0)
         };
-        given.parse(name, read, |_| "a whole number of pixels".to_owned()).map_err(|bad| refuse(&bad))
+        query.parse(name, read, |_| "a whole number of pixels".to_owned()).map_err(|bad| to_error(&bad))
     };
     let (width_max, height_max) = (size("maxwidth")?, size("maxheight")?);
-    let url = given
+    let url = query
         .get("url")
         .ok_or_else(|| Error::new(StatusCode::BAD_REQUEST, "bad-field", "Bad parameter", "url is missing"))?;
-    let ours = app.public_url().ok_or_else(|| {
-        let detail = "this server does not know its own address: its operator has not set public_url";
+    let base_url = app.public_url().ok_or_else(|| {
+        let detail = "the URL of this server is not known, since public_url is not set";
         Error::new(StatusCode::NOT_FOUND, "no-embed", "Nothing to embed", detail)
     })?;
-    let (widget, options) = read(&app, ours, url)?;
+    let (widget, options) = read(&app, base_url, url)?;
 
-    let stage = Stage::new(&app, &options, Frame::Embed);
-    let title = embed::title(&stage, widget);
-    let width = usual_width(widget).min(width_max.unwrap_or(u32::MAX));
-    let full = height(&stage, widget, width);
+    let context = RenderContext::new(&app, &options, Placement::Embed);
+    let title = embed::title(&context, widget);
+    let width = default_width(widget).min(width_max.unwrap_or(u32::MAX));
+    let full = height(&context, widget, width);
     let height = full.min(height_max.unwrap_or(u32::MAX));
-    // Cut off only where the page around it leaves no room.
+    // A scroll bar is needed only if maxheight is too small.
     let scrolling = if height < full { "auto" } else { "no" };
     let html = format!(
         "<iframe src=\"{}\" width=\"{width}\" height=\"{height}\" title=\"{}\" frameborder=\"0\" marginwidth=\"0\" \
          marginheight=\"0\" scrolling=\"{scrolling}\"></iframe>",
-        escape(&embed_url(ours, &options, widget)),
+        escape(&embed_url(base_url, &options, widget)),
         escape(&title),
     );
-    let body = wire::json(&Rich {
+    let body = api::json(&Rich {
         version: "1.0",
         r#type: "rich",
         provider_name: "sisepan",
-        provider_url: ours,
+        provider_url: base_url,
         title: &title,
         width,
         height,
@@ -95,58 +97,64 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
         cache_age: CACHE_AGE_SECS,
     });
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    super::super::layers::mark(response.headers_mut());
+    super::super::layers::add_api_headers(response.headers_mut());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
     Ok(response)
 }
 
-/// Returns the address of a widget's page, in its one spelling.
-fn embed_url(ours: &str, options: &Options<'_>, widget: Widget) -> String {
-    format!("{ours}/embed/{}?{}", widget.word(), options.query())
+/// Returns the canonical URL of a widget's embed page.
+fn embed_url(base_url: &str, options: &Options<'_>, widget: Widget) -> String {
+    format!("{base_url}/embed/{}?{}", widget.keyword(), options.query())
 }
 
-/// Returns where an editor may ask how to embed a widget; nothing where our own address is not set.
+/// Returns the oEmbed URL for a widget, or `None` if `public_url` is not set.
 pub fn discovery(app: &AppState, options: &Options<'_>, widget: Widget) -> Option<String> {
-    let ours = app.public_url()?;
-    let url = embed_url(ours, options, widget);
+    let base_url = app.public_url()?;
+    let url = embed_url(base_url, options, widget);
     let url: String = url::form_urlencoded::byte_serialize(url.as_bytes()).collect();
-    Some(format!("{ours}/oembed?url={url}&format=json"))
+    Some(format!("{base_url}/oembed?url={url}&format=json"))
 }
 
-/// Finds the widget that one of our addresses stands for. Nothing of the address is given back as it was.
-fn read<'a>(app: &'a AppState, ours: &str, url: &str) -> Result<(Widget, Options<'a>), Error> {
-    let nothing = || {
-        let detail = format!("url must be a page of {} that can be embedded: /embed/…, /market/… or /", ours);
+/// Parses a URL of this server into the widget and its options. The URL of
+/// the iframe is built from these, never copied.
+fn read<'a>(app: &'a AppState, base_url: &str, url: &str) -> Result<(Widget, Options<'a>), Error> {
+    let not_embeddable = || {
+        let detail = format!("url must be a page of {} that can be embedded: /embed/…, /market/… or /", base_url);
         Error::new(StatusCode::NOT_FOUND, "no-embed", "Nothing to embed", detail)
     };
-    let (asked, ours) = Url::parse(url).ok().zip(Url::parse(ours).ok()).ok_or_else(nothing)?;
-    if asked.origin() != ours.origin() || !asked.username().is_empty() || asked.password().is_some() {
-        return Err(nothing());
+    let (target, base) = Url::parse(url).ok().zip(Url::parse(base_url).ok()).ok_or_else(not_embeddable)?;
+    if target.origin() != base.origin() || !target.username().is_empty() || target.password().is_some() {
+        return Err(not_embeddable());
     }
-    let path = asked.path().strip_prefix(ours.path().trim_end_matches('/')).ok_or_else(nothing)?;
-    let (query, headers) = (asked.query().unwrap_or_default(), HeaderMap::new());
+    let path = target.path().strip_prefix(base.path().trim_end_matches('/')).ok_or_else(not_embeddable)?;
+    let (query, headers) = (target.query().unwrap_or_default(), HeaderMap::new());
     let read = || match path.strip_prefix('/')?.split_once('/') {
         None if path == "/" => Some(Options::read(app, &headers, query).map(|options| (Widget::Board, options))),
         Some(("embed", widget)) => {
             let widget = find::<Widget>(widget)?;
-            Some(Options::read(app, &headers, query).and_then(|it| embed::fit(it, widget)).map(|it| (widget, it)))
+            Some(
+                Options::read(app, &headers, query)
+                    .and_then(|it| embed::adapt_options(it, widget))
+                    .map(|it| (widget, it)),
+            )
         }
         Some(("market", id)) => {
             let id = url::form_urlencoded::parse(id.replace('+', "%2B").as_bytes()).next()?.0.into_owned();
-            Some(Options::of_market(app, &headers, query, &id).map(|options| (Widget::Chart, options)))
+            Some(Options::for_market(app, &headers, query, &id).map(|options| (Widget::Chart, options)))
         }
         _ => None,
     };
-    read().ok_or_else(nothing)?.map_err(|bad| refuse(&bad))
+    read().ok_or_else(not_embeddable)?.map_err(|bad| to_error(&bad))
 }
 
-fn refuse(bad: &BadOption) -> Error {
+fn to_error(bad: &BadOption) -> Error {
     let code = if bad.status() == StatusCode::NOT_FOUND { "no-embed" } else { "bad-field" };
     let title = if bad.status() == StatusCode::NOT_FOUND { "Nothing to embed" } else { "Bad parameter" };
     Error::new(bad.status(), code, title, bad.to_string())
 }
 
-fn usual_width(widget: Widget) -> u32 {
+/// Returns the width of the iframe in pixels, unless `maxwidth` is smaller.
+fn default_width(widget: Widget) -> u32 {
     match widget {
         Widget::Card | Widget::Ticker => 320,
         Widget::Board => 480,
@@ -154,7 +162,7 @@ fn usual_width(widget: Widget) -> u32 {
     }
 }
 
-/// Writes a text into an attribute.
+/// Escapes a text for an HTML attribute.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }

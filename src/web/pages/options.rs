@@ -1,92 +1,94 @@
-//! What a reader may ask of a widget, read once from the query.
+//! The options of a widget, parsed from the query.
 //!
-//! Known parameters are checked against what exists; unknown ones are ignored,
-//! so that a publisher's own tracking parameters break nothing.
+//! Known parameters are validated; unknown ones are ignored, so that tracking parameters that a publisher appends do no
+//! harm.
 
 use std::str::FromStr;
 
 use axum::http::{HeaderMap, header};
 
 use super::super::AppState;
-use super::super::ask::{INTERVALS_MS, find_interval, words};
-use super::choice::{Choice, Colors, Column, Density, Reach, Size, Switch, Theme, Widget};
-use super::given::{BadOption, Given};
-use super::link::Link;
-use super::near;
-use super::usual::Usual;
+use super::super::rows_query::{INTERVALS_MS, parse_interval, to_strings};
+use super::link_option::Link;
+use super::option_defaults::OptionDefaults;
+use super::option_types::{ChartSpan, Choice, Colors, Column, Density, Size, Switch, Theme, Widget};
+use super::page_query::{BadOption, PageQuery};
+use super::suggestions;
 use crate::config::Board;
 use crate::domain::{Basis, Market, SourceId};
-use crate::text::{Lang, negotiate};
+use crate::locale::{Lang, negotiate};
 
-/// Every option: its name, the same in queries and attributes, and what it is for. `docs/widgets.md` has the same list.
+/// Every option: its name, which is the same in queries and attributes, and its description.
+///
+/// `docs/widgets.md` has the same list.
 pub const TABLE: [(&str, &str); 17] = [
-    ("board", "a board of this server; the first if not given"),
-    ("markets", "markets in the order wanted, with commas; those of the board if not given"),
-    ("basis", "what changes are measured against"),
-    ("lang", "the language; the reader's own if not given"),
-    ("theme", "the ground"),
-    ("colors", "which colours mean rise and fall"),
-    ("size", "the size of the text"),
-    ("columns", "the columns of a board, with commas"),
-    ("density", "how close rows stand"),
-    ("flash", "whether a price that changed lights up for a moment"),
-    ("link", "where a name leads"),
-    ("credit", "whether the sources are named"),
-    ("transparent", "whether the page behind shows through"),
-    ("interval", "shortest time between two changes, in milliseconds"),
-    ("span", "how far back a chart begins"),
-    ("count", "how many risers and fallers"),
-    ("title", "whether the heading stands"),
+    ("board", "a board of this server; default: the first"),
+    ("markets", "markets in display order, separated by commas; default: those of the board"),
+    ("basis", "the basis of changes"),
+    ("lang", "the language; default: that of the visitor"),
+    ("theme", "the colour scheme"),
+    ("colors", "the colours for rise and fall"),
+    ("size", "the text size"),
+    ("columns", "the columns of a board, separated by commas"),
+    ("density", "the height of rows"),
+    ("flash", "whether a price is highlighted when it changes"),
+    ("link", "the target of the link on a name"),
+    ("credit", "whether the sources are shown"),
+    ("transparent", "whether the background is transparent"),
+    ("interval", "minimum time between two updates, in milliseconds"),
+    ("span", "the period of a chart"),
+    ("count", "the number of risers and of fallers"),
+    ("title", "whether the title is shown"),
 ];
 
-/// Most risers, and most fallers.
+/// Maximum number of risers, and of fallers.
 pub const COUNT_MAX: usize = 20;
 
-/// The options of a widget, all of them usable.
+/// The validated options of a widget.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options<'a> {
-    /// Which board: named, or the first one that has the first market.
+    /// The named board, or the first one that has the first market.
     pub board: &'a Board,
-    /// Whether all markets are of that board.
-    pub of_board: bool,
-    /// The markets, in the asked order, each with the source of its row.
+    /// Whether all markets are on that board.
+    pub all_on_board: bool,
+    /// The markets in display order, each with the source of its row.
     pub picks: Vec<Pick>,
-    /// Whether markets were asked for.
-    pub picked: bool,
-    /// How many were named, known or not.
-    pub named: usize,
-    /// In which language.
+    /// Whether the query names markets.
+    pub names_markets: bool,
+    /// Number of markets that the query names, known or not.
+    pub named_count: usize,
+    /// The language.
     pub lang: Lang,
-    /// Against which base.
+    /// The basis of changes.
     pub basis: Basis,
-    /// Light, dark, or as the page around it is.
+    /// The colour scheme.
     pub theme: Theme,
-    /// Which colours mean rise and fall.
+    /// The colours for rise and fall.
     pub colors: Colors,
-    /// The text size; a ticker's is that of its sentence unless asked otherwise.
+    /// The text size; `None` means the default of the widget, see [`Options::size_of`].
     pub size: Option<Size>,
-    /// The columns of a board, the name first.
+    /// The columns of a board; the first is the name.
     pub columns: Vec<Column>,
-    /// How close rows stand.
+    /// The height of rows.
     pub density: Density,
-    /// Whether a price that changed lights up for a moment.
+    /// Whether a price is highlighted when it changes.
     pub flash: bool,
-    /// Where a name leads.
+    /// The target of the link on a name.
     pub link: Link,
-    /// Whether the sources are named; each widget has its own habit.
+    /// Whether the sources are shown; `None` means the default of the widget.
     pub credit: Option<bool>,
-    /// Whether the page behind shows through.
+    /// Whether the background is transparent.
     pub transparent: bool,
-    /// Shortest time between two changes, in milliseconds.
+    /// Minimum time between two updates, in milliseconds.
     pub interval_ms: u64,
-    /// How far back a chart begins.
-    pub span: Reach,
-    /// How many risers and fallers; as the operator says if not given.
+    /// The period of a chart.
+    pub span: ChartSpan,
+    /// Number of risers and of fallers; `None` means that of the movers rule.
     pub count: Option<usize>,
-    /// Whether the heading stands.
+    /// Whether the title is shown.
     pub title: bool,
-    /// What would hold if nothing had been asked for.
-    pub usual: Usual,
+    /// The defaults for options that the query does not set.
+    pub defaults: OptionDefaults,
 }
 
 /// A market with the source of its row.
@@ -94,143 +96,144 @@ pub struct Options<'a> {
 pub struct Pick {
     /// The market.
     pub market: Market,
-    /// Where its row comes from.
+    /// The source of its row.
     pub source: SourceId,
 }
 
 impl<'a> Options<'a> {
-    /// Reads the options from a query; what is absent comes from the board or the request.
+    /// Parses the options of a query; the defaults come from the board, the request headers and the configuration.
     ///
     /// # Errors
-    /// [`BadOption`], naming the first parameter at fault and what it may be.
+    /// [`BadOption`] that names the first invalid parameter and its allowed values.
     pub fn read(app: &'a AppState, headers: &HeaderMap, query: &str) -> Result<Self, BadOption> {
-        let given = Given::read(query, names())?;
-        let named = given.get("board").map(|id| find_board(app, Some(id))).transpose()?;
-        match given.get("markets").map(|list| pick(app, named, list)).transpose()? {
+        let query = PageQuery::parse_query(query, names())?;
+        let named = query.get("board").map(|id| find_board(app, Some(id))).transpose()?;
+        match query.get("markets").map(|list| find_markets(app, named, list)).transpose()? {
             Some((board, picks)) => {
-                let of_board = picks.iter().all(|pick| is_on(board, pick));
-                Self::join(app, &given, headers, board, of_board, picks, true)
+                let all_on_board = picks.iter().all(|pick| is_on(board, pick));
+                Self::build(app, &query, headers, board, all_on_board, picks, true)
             }
             None => {
                 let board = named.map_or_else(|| find_board(app, None), Ok)?;
-                Self::join(app, &given, headers, board, true, of(board), false)
+                Self::build(app, &query, headers, board, true, board_picks(board), false)
             }
         }
     }
 
-    /// Reads the options of the page of one market; without a board, the first that has it counts.
+    /// Parses the options of a market page; without a `board` parameter, the first board that has the market is used.
     ///
     /// # Errors
-    /// As [`Options::read`]; a market that no board has is missing.
-    pub fn of_market(app: &'a AppState, headers: &HeaderMap, query: &str, id: &str) -> Result<Self, BadOption> {
-        let given = Given::read(query, names())?;
-        let named = given.get("board").map(|id| find_board(app, Some(id))).transpose()?;
+    /// As [`Options::read`]; [`BadOption::NotFound`] if no board has the market.
+    pub fn for_market(app: &'a AppState, headers: &HeaderMap, query: &str, id: &str) -> Result<Self, BadOption> {
+        let query = PageQuery::parse_query(query, names())?;
+        let named = query.get("board").map(|id| find_board(app, Some(id))).transpose()?;
         let boards = named.map_or(app.boards.as_slice(), std::slice::from_ref);
         let market = Market::from_str(id).ok();
         let found =
             market.and_then(|market| Some((boards.iter().find(|board| board.markets.contains(&market))?, market)));
-        let (board, market) = found.ok_or_else(|| BadOption::missing("market", id, near::markets(id, boards)))?;
+        let (board, market) =
+            found.ok_or_else(|| BadOption::not_found("market", id, suggestions::similar_markets(id, boards)))?;
         let picks = vec![Pick { market, source: board.source.clone() }];
-        Self::join(app, &given, headers, board, true, picks, true)
+        Self::build(app, &query, headers, board, true, picks, true)
     }
 
-    fn join(
+    fn build(
         app: &AppState,
-        given: &Given,
+        query: &PageQuery,
         headers: &HeaderMap,
         board: &'a Board,
-        of_board: bool,
+        all_on_board: bool,
         picks: Vec<Pick>,
-        picked: bool,
+        names_markets: bool,
     ) -> Result<Self, BadOption> {
-        let usual = Usual::of(app);
-        let lang = given.choose("lang")?.or(usual.lang).unwrap_or_else(|| preferred(headers));
+        let defaults = OptionDefaults::of(app);
+        let lang = query.keyword("lang")?.or(defaults.lang).unwrap_or_else(|| preferred_lang(headers));
         let count = |text: &str| (1..=COUNT_MAX).find(|count| count.to_string() == text);
         let counts =
             |lang: Lang| lang.pick(format!("1~{COUNT_MAX}"), format!("1 to {COUNT_MAX}"), format!("1〜{COUNT_MAX}"));
         Ok(Self {
             board,
-            of_board,
+            all_on_board,
             picks,
-            picked,
-            named: given.get("markets").map_or(0, |list| names_in(list).count()),
+            names_markets,
+            named_count: query.get("markets").map_or(0, |list| names_in(list).count()),
             lang,
-            basis: given.choose("basis")?.unwrap_or(board.basis),
-            theme: given.choose("theme")?.unwrap_or(usual.theme),
-            colors: given
+            basis: query.keyword("basis")?.unwrap_or(board.basis),
+            theme: query.keyword("theme")?.unwrap_or(defaults.theme),
+            colors: query
                 .parse("colors", |text| text.parse().ok(), Colors::allowed)?
-                .or(usual.colors)
-                .unwrap_or_else(|| Colors::usual(lang)),
-            size: given.choose("size")?.or(usual.size),
-            columns: given.get("columns").map_or_else(|| Ok(usual.columns.clone()), columns)?,
-            density: given.choose("density")?.unwrap_or(usual.density),
-            flash: given.switch("flash")?.unwrap_or(usual.flash),
-            link: given.parse("link", Link::read, Link::allowed)?.unwrap_or_else(|| usual.link.clone()),
-            credit: given.switch("credit")?.or(usual.credit),
-            transparent: given.switch("transparent")?.unwrap_or(usual.transparent),
-            interval_ms: given
-                .parse("interval", find_interval, |_| words(&INTERVALS_MS).join(", "))?
-                .unwrap_or(usual.interval_ms),
-            span: given.choose("span")?.unwrap_or(usual.span),
-            count: given.parse("count", count, counts)?.or(usual.count),
-            title: given.switch("title")?.unwrap_or(usual.title),
-            usual,
+                .or(defaults.colors)
+                .unwrap_or_else(|| Colors::default_for(lang)),
+            size: query.keyword("size")?.or(defaults.size),
+            columns: query.get("columns").map_or_else(|| Ok(defaults.columns.clone()), parse_columns)?,
+            density: query.keyword("density")?.unwrap_or(defaults.density),
+            flash: query.switch("flash")?.unwrap_or(defaults.flash),
+            link: query.parse("link", Link::parse, Link::allowed)?.unwrap_or_else(|| defaults.link.clone()),
+            credit: query.switch("credit")?.or(defaults.credit),
+            transparent: query.switch("transparent")?.unwrap_or(defaults.transparent),
+            interval_ms: query
+                .parse("interval", parse_interval, |_| to_strings(&INTERVALS_MS).join(", "))?
+                .unwrap_or(defaults.interval_ms),
+            span: query.keyword("span")?.unwrap_or(defaults.span),
+            count: query.parse("count", count, counts)?.or(defaults.count),
+            title: query.switch("title")?.unwrap_or(defaults.title),
+            defaults,
         })
     }
 
-    /// Returns the size: what was asked for, else that of the text around a ticker, else the middle one.
+    /// Returns the text size for a widget. The default is inherited for a ticker, medium for the others.
     pub fn size_of(&self, widget: Widget) -> Size {
         self.size.unwrap_or(if widget == Widget::Ticker { Size::Inherit } else { Size::M })
     }
 
-    /// Returns the markets with commas between them.
+    /// Returns the comma-separated markets.
     pub fn market_list(&self) -> String {
         self.picks.iter().map(|pick| pick.market.as_str()).collect::<Vec<_>>().join(",")
     }
 
-    /// Returns the end of a query that keeps the theme, `&theme=dark`; empty where it is the usual one.
+    /// Returns the theme as the end of a query, such as `&theme=dark`; empty if it is the default.
     pub fn theme_query(&self) -> String {
-        if self.theme == self.usual.theme { String::new() } else { format!("&theme={}", self.theme.word()) }
+        if self.theme == self.defaults.theme { String::new() } else { format!("&theme={}", self.theme.keyword()) }
     }
 
-    /// Returns the query that asks for the same again, in one spelling: what is usual is left out, but for the language.
+    /// Returns the canonical query for these options: defaults are left out, except basis and language.
     pub fn query(&self) -> String {
         let mut query: Vec<(&str, String)> = Vec::new();
-        if self.of_board {
+        if self.all_on_board {
             query.push(("board", self.board.id.clone()));
         }
-        if self.picked {
+        if self.names_markets {
             query.push(("markets", self.market_list()));
         }
         query.push(("basis", self.basis.to_string()));
         query.push(("lang", self.lang.to_string()));
-        let mut unless = |usual: bool, name: &'static str, value: String| {
-            if !usual {
+        let mut push_unless = |is_default: bool, name: &'static str, value: String| {
+            if !is_default {
                 query.push((name, value));
             }
         };
-        let switch = |on: bool| if on { Switch::On } else { Switch::Off }.word().to_owned();
-        let usual = &self.usual;
-        unless(self.theme == usual.theme, "theme", self.theme.word().to_owned());
-        unless(
-            self.colors == usual.colors.unwrap_or_else(|| Colors::usual(self.lang)),
+        let switch = |on: bool| if on { Switch::On } else { Switch::Off }.keyword().to_owned();
+        let defaults = &self.defaults;
+        push_unless(self.theme == defaults.theme, "theme", self.theme.keyword().to_owned());
+        push_unless(
+            self.colors == defaults.colors.unwrap_or_else(|| Colors::default_for(self.lang)),
             "colors",
             self.colors.to_string(),
         );
-        unless(self.size == usual.size, "size", self.size.map_or("", Choice::word).to_owned());
-        let columns = self.columns.iter().map(|column| column.word()).collect::<Vec<_>>().join(",");
-        unless(self.columns == usual.columns, "columns", columns);
-        unless(self.density == usual.density, "density", self.density.word().to_owned());
-        unless(self.flash == usual.flash, "flash", switch(self.flash));
-        unless(self.link == usual.link, "link", self.link.to_string());
-        unless(self.credit == usual.credit, "credit", switch(self.credit.unwrap_or_default()));
-        unless(self.transparent == usual.transparent, "transparent", switch(self.transparent));
-        unless(self.interval_ms == usual.interval_ms, "interval", self.interval_ms.to_string());
-        unless(self.span == usual.span, "span", self.span.word().to_owned());
-        unless(self.count == usual.count, "count", self.count.unwrap_or_default().to_string());
-        unless(self.title == usual.title, "title", switch(self.title));
+        push_unless(self.size == defaults.size, "size", self.size.map_or("", Choice::keyword).to_owned());
+        let columns = self.columns.iter().map(|column| column.keyword()).collect::<Vec<_>>().join(",");
+        push_unless(self.columns == defaults.columns, "columns", columns);
+        push_unless(self.density == defaults.density, "density", self.density.keyword().to_owned());
+        push_unless(self.flash == defaults.flash, "flash", switch(self.flash));
+        push_unless(self.link == defaults.link, "link", self.link.to_string());
+        push_unless(self.credit == defaults.credit, "credit", switch(self.credit.unwrap_or_default()));
+        push_unless(self.transparent == defaults.transparent, "transparent", switch(self.transparent));
+        push_unless(self.interval_ms == defaults.interval_ms, "interval", self.interval_ms.to_string());
+        push_unless(self.span == defaults.span, "span", self.span.keyword().to_owned());
+        push_unless(self.count == defaults.count, "count", self.count.unwrap_or_default().to_string());
+        push_unless(self.title == defaults.title, "title", switch(self.title));
         let written = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        // A comma may stand in a query as it is, and is easier to read.
+        // A comma need not be percent-encoded in a query, and is easier to read as it is.
         written.replace("%2C", ",")
     }
 }
@@ -241,26 +244,26 @@ pub fn names() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 /// Returns the language that the request prefers.
-pub fn preferred(headers: &HeaderMap) -> Lang {
+pub fn preferred_lang(headers: &HeaderMap) -> Lang {
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     negotiate(accepted.unwrap_or_default())
 }
 
-/// Returns the language of a page whose other options can't be used: as asked for, else as usual, else as preferred.
+/// Returns the language for an error page: from the query if valid, else as configured, else from the request headers.
 pub fn lang(app: &AppState, headers: &HeaderMap, query: &str) -> Lang {
-    let mut asked = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "lang");
-    let asked = asked.find_map(|(_, value)| super::choice::find(&value));
-    asked.or(Usual::of(app).lang).unwrap_or_else(|| preferred(headers))
+    let mut found = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "lang");
+    let found = found.find_map(|(_, value)| super::option_types::find(&value));
+    found.or(OptionDefaults::of(app).lang).unwrap_or_else(|| preferred_lang(headers))
 }
 
-/// Returns the theme of a page whose other options can't be used.
+/// Returns the theme for an error page: that of the query if valid, else the default.
 pub fn theme(app: &AppState, query: &str) -> Theme {
-    let asked = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "theme");
-    asked.and_then(|(_, value)| super::choice::find(&value)).unwrap_or_else(|| Usual::of(app).theme)
+    let found = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "theme");
+    found.and_then(|(_, value)| super::option_types::find(&value)).unwrap_or_else(|| OptionDefaults::of(app).theme)
 }
 
-/// Returns the markets of a board.
-pub fn of(board: &Board) -> Vec<Pick> {
+/// Returns the markets of a board, each with its source.
+pub fn board_picks(board: &Board) -> Vec<Pick> {
     board.markets.iter().map(|market| Pick { market: market.clone(), source: board.source.clone() }).collect()
 }
 
@@ -271,29 +274,37 @@ fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<&'a Board, BadO
     };
     found.ok_or_else(|| {
         let id = id.unwrap_or_default();
-        BadOption::missing("board", id, near::words(id, app.boards.iter().map(|board| board.id.as_str())))
+        BadOption::not_found(
+            "board",
+            id,
+            suggestions::similar_words(id, app.boards.iter().map(|board| board.id.as_str())),
+        )
     })
 }
 
-/// Reads `BTC-KRW,ETH-KRW`; a market named twice stands where it is named first.
+/// Parses `BTC-KRW,ETH-KRW`; a repeated market keeps its first position, an unknown one is left out if any is known.
 ///
-/// Without a board each is looked for on every board; the board of the first is the board of them all.
-fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<(&'a Board, Vec<Pick>), BadOption> {
+/// Without a named board every market is looked up on all boards, and the board of the first market is returned.
+fn find_markets<'a>(
+    app: &'a AppState,
+    named: Option<&'a Board>,
+    list: &str,
+) -> Result<(&'a Board, Vec<Pick>), BadOption> {
     let boards = named.map_or(app.boards.as_slice(), std::slice::from_ref);
-    let most = app.limits().markets_max;
-    if names_in(asked).count() > most {
-        return Err(BadOption::too_many("markets", asked, most));
+    let max = app.limits().markets_max;
+    if names_in(list).count() > max {
+        return Err(BadOption::too_many("markets", list, max));
     }
     let (mut first, mut picks, mut missing) = (None::<&Board>, Vec::<Pick>::new(), None);
-    for name in names_in(asked) {
+    for name in names_in(list) {
         let market = Market::from_str(name).ok();
-        let likely = first.into_iter().chain(boards);
+        let candidates = first.into_iter().chain(boards);
         let found = market.and_then(|market| {
-            let board = likely.into_iter().find(|board| board.markets.contains(&market))?;
+            let board = candidates.into_iter().find(|board| board.markets.contains(&market))?;
             Some((board, market))
         });
         let Some((board, market)) = found else {
-            // One that is not known costs no other.
+            // An unknown market does not affect the others.
             missing.get_or_insert(name);
             continue;
         };
@@ -303,11 +314,11 @@ fn pick<'a>(app: &'a AppState, named: Option<&'a Board>, asked: &str) -> Result<
         }
     }
     if let Some(name) = missing.filter(|_| picks.is_empty()) {
-        return Err(BadOption::missing("markets", name, near::markets(name, boards)));
+        return Err(BadOption::not_found("markets", name, suggestions::similar_markets(name, boards)));
     }
     let board = first.or(named).or(app.boards.first());
-    let board = board.ok_or_else(|| BadOption::missing("board", "", Vec::new()))?;
-    Ok(if picks.is_empty() { (board, of(board)) } else { (board, picks) })
+    let board = board.ok_or_else(|| BadOption::not_found("board", "", Vec::new()))?;
+    Ok(if picks.is_empty() { (board, board_picks(board)) } else { (board, picks) })
 }
 
 fn names_in(list: &str) -> impl Iterator<Item = &str> {
@@ -318,12 +329,13 @@ fn is_on(board: &Board, pick: &Pick) -> bool {
     board.source == pick.source && board.markets.contains(&pick.market)
 }
 
-/// Reads `name,last,change`; the name stands first whether it is asked for or not.
-pub fn columns(asked: &str) -> Result<Vec<Column>, BadOption> {
+/// Parses `name,last,change`; the name is always the first column, even if it is not listed.
+pub fn parse_columns(list: &str) -> Result<Vec<Column>, BadOption> {
     let mut columns = vec![Column::Name];
-    for word in asked.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        let column = super::choice::find(word);
-        let column = column.ok_or_else(|| BadOption::value("columns", word, |_| super::choice::allowed::<Column>()))?;
+    for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let column = super::option_types::find(word);
+        let column = column
+            .ok_or_else(|| BadOption::invalid_value("columns", word, |_| super::option_types::allowed::<Column>()))?;
         if !columns.contains(&column) {
             columns.push(column);
         }
@@ -336,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_of_the_widgets_lists_exactly_these_options() {
+    fn the_widgets_page_of_the_docs_lists_exactly_these_options() {
         let page = include_str!("../../../docs/widgets.md");
         let table = page.split("## Options").nth(1).and_then(|rest| rest.split("###").next()).unwrap();
         let listed: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();

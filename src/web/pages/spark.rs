@@ -1,4 +1,4 @@
-//! The last day of a market as a small line.
+//! Sparklines: the last 24 hours of a market as a small line.
 
 use std::fmt::Write as _;
 
@@ -6,43 +6,44 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use super::super::history::Series;
-use super::past::Past;
+use super::page_history::PageHistory;
 use super::plot;
-use super::stage::Stage;
+use super::render_context::RenderContext;
 use crate::domain::{Base, Basis, Price, Quote};
 
-/// Width of the ground that the browser stretches: ten for each quarter of an hour.
+/// Width of the view box, which the browser stretches: 10 units for 15 minutes.
 pub const WIDTH: i64 = 960;
 
-/// Height of it.
+/// Height of the view box.
 pub const HEIGHT: i64 = 200;
 
-/// A line, ready for its template.
+/// The template data of a sparkline.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Spark {
     pub line: String,
-    /// How high the base price lies.
+    /// The y coordinate of the base price.
     pub base: Option<i64>,
-    /// Where the newest price is.
+    /// Position of the newest price.
     pub last: Option<(i64, i64)>,
 }
 
-/// Draws the last day of every row whose past was read.
-pub fn draw_all(stage: &Stage<'_>, past: &Past) -> Vec<Option<Spark>> {
-    let basis = stage.options.basis;
+/// Draws a sparkline for every row whose history was loaded.
+pub fn draw_all(context: &RenderContext<'_>, history: &PageHistory) -> Vec<Option<Spark>> {
+    let basis = context.options.basis;
     let draw_one = |(quote, series): (&Option<std::sync::Arc<Quote>>, &Option<std::sync::Arc<Series>>)| {
         let quote = quote.as_deref();
-        // A day that began at midnight has its base in the middle of the line: only that of 24 hours ago is drawn.
+        // Only the base of 24 hours ago is drawn: that of a day basis lies somewhere along the line.
         let base = quote.and_then(|quote| quote.base(basis)).filter(|_| basis == Basis::Rolling24h);
         draw(series.as_deref()?, quote, base)
     };
-    stage.quotes.iter().zip(&past.days).map(draw_one).collect()
+    context.quotes.iter().zip(&history.days).map(draw_one).collect()
 }
 
-/// Draws the closes up to the newest price; a hole ends the line, and what goes on after it begins anew.
+/// Draws the closes up to the newest price; a gap interrupts the line.
 fn draw(series: &Series, quote: Option<&Quote>, base: Option<Base>) -> Option<Spark> {
     let (last, base) = (quote.and_then(|quote| quote.last), base.map(|base| base.price));
-    let prices = || series.pieces.iter().flat_map(|piece| [piece.bar.open, piece.bar.close]).chain(last).chain(base);
+    let prices =
+        || series.segments.iter().flat_map(|segment| [segment.bar.open, segment.bar.close]).chain(last).chain(base);
     let (top, bottom) = (prices().max()?.get(), prices().min()?.get());
     let range = top.checked_sub(bottom)?;
     let y = |price: Price| height(price.get(), top, range);
@@ -50,15 +51,15 @@ fn draw(series: &Series, quote: Option<&Quote>, base: Option<Base>) -> Option<Sp
     let x = |minute: usize| i64::try_from(minute).unwrap_or(minutes).min(minutes) * WIDTH / minutes;
     let mut line = String::new();
     let (mut at, mut reached) = (None::<(i64, i64)>, None);
-    for piece in &series.pieces {
-        if reached != Some(piece.from) {
+    for segment in &series.segments {
+        if reached != Some(segment.from) {
             at = None;
-            step_to(&mut line, &mut at, (x(piece.from), y(piece.bar.open)?));
+            step_to(&mut line, &mut at, (x(segment.from), y(segment.bar.open)?));
         }
-        step_to(&mut line, &mut at, (x(piece.to), y(piece.bar.close)?));
-        reached = Some(piece.to);
+        step_to(&mut line, &mut at, (x(segment.to), y(segment.bar.close)?));
+        reached = Some(segment.to);
     }
-    let standing = plot::standing_at(quote).map(|at| at.duration_since(series.start).as_mins());
+    let standing = plot::last_drawn_at(quote).map(|at| at.duration_since(series.start).as_mins());
     let newest = standing.map_or(minutes, |minute| minute.clamp(0, minutes));
     let newest = usize::try_from(newest).unwrap_or(0).max(reached.unwrap_or(0));
     let point = last.and_then(y).map(|y| (x(newest), y));
@@ -70,9 +71,9 @@ fn draw(series: &Series, quote: Option<&Quote>, base: Option<Base>) -> Option<Sp
     (!line.is_empty()).then(|| Spark { line, base: base.and_then(y), last: point })
 }
 
-/// Adds a point, relative to the one before it.
+/// Appends a point, relative to the previous one.
 fn step_to(line: &mut String, at: &mut Option<(i64, i64)>, (x, y): (i64, i64)) {
-    // Writing into a text can't fail.
+    // Writing to a string can't fail.
     let _ = match at {
         Some((from, height)) => write!(line, "l{} {}", x - *from, y - *height),
         None => write!(line, "M{x} {y}"),
@@ -80,11 +81,11 @@ fn step_to(line: &mut String, at: &mut Option<(i64, i64)>, (x, y): (i64, i64)) {
     *at = Some((x, y));
 }
 
-/// Returns how far down a price is; a range of nothing lies in the middle.
+/// Returns the y coordinate of a price, 0 being the top; a range of zero is drawn in the middle.
 fn height(price: Decimal, top: Decimal, range: Decimal) -> Option<i64> {
     if range.is_zero() {
         return Some(HEIGHT / 2);
     }
-    // Divided first: the widest prices times the height are no decimal any more.
+    // Divided first: the largest price times the height would overflow a decimal.
     top.checked_sub(price)?.checked_div(range)?.checked_mul(Decimal::from(HEIGHT))?.round().to_i64()
 }

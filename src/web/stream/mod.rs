@@ -1,11 +1,10 @@
 //! `/api/v1/stream`: rows over a WebSocket.
 //!
-//! The upgrade is answered here; the socket then goes to a delivery thread,
-//! which asks [`Feed`] what to say.
+//! The upgrade is handled here; then the socket goes to a delivery thread, which passes messages to [`StreamService`].
 
-mod feed;
 mod request;
+mod stream_service;
 mod upgrade;
 
-pub use feed::Feed;
+pub use stream_service::StreamService;
 pub use upgrade::upgrade;

@@ -1,51 +1,51 @@
-//! What a client says, read strictly: every refusal names the place.
+//! Strict parsing of client messages; every error names the invalid member.
 
 use serde_json::{Map, Value};
 
+use crate::api::RequestId;
 use crate::hub::Resume;
-use crate::web::ask::{Ask, Refusal};
-use crate::wire::Id;
+use crate::web::rows_query::{BadRequest, RowsQuery};
 
-/// Longest id and epoch, in bytes.
+/// Maximum length of an id or epoch in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// What a client asks.
+/// Request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// These rows from now on, instead of any before.
-    Subscribe { ask: Ask, resume: Option<Resume> },
-    /// No more rows.
+pub enum ClientRequest {
+    /// Subscribe to rows, replacing a subscription with the same id.
+    Subscribe { query: RowsQuery, resume: Option<Resume> },
+    /// End a subscription.
     Unsubscribe,
-    /// A sign of life.
+    /// Ask for a `pong`.
     Ping,
 }
 
-/// Reads one message; the id is given back also where the rest is wrong.
-pub fn read(text: &str) -> (Option<Id>, Result<Request, Refusal>) {
+/// Parses one message; returns the id even if the rest is invalid.
+pub fn parse(text: &str) -> (Option<RequestId>, Result<ClientRequest, BadRequest>) {
     let object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => object,
-        Ok(_) => return (None, Err(Refusal::new("bad-json", "", "message is not a JSON object"))),
+        Ok(_) => return (None, Err(BadRequest::new("bad-json", "", "message is not a JSON object"))),
         Err(error) => {
-            let place = format!("message is not JSON: line {}, column {}", error.line(), error.column());
-            return (None, Err(Refusal::new("bad-json", "", place)));
+            let detail = format!("message is not JSON: line {}, column {}", error.line(), error.column());
+            return (None, Err(BadRequest::new("bad-json", "", detail)));
         }
     };
     match id(&object) {
         Ok(id) => (id, request(&object)),
-        Err(refusal) => (None, Err(refusal)),
+        Err(error) => (None, Err(error)),
     }
 }
 
-fn request(object: &Map<String, Value>) -> Result<Request, Refusal> {
+fn request(object: &Map<String, Value>) -> Result<ClientRequest, BadRequest> {
     match object.get("type").and_then(Value::as_str) {
-        Some("subscribe") => Ok(Request::Subscribe { ask: ask(object)?, resume: resume(object)? }),
-        Some("unsubscribe") => Ok(Request::Unsubscribe),
-        Some("ping") => Ok(Request::Ping),
-        _ => Err(Refusal::new("unknown-type", "type", "type is none of subscribe, unsubscribe, ping")),
+        Some("subscribe") => Ok(ClientRequest::Subscribe { query: query(object)?, resume: resume(object)? }),
+        Some("unsubscribe") => Ok(ClientRequest::Unsubscribe),
+        Some("ping") => Ok(ClientRequest::Ping),
+        _ => Err(BadRequest::new("unknown-type", "type", "type must be subscribe, unsubscribe or ping")),
     }
 }
 
-fn ask(object: &Map<String, Value>) -> Result<Ask, Refusal> {
+fn query(object: &Map<String, Value>) -> Result<RowsQuery, BadRequest> {
     let interval_ms = match object.get("interval_ms") {
         None | Some(Value::Null) => None,
         Some(Value::Number(number)) => Some(number.to_string()),
@@ -53,60 +53,60 @@ fn ask(object: &Map<String, Value>) -> Result<Ask, Refusal> {
     };
     let (board, markets) = (text(object, "board", "board")?, markets(object)?);
     if board.is_none() && markets.is_none() {
-        return Err(Refusal::new("bad-field", "board", "subscribe needs board or markets"));
+        return Err(BadRequest::new("bad-field", "board", "subscribe requires board or markets"));
     }
     let (basis, lang) = (text(object, "basis", "basis")?, text(object, "lang", "lang")?);
-    Ok(Ask { board, markets, basis, lang, interval_ms })
+    Ok(RowsQuery { board, markets, basis, lang, interval_ms })
 }
 
-fn markets(object: &Map<String, Value>) -> Result<Option<Vec<String>>, Refusal> {
+fn markets(object: &Map<String, Value>) -> Result<Option<Vec<String>>, BadRequest> {
     let list = match object.get("markets") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(list)) => list,
-        Some(_) => return Err(bad("markets", "a list of texts")),
+        Some(_) => return Err(bad("markets", "an array of strings")),
     };
     if list.is_empty() {
-        return Err(Refusal::new("bad-field", "markets", "markets is empty"));
+        return Err(BadRequest::new("bad-field", "markets", "markets must not be empty"));
     }
-    let texts = list.iter().enumerate().map(|(place, market)| match market {
+    let texts = list.iter().enumerate().map(|(index, market)| match market {
         Value::String(text) => Ok(text.clone()),
-        _ => Err(bad(&format!("markets[{place}]"), "a text")),
+        _ => Err(bad(&format!("markets[{index}]"), "a string")),
     });
     texts.collect::<Result<_, _>>().map(Some)
 }
 
-fn resume(object: &Map<String, Value>) -> Result<Option<Resume>, Refusal> {
+fn resume(object: &Map<String, Value>) -> Result<Option<Resume>, BadRequest> {
     let resume = match object.get("resume") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Object(resume)) => resume,
         Some(_) => return Err(bad("resume", "an object")),
     };
     let epoch = text(resume, "epoch", "resume.epoch")?.filter(|epoch| epoch.len() <= NAME_BYTES_MAX);
-    let epoch = epoch.ok_or_else(|| bad("resume.epoch", "a text of at most 64 bytes"))?;
+    let epoch = epoch.ok_or_else(|| bad("resume.epoch", "a string of at most 64 bytes"))?;
     let sequence = resume.get("sequence").and_then(Value::as_u64);
-    let sequence = sequence.ok_or_else(|| bad("resume.sequence", "a whole number"))?;
+    let sequence = sequence.ok_or_else(|| bad("resume.sequence", "a non-negative integer"))?;
     Ok(Some(Resume { epoch, sequence }))
 }
 
-fn id(object: &Map<String, Value>) -> Result<Option<Id>, Refusal> {
+fn id(object: &Map<String, Value>) -> Result<Option<RequestId>, BadRequest> {
     match object.get("id") {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.len() <= NAME_BYTES_MAX => Ok(Some(Id::Text(text.clone()))),
+        Some(Value::String(text)) if text.len() <= NAME_BYTES_MAX => Ok(Some(RequestId::Text(text.clone()))),
         Some(value) => match value.as_u64() {
-            Some(number) => Ok(Some(Id::Number(number))),
-            None => Err(bad("id", "a whole number or a text of at most 64 bytes")),
+            Some(number) => Ok(Some(RequestId::Number(number))),
+            None => Err(bad("id", "a non-negative integer or a string of at most 64 bytes")),
         },
     }
 }
 
-fn text(object: &Map<String, Value>, name: &str, path: &str) -> Result<Option<String>, Refusal> {
+fn text(object: &Map<String, Value>, name: &str, path: &str) -> Result<Option<String>, BadRequest> {
     match object.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(bad(path, "a text")),
+        Some(_) => Err(bad(path, "a string")),
     }
 }
 
-fn bad(field: &str, wanted: &str) -> Refusal {
-    Refusal::new("bad-field", field, format!("{field} is not {wanted}"))
+fn bad(field: &str, expected: &str) -> BadRequest {
+    BadRequest::new("bad-field", field, format!("{field} must be {expected}"))
 }

@@ -1,4 +1,4 @@
-// A site's own code against the published types; it is only compiled.
+// Code of a host site that uses the published types; it is only compiled.
 import type { RowEvent, SisepanOptions } from '../../../static/sisepan';
 
 const options: SisepanOptions = { board: 'krw', lang: 'ko', theme: 'dark', interval: 500 };
@@ -25,4 +25,4 @@ document.addEventListener('sisepan:row', (event) => {
 });
 document.querySelector('sisepan-board')?.addEventListener('sisepan:live', (event) => console.log(event.detail.live === 'off'));
 
-export const told = (event: RowEvent) => event.detail.row.change?.percent;
+export const percent = (event: RowEvent) => event.detail.row.change?.percent;

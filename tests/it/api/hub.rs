@@ -1,18 +1,20 @@
-//! Groups: one encoding for all members, no work for none.
+//! Groups of the hub: each update is encoded once for all members, and a group without members costs nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sisepan::clock::Clock;
-use sisepan::domain::{Basis, HaltReason, Notice, Publish, Quote, Reason, ReasonCode, State, VenueHealth, VenueState};
-use sisepan::hub::{Hub, Subscription, View};
+use sisepan::domain::{
+    Basis, BoardUpdate, HaltReason, Notice, Quote, Reason, ReasonCode, State, VenueHealth, VenueState,
+};
+use sisepan::hub::{Hub, RowsView, Subscription};
 
 use super::setup::*;
 
-fn view(names: &[&str]) -> View {
+fn view(names: &[&str]) -> RowsView {
     let board = board("krw", names);
     let rows: Vec<_> = board.markets.iter().map(|market| (board.source.clone(), market.clone())).collect();
-    View { board: None, rows: rows.into(), basis: Basis::Rolling24h, lang: None, demo: false, missing: [].into() }
+    RowsView { board: None, rows: rows.into(), basis: Basis::Rolling24h, lang: None, demo: false, missing: [].into() }
 }
 
 fn join(hub: &Hub, interval: Duration) -> Subscription {
@@ -24,7 +26,7 @@ async fn a_frame_is_encoded_once_for_all_members() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1")]));
     let mut members: Vec<_> = (0..1000).map(|_| join(&hub, Duration::ZERO)).collect();
-    assert_eq!(hub.load().snapshots_encoded, 1, "they began with the same bytes");
+    assert_eq!(hub.stats().snapshots_encoded, 1, "all members got the same snapshot bytes");
     for price in 2..12 {
         hub.publish(changed([quote("BTC-KRW", &price.to_string())]));
         let first = members[0].next().await.unwrap();
@@ -33,12 +35,12 @@ async fn a_frame_is_encoded_once_for_all_members() {
             assert_eq!(texts[0].as_ptr(), first[0].as_ptr(), "the bytes are shared");
         }
     }
-    assert_eq!(hub.load().frames_encoded, 10);
-    assert_eq!((hub.load().groups, hub.load().tasks), (1, 1));
+    assert_eq!(hub.stats().frames_encoded, 10);
+    assert_eq!((hub.stats().groups, hub.stats().tasks), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_that_fell_behind_alike_share_their_bytes() {
+async fn members_at_the_same_sequence_share_their_bytes() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1")]));
     let (mut one, mut two) = (join(&hub, Duration::ZERO), join(&hub, Duration::ZERO));
@@ -50,7 +52,7 @@ async fn members_that_fell_behind_alike_share_their_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interval_makes_many_changes_one_frame() {
+async fn an_interval_conflates_many_changes_into_one_frame() {
     let hub = hub();
     let mut member = join(&hub, Duration::from_millis(250));
     for price in 1..=100 {
@@ -58,21 +60,21 @@ async fn an_interval_makes_many_changes_one_frame() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(250)).await;
-    // One at once, then one each 250 ms of the second.
-    assert_eq!(hub.load().frames_encoded, 5);
+    // One at once, then one per 250 ms of the second.
+    assert_eq!(hub.stats().frames_encoded, 5);
     let texts = member.next().await.unwrap();
     assert!(String::from_utf8_lossy(&texts[0]).contains(r#""last":"100""#));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_what_a_group_does_not_show_is_no_frame() {
+async fn a_change_that_a_group_does_not_show_makes_no_frame() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1")]));
     let _member = join(&hub, Duration::ZERO);
     hub.publish(changed([quote("SOL-KRW", "1")]));
     hub.publish(changed([quote("BTC-KRW", "1.0")]));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(hub.load().frames_encoded, 0);
+    assert_eq!(hub.stats().frames_encoded, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,37 +95,37 @@ async fn fc_11_a_notice_and_a_reason_that_have_ended_are_null_in_the_delta() {
     let halted = Quote { state: State::Halted, reason: Some(HaltReason::Suspended), ..quote("BTC-KRW", "1") };
     hub.publish(changed([Quote { notice, ..halted }]));
     let (mut member, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
-    let said = |texts: &[bytes::Bytes]| String::from_utf8_lossy(&texts[0]).into_owned();
-    let whole = r#""state":"halted","reason":"suspended","notice":{"kind":"warning"},"traded_at""#;
-    assert!(said(&texts).contains(whole), "{}", said(&texts));
+    let first = |texts: &[bytes::Bytes]| String::from_utf8_lossy(&texts[0]).into_owned();
+    let expected = r#""state":"halted","reason":"suspended","notice":{"kind":"warning"},"traded_at""#;
+    assert!(first(&texts).contains(expected), "{}", first(&texts));
     hub.publish(changed([quote("BTC-KRW", "1")]));
     let ended = r#""rows":[{"market":"BTC-KRW","state":"live","reason":null,"notice":null}]}"#;
     let texts = member.next().await.unwrap();
-    assert!(said(&texts).ends_with(ended), "{}", said(&texts));
+    assert!(first(&texts).ends_with(ended), "{}", first(&texts));
     let (_, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
-    assert!(!said(&texts).contains("notice") && !said(&texts).contains("reason"), "{}", said(&texts));
+    assert!(!first(&texts).contains("notice") && !first(&texts).contains("reason"), "{}", first(&texts));
 }
 
 #[tokio::test]
-async fn out_21_coming_and_going_leaves_nothing_behind() {
+async fn out_21_subscribing_and_leaving_leaves_nothing_behind() {
     let hub = hub();
     for _ in 0..1000 {
         drop((join(&hub, Duration::ZERO), join(&hub, Duration::from_secs(1))));
     }
-    eventually("every task ended", || hub.load().tasks == 0).await;
-    assert_eq!((hub.load().groups, hub.load().members), (0, 0));
+    eventually("every task ended", || hub.stats().tasks == 0).await;
+    assert_eq!((hub.stats().groups, hub.stats().members), (0, 0));
 }
 
-/// As after a pause of the process, when a reader comes before the board has looked at anything.
+/// After a pause of the process, a client may request rows before the board has checked them.
 #[tokio::test(start_paused = true)]
-async fn rows_that_nobody_has_looked_after_are_live_to_no_reader_until_somebody_does() {
+async fn rows_without_a_keep_alive_are_served_as_stale_until_published_again() {
     let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
-    let hub = Hub::watched(EPOCH.to_owned(), clock.clone());
+    let hub = Hub::with_keep_alive(EPOCH.to_owned(), clock.clone());
     let halted = Quote { state: State::Halted, ..quote("ETH-KRW", "1") };
     let delayed = Quote { state: State::Delayed, ..quote("XRP-KRW", "1") };
     let rows = || changed([quote("BTC-KRW", "1"), halted.clone(), delayed.clone()]);
     hub.publish(rows());
-    let app = state(&hub);
+    let app = app_state(&hub);
     let shown = async || {
         let body: serde_json::Value = serde_json::from_str(&text(get(&app, "/api/v1/snapshot").await).await).unwrap();
         body["rows"].as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -133,99 +135,102 @@ async fn rows_that_nobody_has_looked_after_are_live_to_no_reader_until_somebody_
     for _ in 0..3 {
         clock.advance(Duration::from_millis(4_900));
         assert_eq!(shown().await, as_published);
-        assert!(!hub.watch(clock.monotonic()), "nothing was marked");
+        assert!(!hub.keep_alive(clock.monotonic()), "no row was marked stale");
     }
     clock.advance(Duration::from_millis(5_001));
     assert_eq!(shown().await, ["stale", "halted", "stale"]);
     // At once, not with the next heartbeat.
-    let told = tokio::time::timeout(Duration::from_secs(1), member.next()).await.unwrap().unwrap();
-    assert!(std::str::from_utf8(&told[0]).unwrap().contains(r#""state":"stale""#), "{told:?}");
+    let update = tokio::time::timeout(Duration::from_secs(1), member.next()).await.unwrap().unwrap();
+    assert!(std::str::from_utf8(&update[0]).unwrap().contains(r#""state":"stale""#), "{update:?}");
     clock.advance(Duration::from_secs(60));
     let sequence = hub.sequence();
     assert_eq!(shown().await, ["stale", "halted", "stale"]);
-    assert_eq!(hub.sequence(), sequence, "it is said once");
+    assert_eq!(hub.sequence(), sequence, "the change is published once");
 
-    assert!(hub.watch(clock.monotonic()), "all of them are wanted again");
-    assert_eq!(shown().await, ["stale", "halted", "stale"], "nobody has said anything of them yet");
-    assert!(!hub.watch(clock.monotonic()));
+    assert!(hub.keep_alive(clock.monotonic()), "the hub asks for all rows again");
+    assert_eq!(shown().await, ["stale", "halted", "stale"], "stale until the board publishes them again");
+    assert!(!hub.keep_alive(clock.monotonic()));
     hub.publish(rows());
     assert_eq!(shown().await, as_published);
 
-    // Whoever looks after them first, a reader or the board, finds them stale.
+    // A read and the keep-alive of the board both find them stale, whichever comes first.
     clock.advance(Duration::from_secs(6));
-    assert!(hub.watch(clock.monotonic()));
+    assert!(hub.keep_alive(clock.monotonic()));
     assert_eq!(shown().await, ["stale", "halted", "stale"]);
 }
 
-fn rows_of(view: &View) -> Vec<String> {
+fn rows_of(view: &RowsView) -> Vec<String> {
     view.rows.iter().map(|(_, market)| market.to_string()).collect()
 }
 
-/// A minute of a healthy venue whose figures move twice a second, while a price moves as well.
+/// One minute of a healthy venue whose health figures change twice a second, while a price changes too.
 #[tokio::test(start_paused = true)]
-async fn fc_20_a_status_comes_only_where_it_reads_differently() {
+async fn fc_20_a_status_is_sent_only_when_state_reason_or_since_changes() {
     let hub = hub();
-    hub.publish(Publish { venues: vec![health(VenueState::Up)], ..changed([quote("BTC-KRW", "1")]) });
+    hub.publish(BoardUpdate { venues: vec![health(VenueState::Up)], ..changed([quote("BTC-KRW", "1")]) });
     let (mut busy, first) = hub.subscribe(view(&["BTC-KRW"]), Duration::from_millis(250), None, None);
-    assert_eq!(first.len(), 1, "a snapshot, and no status of a venue that is up");
-    let mut told = Vec::new();
+    assert_eq!(first.len(), 1, "a snapshot, and no status for a venue that is up");
+    let mut messages = Vec::new();
     for turn in 0..120u64 {
         let figures = VenueHealth { connects: turn, data_at: None, ..health(VenueState::Up) };
-        hub.publish(Publish { venues: vec![figures], ..changed([quote("BTC-KRW", &(turn + 2).to_string())]) });
+        hub.publish(BoardUpdate { venues: vec![figures], ..changed([quote("BTC-KRW", &(turn + 2).to_string())]) });
         let texts = busy.next().await.unwrap();
-        told.extend(texts.iter().map(|text| String::from_utf8(text.to_vec()).unwrap()));
+        messages.extend(texts.iter().map(|text| String::from_utf8(text.to_vec()).unwrap()));
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    assert!(told.len() >= 119 && told.iter().all(|text| text.starts_with(r#"{"type":"delta""#)), "{told:?}");
-    assert_eq!(hub.venues()[0].connects, 119, "the figures are known all the same");
+    assert!(
+        messages.len() >= 119 && messages.iter().all(|text| text.starts_with(r#"{"type":"delta""#)),
+        "{messages:?}"
+    );
+    assert_eq!(hub.venues()[0].connects, 119, "the figures are still current in the hub");
 
-    // Each of the three makes one.
+    // A change of state, of reason and of `since` each cause one status.
     let base = health(VenueState::Delayed);
     let reason = base.reason.clone().map(|reason| Reason { message: "another".to_owned(), ..reason });
     let since = base.since + jiff::SignedDuration::from_secs(1);
     let mut at = changed([]).at;
     for health in [base.clone(), VenueHealth { reason, ..base.clone() }, VenueHealth { since, ..base }] {
-        // Another message of the same kind is told after a while.
+        // A new message with the same reason code is published with a delay.
         at += jiff::SignedDuration::from_secs(10);
         for _ in 0..3 {
-            hub.publish(Publish { at, venues: vec![health.clone()], ..changed([]) });
+            hub.publish(BoardUpdate { at, venues: vec![health.clone()], ..changed([]) });
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let texts = busy.next().await.unwrap();
         assert!(texts.len() == 1 && texts[0].starts_with(br#"{"type":"status""#), "{texts:?}");
     }
     let more = tokio::time::timeout(Duration::from_secs(10), busy.next()).await;
-    assert!(more.is_err(), "nothing more is said: {more:?}");
+    assert!(more.is_err(), "no further message: {more:?}");
 }
 
-/// The figures of a venue do not put off the sign of life of a quiet board.
+/// Health figures of a venue do not postpone the heartbeat of a quiet board.
 #[tokio::test(start_paused = true)]
-async fn fc_20_a_quiet_board_has_its_heartbeats() {
+async fn fc_20_a_quiet_board_gets_its_heartbeats() {
     let hub = hub();
-    hub.publish(Publish { venues: vec![health(VenueState::Up)], ..changed([quote("BTC-KRW", "1")]) });
+    hub.publish(BoardUpdate { venues: vec![health(VenueState::Up)], ..changed([quote("BTC-KRW", "1")]) });
     let (mut member, _) = hub.subscribe(view(&["BTC-KRW"]), Duration::from_millis(250), None, None);
     let figures = hub.clone();
     tokio::spawn(async move {
         for turn in 0.. {
             tokio::time::sleep(Duration::from_millis(500)).await;
             let health = VenueHealth { connects: turn, ..health(VenueState::Up) };
-            figures.publish(Publish { venues: vec![health], ..confirmed([quote("BTC-KRW", "1")]) });
+            figures.publish(BoardUpdate { venues: vec![health], ..confirmed([quote("BTC-KRW", "1")]) });
         }
     });
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(62), async {
         loop {
             let texts = member.next().await.unwrap();
-            told.extend(texts.iter().map(|text| String::from_utf8(text.to_vec()).unwrap()));
+            messages.extend(texts.iter().map(|text| String::from_utf8(text.to_vec()).unwrap()));
         }
     })
     .await;
-    assert_eq!(told.len(), 4, "{told:?}");
-    assert!(told.iter().all(|text| text.starts_with(r#"{"type":"heartbeat""#)), "{told:?}");
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    assert!(messages.iter().all(|text| text.starts_with(r#"{"type":"heartbeat""#)), "{messages:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn fc_32_order_board_and_repetition_make_no_other_group() {
+async fn fc_32_order_and_board_of_a_subscription_make_no_other_group() {
     let hub = hub();
     hub.publish(changed(["BTC-KRW", "ETH-KRW", "XRP-KRW"].map(|name| quote(name, "1"))));
     let orders =
@@ -233,22 +238,22 @@ async fn fc_32_order_board_and_repetition_make_no_other_group() {
     let mut members = Vec::new();
     for names in orders {
         for board in [None, Some("krw".into())] {
-            let asked = View { board, ..view(&names) };
-            let (member, texts) = hub.subscribe(asked.clone(), Duration::ZERO, None, None);
+            let requested = RowsView { board, ..view(&names) };
+            let (member, texts) = hub.subscribe(requested.clone(), Duration::ZERO, None, None);
             let snapshot: serde_json::Value = serde_json::from_slice(&texts[0]).unwrap();
             let rows: Vec<_> = snapshot["rows"].as_array().unwrap().iter().map(|row| row["market"].clone()).collect();
-            assert_eq!(rows, rows_of(&asked), "the snapshot keeps the order that was asked for");
-            assert_eq!(snapshot["board"].as_str(), asked.board.as_deref());
+            assert_eq!(rows, rows_of(&requested), "the snapshot keeps the requested order");
+            assert_eq!(snapshot["board"].as_str(), requested.board.as_deref());
             members.push(member);
         }
     }
-    assert_eq!((hub.load().groups, hub.load().members), (1, 6));
+    assert_eq!((hub.stats().groups, hub.stats().members), (1, 6));
     hub.publish(changed([quote("ETH-KRW", "2")]));
     let mut frames = std::collections::BTreeSet::new();
     for member in &mut members {
         frames.insert(member.next().await.unwrap()[0].as_ptr().addr());
     }
-    assert_eq!((frames.len(), hub.load().frames_encoded), (1, 1), "all get the same bytes");
+    assert_eq!((frames.len(), hub.stats().frames_encoded), (1, 1), "all get the same bytes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,36 +261,36 @@ async fn fc_32_a_change_wakes_only_the_groups_that_show_it() {
     let hub = hub();
     let name = |number: usize| format!("C{number}-KRW");
     hub.publish(changed((0..100).map(|number| quote(&name(number), "1"))));
-    // A hundred groups of two markets each: every market is shown by two of them.
+    // A hundred groups of two markets each, every market in two of them.
     let members: Vec<_> = (0..100)
         .map(|number| {
             let (one, two) = (name(number), name((number + 1) % 100));
             hub.subscribe(view(&[&one, &two]), Duration::ZERO, None, None).0
         })
         .collect();
-    assert_eq!((hub.load().groups, hub.load().wakes), (100, 0));
+    assert_eq!((hub.stats().groups, hub.stats().wakes), (100, 0));
     for price in 2..12 {
         hub.publish(changed([quote("C7-KRW", &price.to_string())]));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert_eq!((hub.load().wakes, hub.load().frames_encoded), (20, 20));
+    assert_eq!((hub.stats().wakes, hub.stats().frames_encoded), (20, 20));
     hub.publish(changed([quote("C7-KRW", "1"), quote("C8-KRW", "2")]));
-    assert_eq!(hub.load().wakes, 23, "a group that shows both is woken once");
+    assert_eq!(hub.stats().wakes, 23, "a group that shows both is woken once");
     hub.publish(changed([quote("NEW-KRW", "1")]));
     hub.publish(confirmed([quote("C7-KRW", "1")]));
-    assert_eq!(hub.load().wakes, 23);
-    // A market that a group shows before it is ever published.
+    assert_eq!(hub.stats().wakes, 23);
+    // A group may contain a market that has not been published yet.
     let (mut early, _) = hub.subscribe(view(&["LATE-KRW"]), Duration::ZERO, None, None);
     hub.publish(changed([quote("LATE-KRW", "1")]));
     assert!(early.next().await.is_some_and(|texts| texts.len() == 1));
     drop((members, early));
-    eventually("every task ended", || hub.load().tasks == 0).await;
+    eventually("every task ended", || hub.stats().tasks == 0).await;
     hub.publish(changed([quote("C7-KRW", "3")]));
-    assert_eq!((hub.load().groups, hub.load().wakes), (0, 24), "a group that is gone is woken no more");
+    assert_eq!((hub.stats().groups, hub.stats().wakes), (0, 24), "a removed group is not woken");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_figures_in_a_reason_are_of_the_moment_of_those_beside_it_and_no_news_to_the_stream_each_second() {
+async fn counts_in_a_reason_match_the_health_figures_and_reach_the_stream_only_every_ten_seconds() {
     let hub = hub();
     let at = |second: i64| time("2026-01-15T06:27:00Z") + jiff::SignedDuration::from_secs(second);
     let incomplete = |missing: usize| VenueHealth {
@@ -294,18 +299,18 @@ async fn the_figures_in_a_reason_are_of_the_moment_of_those_beside_it_and_no_new
         without_base: missing,
         ..health(VenueState::Up)
     };
-    let publish = |second, venues| hub.publish(Publish { at: at(second), venues, ..changed([]) });
+    let publish = |second, venues| hub.publish(BoardUpdate { at: at(second), venues, ..changed([]) });
     hub.publish(changed([quote("BTC-KRW", "1")]));
     publish(0, vec![incomplete(60)]);
     let (mut member, _) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
     for second in 1..=25 {
         publish(second, vec![incomplete(60 - usize::try_from(second).unwrap())]);
-        let told = hub.venues().remove(0);
-        assert_eq!(told.reason.unwrap().message, format!("{} of 60 markets", told.without_base));
+        let health = hub.venues().remove(0);
+        assert_eq!(health.reason.unwrap().message, format!("{} of 60 markets", health.without_base));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(hub.load().frames_encoded, 2, "after ten seconds and after twenty");
-    // What was held back is told though nothing moves any more.
+    assert_eq!(hub.stats().frames_encoded, 2, "after ten seconds and after twenty");
+    // The delayed reason is published although nothing changes any more.
     publish(29, vec![]);
     publish(30, vec![]);
     publish(41, vec![]);
@@ -313,9 +318,9 @@ async fn the_figures_in_a_reason_are_of_the_moment_of_those_beside_it_and_no_new
     let texts = member.next().await.unwrap();
     assert!(String::from_utf8_lossy(texts.last().unwrap()).contains("35 of 60 markets"), "{texts:?}");
     tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(hub.load().frames_encoded, 3);
-    // Another kind of reason is told at once.
+    assert_eq!(hub.stats().frames_encoded, 3);
+    // A reason with another code is published at once.
     publish(42, vec![health(VenueState::Delayed)]);
     tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(hub.load().frames_encoded, 4);
+    assert_eq!(hub.stats().frames_encoded, 4);
 }

@@ -1,10 +1,10 @@
-//! The JSON API, asked without a socket. Bodies are written out by hand.
+//! The JSON API, called through the router without a socket. Expected bodies are written out by hand.
 
 use axum::body::Body;
 use axum::http::{Request, header};
 use sisepan::domain::{Quote, State, VenueState};
 use sisepan::hub::Hub;
-use sisepan::web::{AppState, Limits, Shared};
+use sisepan::web::{AppParts, AppState, Limits};
 
 use super::setup::*;
 
@@ -20,8 +20,8 @@ const BITCOIN: &str = concat!(
 fn filled() -> AppState {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("XRP-KRW", "0.00001234")]));
-    hub.publish(venue(VenueState::Up));
-    state(&hub)
+    hub.publish(venue_update(VenueState::Up));
+    app_state(&hub)
 }
 
 #[tokio::test]
@@ -30,29 +30,29 @@ async fn a_snapshot_has_the_rows_in_the_order_of_the_board() {
     let response = get(&app, "/api/v1/snapshot?board=krw").await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-    let ripple = concat!(
+    let xrp = concat!(
         r#"{"market":"XRP-KRW","base":"XRP","quote":"KRW","venue":"bithumb","last":"0.00001234","change":null,"#,
         r#""high_24h":null,"low_24h":null,"range_source":null,"base_volume_24h":null,"quote_volume_24h":null,"#,
         r#""state":"live","traded_at":null,"received_at":null,"confirmed_at":null}"#
     );
     let head = r#"{"epoch":"01JH2M8Q","sequence":2,"as_of":"2026-01-15T06:27:03.500Z","board":"krw","basis":"24h""#;
-    assert_eq!(text(response).await, format!(r#"{head},"rows":[{BITCOIN},{ripple}]}}"#));
-    // The first board is what is meant where none is named.
+    assert_eq!(text(response).await, format!(r#"{head},"rows":[{BITCOIN},{xrp}]}}"#));
+    // Without `board`, the first board is used.
     assert!(text(get(&app, "/api/v1/snapshot").await).await.starts_with(head));
 }
 
 #[tokio::test]
-async fn an_invented_price_is_marked_in_the_snapshot() {
+async fn a_demo_snapshot_is_marked() {
     let hub = hub();
-    let shared = Shared {
+    let parts = AppParts {
         hub,
         boards: vec![board("krw", &["BTC-KRW"])],
         clock: sisepan::clock::Clock::system(),
         history: None,
-        keeper: None,
+        store_health: None,
         demo: true,
     };
-    let body = text(get(&AppState::new(shared), "/api/v1/snapshot").await).await;
+    let body = text(get(&AppState::new(parts), "/api/v1/snapshot").await).await;
     assert_eq!(
         body,
         r#"{"epoch":"01JH2M8Q","sequence":0,"as_of":null,"board":"krw","basis":"24h","demo":true,"rows":[]}"#
@@ -60,7 +60,7 @@ async fn an_invented_price_is_marked_in_the_snapshot() {
 }
 
 #[tokio::test]
-async fn markets_come_in_the_order_asked_for_and_each_once() {
+async fn markets_come_in_the_requested_order_without_duplicates() {
     let app = filled();
     let body = text(get(&app, "/api/v1/snapshot?markets=xrp-krw,BTC-KRW,XRP-KRW&utm_source=x").await).await;
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -69,7 +69,7 @@ async fn markets_come_in_the_order_asked_for_and_each_once() {
     assert!(body["board"].is_null());
     let other = text(get(&app, "/api/v1/snapshot?markets=BTC-KRW&basis=utc-day&lang=ko").await).await;
     let other: serde_json::Value = serde_json::from_str(&other).unwrap();
-    assert!(other["rows"][0]["change"].is_null(), "the base of another day is not known, and 24 h does not stand in");
+    assert!(other["rows"][0]["change"].is_null(), "the base of utc-day is unknown; that of 24h is no substitute");
     assert_eq!(other["rows"][0]["text"]["change"], "–");
     assert_eq!(other["rows"][0]["text"]["no_change"], "변동률 표시 불가: 기준 가격 확인 중");
     let known = text(get(&app, "/api/v1/snapshot?markets=BTC-KRW&lang=ko").await).await;
@@ -77,10 +77,10 @@ async fn markets_come_in_the_order_asked_for_and_each_once() {
 }
 
 #[tokio::test]
-async fn a_market_off_every_board_comes_from_whoever_publishes_it() {
+async fn a_market_on_no_board_is_served_if_it_is_published() {
     let hub = hub();
     hub.publish(changed([quote("DOGE-KRW", "3")]));
-    let body = text(get(&state(&hub), "/api/v1/snapshot?markets=DOGE-KRW").await).await;
+    let body = text(get(&app_state(&hub), "/api/v1/snapshot?markets=DOGE-KRW").await).await;
     assert!(body.contains(r#""last":"3""#), "{body}");
 }
 
@@ -94,12 +94,12 @@ async fn out_28_a_bad_query_names_the_parameter_and_what_is_allowed() {
         text(response).await,
         concat!(
             r#"{"type":"urn:sisepan:problem:unknown-board","title":"Unknown board","status":404,"#,
-            r#""detail":"board has no \"usd\": use krw, small","parameter":"board","value":"usd","allowed":["krw","small"]}"#
+            r#""detail":"unknown value \"usd\" for board: use krw, small","parameter":"board","value":"usd","allowed":["krw","small"]}"#
         )
     );
     let many = format!("markets={}", ["BTC-KRW"; 129].join(","));
     let long = format!("x={}", "y".repeat(12 << 10));
-    let crowd = ["a=1"; 21].join("&");
+    let pairs = ["a=1"; 21].join("&");
     for (query, code) in [
         ("markets=NOPE-KRW", "unknown-market"),
         ("markets=%3Cscript%3E", "unknown-market"),
@@ -109,14 +109,14 @@ async fn out_28_a_bad_query_names_the_parameter_and_what_is_allowed() {
         ("board=krw&board=krw", "bad-field"),
         (&many, "too-many-markets"),
         (&long, "query-too-long"),
-        (&crowd, "query-too-long"),
+        (&pairs, "query-too-long"),
     ] {
         let response = get(&app, &format!("/api/v1/snapshot?{query}")).await;
         assert_eq!(response.status(), if code == "unknown-market" { 404 } else { 400 }, "{query}");
         let body = text(response).await;
         assert!(body.contains(&format!(r#""type":"urn:sisepan:problem:{code}""#)), "{query}: {body}");
     }
-    let few = state_with(&app.hub, Limits { markets_max: 1, ..Limits::default() });
+    let few = app_state_with(&app.hub, Limits { markets_max: 1, ..Limits::default() });
     assert!(text(get(&few, "/api/v1/snapshot?markets=BTC-KRW,XRP-KRW").await).await.contains("too-many-markets"));
 }
 
@@ -127,10 +127,10 @@ async fn out_31_a_client_that_has_the_rows_gets_304_with_the_same_headers() {
     let etag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
     assert!(etag.starts_with("W/\""), "{etag}");
     let strong = etag.trim_start_matches("W/").to_owned();
-    for asked in [etag.clone(), strong, "*".to_owned(), format!("\"a\", {etag}")] {
-        let request = Request::get("/api/v1/snapshot?board=krw").header(header::IF_NONE_MATCH, &asked);
-        let response = ask(&app, request.body(Body::empty()).unwrap()).await;
-        assert_eq!(response.status(), 304, "{asked}");
+    for value in [etag.clone(), strong, "*".to_owned(), format!("\"a\", {etag}")] {
+        let request = Request::get("/api/v1/snapshot?board=krw").header(header::IF_NONE_MATCH, &value);
+        let response = send_request(&app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 304, "{value}");
         for name in [header::ETAG, header::CACHE_CONTROL, header::VARY, header::ACCESS_CONTROL_ALLOW_ORIGIN] {
             assert_eq!(
                 response.headers().get_all(&name).iter().collect::<Vec<_>>(),
@@ -142,16 +142,16 @@ async fn out_31_a_client_that_has_the_rows_gets_304_with_the_same_headers() {
     }
     app.hub.publish(changed([quote("XRP-KRW", "9")]));
     let request = Request::get("/api/v1/snapshot?board=krw").header(header::IF_NONE_MATCH, &etag);
-    assert_eq!(ask(&app, request.body(Body::empty()).unwrap()).await.status(), 200);
+    assert_eq!(send_request(&app, request.body(Body::empty()).unwrap()).await.status(), 200);
 }
 
 #[tokio::test]
-async fn out_31_compressed_and_plain_agree_in_their_headers() {
+async fn out_31_compressed_and_plain_responses_have_the_same_headers() {
     let app = filled();
     let plain = get(&app, "/api/v1/snapshot").await;
     for coding in ["br", "gzip"] {
         let request = Request::get("/api/v1/snapshot").header(header::ACCEPT_ENCODING, coding);
-        let response = ask(&app, request.body(Body::empty()).unwrap()).await;
+        let response = send_request(&app, request.body(Body::empty()).unwrap()).await;
         assert_eq!(response.headers()[header::CONTENT_ENCODING], coding);
         assert_eq!(response.headers()[header::ETAG], plain.headers()[header::ETAG]);
         assert_eq!(response.headers().get_all(header::VARY).iter().count(), 1);
@@ -160,7 +160,7 @@ async fn out_31_compressed_and_plain_agree_in_their_headers() {
 }
 
 #[tokio::test]
-async fn out_26_every_answer_may_be_read_from_any_origin_and_run_by_none() {
+async fn out_26_every_response_is_readable_from_any_origin_and_executable_from_none() {
     let app = filled();
     for path in [
         "/api/v1/snapshot",
@@ -172,7 +172,7 @@ async fn out_26_every_answer_may_be_read_from_any_origin_and_run_by_none() {
         "/api/v2",
     ] {
         let request = Request::get(path).header(header::ORIGIN, "https://news.example");
-        let response = ask(&app, request.body(Body::empty()).unwrap()).await;
+        let response = send_request(&app, request.body(Body::empty()).unwrap()).await;
         let headers = response.headers();
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
         assert!(headers.get(header::ACCESS_CONTROL_ALLOW_CREDENTIALS).is_none());
@@ -180,13 +180,13 @@ async fn out_26_every_answer_may_be_read_from_any_origin_and_run_by_none() {
         assert_eq!(headers[header::CONTENT_SECURITY_POLICY], "default-src 'none'; frame-ancestors 'none'");
     }
     let request = Request::options("/api/v1/snapshot").body(Body::empty()).unwrap();
-    let response = ask(&app, request).await;
+    let response = send_request(&app, request).await;
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], "*");
 }
 
 #[tokio::test]
-async fn what_there_is_not_is_a_problem_too() {
+async fn unknown_paths_and_methods_get_problem_details() {
     let app = filled();
     let response = get(&app, "/api/v2").await;
     assert_eq!(
@@ -195,12 +195,12 @@ async fn what_there_is_not_is_a_problem_too() {
             404.try_into().unwrap(),
             concat!(
                 r#"{"type":"urn:sisepan:problem:no-route","title":"Not found","status":404,"#,
-                r#""detail":"there is nothing at \"/api/v2\""}"#
+                r#""detail":"path \"/api/v2\" not found"}"#
             )
             .to_owned()
         )
     );
-    let response = ask(&app, Request::post("/api/v1/snapshot").body(Body::empty()).unwrap()).await;
+    let response = send_request(&app, Request::post("/api/v1/snapshot").body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), 405);
     assert_eq!(response.headers()[header::ALLOW], "GET, HEAD, OPTIONS");
     assert!(text(response).await.contains("urn:sisepan:problem:wrong-method"));
@@ -210,9 +210,9 @@ async fn what_there_is_not_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn ready_once_a_board_has_a_price() {
+async fn the_service_is_ready_once_a_board_has_a_price() {
     let hub = hub();
-    let app = state(&hub);
+    let app = app_state(&hub);
     assert_eq!(text(get(&app, "/healthz").await).await, r#"{"status":"ok"}"#);
     let response = get(&app, "/readyz").await;
     assert_eq!(response.status(), 503);
@@ -227,17 +227,17 @@ async fn ready_once_a_board_has_a_price() {
 }
 
 #[tokio::test]
-async fn fc_41_ready_says_how_many_rows_are_live_and_a_probe_may_require_one() {
+async fn fc_41_readyz_counts_live_rows_and_a_probe_may_require_one() {
     let hub = hub();
-    let app = state(&hub);
+    let app = app_state(&hub);
     let counts = |body: &serde_json::Value, board: &str| -> Vec<u64> {
-        let of = body["boards"].as_array().unwrap().iter().find(|entry| entry["board"] == board).unwrap();
+        let entry = body["boards"].as_array().unwrap().iter().find(|entry| entry["board"] == board).unwrap();
         let names = ["rows", "live", "delayed", "stale", "halted", "unknown"];
-        names.map(|name| of[name].as_u64().unwrap()).to_vec()
+        names.map(|name| entry[name].as_u64().unwrap()).to_vec()
     };
-    let live_for = async |query: &str| get(&app, &format!("/readyz?require=live{query}")).await.status().as_u16();
+    let live_status = async |query: &str| get(&app, &format!("/readyz?require=live{query}")).await.status().as_u16();
     let body = async || serde_json::from_str::<serde_json::Value>(&text(get(&app, "/readyz").await).await).unwrap();
-    assert_eq!(live_for("").await, 503);
+    assert_eq!(live_status("").await, 503);
     let all = counts(&body().await, "krw")[0];
     for (state, name, expected) in [
         (State::Live, "live", 200),
@@ -246,17 +246,17 @@ async fn fc_41_ready_says_how_many_rows_are_live_and_a_probe_may_require_one() {
         (State::Halted, "halted", 503),
     ] {
         hub.publish(changed([Quote { state, ..bitcoin() }]));
-        assert_eq!(get(&app, "/readyz").await.status(), 200, "{name}: a price, however old");
+        assert_eq!(get(&app, "/readyz").await.status(), 200, "{name}: any price counts, however old");
         let body = body().await;
-        let [total, one, unknown] = [
+        let [total, in_state, unknown] = [
             counts(&body, "krw")[0],
             body["boards"][0][name].as_u64().unwrap(),
             body["boards"][0]["unknown"].as_u64().unwrap(),
         ];
-        assert_eq!((total, one, unknown), (all, 1, all - 1), "{name}: {body}");
-        assert_eq!(counts(&body, "krw")[1..].iter().sum::<u64>(), all, "{name}: each row once");
-        assert_eq!((live_for("").await, live_for("&board=krw").await), (expected, expected), "{name}");
-        assert_eq!(live_for("&board=small").await, 503, "{name}");
+        assert_eq!((total, in_state, unknown), (all, 1, all - 1), "{name}: {body}");
+        assert_eq!(counts(&body, "krw")[1..].iter().sum::<u64>(), all, "{name}: each row is counted once");
+        assert_eq!((live_status("").await, live_status("&board=krw").await), (expected, expected), "{name}");
+        assert_eq!(live_status("&board=small").await, 503, "{name}");
     }
     for (query, status) in [("?require=fresh", 400), ("?board=nope", 404), ("?require=live&require=live", 400)] {
         let response = get(&app, &format!("/readyz{query}")).await;
@@ -265,7 +265,7 @@ async fn fc_41_ready_says_how_many_rows_are_live_and_a_probe_may_require_one() {
     }
 }
 
-/// One name that is not known, of whatever kind, costs the others nothing.
+/// Unknown or malformed names in the list do not affect the other markets.
 #[tokio::test]
 async fn fc_30_unknown_markets_are_listed_and_the_others_served() {
     let app = filled();
@@ -275,7 +275,7 @@ async fn fc_30_unknown_markets_are_listed_and_the_others_served() {
     let names: Vec<_> = body["rows"].as_array().unwrap().iter().map(|row| row["market"].as_str().unwrap()).collect();
     assert_eq!(names, ["BTC-KRW", "XRP-KRW"]);
     assert_eq!(body["missing"], serde_json::json!(["NOPE-KRW", "BTCKRW", "<script>", "", "nope-krw"]));
-    // A market of another board is not on this one.
+    // With `board`, a market of another board is missing.
     let body = text(get(&app, "/api/v1/snapshot?board=small&markets=BTC-KRW,XRP-KRW").await).await;
     assert!(body.contains(r#""missing":["BTC-KRW"],"rows":[{"market":"XRP-KRW""#), "{body}");
     let long = "y".repeat(1000);
@@ -285,9 +285,9 @@ async fn fc_30_unknown_markets_are_listed_and_the_others_served() {
     let csv = get(&app, &format!("/api/v1/snapshot.csv?markets={list}")).await;
     assert_eq!(csv.headers()["x-missing-markets"], "NOPE-KRW,BTCKRW,%3Cscript%3E,,nope-krw");
     assert_eq!(text(csv).await.lines().count(), 3);
-    // Percent-encoded through and through: a space is no plus.
-    for spelt in ["A%20B%2BC", "A+B%2BC"] {
-        let csv = get(&app, &format!("/api/v1/snapshot.csv?markets=BTC-KRW,{spelt},%C3%A9")).await;
+    // The header is percent-encoded, and a space is not written as a plus sign.
+    for name in ["A%20B%2BC", "A+B%2BC"] {
+        let csv = get(&app, &format!("/api/v1/snapshot.csv?markets=BTC-KRW,{name},%C3%A9")).await;
         assert_eq!(csv.headers()["x-missing-markets"], "A%20B%2BC,%C3%A9");
     }
     assert!(!get(&app, "/api/v1/snapshot.csv").await.headers().contains_key("x-missing-markets"));
@@ -309,10 +309,10 @@ async fn fc_30_unknown_markets_are_listed_and_the_others_served() {
 }
 
 #[tokio::test]
-async fn fc_30_the_answer_of_a_stream_lists_unknown_markets() {
+async fn fc_30_the_snapshot_of_a_stream_lists_unknown_markets() {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("XRP-KRW", "1")]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let missing = serde_json::json!(["NOPE-KRW"]);
     let mut by_url = Client::welcomed(&address, "?markets=NOPE-KRW,BTC-KRW").await;
     let snapshot = by_url.json().await;
@@ -326,18 +326,19 @@ async fn fc_30_the_answer_of_a_stream_lists_unknown_markets() {
     assert_eq!((&snapshot["type"], &snapshot["missing"]), (&"snapshot".into(), &missing));
     hub.publish(changed([quote("BTC-KRW", "2")]));
     let delta = client.json().await;
-    assert_eq!((&delta["type"], delta.get("missing")), (&"delta".into(), None), "it is said once");
+    assert_eq!((&delta["type"], delta.get("missing")), (&"delta".into(), None), "missing markets are listed only once");
     client.send(format!(r#"{request},"resume":{{"epoch":"{EPOCH}","sequence":1}}}}"#)).await;
     let recovered = client.json().await;
     assert_eq!((&recovered["recovered"], &recovered["missing"]), (&true.into(), &missing), "{recovered}");
 
-    let app = state(&hub);
+    let app = app_state(&hub);
     let events = get(&app, "/api/v1/events?markets=BTC-KRW,NOPE-KRW").await;
     let first = futures_util::StreamExt::next(&mut events.into_body().into_data_stream()).await.unwrap().unwrap();
     assert!(String::from_utf8_lossy(&first).contains(r#""missing":["NOPE-KRW"]"#), "{first:?}");
 }
 
-/// The documented most, with names of every kind, as they are and with every byte percent-encoded, by every way.
+/// The documented maximum of markets fits on every route, with names of several scripts, whether percent-encoded
+/// where necessary or byte for byte.
 #[tokio::test]
 async fn fc_31_as_many_markets_as_documented_fit_into_a_query() {
     let names: Vec<String> = (0..128)
@@ -350,25 +351,25 @@ async fn fc_31_as_many_markets_as_documented_fit_into_a_query() {
     let hub = hub();
     hub.publish(changed(names.iter().map(|name| quote(name, "1"))));
     let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
-    let shared = Shared {
+    let parts = AppParts {
         hub,
         boards: vec![board("all", &borrowed)],
         clock: sisepan::clock::Clock::system(),
         history: None,
-        keeper: None,
+        store_health: None,
         demo: false,
     };
-    let app = AppState::new(shared);
+    let app = AppState::new(parts);
     let address = serve(&app).await;
     let list = names.join(",");
-    let usual: String = url::form_urlencoded::byte_serialize(list.as_bytes()).collect();
-    let every: String = list.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded: String = url::form_urlencoded::byte_serialize(list.as_bytes()).collect();
+    let fully_encoded: String = list.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let _ = rustls::crypto::ring::default_provider().install_default();
-    for markets in [&usual, &every] {
+    for markets in [&encoded, &fully_encoded] {
         for path in ["/api/v1/snapshot", "/api/v1/snapshot.csv", "/fragment/board", "/embed/board", "/"] {
-            let answer = reqwest::get(format!("http://{address}{path}?markets={markets}")).await.unwrap();
-            assert_eq!(answer.status(), 200, "{path} with {} bytes", markets.len());
-            let body = answer.text().await.unwrap();
+            let response = reqwest::get(format!("http://{address}{path}?markets={markets}")).await.unwrap();
+            assert_eq!(response.status(), 200, "{path} with {} bytes", markets.len());
+            let body = response.text().await.unwrap();
             if path == "/api/v1/snapshot" {
                 let body: serde_json::Value = serde_json::from_str(&body).unwrap();
                 assert_eq!(body["rows"].as_array().unwrap().len(), 128);
@@ -379,13 +380,13 @@ async fn fc_31_as_many_markets_as_documented_fit_into_a_query() {
         let events = get(&app, &format!("/api/v1/events?markets={markets}")).await;
         assert_eq!(events.status(), 200);
     }
-    let one_more = format!("{usual}%2CMORE-KRW");
-    let refused = text(get(&app, &format!("/api/v1/snapshot?markets={one_more}")).await).await;
-    assert!(refused.contains("too-many-markets"), "{refused}");
+    let one_more = format!("{encoded}%2CMORE-KRW");
+    let rejected = text(get(&app, &format!("/api/v1/snapshot?markets={one_more}")).await).await;
+    assert!(rejected.contains("too-many-markets"), "{rejected}");
 }
 
 #[tokio::test]
-async fn fc_56_the_tag_of_a_snapshot_stays_while_no_row_reads_differently() {
+async fn fc_56_the_etag_of_a_snapshot_stays_while_no_row_changes() {
     for path in ["/api/v1/snapshot?lang=ko", "/api/v1/snapshot?markets=XRP-KRW,BTC-KRW", "/api/v1/snapshot.csv"] {
         let app = filled();
         let tag_and_body = async |app: &AppState| {
@@ -394,27 +395,27 @@ async fn fc_56_the_tag_of_a_snapshot_stays_while_no_row_reads_differently() {
             (response.headers()[header::ETAG].clone(), text(response).await)
         };
         let (tag, first) = tag_and_body(&app).await;
-        // A calm board: looked at, confirmed, other rows and figures of the venue move.
+        // The row is only confirmed, while other rows and the health figures of the venue change.
         for second in 4..9 {
             let at = time(&format!("2026-01-15T06:27:0{second}Z"));
             let confirmed_at = Some(at);
             let confirmed = vec![Quote { confirmed_at, ..bitcoin() }.into()];
             let figures = sisepan::domain::VenueHealth { data_at: Some(at), ..health(VenueState::Up) };
             let (changed, venues) = (vec![quote("SOL-KRW", &second.to_string()).into()], vec![figures]);
-            app.hub.publish(sisepan::domain::Publish { at, changed, confirmed, venues });
-            let (now, body) = tag_and_body(&app).await;
-            assert_eq!(now, tag, "{path}");
-            assert_ne!(body, first, "the body is as fresh as can be");
-            let known = Request::get(path).header(header::IF_NONE_MATCH, &tag).body(Body::empty()).unwrap();
-            let known = ask(&app, known).await;
-            assert_eq!((known.status().as_u16(), &known.headers()[header::ETAG]), (304, &tag), "{path}");
-            assert!(known.headers().contains_key(header::CACHE_CONTROL) && text(known).await.is_empty());
+            app.hub.publish(sisepan::domain::BoardUpdate { at, changed, confirmed, venues });
+            let (new_tag, body) = tag_and_body(&app).await;
+            assert_eq!(new_tag, tag, "{path}");
+            assert_ne!(body, first, "the body has the newest times");
+            let conditional = Request::get(path).header(header::IF_NONE_MATCH, &tag).body(Body::empty()).unwrap();
+            let unchanged = send_request(&app, conditional).await;
+            assert_eq!((unchanged.status().as_u16(), &unchanged.headers()[header::ETAG]), (304, &tag), "{path}");
+            assert!(unchanged.headers().contains_key(header::CACHE_CONTROL) && text(unchanged).await.is_empty());
         }
-        // Another node with the same rows has the same.
+        // Another node with the same rows has the same tag.
         let other = Hub::new("another".to_owned());
         other.publish(changed([bitcoin(), quote("XRP-KRW", "0.00001234")]));
-        assert_eq!(tag_and_body(&state(&other)).await.0, tag, "{path}");
-        // Whatever a row says makes another tag.
+        assert_eq!(tag_and_body(&app_state(&other)).await.0, tag, "{path}");
+        // Any change of a row changes the tag.
         let before = bitcoin();
         let traded_at = Some(time("2026-01-15T06:27:09Z"));
         for quote in [

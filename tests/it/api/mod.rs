@@ -1,11 +1,11 @@
-//! The JSON API and the stream, as a client sees them.
+//! The JSON API and the stream from a client's view.
 
-mod docs;
-mod document;
+mod doc_examples;
 mod hub;
 mod json;
 mod limits;
 mod listener;
+mod openapi;
 mod recovery;
 mod requests;
 pub mod setup;

@@ -1,4 +1,4 @@
-//! A client that applies what it gets always ends with the newest rows, however slow it reads and whenever it left.
+//! A client that applies all messages ends with the newest rows, however slowly it reads and whenever it resumes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sisepan::config::Board;
 use sisepan::domain::{Basis, VenueState};
-use sisepan::hub::{Hub, Resume, Subscription, View};
+use sisepan::hub::{Hub, Resume, RowsView, Subscription};
 
 use super::setup::*;
 
 const MARKETS: [&str; 4] = ["BTC-KRW", "ETH-KRW", "XRP-KRW", "SOL-KRW"];
 
-fn view(names: &[&str]) -> View {
+fn view(names: &[&str]) -> RowsView {
     let Board { markets, source, .. } = board("krw", names);
     let rows: Vec<_> = markets.iter().map(|market| (source.clone(), market.clone())).collect();
-    View {
+    RowsView {
         board: Some("krw".into()),
         rows: rows.into(),
         basis: Basis::Rolling24h,
@@ -27,26 +27,26 @@ fn view(names: &[&str]) -> View {
     }
 }
 
-fn apply(known: &mut Known, texts: &[bytes::Bytes]) {
+fn apply(known: &mut ClientState, texts: &[bytes::Bytes]) {
     for text in texts {
         known.apply(&serde_json::from_slice::<Value>(text).unwrap());
     }
 }
 
-/// What happens next to a hub with several members.
+/// One step of a generated scenario for a hub with several members.
 #[derive(Debug, Clone)]
 enum Step {
-    /// These markets trade.
+    /// These markets (indices) trade.
     Publish(Vec<usize>),
     /// A venue changes its state.
     Venue(bool),
-    /// A row is confirmed.
+    /// This row is confirmed.
     Confirm(usize),
-    /// This member reads all there is.
+    /// This member reads everything available.
     Read(usize),
-    /// This member leaves, and comes back where it left.
+    /// This member leaves and resumes at its sequence.
     Resume(usize),
-    /// This member starts anew.
+    /// This member leaves and subscribes again without a position.
     Restart(usize),
     /// Time passes, in milliseconds.
     Wait(u64),
@@ -67,7 +67,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 struct Member {
     subscription: Option<Subscription>,
-    known: Known,
+    known: ClientState,
     interval: Duration,
 }
 
@@ -80,76 +80,80 @@ impl Member {
         self.subscription = Some(subscription);
     }
 
-    /// Reads until nothing comes for a moment that is shorter than any interval but zero.
-    async fn read(&mut self, patience: Duration) {
+    /// Reads until nothing arrives for `quiet`.
+    async fn read(&mut self, quiet: Duration) {
         let subscription = self.subscription.as_mut().unwrap();
-        while let Ok(Some(texts)) = tokio::time::timeout(patience, subscription.next()).await {
+        while let Ok(Some(texts)) = tokio::time::timeout(quiet, subscription.next()).await {
             apply(&mut self.known, &texts);
         }
     }
 }
 
-async fn play(steps: Vec<Step>) {
+async fn run_scenario(steps: Vec<Step>) {
     let hub = hub();
     let mut truth = BTreeMap::new();
     let mut price = 0;
     let mut members: Vec<_> = [0, 0, 250]
         .into_iter()
-        .map(|millis| Member { subscription: None, known: Known::default(), interval: Duration::from_millis(millis) })
+        .map(|millis| Member {
+            subscription: None,
+            known: ClientState::default(),
+            interval: Duration::from_millis(millis),
+        })
         .collect();
     members.iter_mut().for_each(|member| member.join(&hub, None));
     for step in steps {
         match step {
-            Step::Publish(places) => {
-                let quotes: Vec<_> = places
+            Step::Publish(indices) => {
+                let quotes: Vec<_> = indices
                     .into_iter()
-                    .map(|place| {
+                    .map(|index| {
                         price += 1;
-                        truth.insert(MARKETS[place].to_owned(), price.to_string());
-                        quote(MARKETS[place], &price.to_string())
+                        truth.insert(MARKETS[index].to_owned(), price.to_string());
+                        quote(MARKETS[index], &price.to_string())
                     })
                     .collect();
                 hub.publish(changed(quotes));
             }
-            Step::Venue(up) => hub.publish(venue(if up { VenueState::Up } else { VenueState::Down })),
-            Step::Confirm(place) => {
-                if let Some(last) = truth.get(MARKETS[place]) {
-                    hub.publish(confirmed([quote(MARKETS[place], last)]));
+            Step::Venue(up) => hub.publish(venue_update(if up { VenueState::Up } else { VenueState::Down })),
+            Step::Confirm(index) => {
+                if let Some(last) = truth.get(MARKETS[index]) {
+                    hub.publish(confirmed([quote(MARKETS[index], last)]));
                 }
             }
-            Step::Read(place) => members[place].read(Duration::from_millis(1)).await,
-            Step::Resume(place) => {
-                let sequence = members[place].known.sequence;
-                members[place].join(&hub, Some(sequence));
+            Step::Read(index) => members[index].read(Duration::from_millis(1)).await,
+            Step::Resume(index) => {
+                let sequence = members[index].known.sequence;
+                members[index].join(&hub, Some(sequence));
             }
-            Step::Restart(place) => members[place].join(&hub, None),
+            Step::Restart(index) => members[index].join(&hub, None),
             Step::Wait(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
         }
     }
     for member in &mut members {
         member.read(Duration::from_millis(600)).await;
-        assert_eq!(member.known.lasts(), truth);
+        assert_eq!(member.known.last_prices(), truth);
     }
-    assert_eq!(hub.load().groups, 2);
+    assert_eq!(hub.stats().groups, 2);
     drop(members);
-    eventually("no group without members", || hub.load().groups == 0 && hub.load().tasks == 0).await;
+    eventually("groups without members end", || hub.stats().groups == 0 && hub.stats().tasks == 0).await;
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn out_04_a_snapshot_and_its_deltas_are_the_board(steps in steps()) {
+    fn out_04_a_snapshot_and_its_deltas_add_up_to_the_board(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(play(steps));
+        runtime.block_on(run_scenario(steps));
     }
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_only_what_changed() {
+async fn a_client_that_resumes_gets_only_what_changed() {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("ETH-KRW", "1")]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "?board=krw").await;
     let sequence = client.json().await["sequence"].as_u64().unwrap();
     drop(client);
@@ -164,17 +168,17 @@ async fn a_client_that_comes_back_gets_only_what_changed() {
     assert_eq!((&delta["previous"], &delta["sequence"]), (&json!(sequence), &json!(sequence + 2)));
     assert_eq!(delta["rows"].as_array().unwrap().len(), 1);
     assert_eq!(delta["rows"][0]["last"], "3");
-    assert_eq!(delta["rows"][0]["fallback"], false, "a row of a recovery is whole");
+    assert_eq!(delta["rows"][0]["fallback"], false, "a recovered row is complete");
 
     hub.publish(changed([quote("BTC-KRW", "7")]));
     assert_eq!(client.json().await["previous"], sequence + 2);
 }
 
 #[tokio::test]
-async fn out_08_out_35_a_place_in_another_numbering_is_not_recovered() {
+async fn out_08_out_35_a_position_of_another_epoch_is_not_recovered() {
     let hub = hub();
     hub.publish(changed([bitcoin()]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     for (epoch, sequence) in [("another", 1), (EPOCH, 2), (EPOCH, u64::MAX), ("", 0)] {
         let mut client = Client::welcomed(&address, "").await;
         let resume = json!({"type":"subscribe","id":1,"board":"krw","resume":{"epoch":epoch,"sequence":sequence}});
@@ -186,12 +190,12 @@ async fn out_08_out_35_a_place_in_another_numbering_is_not_recovered() {
 }
 
 #[tokio::test]
-async fn out_04_a_client_that_pauses_on_a_real_socket_ends_with_the_newest() {
+async fn out_04_a_client_that_pauses_on_a_real_socket_ends_with_the_newest_rows() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1"), quote("ETH-KRW", "1"), quote("XRP-KRW", "1")]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
-    let mut known = Known::default();
+    let mut known = ClientState::default();
     known.apply(&client.json().await);
     let writer = tokio::spawn({
         let hub = hub.clone();
@@ -205,23 +209,23 @@ async fn out_04_a_client_that_pauses_on_a_real_socket_ends_with_the_newest() {
             }
         }
     });
-    // Reads nothing until all is said: the server keeps the newest only.
+    // Reads nothing until everything is published: the server keeps only the newest rows.
     writer.await.unwrap();
     let truth: BTreeMap<_, _> =
         (19_997..20_000).map(|price| (MARKETS[price % 3].to_owned(), price.to_string())).collect();
-    while known.lasts() != truth {
+    while known.last_prices() != truth {
         known.apply(&client.json().await);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_group_says_every_15_seconds_that_it_lives() {
+async fn a_quiet_group_sends_a_heartbeat_every_15_seconds() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1")]));
     let (mut member, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
-    let mut known = Known::default();
+    let mut known = ClientState::default();
     apply(&mut known, &texts);
-    // Others trade all the time; this group has nothing to say.
+    // Another market trades all the time, but this group does not show it.
     let others = tokio::spawn({
         let hub = hub.clone();
         async move {
@@ -240,7 +244,7 @@ async fn a_quiet_group_says_every_15_seconds_that_it_lives() {
     }
     hub.publish(changed([quote("BTC-KRW", "2")]));
     apply(&mut known, &member.next().await.unwrap());
-    assert_eq!(known.lasts()["BTC-KRW"], "2");
+    assert_eq!(known.last_prices()["BTC-KRW"], "2");
     others.abort();
     let _: Arc<[bytes::Bytes]> = texts.into();
 }

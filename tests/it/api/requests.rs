@@ -1,15 +1,15 @@
-//! What a stream client may get wrong: the answer names the place, and the stream stays.
+//! Invalid requests of stream clients: the error names the field, and the stream stays open.
 
 use serde_json::json;
 
 use super::setup::*;
 
-/// Sends each text and compares code and field of the error that comes back.
-async fn refused(cases: &[(&str, &str, Option<&str>)]) {
+/// Sends each text and checks the code and field of the error.
+async fn assert_errors(cases: &[(&str, &str, Option<&str>)]) {
     let hub = hub();
     hub.publish(changed([bitcoin()]));
     let limits = sisepan::web::Limits { messages_per_second_max: 1000, ..Default::default() };
-    let address = serve(&state_with(&hub, limits)).await;
+    let address = serve(&app_state_with(&hub, limits)).await;
     let mut client = Client::welcomed(&address, "?board=krw").await;
     client.json().await;
     for (text, code, field) in cases {
@@ -19,14 +19,14 @@ async fn refused(cases: &[(&str, &str, Option<&str>)]) {
         assert_eq!(error.get("field").and_then(|field| field.as_str()), *field, "{text} -> {error}");
         assert_eq!(error["retryable"], false);
     }
-    assert_eq!(hub.load().members, 1, "the subscription before stays as it was");
+    assert_eq!(hub.stats().members, 1, "the existing subscription stays");
     client.send(r#"{"type":"ping"}"#).await;
     assert_eq!(client.json().await["type"], "pong");
 }
 
 #[tokio::test]
-async fn a_malformed_message_is_answered_with_the_place() {
-    refused(&[
+async fn a_malformed_message_is_answered_with_the_field() {
+    assert_errors(&[
         ("", "bad-json", None),
         ("{", "bad-json", None),
         ("[]", "bad-json", None),
@@ -58,9 +58,9 @@ async fn a_malformed_message_is_answered_with_the_place() {
 }
 
 #[tokio::test]
-async fn out_21_what_there_is_not_is_named_and_takes_no_place() {
+async fn out_21_unknown_values_are_named_and_make_no_subscription() {
     let many = serde_json::json!({"type":"subscribe","markets": vec!["BTC-KRW"; 129]}).to_string();
-    refused(&[
+    assert_errors(&[
         (r#"{"type":"subscribe","board":"usd"}"#, "unknown-board", Some("board")),
         (r#"{"type":"subscribe","markets":["NOPE-KRW"]}"#, "unknown-market", Some("markets")),
         (r#"{"type":"subscribe","markets":["BTCKRW"]}"#, "unknown-market", Some("markets")),
@@ -74,25 +74,25 @@ async fn out_21_what_there_is_not_is_named_and_takes_no_place() {
 }
 
 #[tokio::test]
-async fn an_error_says_what_is_allowed_and_whose_request_it_was() {
+async fn an_error_lists_allowed_values_and_the_request_id() {
     let hub = hub();
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "").await;
     client.send(r#"{"type":"subscribe","id":5,"board":"usd"}"#).await;
     let error = client.json().await;
     let expected = json!({"type":"error","id":5,"code":"unknown-board",
-        "message":"board has no \"usd\": use krw, small","retryable":false,"field":"board"});
+        "message":"unknown value \"usd\" for board: use krw, small","retryable":false,"field":"board"});
     assert_eq!(error, expected);
     client.send("{\"type\":\n\"ping\"").await;
     assert_eq!(client.json().await["message"], "message is not JSON: line 2, column 6");
 }
 
 #[tokio::test]
-async fn a_url_that_asks_for_nothing_we_have_is_told_and_closed() {
-    let address = serve(&state(&hub())).await;
+async fn an_invalid_url_subscription_gets_an_error_and_a_close() {
+    let address = serve(&app_state(&hub())).await;
     for query in ["?board=usd", "?board=krw&interval_ms=7", "?board=krw&lang=fr", "?markets=", "?board=krw&board=krw"] {
         let mut client = Client::welcomed(&address, query).await;
         assert_eq!(client.json().await["type"], "error", "{query}");
-        assert_eq!(client.closed().await, 3501, "{query}");
+        assert_eq!(client.wait_closed().await, 3501, "{query}");
     }
 }

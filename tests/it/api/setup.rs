@@ -1,4 +1,4 @@
-//! Quotes, boards and clients for this module's tests.
+//! Shared test helpers: quotes, boards, requests and a stream client.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::config::Board;
 use sisepan::domain::{
-    Base, BaseSource, Basis, Example, Lacks, Market, Missing, Price, Problem, Publish, Quote, Reason, ReasonCode,
-    SourceId, State, VenueHealth, VenueId, VenueState,
+    Base, BaseSource, Basis, BoardUpdate, Example, Market, Missing, MissingPart, Price, Problem, Quote, Reason,
+    ReasonCode, SourceId, State, VenueHealth, VenueId, VenueState,
 };
 use sisepan::hub::Hub;
-use sisepan::web::{AppState, Limits, Shared};
+use sisepan::web::{AppParts, AppState, Limits};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// How long a test waits for something that must happen.
+/// Longest wait of a test for an expected event.
 pub const DEADLINE: Duration = Duration::from_secs(40);
 
 pub const EPOCH: &str = "01JH2M8Q";
@@ -40,7 +40,7 @@ pub fn source() -> SourceId {
     SourceId::new(["bithumb"])
 }
 
-/// A row without a base, 24 hour figures or times.
+/// A live row without base prices, 24-hour figures and times.
 pub fn quote(name: &str, last: &str) -> Quote {
     Quote {
         market: market(name),
@@ -51,7 +51,7 @@ pub fn quote(name: &str, last: &str) -> Quote {
         english_name: None,
         last: Some(last.parse().unwrap()),
         bases: [None; 3],
-        no_bases: Default::default(),
+        no_base_reasons: Default::default(),
         percent_places: 2,
         digits: 0,
         high_24h: None,
@@ -68,7 +68,7 @@ pub fn quote(name: &str, last: &str) -> Quote {
     }
 }
 
-/// The row of the reference.
+/// The BTC-KRW row of the reference examples.
 pub fn bitcoin() -> Quote {
     let base =
         Base { price: "139290000".parse().unwrap(), at: time("2026-01-14T06:27:00Z"), source: BaseSource::Window };
@@ -87,8 +87,8 @@ pub fn bitcoin() -> Quote {
     }
 }
 
-pub fn changed(quotes: impl IntoIterator<Item = Quote>) -> Publish {
-    Publish {
+pub fn changed(quotes: impl IntoIterator<Item = Quote>) -> BoardUpdate {
+    BoardUpdate {
         at: time("2026-01-15T06:27:03.5Z"),
         changed: quotes.into_iter().map(Arc::new).collect(),
         confirmed: Vec::new(),
@@ -96,9 +96,9 @@ pub fn changed(quotes: impl IntoIterator<Item = Quote>) -> Publish {
     }
 }
 
-pub fn confirmed(quotes: impl IntoIterator<Item = Quote>) -> Publish {
-    let Publish { at, changed, .. } = changed(quotes);
-    Publish { at, changed: Vec::new(), confirmed: changed, venues: Vec::new() }
+pub fn confirmed(quotes: impl IntoIterator<Item = Quote>) -> BoardUpdate {
+    let BoardUpdate { at, changed, .. } = changed(quotes);
+    BoardUpdate { at, changed: Vec::new(), confirmed: changed, venues: Vec::new() }
 }
 
 pub fn health(state: VenueState) -> VenueHealth {
@@ -122,7 +122,7 @@ pub fn health(state: VenueState) -> VenueHealth {
         without_price: 1,
         missing: vec![Missing {
             market: market("LUNC-KRW"),
-            lacks: Lacks::Price,
+            lacks: MissingPart::Price,
             code: "not-positive",
             detail: "trade_price: not-positive: -1".to_owned(),
             since: time("2026-01-15T06:27:01Z"),
@@ -131,8 +131,8 @@ pub fn health(state: VenueState) -> VenueHealth {
     }
 }
 
-pub fn venue(state: VenueState) -> Publish {
-    Publish { venues: vec![health(state)], ..changed([]) }
+pub fn venue_update(state: VenueState) -> BoardUpdate {
+    BoardUpdate { venues: vec![health(state)], ..changed([]) }
 }
 
 pub fn board(id: &str, markets: &[&str]) -> Board {
@@ -145,27 +145,30 @@ pub fn board(id: &str, markets: &[&str]) -> Board {
     }
 }
 
-pub fn state_with(hub: &Hub, limits: Limits) -> AppState {
+pub fn app_state_with(hub: &Hub, limits: Limits) -> AppState {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::tokio(time("2026-01-15T06:27:04Z"));
-    AppState::with_limits(Shared { hub: hub.clone(), boards, clock, history: None, keeper: None, demo: false }, limits)
+    AppState::with_limits(
+        AppParts { hub: hub.clone(), boards, clock, history: None, store_health: None, demo: false },
+        limits,
+    )
 }
 
-pub fn state(hub: &Hub) -> AppState {
-    state_with(hub, Limits::default())
+pub fn app_state(hub: &Hub) -> AppState {
+    app_state_with(hub, Limits::default())
 }
 
 pub fn hub() -> Hub {
     Hub::new(EPOCH.to_owned())
 }
 
-/// Asks the router without a socket.
-pub async fn ask(app: &AppState, request: Request<Body>) -> Response<Body> {
+/// Sends a request to the router without a socket.
+pub async fn send_request(app: &AppState, request: Request<Body>) -> Response<Body> {
     sisepan::web::router(app.clone()).oneshot(request).await.unwrap()
 }
 
 pub async fn get(app: &AppState, path: &str) -> Response<Body> {
-    ask(app, Request::get(path).body(Body::empty()).unwrap()).await
+    send_request(app, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
 pub async fn text(response: Response<Body>) -> String {
@@ -173,7 +176,7 @@ pub async fn text(response: Response<Body>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// Serves on a port of its own; returns the address.
+/// Serves on a free port and returns the address.
 pub async fn serve(app: &AppState) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -184,9 +187,9 @@ pub async fn serve(app: &AppState) -> String {
 /// A stream client.
 pub struct Client(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// What a client got.
+/// What a client received.
 #[derive(Debug, PartialEq)]
-pub enum Got {
+pub enum Received {
     Json(Value),
     Close(u16),
     End,
@@ -200,7 +203,7 @@ impl Client {
         Self(socket)
     }
 
-    /// Connects and reads the welcome.
+    /// Connects and reads the `welcome` message.
     pub async fn welcomed(address: &str, query: &str) -> Self {
         let mut client = Self::connect(address, query).await;
         assert_eq!(client.json().await["type"], "welcome");
@@ -211,40 +214,40 @@ impl Client {
         self.0.send(Message::text(text.into())).await.unwrap();
     }
 
-    pub async fn got(&mut self) -> Got {
+    pub async fn receive(&mut self) -> Received {
         loop {
             let message = tokio::time::timeout(DEADLINE, self.0.next()).await.expect("a message in time");
             return match message {
-                Some(Ok(Message::Text(text))) => Got::Json(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(frame))) => Got::Close(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(Message::Text(text))) => Received::Json(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(frame))) => Received::Close(frame.map_or(1005, |frame| frame.code.into())),
                 Some(Ok(_)) => continue,
-                Some(Err(_)) | None => Got::End,
+                Some(Err(_)) | None => Received::End,
             };
         }
     }
 
     pub async fn json(&mut self) -> Value {
-        match self.got().await {
-            Got::Json(value) => value,
+        match self.receive().await {
+            Received::Json(value) => value,
             other => panic!("expected a message, got {other:?}"),
         }
     }
 
-    /// Reads until the connection is closed; returns the code.
-    pub async fn closed(&mut self) -> u16 {
+    /// Reads until the connection ends and returns its close code; 1006 if there was no close frame.
+    pub async fn wait_closed(&mut self) -> u16 {
         loop {
-            match self.got().await {
-                Got::Json(_) => {}
-                Got::Close(code) => return code,
-                Got::End => return 1006,
+            match self.receive().await {
+                Received::Json(_) => {}
+                Received::Close(code) => return code,
+                Received::End => return 1006,
             }
         }
     }
 }
 
-/// What a client knows by applying messages as docs/api.md tells it to.
+/// State of a client that applies messages as docs/api.md prescribes. Panics on gaps and wrong orders.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct ClientState {
     pub sequence: u64,
     pub rows: BTreeMap<String, Value>,
     pub venues: BTreeMap<String, String>,
@@ -252,23 +255,23 @@ pub struct Known {
     started: bool,
 }
 
-impl Known {
+impl ClientState {
     pub fn apply(&mut self, message: &Value) {
         let sequence = message["sequence"].as_u64();
         match message["type"].as_str().unwrap() {
             "snapshot" => {
                 self.rows.clear();
                 self.started = true;
-                self.learn(message);
+                self.apply_rows(message);
             }
             "delta" => {
                 assert!(self.started || message["recovered"] == true, "a delta before a snapshot");
                 self.recoveries += usize::from(message["recovered"] == true);
                 if self.started {
-                    assert_eq!(message["previous"].as_u64(), Some(self.sequence), "a hole before {message}");
+                    assert_eq!(message["previous"].as_u64(), Some(self.sequence), "a gap before {message}");
                 }
                 self.started = true;
-                self.learn(message);
+                self.apply_rows(message);
             }
             "status" => {
                 let name = message["venue"].as_str().unwrap().to_owned();
@@ -278,14 +281,14 @@ impl Known {
             _ => return,
         }
         let sequence = sequence.unwrap();
-        assert!(sequence >= self.sequence, "the sequence went back at {message}");
+        assert!(sequence >= self.sequence, "the sequence went backwards at {message}");
         self.sequence = sequence;
     }
 
-    fn learn(&mut self, message: &Value) {
+    fn apply_rows(&mut self, message: &Value) {
         for row in message["rows"].as_array().unwrap() {
             let known = self.rows.entry(row["market"].as_str().unwrap().to_owned()).or_insert_with(|| {
-                assert!(row.get("last").is_some(), "an unknown row came in part: {row}");
+                assert!(row.get("last").is_some(), "the first row of a market is incomplete: {row}");
                 Value::Object(serde_json::Map::new())
             });
             for (member, value) in row.as_object().unwrap() {
@@ -294,14 +297,14 @@ impl Known {
         }
     }
 
-    /// The last prices, by market.
-    pub fn lasts(&self) -> BTreeMap<String, String> {
+    /// Returns the last prices by market.
+    pub fn last_prices(&self) -> BTreeMap<String, String> {
         let last = |row: &Value| row["last"].as_str().unwrap().to_owned();
         self.rows.iter().map(|(name, row)| (name.clone(), last(row))).collect()
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds. Panics at the deadline with `what` was expected.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
@@ -312,7 +315,7 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 impl Client {
-    /// Returns the status of a refused upgrade.
+    /// Returns the status of an upgrade attempt: 101, or that of the error response.
     pub async fn connect_status(address: &str) -> u16 {
         let url = format!("ws://{address}/api/v1/stream");
         match tokio_tungstenite::connect_async(url).await {

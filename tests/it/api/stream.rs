@@ -1,4 +1,4 @@
-//! The stream over real sockets: what comes, in which order, and how it ends.
+//! The stream over real sockets: messages, their order, and how a stream ends.
 
 use serde_json::json;
 use sisepan::domain::VenueState;
@@ -9,7 +9,7 @@ use super::setup::*;
 async fn a_url_carries_the_subscription() {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("ETH-KRW", "4512000")]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
     let snapshot = client.json().await;
     assert_eq!(snapshot["type"], "snapshot");
@@ -25,10 +25,10 @@ async fn a_url_carries_the_subscription() {
 }
 
 #[tokio::test]
-async fn a_row_in_another_language_has_its_texts() {
+async fn a_subscription_with_a_language_gets_texts() {
     let hub = hub();
     hub.publish(changed([bitcoin()]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "").await;
     client.send(r#"{"type":"subscribe","id":"a","markets":["btc-krw"],"lang":"en","interval_ms":0}"#).await;
     let snapshot = client.json().await;
@@ -37,10 +37,10 @@ async fn a_row_in_another_language_has_its_texts() {
 }
 
 #[tokio::test]
-async fn a_subscription_of_the_same_name_replaces_the_one_before() {
+async fn a_subscription_with_the_same_id_replaces_the_previous_one() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1"), quote("XRP-KRW", "2")]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
     client.json().await;
     client.send(r#"{"type":"subscribe","board":"small","interval_ms":0}"#).await;
@@ -48,16 +48,16 @@ async fn a_subscription_of_the_same_name_replaces_the_one_before() {
     hub.publish(changed([quote("BTC-KRW", "3")]));
     hub.publish(changed([quote("XRP-KRW", "4")]));
     assert_eq!(client.json().await["rows"], json!([{"market":"XRP-KRW","last":"4"}]));
-    assert_eq!(hub.load().members, 1);
+    assert_eq!(hub.stats().members, 1);
 
     client.send(r#"{"type":"unsubscribe"}"#).await;
     assert_eq!(client.json().await, json!({"type":"unsubscribed","id":null}));
-    eventually("the group ends with its last member", || hub.load().groups == 0 && hub.load().tasks == 0).await;
+    eventually("the group ends with its last member", || hub.stats().groups == 0 && hub.stats().tasks == 0).await;
 }
 
 #[tokio::test]
 async fn a_ping_is_answered() {
-    let address = serve(&state(&hub())).await;
+    let address = serve(&app_state(&hub())).await;
     let mut client = Client::welcomed(&address, "").await;
     client.send(r#"{"type":"ping","id":7}"#).await;
     let pong = client.json().await;
@@ -65,20 +65,20 @@ async fn a_ping_is_answered() {
 }
 
 #[tokio::test]
-async fn a_venue_that_goes_down_is_told_in_order_with_the_rows() {
+async fn a_status_is_sent_in_order_with_the_rows() {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1")]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
-    let mut known = Known::default();
+    let mut known = ClientState::default();
     known.apply(&client.json().await);
-    hub.publish(venue(VenueState::Down));
+    hub.publish(venue_update(VenueState::Down));
     let status = client.json().await;
     assert_eq!((&status["type"], &status["reason"]["code"]), (&json!("status"), &json!("silent")));
     known.apply(&status);
     hub.publish(changed([quote("BTC-KRW", "2")]));
     known.apply(&client.json().await);
-    assert_eq!(known.lasts()["BTC-KRW"], "2");
+    assert_eq!(known.last_prices()["BTC-KRW"], "2");
 
     let mut late = Client::welcomed(&address, "?board=krw").await;
     assert_eq!(late.json().await["type"], "snapshot");
@@ -89,11 +89,11 @@ async fn a_venue_that_goes_down_is_told_in_order_with_the_rows() {
 async fn a_confirmation_makes_no_delta_but_is_in_the_next_snapshot() {
     let hub = hub();
     hub.publish(changed([bitcoin()]));
-    let address = serve(&state(&hub)).await;
+    let address = serve(&app_state(&hub)).await;
     let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
     client.json().await;
-    let again = time("2026-01-15T06:28:00Z");
-    hub.publish(confirmed([sisepan::domain::Quote { confirmed_at: Some(again), ..bitcoin() }]));
+    let confirmed_at = time("2026-01-15T06:28:00Z");
+    hub.publish(confirmed([sisepan::domain::Quote { confirmed_at: Some(confirmed_at), ..bitcoin() }]));
     hub.publish(changed([quote("ETH-KRW", "1")]));
     assert_eq!(client.json().await["rows"][0]["market"], "ETH-KRW");
     let mut late = Client::welcomed(&address, "?board=krw").await;
@@ -101,24 +101,24 @@ async fn a_confirmation_makes_no_delta_but_is_in_the_next_snapshot() {
 }
 
 #[tokio::test]
-async fn out_06_a_shutdown_tells_every_client_and_waits_for_none() {
+async fn out_06_a_shutdown_notifies_every_client_and_waits_for_none() {
     let hub = hub();
     hub.publish(changed([bitcoin()]));
-    let app = state(&hub);
+    let app = app_state(&hub);
     let address = serve(&app).await;
     let mut client = Client::welcomed(&address, "?board=krw").await;
     client.json().await;
-    // This one never reads, so it never answers the close either.
+    // This client never reads, so it never answers the close frame.
     let _mute = Client::connect(&address, "?board=krw").await;
-    eventually("both are there", || hub.load().members == 2).await;
+    eventually("both clients joined", || hub.stats().members == 2).await;
 
     app.stop();
     app.streams().close();
     let closing = client.json().await;
     assert_eq!((&closing["type"], &closing["reason"]), (&json!("closing"), &json!("shutdown")));
     assert!(closing["retry_after_ms"].as_u64().unwrap() <= 15_000);
-    assert_eq!(client.closed().await, 1012);
+    assert_eq!(client.wait_closed().await, 1012);
     tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("every stream ended");
-    assert_eq!(hub.load().members, 0);
+    assert_eq!(hub.stats().members, 0);
     assert_eq!(Client::connect_status(&address).await, 503);
 }

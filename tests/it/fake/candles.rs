@@ -1,34 +1,35 @@
-//! Candles of every length, against a naive grouping of the trade list.
+//! Candles of every length, checked against a naive grouping of the trade log.
 
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use sisepan::fake::tape::Trade;
-use sisepan::fake::{View, World, rest};
+use sisepan::fake::trade_log::Trade;
+use sisepan::fake::{FaultView, Simulation, rest};
 
-use super::client::epoch;
+use super::client::start_time;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// A world with some live trade behind it, in the middle of everything's candle.
-fn world() -> World {
-    let mut world = World::new(11, epoch());
-    world.advance(epoch() + SignedDuration::from_millis(1_234_567));
-    world
+/// Returns a simulation that has traded live for a while and is in the middle of a candle of every length.
+fn live_simulation() -> Simulation {
+    let mut simulation = Simulation::new(11, start_time());
+    simulation.advance(start_time() + SignedDuration::from_millis(1_234_567));
+    simulation
 }
 
-fn asked(world: &World, venue: &str, path: &str) -> Vec<Value> {
-    let answer = rest(venue, &View::new(world), path);
+fn get(simulation: &Simulation, venue: &str, path: &str) -> Vec<Value> {
+    let answer = rest(venue, &FaultView::new(simulation), path);
     let body = String::from_utf8(answer.body).unwrap();
     assert_eq!(answer.status, 200, "{venue} {path}: {body}");
     let rows: Value = serde_json::from_str(&body).unwrap();
     rows.as_array().unwrap_or_else(|| panic!("{venue} {path}: {body}")).clone()
 }
 
-/// When the candle of an instant begins: `days` of them from a Monday, or by the month, or by the clock.
+/// Returns the start of the candle that contains an instant: of the calendar week, month or year, else counted
+/// from midnight.
 fn begin(at: i64, name: &str, hours: i8) -> i64 {
     let offset = Offset::constant(hours);
     let wall = offset.to_datetime(Timestamp::from_millisecond(at).unwrap());
@@ -40,7 +41,7 @@ fn begin(at: i64, name: &str, hours: i8) -> i64 {
         }
         "months" | "1M" => midnight(Date::new(wall.year(), wall.month(), 1).unwrap()),
         "years" => midnight(Date::new(wall.year(), 1, 1).unwrap()),
-        // Not from midnight: the one length that days can't be counted into.
+        // Counted from the epoch: neither a part of a day nor a calendar period.
         "3d" => at - at.rem_euclid(3 * DAY),
         _ => {
             let length = match name.split_at(name.len() - 1) {
@@ -64,7 +65,7 @@ struct Naive {
     count: usize,
 }
 
-/// Candles with trades, oldest first.
+/// Returns the candles that have trades, oldest first.
 fn naive(trades: &[Trade], name: &str, hours: i8) -> Vec<Naive> {
     let mut candles: Vec<Naive> = Vec::new();
     for trade in trades {
@@ -73,16 +74,16 @@ fn naive(trades: &[Trade], name: &str, hours: i8) -> Vec<Naive> {
             Some(last) => {
                 let [open, high, low, _] = last.prices;
                 last.prices = [open, high.max(trade.price), low.min(trade.price), trade.price];
-                last.volume += i128::from(trade.volume);
+                last.volume += i128::from(trade.base_volume);
                 last.count += 1;
             }
-            None => candles.push(Naive { begin, prices: [trade.price; 4], volume: trade.volume.into(), count: 1 }),
+            None => candles.push(Naive { begin, prices: [trade.price; 4], volume: trade.base_volume.into(), count: 1 }),
         }
     }
     candles
 }
 
-/// Units of 10^-8 of a number or of a string with one.
+/// Parses a JSON number, or a string that holds one, to units of 10^-8.
 fn units(value: &Value) -> i128 {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -91,17 +92,17 @@ fn units(value: &Value) -> i128 {
 }
 
 #[test]
-fn candles_of_upbit_and_bithumb_hold_what_the_trade_list_holds() {
-    let world = world();
+fn candles_of_upbit_and_bithumb_equal_those_of_the_trade_log() {
+    let simulation = live_simulation();
     let minutes = ["1m", "3m", "5m", "10m", "15m", "30m", "60m", "240m"];
     let long = ["days", "weeks", "months"];
     for (venue, hours, more) in [("upbit", 0, &["seconds", "years"][..]), ("bithumb", 9, &[][..])] {
         for symbol in ["KRW-BTC", "KRW-SAND"] {
-            let trades: Vec<Trade> = world.by_symbol(venue, symbol).unwrap().tape.trades().copied().collect();
+            let trades: Vec<Trade> = simulation.by_symbol(venue, symbol).unwrap().trade_log.trades().copied().collect();
             for name in minutes.iter().chain(&long).chain(more).copied() {
                 let path = name.strip_suffix('m').map_or(name.to_owned(), |unit| format!("minutes/{unit}"));
                 let path = format!("/v1/candles/{path}?market={symbol}&count=200");
-                let rows = asked(&world, venue, &path);
+                let rows = get(&simulation, venue, &path);
                 let wanted = naive(&trades, name, hours);
                 assert_eq!(rows.len(), wanted.len().min(200), "{venue} {path}");
                 for (row, wanted) in rows.iter().zip(wanted.iter().rev()) {
@@ -119,9 +120,9 @@ fn candles_of_upbit_and_bithumb_hold_what_the_trade_list_holds() {
 }
 
 #[test]
-fn a_day_says_the_close_before_it_and_longer_ones_their_first_day() {
-    let world = world();
-    let days = asked(&world, "upbit", "/v1/candles/days?market=KRW-BTC&count=2");
+fn daily_candles_have_the_previous_close_and_longer_ones_their_first_day() {
+    let simulation = live_simulation();
+    let days = get(&simulation, "upbit", "/v1/candles/days?market=KRW-BTC&count=2");
     assert_eq!(days[0]["candle_date_time_utc"], "2026-01-15T00:00:00");
     assert_eq!(days[0]["prev_closing_price"], days[1]["trade_price"]);
     let change = units(&days[0]["trade_price"]) - units(&days[1]["trade_price"]);
@@ -129,8 +130,8 @@ fn a_day_says_the_close_before_it_and_longer_ones_their_first_day() {
     assert_eq!(days[0]["change_rate"].to_string().starts_with('-'), change < 0);
     assert!(days[0].get("converted_trade_price").is_none());
     let path = "/v1/candles/days?market=KRW-BTC&converting_price_unit=KRW";
-    assert_eq!(asked(&world, "upbit", path)[0]["converted_trade_price"], days[0]["trade_price"]);
-    let korean = &asked(&world, "bithumb", "/v1/candles/days?market=KRW-BTC")[0];
+    assert_eq!(get(&simulation, "upbit", path)[0]["converted_trade_price"], days[0]["trade_price"]);
+    let korean = &get(&simulation, "bithumb", "/v1/candles/days?market=KRW-BTC")[0];
     assert_eq!(korean["candle_date_time_kst"], "2026-01-15T00:00:00");
     for (venue, path, first) in [
         ("upbit", "weeks", "2026-01-12"),
@@ -138,7 +139,7 @@ fn a_day_says_the_close_before_it_and_longer_ones_their_first_day() {
         ("upbit", "years", "2026-01-01"),
         ("bithumb", "weeks", "2026-01-12"),
     ] {
-        let row = &asked(&world, venue, &format!("/v1/candles/{path}?market=KRW-BTC"))[0];
+        let row = &get(&simulation, venue, &format!("/v1/candles/{path}?market=KRW-BTC"))[0];
         assert_eq!(row["first_day_of_period"], first, "{venue} {path}");
     }
     for (venue, path, status) in [
@@ -146,22 +147,23 @@ fn a_day_says_the_close_before_it_and_longer_ones_their_first_day() {
         ("upbit", "/v1/candles/hours?market=KRW-BTC", 404),
         ("upbit", "/v1/candles/minutes/7?market=KRW-BTC", 400),
     ] {
-        let answer = rest(venue, &View::new(&world), path);
+        let answer = rest(venue, &FaultView::new(&simulation), path);
         assert_eq!(answer.status, status, "{venue} {path}");
         assert!(String::from_utf8(answer.body).unwrap().starts_with(r#"{"error":"#), "{venue} {path}");
     }
 }
 
 #[test]
-fn klines_are_without_a_gap_and_hold_what_the_trade_list_holds() {
-    let world = world();
+fn klines_have_no_gaps_and_equal_those_of_the_trade_log() {
+    let simulation = live_simulation();
     let names = "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M";
     for symbol in ["BTCUSDT", "SANDUSDT"] {
-        let trades: Vec<Trade> = world.by_symbol("binance", symbol).unwrap().tape.trades().copied().collect();
+        let trades: Vec<Trade> = simulation.by_symbol("binance", symbol).unwrap().trade_log.trades().copied().collect();
         for name in names.split(' ') {
-            let rows = asked(&world, "binance", &format!("/api/v3/klines?symbol={symbol}&interval={name}&limit=1000"));
+            let rows =
+                get(&simulation, "binance", &format!("/api/v3/klines?symbol={symbol}&interval={name}&limit=1000"));
             let wanted = naive(&trades, name, 0);
-            let newest = begin(world.now(), name, 0);
+            let newest = begin(simulation.now(), name, 0);
             assert_eq!(rows.last().unwrap()[0], newest, "{symbol} {name}");
             if rows.len() < 1000 {
                 assert_eq!(rows[0][0], wanted[0].begin, "{symbol} {name}: not from the first trade on");
@@ -191,10 +193,10 @@ fn klines_are_without_a_gap_and_hold_what_the_trade_list_holds() {
 }
 
 #[test]
-fn klines_begin_and_end_where_they_are_told_to() {
-    let world = world();
+fn klines_respect_start_time_end_time_and_limit() {
+    let simulation = live_simulation();
     let opens = |more: &str| -> Vec<i64> {
-        let rows = asked(&world, "binance", &format!("/api/v3/klines?symbol=BTCUSDT&interval=1h{more}"));
+        let rows = get(&simulation, "binance", &format!("/api/v3/klines?symbol=BTCUSDT&interval=1h{more}"));
         rows.iter().map(|row| row[0].as_i64().unwrap()).collect()
     };
     let hour = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
@@ -206,6 +208,6 @@ fn klines_begin_and_end_where_they_are_told_to() {
     assert_eq!(opens(&format!("&startTime={three}&limit=2")), hours[..2]);
     assert_eq!(opens(&format!("&endTime={}&limit=2", six + HOUR - 1)), hours[2..]);
     assert!(opens("&startTime=0&limit=1000").len() > 26, "not from the first trade on");
-    let zoned = asked(&world, "binance", "/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=1&timeZone=9");
+    let zoned = get(&simulation, "binance", "/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=1&timeZone=9");
     assert_eq!(zoned[0][0], hour("2026-01-14T15:00:00Z"));
 }

@@ -1,4 +1,4 @@
-//! A plain client for the tests of the fake exchanges.
+//! A simple HTTP and WebSocket client for the tests of the fake exchanges.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// No test waits longer than this for anything.
+/// Timeout of every wait in the tests.
 pub const DEADLINE: Duration = Duration::from_secs(40);
 
 /// 2026-01-15 15:27 in Seoul.
-pub fn epoch() -> Timestamp {
+pub fn start_time() -> Timestamp {
     "2026-01-15T06:27:30Z".parse().unwrap()
 }
 
-/// A fake whose clock only moves when told to.
-pub async fn still() -> (Fake, Clock) {
-    let clock = Clock::manual(epoch());
+/// Starts fake exchanges whose clock only moves when the test advances it.
+pub async fn start_with_manual_clock() -> (Fake, Clock) {
+    let clock = Clock::manual(start_time());
     (start(Options { clock: clock.clone(), ..Options::default() }).await.unwrap(), clock)
 }
 
-pub struct Got {
+pub struct Response {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub text: String,
 }
 
-impl Got {
+impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -41,26 +41,26 @@ impl Got {
     }
 }
 
-pub fn http() -> reqwest::Client {
-    // The second call of a process is refused, which is as good.
+pub fn http_client() -> reqwest::Client {
+    // Fails if a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().timeout(DEADLINE).build().unwrap()
 }
 
-pub async fn get(url: &str) -> Got {
+pub async fn get(url: &str) -> Response {
     try_get(url).await.unwrap()
 }
 
-pub async fn try_get(url: &str) -> reqwest::Result<Got> {
-    let answer = http().get(url).send().await?;
+pub async fn try_get(url: &str) -> reqwest::Result<Response> {
+    let answer = http_client().get(url).send().await?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Ok(Got { status, headers, text: answer.text().await? })
+    Ok(Response { status, headers, text: answer.text().await? })
 }
 
-pub async fn send(method: reqwest::Method, url: &str, body: &'static str) -> Got {
-    let answer = http().request(method, url).body(body).send().await.unwrap();
+pub async fn send(method: reqwest::Method, url: &str, body: &'static str) -> Response {
+    let answer = http_client().request(method, url).body(body).send().await.unwrap();
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Got { status, headers, text: answer.text().await.unwrap() }
+    Response { status, headers, text: answer.text().await.unwrap() }
 }
 
 pub struct Stream(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -70,15 +70,15 @@ impl Stream {
         Self(tokio_tungstenite::connect_async(url).await.unwrap().0)
     }
 
-    pub async fn say(&mut self, text: &str) {
+    pub async fn send(&mut self, text: &str) {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
     pub async fn next(&mut self) -> Option<Result<Message, Error>> {
-        tokio::time::timeout(DEADLINE, self.0.next()).await.expect("nothing came in time")
+        tokio::time::timeout(DEADLINE, self.0.next()).await.expect("no message within the deadline")
     }
 
-    /// The next message of text, in whatever kind of frame.
+    /// Returns the text of the next text or binary message.
     pub async fn text(&mut self) -> String {
         loop {
             match self.next().await.expect("the stream has ended").unwrap() {
@@ -94,8 +94,8 @@ impl Stream {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// The code and reason of the close that must come next, whatever else does.
-    pub async fn closed(&mut self) -> (u16, String) {
+    /// Waits for a close frame and returns its code and reason.
+    pub async fn wait_closed(&mut self) -> (u16, String) {
         loop {
             match self.next().await.expect("the stream ended without a close frame").unwrap() {
                 Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
@@ -105,21 +105,21 @@ impl Stream {
         }
     }
 
-    /// Waits for an end without a close frame.
-    pub async fn broken(&mut self) -> String {
+    /// Waits for an end without a close frame and returns the error, or `end`.
+    pub async fn wait_broken(&mut self) -> String {
         loop {
             match self.next().await {
                 None => return "end".to_owned(),
                 Some(Err(error)) => return error.to_string(),
-                Some(Ok(Message::Close(frame))) => panic!("closed properly: {frame:?}"),
+                Some(Ok(Message::Close(frame))) => panic!("closed with a close frame: {frame:?}"),
                 Some(Ok(_)) => {}
             }
         }
     }
 
-    /// Nothing comes for a while.
-    pub async fn silent(&mut self) {
+    /// Asserts that no message comes within 300 ms.
+    pub async fn assert_silent(&mut self) {
         let got = tokio::time::timeout(Duration::from_millis(300), self.0.next()).await;
-        assert!(got.is_err(), "came: {got:?}");
+        assert!(got.is_err(), "received: {got:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Limits of connections and frames, and the age at which a venue ends a stream.
+//! Limits of connections and frames, and the lifetime of a stream.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::client::{DEADLINE, Stream, epoch, http, still};
+use super::client::{DEADLINE, Stream, http_client, start_time, start_with_manual_clock};
 
-/// Asks for a stream from a local address, with further header lines; returns the status, and the connection.
+/// Requests a stream from a local address, with extra header lines; returns the status and the connection.
 async fn upgrade(fake: &Fake, from: &str, venue: &str, more: &str) -> (u16, TcpStream) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(format!("{from}:0").parse::<SocketAddr>().unwrap()).unwrap();
@@ -33,8 +33,8 @@ async fn status(fake: &Fake, from: &str, venue: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn upbit_takes_five_connections_a_second_from_an_address() {
-    let (fake, clock) = still().await;
+async fn upbit_accepts_five_connections_a_second_from_an_address() {
+    let (fake, clock) = start_with_manual_clock().await;
     for _ in 0..5 {
         assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
     }
@@ -45,7 +45,7 @@ async fn upbit_takes_five_connections_a_second_from_an_address() {
     for _ in 0..3 {
         assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
     }
-    // The window began with its first connection, not with a second of the clock.
+    // The window begins with its first connection; it is not aligned with the clock.
     clock.advance(Duration::from_millis(999));
     assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
     assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
@@ -56,23 +56,23 @@ async fn upbit_takes_five_connections_a_second_from_an_address() {
 }
 
 #[tokio::test]
-async fn bithumb_shuts_out_for_ten_minutes_who_goes_on_connecting() {
-    let (fake, clock) = still().await;
+async fn bithumb_bans_a_client_that_keeps_connecting_for_ten_minutes() {
+    let (fake, clock) = start_with_manual_clock().await;
     let mut seen = Vec::new();
     for _ in 0..21 {
         seen.push(status(&fake, "127.0.0.1", "bithumb").await);
     }
     assert_eq!((&seen[..10], &seen[10..]), (&[101; 10][..], &[429; 11][..]));
     clock.advance(Duration::from_secs(599));
-    assert_eq!(status(&fake, "127.0.0.1", "bithumb").await, 429, "the block lasts ten minutes");
+    assert_eq!(status(&fake, "127.0.0.1", "bithumb").await, 429, "the ban lasts ten minutes");
     clock.advance(Duration::from_secs(1));
     assert_eq!(status(&fake, "127.0.0.1", "bithumb").await, 101);
     fake.shutdown().await;
 }
 
 #[tokio::test]
-async fn binance_takes_three_hundred_connections_in_five_minutes() {
-    let (fake, clock) = still().await;
+async fn binance_accepts_three_hundred_connections_in_five_minutes() {
+    let (fake, clock) = start_with_manual_clock().await;
     for count in 0..300 {
         assert_eq!(status(&fake, "127.0.0.1", "binance").await, 101, "connection {count}");
     }
@@ -84,94 +84,96 @@ async fn binance_takes_three_hundred_connections_in_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_page_may_ask_upbit_for_one_thing_in_ten_seconds() {
-    let (fake, clock) = still().await;
+async fn upbit_accepts_one_request_in_ten_seconds_from_a_page() {
+    let (fake, clock) = start_with_manual_clock().await;
     let url = format!("{}/v1/ticker?markets=KRW-BTC", fake.rest_url("upbit"));
-    let ask = async || {
-        let answer = http().get(&url).header("origin", "https://page.example").send().await.unwrap();
+    let request = async || {
+        let answer = http_client().get(&url).header("origin", "https://page.example").send().await.unwrap();
         let group = answer.headers().get("remaining-req").map(|value| value.to_str().unwrap().to_owned());
         (answer.status().as_u16(), group.unwrap_or_default())
     };
-    assert_eq!(ask().await, (200, "group=origin; min=60; sec=0".to_owned()));
-    assert_eq!(ask().await.0, 429);
+    assert_eq!(request().await, (200, "group=origin; min=60; sec=0".to_owned()));
+    assert_eq!(request().await.0, 429);
     let page = "origin: https://page.example\r\n";
-    assert_eq!(upgrade(&fake, "127.0.0.1", "upbit", page).await.0, 429, "streams fall under it too");
-    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101, "but nothing without the header");
-    assert_eq!(upgrade(&fake, "127.0.0.1", "bithumb", page).await.0, 101, "and no other venue");
+    assert_eq!(upgrade(&fake, "127.0.0.1", "upbit", page).await.0, 429, "the limit applies to streams too");
+    assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101, "but not without the header");
+    assert_eq!(upgrade(&fake, "127.0.0.1", "bithumb", page).await.0, 101, "and at no other venue");
     clock.advance(Duration::from_secs(10));
     assert_eq!(upgrade(&fake, "127.0.0.1", "upbit", page).await.0, 101);
-    assert_eq!(ask().await.0, 429);
+    assert_eq!(request().await.0, 429);
     fake.shutdown().await;
 }
 
 #[tokio::test]
-async fn upbit_takes_five_frames_a_second_and_a_hundred_a_minute() {
-    let (fake, clock) = still().await;
+async fn upbit_accepts_five_frames_a_second_and_a_hundred_a_minute() {
+    let (fake, clock) = start_with_manual_clock().await;
     let mut stream = Stream::open(&fake.stream_url("upbit")).await;
     for _ in 0..5 {
-        stream.say("PING").await;
+        stream.send("PING").await;
         assert_eq!(stream.text().await, r#"{"status":"UP"}"#);
         stream.0.send(Message::Ping("x".into())).await.unwrap();
     }
-    stream.say("PING").await;
-    assert_eq!(stream.closed().await.0, 1008, "the sixth in a second");
+    stream.send("PING").await;
+    assert_eq!(stream.wait_closed().await.0, 1008, "the sixth in a second");
 
     let mut stream = Stream::open(&fake.stream_url("upbit")).await;
     for count in 0..100 {
         if count % 5 == 0 {
             clock.advance(Duration::from_secs(1));
         }
-        stream.say(r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]"#).await;
+        stream.send(r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]"#).await;
         while !stream.text().await.contains("LIST_SUBSCRIPTIONS") {}
     }
     clock.advance(Duration::from_secs(1));
-    stream.say("PING").await;
-    assert_eq!(stream.closed().await.0, 1008, "the hundred and first in a minute");
+    stream.send("PING").await;
+    assert_eq!(stream.wait_closed().await.0, 1008, "the hundred and first in a minute");
     let mut bithumb = Stream::open(&fake.stream_url("bithumb")).await;
     for _ in 0..20 {
-        bithumb.say("PING").await;
-        assert_eq!(bithumb.text().await, r#"{"status":"UP"}"#, "bithumb documents no such limit");
+        bithumb.send("PING").await;
+        assert_eq!(bithumb.text().await, r#"{"status":"UP"}"#, "Bithumb documents no such limit");
     }
     fake.shutdown().await;
 }
 
 #[tokio::test]
-async fn binance_says_that_it_will_end_a_stream_and_then_does() {
-    assert_eq!(Options::default().lifetime, Duration::from_secs(86_400));
-    let clock = Clock::manual(epoch());
-    let options = Options { clock: clock.clone(), lifetime: Duration::from_secs(50), ..Options::default() };
+async fn binance_announces_the_end_of_a_stream_and_then_closes_it() {
+    assert_eq!(Options::default().stream_lifetime, Duration::from_secs(86_400));
+    let clock = Clock::manual(start_time());
+    let options = Options { clock: clock.clone(), stream_lifetime: Duration::from_secs(50), ..Options::default() };
     let fake = start(options).await.unwrap();
     let mut old = Stream::open(&fake.stream_url("binance")).await;
-    old.say(r#"{"method":"LIST_SUBSCRIPTIONS","id":1}"#).await;
+    old.send(r#"{"method":"LIST_SUBSCRIPTIONS","id":1}"#).await;
     assert_eq!(old.json().await["id"], 1);
     clock.advance(Duration::from_secs(44));
-    old.say(r#"{"method":"LIST_SUBSCRIPTIONS","id":2}"#).await;
-    assert_eq!(old.json().await["id"], 2, "too early for a notice");
+    old.send(r#"{"method":"LIST_SUBSCRIPTIONS","id":2}"#).await;
+    assert_eq!(old.json().await["id"], 2, "too early for the announcement");
     let mut young = Stream::open(&fake.stream_url("binance")).await;
     clock.advance(Duration::from_secs(1));
     let notice = old.json().await;
     let now = clock.now().as_millisecond();
     assert_eq!(notice, serde_json::json!({"e": "serverShutdown", "E": now}));
     clock.advance(Duration::from_secs(5));
-    assert_eq!(old.closed().await.0, 1001);
-    young.say(r#"{"method":"LIST_SUBSCRIPTIONS","id":3}"#).await;
-    assert_eq!(young.json().await["id"], 3, "the younger stream goes on");
+    assert_eq!(old.wait_closed().await.0, 1001);
+    young.send(r#"{"method":"LIST_SUBSCRIPTIONS","id":3}"#).await;
+    assert_eq!(young.json().await["id"], 3, "the younger stream stays open");
     let mut upbit = Stream::open(&fake.stream_url("upbit")).await;
     clock.advance(Duration::from_secs(55));
-    upbit.say("PING").await;
-    assert_eq!(upbit.text().await, r#"{"status":"UP"}"#, "no other venue has such an age");
+    upbit.send("PING").await;
+    assert_eq!(upbit.text().await, r#"{"status":"UP"}"#, "no other venue limits the age");
     fake.shutdown().await;
 }
 
 #[tokio::test]
 async fn without_limits_nothing_is_counted() {
-    let fake = start(Options { limits: false, clock: Clock::manual(epoch()), ..Options::default() }).await.unwrap();
+    let fake = start(Options { enforces_limits: false, clock: Clock::manual(start_time()), ..Options::default() })
+        .await
+        .unwrap();
     for _ in 0..20 {
         assert_eq!(status(&fake, "127.0.0.1", "upbit").await, 101);
     }
     let mut stream = Stream::open(&fake.stream_url("binance")).await;
     for id in 0..20 {
-        stream.say(&format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":{id}}}"#)).await;
+        stream.send(&format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":{id}}}"#)).await;
         assert_eq!(stream.json().await["id"], id);
     }
     fake.shutdown().await;

@@ -1,12 +1,12 @@
-//! REST: orders, spellings, errors and limits of each venue.
+//! REST: order of rows, number formats, errors and limits of each venue; recordings; the control server.
 
 use serde_json::json;
 
-use super::client::{get, send, still, try_get};
+use super::client::{get, send, start_with_manual_clock, try_get};
 
 #[tokio::test]
 async fn upbit_rows_are_newest_first_and_to_is_exclusive_in_utc() {
-    let (fake, _clock) = still().await;
+    let (fake, _clock) = start_with_manual_clock().await;
     let base = fake.rest_url("upbit");
     let path = format!("{base}/v1/candles/minutes/1?market=krw-btc&count=3");
     let rows = get(&format!("{path}&to=2026-01-15T06:00:00")).await.json();
@@ -19,8 +19,8 @@ async fn upbit_rows_are_newest_first_and_to_is_exclusive_in_utc() {
 }
 
 #[tokio::test]
-async fn bithumb_reads_to_in_korean_time_and_writes_rest_times_nine_hours_ahead() {
-    let (fake, _clock) = still().await;
+async fn bithumb_parses_to_as_korean_time_and_sends_rest_times_nine_hours_ahead() {
+    let (fake, _clock) = start_with_manual_clock().await;
     let base = fake.rest_url("bithumb");
     let rows = get(&format!("{base}/v1/candles/minutes/1?market=KRW-BTC&count=2&to=2026-01-15T15:00:00")).await.json();
     assert_eq!(rows[0]["candle_date_time_utc"], "2026-01-15T05:59:00");
@@ -36,7 +36,7 @@ async fn bithumb_reads_to_in_korean_time_and_writes_rest_times_nine_hours_ahead(
 
 #[tokio::test]
 async fn a_quiet_minute_is_left_out_at_upbit_and_flat_at_binance() {
-    let (fake, _clock) = still().await;
+    let (fake, _clock) = start_with_manual_clock().await;
     let upbit = fake.rest_url("upbit");
     let rows = get(&format!("{upbit}/v1/candles/minutes/1?market=KRW-WAXP&count=200")).await.json();
     let rows = rows.as_array().unwrap().len();
@@ -53,7 +53,7 @@ async fn a_quiet_minute_is_left_out_at_upbit_and_flat_at_binance() {
 
 #[tokio::test]
 async fn errors_are_those_of_each_venue() {
-    let (fake, _clock) = still().await;
+    let (fake, _clock) = start_with_manual_clock().await;
     let unknown = json!({"error": {"name": 404, "message": "Code not found"}});
     for (venue, path, status, body) in [
         ("upbit", "/v1/ticker?markets=KRW-BTC,KRW-NOPE", 404, Some(unknown.clone())),
@@ -86,8 +86,8 @@ async fn errors_are_those_of_each_venue() {
 }
 
 #[tokio::test]
-async fn numbers_are_spelled_as_each_venue_does() {
-    let (fake, _clock) = still().await;
+async fn numbers_are_formatted_as_each_venue_does() {
+    let (fake, _clock) = start_with_manual_clock().await;
     fake.set_price("upbit", "BTC-KRW", "142187000".parse().unwrap(), true).unwrap();
     fake.set_price("bithumb", "BTC-KRW", "142187000".parse().unwrap(), true).unwrap();
     fake.set_price("binance", "PEPE-USDT", "0.00000512".parse().unwrap(), true).unwrap();
@@ -111,8 +111,8 @@ async fn numbers_are_spelled_as_each_venue_does() {
 }
 
 #[tokio::test]
-async fn too_many_requests_meet_429_and_then_418() {
-    let (fake, clock) = still().await;
+async fn too_many_requests_get_429_and_then_418() {
+    let (fake, clock) = start_with_manual_clock().await;
     let url = format!("{}/v1/ticker?markets=KRW-BTC", fake.rest_url("upbit"));
     let mut seen = Vec::new();
     for _ in 0..22 {
@@ -142,29 +142,29 @@ async fn too_many_requests_meet_429_and_then_418() {
 }
 
 #[tokio::test]
-async fn recordings_are_served_in_place_of_the_walk() {
+async fn recordings_are_served_instead_of_the_walk() {
     let directory = std::env::temp_dir().join(format!("fake-recordings-{}", std::process::id()));
     std::fs::create_dir_all(directory.join("upbit")).unwrap();
     let ticker = r#"[{"market":"KRW-BTC","trade_price":1.0E8}]"#;
     std::fs::write(directory.join("upbit/rest-tickers.json"), ticker).unwrap();
     std::fs::write(directory.join("upbit/ws-ticker.json"), r#"{"type":"ticker"}"#).unwrap();
-    let options = sisepan::fake::Options { from: Some(directory.clone()), ..Default::default() };
+    let options = sisepan::fake::Options { recordings: Some(directory.clone()), ..Default::default() };
     let fake = sisepan::fake::start(options).await.unwrap();
     assert_eq!(get(&format!("{}/v1/ticker?markets=KRW-X", fake.rest_url("upbit"))).await.text, ticker);
     assert_eq!(get(&format!("{}/v1/market/all", fake.rest_url("upbit"))).await.status, 404);
     let mut stream = super::client::Stream::open(&fake.stream_url("upbit")).await;
-    stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]}]"#).await;
+    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]}]"#).await;
     assert_eq!(stream.text().await, r#"{"type":"ticker"}"#);
     fake.shutdown().await;
     std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[tokio::test]
-async fn the_control_server_tells_the_truth_and_refuses_nonsense() {
-    let (fake, _clock) = still().await;
+async fn the_control_server_serves_the_truth_and_rejects_invalid_requests() {
+    let (fake, _clock) = start_with_manual_clock().await;
     let base = format!("http://{}", fake.control_addr());
-    let order = r#"{"venue":"bithumb","market":"BTC-KRW","price":"142187000","hold":true}"#;
-    assert_eq!(send(reqwest::Method::POST, &format!("{base}/price"), order).await.status, 200);
+    let request_body = r#"{"venue":"bithumb","market":"BTC-KRW","price":"142187000","hold":true}"#;
+    assert_eq!(send(reqwest::Method::POST, &format!("{base}/price"), request_body).await.status, 200);
     let truth = get(&format!("{base}/truth?venue=bithumb&market=BTC-KRW")).await.json();
     assert_eq!(truth["markets"][0]["last"], "142187000");
     assert!(truth["markets"][0]["minutes"]["2026-01-14T06:27:00Z"].is_string());
@@ -174,9 +174,9 @@ async fn the_control_server_tells_the_truth_and_refuses_nonsense() {
         ("fault", r#"{"fault":"mute","venue":"kraken"}"#, "unknown venue"),
         ("fault", r#"{"fault":"mute","wings":2}"#, "wings"),
         ("fault", r#"{"fault":"spike"}"#, "needs factor"),
-        ("fault", "{", "unreadable"),
+        ("fault", "{", "invalid fault"),
         ("price", r#"{"venue":"upbit","market":"BTC-KRW","price":"-1"}"#, "above zero"),
-        ("price", "", "unreadable"),
+        ("price", "", "invalid request"),
     ] {
         let got = send(reqwest::Method::POST, &format!("{base}/{path}"), body).await;
         assert_eq!(got.status, 400, "{body}");
@@ -184,9 +184,9 @@ async fn the_control_server_tells_the_truth_and_refuses_nonsense() {
     }
     get(&format!("{}/v1/ticker?markets=KRW-BTC", fake.rest_url("upbit"))).await;
     let log = get(&format!("{base}/log")).await.json();
-    let asked = log["entries"].as_array().unwrap().iter().find(|entry| entry["kind"] == "request").unwrap();
-    assert_eq!((asked["venue"].as_str(), asked["status"].as_u64()), (Some("upbit"), Some(200)));
-    assert_eq!(asked["text"], "GET /v1/ticker?markets=KRW-BTC");
+    let request = log["entries"].as_array().unwrap().iter().find(|entry| entry["kind"] == "request").unwrap();
+    assert_eq!((request["venue"].as_str(), request["status"].as_u64()), (Some("upbit"), Some(200)));
+    assert_eq!(request["text"], "GET /v1/ticker?markets=KRW-BTC");
     let (addr, url) = (fake.addr(), format!("http://{}/upbit/v1/market/all", fake.addr()));
     fake.shutdown().await;
     assert!(try_get(&url).await.is_err(), "{addr} is still served");

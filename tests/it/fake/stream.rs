@@ -1,4 +1,4 @@
-//! Streams: what is pushed, how it is asked for, and what keeps it alive.
+//! Streams over sockets: subscriptions, pushed messages, keep-alive.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use futures_util::SinkExt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::client::{Stream, get, still};
+use super::client::{Stream, get, start_with_manual_clock};
 
 const BITCOIN: &str = r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC","KRW-NOPE","krw-eth"]}]"#;
 
 #[tokio::test]
 async fn upbit_sends_a_snapshot_and_then_every_trade_in_binary_frames() {
-    let (fake, _clock) = still().await;
+    let (fake, _clock) = start_with_manual_clock().await;
     let mut stream = Stream::open(&fake.stream_url("upbit")).await;
     fake.set_price("upbit", "BTC-KRW", "142187000".parse().unwrap(), true).unwrap();
-    stream.say(BITCOIN).await;
+    stream.send(BITCOIN).await;
     let Message::Binary(first) = stream.next().await.unwrap().unwrap() else { panic!("not a binary frame") };
     let first = String::from_utf8(first.to_vec()).unwrap();
     assert!(first.contains(r#""trade_price":1.42187E8,"#), "{first}");
@@ -24,50 +24,50 @@ async fn upbit_sends_a_snapshot_and_then_every_trade_in_binary_frames() {
     fake.set_price("upbit", "BTC-KRW", "142188000".parse().unwrap(), true).unwrap();
     let second = stream.text().await;
     assert!(second.contains(r#""trade_price":1.42188E8,"#) && second.contains("REALTIME"), "{second}");
-    stream.silent().await;
+    stream.assert_silent().await;
     fake.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_second_request_replaces_the_first_at_upbit_and_bithumb() {
-    let (fake, _clock) = still().await;
+    let (fake, _clock) = start_with_manual_clock().await;
     for venue in ["upbit", "bithumb"] {
         let mut stream = Stream::open(&fake.stream_url(venue)).await;
-        stream.say(BITCOIN).await;
+        stream.send(BITCOIN).await;
         assert_eq!(stream.json().await["code"], "KRW-BTC");
-        stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-XRP"]}]"#).await;
+        stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-XRP"]}]"#).await;
         assert_eq!(stream.json().await["code"], "KRW-XRP");
         fake.set_price(venue, "BTC-KRW", "1000".parse().unwrap(), true).unwrap();
-        stream.silent().await;
+        stream.assert_silent().await;
     }
     fake.shutdown().await;
 }
 
 #[tokio::test]
-async fn flags_and_formats_are_each_venues_own() {
-    let (fake, _clock) = still().await;
+async fn flags_and_formats_differ_by_venue() {
+    let (fake, _clock) = start_with_manual_clock().await;
     let mut stream = Stream::open(&fake.stream_url("upbit")).await;
-    stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"is_only_realtime":true}]"#).await;
-    stream.silent().await;
-    stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"SIMPLE"}]"#).await;
+    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"is_only_realtime":true}]"#).await;
+    stream.assert_silent().await;
+    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"SIMPLE"}]"#).await;
     let simple = stream.json().await;
     assert_eq!(
         (&simple["ty"], &simple["cd"], &simple["st"]),
         (&json!("ticker"), &json!("KRW-BTC"), &json!("SNAPSHOT"))
     );
-    stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"JSON_LIST"}]"#).await;
+    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"JSON_LIST"}]"#).await;
     assert_eq!(stream.json().await[0]["code"], "KRW-BTC");
     let mut stream = Stream::open(&fake.stream_url("bithumb")).await;
-    stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"is_only_realtime":true}]"#).await;
-    assert_eq!(stream.json().await["stream_type"], "SNAPSHOT", "bithumb does not know the flag spelled so");
-    stream.say(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"isOnlyRealtime":true}]"#).await;
-    stream.silent().await;
+    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"is_only_realtime":true}]"#).await;
+    assert_eq!(stream.json().await["stream_type"], "SNAPSHOT", "Bithumb does not know the flag in snake case");
+    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"isOnlyRealtime":true}]"#).await;
+    stream.assert_silent().await;
     fake.shutdown().await;
 }
 
 #[tokio::test]
-async fn an_error_is_said_once_and_then_the_stream_closes() {
-    let (fake, _clock) = still().await;
+async fn an_error_is_sent_once_and_then_the_stream_closes() {
+    let (fake, _clock) = start_with_manual_clock().await;
     for (frame, name) in [
         ("nonsense", "WRONG_FORMAT"),
         (r#"[{"type":"ticker","codes":["KRW-BTC"]}]"#, "NO_TICKET"),
@@ -76,52 +76,52 @@ async fn an_error_is_said_once_and_then_the_stream_closes() {
         (r#"[{"ticket":"t"},{"type":"nope","codes":["KRW-BTC"]}]"#, "INVALID_PARAM"),
     ] {
         let mut stream = Stream::open(&fake.stream_url("upbit")).await;
-        stream.say(frame).await;
+        stream.send(frame).await;
         assert_eq!(stream.json().await["error"]["name"], name, "{frame}");
-        assert_eq!(stream.closed().await.0, 1000, "{frame}");
+        assert_eq!(stream.wait_closed().await.0, 1000, "{frame}");
     }
     fake.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_text_ping_is_answered_every_ten_seconds_and_silence_ends_after_sixty() {
-    let (fake, clock) = still().await;
+async fn a_text_ping_is_answered_every_ten_seconds_and_silence_ends_the_stream_after_sixty() {
+    let (fake, clock) = start_with_manual_clock().await;
     let mut stream = Stream::open(&fake.stream_url("upbit")).await;
-    stream.say("PING").await;
+    stream.send("PING").await;
     assert_eq!(stream.text().await, r#"{"status":"UP"}"#);
     clock.advance(Duration::from_secs(10));
     assert_eq!(stream.text().await, r#"{"status":"UP"}"#);
-    stream.silent().await;
+    stream.assert_silent().await;
     clock.advance(Duration::from_secs(50));
-    stream.broken().await;
+    stream.wait_broken().await;
     fake.shutdown().await;
 }
 
 #[tokio::test]
 async fn binance_acknowledges_adds_lists_and_removes() {
-    let (fake, _clock) = still().await;
+    let (fake, _clock) = start_with_manual_clock().await;
     let mut stream = Stream::open(&fake.stream_url("binance")).await;
-    stream.say(r#"{"method":"SUBSCRIBE","params":["btcusdt@ticker"],"id":1}"#).await;
+    stream.send(r#"{"method":"SUBSCRIBE","params":["btcusdt@ticker"],"id":1}"#).await;
     let Message::Text(ack) = stream.next().await.unwrap().unwrap() else { panic!("not a text frame") };
     assert_eq!(ack.as_str(), r#"{"result":null,"id":1}"#);
     let event = stream.json().await;
     assert_eq!((&event["e"], &event["s"]), (&json!("24hrTicker"), &json!("BTCUSDT")));
     let last = fake.truth("binance", "BTC-USDT").unwrap().last;
     assert_eq!(event["c"], format!("{last:.8}"));
-    stream.say(r#"{"method":"SUBSCRIBE","params":["ethusdt@miniTicker"],"id":2}"#).await;
+    stream.send(r#"{"method":"SUBSCRIBE","params":["ethusdt@miniTicker"],"id":2}"#).await;
     assert_eq!(stream.json().await["id"], 2);
-    stream.say(r#"{"method":"UNSUBSCRIBE","params":["btcusdt@ticker"],"id":3}"#).await;
+    stream.send(r#"{"method":"UNSUBSCRIBE","params":["btcusdt@ticker"],"id":3}"#).await;
     assert_eq!(stream.json().await["id"], 3);
-    stream.say(r#"{"method":"LIST_SUBSCRIPTIONS","id":4}"#).await;
+    stream.send(r#"{"method":"LIST_SUBSCRIPTIONS","id":4}"#).await;
     assert_eq!(stream.json().await, json!({"result": ["ethusdt@miniTicker"], "id": 4}));
-    stream.say(r#"{"method":"DANCE","id":5}"#).await;
+    stream.send(r#"{"method":"DANCE","id":5}"#).await;
     assert_eq!(stream.json().await["code"], 2);
     fake.shutdown().await;
 }
 
 #[tokio::test]
 async fn binance_serves_raw_and_combined_paths_and_sends_what_has_changed() {
-    let (fake, clock) = still().await;
+    let (fake, clock) = start_with_manual_clock().await;
     let mut raw = Stream::open(&format!("{}/btcusdt@ticker", fake.stream_url("binance"))).await;
     assert_eq!(raw.json().await["s"], "BTCUSDT");
     let base = fake.stream_url("binance").replace("/ws", "/stream");
@@ -129,7 +129,7 @@ async fn binance_serves_raw_and_combined_paths_and_sends_what_has_changed() {
     let mut names = vec![both.json().await["stream"].clone(), both.json().await["stream"].clone()];
     names.sort_by_key(ToString::to_string);
     assert_eq!(names, [json!("btcusdt@miniTicker"), json!("ethusdt@ticker")]);
-    raw.silent().await;
+    raw.assert_silent().await;
     fake.set_price("binance", "BTC-USDT", "96397.12".parse().unwrap(), true).unwrap();
     clock.advance(Duration::from_secs(1));
     assert_eq!(raw.json().await["c"], "96397.12000000");
@@ -137,8 +137,8 @@ async fn binance_serves_raw_and_combined_paths_and_sends_what_has_changed() {
 }
 
 #[tokio::test]
-async fn binance_pings_wants_its_payload_back_and_counts_what_comes() {
-    let (fake, clock) = still().await;
+async fn binance_pings_requires_the_payload_back_and_limits_frames() {
+    let (fake, clock) = start_with_manual_clock().await;
     let mut stream = Stream::open(&fake.stream_url("binance")).await;
     clock.advance(Duration::from_secs(20));
     let Message::Ping(payload) = stream.next().await.unwrap().unwrap() else { panic!("not a ping") };
@@ -153,26 +153,26 @@ async fn binance_pings_wants_its_payload_back_and_counts_what_comes() {
     .await
     .expect("the pong was not seen");
     clock.advance(Duration::from_secs(59));
-    stream.silent_but_pings().await;
+    stream.assert_only_pings().await;
     for id in 0..6 {
-        stream.say(&format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":{id}}}"#)).await;
+        stream.send(&format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":{id}}}"#)).await;
     }
-    assert_eq!(stream.closed().await.0, 1008);
+    assert_eq!(stream.wait_closed().await.0, 1008);
     let mut mute = tokio::net::TcpStream::connect(fake.addr()).await.unwrap();
     handshake(&mut mute).await;
     clock.advance(Duration::from_secs(60));
     let mut rest = Vec::new();
     let ended = tokio::io::AsyncReadExt::read_to_end(&mut mute, &mut rest);
-    assert!(tokio::time::timeout(deadline, ended).await.is_ok(), "kept without a pong");
+    assert!(tokio::time::timeout(deadline, ended).await.is_ok(), "still open without a pong");
     fake.shutdown().await;
 }
 
 #[tokio::test]
-async fn the_older_bithumb_stream_answers_too() {
-    let (fake, _clock) = still().await;
+async fn the_legacy_bithumb_stream_is_served() {
+    let (fake, _clock) = start_with_manual_clock().await;
     let mut stream = Stream::open(&fake.stream_url("bithumb").replace("websocket/v1", "pub/ws")).await;
     assert_eq!(stream.json().await["resmsg"], "Connected Successfully");
-    stream.say(r#"{"type":"ticker","symbols":["BTC_KRW"],"tickTypes":["24H"]}"#).await;
+    stream.send(r#"{"type":"ticker","symbols":["BTC_KRW"],"tickTypes":["24H"]}"#).await;
     assert_eq!(stream.json().await["resmsg"], "Filter Registered Successfully");
     assert_eq!(stream.json().await["content"]["symbol"], "BTC_KRW");
     let nowhere = format!("http://{}/upbit/elsewhere", fake.addr());
@@ -181,7 +181,7 @@ async fn the_older_bithumb_stream_answers_too() {
 }
 
 impl Stream {
-    async fn silent_but_pings(&mut self) {
+    async fn assert_only_pings(&mut self) {
         let wait = tokio::time::timeout(Duration::from_millis(300), async {
             loop {
                 match self.next().await {
@@ -190,7 +190,7 @@ impl Stream {
                 }
             }
         });
-        assert!(wait.await.is_err(), "the stream was ended in spite of the pong");
+        assert!(wait.await.is_err(), "the stream ended despite the pong");
     }
 }
 

@@ -1,10 +1,10 @@
-//! The stream as sockets see it: frames, deadlines, crowds, and clients that come back.
+//! The stream at socket level: frames, deadlines, many clients, and reconnects.
 
-mod comeback;
 mod crowd;
 mod deflate;
 mod frames;
 mod raw;
+mod reconnect;
 mod resume;
 mod rfc6455;
 mod subscriptions;

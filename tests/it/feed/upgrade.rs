@@ -1,9 +1,9 @@
-//! The opening handshake.
+//! The opening handshake of a WebSocket.
 
-use super::raw::Raw;
+use super::raw::RawClient;
 use crate::api::setup::*;
 
-const USUAL: [&str; 4] = [
+const REQUIRED: [&str; 4] = [
     "connection: Upgrade\r\n",
     "upgrade: websocket\r\n",
     "sec-websocket-version: 13\r\n",
@@ -11,9 +11,9 @@ const USUAL: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn the_key_is_answered_as_the_rfc_has_it() {
-    let address = serve(&state(&hub())).await;
-    let (mut raw, head) = Raw::ask(&address, "", &USUAL.concat()).await;
+async fn the_accept_header_matches_the_example_of_the_rfc() {
+    let address = serve(&app_state(&hub())).await;
+    let (mut raw, head) = RawClient::request_upgrade(&address, "", &REQUIRED.concat()).await;
     assert!(head.starts_with("http/1.1 101"), "{head}");
     assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{head}");
     assert!(!head.contains("sec-websocket-protocol") && !head.contains("sec-websocket-extensions"), "{head}");
@@ -21,12 +21,12 @@ async fn the_key_is_answered_as_the_rfc_has_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_upgrade_is_told_so() {
-    let address = serve(&state(&hub())).await;
-    let mut wrong: Vec<String> = (0..4)
-        .map(|left_out| USUAL.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| *line).collect())
+async fn an_invalid_upgrade_gets_426() {
+    let address = serve(&app_state(&hub())).await;
+    let mut invalid_headers: Vec<String> = (0..4)
+        .map(|omitted| REQUIRED.iter().enumerate().filter(|(at, _)| *at != omitted).map(|(_, line)| *line).collect())
         .collect();
-    for (right, other) in [
+    for (valid, invalid) in [
         ("13", "8"),
         ("13", "13, 8"),
         ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"),
@@ -35,11 +35,11 @@ async fn what_is_no_upgrade_is_told_so() {
         ("Upgrade\r", "close\r"),
         ("websocket\r", "h2c\r"),
     ] {
-        wrong.push(USUAL.concat().replace(right, other));
+        invalid_headers.push(REQUIRED.concat().replace(valid, invalid));
     }
-    wrong.push(USUAL.concat() + USUAL[3]);
-    for headers in wrong {
-        let (_, head) = Raw::ask(&address, "", &headers).await;
+    invalid_headers.push(REQUIRED.concat() + REQUIRED[3]);
+    for headers in invalid_headers {
+        let (_, head) = RawClient::request_upgrade(&address, "", &headers).await;
         assert!(head.starts_with("http/1.1 426"), "{headers}\n{head}");
         assert!(head.contains("sec-websocket-version: 13\r\n") && head.contains("upgrade: websocket\r\n"), "{head}");
     }
@@ -47,27 +47,27 @@ async fn what_is_no_upgrade_is_told_so() {
 
 #[tokio::test]
 async fn the_subprotocol_is_chosen_if_it_is_offered() {
-    let address = serve(&state(&hub())).await;
+    let address = serve(&app_state(&hub())).await;
     for (offer, chosen) in [("sisepan.v1", true), ("graphql-ws, sisepan.v1", true), ("sisepan.v2", false), ("", false)]
     {
-        let (_, head) = Raw::upgraded(&address, "", &format!("sec-websocket-protocol: {offer}\r\n")).await;
+        let (_, head) = RawClient::upgraded(&address, "", &format!("sec-websocket-protocol: {offer}\r\n")).await;
         assert_eq!(head.contains("sec-websocket-protocol: sisepan.v1\r\n"), chosen, "{offer}: {head}");
         assert_eq!(head.matches("sec-websocket-protocol").count(), usize::from(chosen), "{head}");
     }
 }
 
 #[tokio::test]
-async fn words_that_come_with_the_request_are_not_lost() {
-    let address = serve(&state(&hub())).await;
+async fn frames_sent_together_with_the_upgrade_request_are_not_lost() {
+    let address = serve(&app_state(&hub())).await;
     let mut tcp = tokio::net::TcpStream::connect(&address).await.unwrap();
-    let mut bytes = format!("GET /api/v1/stream HTTP/1.1\r\nhost: x\r\n{}\r\n", USUAL.concat()).into_bytes();
-    bytes.extend(super::raw::said(r#"{"type":"ping","id":1}"#));
+    let mut bytes = format!("GET /api/v1/stream HTTP/1.1\r\nhost: x\r\n{}\r\n", REQUIRED.concat()).into_bytes();
+    bytes.extend(super::raw::text_frame(r#"{"type":"ping","id":1}"#));
     tokio::io::AsyncWriteExt::write_all(&mut tcp, &bytes).await.unwrap();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let pong = async {
-        while !String::from_utf8_lossy(&heard).contains(r#"{"type":"pong","id":1"#) {
-            tokio::io::AsyncReadExt::read_buf(&mut tcp, &mut heard).await.unwrap();
+        while !String::from_utf8_lossy(&received).contains(r#"{"type":"pong","id":1"#) {
+            tokio::io::AsyncReadExt::read_buf(&mut tcp, &mut received).await.unwrap();
         }
     };
-    tokio::time::timeout(DEADLINE, pong).await.expect("an answer");
+    tokio::time::timeout(DEADLINE, pong).await.expect("a pong");
 }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/history/{market}`, asked of the router.
+//! `GET /api/v1/history/{market}`, called through the router.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,16 +10,18 @@ use axum::http::{Request, StatusCode};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
-use sisepan::domain::{HourRecord, HourSource, Market, Minute, Publish, SourceId, VenueHealth, VenueId, VenueState};
-use sisepan::past::MemoryHistory;
-use sisepan::web::{AppState, Shared};
+use sisepan::domain::{
+    BoardUpdate, HourRecord, HourSource, Market, Minute, SourceId, VenueHealth, VenueId, VenueState,
+};
+use sisepan::memory_history::MemoryHistory;
+use sisepan::web::{AppParts, AppState};
 
-use super::{Told, kept, minute, price, rising};
-use crate::api::setup::{ask, board, changed, get, health, hub, quote, text, time};
+use super::{MinuteCloses, memory_history, minute, price, rising};
+use crate::api::setup::{board, changed, get, health, hub, quote, send_request, text, time};
 
 const NOW: &str = "2026-01-15T06:27:04Z";
 
-/// A board of two venues, of which the row now shows the second.
+/// Returns an app whose board has two venues, with a row from the second one, and its clock.
 pub fn app(history: Option<Arc<dyn HourSource>>) -> (AppState, Clock) {
     let source = SourceId::new(["bithumb", "upbit"]);
     let hub = hub();
@@ -33,32 +35,39 @@ pub fn app(history: Option<Arc<dyn HourSource>>) -> (AppState, Clock) {
     let board = sisepan::config::Board { source, ..board("krw", &["BTC-KRW", "ETH-KRW"]) };
     let clock = Clock::manual(time(NOW));
     (
-        AppState::new(Shared { hub, boards: vec![board], clock: clock.clone(), demo: false, history, keeper: None }),
+        AppState::new(AppParts {
+            hub,
+            boards: vec![board],
+            clock: clock.clone(),
+            demo: false,
+            history,
+            store_health: None,
+        }),
         clock,
     )
 }
 
-async fn answer(app: &AppState, path: &str) -> (StatusCode, Value) {
+async fn get_json(app: &AppState, path: &str) -> (StatusCode, Value) {
     let response = get(app, path).await;
     let status = response.status();
     (status, serde_json::from_str(&text(response).await).unwrap())
 }
 
-/// A day with a hole and a quiet stretch.
-fn day() -> Told {
+/// A day with a gap and a quiet run.
+fn day() -> MinuteCloses {
     let end = minute(NOW);
-    let mut told = rising(end - 1441..end, 1000);
-    told.retain(|&at, _| !(10..15).contains(&(at - end + 1440)));
-    told.extend((20..23).map(|n| (end - 1440 + n, None)));
-    told
+    let mut closes = rising(end - 1441..end, 1000);
+    closes.retain(|&at, _| !(10..15).contains(&(at - end + 1440)));
+    closes.extend((20..23).map(|n| (end - 1440 + n, None)));
+    closes
 }
 
 #[tokio::test]
-async fn a_day_is_told_minute_by_minute_with_its_holes_and_its_quiet() {
-    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
-    let (status, body) = answer(&app, "/api/v1/history/btc-krw").await;
+async fn a_day_has_one_entry_per_minute_with_gaps_and_quiet_runs() {
+    let (app, _) = app(Some(memory_history("upbit", "BTC-KRW", &day())));
+    let (status, body) = get_json(&app, "/api/v1/history/btc-krw").await;
     assert_eq!(status, StatusCode::OK);
-    for (member, is) in [
+    for (member, value) in [
         ("market", json!("BTC-KRW")),
         ("venue", json!("upbit")),
         ("venues", json!(["bithumb", "upbit"])),
@@ -70,7 +79,7 @@ async fn a_day_is_told_minute_by_minute_with_its_holes_and_its_quiet() {
         ("quiet", json!([[20, 3]])),
         ("open", Value::Null),
     ] {
-        assert_eq!(body[member], is, "{member}");
+        assert_eq!(body[member], value, "{member}");
     }
     let close = body["close"].as_array().unwrap();
     assert_eq!(close.len(), 1440);
@@ -80,38 +89,38 @@ async fn a_day_is_told_minute_by_minute_with_its_holes_and_its_quiet() {
 }
 
 #[tokio::test]
-async fn bars_have_the_price_that_stood_and_never_leave_out_a_minute() {
-    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
-    let (_, body) = answer(&app, "/api/v1/history/BTC-KRW?step=5m").await;
-    // 06:25 to 06:30 begins before the first minute that is told.
+async fn bars_open_at_the_previous_close_and_are_null_if_a_minute_is_missing() {
+    let (app, _) = app(Some(memory_history("upbit", "BTC-KRW", &day())));
+    let (_, body) = get_json(&app, "/api/v1/history/BTC-KRW?step=5m").await;
+    // The bar from 06:25 to 06:30 begins before the first known minute.
     assert_eq!(body["start"], "2026-01-14T06:25:00Z");
     assert_eq!(body["close"].as_array().unwrap().len(), 289);
     let bar = |at: usize| ["open", "high", "low", "close"].map(|column| body[column][at].clone());
     assert_eq!(bar(0), [const { Value::Null }; 4]);
     assert_eq!(bar(1), ["1003", "1008", "1003", "1008"].map(|price| json!(price)));
-    // Minutes 10 to 14 are holes: the bars that they touch are none, nor is the one that they open.
+    // Minutes 10 to 14 are gaps: bars that contain or open at one of them are null.
     assert_eq!([bar(2), bar(3)], [const { [const { Value::Null }; 4] }; 2]);
     assert_eq!(bar(4), ["1018", "1020", "1018", "1020"].map(|price| json!(price)));
-    assert_eq!(bar(288), ["2438", "2440", "2438", "2440"].map(|price| json!(price)), "the running bar");
+    assert_eq!(bar(288), ["2438", "2440", "2438", "2440"].map(|price| json!(price)), "the current bar");
 }
 
 #[tokio::test]
-async fn the_newest_minutes_are_not_called_holes_before_they_can_be_known() {
-    let mut told = day();
+async fn the_newest_minutes_are_left_out_while_they_may_still_arrive() {
+    let mut closes = day();
     for (missing, end, entries) in [(1, "06:26", 1439), (2, "06:25", 1438), (3, "06:24", 1437), (4, "06:27", 1440)] {
-        told.remove(&(minute(NOW) - missing));
-        let (app, _) = app(Some(kept("upbit", "BTC-KRW", &told)));
-        let (_, body) = answer(&app, "/api/v1/history/BTC-KRW").await;
+        closes.remove(&(minute(NOW) - missing));
+        let (app, _) = app(Some(memory_history("upbit", "BTC-KRW", &closes)));
+        let (_, body) = get_json(&app, "/api/v1/history/BTC-KRW").await;
         assert_eq!(body["end"], format!("2026-01-15T{end}:00Z"));
         assert_eq!(body["close"].as_array().unwrap().len(), entries);
-        let (_, bars) = answer(&app, "/api/v1/history/BTC-KRW?step=1h").await;
+        let (_, bars) = get_json(&app, "/api/v1/history/BTC-KRW?step=1h").await;
         assert_eq!(bars["close"][24].is_null(), missing == 4, "{missing}");
     }
 }
 
 #[tokio::test]
 async fn each_span_has_its_steps() {
-    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+    let (app, _) = app(Some(memory_history("upbit", "BTC-KRW", &day())));
     for (query, step, entries) in [
         ("span=24h", "1m", 1440),
         ("span=24h&step=15m", "15m", 97),
@@ -121,7 +130,7 @@ async fn each_span_has_its_steps() {
         ("span=7d&step=1h", "1h", 169),
         ("span=7d&step=4h", "4h", 43),
     ] {
-        let (status, body) = answer(&app, &format!("/api/v1/history/BTC-KRW?{query}")).await;
+        let (status, body) = get_json(&app, &format!("/api/v1/history/BTC-KRW?{query}")).await;
         assert_eq!((status, body["step"].as_str()), (StatusCode::OK, Some(step)), "{query}");
         assert_eq!(body["close"].as_array().unwrap().len(), entries, "{query}");
         let start = Minute::of(body["start"].as_str().unwrap().parse().unwrap()).0 * 60;
@@ -130,21 +139,21 @@ async fn each_span_has_its_steps() {
 }
 
 #[tokio::test]
-async fn another_venue_of_the_row_may_be_asked_for() {
-    let history = kept("upbit", "BTC-KRW", &day());
-    let one = Told::from([(minute(NOW) - 1, Some(price("7.50")))]);
-    history.take(&[super::records("bithumb", "BTC-KRW", &one)]);
+async fn another_venue_of_the_row_can_be_requested() {
+    let history = memory_history("upbit", "BTC-KRW", &day());
+    let one = MinuteCloses::from([(minute(NOW) - 1, Some(price("7.50")))]);
+    history.record(&[super::records("bithumb", "BTC-KRW", &one)]);
     let (app, _) = app(Some(history));
-    let (_, body) = answer(&app, "/api/v1/history/BTC-KRW?venue=bithumb&board=krw").await;
+    let (_, body) = get_json(&app, "/api/v1/history/BTC-KRW?venue=bithumb&board=krw").await;
     assert_eq!((&body["venue"], &body["close"][1439]), (&json!("bithumb"), &json!("7.5")));
-    // A row that was never published is of its preferred venue.
-    let (status, body) = answer(&app, "/api/v1/history/ETH-KRW").await;
+    // For a row that was never published, the preferred venue is used.
+    let (status, body) = get_json(&app, "/api/v1/history/ETH-KRW").await;
     assert_eq!((status, &body["venue"], &body["close"][0]), (StatusCode::OK, &json!("bithumb"), &Value::Null));
 }
 
 #[tokio::test]
-async fn a_table_has_the_same_figures() {
-    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+async fn the_csv_has_the_same_figures() {
+    let (app, _) = app(Some(memory_history("upbit", "BTC-KRW", &day())));
     let response = get(&app, "/api/v1/history/BTC-KRW.csv").await;
     assert_eq!(response.headers()["content-type"], "text/csv; charset=utf-8");
     let csv = text(response).await;
@@ -166,8 +175,8 @@ async fn a_table_has_the_same_figures() {
 }
 
 #[tokio::test]
-async fn a_wrong_question_is_told_what_is_wrong_and_what_would_be_right() {
-    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+async fn an_invalid_query_gets_the_parameter_and_the_allowed_values() {
+    let (app, _) = app(Some(memory_history("upbit", "BTC-KRW", &day())));
     for (path, status, kind, parameter, allowed) in [
         ("DOGE-KRW", 404, "unknown-market", Value::Null, Value::Null),
         ("%3Cscript%3E", 404, "unknown-market", Value::Null, Value::Null),
@@ -189,21 +198,21 @@ async fn a_wrong_question_is_told_what_is_wrong_and_what_would_be_right() {
 }
 
 #[tokio::test]
-async fn what_has_not_changed_is_not_sent_again() {
-    let (app, _) = app(Some(kept("upbit", "BTC-KRW", &day())));
+async fn an_unchanged_history_is_answered_with_304() {
+    let (app, _) = app(Some(memory_history("upbit", "BTC-KRW", &day())));
     for path in ["/api/v1/history/BTC-KRW", "/api/v1/history/BTC-KRW.csv"] {
         let first = get(&app, path).await;
         let tag = first.headers()["etag"].clone();
         assert!(first.headers()["cache-control"].to_str().unwrap().starts_with("public, max-age=10"));
         assert_eq!(first.headers()["access-control-allow-origin"], "*");
         let again = Request::get(path).header("if-none-match", &tag).body(Body::empty()).unwrap();
-        let again = ask(&app, again).await;
+        let again = send_request(&app, again).await;
         assert_eq!((again.status(), &again.headers()["etag"]), (StatusCode::NOT_MODIFIED, &tag));
         assert_eq!(text(again).await, "");
     }
 }
 
-/// Counts how often it is read, and may fail.
+/// An [`HourSource`] that counts its reads and may fail.
 #[derive(Debug, Default)]
 struct Counting {
     inner: MemoryHistory,
@@ -219,7 +228,7 @@ impl HourSource for Counting {
 }
 
 #[tokio::test]
-async fn a_question_is_read_once_in_ten_seconds() {
+async fn a_history_query_is_read_at_most_once_in_ten_seconds() {
     let source = Arc::new(Counting::default());
     let (app, clock) = app(Some(source.clone()));
     for path in ["BTC-KRW", "BTC-KRW.csv", "btc-krw?span=24h&step=1m", "BTC-KRW?utm=1"] {
@@ -234,7 +243,7 @@ async fn a_question_is_read_once_in_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_past_that_can_not_be_read_is_a_problem_that_says_nothing_of_the_inside() {
+async fn a_failed_history_read_is_reported_without_internal_details() {
     let broken = Counting { broken: true, ..Counting::default() };
     for (history, kind, retry) in
         [(None, "no-history", None), (Some(Arc::new(broken) as Arc<dyn HourSource>), "history-failed", Some("10"))]
@@ -249,16 +258,16 @@ async fn a_past_that_can_not_be_read_is_a_problem_that_says_nothing_of_the_insid
 }
 
 #[tokio::test]
-async fn in_43_the_minutes_are_those_of_the_venues_clock() {
+async fn in_43_minutes_follow_the_venue_clock() {
     for skew in [3_600_000, -3_600_000, 90_000_000, 0] {
-        let (app, clock) = app(Some(kept("upbit", "BTC-KRW", &day())));
+        let (app, clock) = app(Some(memory_history("upbit", "BTC-KRW", &day())));
         let ahead = SignedDuration::from_millis(skew);
         clock.set_wall(time(NOW) - ahead);
-        let told = VenueHealth { venue: VenueId("upbit"), clock_skew_ms: Some(skew), ..health(VenueState::Up) };
-        // Another venue's clock is none of its business.
+        let own = VenueHealth { venue: VenueId("upbit"), clock_skew_ms: Some(skew), ..health(VenueState::Up) };
+        // The clock offset of another venue must not matter.
         let other = VenueHealth { clock_skew_ms: Some(7_200_000), ..health(VenueState::Up) };
-        app.hub.publish(Publish { venues: vec![other, told], ..changed([]) });
-        let (_, body) = answer(&app, "/api/v1/history/BTC-KRW").await;
+        app.hub.publish(BoardUpdate { venues: vec![other, own], ..changed([]) });
+        let (_, body) = get_json(&app, "/api/v1/history/BTC-KRW").await;
         assert_eq!((&body["start"], &body["end"]), (&json!("2026-01-14T06:27:00Z"), &json!("2026-01-15T06:27:00Z")));
         assert_eq!(body["close"][1439], "2440", "{skew}");
     }

@@ -1,13 +1,13 @@
-//! `/market/{id}`, asked of the router.
+//! `/market/{id}`, called through the router.
 
 use axum::body::Body;
 use axum::http::Request;
 use sisepan::clock::Clock;
 use sisepan::domain::{Base, BaseSource, Quote};
-use sisepan::web::{AppState, Shared};
+use sisepan::web::{AppParts, AppState};
 
-use super::{Told, kept, minute, price, rising};
-use crate::api::setup::{ask, bitcoin, board, changed, get, hub, quote, text, time};
+use super::{MinuteCloses, memory_history, minute, price, rising};
+use crate::api::setup::{bitcoin, board, changed, get, hub, quote, send_request, text, time};
 
 const NOW: &str = "2026-01-15T06:27:04Z";
 
@@ -23,13 +23,20 @@ fn three_bases() -> Quote {
     }
 }
 
-fn app(row: Quote, told: &Told, demo: bool) -> AppState {
+fn app(row: Quote, closes: &MinuteCloses, demo: bool) -> AppState {
     let hub = hub();
     let name = row.market.as_str().to_owned();
-    let history = kept("bithumb", &name, told);
+    let history = memory_history("bithumb", &name, closes);
     hub.publish(changed([row]));
     let boards = vec![board("krw", &[&name, "ETH-KRW"]), board("other", &["ADA-KRW"])];
-    AppState::new(Shared { hub, boards, clock: Clock::manual(time(NOW)), demo, history: Some(history), keeper: None })
+    AppState::new(AppParts {
+        hub,
+        boards,
+        clock: Clock::manual(time(NOW)),
+        demo,
+        history: Some(history),
+        store_health: None,
+    })
 }
 
 async fn page(app: &AppState, path: &str) -> String {
@@ -38,16 +45,16 @@ async fn page(app: &AppState, path: &str) -> String {
     text(response).await
 }
 
-/// A day in won, with a hole of an hour.
-fn day() -> Told {
+/// A day in won, with a gap of an hour.
+fn day() -> MinuteCloses {
     let end = minute(NOW);
-    let mut told = rising(end - 1441..end, 139_000_000);
-    told.retain(|&at, _| !(end - 700..end - 640).contains(&at));
-    told
+    let mut closes = rising(end - 1441..end, 139_000_000);
+    closes.retain(|&at, _| !(end - 700..end - 640).contains(&at));
+    closes
 }
 
 #[tokio::test]
-async fn the_change_stands_on_every_basis_with_its_base_in_words() {
+async fn the_page_shows_the_change_on_every_basis_with_its_base_price_and_time() {
     let app = app(three_bases(), &day(), false);
     for (lang, texts) in [
         (
@@ -59,7 +66,7 @@ async fn the_change_stands_on_every_basis_with_its_base_in_words() {
                 "24시간 전 대비",
                 "오전 9시(한국시간) 대비",
                 "0시(한국시간) 대비",
-                "거래소 값",
+                "거래소 제공",
             ],
         ),
         (
@@ -68,10 +75,10 @@ async fn the_change_stands_on_every_basis_with_its_base_in_words() {
                 "Bitcoin",
                 "142,187,000",
                 "14 Jan 06:27 UTC",
-                "Since 24 hours ago",
+                "Over 24 hours",
                 "Since 00:00 UTC",
                 "Since 00:00 KST",
-                "the exchange&#39;s figure",
+                "from the exchange",
             ],
         ),
         (
@@ -80,10 +87,10 @@ async fn the_change_stands_on_every_basis_with_its_base_in_words() {
                 "ビットコイン",
                 "142,187,000",
                 "1月14日 15:27 JST",
-                "24時間前から",
-                "午前9時(日本時間)から",
-                "午前0時(日本時間)から",
-                "取引所の値",
+                "24時間前比",
+                "午前9時(日本時間)比",
+                "午前0時(日本時間)比",
+                "取引所提供",
             ],
         ),
     ] {
@@ -110,20 +117,20 @@ async fn the_change_stands_on_every_basis_with_its_base_in_words() {
 }
 
 #[tokio::test]
-async fn the_plots_are_complete_without_script_and_a_hole_is_a_gap() {
+async fn the_plots_need_no_script_and_a_gap_interrupts_the_line() {
     let body = page(&app(three_bases(), &day(), false), "/market/BTC-KRW?lang=ko").await;
     let plots: Vec<_> = body.split("<svg class=\"plot\"").skip(1).collect();
     assert_eq!(plots.len(), 2);
     for plot in &plots {
-        assert!(plot.contains("role=\"img\"") && plot.contains("aria-label=\"비트코인 "), "it says what it shows");
+        assert!(plot.contains("role=\"img\"") && plot.contains("aria-label=\"비트코인 "), "it has a description");
         let closes: Vec<_> =
             plot.split("data-close=\"").nth(1).unwrap().split('"').next().unwrap().split(' ').collect();
         assert!(
             closes.len() > 160 && closes.contains(&"-") && closes.iter().any(|close| close.starts_with("13900")),
-            "it can be read out"
+            "its closes are readable by the script"
         );
         let line = plot.split("class=\"line\" d=\"").nth(1).unwrap().split('"').next().unwrap();
-        assert_eq!(line.matches('M').count(), 2, "one line before the hole and one after it: {line}");
+        assert_eq!(line.matches('M').count(), 2, "one line before the gap and one after it: {line}");
         assert!(line.chars().all(|c| c.is_ascii_digit() || " MLH-".contains(c)), "{line}");
         assert!(plot.contains("data-direction=\"rise\"") && plot.contains("class=\"last\" cx=\"100.00%\""));
     }
@@ -133,10 +140,10 @@ async fn the_plots_are_complete_without_script_and_a_hole_is_a_gap() {
 }
 
 #[tokio::test]
-async fn a_plot_whose_record_begins_later_says_since_when() {
+async fn a_plot_with_a_shorter_history_says_since_when() {
     let end = minute(NOW);
     for (minutes, since_day, since_week) in [
-        // A quarter of a day: both are short. A day: the week is. Seven days: neither.
+        // Six hours: both plots are incomplete. A day: the week is. Seven days: neither.
         (360, Some("00:28"), Some("00:28")),
         (1441, None, Some("06:27")),
         (7 * 1441, None, None),
@@ -146,13 +153,13 @@ async fn a_plot_whose_record_begins_later_says_since_when() {
         let week = page(&app, "/embed/chart?markets=BTC-KRW&span=7d&lang=en").await;
         let plots: Vec<_> = body.split("<svg class=\"plot\"").skip(1).collect();
         for (plot, since) in [(plots[0], since_day), (plots[1], since_week), (&week, since_week)] {
-            let said = plot.split(">data since ").nth(1).map(|rest| rest.split('<').next().unwrap());
-            assert!(said.unwrap_or_default().contains(since.unwrap_or_default()), "{minutes}: {said:?}, not {since:?}");
-            assert_eq!(said.is_some(), since.is_some(), "{minutes}: {said:?}");
+            let note = plot.split(">data since ").nth(1).map(|rest| rest.split('<').next().unwrap());
+            assert!(note.unwrap_or_default().contains(since.unwrap_or_default()), "{minutes}: {note:?}, not {since:?}");
+            assert_eq!(note.is_some(), since.is_some(), "{minutes}: {note:?}");
             assert_eq!(
                 plot.matches("data since").count(),
                 if since.is_some() { 2 } else { 0 },
-                "drawn, and for who listens"
+                "drawn, and for screen readers"
             );
         }
     }
@@ -164,21 +171,21 @@ async fn a_plot_whose_record_begins_later_says_since_when() {
 }
 
 #[tokio::test]
-async fn a_quiet_day_is_a_flat_line_and_no_past_says_so() {
+async fn a_quiet_day_is_a_flat_line_and_a_missing_history_is_stated() {
     let end = minute(NOW);
-    let mut told: Told = (end - 1441..end).map(|at| (at, None)).collect();
-    told.insert(end - 1441, Some(price("142187000")));
+    let mut closes: MinuteCloses = (end - 1441..end).map(|at| (at, None)).collect();
+    closes.insert(end - 1441, Some(price("142187000")));
     let row = Quote { bases: [None; 3], ..bitcoin() };
-    let body = page(&app(row.clone(), &told, false), "/market/BTC-KRW?lang=ko").await;
+    let body = page(&app(row.clone(), &closes, false), "/market/BTC-KRW?lang=ko").await;
     let line = body.split("class=\"line\" d=\"").nth(1).unwrap().split('"').next().unwrap();
     let heights: Vec<_> = line.split(['M', 'L']).skip(1).map(|point| point.split(' ').nth(1).unwrap()).collect();
     assert!(heights.iter().all(|y| *y == "7250") && line.len() < 40, "{line}");
-    let body = page(&app(row, &Told::new(), false), "/market/BTC-KRW?lang=ko").await;
+    let body = page(&app(row, &MinuteCloses::new(), false), "/market/BTC-KRW?lang=ko").await;
     assert!(body.contains("아직 기록이 없습니다") && body.contains("142,187,000"));
 }
 
 #[tokio::test]
-async fn an_unknown_market_is_not_found_and_is_told_which_there_are() {
+async fn an_unknown_market_is_not_found_and_the_page_lists_known_ones() {
     let app = app(three_bases(), &day(), false);
     for path in ["/market/DOGE-KRW", "/market/%3Cscript%3E", "/market/x", "/market/ADA-KRW?board=krw"] {
         let response = get(&app, path).await;
@@ -203,7 +210,7 @@ async fn a_row_that_was_never_published_has_a_page_of_dashes() {
 async fn a_hostile_name_stays_text_on_the_page_of_its_market() {
     let evil = "\"><script>alert(1)</script>";
     let row = Quote { korean_name: Some(evil.into()), english_name: Some(evil.into()), ..quote("<B>'-KRW", "1") };
-    let app = app(row, &Told::new(), true);
+    let app = app(row, &MinuteCloses::new(), true);
     for lang in ["ko", "en", "ja"] {
         let body = page(&app, &format!("/market/%3CB%3E%27-KRW?lang={lang}")).await;
         assert!(!body.contains("<script>") && !body.contains("<B>"), "{lang}");
@@ -214,18 +221,18 @@ async fn a_hostile_name_stays_text_on_the_page_of_its_market() {
 }
 
 #[tokio::test]
-async fn the_page_is_ours_alone_and_is_not_sent_twice() {
+async fn the_page_may_not_be_framed_and_is_not_sent_twice() {
     let app = app(three_bases(), &day(), false);
     let first = get(&app, "/market/BTC-KRW").await;
     let headers = first.headers();
     let csp = headers["content-security-policy"].to_str().unwrap();
     assert!(csp.contains("script-src 'self'") && csp.ends_with("frame-ancestors 'none'") && !csp.contains("unsafe"));
     let again = Request::get("/market/BTC-KRW").header("if-none-match", &headers["etag"]).body(Body::empty()).unwrap();
-    assert_eq!(ask(&app, again).await.status(), 304);
+    assert_eq!(send_request(&app, again).await.status(), 304);
 }
 
 #[tokio::test]
-async fn only_our_own_board_links_to_the_pages_of_its_markets() {
+async fn only_the_start_page_links_to_the_pages_of_its_markets() {
     let app = app(three_bases(), &day(), false);
     assert!(page(&app, "/?lang=ko").await.contains("<a href=\"market/BTC-KRW?board=krw"));
     for path in ["/embed/board", "/fragment/board"] {
@@ -233,37 +240,37 @@ async fn only_our_own_board_links_to_the_pages_of_its_markets() {
     }
 }
 
-/// The attribute of an element, by what stands before it.
-fn after<'a>(page: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+/// Returns every text between `start` and `end`.
+fn between<'a>(page: &'a str, start: &str, end: &str) -> Vec<&'a str> {
     page.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
 }
 
-fn figure(text: &str) -> i64 {
+fn parse_figure(text: &str) -> i64 {
     text.replace(',', "").parse().unwrap()
 }
 
-/// The labels of a plot: highest and lowest.
+/// Returns the labels of a plot: its highest and its lowest price.
 fn extremes(plot: &str) -> [i64; 2] {
     let labels: Vec<i64> = plot
         .split("<text class=\"extreme\"")
         .skip(1)
-        .map(|rest| figure(rest.split('>').nth(1).unwrap().split('<').next().unwrap()))
+        .map(|rest| parse_figure(rest.split('>').nth(1).unwrap().split('<').next().unwrap()))
         .collect();
     labels.try_into().unwrap()
 }
 
 #[tokio::test]
-async fn fc_49_the_extremes_of_every_span_are_of_minute_closes_and_the_line_reaches_the_newest_price() {
+async fn fc_49_extremes_come_from_minute_closes_and_the_line_reaches_the_newest_price() {
     let end = minute(NOW);
     let at = |price: i64| sisepan::domain::Price::new(price.into());
-    // A peak and a low in hours that have a hole too, so that no whole bar holds them.
-    let mut week: Told = (end - 9000..end).map(|minute| (minute, at(3000 + minute % 5))).collect();
+    // The peaks and lows are beside gaps, so that no complete bar contains them.
+    let mut week: MinuteCloses = (end - 9000..end).map(|minute| (minute, at(3000 + minute % 5))).collect();
     for (minute, close) in [(end - 30, 3076), (end - 200, 2950), (end - 4000, 3090), (end - 4500, 2900)] {
         week.insert(minute, at(close));
         week.remove(&(minute + 7));
         week.remove(&(minute - 9));
     }
-    // The newest hour has just begun again after a hole.
+    // The line resumes two minutes before its end, after a gap.
     week.retain(|&minute, _| !(end - 13..end - 2).contains(&minute));
     let row = |last: &str| Quote { last: Some(price(last)), ..bitcoin() };
     for (last, day, seven) in [
@@ -276,31 +283,31 @@ async fn fc_49_the_extremes_of_every_span_are_of_minute_closes_and_the_line_reac
         let plots: Vec<&str> = page.split("<svg class=\"plot\"").skip(1).collect();
         assert_eq!([extremes(plots[0]), extremes(plots[1])], [day, seven], "{last}");
         for plot in plots {
-            let line = after(plot, "class=\"line\" d=\"", "\"")[0];
+            let line = between(plot, "class=\"line\" d=\"", "\"")[0];
             let end = line.rsplit('L').next().unwrap();
             let (x, y) = end.split_once(' ').unwrap();
-            let dot = after(plot, "class=\"last\" cx=\"100.00%\" cy=\"", "em\"")[0].replace('.', "");
+            let dot = between(plot, "class=\"last\" cx=\"100.00%\" cy=\"", "em\"")[0].replace('.', "");
             assert_eq!((x, y.parse::<i64>().unwrap() + 2200), ("10000", dot.parse().unwrap()), "{last}: {line}");
         }
     }
-    // A price that stands still stands where it was confirmed, not at the right edge.
+    // A stale price is drawn at its confirmation time, not at the right edge.
     let stale =
         Quote { state: sisepan::domain::State::Stale, confirmed_at: Some(time("2026-01-15T05:27:30Z")), ..row("3002") };
     week.retain(|&minute, _| minute < end - 60);
     for path in ["/market/BTC-KRW?lang=ko", "/embed/chart?markets=BTC-KRW&lang=ko"] {
         let page = page(&app(stale.clone(), &week, false), path).await;
-        let x = after(&page, "class=\"last\" cx=\"", "%\"")[0];
+        let x = between(&page, "class=\"last\" cx=\"", "%\"")[0];
         assert!(x.starts_with("95.8"), "{path}: {x}");
-        let line = after(&page, "class=\"line\" d=\"", "\"")[0];
+        let line = between(&page, "class=\"line\" d=\"", "\"")[0];
         assert!(line.rsplit('L').next().unwrap().starts_with("958"), "{path}: {line}");
     }
-    // The small line does the same.
+    // So does the sparkline.
     let page = page(&app(stale, &week, false), "/?lang=ko").await;
-    assert!(after(&page, "<path class=\"last\" d=\"M", " ")[0].starts_with("92"), "{page}");
+    assert!(between(&page, "<path class=\"last\" d=\"M", " ")[0].starts_with("92"), "{page}");
 }
 
 #[tokio::test]
-async fn fc_40_a_plot_says_the_state_of_its_price() {
+async fn fc_40_a_plot_carries_the_state_of_its_price() {
     use sisepan::domain::State;
     for state in [State::Live, State::Delayed, State::Stale, State::Halted] {
         let app = app(Quote { state, ..three_bases() }, &day(), false);
@@ -308,7 +315,7 @@ async fn fc_40_a_plot_says_the_state_of_its_price() {
             [("/market/BTC-KRW", 2), ("/embed/chart?markets=BTC-KRW", 1), ("/fragment/chart?markets=BTC-KRW", 1)]
         {
             let page = page(&app, path).await;
-            let svg = after(&page, "<svg class=\"plot\"", ">");
+            let svg = between(&page, "<svg class=\"plot\"", ">");
             assert_eq!(svg.len(), plots, "{path}");
             for plot in svg {
                 assert!(plot.contains(&format!("data-state=\"{}\"", state.as_str())), "{path}: {plot}");
@@ -316,7 +323,7 @@ async fn fc_40_a_plot_says_the_state_of_its_price() {
         }
         let page = page(&app, "/market/BTC-KRW").await;
         for part in ["<div class=\"quote\"", "<div class=\"from\"", "<div class=\"told\""] {
-            assert!(after(&page, part, ">")[0].contains(&format!("data-state=\"{}\"", state.as_str())), "{part}");
+            assert!(between(&page, part, ">")[0].contains(&format!("data-state=\"{}\"", state.as_str())), "{part}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Server-sent events: the same messages as the stream, and how a client comes back.
+//! Server-sent events: the same messages as the stream, and how a client resumes.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// One event as it was sent.
+/// One received event.
 #[derive(Debug, Default, PartialEq)]
 struct Event {
     id: Option<String>,
@@ -22,7 +22,7 @@ struct Event {
     comment: bool,
 }
 
-/// Reads events as the HTML standard has it, as far as they are used here.
+/// Parses an event stream, limited to the fields that the server uses.
 struct Reader {
     chunks: axum::body::BodyDataStream,
     rest: String,
@@ -47,6 +47,7 @@ impl Reader {
         }
     }
 
+    /// Returns id and data of the next event.
     async fn data(&mut self) -> (Option<String>, Value) {
         let event = self.next().await.expect("an event");
         (event.id, event.data.expect("data"))
@@ -61,22 +62,23 @@ fn read_event(text: &str) -> Event {
             Some(("retry", retry)) => event.retry = Some(retry.parse().unwrap()),
             Some(("data", data)) => event.data = Some(serde_json::from_str(data).unwrap()),
             _ if line.starts_with(':') => event.comment = true,
-            _ => panic!("what is {line:?}?"),
+            _ => panic!("unexpected line {line:?}"),
         }
     }
     event
 }
 
-async fn opened(app: &AppState, query: &str, last: Option<&str>) -> Reader {
+/// Opens an event stream, with `last` as its `Last-Event-ID`.
+async fn open(app: &AppState, query: &str, last: Option<&str>) -> Reader {
     let headers: Vec<_> = last.map(|last| ("last-event-id", last)).into_iter().collect();
-    Reader::new(with(app, &format!("/api/v1/events{query}"), &headers).await)
+    Reader::new(get_with(app, &format!("/api/v1/events{query}"), &headers).await)
 }
 
 #[tokio::test]
-async fn the_messages_are_those_of_the_stream() {
-    let hub = filled();
-    let app = state(&hub);
-    let mut events = opened(&app, "?board=krw&interval_ms=0", None).await;
+async fn events_carry_the_messages_of_the_stream() {
+    let hub = hub_with_rows();
+    let app = app_state(&hub);
+    let mut events = open(&app, "?board=krw&interval_ms=0", None).await;
     let welcome = events.next().await.unwrap();
     assert!((1000..=5000).contains(&welcome.retry.unwrap()));
     assert_eq!((&welcome.id, &welcome.data.unwrap()["type"]), (&None, &"welcome".into()));
@@ -90,9 +92,9 @@ async fn the_messages_are_those_of_the_stream() {
     hub.publish(changed([quote("ETH-KRW", "4512500")]));
     let (id, delta) = events.data().await;
     assert_eq!((id.as_deref(), &delta), (Some("01JH2M8Q:2"), &socket.json().await));
-    assert_eq!(hub.load().members, 2);
+    assert_eq!(hub.stats().members, 2);
     drop(events);
-    eventually("it left its group", || hub.load().members == 1).await;
+    eventually("the event client left its group", || hub.stats().members == 1).await;
 }
 
 #[tokio::test]
@@ -100,27 +102,27 @@ async fn the_documented_event_is_what_is_sent() {
     let document = include_str!("../../../docs/api.md");
     let (_, rest) = document.split_once("<!-- example: events -->\n```text\n").unwrap();
     let (documented, _) = rest.split_once("```").unwrap();
-    let hub = filled();
-    let mut events = opened(&state(&hub), "?board=krw&interval_ms=0", None).await;
+    let hub = hub_with_rows();
+    let mut events = open(&app_state(&hub), "?board=krw&interval_ms=0", None).await;
     events.data().await;
     events.data().await;
-    hub.publish(venue(sisepan::domain::VenueState::Delayed));
+    hub.publish(venue_update(sisepan::domain::VenueState::Delayed));
     let chunk = tokio::time::timeout(DEADLINE, events.chunks.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(std::str::from_utf8(&chunk).unwrap(), format!("{documented}\n"));
 }
 
 #[tokio::test]
-async fn without_a_board_the_first_one_is_meant() {
-    let app = state(&filled());
-    let mut events = opened(&app, "", None).await;
+async fn without_a_board_the_first_one_is_used() {
+    let app = app_state(&hub_with_rows());
+    let mut events = open(&app, "", None).await;
     events.data().await;
     assert_eq!(events.data().await.1["board"], "krw");
 }
 
 #[tokio::test]
-async fn out_32_no_proxy_is_to_hold_it_back() {
-    let app = state(&filled());
-    let response = with(&app, "/api/v1/events", &[("accept-encoding", "gzip, br, zstd")]).await;
+async fn out_32_headers_keep_proxies_from_buffering_events() {
+    let app = app_state(&hub_with_rows());
+    let response = get_with(&app, "/api/v1/events", &[("accept-encoding", "gzip, br, zstd")]).await;
     for (name, value) in [
         ("cache-control", "no-cache, no-transform"),
         ("x-accel-buffering", "no"),
@@ -133,14 +135,14 @@ async fn out_32_no_proxy_is_to_hold_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn out_32_silence_is_broken_every_fifteen_seconds() {
-    let hub = filled();
-    let app = state(&hub);
-    let mut events = opened(&app, "?board=krw", None).await;
+async fn out_32_a_quiet_event_stream_sends_something_every_fifteen_seconds() {
+    let hub = hub_with_rows();
+    let app = app_state(&hub);
+    let mut events = open(&app, "?board=krw", None).await;
     events.data().await;
     events.data().await;
     let mut comments = 0;
-    let begun = app.clock.monotonic();
+    let started = app.clock.monotonic();
     for _ in 0..4 {
         let before = app.clock.monotonic();
         let event = events.next().await.unwrap();
@@ -150,27 +152,27 @@ async fn out_32_silence_is_broken_every_fifteen_seconds() {
             None => comments += usize::from(event.comment),
         }
     }
-    assert!(app.clock.monotonic() - begun >= Duration::from_secs(15));
+    assert!(app.clock.monotonic() - started >= Duration::from_secs(15));
     assert!(comments <= 4);
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_is_told_what_it_missed() {
-    let hub = filled();
-    let app = state(&hub);
+async fn a_client_that_resumes_gets_what_it_missed() {
+    let hub = hub_with_rows();
+    let app = app_state(&hub);
     hub.publish(changed([quote("ETH-KRW", "4512500")]));
-    hub.publish(venue(sisepan::domain::VenueState::Down));
+    hub.publish(venue_update(sisepan::domain::VenueState::Down));
     for (query, last) in [
         ("?board=krw", Some("01JH2M8Q:1")),
         ("?board=krw&resume=01JH2M8Q:1", None),
-        // What the browser remembers wins over the address that it began with.
+        // `Last-Event-ID` takes precedence over `resume` in the URL.
         ("?board=krw&resume=01JH2M8Q:3", Some("01JH2M8Q:1")),
         ("?board=krw&resume=01JH2M8Q:1", Some("")),
     ] {
-        let mut events = opened(&app, query, last).await;
+        let mut events = open(&app, query, last).await;
         events.data().await;
         let (id, delta) = events.data().await;
-        // Who breaks off now has not heard of the venue: so this one has no id yet.
+        // A client that disconnects here still lacks the status, so the delta has no id.
         assert_eq!((id, &delta["type"], &delta["recovered"]), (None, &"delta".into(), &true.into()), "{query}");
         assert_eq!(delta["rows"][0]["last"], "4512500");
         assert_eq!(delta["rows"].as_array().unwrap().len(), 1);
@@ -180,8 +182,8 @@ async fn a_client_that_comes_back_is_told_what_it_missed() {
 }
 
 #[tokio::test]
-async fn out_35_a_position_in_doubt_is_answered_with_everything_and_says_so() {
-    let app = state(&filled());
+async fn out_35_an_invalid_position_is_answered_with_an_unrecovered_snapshot() {
+    let app = app_state(&hub_with_rows());
     let long = format!("01JH2M8Q:{:0>60}", 1);
     for last in [
         "1",
@@ -204,55 +206,55 @@ async fn out_35_a_position_in_doubt_is_answered_with_everything_and_says_so() {
         &long,
         &"x".repeat(8000),
     ] {
-        // A header holds bytes; the query of a URL holds text.
+        // A header value may be any bytes.
         let bytes = axum::http::HeaderValue::from_bytes(last.as_bytes()).unwrap();
         let request = axum::http::Request::get("/api/v1/events?board=krw").header("last-event-id", bytes);
-        let mut events = Reader::new(ask(&app, request.body(Body::empty()).unwrap()).await);
+        let mut events = Reader::new(send_request(&app, request.body(Body::empty()).unwrap()).await);
         events.data().await;
         let (id, snapshot) = events.data().await;
         assert_eq!((&snapshot["type"], &snapshot["recovered"]), (&"snapshot".into(), &false.into()), "{last}");
         assert_eq!(id.as_deref(), Some("01JH2M8Q:1"));
     }
-    // Where nobody said anything of a position, nothing is said of it either.
-    let mut events = opened(&app, "?board=krw", None).await;
+    // Without a position, `recovered` is absent.
+    let mut events = open(&app, "?board=krw", None).await;
     events.data().await;
     assert!(events.data().await.1.get("recovered").is_none());
 }
 
 #[tokio::test]
-async fn what_there_is_not_is_a_problem() {
-    let app = state(&filled());
+async fn unknown_values_get_problem_details() {
+    let app = app_state(&hub_with_rows());
     for (query, status, code) in [
         ("?board=usd", 404, "unknown-board"),
         ("?markets=NOPE-KRW", 404, "unknown-market"),
         ("?board=krw&interval_ms=7", 400, "bad-interval"),
         ("?resume=a:1&resume=a:2", 400, "bad-field"),
     ] {
-        let response = with(&app, &format!("/api/v1/events{query}"), &[]).await;
+        let response = get_with(&app, &format!("/api/v1/events{query}"), &[]).await;
         assert_eq!(response.status(), status, "{query}");
         assert_eq!(header(&response, "content-type"), "application/problem+json");
         assert!(text(response).await.contains(code), "{query}");
     }
-    assert_eq!(app.hub.load().members, 0);
+    assert_eq!(app.hub.stats().members, 0);
 }
 
 #[tokio::test]
-async fn events_and_sockets_share_the_places_for_streams() {
-    let app = state_with(&filled(), Limits { streams_max: 2, ..Limits::default() });
+async fn event_streams_and_sockets_share_the_stream_limit() {
+    let app = app_state_with(&hub_with_rows(), Limits { streams_max: 2, ..Limits::default() });
     let address = serve(&app).await;
     let _socket = Client::welcomed(&address, "").await;
-    let events = opened(&app, "", None).await;
-    let refused = with(&app, "/api/v1/events", &[]).await;
-    assert_eq!(refused.status(), 503);
-    assert!((1..=16).contains(&header(&refused, "retry-after").parse::<u64>().unwrap()));
-    assert!(text(refused).await.contains("too-many-streams"));
+    let events = open(&app, "", None).await;
+    let rejected = get_with(&app, "/api/v1/events", &[]).await;
+    assert_eq!(rejected.status(), 503);
+    assert!((1..=16).contains(&header(&rejected, "retry-after").parse::<u64>().unwrap()));
+    assert!(text(rejected).await.contains("too-many-streams"));
     assert_eq!(Client::connect_status(&address).await, 503);
     drop(events);
-    assert_eq!(with(&app, "/api/v1/events", &[]).await.status(), 200);
+    assert_eq!(get_with(&app, "/api/v1/events", &[]).await.status(), 200);
 }
 
-/// Opens events over a socket and reads up to the snapshot.
-async fn over_socket(address: &str) -> TcpStream {
+/// Opens an event stream over a socket and reads up to the snapshot.
+async fn connect_events(address: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(b"GET /api/v1/events?board=krw&interval_ms=0 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     read_until(&mut socket, "\"snapshot\"").await;
@@ -260,37 +262,37 @@ async fn over_socket(address: &str) -> TcpStream {
 }
 
 async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     let reading = async {
-        while !said.windows(wanted.len()).any(|some| some == wanted.as_bytes()) {
-            let mut some = [0; 4096];
-            let count = socket.read(&mut some).await.unwrap();
-            assert!(count > 0, "ended before {wanted}: {}", String::from_utf8_lossy(&said));
-            said.extend_from_slice(&some[..count]);
+        while !received.windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
+            let mut buffer = [0; 4096];
+            let count = socket.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "ended before {wanted}: {}", String::from_utf8_lossy(&received));
+            received.extend_from_slice(&buffer[..count]);
         }
     };
     tokio::time::timeout(DEADLINE, reading).await.expect("in time");
     // A read may end within a character.
-    String::from_utf8_lossy(&said).into_owned()
+    String::from_utf8_lossy(&received).into_owned()
 }
 
 #[tokio::test]
-async fn an_open_one_takes_no_place_of_the_connections() {
-    let app = state_with(&filled(), Limits { connections_max: 1, ..Limits::default() });
+async fn an_open_event_stream_holds_no_connection_permit() {
+    let app = app_state_with(&hub_with_rows(), Limits { connections_max: 1, ..Limits::default() });
     let address = serve(&app).await;
-    let mut first = over_socket(&address).await;
-    let _second = over_socket(&address).await;
+    let mut first = connect_events(&address).await;
+    let _second = connect_events(&address).await;
     app.hub.publish(changed([quote("ETH-KRW", "9")]));
     read_until(&mut first, "\"last\":\"9\"").await;
 }
 
 #[tokio::test]
-async fn out_06_a_shutdown_tells_when_to_come_back_and_ends() {
-    let hub = filled();
-    let app = state(&hub);
+async fn out_06_a_shutdown_sends_the_retry_delay_and_ends() {
+    let hub = hub_with_rows();
+    let app = app_state(&hub);
     let address = serve(&app).await;
-    let mut socket = over_socket(&address).await;
-    let mut events = opened(&app, "?board=krw", None).await;
+    let mut socket = connect_events(&address).await;
+    let mut events = open(&app, "?board=krw", None).await;
     events.data().await;
     events.data().await;
     app.stop();
@@ -303,42 +305,42 @@ async fn out_06_a_shutdown_tells_when_to_come_back_and_ends() {
     assert_eq!(events.next().await, None);
     read_until(&mut socket, "\"closing\"").await;
     tokio::time::timeout(DEADLINE, app.streams().wait()).await.expect("every stream ended");
-    assert_eq!(hub.load().members, 0);
-    assert_eq!(with(&app, "/api/v1/events", &[]).await.status(), 503);
+    assert_eq!(hub.stats().members, 0);
+    assert_eq!(get_with(&app, "/api/v1/events", &[]).await.status(), 503);
 }
 
 #[tokio::test]
-async fn out_01_a_client_that_reads_nothing_is_cut_off_and_holds_up_nobody() {
-    let hub = filled();
+async fn out_01_an_event_client_that_reads_nothing_is_cut_off_and_delays_no_one() {
+    let hub = hub_with_rows();
     let limits = Limits { write_within: Duration::from_millis(500), ..Limits::default() };
-    let app = state_at(&hub, limits, Site::default());
+    let app = app_state_with_site(&hub, limits, Site::default());
     let address = serve(&app).await;
-    let mute = over_socket(&address).await;
-    let mut healthy = over_socket(&address).await;
-    eventually("both are there", || hub.load().members == 2).await;
-    let given_up = async {
+    let mute = connect_events(&address).await;
+    let mut healthy = connect_events(&address).await;
+    eventually("both clients joined", || hub.stats().members == 2).await;
+    let closed = async {
         let mut price = 1u64;
-        while hub.load().members == 2 {
+        while hub.stats().members == 2 {
             price += 1;
-            let mut big = venue(sisepan::domain::VenueState::Down);
-            for health in &mut big.venues {
+            let mut large = venue_update(sisepan::domain::VenueState::Down);
+            for health in &mut large.venues {
                 let code = sisepan::domain::ReasonCode::Silent;
                 health.reason = Some(sisepan::domain::Reason::new(code, "가".repeat(20_000)));
             }
-            big.changed = changed([quote("BTC-KRW", &price.to_string())]).changed;
-            hub.publish(big);
+            large.changed = changed([quote("BTC-KRW", &price.to_string())]).changed;
+            hub.publish(large);
             read_until(&mut healthy, &format!("\"last\":\"{price}\"")).await;
         }
     };
-    tokio::time::timeout(DEADLINE, given_up).await.expect("the mute client is given up");
-    assert_eq!(hub.load().members, 1, "the healthy one stays");
+    tokio::time::timeout(DEADLINE, closed).await.expect("the mute client is closed");
+    assert_eq!(hub.stats().members, 1, "the healthy client stays");
     drop(mute);
 }
 
 #[tokio::test]
-async fn curl_reads_it() {
-    let hub = filled();
-    let address = serve(&state(&hub)).await;
+async fn curl_reads_and_resumes_events() {
+    let hub = hub_with_rows();
+    let address = serve(&app_state(&hub)).await;
     let url = format!("http://{address}/api/v1/events?board=krw&interval_ms=0");
     let mut curl = tokio::process::Command::new("curl")
         .args(["--silent", "--no-buffer", "--max-time", "60", "--header", "Last-Event-ID: 01JH2M8Q:1", &url])
@@ -347,20 +349,23 @@ async fn curl_reads_it() {
         .spawn()
         .expect("curl is needed: scripts/system-env installs it");
     let mut out = curl.stdout.take().unwrap();
-    let mut said = String::new();
+    let mut printed = String::new();
     let reading = async {
         let mut published = false;
-        while !said.contains("\"last\":\"4512777\"") {
-            let mut some = [0; 4096];
-            let count = out.read(&mut some).await.unwrap();
-            assert!(count > 0, "curl ended: {said}");
-            said.push_str(std::str::from_utf8(&some[..count]).unwrap());
-            if !published && said.contains("\"recovered\":true") {
+        while !printed.contains("\"last\":\"4512777\"") {
+            let mut buffer = [0; 4096];
+            let count = out.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "curl ended: {printed}");
+            printed.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+            if !published && printed.contains("\"recovered\":true") {
                 hub.publish(changed([quote("ETH-KRW", "4512777")]));
                 published = true;
             }
         }
     };
     tokio::time::timeout(DEADLINE, reading).await.expect("in time");
-    assert!(said.starts_with("retry: ") && said.contains("\nid: 01JH2M8Q:2\ndata: {\"type\":\"delta\""), "{said}");
+    assert!(
+        printed.starts_with("retry: ") && printed.contains("\nid: 01JH2M8Q:2\ndata: {\"type\":\"delta\""),
+        "{printed}"
+    );
 }

@@ -1,10 +1,10 @@
-//! What HTTP itself is asked for: who may connect, from where, through what, and what is kept in memory.
+//! HTTP: admission, proxies, site settings, server-sent events and the response cache.
 
-mod answers;
-mod bodies;
 mod connections;
 mod events;
 mod proxy;
+mod response_cache;
+mod responses;
 mod site;
 
 use axum::body::Body;
@@ -12,30 +12,35 @@ use axum::http::{Request, Response};
 use sisepan::clock::Clock;
 use sisepan::config::Site;
 use sisepan::hub::Hub;
-use sisepan::web::{AppState, Limits, Shared};
+use sisepan::web::{AppParts, AppState, Limits};
 
 use crate::api::setup::*;
 
-/// The state of a publisher.
-fn state_at(hub: &Hub, limits: Limits, site: Site) -> AppState {
+/// Returns the state with limits and site settings.
+fn app_state_with_site(hub: &Hub, limits: Limits, site: Site) -> AppState {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::tokio(time("2026-01-15T06:27:04Z"));
-    AppState::with(Shared { hub: hub.clone(), boards, clock, history: None, keeper: None, demo: false }, limits, site)
+    AppState::with_site(
+        AppParts { hub: hub.clone(), boards, clock, history: None, store_health: None, demo: false },
+        limits,
+        site,
+    )
 }
 
-fn filled() -> Hub {
+/// Returns a hub with three rows.
+fn hub_with_rows() -> Hub {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("ETH-KRW", "4512000"), quote("XRP-KRW", "3104")]));
     hub
 }
 
-/// Asks with headers, without a socket.
-async fn with(app: &AppState, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
+/// Sends a GET request with headers to the router, without a socket.
+async fn get_with(app: &AppState, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    ask(app, request.body(Body::empty()).unwrap()).await
+    send_request(app, request.body(Body::empty()).unwrap()).await
 }
 
 fn header<'a>(response: &'a Response<Body>, name: &str) -> &'a str {

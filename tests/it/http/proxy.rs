@@ -1,4 +1,4 @@
-//! Through proxies that others wrote, set up as `deploy/` shows: nginx, Apache, Caddy and HAProxy.
+//! The server behind real proxies, configured as in `deploy/`: nginx, Apache, Caddy and HAProxy.
 //!
 //! `scripts/system-env` installs them, and curl.
 
@@ -16,11 +16,11 @@ const APACHE: &str = include_str!("../../../deploy/apache.conf");
 const CADDY: &str = include_str!("../../../deploy/Caddyfile");
 const HAPROXY: &str = include_str!("../../../deploy/haproxy.cfg");
 
-/// What an operator would have set in nginx beside the recipe: it compresses what we did not.
+/// Common nginx settings beside the recipe: nginx compresses uncompressed responses.
 const NGINX_GZIP: &str =
     "gzip on; gzip_vary on; gzip_proxied any; gzip_types application/json text/css text/javascript;";
 
-/// A running proxy, in a folder of its own.
+/// A running proxy with its own folder.
 struct Proxy {
     child: Child,
     folder: PathBuf,
@@ -36,7 +36,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Starts one on a free port; `make` writes its configuration for a port and returns the command.
+    /// Starts a proxy on a free port. `make` writes the configuration for a port and returns the command.
     async fn start(name: &str, make: impl Fn(u16, &PathBuf) -> Command) -> Self {
         for attempt in 0..5 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -46,15 +46,15 @@ impl Proxy {
             let child = make(port, &folder).stdout(log).spawn();
             let child = child.unwrap_or_else(|error| panic!("{name}: {error}; scripts/system-env installs it"));
             let mut proxy = Self { child, folder, address: format!("127.0.0.1:{port}") };
-            if proxy.answers().await {
+            if proxy.has_started().await {
                 return proxy;
             }
         }
         panic!("{name} did not start");
     }
 
-    /// Waits until it takes connections; `false` if it ended instead.
-    async fn answers(&mut self) -> bool {
+    /// Waits until the proxy accepts connections; returns `false` if it exited instead.
+    async fn has_started(&mut self) -> bool {
         let waiting = async {
             loop {
                 if TcpStream::connect(&self.address).await.is_ok() {
@@ -73,10 +73,10 @@ impl Proxy {
         Self::nginx_with(NGINX, upstream, http, location, "").await
     }
 
-    /// The same with a recipe of its own, and with more in its server.
-    async fn nginx_with(recipe: &str, upstream: &str, http: &str, location: &str, more: &str) -> Self {
+    /// As [`Self::nginx`], with another recipe and additional directives in the `server` block.
+    async fn nginx_with(recipe: &str, upstream: &str, http: &str, location: &str, server: &str) -> Self {
         Self::start("nginx", |port, folder| {
-            let listen = format!("listen 127.0.0.1:{port}; {more}");
+            let listen = format!("listen 127.0.0.1:{port}; {server}");
             let recipe = recipe.replace("listen 80;", &listen).replace("127.0.0.1:8080", upstream);
             let recipe = recipe.replace("proxy_http_version 1.1;", &format!("proxy_http_version 1.1; {location}"));
             let at = folder.display();
@@ -95,7 +95,7 @@ impl Proxy {
         .await
     }
 
-    /// Apache with a recipe; pages of the site lie in `site` of its folder.
+    /// Starts Apache with a recipe. It serves pages from `site` in its folder.
     async fn apache(recipe: &str, upstream: &str) -> Self {
         Self::start("apache2", |port, folder| {
             let at = folder.display();
@@ -137,7 +137,7 @@ impl Proxy {
         Self::start("haproxy", |port, folder| {
             let recipe = HAPROXY.replace("bind :80", &format!("bind 127.0.0.1:{port}"));
             let recipe = recipe.replace("127.0.0.1:8080", upstream);
-            // What it thinks of the server is logged.
+            // Logs the results of health checks.
             let recipe =
                 recipe.replace("    mode http\n", "    mode http\n    log global\n    option log-health-checks\n");
             let config = format!("global\n    log stdout format raw local0\n{recipe}");
@@ -155,14 +155,14 @@ impl Proxy {
         std::fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
-    /// Asks with curl; returns status, head and body, unpacked.
-    async fn ask(&self, path: &str, headers: &[&str]) -> (u16, String, String) {
-        let mut curl = tokio::process::Command::new("curl");
-        curl.args(["--silent", "--include", "--max-time", "40"]);
+    /// Sends a request with curl and returns status, head in lower case, and decompressed body.
+    async fn curl(&self, path: &str, headers: &[&str]) -> (u16, String, String) {
+        let mut command = tokio::process::Command::new("curl");
+        command.args(["--silent", "--include", "--max-time", "40"]);
         for header in headers {
-            curl.args(["--header", header]);
+            command.args(["--header", header]);
         }
-        let out = curl.arg(format!("http://{}{path}", self.address)).output().await.expect("curl is there");
+        let out = command.arg(format!("http://{}{path}", self.address)).output().await.expect("curl is installed");
         let split = out.stdout.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
         let head = String::from_utf8(out.stdout[..split].to_vec()).unwrap().to_lowercase();
         let body = &out.stdout[split + 4..];
@@ -187,19 +187,19 @@ fn app() -> AppState {
 
 fn app_under(base_path: &str) -> AppState {
     let site = Site { base_path: base_path.to_owned(), ..Site::default() };
-    state_at(&filled(), Limits { per_ipv4_max: 4, ..Limits::default() }, site)
+    app_state_with_site(&hub_with_rows(), Limits { per_ipv4_max: 4, ..Limits::default() }, site)
 }
 
-/// What must hold behind any proxy.
-async fn serves_as_without(proxy: &Proxy, app: &AppState) {
-    let (status, head, _) = proxy.ask("/prices?lang=ko", &[]).await;
+/// Checks pages, sockets and events behind a proxy.
+async fn assert_serves(proxy: &Proxy, app: &AppState) {
+    let (status, head, _) = proxy.curl("/prices?lang=ko", &[]).await;
     assert_eq!(status, 308, "{head}");
     assert!(line(&head, "location").contains("/prices/"), "{head}");
     for path in ["/prices/", "/prices/embed/board", "/prices/sisepan.js", "/prices/api/v1/snapshot?board=krw"] {
-        assert_eq!(proxy.ask(path, &[]).await.0, 200, "{path}");
+        assert_eq!(proxy.curl(path, &[]).await.0, 200, "{path}");
     }
 
-    // A socket passes, and says what changes.
+    // A socket passes and receives changes.
     let url = format!("ws://{}/prices/api/v1/stream?board=krw&interval_ms=0", proxy.address);
     let connecting = tokio_tungstenite::connect_async(url);
     let (socket, _) = tokio::time::timeout(DEADLINE, connecting).await.unwrap().expect("the upgrade passes");
@@ -210,58 +210,58 @@ async fn serves_as_without(proxy: &Proxy, app: &AppState) {
     assert_eq!(socket.json().await["rows"][0]["last"], "5000001");
     drop(socket);
 
-    // Events come one by one: each is here before there is anything that could push it out of a buffer.
+    // Each event arrives before the next one is published, so that no proxy can buffer it.
     let mut events = TcpStream::connect(&proxy.address).await.unwrap();
     let request = format!(
         "GET /prices/api/v1/events?board=small&interval_ms=0 HTTP/1.1\r\nhost: {}\r\naccept-encoding: gzip, br\r\n\r\n",
         proxy.address
     );
     events.write_all(request.as_bytes()).await.unwrap();
-    let mut said = String::new();
+    let mut received = String::new();
     for (wanted, next) in
         [("\"snapshot\"", "5000002"), ("\"last\":\"5000002\"", "5000003"), ("\"last\":\"5000003\"", "5")]
     {
         let reading = async {
-            while !said.contains(wanted) {
-                let mut some = [0; 4096];
-                let count = events.read(&mut some).await.unwrap();
-                assert!(count > 0, "ended: {said}");
-                said.push_str(&String::from_utf8_lossy(&some[..count]));
+            while !received.contains(wanted) {
+                let mut buffer = [0; 4096];
+                let count = events.read(&mut buffer).await.unwrap();
+                assert!(count > 0, "ended: {received}");
+                received.push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         };
-        tokio::time::timeout(DEADLINE, reading).await.unwrap_or_else(|_| panic!("held back: {wanted} after {said}"));
+        tokio::time::timeout(DEADLINE, reading).await.unwrap_or_else(|_| panic!("buffered: {wanted} after {received}"));
         app.hub.publish(changed([quote("XRP-KRW", next)]));
     }
-    let head = said.split("\r\n\r\n").next().unwrap().to_lowercase();
+    let head = received.split("\r\n\r\n").next().unwrap().to_lowercase();
     assert!(head.contains("content-type: text/event-stream") && !head.contains("content-encoding"), "{head}");
 }
 
-/// Tag, `304` and `Vary` are as they should be, whoever compresses.
-async fn caches_as_without(proxy: &Proxy) {
+/// Checks `ETag`, `304` and `Vary` behind a proxy, whether the proxy or the server compresses.
+async fn assert_caching(proxy: &Proxy) {
     for path in ["/prices/api/v1/snapshot?board=krw&lang=ko", "/prices/sisepan.css"] {
-        let (_, plain_head, plain) = proxy.ask(path, &[]).await;
+        let (_, plain_head, plain) = proxy.curl(path, &[]).await;
         let tag = line(&plain_head, "etag").to_owned();
         assert!(tag.starts_with("w/\""), "{plain_head}");
-        let (_, packed_head, packed) = proxy.ask(path, &["Accept-Encoding: gzip"]).await;
-        assert_eq!(line(&packed_head, "content-encoding"), "gzip", "{path}");
-        assert_eq!((line(&packed_head, "etag"), packed), (tag.as_str(), plain), "{path}");
-        // curl's heads are in lower case here; ours has a capital W.
-        let known = tag.replacen("w/", "W/", 1);
-        for asked in [known.clone(), known.trim_start_matches("W/").to_owned(), format!("\"x\", {known}")] {
-            let asked = format!("If-None-Match: {asked}");
-            let (status, head, body) = proxy.ask(path, &["Accept-Encoding: gzip", &asked]).await;
-            assert_eq!((status, body.as_str()), (304, ""), "{asked}");
+        let (_, compressed_head, decompressed) = proxy.curl(path, &["Accept-Encoding: gzip"]).await;
+        assert_eq!(line(&compressed_head, "content-encoding"), "gzip", "{path}");
+        assert_eq!((line(&compressed_head, "etag"), decompressed), (tag.as_str(), plain), "{path}");
+        // The head is in lower case here; the real tag begins with a capital W.
+        let weak = tag.replacen("w/", "W/", 1);
+        for value in [weak.clone(), weak.trim_start_matches("W/").to_owned(), format!("\"x\", {weak}")] {
+            let condition = format!("If-None-Match: {value}");
+            let (status, head, body) = proxy.curl(path, &["Accept-Encoding: gzip", &condition]).await;
+            assert_eq!((status, body.as_str()), (304, ""), "{condition}");
             for name in ["etag", "cache-control"] {
                 assert_eq!(line(&head, name), line(&plain_head, name), "{name}");
             }
             assert!(line(&head, "vary").contains("accept-encoding"), "{head}");
         }
-        assert!(line(&packed_head, "vary").contains("accept-encoding"));
+        assert!(line(&compressed_head, "vary").contains("accept-encoding"));
     }
 }
 
-/// Each reader is counted by his own address, which he can't write himself.
-async fn counts_clients(proxy: &Proxy, app: &AppState) {
+/// Checks that limits apply to the address of each client, which a client can't forge.
+async fn assert_counts_clients(proxy: &Proxy, app: &AppState) {
     let mut held = Vec::new();
     let open = async |forged: &str| {
         let mut socket = TcpStream::connect(&proxy.address).await.unwrap();
@@ -271,7 +271,7 @@ async fn counts_clients(proxy: &Proxy, app: &AppState) {
         tokio::time::timeout(DEADLINE, socket.read_exact(&mut status)).await.unwrap().unwrap();
         (String::from_utf8_lossy(&status[9..]).into_owned(), socket)
     };
-    // This machine is the proxy and the reader at once, so what stands before it in the list counts.
+    // This machine is both proxy and client, so the address before it in the list counts.
     for _ in 0..4 {
         let (status, socket) = open("203.0.113.1").await;
         assert_eq!(status, "200");
@@ -280,7 +280,7 @@ async fn counts_clients(proxy: &Proxy, app: &AppState) {
     assert_eq!(open("203.0.113.1").await.0, "503");
     assert_eq!(open("198.51.100.1, 203.0.113.1").await.0, "503");
     drop(held);
-    eventually("they left", || app.hub.load().members == 0).await;
+    eventually("the clients left", || app.hub.stats().members == 0).await;
 }
 
 #[tokio::test]
@@ -288,17 +288,17 @@ async fn out_31_out_32_nginx_passes_sockets_events_and_caching() {
     let app = app();
     let upstream = serve(&app).await;
     let nginx = Proxy::nginx(&upstream, "", "").await;
-    serves_as_without(&nginx, &app).await;
-    caches_as_without(&nginx).await;
-    counts_clients(&nginx, &app).await;
+    assert_serves(&nginx, &app).await;
+    assert_caching(&nginx).await;
+    assert_counts_clients(&nginx, &app).await;
 }
 
 #[tokio::test]
-async fn out_31_nginx_that_compresses_itself_keeps_the_tag() {
+async fn out_31_nginx_that_compresses_responses_keeps_the_etag() {
     let app = app();
     let upstream = serve(&app).await;
     let nginx = Proxy::nginx(&upstream, NGINX_GZIP, "proxy_set_header Accept-Encoding '';").await;
-    caches_as_without(&nginx).await;
+    assert_caching(&nginx).await;
 }
 
 #[tokio::test]
@@ -306,43 +306,43 @@ async fn out_31_out_32_caddy_passes_sockets_events_and_caching() {
     let app = app();
     let upstream = serve(&app).await;
     let caddy = Proxy::caddy(&upstream).await;
-    serves_as_without(&caddy, &app).await;
-    caches_as_without(&caddy).await;
+    assert_serves(&caddy, &app).await;
+    assert_caching(&caddy).await;
 }
 
 #[tokio::test]
-async fn fc_25_haproxy_finds_the_server_well_and_passes_sockets_events_and_caching() {
+async fn fc_25_the_haproxy_health_check_succeeds_and_sockets_events_and_caching_pass() {
     let app = app();
     let upstream = serve(&app).await;
     let haproxy = Proxy::haproxy(&upstream).await;
     eventually("haproxy's check succeeds", || haproxy.log().contains("Layer7 check passed, code: 204")).await;
-    serves_as_without(&haproxy, &app).await;
-    caches_as_without(&haproxy).await;
-    counts_clients(&haproxy, &app).await;
+    assert_serves(&haproxy, &app).await;
+    assert_caching(&haproxy).await;
+    assert_counts_clients(&haproxy, &app).await;
     let log = haproxy.log();
     assert!(!log.contains("wrong status") && !log.contains("is DOWN"), "{log}");
 }
 
-/// The text of a snippet of the configurator, as a reader copies it.
+/// Returns the text of a configurator snippet, as a visitor copies it.
 fn snippet(page: &str, id: &str) -> String {
     let (_, code) = page.split_once(&format!("<code id=\"code-{id}\">")).expect(id);
-    let (code, _) = code.split_once("</code>").expect("it ends");
+    let (code, _) = code.split_once("</code>").expect("the snippet ends");
     let entities = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
     entities.iter().fold(code.to_owned(), |text, (entity, plain)| text.replace(entity, plain))
 }
 
-/// Puts the include of the configurator into a page of the site, and holds what a reader gets.
-async fn includes(proxy: &Proxy, base_path: &str) {
-    let wish = "ui=en&widget=board&m=BTC-KRW&m=ETH-KRW&theme=dark&colors=cb&size=l&lang=ja&title=off\
+/// Puts the include snippet of the configurator into a page of the site and checks what a visitor gets.
+async fn assert_include_works(proxy: &Proxy, base_path: &str) {
+    let options = "ui=en&widget=board&m=BTC-KRW&m=ETH-KRW&theme=dark&colors=cb&size=l&lang=ja&title=off\
                 &link=%2Fcoins%2F%7Bbase%7D%3Fa%3D1%26b%3D2&columns=last&columns=change&columns=amount";
-    let (status, _, page) = proxy.ask(&format!("{base_path}/widgets?{wish}"), &[]).await;
+    let (status, _, page) = proxy.curl(&format!("{base_path}/widgets?{options}"), &[]).await;
     assert_eq!(status, 200, "{page}");
     let code = snippet(&page, "include");
     assert!(code.contains(&format!("virtual=\"{base_path}/fragment/board?")), "{code}");
     let article = format!("<!doctype html><title>Article</title><p>before</p>\n{code}\n<p>after</p>\n");
     std::fs::write(proxy.folder.join("site/article.shtml"), article).unwrap();
-    // Browsers take every coding; the pages of the site are plain all the same.
-    let (status, _, page) = proxy.ask("/article.shtml", &["accept-encoding: gzip, br, zstd"]).await;
+    // Browsers accept compression, but the included page must stay uncompressed.
+    let (status, _, page) = proxy.curl("/article.shtml", &["accept-encoding: gzip, br, zstd"]).await;
     assert_eq!(status, 200, "{page}");
     assert!(page.contains("<p>before</p>") && page.contains("<p>after</p>") && !page.contains("#include"), "{page}");
     for part in [
@@ -356,27 +356,27 @@ async fn includes(proxy: &Proxy, base_path: &str) {
         "data-col=\"amount\"",
         "/coins/BTC?a=1",
     ] {
-        assert!(page.contains(part), "{part} is not in {page}");
+        assert!(page.contains(part), "{page} lacks {part}");
     }
 }
 
 #[tokio::test]
-async fn fc_52_the_include_that_is_copied_works_in_nginx() {
+async fn fc_52_the_copied_include_snippet_works_in_nginx() {
     for base_path in ["/prices", "/a/b"] {
         let upstream = serve(&app_under(base_path)).await;
         let root = "location / { root site; ssi on; ssi_types text/html; types { text/html shtml; } }";
         let recipe = |text: &str| text.replace("/prices", base_path);
         let nginx = Proxy::nginx_with(&recipe(NGINX), &upstream, "", "", root).await;
         std::fs::create_dir_all(nginx.folder.join("site")).unwrap();
-        includes(&nginx, base_path).await;
+        assert_include_works(&nginx, base_path).await;
     }
 }
 
 #[tokio::test]
-async fn fc_52_the_include_that_is_copied_works_in_apache() {
+async fn fc_52_the_copied_include_snippet_works_in_apache() {
     for base_path in ["/prices", "/a/b"] {
         let upstream = serve(&app_under(base_path)).await;
         let apache = Proxy::apache(&APACHE.replace("/prices", base_path), &upstream).await;
-        includes(&apache, base_path).await;
+        assert_include_works(&apache, base_path).await;
     }
 }

@@ -1,22 +1,22 @@
-//! What a publisher sets: the path, who may frame and connect, and that no request changes what others are served.
+//! Site settings: base path, frame ancestors, origins and limits; and isolation of responses from other requests.
 
 use sisepan::config;
 use sisepan::web::Limits;
 
 use super::*;
 
-/// The settings of a configuration file.
+/// Returns the site settings of a configuration file.
 fn site(text: &str) -> Site {
     config::parse("sisepan.toml", text, &Default::default()).unwrap_or_else(|errors| panic!("{errors}")).site
 }
 
-fn at(text: &str) -> AppState {
-    state_at(&filled(), Limits::default(), site(text))
+fn app_with_settings(text: &str) -> AppState {
+    app_state_with_site(&hub_with_rows(), Limits::default(), site(text))
 }
 
 #[tokio::test]
-async fn everything_stands_under_the_base_path() {
-    let app = at(r#"base_path = "/prices/kr/""#);
+async fn everything_is_served_under_the_base_path() {
+    let app = app_with_settings(r#"base_path = "/prices/kr/""#);
     assert_eq!(app.base_path(), "/prices/kr");
     for path in [
         "/",
@@ -41,12 +41,12 @@ async fn everything_stands_under_the_base_path() {
     }
     let address = serve(&app).await;
     let url = format!("ws://{address}/prices/kr/api/v1/stream?board=krw");
-    let (_socket, _) = tokio_tungstenite::connect_async(url).await.expect("the stream is there too");
+    let (_socket, _) = tokio_tungstenite::connect_async(url).await.expect("the stream is served under it too");
 }
 
 #[tokio::test]
-async fn no_page_has_a_link_that_leaves_the_base_path() {
-    let app = at(r#"base_path = "/prices""#);
+async fn no_page_links_outside_the_base_path() {
+    let app = app_with_settings(r#"base_path = "/prices""#);
     for path in ["/prices/", "/prices/embed/board", "/prices/fragment/board", "/prices/market/BTC-KRW"] {
         let page = text(get(&app, path).await).await;
         for attribute in ["href=\"", "src=\"", "action=\""] {
@@ -58,12 +58,12 @@ async fn no_page_has_a_link_that_leaves_the_base_path() {
 }
 
 #[test]
-fn what_a_publisher_can_set_wrong_is_told() {
+fn invalid_site_settings_are_reported() {
     let problems = |text: &str| match config::parse("x", text, &Default::default()) {
-        Ok(_) => panic!("{text} was taken"),
+        Ok(_) => panic!("{text} was accepted"),
         Err(errors) => errors.to_string(),
     };
-    for (text, said) in [
+    for (text, expected) in [
         (r#"base_path = "prices""#, "base_path: must be a path such as /prices"),
         (r#"base_path = "/a//b""#, "base_path: must be a path"),
         (r#"base_path = "/../b""#, "base_path: must be a path"),
@@ -75,13 +75,13 @@ fn what_a_publisher_can_set_wrong_is_told() {
         (r#"frame_ancestors = ["https://a.example; script-src *"]"#, "frame_ancestors: must be"),
         (r#"frame_ancestors = ["null"]"#, "frame_ancestors: must be"),
         (r#"origins = ["https://a.example/path"]"#, "origins: must be *, null or https://example.com"),
-        (r#"trusted_proxies = ["10.0.0.0/99"]"#, "trusted_proxies: must be an address or a range"),
+        (r#"trusted_proxies = ["10.0.0.0/99"]"#, "trusted_proxies: must be an IP address or a CIDR range"),
         ("[limits]\nhead_bytes = 1", "limits.head_bytes: must be from 8192 to 65536"),
         ("[limits]\nping_every_secs = 5\npong_within_secs = 6", "limits.pong_within_secs: must be from 1 to 5"),
         ("[limits]\nconections = 1", "limits.conections: unknown setting"),
     ] {
         let problems = problems(text);
-        assert!(problems.contains(said), "{text} gave {problems}, not {said}");
+        assert!(problems.contains(expected), "{text} gave {problems}, not {expected}");
     }
     let set =
         site("public_url = \"https://News.example:443/prices/\"\norigins = [\"https://A.example:443\", \"null\"]");
@@ -100,7 +100,7 @@ fn what_a_publisher_can_set_wrong_is_told() {
 fn every_limit_is_documented_with_its_default() {
     let table = include_str!("../../../docs/settings.md");
     let source = include_str!("../../../src/config/limits.rs");
-    // Their names stand in the documentation of their fields.
+    // The doc comment of each field begins with the name of its setting.
     let names: Vec<_> = source.split("    /// `").skip(1).map(|rest| rest.split('`').next().unwrap()).collect();
     assert!(names.len() > 15, "{names:?}");
     for name in names {
@@ -115,7 +115,7 @@ fn every_limit_is_documented_with_its_default() {
 
 #[tokio::test]
 async fn out_22_a_page_may_open_a_stream_only_where_its_origin_is_listed() {
-    // Suffix and prefix tricks, another scheme, another port.
+    // Origins that only resemble the listed one: suffix, prefix, scheme, port, path, case.
     const FOREIGN: [&str; 7] = [
         "https://evil.example",
         "https://good.example.evil.example",
@@ -125,10 +125,10 @@ async fn out_22_a_page_may_open_a_stream_only_where_its_origin_is_listed() {
         "https://good.example/",
         "https://GOOD.example",
     ];
-    let any = at("");
-    let listed = at("public_url = \"https://own.example/prices\"\norigins = [\"https://good.example\"]");
-    let with_null = at("origins = [\"null\"]");
-    let none = at("origins = []");
+    let any = app_with_settings("");
+    let listed = app_with_settings("public_url = \"https://own.example/prices\"\norigins = [\"https://good.example\"]");
+    let with_null = app_with_settings("origins = [\"null\"]");
+    let none = app_with_settings("origins = []");
     for (app, origin, status) in [
         (&any, Some("https://evil.example"), 200),
         (&any, Some("null"), 200),
@@ -148,7 +148,7 @@ async fn out_22_a_page_may_open_a_stream_only_where_its_origin_is_listed() {
     .chain(FOREIGN.map(|origin| (&listed, Some(origin), 403)))
     {
         let headers: Vec<_> = origin.map(|origin| ("origin", origin)).into_iter().collect();
-        let response = with(app, "/api/v1/events?board=krw", &headers).await;
+        let response = get_with(app, "/api/v1/events?board=krw", &headers).await;
         assert_eq!(response.status(), status, "events from {origin:?}");
         if status == 403 {
             assert!(text(response).await.contains("urn:sisepan:problem:origin-not-allowed"));
@@ -170,14 +170,14 @@ async fn out_22_a_page_may_open_a_stream_only_where_its_origin_is_listed() {
 }
 
 #[tokio::test]
-async fn out_25_only_widgets_may_be_framed_and_by_whom_is_set() {
-    let default = at("");
-    let set = at("frame_ancestors = [\"'self'\", \"https://news.example\"]");
-    for (app, who) in [(&default, "*"), (&set, "'self' https://news.example")] {
+async fn out_25_only_embeds_may_be_framed_and_a_setting_limits_the_ancestors() {
+    let default = app_with_settings("");
+    let set = app_with_settings("frame_ancestors = [\"'self'\", \"https://news.example\"]");
+    for (app, ancestors) in [(&default, "*"), (&set, "'self' https://news.example")] {
         for path in ["/embed/board", "/embed/board?board=nope"] {
             let response = get(app, path).await;
             let policy = header(&response, "content-security-policy");
-            assert!(policy.ends_with(&format!("frame-ancestors {who}")), "{path}: {policy}");
+            assert!(policy.ends_with(&format!("frame-ancestors {ancestors}")), "{path}: {policy}");
             assert_eq!(policy.matches("frame-ancestors").count(), 1);
             assert_eq!(header(&response, "x-frame-options"), "", "{path}");
         }
@@ -191,26 +191,26 @@ async fn out_25_only_widgets_may_be_framed_and_by_whom_is_set() {
 }
 
 #[tokio::test]
-async fn out_26_the_same_words_for_every_origin() {
-    let app = at("origins = [\"https://good.example\"]");
+async fn out_26_responses_are_the_same_for_every_origin() {
+    let app = app_with_settings("origins = [\"https://good.example\"]");
     for path in ["/api/v1/snapshot", "/api/v1/snapshot.csv", "/api/v1/markets", "/fragment/board", "/sisepan.js"] {
         for origin in ["https://good.example", "https://evil.example", "null"] {
-            let first = with(&app, path, &[("origin", origin)]).await;
+            let first = get_with(&app, path, &[("origin", origin)]).await;
             let tag = header(&first, "etag").to_owned();
-            let again = with(&app, path, &[("origin", origin), ("if-none-match", &tag)]).await;
+            let again = get_with(&app, path, &[("origin", origin), ("if-none-match", &tag)]).await;
             assert_eq!(again.status(), 304);
             for response in [first, again] {
                 assert_eq!(header(&response, "access-control-allow-origin"), "*", "{path} for {origin}");
                 assert_eq!(header(&response, "access-control-allow-credentials"), "");
-                assert!(!header(&response, "vary").contains("origin"), "nothing differs by it");
+                assert!(!header(&response, "vary").contains("origin"), "responses do not depend on the origin");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_others_embed_passes_a_page_that_asks_for_permission() {
-    let app = at("");
+async fn embeddable_resources_allow_cross_origin_embedding() {
+    let app = app_with_settings("");
     for path in [
         "/embed/board",
         "/fragment/board",
@@ -226,8 +226,8 @@ async fn what_others_embed_passes_a_page_that_asks_for_permission() {
 }
 
 #[tokio::test]
-async fn out_27_no_header_of_a_request_is_in_an_answer() {
-    let app = at("public_url = \"https://own.example/prices\"\nbase_path = \"/prices\"");
+async fn out_27_no_request_header_is_reflected_in_a_response() {
+    let app = app_with_settings("public_url = \"https://own.example/prices\"\nbase_path = \"/prices\"");
     assert_eq!(app.public_url(), Some("https://own.example/prices"));
     let forged = [
         ("host", "evil.example"),
@@ -242,12 +242,12 @@ async fn out_27_no_header_of_a_request_is_in_an_answer() {
         ["", "/", "/embed/board", "/fragment/board", "/market/BTC-KRW", "/api/v1/snapshot", "/nothing", "/sisepan.js"]
     {
         let path = format!("/prices{path}");
-        // First with the forged headers, so that what is kept would be theirs.
-        let first = with(&app, &path, &forged).await;
+        // The forged headers come first, so that they would end up in the cache.
+        let first = get_with(&app, &path, &forged).await;
         let clean = get(&app, &path).await;
-        let words = |response: &Response<Body>| format!("{:?}", response.headers());
-        assert!(!words(&first).contains("evil"), "{path}: {}", words(&first));
-        assert_eq!(words(&first), words(&clean), "{path}");
+        let headers = |response: &Response<Body>| format!("{:?}", response.headers());
+        assert!(!headers(&first).contains("evil"), "{path}: {}", headers(&first));
+        assert_eq!(headers(&first), headers(&clean), "{path}");
         let first = text(first).await;
         assert!(!first.contains("evil"), "{path}: {first}");
         assert_eq!(first, text(clean).await, "{path}");

@@ -1,4 +1,4 @@
-//! Gaps: the most urgent first, paced, retried, and each minute only when it is over.
+//! Backfill of gaps: most urgent first, rate limited, retried, and no minute before it has ended.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn settled(bench: &mut Bench, symbol: &str) -> (std::ops::Range<Minute>, V
         .await
 }
 
-/// The market and the stretch of the next answer.
+/// Returns market and span of the next settled event.
 async fn next_settled(bench: &mut Bench) -> (Market, std::ops::Range<Minute>) {
     bench
         .wait("a settled span", |event| match event {
@@ -42,11 +42,11 @@ async fn next_settled(bench: &mut Bench) -> (Market, std::ops::Range<Minute>) {
 }
 
 #[tokio::test]
-async fn a_base_is_one_candle_that_speaks_for_all_minutes_up_to_its_end() {
+async fn one_candle_is_requested_for_a_base_price_and_settles_the_quiet_minutes_after_it() {
     let server = Server::start(&["btc"]).await;
     let end = now().plus(-1440);
     server
-        .with(|world| world.candles.insert("btc".to_owned(), vec![(end.0 - 50, "9".into()), (end.0 - 7, "10".into())]));
+        .with(|state| state.candles.insert("btc".to_owned(), vec![(end.0 - 50, "9".into()), (end.0 - 7, "10".into())]));
     let mut bench = Bench::start(&server, &["btc"]);
     bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Base)).await.unwrap();
     let (span, closes) = settled(&mut bench, "btc").await;
@@ -57,13 +57,13 @@ async fn a_base_is_one_candle_that_speaks_for_all_minutes_up_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_hole_is_filled_in_pages_from_its_oldest_minute_on_until_it_is_whole() {
+async fn a_gap_is_filled_page_by_page_from_its_oldest_minute() {
     let server = Server::start(&["btc"]).await;
     let end = now().plus(-10);
     let candles = (0..25).map(|at| (end.0 - 25 + at, at.to_string().replace('0', "1"))).collect();
-    server.with(|world| world.candles.insert("btc".to_owned(), candles));
+    server.with(|state| state.candles.insert("btc".to_owned(), candles));
     let mut bench = Bench::start(&server, &["btc"]);
-    bench.gaps.send(gap("btc", end.plus(-25), end, Urgency::Hole)).await.unwrap();
+    bench.gaps.send(gap("btc", end.plus(-25), end, Urgency::Older)).await.unwrap();
     let mut from = end.plus(-25);
     for length in [10, 10, 5] {
         let (span, closes) = settled(&mut bench, "btc").await;
@@ -76,20 +76,20 @@ async fn a_hole_is_filled_in_pages_from_its_oldest_minute_on_until_it_is_whole()
 }
 
 #[tokio::test]
-async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
+async fn base_prices_come_before_gaps_and_gaps_before_minutes_seen_live() {
     let symbols = ["a", "b", "c", "d", "e"];
     let server = Server::start(&symbols).await;
     let end = now().plus(-10);
     for symbol in symbols {
-        server.with(|world| world.candles.insert(symbol.to_owned(), vec![(end.0 - 1, "5".into())]));
+        server.with(|state| state.candles.insert(symbol.to_owned(), vec![(end.0 - 1, "5".into())]));
     }
     let mut bench = Bench::start(&server, &symbols);
-    // The first one is under way while the others come in.
+    // Keeps the first request pending while the other gaps are queued.
     server.reply("/candles?s=a", "late", "");
     bench.gaps.send(gap("a", end.plus(-1), end, Urgency::Settle)).await.unwrap();
     until("the first", || !server.logged("get /candles?s=a").is_empty()).await;
     for (symbol, urgency) in
-        [("b", Urgency::Settle), ("c", Urgency::Hole), ("d", Urgency::Base), ("e", Urgency::Recent)]
+        [("b", Urgency::Settle), ("c", Urgency::Older), ("d", Urgency::Base), ("e", Urgency::Recent)]
     {
         bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
     }
@@ -101,33 +101,33 @@ async fn bases_come_before_holes_and_holes_before_what_was_seen_live() {
 }
 
 #[tokio::test]
-async fn a_failed_request_is_made_again_and_duplicates_are_one() {
+async fn a_failed_request_is_retried_and_duplicate_gaps_are_merged() {
     let server = Server::start(&["btc"]).await;
     let end = now().plus(-10);
-    server.with(|world| world.candles.insert("btc".to_owned(), vec![(end.0 - 1, "5".into())]));
+    server.with(|state| state.candles.insert("btc".to_owned(), vec![(end.0 - 1, "5".into())]));
     server.reply("/candles", "500 Busy", "");
     let mut bench = Bench::start(&server, &["btc"]);
     for _ in 0..5 {
-        bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Hole)).await.unwrap();
+        bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Older)).await.unwrap();
     }
     until("some failures", || server.logged("get /candles").len() >= 3).await;
-    server.with(|world| world.replies.clear());
+    server.with(|state| state.replies.clear());
     settled(&mut bench, "btc").await;
-    let asked = server.logged("get /candles").len();
+    let requests = server.logged("get /candles").len();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(server.logged("get /candles").len(), asked, "a duplicate was asked for");
+    assert_eq!(server.logged("get /candles").len(), requests, "a duplicate was requested");
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn an_empty_answer_settles_nothing_and_is_not_asked_for_again() {
+async fn an_empty_response_settles_nothing_and_is_not_requested_again() {
     let server = Server::start(&["btc", "eth"]).await;
     let end = now().plus(-10);
-    server.with(|world| world.candles.insert("eth".to_owned(), vec![(end.0 - 1, "5".into())]));
+    server.with(|state| state.candles.insert("eth".to_owned(), vec![(end.0 - 1, "5".into())]));
     let mut bench = Bench::start(&server, &["btc", "eth"]);
     for _ in 0..3 {
         bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Base)).await.unwrap();
-        bench.gaps.send(gap("eth", end.plus(-1), end, Urgency::Hole)).await.unwrap();
+        bench.gaps.send(gap("eth", end.plus(-1), end, Urgency::Older)).await.unwrap();
         settled(&mut bench, "eth").await;
     }
     assert_eq!(server.logged("get /candles?s=btc").len(), 1);
@@ -136,31 +136,31 @@ async fn an_empty_answer_settles_nothing_and_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_minute_that_is_not_over_is_not_asked_for() {
+async fn a_minute_that_has_not_ended_is_not_requested() {
     let server = Server::start(&["btc"]).await;
     let (start, end) = (now().plus(-3), now().plus(5));
-    server.with(|world| world.candles.insert("btc".to_owned(), (start.0..end.0).map(|at| (at, "5".into())).collect()));
+    server.with(|state| state.candles.insert("btc".to_owned(), (start.0..end.0).map(|at| (at, "5".into())).collect()));
     let mut bench = Bench::start(&server, &["btc"]);
     bench.gaps.send(gap("btc", start, end, Urgency::Settle)).await.unwrap();
     let (span, _) = settled(&mut bench, "btc").await;
     assert!(span.end <= now(), "{span:?} at {:?}", now());
-    let asked = server
-        .with(|world| world.log.iter().find_map(|(_, line)| line.split_once("end=").map(|(_, end)| end.to_owned())));
-    let asked: i64 = asked.unwrap().split('&').next().unwrap().parse().unwrap();
-    assert!(Minute(asked) <= now(), "asked up to {:?}", Minute(asked));
+    let requested = server
+        .with(|state| state.log.iter().find_map(|(_, line)| line.split_once("end=").map(|(_, end)| end.to_owned())));
+    let end: i64 = requested.unwrap().split('&').next().unwrap().parse().unwrap();
+    assert!(Minute(end) <= now(), "requested up to {:?}", Minute(end));
     bench.stop().await;
 }
 
-/// Where quiet minutes have candles too, a page with some missing settles several stretches.
+/// At a venue that sends candles for quiet minutes too, a page with missing candles settles several spans.
 #[tokio::test]
-async fn every_stretch_that_an_answer_settles_is_passed_on() {
+async fn every_span_that_a_response_settles_is_emitted() {
     let server = Server::start(&["btc"]).await;
     let end = now().plus(-10);
     let candles = [-8, -7, -5, -4, -1].map(|at| (end.0 + at, "5".to_owned())).to_vec();
-    server.with(|world| world.candles.insert("btc".to_owned(), candles));
-    let profile = sisepan::venue::Profile { quiet_candles: true, ..Toy::profile() };
+    server.with(|state| state.candles.insert("btc".to_owned(), candles));
+    let profile = sisepan::venue::Profile { has_quiet_candles: true, ..Toy::profile() };
     let mut bench = Bench::start_with(&server, &["btc"], profile, |_| {});
-    bench.gaps.send(gap("btc", end.plus(-8), end, Urgency::Hole)).await.unwrap();
+    bench.gaps.send(gap("btc", end.plus(-8), end, Urgency::Older)).await.unwrap();
     for (from, to) in [(-8, -6), (-5, -3), (-1, 0)] {
         let (span, closes) = settled(&mut bench, "btc").await;
         assert_eq!(span, end.plus(from)..end.plus(to));
@@ -169,21 +169,21 @@ async fn every_stretch_that_an_answer_settles_is_passed_on() {
     bench.stop().await;
 }
 
-/// Our clock is ahead of the venue's: what is over here is still running there, and its candle is not the last word.
+/// With our clock ahead of the venue's, a minute that has ended here is still running there, and its candle may change.
 #[tokio::test]
-async fn a_minute_that_is_not_over_by_the_answers_own_date_is_not_settled() {
+async fn a_minute_that_has_not_ended_by_the_responses_date_is_not_settled() {
     let server = Server::start(&["btc"]).await;
     let (start, end) = (now().plus(-12), now().plus(-2));
-    let there = end.plus(-4);
-    let date = there.start() + SignedDuration::from_secs(20);
-    let candles: Vec<String> = (start.0..=there.0).map(|at| format!("[{at},\"5\"]")).collect();
+    let venue_minute = end.plus(-4);
+    let date = venue_minute.start() + SignedDuration::from_secs(20);
+    let candles: Vec<String> = (start.0..=venue_minute.0).map(|at| format!("[{at},\"5\"]")).collect();
     let head = format!("200 OK\r\nDate: {}", date.strftime("%a, %d %b %Y %H:%M:%S GMT"));
     server.reply("/candles", &head, format!("{{\"candles\":[{}]}}", candles.join(",")));
     let mut bench = Bench::start(&server, &["btc"]);
-    bench.gaps.send(gap("btc", start, end, Urgency::Hole)).await.unwrap();
+    bench.gaps.send(gap("btc", start, end, Urgency::Older)).await.unwrap();
     let (span, closes) = settled(&mut bench, "btc").await;
-    assert_eq!(span, start..there);
-    assert_eq!(closes.last().unwrap().0, there.plus(-1), "the candle of the running minute is not taken");
+    assert_eq!(span, start..venue_minute);
+    assert_eq!(closes.last().unwrap().0, venue_minute.plus(-1), "the candle of the running minute must be ignored");
     bench.stop().await;
 }
 
@@ -203,17 +203,17 @@ async fn candles_are_paced_at_half_of_the_venues_limit() {
     for symbol in &symbols {
         bench.gaps.send(gap(symbol, end.plus(-1), end, Urgency::Base)).await.unwrap();
     }
-    until("all asked", || server.logged("get /candles").len() == 12).await;
-    let asked = server.logged("get /candles");
-    for at in &asked {
-        let inside = asked.iter().filter(|other| *other >= at && **other < *at + Duration::from_secs(1)).count();
-        assert!(inside <= 8, "{inside} in a second: {asked:?}");
+    until("all requests", || server.logged("get /candles").len() == 12).await;
+    let requests = server.logged("get /candles");
+    for at in &requests {
+        let inside = requests.iter().filter(|other| *other >= at && **other < *at + Duration::from_secs(1)).count();
+        assert!(inside <= 8, "{inside} in a second: {requests:?}");
     }
-    assert!(asked[11] - asked[0] > Duration::from_millis(1500), "{asked:?}");
+    assert!(requests[11] - requests[0] > Duration::from_millis(1500), "{requests:?}");
     bench.stop().await;
 }
 
-/// Markets with one candle each, and a gap for each.
+/// Starts a bench whose markets have one candle each, in the minute before the returned one.
 async fn one_candle_each(
     symbols: &[&str],
     change: impl FnOnce(&mut Settings),
@@ -221,14 +221,14 @@ async fn one_candle_each(
     let server = Server::start(symbols).await;
     let end = now().plus(-10);
     for symbol in symbols {
-        server.with(|world| world.candles.insert((*symbol).to_owned(), vec![(end.0 - 1, "5".into())]));
+        server.with(|state| state.candles.insert((*symbol).to_owned(), vec![(end.0 - 1, "5".into())]));
     }
     let bench = Bench::start_with(&server, symbols, Toy::profile(), change);
     (server, bench, end)
 }
 
 #[tokio::test]
-async fn fc_01_a_market_whose_candles_fail_waits_alone_and_longer_each_time() {
+async fn fc_01_a_market_whose_candle_requests_fail_is_retried_alone_with_growing_pauses() {
     let symbols = ["bad", "eth", "xrp"];
     for (status, body) in [
         ("404 Not Found", r#"{"error":"unknown"}"#),
@@ -247,7 +247,7 @@ async fn fc_01_a_market_whose_candles_fail_waits_alone_and_longer_each_time() {
         };
         let (server, mut bench, end) = one_candle_each(&symbols, slow).await;
         server.reply("/candles?s=bad", status, body);
-        for urgency in [Urgency::Base, Urgency::Recent, Urgency::Hole, Urgency::Settle] {
+        for urgency in [Urgency::Base, Urgency::Recent, Urgency::Older, Urgency::Settle] {
             for symbol in symbols {
                 bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
             }
@@ -255,18 +255,18 @@ async fn fc_01_a_market_whose_candles_fail_waits_alone_and_longer_each_time() {
                 let (market, _) = next_settled(&mut bench).await;
                 assert_ne!(market.base(), "BAD", "{status} {body}");
             }
-            server.with(|world| world.log.clear());
+            server.with(|state| state.log.clear());
         }
         let health = bench.health("the count", |health| health.rejected.contains_key("refused-market")).await;
         assert!(health.rejected["refused-market"] < 20, "{status} {body}: {:?}", health.rejected);
-        server.with(|world| world.replies.clear());
+        server.with(|state| state.replies.clear());
         assert_eq!(settled(&mut bench, "bad").await.0, end.plus(-1)..end);
         bench.stop().await;
     }
 }
 
 #[tokio::test]
-async fn fc_01_several_markets_that_fail_in_a_row_are_a_host_that_fails() {
+async fn fc_01_failures_of_several_markets_in_a_row_count_as_a_failure_of_the_host() {
     let symbols = ["a", "b", "c", "d", "e", "f"];
     let slow = |settings: &mut Settings| {
         settings.backoff_min = Duration::from_secs(60);
@@ -278,16 +278,16 @@ async fn fc_01_several_markets_that_fail_in_a_row_are_a_host_that_fails() {
         bench.gaps.send(gap(symbol, end.plus(-1), end, Urgency::Base)).await.unwrap();
     }
     until("four requests", || server.logged("get /candles").len() >= 4).await;
-    let asked = server.logged("get /candles");
-    assert!(asked[3] - asked[2] >= Duration::from_millis(4900), "{asked:?}");
+    let requests = server.logged("get /candles");
+    assert!(requests[3] - requests[2] >= Duration::from_millis(4900), "{requests:?}");
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_01_a_market_that_is_not_listed_is_not_asked_for_candles() {
+async fn fc_01_candles_of_an_unlisted_market_are_not_requested() {
     let server = Server::start(&["btc"]).await;
     let end = now().plus(-10);
-    server.with(|world| world.candles.insert("btc".to_owned(), vec![(end.0 - 1, "5".into())]));
+    server.with(|state| state.candles.insert("btc".to_owned(), vec![(end.0 - 1, "5".into())]));
     let mut bench = Bench::start(&server, &["btc", "ghost"]);
     bench.wait("the list", |event| matches!(event, Event::Listings { .. }).then_some(())).await;
     bench.gaps.send(gap("ghost", end.plus(-1), end, Urgency::Base)).await.unwrap();
@@ -298,7 +298,7 @@ async fn fc_01_a_market_that_is_not_listed_is_not_asked_for_candles() {
 }
 
 #[tokio::test]
-async fn fc_01_what_waits_for_a_market_goes_with_it() {
+async fn fc_01_queued_gaps_of_a_market_are_dropped_when_it_is_unlisted() {
     let (server, mut bench, end) = one_candle_each(&["btc", "gone"], |settings| {
         settings.list_every = Duration::from_millis(50);
         settings.backoff_min = Duration::from_millis(50);
@@ -308,26 +308,26 @@ async fn fc_01_what_waits_for_a_market_goes_with_it() {
     server.reply("/candles?s=gone", "500 Oops", "");
     bench.gaps.send(gap("gone", end.plus(-1), end, Urgency::Base)).await.unwrap();
     until("failures", || server.logged("get /candles?s=gone").len() > 2).await;
-    server.with(|world| world.listed = vec!["btc".to_owned()]);
+    server.with(|state| state.listed = vec!["btc".to_owned()]);
     bench.health("that it is unlisted", |health| health.rejected.contains_key("unlisted")).await;
-    let asked = server.logged("get /candles?s=gone").len();
+    let requests = server.logged("get /candles?s=gone").len();
     bench.gaps.send(gap("btc", end.plus(-1), end, Urgency::Settle)).await.unwrap();
     settled(&mut bench, "btc").await;
-    // One may have been under way.
-    assert!(server.logged("get /candles?s=gone").len() <= asked + 1);
+    // One request may have been in flight.
+    assert!(server.logged("get /candles?s=gone").len() <= requests + 1);
     bench.stop().await;
 }
 
-/// The newest minutes come between older holes by turns, so that neither waits for all of the other.
+/// Recent and older gaps alternate, so that neither kind waits for all of the other.
 #[tokio::test]
-async fn fc_10_the_newest_minutes_and_older_holes_take_turns() {
+async fn fc_10_recent_and_older_gaps_alternate() {
     let symbols = ["a", "b", "c", "d", "e"];
     let (server, mut bench, end) = one_candle_each(&symbols, |_| {}).await;
     server.reply("/candles?s=a", "late", "");
     bench.gaps.send(gap("a", end.plus(-1), end, Urgency::Settle)).await.unwrap();
     until("the first", || !server.logged("get /candles?s=a").is_empty()).await;
     for (symbol, urgency) in
-        [("b", Urgency::Hole), ("c", Urgency::Hole), ("d", Urgency::Recent), ("e", Urgency::Recent)]
+        [("b", Urgency::Older), ("c", Urgency::Older), ("d", Urgency::Recent), ("e", Urgency::Recent)]
     {
         bench.gaps.send(gap(symbol, end.plus(-1), end, urgency)).await.unwrap();
     }
@@ -338,9 +338,9 @@ async fn fc_10_the_newest_minutes_and_older_holes_take_turns() {
     bench.stop().await;
 }
 
-/// Markets that fail are asked for beside the others: however soon they are due again, the others have their bases.
+/// Failing markets are retried beside the others, which get their base prices however soon the retries are due.
 #[tokio::test]
-async fn fc_01_several_markets_that_go_on_failing_keep_no_base_from_the_others() {
+async fn fc_01_markets_that_keep_failing_do_not_delay_the_base_prices_of_others() {
     let symbols = ["bad1", "bad2", "bad3", "bad4", "bad5", "eth", "xrp"];
     for status in ["500 Oops", "451 Unavailable", "late"] {
         let (server, mut bench, end) = one_candle_each(&symbols, |settings| {
@@ -363,7 +363,7 @@ async fn fc_01_several_markets_that_go_on_failing_keep_no_base_from_the_others()
             }
             assert_eq!(good.into_iter().collect::<Vec<_>>(), ["ETH", "XRP"], "{status}");
         }
-        // None of those that are never answered had to be given up first.
+        // None of the requests without a response had to time out first.
         let failed = server.logged("get /candles?s=bad").len();
         assert!(failed >= 5 && (status != "late" || failed == 5), "{status}: {failed}");
         bench.stop().await;

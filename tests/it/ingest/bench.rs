@@ -1,4 +1,4 @@
-//! Ingest running against the toy venue's server, and what a test waits for.
+//! Runs ingest against the toy venue's server and waits for its events.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use sisepan::clock::Clock;
 use sisepan::domain::{Event, Gap, Market, ReasonCode, VenueHealth, VenueState, Via};
-use sisepan::ingest::{Requests, Settings, Tls, run};
+use sisepan::ingest::{BoardRequests, Settings, Tls, run};
 use sisepan::venue::Profile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::server::Server;
-use super::toy::{PATIENCE, Toy};
+use super::toy::{Toy, WAIT_MAX};
 
-/// Ingest against a server, with its events kept.
+/// A running ingest of the toy venue, with the events received so far.
 pub struct Bench {
     pub server: Arc<Server>,
     pub events: mpsc::Receiver<Event>,
@@ -26,7 +26,7 @@ pub struct Bench {
     pub seen: Vec<Event>,
 }
 
-/// Settings with short times.
+/// Settings with short timeouts.
 pub fn settings(server: &Server, profile: &Profile) -> Settings {
     let ms = Duration::from_millis;
     Settings {
@@ -71,7 +71,7 @@ impl Bench {
         let (sender, events) = mpsc::channel(4096);
         let (gaps, wanted_gaps) = mpsc::channel(64);
         let (checks, wanted_checks) = mpsc::channel(64);
-        let requests = Requests { gaps: wanted_gaps, checks: wanted_checks };
+        let requests = BoardRequests { gaps: wanted_gaps, checks: wanted_checks };
         let shutdown = CancellationToken::new();
         let venue = Toy::leak(profile);
         let wanted = markets(wanted);
@@ -80,11 +80,11 @@ impl Bench {
         Self { server: server.clone(), events, gaps, checks, shutdown, task, seen: Vec::new() }
     }
 
-    /// Waits for an event; earlier ones that did not fit are passed over.
+    /// Waits for the first event for which `fits` returns a value, and skips the events before it.
     pub async fn wait<T>(&mut self, what: &str, mut fits: impl FnMut(&Event) -> Option<T>) -> T {
-        let found = tokio::time::timeout(PATIENCE, async {
+        let found = tokio::time::timeout(WAIT_MAX, async {
             loop {
-                let event = self.events.recv().await.expect("ingest is gone");
+                let event = self.events.recv().await.expect("ingest has ended");
                 let fit = fits(&event);
                 self.seen.push(event);
                 if let Some(fit) = fit {
@@ -127,10 +127,10 @@ impl Bench {
         self.health(&format!("{code:?}"), fits).await
     }
 
-    /// Ends ingest and checks that nothing of it is left.
+    /// Stops ingest and checks that its task and its sockets are gone.
     pub async fn stop(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("ingest does not end").unwrap();
+        tokio::time::timeout(WAIT_MAX, self.task).await.expect("ingest did not stop").unwrap();
         let open = self.server.open.clone();
         until("sockets are closed", || open.load(Ordering::SeqCst) == 0).await;
     }
@@ -152,7 +152,7 @@ pub fn fetched(via: Via) -> bool {
 pub async fn until(what: &str, mut fits: impl FnMut() -> bool) {
     let clock = Clock::system();
     while !fits() {
-        assert!(clock.monotonic() < PATIENCE, "not in time: {what}");
+        assert!(clock.monotonic() < WAIT_MAX, "timed out waiting for: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

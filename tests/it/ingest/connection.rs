@@ -1,4 +1,4 @@
-//! One connection over an in-memory pipe, with the clock paused: exact deadlines, and a peer that is simply gone.
+//! One connection over an in-memory pipe with the clock paused: exact deadlines, and peers that vanish without closing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use sisepan::clock::Clock;
 use sisepan::domain::{Market, Reason, ReasonCode};
-use sisepan::ingest::{Command, Connection, Ended, News, Quiet, Settings};
-use sisepan::venue::{Keepalive, Profile, Record};
+use sisepan::ingest::{Command, Connection, ConnectionEnd, ConnectionEvents, Settings, SilenceVerdict};
+use sisepan::venue::{Keepalive, Profile, TickerRecord};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
@@ -16,26 +16,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::toy::{Toy, markets};
 
+/// The connection events seen so far.
 #[derive(Default)]
-struct Told {
+struct Seen {
     usable: usize,
     subscribed: Vec<Market>,
     hand_overs: usize,
     quiet: usize,
 }
 
-struct Ear(Arc<Mutex<Told>>);
+struct Recorder(Arc<Mutex<Seen>>);
 
-impl News for Ear {
+impl ConnectionEvents for Recorder {
     fn subscribed(&mut self, markets: &[Market]) {
         self.0.lock().unwrap().subscribed.extend(markets.iter().cloned());
     }
-    fn tickers(&mut self, records: Vec<Record>) -> usize {
+    fn tickers(&mut self, records: Vec<TickerRecord>) -> usize {
         let usable = records.iter().filter(|record| record.ticker.is_ok()).count();
         self.0.lock().unwrap().usable += usable;
         usable
     }
-    fn refused(&mut self, _: &'static str, _: &str) {}
+    fn rejected(&mut self, _: &'static str, _: &str) {}
     fn quiet(&mut self) {
         self.0.lock().unwrap().quiet += 1;
     }
@@ -46,57 +47,58 @@ impl News for Ear {
 
 struct Rig {
     peer: WebSocketStream<DuplexStream>,
-    told: Arc<Mutex<Told>>,
+    seen: Arc<Mutex<Seen>>,
     desired: watch::Sender<Arc<Vec<Market>>>,
     commands: mpsc::Sender<Command>,
     cancel: CancellationToken,
     clock: Clock,
-    asked: Arc<Mutex<Vec<Duration>>>,
-    end: tokio::task::JoinHandle<Ended>,
+    /// When silence was checked through REST.
+    checks: Arc<Mutex<Vec<Duration>>>,
+    end: tokio::task::JoinHandle<ConnectionEnd>,
 }
 
-/// A connection to a peer in memory; REST says `quiet` to every question. The pipe holds `bytes`.
-async fn rig(symbols: &[&str], profile: Profile, quiet: Quiet, bytes: usize) -> Rig {
+/// Runs a connection to a peer over a pipe that holds `bytes`; every check of silence returns `verdict`.
+async fn rig(symbols: &[&str], profile: Profile, verdict: SilenceVerdict, bytes: usize) -> Rig {
     let (near, far) = tokio::io::duplex(bytes);
     let socket = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
     let peer = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
     let clock = Clock::tokio(jiff::Timestamp::UNIX_EPOCH);
-    let told = Arc::new(Mutex::new(Told::default()));
+    let seen = Arc::new(Mutex::new(Seen::default()));
     let (desired, desired_in) = watch::channel(Arc::new(markets(symbols)));
     let (commands, commands_in) = mpsc::channel(4);
     let cancel = CancellationToken::new();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let (mut ear, token, time, log) = (Ear(told.clone()), cancel.clone(), clock.clone(), asked.clone());
+    let checks = Arc::new(Mutex::new(Vec::new()));
+    let (mut recorder, token, time, log) = (Recorder(seen.clone()), cancel.clone(), clock.clone(), checks.clone());
     let end = tokio::spawn(async move {
         let settings = Settings::defaults(&profile);
         let venue = Toy::leak(profile);
-        let asking = time.clone();
-        let ask = move |_: Vec<Market>| -> std::pin::Pin<Box<dyn Future<Output = Quiet> + Send>> {
-            log.lock().unwrap().push(asking.monotonic());
-            let quiet = quiet.clone();
-            Box::pin(async move { quiet })
+        let check_clock = time.clone();
+        let check_silence = move |_: Vec<Market>| -> std::pin::Pin<Box<dyn Future<Output = SilenceVerdict> + Send>> {
+            log.lock().unwrap().push(check_clock.monotonic());
+            let verdict = verdict.clone();
+            Box::pin(async move { verdict })
         };
         let connection = Connection {
             venue,
             settings: &settings,
             clock: &time,
             host: "peer.example",
-            ask: &ask,
+            verify_silence: &check_silence,
             desired: desired_in,
             commands: commands_in,
             cancel: token,
         };
-        connection.run(socket, &mut ear).await
+        connection.run(socket, &mut recorder).await
     });
-    Rig { peer, told, desired, commands, cancel, clock, asked, end }
+    Rig { peer, seen, desired, commands, cancel, clock, checks, end }
 }
 
 fn profile() -> Profile {
     Profile { silence_max: Duration::from_secs(10), ..Toy::profile() }
 }
 
-fn gone() -> Quiet {
-    Quiet::No(Reason::new(ReasonCode::Silent, "missed a trade"))
+fn dead() -> SilenceVerdict {
+    SilenceVerdict::Dead(Reason::new(ReasonCode::Silent, "missed a trade"))
 }
 
 fn ticker(price: u32) -> Message {
@@ -114,32 +116,32 @@ async fn text(peer: &mut WebSocketStream<DuplexStream>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_02_a_half_open_connection_is_dropped_at_the_deadline_of_its_data() {
-    let mut rig = rig(&["btc"], profile(), gone(), 4096).await;
+async fn in_02_a_half_open_connection_is_dropped_at_its_silence_deadline() {
+    let mut rig = rig(&["btc"], profile(), dead(), 4096).await;
     text(&mut rig.peer).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     rig.peer.send(ticker(1)).await.unwrap();
     // From here on the peer neither reads nor writes nor closes.
-    let Ended(reason) = rig.end.await.unwrap();
+    let ConnectionEnd(reason) = rig.end.await.unwrap();
     assert_eq!(reason.code, ReasonCode::Silent);
     let at = rig.clock.monotonic();
-    assert!((Duration::from_secs(13)..Duration::from_millis(13_100)).contains(&at), "given up at {at:?}");
+    assert!((Duration::from_secs(13)..Duration::from_millis(13_100)).contains(&at), "dropped at {at:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_02_a_peer_that_takes_nothing_is_dropped_at_the_deadline_of_a_write() {
+async fn in_02_a_peer_that_stops_reading_is_dropped_at_the_write_deadline() {
     let mut profile = profile();
     profile.keepalive = Keepalive::Text("a long text that fills the pipe before long", Duration::from_millis(100));
     profile.silence_max = Duration::from_secs(600);
-    let rig = rig(&["btc"], profile, Quiet::Yes, 64).await;
-    let Ended(reason) = rig.end.await.unwrap();
+    let rig = rig(&["btc"], profile, SilenceVerdict::Quiet, 64).await;
+    let ConnectionEnd(reason) = rig.end.await.unwrap();
     assert_eq!(reason.code, ReasonCode::Timeout, "{reason}");
     assert!(rig.clock.monotonic() < Duration::from_secs(6));
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_04_pongs_replies_and_unusable_records_do_not_move_the_deadline_of_data() {
-    let mut rig = rig(&["btc"], profile(), gone(), 65_536).await;
+async fn in_04_pongs_replies_and_unusable_records_do_not_extend_the_silence_deadline() {
+    let mut rig = rig(&["btc"], profile(), dead(), 65_536).await;
     text(&mut rig.peer).await;
     rig.peer.send(ticker(1)).await.unwrap();
     for _ in 0..9 {
@@ -154,32 +156,32 @@ async fn in_04_pongs_replies_and_unusable_records_do_not_move_the_deadline_of_da
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_connection_is_kept_and_asked_about_once_a_deadline() {
-    let mut rig = rig(&["btc"], profile(), Quiet::Yes, 4096).await;
+async fn a_quiet_connection_is_kept_and_checked_once_per_silence_deadline() {
+    let mut rig = rig(&["btc"], profile(), SilenceVerdict::Quiet, 4096).await;
     text(&mut rig.peer).await;
     rig.peer.send(ticker(1)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(45)).await;
     assert!(!rig.end.is_finished());
-    let asked: Vec<u64> = rig.asked.lock().unwrap().iter().map(Duration::as_secs).collect();
-    assert_eq!(asked, [10, 20, 30, 40]);
-    assert_eq!(rig.told.lock().unwrap().quiet, 4);
+    let checks: Vec<u64> = rig.checks.lock().unwrap().iter().map(Duration::as_secs).collect();
+    assert_eq!(checks, [10, 20, 30, 40]);
+    assert_eq!(rig.seen.lock().unwrap().quiet, 4);
     rig.cancel.cancel();
     rig.end.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_03_a_subscription_without_data_is_sent_again_once_and_then_given_up() {
-    let mut rig = rig(&["btc"], profile(), gone(), 4096).await;
+async fn in_03_a_subscription_without_data_is_sent_again_once_before_the_connection_is_dropped() {
+    let mut rig = rig(&["btc"], profile(), dead(), 4096).await;
     assert_eq!(text(&mut rig.peer).await, r#"{"sub":["btc"]}"#);
     assert_eq!(text(&mut rig.peer).await, r#"{"sub":["btc"]}"#);
     assert_eq!(rig.clock.monotonic().as_secs(), 10);
-    let Ended(reason) = rig.end.await.unwrap();
+    let ConnectionEnd(reason) = rig.end.await.unwrap();
     assert_eq!((reason.code, rig.clock.monotonic().as_secs()), (ReasonCode::Silent, 20));
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_08_in_09_the_pong_leaves_at_once_and_byte_for_byte() {
-    let mut rig = rig(&["btc"], profile(), Quiet::Yes, 4096).await;
+async fn in_08_in_09_a_ping_is_answered_at_once_with_its_exact_payload() {
+    let mut rig = rig(&["btc"], profile(), SilenceVerdict::Quiet, 4096).await;
     text(&mut rig.peer).await;
     let payload = vec![0, 159, 146, 150, 255];
     rig.peer.send(Message::Ping(payload.clone().into())).await.unwrap();
@@ -190,13 +192,13 @@ async fn in_08_in_09_the_pong_leaves_at_once_and_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_09_our_pings_are_paced_with_the_other_frames() {
+async fn in_09_our_pings_count_towards_the_frame_rate_limit() {
     let symbols: Vec<String> = (0..30).map(|at| format!("s{at}")).collect();
     let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
     let mut profile = profile();
     profile.keepalive = Keepalive::Ping(Duration::from_millis(700));
     (profile.frames_max, profile.frames_window) = (4, Duration::from_secs(1));
-    let mut rig = rig(&symbols, profile, Quiet::Yes, 65_536).await;
+    let mut rig = rig(&symbols, profile, SilenceVerdict::Quiet, 65_536).await;
     let (mut at, mut pings) = (Vec::new(), 0);
     while at.len() < 30 {
         let message = rig.peer.next().await.unwrap().unwrap();
@@ -212,8 +214,8 @@ async fn in_09_our_pings_are_paced_with_the_other_frames() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_12_what_is_asked_follows_what_is_wanted() {
-    let mut rig = rig(&["a", "b"], profile(), Quiet::Yes, 4096).await;
+async fn in_12_subscriptions_follow_the_desired_markets() {
+    let mut rig = rig(&["a", "b"], profile(), SilenceVerdict::Quiet, 4096).await;
     text(&mut rig.peer).await;
     text(&mut rig.peer).await;
     rig.desired.send(Arc::new(markets(&["b", "c"]))).unwrap();
@@ -222,7 +224,7 @@ async fn in_12_what_is_asked_follows_what_is_wanted() {
     rig.commands.send(Command::Resubscribe(markets(&["c"]))).await.unwrap();
     assert_eq!(text(&mut rig.peer).await, r#"{"unsub":["c"]}"#);
     assert_eq!(text(&mut rig.peer).await, r#"{"sub":["c"]}"#);
-    assert_eq!(rig.told.lock().unwrap().subscribed, markets(&["a", "b", "c"]));
+    assert_eq!(rig.seen.lock().unwrap().subscribed, markets(&["a", "b", "c"]));
     rig.cancel.cancel();
     while let Some(Ok(message)) = rig.peer.next().await {
         assert!(message.is_close());
@@ -231,37 +233,37 @@ async fn in_12_what_is_asked_follows_what_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_10_a_hand_over_is_asked_for_within_the_last_fifth_of_the_lifetime() {
+async fn in_10_a_hand_over_is_requested_in_the_last_fifth_of_the_lifetime() {
     let mut profile = profile();
     profile.lifetime = Some(Duration::from_secs(24 * 3600));
     profile.keepalive = Keepalive::ServerPings(Duration::from_secs(100 * 3600));
-    let rig = rig(&["btc"], profile, Quiet::Yes, 4096).await;
+    let rig = rig(&["btc"], profile, SilenceVerdict::Quiet, 4096).await;
     tokio::time::sleep(Duration::from_secs(19 * 3600)).await;
-    assert_eq!(rig.told.lock().unwrap().hand_overs, 0);
+    assert_eq!(rig.seen.lock().unwrap().hand_overs, 0);
     tokio::time::sleep(Duration::from_secs(9720)).await;
-    assert_eq!(rig.told.lock().unwrap().hand_overs, 1);
+    assert_eq!(rig.seen.lock().unwrap().hand_overs, 1);
     rig.cancel.cancel();
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_17_an_end_within_a_frame_is_an_ordinary_close() {
+async fn in_17_an_end_of_stream_within_a_frame_is_an_ordinary_close() {
     use tokio::io::AsyncWriteExt;
-    let mut rig = rig(&["btc"], profile(), Quiet::Yes, 4096).await;
+    let mut rig = rig(&["btc"], profile(), SilenceVerdict::Quiet, 4096).await;
     text(&mut rig.peer).await;
     rig.peer.get_mut().write_all(&[0x81, 0x7e, 0x01]).await.unwrap();
     drop(rig.peer);
-    let Ended(reason) = rig.end.await.unwrap();
+    let ConnectionEnd(reason) = rig.end.await.unwrap();
     assert_eq!(reason.code, ReasonCode::Closed, "{reason}");
     assert!(reason.message.contains("peer.example"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_with_a_reason_is_told_without_its_control_characters() {
+async fn the_reason_of_a_close_frame_is_reported_with_control_characters_escaped() {
     use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
-    let mut rig = rig(&["btc"], profile(), Quiet::Yes, 4096).await;
+    let mut rig = rig(&["btc"], profile(), SilenceVerdict::Quiet, 4096).await;
     text(&mut rig.peer).await;
     let frame = CloseFrame { code: CloseCode::Policy, reason: "too\u{1b}[2J many".into() };
     rig.peer.send(Message::Close(Some(frame))).await.unwrap();
-    let Ended(reason) = rig.end.await.unwrap();
+    let ConnectionEnd(reason) = rig.end.await.unwrap();
     assert!(reason.message.contains("1008 too\\u{1b}[2J many"), "{reason}");
 }

@@ -1,6 +1,6 @@
-//! Isolation of markets: whatever is wrong with an answer about one market costs that market alone.
+//! Isolation of markets: a defect in a response about one market affects that market alone.
 //!
-//! Every question × every defect × every exchange, on real sockets against the fake exchanges.
+//! Runs every defect on every channel of every exchange, over real sockets against the fake exchanges.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -9,36 +9,36 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use jiff::SignedDuration;
 use sisepan::clock::Clock;
-use sisepan::domain::{Event, Gap, Lacks, Market, Minute, Urgency, VenueHealth, Via};
+use sisepan::domain::{Event, Gap, Market, Minute, MissingPart, Urgency, VenueHealth, Via};
 use sisepan::fake::{self, Fake};
-use sisepan::ingest::{Requests, Settings, Tls, run};
+use sisepan::ingest::{BoardRequests, Settings, Tls, run};
 use sisepan::venue::{self, Venue};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::toy::PATIENCE;
+use super::toy::WAIT_MAX;
 
 const VICTIM: &str = "XRP";
 const OTHERS: [&str; 3] = ["BTC", "ETH", "SOL"];
 
-/// How often each market trades.
+/// Interval between the trades of each market.
 const TRADE_EVERY: Duration = Duration::from_millis(200);
 
-/// Cells at once.
+/// Cells (exchange × channel × defect) that run at the same time.
 const AT_ONCE: usize = 4;
 
-/// What a market is asked for, or told by itself.
+/// How data about a market arrives: in the response to a REST query, or in a frame of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
+enum Channel {
     Tickers,
     Candles,
     List,
     Frame,
 }
 
-use Question::{Candles, Frame, List, Tickers};
+use Channel::{Candles, Frame, List, Tickers};
 
-/// How each exchange spells what the faults need.
+/// The symbols, paths and JSON members of one exchange that the faults need.
 struct Exchange {
     id: &'static str,
     quote: &'static str,
@@ -46,18 +46,21 @@ struct Exchange {
     ticker_path: &'static str,
     candle_path: &'static str,
     list_path: &'static str,
-    /// The members with the price and with the time of a trade, in REST and in a frame, and that of a list with the name.
+    /// Members with the last price: in REST responses, and in frames.
     price: [&'static str; 2],
+    /// Member with the trade time, in frames.
     time: &'static str,
+    /// Member of the market list with the market's name.
     name: &'static str,
-    /// A member of a list that a listing can do without.
-    side: &'static str,
-    /// An error object of its own, and an answer of candles with a price of nothing.
+    /// Optional member of the market list.
+    optional: &'static str,
+    /// Error object of this exchange, escaped for the fault's JSON.
     error: &'static str,
+    /// Candle response whose close is null, escaped likewise.
     null_candle: &'static str,
 }
 
-const KOREAN_CANDLE: &str = r#"[{\"market\":\"KRW-XRP\",\"candle_date_time_utc\":\"2026-01-01T00:00:00\",\"opening_price\":1,\"high_price\":1,\"low_price\":1,\"trade_price\":null,\"unit\":1}]"#;
+const UPBIT_FAMILY_CANDLE: &str = r#"[{\"market\":\"KRW-XRP\",\"candle_date_time_utc\":\"2026-01-01T00:00:00\",\"opening_price\":1,\"high_price\":1,\"low_price\":1,\"trade_price\":null,\"unit\":1}]"#;
 
 const EXCHANGES: [Exchange; 3] = [
     Exchange {
@@ -70,9 +73,9 @@ const EXCHANGES: [Exchange; 3] = [
         price: ["trade_price", "trade_price"],
         time: "trade_timestamp",
         name: "market",
-        side: "market_event",
+        optional: "market_event",
         error: r#"{\"error\":{\"name\":\"busy\",\"message\":\"later\"}}"#,
-        null_candle: KOREAN_CANDLE,
+        null_candle: UPBIT_FAMILY_CANDLE,
     },
     Exchange {
         id: "bithumb",
@@ -84,9 +87,9 @@ const EXCHANGES: [Exchange; 3] = [
         price: ["trade_price", "trade_price"],
         time: "trade_timestamp",
         name: "market",
-        side: "market_warning",
+        optional: "market_warning",
         error: r#"{\"error\":{\"name\":\"busy\",\"message\":\"later\"}}"#,
-        null_candle: KOREAN_CANDLE,
+        null_candle: UPBIT_FAMILY_CANDLE,
     },
     Exchange {
         id: "binance",
@@ -98,19 +101,19 @@ const EXCHANGES: [Exchange; 3] = [
         price: ["lastPrice", "c"],
         time: "C",
         name: "baseAsset",
-        side: "filters",
+        optional: "filters",
         error: r#"{\"code\":-1121,\"msg\":\"Invalid symbol.\"}"#,
         null_candle: r#"[[1767225600000,\"1\",\"1\",\"1\",null,\"1\",1767225659999,\"1\",1,\"1\",\"1\",\"0\"]]"#,
     },
 ];
 
-/// One way in which an answer or a frame about the victim is spoilt: its name, and the fault as the control server takes it.
+/// A defect of a response or frame about the victim: its name, and the fault in the JSON of the control server.
 type Defect = (&'static str, String);
 
 impl Exchange {
-    fn defects(&self, question: Question) -> Vec<Defect> {
+    fn defects(&self, channel: Channel) -> Vec<Defect> {
         let Self { victim, error, .. } = self;
-        let path = match question {
+        let path = match channel {
             Tickers => self.ticker_path,
             Candles => self.candle_path,
             List => self.list_path,
@@ -119,19 +122,19 @@ impl Exchange {
         let rest =
             |what: &str| format!(r#"{{"venue":"{}","on":"rest","path":"{path}","symbol":"{victim}",{what}}}"#, self.id);
         let stream = |what: &str| format!(r#"{{"venue":"{}","on":"stream",{what}}}"#, self.id);
-        // These three last for five seconds if nothing is said.
+        // The faults raw, rst and eof last five seconds by default.
         let lasting = |what: &str| rest(&format!(r#"{what},"seconds":3600"#));
         let raw = |payload: &str| lasting(&format!(r#""fault":"raw","payload":"{payload}""#));
         let status = |status: u16, body: &str| rest(&format!(r#""fault":"status","status":{status},"body":"{body}""#));
         let set = |field: &str, value: &str| format!(r#""fault":"set-field","field":"{field}","payload":"{value}""#);
         let [in_rest, in_frame] = self.price;
         let of_victim = |what: &str| format!(r#""symbol":"{victim}",{what}"#);
-        // Those of an answer to a request that names the victim, alone or among others.
+        // Defects of the whole response to a request that names the victim, alone or among others.
         let whole = vec![
-            ("refused in its words", status(404, error)),
-            ("refused in its words with 400", status(400, error)),
+            ("an error response with 404", status(404, error)),
+            ("an error response with 400", status(400, error)),
             ("not found", status(404, "")),
-            ("its server falls", status(500, "")),
+            ("an internal server error", status(500, "")),
             ("a maintenance page", rest(r#""fault":"html""#)),
             ("broken JSON", raw("[{")),
             ("an error object with 200", raw(error)),
@@ -141,12 +144,12 @@ impl Exchange {
             ("reset", lasting(r#""fault":"rst""#)),
             ("cut", lasting(r#""fault":"eof""#)),
         ];
-        match question {
+        match channel {
             Candles => {
                 let own = [
                     ("missing", raw("[]")),
                     ("a price of null", raw(self.null_candle)),
-                    ("a price of nothing", raw(&self.null_candle.replace("null", "0"))),
+                    ("a price of zero", raw(&self.null_candle.replace("null", "0"))),
                     ("rows of another shape", raw("[[],{},null]")),
                 ];
                 whole.into_iter().chain(own).collect()
@@ -155,18 +158,18 @@ impl Exchange {
                 let own = [
                     ("missing", rest(r#""fault":"omit""#)),
                     ("a price of null", rest(&set(in_rest, "null"))),
-                    ("a price of nothing", rest(&set(in_rest, "0"))),
-                    ("a price below nothing", rest(&set(in_rest, "-5"))),
+                    ("a price of zero", rest(&set(in_rest, "0"))),
+                    ("a negative price", rest(&set(in_rest, "-5"))),
                     ("an absurd price", rest(&set(in_rest, "1e400"))),
-                    ("words for a price", rest(&set(in_rest, "true"))),
+                    ("a boolean price", rest(&set(in_rest, "true"))),
                 ];
                 whole.into_iter().chain(own).collect()
             }
             List => vec![
                 ("missing", rest(r#""fault":"omit""#)),
-                ("a side member of nonsense", rest(&set(self.side, "[null]"))),
-                ("a side member of another type", rest(&set(self.side, "7"))),
-                // Whoever stands first is the only one left.
+                ("a malformed optional member", rest(&set(self.optional, "[null]"))),
+                ("an optional member of another type", rest(&set(self.optional, "7"))),
+                // Only the first row is left.
                 ("cut", format!(r#"{{"venue":"{}","on":"rest","path":"{path}","fault":"rows","n":1}}"#, self.id)),
                 ("no name", rest(&set(self.name, "null"))),
                 ("an empty name", rest(&set(self.name, r#"\"\""#))),
@@ -175,16 +178,16 @@ impl Exchange {
             Frame => vec![
                 ("missing", stream(&of_victim(r#""fault":"drop-sym""#))),
                 ("a price of null", stream(&of_victim(&set(in_frame, "null")))),
-                ("a price of nothing", stream(&of_victim(&set(in_frame, "0")))),
-                ("a price below nothing", stream(&of_victim(&set(in_frame, "-5")))),
+                ("a price of zero", stream(&of_victim(&set(in_frame, "0")))),
+                ("a negative price", stream(&of_victim(&set(in_frame, "-5")))),
                 ("an absurd price", stream(&of_victim(&set(in_frame, "1e400")))),
-                ("words for a price", stream(&of_victim(&set(in_frame, "true")))),
+                ("a boolean price", stream(&of_victim(&set(in_frame, "true")))),
                 ("an absurd time", stream(&of_victim(&set(self.time, "1e30")))),
                 ("broken JSON", stream(r#""fault":"raw","payload":"{","seconds":3600"#)),
                 ("no JSON", stream(r#""fault":"raw","payload":"upbit","seconds":3600"#)),
                 ("an error", stream(&format!(r#""fault":"raw","payload":"{error}","seconds":3600"#))),
                 (
-                    "another kind",
+                    "an unknown message type",
                     stream(r#""fault":"raw","payload":"{\"type\":\"news\",\"e\":\"news\"}","seconds":3600"#),
                 ),
             ],
@@ -200,7 +203,7 @@ impl Exchange {
     }
 }
 
-/// Ingest of one exchange against a fake of its own.
+/// A running ingest of one exchange against its own fake.
 struct Bench<'a> {
     exchange: &'a Exchange,
     fake: Fake,
@@ -208,51 +211,51 @@ struct Bench<'a> {
     gaps: mpsc::Sender<Gap>,
     stop: CancellationToken,
     health: Option<VenueHealth>,
-    question: Question,
-    what: String,
+    channel: Channel,
+    cell: String,
 }
 
 impl<'a> Bench<'a> {
-    async fn start(exchange: &'a Exchange, question: Question, defect: &Defect) -> Self {
-        let fake = fake::start(fake::Options { limits: false, ..fake::Options::default() }).await.unwrap();
-        fake.fault(&defect.1).unwrap_or_else(|error| panic!("{error}: {}", defect.1));
+    async fn start(exchange: &'a Exchange, channel: Channel, defect: &Defect) -> Self {
+        let fake = fake::start(fake::Options { enforces_limits: false, ..fake::Options::default() }).await.unwrap();
+        fake.inject_fault(&defect.1).unwrap_or_else(|error| panic!("{error}: {}", defect.1));
         let translator = exchange.translator();
         let ms = Duration::from_millis;
         let settings = Settings {
             rest: fake.rest_url(exchange.id),
             stream: fake.stream_url(exchange.id),
-            stream_enabled: question == Frame,
+            stream_enabled: channel == Frame,
             poll_every: ms(300),
             request: ms(4000),
             backoff_min: ms(50),
             backoff_max: ms(1000),
-            refused_retry: ms(1000),
+            empty_retry_max: ms(1000),
             connect_every: ms(10),
             list_every: ms(500),
             ..Settings::defaults(translator.profile())
         };
         let (sender, events) = mpsc::channel(4096);
         let (gaps, wanted_gaps) = mpsc::channel(64);
-        let requests = Requests { gaps: wanted_gaps, checks: mpsc::channel(1).1 };
+        let requests = BoardRequests { gaps: wanted_gaps, checks: mpsc::channel(1).1 };
         let stop = CancellationToken::new();
         let wanted = OTHERS.iter().chain([&VICTIM]).map(|base| exchange.market(base)).collect();
         let tls = Tls::new(None).unwrap();
         tokio::spawn(run(translator, settings, wanted, tls, Clock::system(), sender, requests, stop.clone()));
-        let what = format!("{} × {question:?} × {}", exchange.id, defect.0);
-        Self { exchange, fake, events, gaps, stop, health: None, question, what }
+        let cell = format!("{} × {channel:?} × {}", exchange.id, defect.0);
+        Self { exchange, fake, events, gaps, stop, health: None, channel, cell }
     }
 
     async fn wait<T>(&mut self, what: &str, mut fits: impl FnMut(&Event) -> Option<T>) -> T {
-        let found = tokio::time::timeout(PATIENCE, async {
-            let mut beat = tokio::time::interval(TRADE_EVERY);
-            beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let found = tokio::time::timeout(WAIT_MAX, async {
+            let mut timer = tokio::time::interval(TRADE_EVERY);
+            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let event = tokio::select! {
-                    event = self.events.recv() => event.expect("ingest is gone"),
-                    _ = beat.tick() => {
-                        match self.question {
+                    event = self.events.recv() => event.expect("ingest has ended"),
+                    _ = timer.tick() => {
+                        match self.channel {
                             Frame => self.trade(),
-                            Candles => self.ask_for_candles(),
+                            Candles => self.request_candles(),
                             Tickers | List => {}
                         }
                         continue;
@@ -267,21 +270,21 @@ impl<'a> Bench<'a> {
             }
         });
         let found = found.await.ok();
-        found.unwrap_or_else(|| panic!("{}: no {what}; {:?}", self.what, self.health))
+        found.unwrap_or_else(|| panic!("{}: no {what}; {:?}", self.cell, self.health))
     }
 
-    /// Trades every market at the price that it has.
+    /// Trades every market once at its current price.
     fn trade(&self) {
         for base in OTHERS.iter().chain([&VICTIM]) {
             let (venue, market) = (self.exchange.id, self.exchange.market(base).to_string());
-            // A market that a fault has taken off the list does not trade.
+            // A market that a fault has delisted does not trade.
             if let Some((_, last)) = self.fake.trade_before(venue, &market, Clock::system().now()) {
                 let _ = self.fake.set_price(venue, &market, last, false);
             }
         }
     }
 
-    /// Waits for a price of each of these, `times` over.
+    /// Waits for `times` prices of each market.
     async fn prices(&mut self, bases: &[&str], times: usize, via: fn(Via) -> bool) {
         let mut left: BTreeMap<Market, usize> = bases.iter().map(|base| (self.exchange.market(base), times)).collect();
         self.wait("prices", |event| {
@@ -307,26 +310,26 @@ impl<'a> Bench<'a> {
         .await;
     }
 
-    /// Wants a base and a newer minute of every market.
-    fn ask_for_candles(&self) {
-        let present = Minute::of(Clock::system().now() - SignedDuration::from_mins(10));
+    /// Requests the base minute and a recent minute of every market.
+    fn request_candles(&self) {
+        let latest = Minute::of(Clock::system().now() - SignedDuration::from_mins(10));
         for (urgency, ago) in [(Urgency::Base, 1300), (Urgency::Recent, 5)] {
             for base in [VICTIM].iter().chain(&OTHERS) {
-                let span = present.plus(-ago)..present.plus(1 - ago);
+                let span = latest.plus(-ago)..latest.plus(1 - ago);
                 let market = self.exchange.market(base);
                 let venue = self.exchange.translator().profile().id;
-                // As the board does: what finds no room is wanted again at the next look.
+                // Like the board: a gap that does not fit into the queue is sent again with the next ones.
                 let _ = self.gaps.try_send(Gap { venue, market, span, urgency });
             }
         }
     }
 }
 
-async fn cell(exchange: &Exchange, question: Question, defect: Defect) {
-    let mut bench = Bench::start(exchange, question, &defect).await;
+async fn cell(exchange: &Exchange, channel: Channel, defect: Defect) {
+    let mut bench = Bench::start(exchange, channel, &defect).await;
     let is_stream = |via: Via| matches!(via, Via::Stream { .. });
     let is_rest = |via: Via| !matches!(via, Via::Stream { .. });
-    match question {
+    match channel {
         Candles => {
             bench.candles(&OTHERS).await;
             bench.candles(&OTHERS).await;
@@ -337,9 +340,10 @@ async fn cell(exchange: &Exchange, question: Question, defect: Defect) {
             bench.prices(&OTHERS, 2, is_stream).await;
         }
     }
-    // Nothing of this is the exchange's own failure, and no other market is named.
-    let (victim, lacks) = (exchange.market(VICTIM), if question == Candles { Lacks::Base } else { Lacks::Price });
-    let is_named = matches!(question, Tickers | Candles);
+    // The exchange itself is not reported as failing, and no other market is named.
+    let (victim, lacks) =
+        (exchange.market(VICTIM), if channel == Candles { MissingPart::Base } else { MissingPart::Price });
+    let is_named = matches!(channel, Tickers | Candles);
     bench
         .wait("health that names it alone", |event| {
             let Event::Health(health) = event else { return None };
@@ -348,12 +352,12 @@ async fn cell(exchange: &Exchange, question: Question, defect: Defect) {
             (health.reason.is_none() && alone && (named || !is_named)).then_some(())
         })
         .await;
-    if question == Frame {
+    if channel == Frame {
         let connects = bench.fake.log().iter().filter(|entry| entry.kind == "upgrade").count();
-        assert_eq!(connects, 1, "{}: the connection was given up", bench.what);
+        assert_eq!(connects, 1, "{}: the connection was replaced", bench.cell);
     }
-    bench.fake.fault(r#"{"fault":"none"}"#).unwrap();
-    match question {
+    bench.fake.inject_fault(r#"{"fault":"none"}"#).unwrap();
+    match channel {
         Candles => bench.candles(&[VICTIM]).await,
         // A frame comes with the next trade.
         Tickers | List => bench.prices(&[VICTIM], 1, is_rest).await,
@@ -364,28 +368,28 @@ async fn cell(exchange: &Exchange, question: Question, defect: Defect) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fc_01_every_question_defect_and_exchange_costs_one_market_alone() {
+async fn fc_01_every_defect_on_every_channel_of_every_exchange_affects_one_market_alone() {
     let mut cells = Vec::new();
     for exchange in &EXCHANGES {
-        for question in [Tickers, Candles, List, Frame] {
-            cells.extend(exchange.defects(question).into_iter().map(|defect| cell(exchange, question, defect)));
+        for channel in [Tickers, Candles, List, Frame] {
+            cells.extend(exchange.defects(channel).into_iter().map(|defect| cell(exchange, channel, defect)));
         }
     }
     assert!(cells.len() > 140, "{} cells", cells.len());
-    let walked = futures_util::stream::iter(cells.into_iter().map(|cell| AssertUnwindSafe(cell).catch_unwind()));
-    let failed = walked.buffer_unordered(AT_ONCE).filter(|done| std::future::ready(done.is_err())).count().await;
-    assert_eq!(failed, 0, "cells failed; what each lacked is told above");
+    let runs = futures_util::stream::iter(cells.into_iter().map(|cell| AssertUnwindSafe(cell).catch_unwind()));
+    let failed = runs.buffer_unordered(AT_ONCE).filter(|done| std::future::ready(done.is_err())).count().await;
+    assert_eq!(failed, 0, "cells failed; their panics are printed above");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fc_04_a_refused_question_for_a_price_step_costs_one_market_and_names_it() {
+async fn fc_04_a_rejected_tick_size_request_affects_one_market_and_names_it() {
     let exchange = EXCHANGES.iter().find(|exchange| exchange.id == "upbit").unwrap();
-    let order = r#"{"venue":"upbit","on":"rest","path":"/v1/orderbook/instruments","symbol":"KRW-XRP""#;
-    for what in [r#""fault":"status","status":404,"body":"""#, r#""fault":"html""#, r#""fault":"omit""#] {
-        let mut bench = Bench::start(exchange, Tickers, &("no step", format!("{order},{what}}}"))).await;
+    let start = r#"{"venue":"upbit","on":"rest","path":"/v1/orderbook/instruments","symbol":"KRW-XRP""#;
+    for kind in [r#""fault":"status","status":404,"body":"""#, r#""fault":"html""#, r#""fault":"omit""#] {
+        let mut bench = Bench::start(exchange, Tickers, &("no tick size", format!("{start},{kind}}}"))).await;
         let mut left: BTreeSet<Market> = OTHERS.iter().map(|base| exchange.market(base)).collect();
         bench
-            .wait("steps of the others", |event| {
+            .wait("tick sizes of the others", |event| {
                 if let Event::TickSizes { sizes, .. } = event {
                     left.retain(|market| sizes.iter().all(|(sized, _)| sized != market));
                 }
@@ -401,9 +405,9 @@ async fn fc_04_a_refused_question_for_a_price_step_costs_one_market_and_names_it
                 (health.reason.is_none() && named && problems.next().is_none()).then_some(())
             })
             .await;
-        bench.fake.fault(r#"{"fault":"none"}"#).unwrap();
+        bench.fake.inject_fault(r#"{"fault":"none"}"#).unwrap();
         bench
-            .wait("its step", |event| {
+            .wait("its tick size", |event| {
                 let Event::TickSizes { sizes, .. } = event else { return None };
                 sizes.iter().any(|(market, _)| *market == victim).then_some(())
             })
@@ -414,15 +418,15 @@ async fn fc_04_a_refused_question_for_a_price_step_costs_one_market_and_names_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fc_04_a_listed_market_that_can_not_be_read_is_named_with_its_field() {
+async fn fc_04_an_unreadable_listing_is_named_with_its_field() {
     let exchange = EXCHANGES.iter().find(|exchange| exchange.id == "binance").unwrap();
     for (member, value, field) in
         [("filters", "[null]", "filters"), ("status", "null", "status"), ("baseAsset", "7", "baseAsset")]
     {
-        let order = format!(
+        let fault = format!(
             r#"{{"venue":"binance","on":"rest","path":"/api/v3/exchangeInfo","symbol":"XRPUSDT","fault":"set-field","field":"{member}","payload":"{value}"}}"#
         );
-        let mut bench = Bench::start(exchange, List, &("unreadable", order)).await;
+        let mut bench = Bench::start(exchange, List, &("unreadable", fault)).await;
         bench.prices(&[VICTIM], 2, |_| true).await;
         let victim = exchange.market(VICTIM);
         bench

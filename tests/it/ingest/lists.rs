@@ -1,8 +1,8 @@
-//! Lists of markets that lack what the exchange goes on trading, and what they may take away.
+//! Market lists that omit markets which still trade, and which markets such a list may delist.
 
 use std::time::Duration;
 
-use sisepan::board::{Quotes, Settings as BoardSettings, Wanted};
+use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::clock::Clock;
 use sisepan::domain::{Basis, Event, HaltReason, Market, Price, SourceId, State, VenueHealth, VenueId};
 
@@ -10,11 +10,11 @@ use super::toy::*;
 
 const SYMBOLS: [&str; 6] = ["btc", "eth", "xrp", "sol", "ada", "link"];
 
-fn often(settings: &mut sisepan::ingest::Settings) {
+fn with_frequent_lists(settings: &mut sisepan::ingest::Settings) {
     settings.list_every = Duration::from_millis(100);
 }
 
-/// A board that takes in what ingest tells of the toy venue.
+/// A board that applies the events of the toy venue's ingest, and its newest rows.
 struct Board {
     quotes: Quotes,
     clock: Clock,
@@ -24,7 +24,7 @@ struct Board {
 impl Board {
     fn new() -> Self {
         let clock = Clock::system();
-        let wanted = Wanted {
+        let wanted = BoardSpec {
             source: SourceId::new(["toy"]),
             venues: vec![VenueId("toy")],
             markets: markets(&SYMBOLS),
@@ -34,7 +34,7 @@ impl Board {
         Self { quotes, clock, rows: std::collections::BTreeMap::new() }
     }
 
-    fn take(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         self.quotes.apply(event.clone(), self.clock.read());
         for quote in self.quotes.publish(self.clock.read()).changed {
             self.rows.insert(quote.market.clone(), (quote.state, quote.reason, quote.last));
@@ -54,11 +54,11 @@ impl Board {
     }
 }
 
-fn list(server: &Server, symbols: &[&str]) {
-    server.with(|world| world.listed = symbols.iter().map(|symbol| (*symbol).to_owned()).collect());
+fn set_list(server: &Server, symbols: &[&str]) {
+    server.with(|state| state.listed = symbols.iter().map(|symbol| (*symbol).to_owned()).collect());
 }
 
-/// Waits until the board is as wanted while the markets `trading` go on trading.
+/// Waits until `is` holds, trading the markets `trading` meanwhile.
 async fn until_board(
     bench: &mut Bench,
     board: &mut Board,
@@ -67,21 +67,21 @@ async fn until_board(
     mut is: impl FnMut(&Board, Option<&VenueHealth>) -> bool,
 ) {
     let (server, mut price, mut health) = (bench.server.clone(), 1000, None);
-    // However busy the machine is, there is a trade between two lists.
-    server.with(|world| world.trading = trading.iter().map(|symbol| (*symbol).to_owned()).collect());
-    let found = tokio::time::timeout(PATIENCE, async {
-        let mut beat = tokio::time::interval(Duration::from_millis(30));
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Guarantees a trade between any two lists, however slow the machine is.
+    server.with(|state| state.trade_on_list = trading.iter().map(|symbol| (*symbol).to_owned()).collect());
+    let found = tokio::time::timeout(WAIT_MAX, async {
+        let mut timer = tokio::time::interval(Duration::from_millis(30));
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = bench.events.recv() => {
-                    let event = event.expect("ingest is gone");
-                    board.take(&event);
-                    if let Event::Health(told) = event {
-                        health = Some(told);
+                    let event = event.expect("ingest has ended");
+                    board.apply(&event);
+                    if let Event::Health(update) = event {
+                        health = Some(update);
                     }
                 }
-                _ = beat.tick() => {
+                _ = timer.tick() => {
                     price = 1000 + (price + 1) % 10;
                     trading.iter().for_each(|symbol| server.trade(symbol, &price.to_string()));
                 }
@@ -94,89 +94,88 @@ async fn until_board(
     assert!(found.await.is_ok(), "{what}: {:?}, {health:?}", board.rows);
 }
 
-/// Waits until the list has every market again, and all are live as if nothing had been.
-async fn until_whole(bench: &mut Bench, board: &mut Board, trading: &[&str]) {
-    list(&bench.server, &SYMBOLS);
-    until_board(bench, board, trading, "whole", |board, health| {
+/// Restores the full list, waits until all markets are live, and checks that none was relisted.
+async fn restore_full_list(bench: &mut Bench, board: &mut Board, trading: &[&str]) {
+    set_list(&bench.server, &SYMBOLS);
+    until_board(bench, board, trading, "live again", |board, health| {
         board.all_live() && health.is_some_and(|health| health.list_reason.is_none())
     })
     .await;
-    assert_eq!(board.quotes.take_relisted(), []);
-    assert!(board.quotes.take_unrecorded().iter().all(|records| !records.anew));
+    assert_eq!(board.quotes.take_relistings(), []);
+    assert!(board.quotes.take_unrecorded().iter().all(|records| !records.reset));
 }
 
-fn lists(server: &Server) -> usize {
+fn list_requests(server: &Server) -> usize {
     server.logged("get /markets").len()
 }
 
 #[tokio::test]
-async fn fc_11_lists_that_lack_most_markets_take_none_away() {
+async fn fc_11_a_list_that_omits_most_markets_delists_none() {
     let server = Server::start(&SYMBOLS).await;
-    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), often);
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
     let mut board = Board::new();
-    // Two of them are quiet: nothing but the length of the list speaks for them.
+    // Two of them are quiet: only the length of the list shows that they still exist.
     let trading = &SYMBOLS[..4];
     until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
-    list(&server, &SYMBOLS[..1]);
-    let asked = lists(&server);
+    set_list(&server, &SYMBOLS[..1]);
+    let requests = list_requests(&server);
     let mut never_gone = true;
-    until_board(&mut bench, &mut board, trading, "told", |board, health| {
+    until_board(&mut bench, &mut board, trading, "the list reported", |board, health| {
         never_gone &= board.none_gone();
         let Some(health) = health else { return false };
-        let reason = health
-            .list_reason
-            .as_ref()
-            .is_some_and(|reason| reason.message.contains("1 rows where the one before had 6"));
+        let reason =
+            health.list_reason.as_ref().is_some_and(|reason| reason.message.contains("1 rows, the previous one had 6"));
         let counted = health.problems.iter().find(|problem| problem.code == "incomplete-list");
         let counted = counted.is_some_and(|problem| problem.count >= 15 && problem.example.market.is_some());
-        reason && counted && lists(&server) > asked + 5
+        reason && counted && list_requests(&server) > requests + 5
     })
     .await;
     assert!(never_gone, "{:?}", board.rows);
-    until_whole(&mut bench, &mut board, trading).await;
+    restore_full_list(&mut bench, &mut board, trading).await;
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_11_a_market_that_trades_on_is_not_let_go_and_one_that_does_not_is() {
+async fn fc_11_an_omitted_market_is_delisted_only_once_it_stops_trading() {
     let server = Server::start(&SYMBOLS).await;
-    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), often);
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
     let mut board = Board::new();
     until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
-    list(&server, &SYMBOLS[..5]);
-    let asked = lists(&server);
+    set_list(&server, &SYMBOLS[..5]);
+    let requests = list_requests(&server);
     let mut never_gone = true;
-    until_board(&mut bench, &mut board, &SYMBOLS, "told", |board, health| {
+    until_board(&mut bench, &mut board, &SYMBOLS, "the list reported", |board, health| {
         never_gone &= board.none_gone();
-        let told = health.and_then(|health| health.list_reason.as_ref());
-        told.is_some_and(|reason| reason.message.contains("such as LINK-KRW")) && lists(&server) > asked + 5
+        let reason = health.and_then(|health| health.list_reason.as_ref());
+        reason.is_some_and(|reason| reason.message.contains("such as LINK-KRW"))
+            && list_requests(&server) > requests + 5
     })
     .await;
     assert!(never_gone, "{:?}", board.rows);
 
-    // Its price is still answered for, and is an old one.
+    // REST still returns its price, which is old.
     until_board(&mut bench, &mut board, &SYMBOLS[..5], "gone", |board, health| {
         let (state, reason, _) = board.row("link");
-        let told =
+        let is_pending =
             health.is_none_or(|health| health.list_reason.is_some() || !health.rejected.contains_key("unlisted"));
-        (state, reason) == (State::Halted, Some(HaltReason::Delisted)) && !told
+        (state, reason) == (State::Halted, Some(HaltReason::Delisted)) && !is_pending
     })
     .await;
 
-    // The list still lacks it, and it trades again: it is asked for.
+    // The list still omits it, but it trades again: its price is queried.
     until_board(&mut bench, &mut board, &SYMBOLS, "back", |board, _| board.all_live()).await;
-    until_whole(&mut bench, &mut board, &SYMBOLS).await;
+    restore_full_list(&mut bench, &mut board, &SYMBOLS).await;
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_11_a_delisted_market_is_let_go_though_the_others_of_its_answer_are_there() {
+async fn fc_11_a_delisted_market_is_halted_while_the_others_of_its_response_stay_live() {
     let server = Server::start(&SYMBOLS).await;
-    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), often);
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
     let mut board = Board::new();
     until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
     server.reply("/tickers?s=link", "404 Not Found", r#"{"error":"no such market"}"#);
-    list(&server, &SYMBOLS[..5]);
+    set_list(&server, &SYMBOLS[..5]);
     until_board(&mut bench, &mut board, &SYMBOLS[..5], "gone", |board, _| {
         let (state, reason, _) = board.row("link");
         (state, reason) == (State::Halted, Some(HaltReason::Delisted))
@@ -187,9 +186,9 @@ async fn fc_11_a_delisted_market_is_let_go_though_the_others_of_its_answer_are_t
 }
 
 #[tokio::test]
-async fn fc_04_one_bad_list_at_the_start_costs_no_more_than_the_next_one() {
+async fn fc_04_markets_missing_from_a_bad_first_list_still_become_live() {
     let server = Server::start(&SYMBOLS).await;
-    list(&server, &SYMBOLS[..1]);
+    set_list(&server, &SYMBOLS[..1]);
     let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), |settings| {
         settings.list_again = Duration::from_millis(300);
     });
@@ -198,40 +197,40 @@ async fn fc_04_one_bad_list_at_the_start_costs_no_more_than_the_next_one() {
         health.is_some_and(|health| health.rejected.contains_key("unlisted"))
     })
     .await;
-    // The list stays bad: the exchange is asked for the prices, and tells of new trades.
+    // The list stays bad: the prices are queried, and the responses have new trades.
     until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
-    until_whole(&mut bench, &mut board, &SYMBOLS).await;
+    restore_full_list(&mut bench, &mut board, &SYMBOLS).await;
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_04_wrong_names_do_not_keep_a_market_that_the_first_list_lacks_from_being_asked_for() {
-    let wrong: Vec<String> = ('a'..='l').map(|letter| format!("no{letter}")).collect();
-    let wanted: Vec<&str> = wrong.iter().map(String::as_str).chain(SYMBOLS).collect();
-    // Which ones are asked for alone first is drawn by lot.
+async fn fc_04_unknown_names_do_not_keep_a_market_missing_from_the_first_list_from_being_queried() {
+    let unknown: Vec<String> = ('a'..='l').map(|letter| format!("no{letter}")).collect();
+    let wanted: Vec<&str> = unknown.iter().map(String::as_str).chain(SYMBOLS).collect();
+    // Which ones are queried alone first is random.
     for _ in 0..3 {
         let server = Server::start(&SYMBOLS).await;
-        list(&server, &SYMBOLS[..3]);
+        set_list(&server, &SYMBOLS[..3]);
         let mut bench = Bench::start_with(&server, &wanted, Toy::profile(), |settings| {
-            settings.list_again = PATIENCE * 2;
+            settings.list_again = WAIT_MAX * 2;
         });
-        until("each is asked for apart from the wrong names", || {
-            let log = server.with(|world| world.log.clone());
-            let questions: Vec<_> = log.iter().filter_map(|(_, line)| line.strip_prefix("get /tickers?s=")).collect();
-            let good = questions.iter().filter(|asked| asked.split(',').all(|symbol| SYMBOLS.contains(&symbol)));
-            let asked: Vec<_> = good.flat_map(|asked| asked.split(',')).collect();
-            SYMBOLS[3..].iter().all(|symbol| asked.contains(symbol))
+        until("each is queried apart from the unknown names", || {
+            let log = server.with(|state| state.log.clone());
+            let queries: Vec<_> = log.iter().filter_map(|(_, line)| line.strip_prefix("get /tickers?s=")).collect();
+            let good = queries.iter().filter(|query| query.split(',').all(|symbol| SYMBOLS.contains(&symbol)));
+            let queried: Vec<_> = good.flat_map(|query| query.split(',')).collect();
+            SYMBOLS[3..].iter().all(|symbol| queried.contains(symbol))
         })
         .await;
-        assert_eq!(lists(&server), 1);
-        let health = bench.health("told", |health| health.rejected.contains_key("unlisted")).await;
+        assert_eq!(list_requests(&server), 1);
+        let health = bench.health("unlisted", |health| health.rejected.contains_key("unlisted")).await;
         assert!(health.rejected["unlisted"] >= 12, "{health:?}");
         bench.stop().await;
     }
 }
 
 #[tokio::test]
-async fn fc_04_a_market_that_does_not_exist_is_told_at_once_and_asked_for_ever_less_often() {
+async fn fc_04_a_market_that_does_not_exist_is_reported_at_once_and_queried_ever_less_often() {
     let server = Server::start(&["btc", "eth"]).await;
     server.reply("/tickers?s=ghost", "404 Not Found", r#"{"error":"no such market"}"#);
     let again = Duration::from_millis(50);
@@ -240,60 +239,60 @@ async fn fc_04_a_market_that_does_not_exist_is_told_at_once_and_asked_for_ever_l
     });
     let health = bench.health("unlisted", |health| health.rejected.contains_key("unlisted")).await;
     assert_eq!(health.rejected["unlisted"], 1);
-    until("lists", || lists(&server) >= 6).await;
-    let asked = server.logged("get /markets");
-    for (at, pair) in asked.windows(2).enumerate() {
-        assert!(pair[1] - pair[0] >= again * (1 << at), "{asked:?}");
+    until("lists", || list_requests(&server) >= 6).await;
+    let requests = server.logged("get /markets");
+    for (at, pair) in requests.windows(2).enumerate() {
+        assert!(pair[1] - pair[0] >= again * (1 << at), "{requests:?}");
     }
-    let ghosts = server.with(|world| world.log.iter().filter(|(_, line)| line.contains("ghost")).count());
-    assert!(ghosts <= asked.len() + 2, "{ghosts} questions in {} lists", asked.len());
+    let ghosts = server.with(|state| state.log.iter().filter(|(_, line)| line.contains("ghost")).count());
+    assert!(ghosts <= requests.len() + 2, "{ghosts} queries during {} lists", requests.len());
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_11_a_market_that_lists_lack_and_that_has_a_price_is_looked_for_as_often_as_one_that_they_had() {
+async fn fc_11_an_unlisted_market_with_a_price_does_not_make_list_requests_rarer() {
     let server = Server::start(&["btc", "eth", "link"]).await;
-    list(&server, &["btc", "eth"]);
+    set_list(&server, &["btc", "eth"]);
     let again = Duration::from_millis(50);
     let bench = Bench::start_with(&server, &["btc", "eth", "link"], Toy::profile(), |settings| {
         settings.list_again = again;
-        settings.list_every = PATIENCE * 10;
+        settings.list_every = WAIT_MAX * 10;
     });
-    // Ever longer pauses would be of more than ten minutes by then.
-    until("lists", || lists(&server) >= 15).await;
+    // With growing pauses these would take more than ten minutes.
+    until("lists", || list_requests(&server) >= 15).await;
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_04_a_row_that_names_another_market_than_its_symbol_spoils_neither() {
+async fn fc_04_a_list_row_with_the_name_of_another_market_affects_neither() {
     let server = Server::start(&SYMBOLS).await;
-    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), often);
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
     let mut board = Board::new();
     until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
-    // "eth" says that it is BTC and halted, and "xrp" is there twice, with two states.
+    // The row of "eth" claims to be BTC and halted; "xrp" is listed twice, with two states.
     let rows = [r#"{"s":"eth","of":"btc","halted":true}"#, r#""xrp""#, r#"{"s":"xrp","halted":true}"#];
     let others = [r#""btc""#, r#""sol""#, r#""ada""#, r#""link""#];
     let body = format!(r#"{{"markets":[{},{}]}}"#, others.join(","), rows.join(","));
     server.reply("/markets", "200 OK", body);
-    let seen = lists(&server);
+    let seen = list_requests(&server);
     until_board(&mut bench, &mut board, &SYMBOLS, "three more lists", |board, health| {
         assert!(board.none_gone(), "{:?}", board.rows);
         let counted = |code: &str| health.is_some_and(|health| health.rejected.contains_key(code));
-        lists(&server) >= seen + 3 && counted("contradiction") && counted("repeated") && board.all_live()
+        list_requests(&server) >= seen + 3 && counted("contradiction") && counted("repeated") && board.all_live()
     })
     .await;
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_14_a_list_that_can_not_be_had_is_told_with_its_reason() {
+async fn fc_14_a_failed_list_request_is_reported_with_its_reason() {
     for later in [false, true] {
         let server = Server::start(&SYMBOLS).await;
         if !later {
             server.reply("/markets", "503 Service Unavailable", "");
         }
         let again = |settings: &mut sisepan::ingest::Settings| {
-            often(settings);
+            with_frequent_lists(settings);
             settings.list_again = Duration::from_millis(100);
         };
         let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), again);
@@ -306,7 +305,7 @@ async fn fc_14_a_list_that_can_not_be_had_is_told_with_its_reason() {
         })
         .await;
         assert!(board.none_gone());
-        server.with(|world| world.replies.clear());
+        server.with(|state| state.replies.clear());
         until_board(&mut bench, &mut board, &SYMBOLS, "no reason", |_, health| {
             health.is_some_and(|health| health.list_reason.is_none())
         })

@@ -1,6 +1,6 @@
-//! All outgoing I/O, against a small venue and a small server of its own.
+//! All outgoing I/O, against a toy venue and its server.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod backfill;
 mod bench;

@@ -1,13 +1,13 @@
-//! The arithmetic of waiting: buckets and back-off, over many cases.
+//! Token buckets and back-off, over many generated cases.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sisepan::ingest::{Backoff, Bucket};
+use sisepan::ingest::{Backoff, TokenBucket};
 
 proptest! {
     #[test]
-    fn in_14_a_back_off_stays_in_bounds_for_ever(min in 1u64..2_000, max in 1u64..120_000, tries in 1usize..200) {
+    fn in_14_back_off_stays_within_its_bounds(min in 1u64..2_000, max in 1u64..120_000, tries in 1usize..200) {
         let (min, max) = (Duration::from_millis(min), Duration::from_millis(max));
         let mut backoff = Backoff::new(min, max);
         for at in 0..tries {
@@ -21,17 +21,17 @@ proptest! {
     }
 
     #[test]
-    fn a_bucket_never_lets_more_than_the_documented_figure_into_any_window(
+    fn a_bucket_never_exceeds_the_documented_limit_in_any_window(
         weight in 2u32..200,
         steps in prop::collection::vec((1u32..20, 0u64..400), 1..300),
     ) {
         let window = Duration::from_secs(1);
-        let mut bucket = Bucket::half_of(weight, window, Duration::ZERO);
+        let mut bucket = TokenBucket::half_of(weight, window, Duration::ZERO);
         let (mut now, mut spent) = (Duration::ZERO, Vec::new());
         for (tokens, wait_ms) in steps {
             now += Duration::from_millis(wait_ms);
             let tokens = tokens.min(weight / 2);
-            if bucket.take(tokens, 0, now).is_ok() {
+            if bucket.try_acquire(tokens, 0, now).is_ok() {
                 spent.push((now, tokens));
             }
         }
@@ -42,20 +42,20 @@ proptest! {
     }
 
     #[test]
-    fn in_22_no_row_of_lives_lets_more_than_the_documented_figure_into_any_window(
+    fn in_22_no_sequence_of_restarts_exceeds_the_documented_limit_in_any_window(
         weight in 1u32..200,
-        lives in prop::collection::vec((0u64..3000, prop::collection::vec((1u32..20, 0u64..400), 0..40)), 1..30),
+        runs in prop::collection::vec((0u64..3000, prop::collection::vec((1u32..20, 0u64..400), 0..40)), 1..30),
     ) {
         let window = Duration::from_secs(1);
         let (mut now, mut spent) = (Duration::ZERO, Vec::new());
-        for (down_ms, steps) in lives {
+        for (down_ms, steps) in runs {
             now += Duration::from_millis(down_ms);
-            // Each life knows nothing of the ones before.
-            let mut bucket = Bucket::of_limit(weight, window, now);
+            // Each run starts with a new bucket.
+            let mut bucket = TokenBucket::for_limit(weight, window, now);
             for (tokens, wait_ms) in steps {
                 now += Duration::from_millis(wait_ms);
                 let tokens = tokens.min((weight / 4).max(1));
-                if bucket.take(tokens, 0, now).is_ok() {
+                if bucket.try_acquire(tokens, 0, now).is_ok() {
                     spent.push((now, tokens));
                 }
             }
@@ -67,13 +67,13 @@ proptest! {
     }
 
     #[test]
-    fn after_the_wait_that_a_bucket_names_it_gives(capacity in 1u32..100, tokens in 1u32..200, window_ms in 1u64..100_000) {
-        let mut bucket = Bucket::new(capacity, Duration::from_millis(window_ms), Duration::ZERO);
-        while bucket.take(1, 0, Duration::ZERO).is_ok() {}
-        let wait = bucket.take(tokens, 0, Duration::ZERO).unwrap_err();
+    fn a_bucket_grants_the_tokens_after_exactly_the_wait_that_it_returned(capacity in 1u32..100, tokens in 1u32..200, window_ms in 1u64..100_000) {
+        let mut bucket = TokenBucket::new(capacity, Duration::from_millis(window_ms), Duration::ZERO);
+        while bucket.try_acquire(1, 0, Duration::ZERO).is_ok() {}
+        let wait = bucket.try_acquire(tokens, 0, Duration::ZERO).unwrap_err();
         let just_before = wait.saturating_sub(Duration::from_nanos(2));
-        prop_assert!(bucket.clone().take(tokens, 0, just_before).is_err());
-        prop_assert!(bucket.take(tokens, 0, wait).is_ok());
+        prop_assert!(bucket.clone().try_acquire(tokens, 0, just_before).is_err());
+        prop_assert!(bucket.try_acquire(tokens, 0, wait).is_ok());
     }
 }
 
@@ -86,11 +86,11 @@ fn in_14_the_jitter_is_full_at_the_cap_too() {
 }
 
 #[test]
-fn a_reserve_is_left_for_the_more_urgent() {
-    let mut bucket = Bucket::new(8, Duration::from_secs(1), Duration::ZERO);
+fn a_reserve_is_kept_for_more_urgent_requests() {
+    let mut bucket = TokenBucket::new(8, Duration::from_secs(1), Duration::ZERO);
     for _ in 0..6 {
-        bucket.take(1, 2, Duration::ZERO).unwrap();
+        bucket.try_acquire(1, 2, Duration::ZERO).unwrap();
     }
-    assert!(bucket.take(1, 2, Duration::ZERO).is_err());
-    bucket.take(2, 0, Duration::ZERO).unwrap();
+    assert!(bucket.try_acquire(1, 2, Duration::ZERO).is_err());
+    bucket.try_acquire(2, 0, Duration::ZERO).unwrap();
 }

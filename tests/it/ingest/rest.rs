@@ -1,4 +1,4 @@
-//! REST: what each kind of answer means, and that a venue that told us to stay away is left alone.
+//! REST: how each kind of response is handled, and that cool-downs and bans are honoured.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn a_venue_can_be_polled_only() {
 }
 
 #[tokio::test]
-async fn in_21_after_a_429_nothing_is_asked_before_retry_after() {
+async fn in_21_after_a_429_no_request_is_sent_before_retry_after() {
     let server = Server::start(&["btc"]).await;
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
     bench.state(VenueState::Delayed).await;
@@ -29,17 +29,17 @@ async fn in_21_after_a_429_nothing_is_asked_before_retry_after() {
     let health = bench.reason(ReasonCode::RateLimited).await;
     assert!(health.not_before.is_some());
     let refused = *server.logged("get").last().unwrap();
-    server.with(|world| world.replies.clear());
+    server.with(|state| state.replies.clear());
     server.trade("btc", "102");
     bench.price("btc", "102", polled).await;
     let next = server.logged("get").into_iter().find(|at| *at > refused).unwrap();
-    assert!(next - refused >= Duration::from_secs(2), "asked inside the time: {refused:?}, {next:?}");
+    assert!(next - refused >= Duration::from_secs(2), "requested during the cool-down: {refused:?}, {next:?}");
     bench.state(VenueState::Delayed).await;
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn in_21_a_418_is_kept_until_the_time_in_its_body_and_the_stream_stays() {
+async fn in_21_a_418_bans_rest_until_the_time_in_its_body_and_the_stream_stays() {
     let server = Server::start(&["btc"]).await;
     let mut bench = Bench::start(&server, &["btc"]);
     bench.state(VenueState::Up).await;
@@ -48,18 +48,18 @@ async fn in_21_a_418_is_kept_until_the_time_in_its_body_and_the_stream_stays() {
     let health = bench.health("a ban", |health| health.not_before.is_some()).await;
     let not_before = health.not_before.unwrap().as_millisecond();
     assert!((not_before - until_ms).abs() < 1000, "{not_before} is not {until_ms}");
-    let told = server.elapsed();
-    server.with(|world| world.replies.clear());
+    let reported_at = server.elapsed();
+    server.with(|state| state.replies.clear());
     server.trade("btc", "103");
     bench.price("btc", "103", streamed).await;
-    until("REST is back", || server.logged("get").iter().any(|at| *at > told + Duration::from_secs(1))).await;
+    until("REST is back", || server.logged("get").iter().any(|at| *at > reported_at + Duration::from_secs(1))).await;
     let now_ms = sisepan::clock::Clock::system().now().as_millisecond();
-    assert!(now_ms >= until_ms, "asked {} ms too early", until_ms - now_ms);
+    assert!(now_ms >= until_ms, "requested {} ms too early", until_ms - now_ms);
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn in_22_a_ban_that_outlived_the_last_run_is_kept() {
+async fn in_22_a_ban_from_the_previous_run_is_honoured() {
     let server = Server::start(&["btc"]).await;
     let ban = sisepan::clock::Clock::system().now() + jiff::SignedDuration::from_millis(1500);
     let bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.not_before = Some(ban));
@@ -69,27 +69,27 @@ async fn in_22_a_ban_that_outlived_the_last_run_is_kept() {
 }
 
 #[tokio::test]
-async fn in_23_a_venue_that_does_not_serve_us_is_retried_slowly() {
+async fn in_23_a_venue_that_blocks_us_is_retried_slowly() {
     for status in ["451 Unavailable", "403 Forbidden\r\nContent-Type: text/html"] {
         let server = Server::start(&["btc"]).await;
         server.reply("/", status, "<html>no</html>");
         let refusal = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-        server.with(|world| world.mode = Mode::Answer(refusal));
+        server.with(|state| state.mode = Mode::RawResponse(refusal));
         let retry = |settings: &mut sisepan::ingest::Settings| settings.blocked_retry = Duration::from_secs(3);
         let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), retry);
         let health = bench.reason(ReasonCode::Blocked).await;
         assert!(health.reason.unwrap().message.contains("127.0.0.1"));
         bench.state(VenueState::Down).await;
-        until("prices were asked for", || !server.logged("get /tickers").is_empty()).await;
-        // The answer is on its way.
+        until("prices were requested", || !server.logged("get /tickers").is_empty()).await;
+        // The response is on its way.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        server.with(|world| (world.replies.clear(), world.mode = Mode::Good));
+        server.with(|state| (state.replies.clear(), state.mode = Mode::Good));
         bench.price("btc", "100", fetched).await;
         bench.state(VenueState::Up).await;
         for (what, first) in [("get", server.logged("get /tickers")[0]), ("ws", server.logged("ws")[0])] {
             let all = server.logged(what);
             let early = all.iter().filter(|at| **at > first + Duration::from_secs(1)).min().unwrap();
-            assert!(*early > first + Duration::from_millis(2950), "{what} again too early: {all:?}");
+            assert!(*early > first + Duration::from_millis(2950), "{what} retried too early: {all:?}");
         }
         bench.stop().await;
     }
@@ -103,12 +103,12 @@ async fn in_27_redirects_are_reported_and_never_followed() {
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
     let health = bench.reason(ReasonCode::Redirect).await;
     assert!(health.reason.unwrap().message.contains(&elsewhere.address.to_string()));
-    assert!(elsewhere.with(|world| world.log.is_empty()));
+    assert!(elsewhere.with(|state| state.log.is_empty()));
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn in_27_an_api_that_is_gone_is_retired_and_no_retry_storm() {
+async fn in_27_a_410_is_reported_as_retired_without_a_retry_storm() {
     let server = Server::start(&["btc"]).await;
     server.reply("/", "410 Gone", "gone");
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
@@ -140,36 +140,36 @@ async fn in_28_a_web_page_an_empty_body_and_an_empty_list_change_nothing() {
         let health = bench.reason(code).await;
         let message = health.reason.unwrap().message;
         assert!(message.contains(words), "{message}");
-        server.with(|world| world.replies.clear());
+        server.with(|state| state.replies.clear());
         bench.price("btc", "100", polled).await;
     }
     server.reply("/markets", "200 OK", r#"{"markets":[]}"#);
-    let asked = server.logged("get /markets").len();
-    until("the empty list", || server.logged("get /markets").len() > asked + 2).await;
+    let requests = server.logged("get /markets").len();
+    until("the empty list", || server.logged("get /markets").len() > requests + 2).await;
     bench.price("btc", "100", polled).await;
     let empty = |event: &Event| matches!(event, Event::Listings { listings, .. } if listings.is_empty());
-    assert!(!bench.seen.iter().any(empty), "an empty list was taken as truth");
+    assert!(!bench.seen.iter().any(empty), "an empty list was accepted");
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn in_06_an_answer_out_of_a_cache_is_no_price_of_now() {
+async fn in_06_a_response_from_a_cache_is_not_a_current_price() {
     let server = Server::start(&["btc"]).await;
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), NO_STREAM);
     bench.state(VenueState::Delayed).await;
     let cached = r#"{"tickers":[{"s":"btc","p":"99","n":9}]}"#;
     server.reply("/tickers", "200 OK\r\nAge: 30", cached);
     let health = bench.reason(ReasonCode::Payload).await;
-    assert!(health.reason.unwrap().message.contains("lay 30 s in a cache"));
-    // A younger one was as good as asked for when it was made.
+    assert!(health.reason.unwrap().message.contains("cached for 30 s"));
+    // A younger response counts as requested when the cache stored it.
     server.reply("/tickers", "200 OK\r\nAge: 3", cached.replace("99", "98"));
-    let asked_before = bench.wait("98", |event| match event {
-        Event::Ticker { ticker, asked, received, .. } if ticker.last.to_string() == "98" => {
-            Some(received.wall.duration_since(asked.wall))
+    let response_age = bench.wait("98", |event| match event {
+        Event::Ticker { ticker, requested, received, .. } if ticker.last.to_string() == "98" => {
+            Some(received.wall.duration_since(requested.wall))
         }
         _ => None,
     });
-    assert!(asked_before.await >= jiff::SignedDuration::from_secs(3));
+    assert!(response_age.await >= jiff::SignedDuration::from_secs(3));
     bench.stop().await;
 }
 
@@ -198,10 +198,10 @@ async fn in_31_a_body_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn in_35_one_bad_listing_and_one_refused_symbol_spoil_only_themselves() {
+async fn in_35_one_bad_listing_and_one_refused_symbol_affect_only_themselves() {
     let server = Server::start(&["btc", "eth", "ada"]).await;
-    server.with(|world| {
-        world.listed.extend(["币安人生usdt".to_owned(), String::new(), "x".repeat(10_000), "ghost".to_owned()]);
+    server.with(|state| {
+        state.listed.extend(["币安人生usdt".to_owned(), String::new(), "x".repeat(10_000), "ghost".to_owned()]);
     });
     let mut bench = Bench::start_with(&server, &["btc", "ghost", "eth", "ada"], Toy::profile(), NO_STREAM);
     for symbol in ["btc", "eth", "ada"] {
@@ -211,8 +211,8 @@ async fn in_35_one_bad_listing_and_one_refused_symbol_spoil_only_themselves() {
     assert_eq!(health.rejected.get("symbol"), Some(&2), "{:?}", health.rejected);
     let before = server.logged("get /tickers").len();
     until("more polls", || server.logged("get /tickers").len() > before + 3).await;
-    let ghosts = server.with(|world| world.log.iter().filter(|(_, line)| line.contains("ghost")).count());
-    assert!(ghosts < 10, "the refused symbol was asked {ghosts} times");
+    let ghosts = server.with(|state| state.log.iter().filter(|(_, line)| line.contains("ghost")).count());
+    assert!(ghosts < 10, "the refused symbol was queried {ghosts} times");
     bench.stop().await;
 }
 
@@ -231,7 +231,7 @@ async fn the_venues_clock_is_compared_with_ours() {
 }
 
 #[tokio::test]
-async fn in_15_a_peer_that_accepts_and_says_nothing_is_left_at_each_step() {
+async fn in_15_a_peer_that_accepts_and_stays_silent_times_out_at_each_step() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let hold = tokio::spawn(async move {
@@ -244,7 +244,7 @@ async fn in_15_a_peer_that_accepts_and_says_nothing_is_left_at_each_step() {
     for (stream, step) in
         [(format!("wss://{address}/"), "TLS handshake with"), (format!("ws://{address}/"), "WebSocket upgrade with")]
     {
-        // REST is well, so what is told is the stream's own trouble, with the step that hung.
+        // REST works, so the reported reason is the stream's, with the step that hung.
         let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| settings.stream = stream);
         let health = bench.reason(ReasonCode::Timeout).await;
         let message = health.reason.unwrap().message;
@@ -252,7 +252,7 @@ async fn in_15_a_peer_that_accepts_and_says_nothing_is_left_at_each_step() {
         bench.state(VenueState::Delayed).await;
         bench.stop().await;
     }
-    // And where REST hangs as well, both are told in the end, and nothing waits for ever.
+    // If REST hangs as well, the venue is reported as down, and nothing waits forever.
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
         settings.stream = format!("ws://{address}/");
         settings.rest = format!("http://{address}");
@@ -264,8 +264,8 @@ async fn in_15_a_peer_that_accepts_and_says_nothing_is_left_at_each_step() {
 }
 
 #[tokio::test]
-async fn in_15_a_connection_that_nobody_takes_has_its_deadline() {
-    // A backlog that is full: the kernel answers no further connection at all.
+async fn in_15_a_connection_that_is_never_accepted_times_out() {
+    // Fills the backlog, so that the kernel does not answer further connections.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let full = socket.listen(1).unwrap();
@@ -275,7 +275,7 @@ async fn in_15_a_connection_that_nobody_takes_has_its_deadline() {
         tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
     {
         waiting.push(tcp);
-        assert!(waiting.len() < 100, "the backlog is never full here, so this test proves nothing");
+        assert!(waiting.len() < 100, "the backlog never fills up here, so this test proves nothing");
     }
     let server = Server::start(&["btc"]).await;
     let stream = format!("ws://{address}/");
@@ -301,7 +301,7 @@ async fn a_name_that_does_not_resolve_and_a_closed_port_have_their_own_reasons()
 }
 
 #[tokio::test]
-async fn no_origin_header_is_sent_and_we_name_ourselves() {
+async fn no_origin_header_is_sent_and_the_user_agent_names_the_program() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::start(&["btc"]).await;
@@ -321,9 +321,9 @@ async fn no_origin_header_is_sent_and_we_name_ourselves() {
 }
 
 #[tokio::test]
-async fn fc_16_a_price_that_waits_for_a_witness_is_fetched_at_once() {
+async fn fc_16_a_price_that_awaits_confirmation_is_fetched_at_once() {
     let server = Server::start(&["btc"]).await;
-    // Nothing but the request of the board would fetch a price.
+    // Only the board's request fetches a price.
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
         settings.confirm_after = Duration::from_secs(3600);
         settings.first_message = Duration::from_secs(3600);
@@ -333,7 +333,7 @@ async fn fc_16_a_price_that_waits_for_a_witness_is_fetched_at_once() {
     bench.price("btc", "103", streamed).await;
     bench.checks.send(super::toy::markets(&["btc"]).remove(0)).await.unwrap();
     let via = bench.price("btc", "103", fetched).await;
-    assert_eq!(via, sisepan::domain::Via::Check, "the stream is up, so the row is not delayed by it");
+    assert_eq!(via, sisepan::domain::Via::Check, "the stream is up, so the row must not become delayed");
     bench.stop().await;
 
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
@@ -348,12 +348,12 @@ async fn fc_16_a_price_that_waits_for_a_witness_is_fetched_at_once() {
 }
 
 #[tokio::test]
-async fn fc_04_rows_that_an_answer_leaves_out_are_asked_for_again_in_a_smaller_request() {
+async fn fc_04_rows_missing_from_a_response_are_queried_again_in_smaller_requests() {
     let symbols: Vec<String> = (0..30).map(|at| format!("s{at}")).collect();
     let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
     for rows_max in [1, 7, 20, 29] {
         let server = Server::start(&symbols).await;
-        server.with(|world| world.rows_max = Some(rows_max));
+        server.with(|state| state.rows_max = Some(rows_max));
         let mut bench = Bench::start_with(&server, &symbols, Toy::profile(), NO_STREAM);
         let mut left: std::collections::BTreeSet<_> = super::toy::markets(&symbols).into_iter().collect();
         bench
@@ -371,11 +371,11 @@ async fn fc_04_rows_that_an_answer_leaves_out_are_asked_for_again_in_a_smaller_r
 }
 
 #[tokio::test]
-async fn fc_04_a_market_that_every_answer_leaves_out_is_counted_and_the_others_go_on() {
+async fn fc_04_a_market_missing_from_every_response_is_counted_and_the_others_go_on() {
     let server = Server::start(&["btc", "eth", "xrp"]).await;
-    // Of the three one is never in an answer, whoever asks.
-    for (asked, rows) in [("btc,eth,xrp", r#"{"s":"btc","p":"7","n":9},{"s":"xrp","p":"7","n":9}"#), ("eth", "")] {
-        server.reply(&format!("/tickers?s={asked}"), "200 OK", format!(r#"{{"tickers":[{rows}]}}"#));
+    // One of the three is missing from every response.
+    for (symbols, rows) in [("btc,eth,xrp", r#"{"s":"btc","p":"7","n":9},{"s":"xrp","p":"7","n":9}"#), ("eth", "")] {
+        server.reply(&format!("/tickers?s={symbols}"), "200 OK", format!(r#"{{"tickers":[{rows}]}}"#));
     }
     let mut bench = Bench::start_with(&server, &["btc", "eth", "xrp"], Toy::profile(), NO_STREAM);
     let health = bench.health("the count", |health| health.rejected.contains_key("unanswered")).await;
@@ -384,15 +384,15 @@ async fn fc_04_a_market_that_every_answer_leaves_out_is_counted_and_the_others_g
         server.trade(symbol, "8");
         bench.price(symbol, "8", polled).await;
     }
-    bench.health("that it is asked for again", |health| health.rejected["unanswered"] > 2).await;
-    server.with(|world| world.replies.clear());
+    bench.health("that it is queried again", |health| health.rejected["unanswered"] > 2).await;
+    server.with(|state| state.replies.clear());
     bench.price("eth", "100", polled).await;
     bench.stop().await;
 }
 
-/// Where one request goes out for each market that is left out, an answer of nothing at all must not make a storm.
+/// Missing markets are queried one by one, but an empty response must not start a storm of requests.
 #[tokio::test]
-async fn fc_04_answers_without_any_row_are_the_hosts_failure() {
+async fn fc_04_empty_responses_count_as_a_failure_of_the_host() {
     let symbols: Vec<String> = (0..30).map(|at| format!("s{at}")).collect();
     let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
     let server = Server::start(&symbols).await;
@@ -400,15 +400,15 @@ async fn fc_04_answers_without_any_row_are_the_hosts_failure() {
     let mut bench = Bench::start_with(&server, &symbols, Toy::profile(), NO_STREAM);
     let health = bench.reason(ReasonCode::Unanswered).await;
     assert_ne!(health.state, VenueState::Up);
-    let asked = server.logged("get /tickers").len();
-    assert!(asked <= 6, "{asked} requests to a venue that says nothing");
-    server.with(|world| world.replies.clear());
+    let requests = server.logged("get /tickers").len();
+    assert!(requests <= 6, "{requests} requests to a venue that returns no rows");
+    server.with(|state| state.replies.clear());
     bench.health("all are live", |health| health.markets_live == symbols.len()).await;
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn fc_01_a_market_that_is_closed_to_us_costs_itself_and_not_its_host() {
+async fn fc_01_a_blocked_market_does_not_block_its_host() {
     for status in ["451 Unavailable For Legal Reasons", "403 Forbidden"] {
         let server = Server::start(&["btc", "eth", "xrp"]).await;
         server.reply("/tickers?s=btc,eth,xrp", status, "<html>no</html>");
@@ -425,7 +425,7 @@ async fn fc_01_a_market_that_is_closed_to_us_costs_itself_and_not_its_host() {
 }
 
 #[tokio::test]
-async fn fc_04_a_market_that_answers_late_keeps_no_other_waiting() {
+async fn fc_04_a_market_without_a_response_delays_no_other() {
     let symbols = ["ada", "btc", "doge", "dot", "eth", "link", "sol", "xrp"];
     let deadline = Duration::from_secs(5);
     let server = Server::start(&symbols).await;
@@ -434,15 +434,15 @@ async fn fc_04_a_market_that_answers_late_keeps_no_other_waiting() {
         settings.request = deadline;
     });
     bench.state(VenueState::Delayed).await;
-    server.with(|world| world.stalled.insert("xrp".to_owned()));
+    server.with(|state| state.stalled.insert("xrp".to_owned()));
     let alone = |symbol: &str| {
         let line = format!("get /tickers?s={symbol}");
-        server.with(|world| world.log.iter().find(|(_, logged)| *logged == line).map(|(at, _)| *at))
+        server.with(|state| state.log.iter().find(|(_, logged)| *logged == line).map(|(at, _)| *at))
     };
-    until("each is asked for alone", || symbols.iter().all(|symbol| alone(symbol).is_some())).await;
+    until("each is queried alone", || symbols.iter().all(|symbol| alone(symbol).is_some())).await;
     let times: Vec<Duration> = symbols.iter().filter_map(|symbol| alone(symbol)).collect();
-    let apart = *times.iter().max().unwrap() - *times.iter().min().unwrap();
-    assert!(apart < deadline, "one after the other: {times:?}");
+    let spread = *times.iter().max().unwrap() - *times.iter().min().unwrap();
+    assert!(spread < deadline, "queried one after the other: {times:?}");
     for symbol in &symbols[..7] {
         server.trade(symbol, "101");
         bench.price(symbol, "101", polled).await;
@@ -457,7 +457,7 @@ async fn fc_04_a_market_that_answers_late_keeps_no_other_waiting() {
 }
 
 #[tokio::test]
-async fn in_43_no_price_is_dated_by_our_clock_while_one_date_says_that_it_is_wrong() {
+async fn in_43_the_clock_event_comes_before_any_price_that_it_dates() {
     let server = Server::start(&["btc"]).await;
     let (old, tickers) =
         ("200 OK\r\nDate: Thu, 15 Jan 2026 06:27:00 GMT", r#"{"tickers":[{"s":"btc","p":"100","n":1}]}"#);

@@ -1,4 +1,4 @@
-//! The toy venue's server: REST and streams, with what they do wrong on demand, and a log of what came in.
+//! The toy venue's server: REST and streams with faults on demand, and a log of everything received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,59 +14,61 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
-/// What the server's streams do.
+/// How the server's streams behave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Mode {
     #[default]
     Good,
-    /// Acknowledges and tells nothing.
+    /// Acknowledges subscriptions and sends no tickers.
     AckOnly,
     /// Never answers the upgrade.
     StallUpgrade,
     /// Closes right after the first ticker.
     CloseAfterFirst,
-    /// Answers the upgrade with these bytes.
-    Answer(String),
-    /// Closes what sends more frames than this in a second.
+    /// Responds to the upgrade with these bytes.
+    RawResponse(String),
+    /// Closes connections that send more frames than this in a second.
     FramesMax(usize),
 }
 
-/// What to do on every open stream.
+/// An action on every open stream.
 #[derive(Clone, Debug)]
-pub enum Do {
-    Tell(String),
+pub enum StreamAction {
+    /// Sends the ticker of this symbol, if it is subscribed.
+    SendTicker(String),
     Send(Message),
     /// Ends without a close frame.
     Cut,
 }
 
+/// What the server serves, how it misbehaves, and what it has received.
 #[derive(Default)]
-pub struct World {
+pub struct ServerState {
     pub listed: Vec<String>,
     pub prices: BTreeMap<String, (String, u64)>,
-    /// Symbols that trade each time the list is asked for.
-    pub trading: BTreeSet<String>,
-    /// Whether every question for prices finds a new trade.
-    pub busy: bool,
+    /// Symbols that trade on every list request.
+    pub trade_on_list: BTreeSet<String>,
+    /// Whether every ticker request finds a new trade of every symbol.
+    pub trade_on_query: bool,
     pub mode: Mode,
-    /// How late what streams tell is, in seconds; `None` dates nothing.
+    /// Delay of streamed tickers, in seconds; `None` sends them without a time.
     pub lag: Option<i64>,
-    /// Most rows of an answer with tickers, if there is such a limit.
+    /// Maximum number of rows in a ticker response, if there is a limit.
     pub rows_max: Option<usize>,
-    /// Symbols that no question for prices is answered about, alone or among others.
+    /// Symbols whose ticker requests get no response, alone or among others.
     pub stalled: BTreeSet<String>,
-    /// Symbols that no stream tells of.
+    /// Symbols left out of all streams.
     pub dropped: BTreeSet<String>,
-    /// Answers of paths that begin with this: status line and headers, body. The status `late` is no answer at all.
+    /// Canned responses by path prefix: status line with headers, and body. The status `late` sends no response.
     pub replies: BTreeMap<String, (String, Vec<u8>)>,
     pub candles: BTreeMap<String, Vec<(i64, String)>>,
-    /// Everything that came in, with the time since the start.
+    /// Everything received, with the time since the start.
     pub log: Vec<(Duration, String)>,
 }
 
 pub struct Server {
-    pub world: Arc<Mutex<World>>,
-    pub streams: broadcast::Sender<Do>,
+    pub state: Arc<Mutex<ServerState>>,
+    pub streams: broadcast::Sender<StreamAction>,
     pub open: Arc<AtomicUsize>,
     pub address: std::net::SocketAddr,
     clock: Clock,
@@ -87,16 +89,16 @@ impl Server {
     pub async fn start_with(symbols: &[&str], tls: Option<tokio_rustls::TlsAcceptor>) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let world = World {
+        let state = ServerState {
             listed: symbols.iter().map(|s| (*s).to_owned()).collect(),
             prices: symbols.iter().map(|s| ((*s).to_owned(), ("100".to_owned(), 1))).collect(),
-            ..World::default()
+            ..ServerState::default()
         };
-        let world = Arc::new(Mutex::new(world));
+        let state = Arc::new(Mutex::new(state));
         let (streams, _) = broadcast::channel(1024);
         let open = Arc::new(AtomicUsize::new(0));
         let clock = Clock::system();
-        let (w, s, o, c) = (world.clone(), streams.clone(), open.clone(), clock.clone());
+        let (w, s, o, c) = (state.clone(), streams.clone(), open.clone(), clock.clone());
         let accept = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let (w, s, o, c, tls) = (w.clone(), s.clone(), o.clone(), c.clone(), tls.clone());
@@ -114,29 +116,31 @@ impl Server {
                 });
             }
         });
-        Arc::new(Self { world, streams, open, address, clock, accept })
+        Arc::new(Self { state, streams, open, address, clock, accept })
     }
 
-    pub fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
-        f(&mut self.world.lock().unwrap())
+    pub fn with<T>(&self, f: impl FnOnce(&mut ServerState) -> T) -> T {
+        f(&mut self.state.lock().unwrap())
     }
 
-    /// Makes a trade; streams tell of it.
+    /// Records a trade and sends its ticker on the streams.
     pub fn trade(&self, symbol: &str, price: &str) {
-        self.with(|world| {
-            let entry = world.prices.entry(symbol.to_owned()).or_insert((String::new(), 0));
+        self.with(|state| {
+            let entry = state.prices.entry(symbol.to_owned()).or_insert((String::new(), 0));
             *entry = (price.to_owned(), entry.1 + 1);
         });
-        let _ = self.streams.send(Do::Tell(symbol.to_owned()));
+        let _ = self.streams.send(StreamAction::SendTicker(symbol.to_owned()));
     }
 
+    /// Sets the response for paths that start with `path`.
     pub fn reply(&self, path: &str, head: &str, body: impl Into<Vec<u8>>) {
         let reply = (head.to_owned(), body.into());
-        self.with(|world| world.replies.insert(path.to_owned(), reply));
+        self.with(|state| state.replies.insert(path.to_owned(), reply));
     }
 
+    /// Returns the times of the log entries that start with `what`.
     pub fn logged(&self, what: &str) -> Vec<Duration> {
-        self.with(|world| world.log.iter().filter(|(_, l)| l.starts_with(what)).map(|(at, _)| *at).collect())
+        self.with(|state| state.log.iter().filter(|(_, l)| l.starts_with(what)).map(|(at, _)| *at).collect())
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -144,7 +148,7 @@ impl Server {
     }
 }
 
-/// Puts bytes back in front of a stream.
+/// A stream with bytes put back in front of it.
 struct Prefixed<S>(Vec<u8>, usize, S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
@@ -185,7 +189,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     }
 }
 
-async fn serve<S>(mut stream: S, world: Arc<Mutex<World>>, streams: broadcast::Sender<Do>, clock: Clock)
+async fn serve<S>(mut stream: S, state: Arc<Mutex<ServerState>>, streams: broadcast::Sender<StreamAction>, clock: Clock)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -199,23 +203,23 @@ where
     let text = String::from_utf8_lossy(&head).to_lowercase();
     let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
     let upgrade = text.contains("upgrade: websocket");
-    let log = |line: String| world.lock().unwrap().log.push((clock.monotonic(), line));
+    let log = |line: String| state.lock().unwrap().log.push((clock.monotonic(), line));
     log(format!("{} {path}", if upgrade { "ws" } else { "get" }));
     if upgrade {
-        let mode = world.lock().unwrap().mode.clone();
+        let mode = state.lock().unwrap().mode.clone();
         match mode {
             Mode::StallUpgrade => {
                 let _ = stream.read_u8().await;
             }
-            Mode::Answer(bytes) => {
+            Mode::RawResponse(bytes) => {
                 let _ = stream.write_all(bytes.as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
-            _ => session(Prefixed(head, 0, stream), &world, streams.subscribe(), &log).await,
+            _ => session(Prefixed(head, 0, stream), &state, streams.subscribe(), &log).await,
         }
         return;
     }
-    let (status, body) = answer(&mut world.lock().unwrap(), &path);
+    let (status, body) = respond(&mut state.lock().unwrap(), &path);
     if status == "late" {
         let _ = stream.read_u8().await;
         return;
@@ -226,22 +230,22 @@ where
     let _ = stream.shutdown().await;
 }
 
-fn ticker(world: &World, symbol: &str) -> Option<Value> {
-    let (price, id) = world.prices.get(symbol)?;
+fn ticker(state: &ServerState, symbol: &str) -> Option<Value> {
+    let (price, id) = state.prices.get(symbol)?;
     Some(json!({"s": symbol, "p": price, "n": id}))
 }
 
-/// What a stream tells of a symbol.
-fn late(world: &World, symbol: &str) -> Option<Value> {
-    let mut record = ticker(world, symbol)?;
-    if let Some(lag) = world.lag {
+/// Returns the ticker of a symbol as streams send it.
+fn streamed_ticker(state: &ServerState, symbol: &str) -> Option<Value> {
+    let mut record = ticker(state, symbol)?;
+    if let Some(lag) = state.lag {
         record["late"] = json!(lag);
     }
     Some(record)
 }
 
-fn answer(world: &mut World, path: &str) -> (String, Vec<u8>) {
-    if let Some((_, (status, body))) = world.replies.iter().find(|(start, _)| path.starts_with(start.as_str())) {
+fn respond(state: &mut ServerState, path: &str) -> (String, Vec<u8>) {
+    if let Some((_, (status, body))) = state.replies.iter().find(|(start, _)| path.starts_with(start.as_str())) {
         return (status.clone(), body.clone());
     }
     let argument = |name: &str| {
@@ -249,28 +253,28 @@ fn answer(world: &mut World, path: &str) -> (String, Vec<u8>) {
         query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap_or_default().to_owned()
     };
     let value = if path.starts_with("/markets") {
-        for symbol in &world.trading {
-            if let Some((_, id)) = world.prices.get_mut(symbol) {
+        for symbol in &state.trade_on_list {
+            if let Some((_, id)) = state.prices.get_mut(symbol) {
                 *id += 1;
             }
         }
-        json!({"markets": world.listed})
+        json!({"markets": state.listed})
     } else if path.starts_with("/tickers") {
         let symbols = argument("s=");
-        if world.busy {
-            world.prices.values_mut().for_each(|(_, id)| *id += 1);
+        if state.trade_on_query {
+            state.prices.values_mut().for_each(|(_, id)| *id += 1);
         }
-        if symbols.split(',').any(|symbol| world.stalled.contains(symbol)) {
+        if symbols.split(',').any(|symbol| state.stalled.contains(symbol)) {
             return ("late".to_owned(), Vec::new());
         }
-        let found: Vec<_> = symbols.split(',').map(|symbol| ticker(world, symbol)).collect();
+        let found: Vec<_> = symbols.split(',').map(|symbol| ticker(state, symbol)).collect();
         if found.iter().any(Option::is_none) {
             return ("404 Not Found".to_owned(), json!({"error": "unknown"}).to_string().into_bytes());
         }
-        json!({"tickers": found[..found.len().min(world.rows_max.unwrap_or(usize::MAX))]})
+        json!({"tickers": found[..found.len().min(state.rows_max.unwrap_or(usize::MAX))]})
     } else {
         let (end, count) = (argument("end=").parse().unwrap_or(0), argument("count=").parse().unwrap_or(0));
-        let all = world.candles.get(&argument("s=")).cloned().unwrap_or_default();
+        let all = state.candles.get(&argument("s=")).cloned().unwrap_or_default();
         let mut newest: Vec<_> = all.into_iter().filter(|(minute, _)| *minute < end).rev().take(count).collect();
         newest.reverse();
         json!({"candles": newest})
@@ -280,8 +284,8 @@ fn answer(world: &mut World, path: &str) -> (String, Vec<u8>) {
 
 async fn session<S>(
     stream: S,
-    world: &Mutex<World>,
-    mut orders: broadcast::Receiver<Do>,
+    state: &Mutex<ServerState>,
+    mut actions: broadcast::Receiver<StreamAction>,
     log: &(impl Fn(String) + Sync),
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -305,7 +309,7 @@ async fn session<S>(
                             subscribed.remove(gone);
                         }
                         subscribed.extend(on.iter().cloned());
-                        reaction(&world.lock().unwrap(), &on, &frames, clock.monotonic())
+                        subscribe_replies(&state.lock().unwrap(), &on, &frames, clock.monotonic())
                     }
                     Message::Ping(_) => { log("ping".to_owned()); Vec::new() }
                     Message::Pong(payload) => { log(format!("pong {}", String::from_utf8_lossy(&payload))); Vec::new() }
@@ -313,13 +317,15 @@ async fn session<S>(
                     _ => Vec::new(),
                 }
             }
-            Ok(order) = orders.recv() => match order {
-                Do::Cut => return,
-                Do::Send(message) => vec![Some(message)],
-                Do::Tell(symbol) => {
-                    let world = world.lock().unwrap();
-                    let tell = subscribed.contains(&symbol) && !world.dropped.contains(&symbol) && world.mode != Mode::AckOnly;
-                    let record = late(&world, &symbol).filter(|_| tell);
+            Ok(action) = actions.recv() => match action {
+                StreamAction::Cut => return,
+                StreamAction::Send(message) => vec![Some(message)],
+                StreamAction::SendTicker(symbol) => {
+                    let state = state.lock().unwrap();
+                    let is_sent = subscribed.contains(&symbol)
+                        && !state.dropped.contains(&symbol)
+                        && state.mode != Mode::AckOnly;
+                    let record = streamed_ticker(&state, &symbol).filter(|_| is_sent);
                     record.map(|record| Some(Message::text(json!({"t": [record]}).to_string()))).into_iter().collect()
                 }
             },
@@ -333,20 +339,21 @@ async fn session<S>(
     }
 }
 
-/// What a stream answers to a subscription; `None` ends it.
-fn reaction(world: &World, on: &[String], frames: &[Duration], now: Duration) -> Vec<Option<Message>> {
+/// Returns the messages sent after a subscription to `on`; `None` ends the stream.
+fn subscribe_replies(state: &ServerState, on: &[String], frames: &[Duration], now: Duration) -> Vec<Option<Message>> {
     let mut out = vec![Some(Message::text(json!({"ok": true}).to_string()))];
-    let lately = frames.iter().filter(|at| now - **at < Duration::from_secs(1)).count();
-    if matches!(world.mode, Mode::FramesMax(max) if lately > max) {
+    let recent = frames.iter().filter(|at| now - **at < Duration::from_secs(1)).count();
+    if matches!(state.mode, Mode::FramesMax(max) if recent > max) {
         return vec![None];
     }
-    if world.mode == Mode::AckOnly {
+    if state.mode == Mode::AckOnly {
         return out;
     }
-    let told: Vec<_> = on.iter().filter(|s| !world.dropped.contains(*s)).filter_map(|s| late(world, s)).collect();
-    if !told.is_empty() {
-        out.push(Some(Message::text(json!({"t": told}).to_string())));
-        if world.mode == Mode::CloseAfterFirst {
+    let tickers: Vec<_> =
+        on.iter().filter(|s| !state.dropped.contains(*s)).filter_map(|s| streamed_ticker(state, s)).collect();
+    if !tickers.is_empty() {
+        out.push(Some(Message::text(json!({"t": tickers}).to_string())));
+        if state.mode == Mode::CloseAfterFirst {
             out.push(None);
         }
     }

@@ -1,4 +1,4 @@
-//! TLS: refused with the reason, accepted with the operator's own authority, never unverified.
+//! TLS: certificates are always verified, the operator may add a CA, and refusals have their reason.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ async fn bench(acceptor: TlsAcceptor, tls: Tls) -> Bench {
 }
 
 #[tokio::test]
-async fn in_26_a_venue_under_a_configured_authority_is_read_by_both_ways() {
+async fn in_26_a_venue_under_a_configured_ca_is_read_over_rest_and_stream() {
     let authority = Authority::new();
     let file = authority.file("good");
     let mut bench = bench(authority.acceptor("127.0.0.1", 2020..2040), Tls::new(Some(&file)).unwrap()).await;

@@ -1,4 +1,4 @@
-//! A venue that speaks a small JSON protocol. `server` serves it, `bench` joins both with ingest.
+//! A venue with a small JSON protocol. `server` serves it, `bench` runs ingest against it.
 
 pub use super::bench::*;
 pub use super::server::*;
@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use sisepan::clock::Clock;
 use sisepan::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
 use sisepan::venue::{
-    Answer, Ask, Incoming, Keepalive, Limit, ParseError, Profile, Record, RejectedListing, Rejection, Request, Venue,
+    Incoming, Keepalive, Limit, ParseError, Profile, RejectedListing, Rejection, Request, Response, RestQuery,
+    TickerRecord, Venue,
 };
 
-/// Deadline of every wait in these tests.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+/// Longest wait for any condition in these tests.
+pub const WAIT_MAX: Duration = Duration::from_secs(40);
 
 const LIMITS: &[Limit] = &[
     Limit { group: "all", weight: 2000, window: Duration::from_secs(1) },
@@ -41,8 +42,8 @@ impl Toy {
             limits: LIMITS,
             markets_per_request: 50,
             candles_per_request: 10,
-            quiet_candles: false,
-            dates_trades: true,
+            has_quiet_candles: false,
+            has_trade_times: true,
         }
     }
 
@@ -55,14 +56,14 @@ fn payload(text: &str) -> Result<Value, ParseError> {
     serde_json::from_str(text).map_err(|error| ParseError::Payload(error.to_string()))
 }
 
-fn records(value: &Value) -> Vec<Record> {
+fn records(value: &Value) -> Vec<TickerRecord> {
     let read = |item: &Value| {
         let bad = Rejection::new("p", "missing");
         let price = item["p"].as_str().ok_or(bad.clone()).and_then(|p| p.parse::<Price>().map_err(|_| bad));
         let late = item["late"].as_i64().map(SignedDuration::from_secs);
         let sent_at = late.map(|late| Clock::system().now() - late);
         let ticker = price.map(|last| Ticker { trade_id: item["n"].as_u64(), sent_at, ..Ticker::new(last) });
-        Record { symbol: item["s"].as_str().unwrap_or_default().to_owned(), ticker, left_out: Vec::new() }
+        TickerRecord { symbol: item["s"].as_str().unwrap_or_default().to_owned(), ticker, ignored_fields: Vec::new() }
     };
     value.as_array().into_iter().flatten().map(read).collect()
 }
@@ -76,16 +77,16 @@ impl Venue for Toy {
         market.base().to_lowercase()
     }
 
-    fn subscribe(&self, markets: &[Market], had: &[Market]) -> Vec<String> {
+    fn subscribe(&self, markets: &[Market], subscribed: &[Market]) -> Vec<String> {
         let one = |verb: &str, market: &Market| json!({verb: [self.symbol(market)]}).to_string();
-        let off = had.iter().filter(|market| !markets.contains(market)).map(|market| one("unsub", market));
-        let on = markets.iter().filter(|market| !had.contains(market)).map(|market| one("sub", market));
+        let off = subscribed.iter().filter(|market| !markets.contains(market)).map(|market| one("unsub", market));
+        let on = markets.iter().filter(|market| !subscribed.contains(market)).map(|market| one("sub", market));
         off.chain(on).collect()
     }
 
     fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
         let value = payload(text)?;
-        assert!(!value["boom"].is_boolean(), "the toy fell over a frame, as it was told to");
+        assert!(!value["boom"].is_boolean(), "the toy panics on this frame, as requested");
         Ok(if value["t"].is_array() {
             Incoming::Tickers(records(&value["t"]))
         } else if value["bye"].is_string() {
@@ -99,38 +100,38 @@ impl Venue for Toy {
         })
     }
 
-    fn ask(&self, ask: &Ask<'_>) -> Option<Request> {
-        let (path, group) = match ask {
-            Ask::Markets => ("/markets".to_owned(), "all"),
-            Ask::Tickers(markets) => {
+    fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
+        let (path, group) = match query {
+            RestQuery::Markets => ("/markets".to_owned(), "all"),
+            RestQuery::Tickers(markets) => {
                 let symbols: Vec<_> = markets.iter().map(|market| self.symbol(market)).collect();
                 (format!("/tickers?s={}", symbols.join(",")), "all")
             }
-            Ask::TickSizes(_) => return None,
-            Ask::Candles { market, end, count } => {
+            RestQuery::TickSizes(_) => return None,
+            RestQuery::Candles { market, end, count } => {
                 (format!("/candles?s={}&end={}&count={count}", self.symbol(market), end.0), "candle")
             }
         };
         Some(Request { path, group, weight: 1 })
     }
 
-    fn answer(&self, ask: &Ask<'_>, body: &str) -> Result<Answer, ParseError> {
+    fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
         let value = payload(body)?;
-        assert!(!value["boom"].is_boolean(), "the toy fell over an answer, as it was told to");
+        assert!(!value["boom"].is_boolean(), "the toy panics on this response, as requested");
         if let Some(code) = value["error"].as_str() {
             return Err(ParseError::Refused { code: code.to_owned(), message: "toy".to_owned() });
         }
         let field = |name: &str| {
             value[name].as_array().cloned().ok_or_else(|| ParseError::Payload(format!("no member {name}")))
         };
-        Ok(match ask {
-            Ask::Markets => {
+        Ok(match query {
+            RestQuery::Markets => {
                 let listings = field("markets")?.iter().map(listing).collect();
-                Answer::Markets { listings, left_out: Vec::new() }
+                Response::Markets { listings, ignored_fields: Vec::new() }
             }
-            Ask::Tickers(_) => Answer::Tickers(records(&Value::Array(field("tickers")?))),
-            Ask::TickSizes(_) => unreachable!("the toy is never asked"),
-            Ask::Candles { .. } => Answer::Candles(field("candles")?.iter().map(candle).collect()),
+            RestQuery::Tickers(_) => Response::Tickers(records(&Value::Array(field("tickers")?))),
+            RestQuery::TickSizes(_) => unreachable!("the toy has no such request"),
+            RestQuery::Candles { .. } => Response::Candles(field("candles")?.iter().map(candle).collect()),
         })
     }
 }

@@ -22,34 +22,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn the_change_equals_the_fraction(last in prices(), base in prices(), places in 0..=PLACES_MAX) {
-        let value = |price: Price| exact::value(&price.to_string()).unwrap();
+    fn the_change_equals_the_exact_fraction(last in prices(), base in prices(), places in 0..=PLACES_MAX) {
+        let value = |price: Price| exact::parse_fraction(&price.to_string()).unwrap();
         let units = exact::percent(&value(last), &value(base), places);
         match Change::between(last, base, places) {
             Some(change) => {
                 prop_assert_eq!(BigInt::from(change.percent.mantissa()), units.clone());
                 prop_assert_eq!(change.percent.scale(), places);
-                prop_assert_eq!(exact::value(&change.amount.to_string()).unwrap(), value(last) - value(base));
+                prop_assert_eq!(exact::parse_fraction(&change.amount.to_string()).unwrap(), value(last) - value(base));
             }
-            // Unknown only where the figures are too wide to be held.
+            // Unknown only where the figures have too many digits for a decimal.
             None => {
                 let wide: BigInt = BigInt::from(1) << 92;
                 let scale = i64::from(last.get().scale().max(base.get().scale()));
-                let widest = value(last).max(value(base)) * exact::power(scale + 2 + i64::from(places));
+                let widest = value(last).max(value(base)) * exact::power_of_ten(scale + 2 + i64::from(places));
                 prop_assert!(units.magnitude() > wide.magnitude() || widest.to_integer() > wide);
             }
         }
     }
 
     #[test]
-    fn prices_of_the_trade_are_never_too_wide(last in 1i64..1_000_000_000_000, base in 1i64..1_000_000_000_000, scale in 0u32..=8) {
+    fn prices_of_ordinary_size_always_have_a_change(last in 1i64..1_000_000_000_000, base in 1i64..1_000_000_000_000, scale in 0u32..=8) {
         let price = |units| Price::new(Decimal::new(units, scale)).unwrap();
         prop_assert!(Change::between(price(last), price(base), PLACES_MAX).is_some());
     }
 
     #[test]
     fn the_same_price_is_even(price in prices(), zeros in 0u32..4) {
-        // The same value, spelled with more zeros.
+        // The same value, written with more zeros.
         let longer = Price::new(Decimal::from_i128_with_scale(
             price.get().mantissa() * 10i128.pow(zeros), price.get().scale() + zeros)).unwrap();
         let change = Change::between(price, longer, 2).unwrap();
@@ -71,11 +71,11 @@ proptest! {
     }
 
     #[test]
-    fn the_unit_of_the_price_does_not_matter(last in 1i64..1_000_000_000, base in 1i64..1_000_000_000, scale in 0u32..=8, power in 0u32..=6) {
+    fn scaling_both_prices_does_not_alter_the_change(last in 1i64..1_000_000_000, base in 1i64..1_000_000_000, scale in 0u32..=8, power in 0u32..=6) {
         let (last, base) = [last, base].map(|units| Price::new(Decimal::new(units, scale)).unwrap()).into();
-        let (here, there) =
+        let (plain, scaled) =
             (Change::between(last, base, 2).unwrap(), Change::between(times_ten(last, power), times_ten(base, power), 2).unwrap());
-        prop_assert_eq!((here.percent, here.direction), (there.percent, there.direction));
+        prop_assert_eq!((plain.percent, plain.direction), (scaled.percent, scaled.direction));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The same sums by another road: whole-number fractions, no decimal type.
+//! Independent arithmetic for comparison: fractions of big integers, no decimal type.
 
 use num_bigint::{BigInt, Sign};
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 
-/// Reads `[+-]digits[.digits][(e|E)[+-]digits]`, or `None` for anything else.
-pub fn value(text: &str) -> Option<BigRational> {
+/// Parses `[+-]digits[.digits][(e|E)[+-]digits]`; returns `None` for anything else.
+pub fn parse_fraction(text: &str) -> Option<BigRational> {
     let (sign, unsigned) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (if text.starts_with('-') { Sign::Minus } else { Sign::Plus }, rest),
         None => (Sign::Plus, text),
@@ -24,18 +24,18 @@ pub fn value(text: &str) -> Option<BigRational> {
     let exponent: i64 = exponent.parse().ok()?;
     let scale = if down { -exponent } else { exponent } - i64::try_from(fraction.len()).ok()?;
     let signed = if sign == Sign::Minus { -mantissa } else { mantissa };
-    Some(BigRational::from(signed) * power(scale))
+    Some(BigRational::from(signed) * power_of_ten(scale))
 }
 
-/// Ten to the power of `exponent`.
-pub fn power(exponent: i64) -> BigRational {
+/// Returns ten to the power of `exponent`.
+pub fn power_of_ten(exponent: i64) -> BigRational {
     let size = BigInt::from(10).pow(u32::try_from(exponent.unsigned_abs()).unwrap());
     if exponent < 0 { BigRational::new(1.into(), size) } else { BigRational::from(size) }
 }
 
-/// The change of `last` against `base` in units of 10^-places percent, half away from zero.
+/// Returns the change of `last` against `base` in units of 10^-places percent, rounded half away from zero.
 pub fn percent(last: &BigRational, base: &BigRational, places: u32) -> BigInt {
-    let exact = (last - base) * power(2 + i64::from(places)) / base;
+    let exact = (last - base) * power_of_ten(2 + i64::from(places)) / base;
     let half = BigRational::new(1.into(), 2.into());
     let size = (exact.abs() + half).floor().to_integer();
     if exact < BigRational::zero() { -size } else { size }

@@ -1,4 +1,4 @@
-//! Laws of the domain, held by generated cases and by another road to the same answer.
+//! Laws of the domain, checked with generated cases and against independent computations.
 
 mod change;
 mod coverage;

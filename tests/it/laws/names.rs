@@ -1,4 +1,4 @@
-//! Markets are what they say, and prices are shown with the digits they have.
+//! Names of markets, and the number of decimal places of prices.
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -6,7 +6,7 @@ use sisepan::domain::{ASSET_BYTES_MAX, Market, Price, tick_size};
 
 proptest! {
     #[test]
-    fn a_market_prints_as_it_is_read(base in "[A-Z0-9가-힣]{1,12}", quote in "[A-Z]{1,6}") {
+    fn a_market_prints_as_it_was_parsed(base in "[A-Z0-9가-힣]{1,12}", quote in "[A-Z]{1,6}") {
         let market = Market::new(&base, &quote).unwrap();
         prop_assert_eq!((market.base(), market.quote()), (&*base, &*quote));
         prop_assert_eq!(market.to_string().parse::<Market>().unwrap(), market.clone());
@@ -25,7 +25,7 @@ proptest! {
     #[test]
     fn no_digit_that_was_sent_is_cut(mantissa in 1i64..1_000_000_000, scale in 0u32..=20, step in 0u32..=14) {
         let last = Price::new(Decimal::new(mantissa, scale)).unwrap();
-        let sent = tick_size::places(last);
+        let sent = tick_size::decimal_places(last);
         for quote in ["KRW", "USDT", "BTC", "JPY"] {
             for listed in [None, Some(Decimal::new(1, step)), Some(Decimal::ZERO)] {
                 prop_assert!(tick_size::digits(listed, quote, last, sent) >= sent);
@@ -35,20 +35,20 @@ proptest! {
 }
 
 #[test]
-fn names_that_are_none() {
+fn invalid_market_names_are_rejected() {
     let long = "A".repeat(ASSET_BYTES_MAX + 1);
     for side in ["", " ", "A B", "A-B", "A\n", "\u{202e}A", "A\u{200b}", "A\u{ad}", "A\u{61c}", "\u{feff}A", &long] {
         assert!(Market::new(side, "KRW").is_err() && Market::new("BTC", side).is_err(), "{side:?}");
     }
     assert_eq!(Market::new("btc", "krw").unwrap().as_str(), "BTC-KRW");
     assert_eq!(Market::new("币安人生", "usdt").unwrap().as_str(), "币安人生-USDT");
-    for none in ["BTCKRW", "-KRW", "BTC-", "A-B-C", ""] {
-        assert!(none.parse::<Market>().is_err(), "{none}");
+    for invalid in ["BTCKRW", "-KRW", "BTC-", "A-B-C", ""] {
+        assert!(invalid.parse::<Market>().is_err(), "{invalid}");
     }
 }
 
 #[test]
-fn won_prices_have_the_digits_of_their_table() {
+fn won_prices_have_the_digits_of_the_tick_size_table() {
     for (price, digits) in [
         ("142187000", 0),
         ("1000", 0),
@@ -67,6 +67,6 @@ fn won_prices_have_the_digits_of_their_table() {
         assert_eq!(tick_size::digits(None, "KRW", last, 0), digits, "{price}");
     }
     let last: Price = "68004.12".parse().unwrap();
-    assert_eq!(tick_size::digits(Some(Decimal::new(1_000_000, 8)), "USDT", last, 2), 2, "a step of 0.01000000");
+    assert_eq!(tick_size::digits(Some(Decimal::new(1_000_000, 8)), "USDT", last, 2), 2, "a tick size of 0.01000000");
     assert_eq!(tick_size::digits(None, "USDT", last, 3), 3);
 }

@@ -1,4 +1,4 @@
-//! A number is taken exactly as written, or refused; nothing is rounded in silence.
+//! A number is accepted exactly as written or rejected; it is never rounded silently.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -10,10 +10,10 @@ use sisepan::venue::{self, Incoming};
 
 use super::exact;
 
-/// Whether a decimal of 96 bits and up to 28 places can hold the value.
+/// Returns whether a decimal of 96 bits and up to 28 places can hold the value.
 fn fits(value: &BigRational) -> bool {
     let size_max = (BigInt::from(1) << 96) - 1;
-    let scaled = (0..=28).map(|places| value * exact::power(places)).find(BigRational::is_integer);
+    let scaled = (0..=28).map(|places| value * exact::power_of_ten(places)).find(BigRational::is_integer);
     scaled.is_some_and(|whole| whole.to_integer().abs() <= size_max)
 }
 
@@ -21,17 +21,17 @@ fn written_exponent(text: &str) -> i64 {
     text.split_once(['e', 'E']).map_or(0, |(_, exponent)| exponent.parse().unwrap_or(i64::MAX))
 }
 
-/// Decimals of every width, most of them short.
+/// Generates decimals of every width, most of them short.
 fn decimals() -> impl Strategy<Value = Decimal> {
     let mantissa = prop_oneof![-1000i128..1000, any::<i64>().prop_map(i128::from), -(1i128 << 96) + 1..1i128 << 96];
     (mantissa, 0u32..=28).prop_map(|(mantissa, scale)| Decimal::from_i128_with_scale(mantissa, scale))
 }
 
-/// What is read of `source` as the last price of a ticker frame.
+/// Parses `source` as the last price of a ticker frame.
 fn last_price(source: &str) -> Result<Price, &'static str> {
     let text = format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":{source}}}"#);
     let Ok(Incoming::Tickers(records)) = venue::find("upbit").unwrap().parse(&text) else { return Err("frame") };
-    records[0].ticker.clone().map(|ticker| ticker.last).map_err(|fault| fault.problem)
+    records[0].ticker.clone().map(|ticker| ticker.last).map_err(|rejection| rejection.problem)
 }
 
 proptest! {
@@ -58,22 +58,22 @@ proptest! {
     }
 
     #[test]
-    fn a_number_is_exact_or_refused(text in "[+-]?[0-9]{1,34}(\\.[0-9]{1,32})?([eE][+-]?[0-9]{1,2})?") {
-        let value = exact::value(&text).unwrap();
+    fn a_number_is_exact_or_rejected(text in "[+-]?[0-9]{1,34}(\\.[0-9]{1,32})?([eE][+-]?[0-9]{1,2})?") {
+        let value = exact::parse_fraction(&text).unwrap();
         match amount::parse(&text) {
             Ok(read) => {
-                prop_assert_eq!(exact::value(&read.to_string()).unwrap(), value);
+                prop_assert_eq!(exact::parse_fraction(&read.to_string()).unwrap(), value);
             }
             Err(AmountError::TooLong) => prop_assert!(text.len() > amount::CHARS_MAX),
             Err(AmountError::Exponent) => prop_assert!(written_exponent(&text).unsigned_abs() > 30),
-            Err(AmountError::Inexact) => prop_assert!(!fits(&value), "{} could be held", text),
+            Err(AmountError::Inexact) => prop_assert!(!fits(&value), "{} would fit", text),
             Err(other) => prop_assert!(false, "{}: {}", text, other),
         }
     }
 
     #[test]
-    fn a_short_number_is_never_refused(text in "[+-]?[0-9]{1,14}(\\.[0-9]{1,14})?([eE][+-]?[0-9])?") {
-        let value = exact::value(&text).unwrap();
+    fn a_short_number_is_never_rejected(text in "[+-]?[0-9]{1,14}(\\.[0-9]{1,14})?([eE][+-]?[0-9])?") {
+        let value = exact::parse_fraction(&text).unwrap();
         prop_assert_eq!(amount::parse(&text).is_ok(), fits(&value));
     }
 
@@ -84,10 +84,10 @@ proptest! {
     }
 
     #[test]
-    fn junk_is_refused_without_a_panic(text in prop_oneof!["\\PC{0,50}", "[0-9eE+.,_ -]{0,50}"]) {
+    fn junk_is_rejected_without_a_panic(text in prop_oneof!["\\PC{0,50}", "[0-9eE+.,_ -]{0,50}"]) {
         match amount::parse(&text) {
-            Ok(read) => prop_assert_eq!(exact::value(&read.to_string()), exact::value(&text)),
-            Err(AmountError::Malformed | AmountError::Empty) => prop_assert!(exact::value(&text).is_none()),
+            Ok(read) => prop_assert_eq!(exact::parse_fraction(&read.to_string()), exact::parse_fraction(&text)),
+            Err(AmountError::Malformed | AmountError::Empty) => prop_assert!(exact::parse_fraction(&text).is_none()),
             Err(_) => {}
         }
     }
@@ -103,7 +103,7 @@ proptest! {
 }
 
 #[test]
-fn the_known_traps_read_as_they_must() {
+fn known_edge_cases_parse_as_expected() {
     for (text, reads) in [
         ("0", Ok("0")),
         ("-0.00", Ok("0.00")),
@@ -156,7 +156,7 @@ fn the_known_traps_read_as_they_must() {
     }
 }
 
-/// The numbers of a recorded frame in exponent form, each read to its last digit.
+/// Numbers of a recorded frame, some in exponent form, each parsed to its last digit.
 #[test]
 fn recorded_exponents_are_read_digit_for_digit() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/upbit/ws-orderbook-exponent-trimmed.json");

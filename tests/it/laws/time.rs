@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::{Basis, Candle, Minute, Price, Ranges};
+use sisepan::domain::{Basis, Candle, Minute, MinuteSet, Price};
 
 const DAY: i64 = 24 * 3600;
 
@@ -27,10 +27,10 @@ proptest! {
         steps in prop::collection::vec((any::<bool>(), 0i64..60, -2i64..12), 0..40),
         span in (0i64..60, 0i64..30),
     ) {
-        let (mut ranges, mut plain) = (Ranges::default(), BTreeSet::new());
+        let (mut ranges, mut plain) = (MinuteSet::default(), BTreeSet::new());
         for (cut, start, length) in steps {
             if cut && length < 1 {
-                ranges.cut_before(Minute(start / 4));
+                ranges.remove_before(Minute(start / 4));
                 plain.retain(|&minute| minute >= start / 4);
             } else {
                 ranges.insert(Minute(start)..Minute(start + length));
@@ -80,7 +80,7 @@ fn base_times_around_midnights() {
         // A leap day and the turn of a year.
         ("2028-02-29T15:00:00Z", "2028-02-28T15:00:00Z", "2028-02-29T00:00:00Z", "2028-02-29T15:00:00Z"),
         ("2026-12-31T15:00:30Z", "2026-12-30T15:00:00Z", "2026-12-31T00:00:00Z", "2026-12-31T15:00:00Z"),
-        // Korea's last summer time: the database knows, a fixed offset would not.
+        // Korea's last daylight saving time: the time-zone database has it, a fixed offset has not.
         ("1988-07-01T00:00:00Z", "1988-06-30T00:00:00Z", "1988-07-01T00:00:00Z", "1988-06-30T14:00:00Z"),
     ] {
         let found = Basis::ALL.map(|basis| basis.base_time(now.parse().unwrap()).to_string());

@@ -1,34 +1,33 @@
-//! The window never names a base that was not the last trade, and names each that it can know.
+//! The window never returns a base that was not the last trade, and returns every base that can be known.
 //!
-//! A generated day of one market is the truth: trades, connections that come
-//! and go, snapshots, repeats, replays, candle answers. The window sees what a
-//! client would. The model beside it is plain: which minutes someone spoke
-//! for, one flag each, and the true closes.
+//! A generated history of one market is the truth: trades, lost and new connections, snapshots, repeats, replays, and
+//! candle responses. The window sees what a client would see. The reference model is simple: one flag per minute,
+//! whether it is covered, and the true closes.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::window::{KEPT_MINUTES, Sighting};
+use sisepan::domain::window::{KEPT_MINUTES, TradeObservation};
 use sisepan::domain::{Minute, Price, Window};
 
 const MINUTE: i64 = 60_000;
 
-/// Where the story begins, in Unix milliseconds; not on a minute.
+/// Start of the history, in Unix milliseconds; not on a minute.
 const START: i64 = 1_790_000_012_345;
 
 #[derive(Debug, Clone)]
 enum Step {
     Trade(i64),
-    /// With a replay of an old trade first, or not.
+    /// Whether an old trade is replayed first.
     Connect(bool),
     Disconnect,
-    /// The venue says its last trade again.
+    /// The venue sends its last trade again.
     Confirm,
-    /// The newest message comes twice.
+    /// The newest message is delivered twice.
     Repeat,
-    /// A candle answer for so many minutes, ending so many minutes ago.
+    /// A candle response: its length, and how long ago it ends, in minutes.
     Settle(i64, i64),
     Prune,
 }
@@ -51,7 +50,7 @@ enum Op {
 }
 
 #[derive(Debug, Default)]
-struct Story {
+struct History {
     ops: Vec<Op>,
     trades: Vec<(i64, i64)>,
     now: i64,
@@ -71,53 +70,53 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Step)>> {
     prop::collection::vec((gap, step), 1..80)
 }
 
-fn story(steps: &[(i64, Step)]) -> Story {
-    let mut story = Story { now: START, ..Story::default() };
+fn history(steps: &[(i64, Step)]) -> History {
+    let mut history = History { now: START, ..History::default() };
     let (mut session, mut connected, mut seen) = (0, false, Vec::<Seen>::new());
     for (gap, step) in steps {
-        story.now += gap;
-        let now = story.now;
-        let (mut said, mut trade) = (Vec::new(), None);
+        history.now += gap;
+        let now = history.now;
+        let (mut messages, mut trade) = (Vec::new(), None);
         let fresh = |session, traded_at, price| Seen { price, traded_at, until: now, session, replayed: false };
-        let standing = |session| story.trades.last().map(|&(at, price)| fresh(session, at, price));
+        let standing = |session| history.trades.last().map(|&(at, price)| fresh(session, at, price));
         match *step {
             Step::Trade(price) => {
-                said.extend(connected.then(|| fresh(session, now, price)));
+                messages.extend(connected.then(|| fresh(session, now, price)));
                 trade = Some((now, price));
             }
             Step::Connect(replay) => {
                 (session, connected) = (session + 1, true);
                 let newest = seen.iter().map(|seen| seen.traded_at).max();
                 let old = seen.iter().rev().find(|seen| Some(seen.traded_at) < newest);
-                said.extend(old.filter(|_| replay).map(|&old| Seen { session, replayed: true, ..old }));
-                said.extend(standing(session));
+                messages.extend(old.filter(|_| replay).map(|&old| Seen { session, replayed: true, ..old }));
+                messages.extend(standing(session));
             }
             Step::Disconnect => connected = false,
-            Step::Confirm => said.extend(standing(session).filter(|_| connected)),
+            Step::Confirm => messages.extend(standing(session).filter(|_| connected)),
             Step::Repeat => {
                 let last = seen.last().filter(|last| connected && last.session == session);
-                said.extend(last);
+                messages.extend(last);
             }
             Step::Settle(length, back) => {
                 let end = now / MINUTE - back;
-                story.ops.push(Op::Settle(end - length..end));
+                history.ops.push(Op::Settle(end - length..end));
             }
-            Step::Prune => story.ops.push(Op::Prune(now)),
+            Step::Prune => history.ops.push(Op::Prune(now)),
         }
-        story.trades.extend(trade);
-        seen.extend(&said);
-        story.ops.extend(said.into_iter().map(Op::See));
+        history.trades.extend(trade);
+        seen.extend(&messages);
+        history.ops.extend(messages.into_iter().map(Op::See));
     }
-    story
+    history
 }
 
-impl Story {
-    /// The true close of each minute that had a trade.
+impl History {
+    /// Returns the true close of each minute that had a trade.
     fn closes(&self) -> BTreeMap<i64, i64> {
         self.trades.iter().map(|&(at, price)| (at / MINUTE, price)).collect()
     }
 
-    /// The true last price before a minute.
+    /// Returns the true last price before a minute.
     fn before(&self, minute: i64) -> Option<i64> {
         self.trades.iter().rev().find(|&&(at, _)| at < minute * MINUTE).map(|&(_, price)| price)
     }
@@ -126,14 +125,15 @@ impl Story {
         START / MINUTE - 500..self.now / MINUTE + 2
     }
 
-    fn told(&self) -> Window {
+    /// Returns a window after all operations.
+    fn window(&self) -> Window {
         let (closes, mut window, mut session) = (self.closes(), Window::default(), None);
         for op in &self.ops {
             match op {
                 Op::See(seen) => {
                     let unbroken = session == Some(seen.session);
                     session = Some(seen.session);
-                    window.observe(Sighting {
+                    window.observe(TradeObservation {
                         price: price(seen.price),
                         traded_at: instant(seen.traded_at),
                         until: instant(seen.until),
@@ -141,10 +141,10 @@ impl Story {
                     });
                 }
                 Op::Settle(span) => {
-                    let told: Vec<_> =
+                    let candles: Vec<_> =
                         closes.range(span.clone()).map(|(&minute, &units)| (Minute(minute), price(units))).collect();
-                    let overruled = window.settle(Minute(span.start)..Minute(span.end), &told);
-                    assert_eq!(overruled, 0, "candles and tickers of one truth disagree");
+                    let overridden = window.settle(Minute(span.start)..Minute(span.end), &candles);
+                    assert_eq!(overridden, 0, "candles and tickers of one history disagree");
                 }
                 Op::Prune(now) => window.prune(instant(*now)),
             }
@@ -152,7 +152,7 @@ impl Story {
         window
     }
 
-    /// Which minutes' ends someone spoke for: the plain model of coverage.
+    /// Returns which minutes are covered to their end: the reference model of coverage.
     fn known(&self) -> BTreeMap<i64, bool> {
         let mut known: BTreeMap<i64, bool> = self.minutes().map(|minute| (minute, false)).collect();
         let mut claim = |from: i64, until: i64| {
@@ -164,7 +164,7 @@ impl Story {
             match op {
                 Op::See(seen) => {
                     claim(seen.traded_at, seen.until);
-                    // From one message of a connection to the next nothing is missed.
+                    // Nothing is missed between two messages of one connection.
                     if let Some(before) = chain.filter(|before| before.session == seen.session && !before.replayed) {
                         claim(before.until, seen.until);
                     }
@@ -177,14 +177,14 @@ impl Story {
         known
     }
 
-    /// What the model answers for each minute: the close that stands, if the way back to it is known.
-    fn answers(&self) -> BTreeMap<i64, Option<i64>> {
+    /// Returns the model's last close for each minute, if all minutes since that close are known.
+    fn expected_closes(&self) -> BTreeMap<i64, Option<i64>> {
         let (known, closes, mut standing) = (self.known(), self.closes(), None);
-        let answer = |(minute, known)| {
+        let expected = |(minute, known)| {
             standing = if known { closes.get(&minute).copied().or(standing) } else { None };
             (minute, standing)
         };
-        known.into_iter().map(answer).collect()
+        known.into_iter().map(expected).collect()
     }
 }
 
@@ -196,7 +196,7 @@ fn price(units: i64) -> Price {
     Price::new(Decimal::from(units)).unwrap()
 }
 
-fn asked(window: &Window, minute: i64) -> Option<Price> {
+fn close_at_end(window: &Window, minute: i64) -> Option<Price> {
     window.price_before(Minute(minute + 1).start())
 }
 
@@ -204,32 +204,32 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn what_comes_in_order_is_known_exactly(steps in steps()) {
-        let story = story(&steps);
-        let window = story.told();
-        let pruned = story.ops.iter().any(|op| matches!(op, Op::Prune(_)));
-        let border = if pruned { story.now / MINUTE - KEPT_MINUTES } else { i64::MIN };
-        for (minute, units) in story.answers().into_iter().filter(|(minute, _)| *minute >= border) {
-            prop_assert_eq!(asked(&window, minute), units.map(price), "minute {}", minute);
+    fn messages_in_order_make_known_exactly_what_they_cover(steps in steps()) {
+        let history = history(&steps);
+        let window = history.window();
+        let pruned = history.ops.iter().any(|op| matches!(op, Op::Prune(_)));
+        let border = if pruned { history.now / MINUTE - KEPT_MINUTES } else { i64::MIN };
+        for (minute, units) in history.expected_closes().into_iter().filter(|(minute, _)| *minute >= border) {
+            prop_assert_eq!(close_at_end(&window, minute), units.map(price), "minute {}", minute);
         }
-        let known = story.known();
-        let span = Minute(story.minutes().start.max(border))..Minute(story.minutes().end);
+        let known = history.known();
+        let span = Minute(history.minutes().start.max(border))..Minute(history.minutes().end);
         let missing = window.missing(span.clone()).into_iter().flat_map(|r| r.start.0..r.end.0).collect::<Vec<_>>();
         let model = known.iter().filter(|(minute, known)| !**known && (span.start.0..span.end.0).contains(minute));
         prop_assert_eq!(missing, model.map(|(&minute, _)| minute).collect::<Vec<_>>());
     }
 
     #[test]
-    fn extremes_are_those_of_every_minute_or_are_not_known(steps in steps(), from in 0i64..900, length in 0i64..900) {
-        let story = story(&steps);
-        let window = story.told();
-        let pruned = story.ops.iter().any(|op| matches!(op, Op::Prune(_)));
-        let border = if pruned { story.now / MINUTE - KEPT_MINUTES } else { i64::MIN };
-        let from = (story.minutes().end - from).max(border);
+    fn extremes_include_every_minute_or_are_unknown(steps in steps(), from in 0i64..900, length in 0i64..900) {
+        let history = history(&steps);
+        let window = history.window();
+        let pruned = history.ops.iter().any(|op| matches!(op, Op::Prune(_)));
+        let border = if pruned { history.now / MINUTE - KEPT_MINUTES } else { i64::MIN };
+        let from = (history.minutes().end - from).max(border);
         let span = from..from + length;
-        // Looked at one by one: the close that stands when each minute ends.
-        let answers = story.answers();
-        let each = span.clone().map(|minute| answers.get(&minute).copied().flatten());
+        // The model: the last close at the end of each minute.
+        let closes = history.expected_closes();
+        let each = span.clone().map(|minute| closes.get(&minute).copied().flatten());
         let each: Option<Vec<i64>> = each.collect();
         let model = each.filter(|each| !each.is_empty());
         let model = model.map(|each| (price(*each.iter().min().unwrap()), price(*each.iter().max().unwrap())));
@@ -237,34 +237,35 @@ proptest! {
     }
 
     #[test]
-    fn what_comes_out_of_order_is_never_wrong(steps in steps(), swaps in prop::collection::vec(0usize..200, 0..60)) {
-        let mut story = story(&steps);
+    fn messages_out_of_order_never_lead_to_a_wrong_price(steps in steps(), swaps in prop::collection::vec(0usize..200, 0..60)) {
+        let mut history = history(&steps);
         for at in swaps {
-            let Some([one, other]) = story.ops.get_mut(at..at + 2) else { continue };
+            let Some([one, other]) = history.ops.get_mut(at..at + 2) else { continue };
             if matches!((&one, &other), (Op::See(a), Op::See(b)) if a.session == b.session) {
                 std::mem::swap(one, other);
             }
         }
-        let window = story.told();
-        for minute in story.minutes() {
-            if let Some(found) = asked(&window, minute) {
-                prop_assert_eq!(Some(found), story.before(minute + 1).map(price), "minute {}", minute);
+        let window = history.window();
+        for minute in history.minutes() {
+            if let Some(found) = close_at_end(&window, minute) {
+                prop_assert_eq!(Some(found), history.before(minute + 1).map(price), "minute {}", minute);
             }
         }
     }
 
     #[test]
-    fn pruning_forgets_only_what_no_base_needs(steps in steps()) {
-        let story = story(&steps);
-        let mut window = story.told();
-        let now = instant(story.now);
+    fn pruning_removes_only_what_no_base_needs(steps in steps()) {
+        let history = history(&steps);
+        let mut window = history.window();
+        let now = instant(history.now);
         let border = Minute::of(now).0 - KEPT_MINUTES;
-        let kept: Vec<_> = (border..story.minutes().end).map(|minute| (minute, asked(&window, minute))).collect();
+        let kept: Vec<_> =
+            (border..history.minutes().end).map(|minute| (minute, close_at_end(&window, minute))).collect();
         window.prune(now);
         for (minute, before) in kept {
-            prop_assert_eq!(asked(&window, minute), before, "minute {}", minute);
+            prop_assert_eq!(close_at_end(&window, minute), before, "minute {}", minute);
         }
-        // One close more than the minutes kept: the one that a quiet market stands on.
+        // One close more than the minutes kept: the last trade of a quiet market.
         prop_assert!(window.len() <= usize::try_from(KEPT_MINUTES).unwrap() + 2);
         let len = window.len();
         window.prune(now);
@@ -272,12 +273,12 @@ proptest! {
     }
 
     #[test]
-    fn saying_all_again_changes_nothing(steps in steps()) {
-        let story = story(&steps);
-        let (mut window, mut again) = (story.told(), story.told());
-        let repeated = story.ops.iter().filter_map(|op| if let Op::See(seen) = op { Some(seen) } else { None });
+    fn repeated_messages_change_nothing(steps in steps()) {
+        let history = history(&steps);
+        let (mut window, mut again) = (history.window(), history.window());
+        let repeated = history.ops.iter().filter_map(|op| if let Op::See(seen) = op { Some(seen) } else { None });
         for seen in repeated {
-            again.observe(Sighting {
+            again.observe(TradeObservation {
                 price: price(seen.price),
                 traded_at: instant(seen.traded_at),
                 until: instant(seen.until),
@@ -285,11 +286,11 @@ proptest! {
             });
         }
         for window in [&mut window, &mut again] {
-            window.prune(instant(story.now));
+            window.prune(instant(history.now));
         }
-        let border = story.now / MINUTE - KEPT_MINUTES;
-        for minute in border..story.minutes().end {
-            prop_assert_eq!(asked(&again, minute), asked(&window, minute));
+        let border = history.now / MINUTE - KEPT_MINUTES;
+        for minute in border..history.minutes().end {
+            prop_assert_eq!(close_at_end(&again, minute), close_at_end(&window, minute));
         }
     }
 }

@@ -1,4 +1,4 @@
-/* Put before the system's resolver (LD_PRELOAD): one name has an IPv4 and an IPv6 address, both of this machine. */
+/* LD_PRELOAD library: resolves one host name to an IPv4 and an IPv6 loopback address. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>

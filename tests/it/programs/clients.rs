@@ -1,4 +1,4 @@
-//! The clients of `docs/clients.md`, which are those of `examples/follow`: each runs as its readers run it.
+//! The example clients of `docs/clients.md` and `examples/follow`, each run as a developer would run it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{LOOK, Program, configured, folder, row};
-use crate::fake::clients::python;
+use super::{POLL_INTERVAL, Program, folder, row, write_config};
+use crate::fake::third_party_clients::python;
 
 const DOCUMENT: &str = include_str!("../../../docs/clients.md");
 
-/// Language of the block in the document, file, what runs it, and the scheme of the server's address.
+/// Language of the code block in the document, file name, interpreter, and URL scheme of the server.
 const CLIENTS: [(&str, &str, &str, &str); 4] = [
     ("python", "follow.py", "", "ws"),
     ("js", "follow.mjs", "node", "http"),
@@ -28,31 +28,32 @@ const CLIENTS: [(&str, &str, &str, &str); 4] = [
     ("sh", "follow.sh", "sh", "http"),
 ];
 
-/// A client is silent for 30 s before it gives a connection up, and may wait for some seconds after each failure.
+/// Clients close a silent connection after 30 s and wait several seconds after each failure.
 const DEADLINE: Duration = Duration::from_secs(150);
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/follow").join(name)
 }
 
-/// Returns the Rust client, which `cargo test` builds beside the tests.
-fn built() -> PathBuf {
+/// Returns the path of the Rust client, which `cargo test` builds together with the tests.
+fn rust_client() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_sisepan")).with_file_name("examples").join("follow");
     let modified = |path: &Path| path.metadata().and_then(|about| about.modified()).ok();
-    let is_new = modified(&built) >= modified(&file("main.rs"));
-    assert!(is_new, "{} is older than its source: run `cargo test --no-run`", built.display());
+    let is_current = modified(&built) >= modified(&file("main.rs"));
+    assert!(is_current, "{} is older than its source: run `cargo test --no-run`", built.display());
     built
 }
 
 async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let waiting = async {
         while !done() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "never: {what}");
 }
 
+/// A fault of the connections of a [`Relay`].
 #[derive(Clone, Copy)]
 enum Fault {
     None,
@@ -60,7 +61,7 @@ enum Fault {
     Silence,
 }
 
-/// Stands between a client and the server, and keeps what the server sends on each connection.
+/// A TCP relay between a client and the server. It records what the server sends on each connection.
 struct Relay {
     address: SocketAddr,
     server: Arc<Mutex<String>>,
@@ -75,35 +76,35 @@ impl Relay {
         let faults = watch::Sender::new(Fault::None);
         let received = Arc::new(Mutex::new(Vec::new()));
         let server = Arc::new(Mutex::new(server.to_owned()));
-        let (ordered, kept, to) = (faults.clone(), Arc::clone(&received), Arc::clone(&server));
+        let (fault_source, records, target) = (faults.clone(), Arc::clone(&received), Arc::clone(&server));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let number = kept.lock().unwrap().len();
-                kept.lock().unwrap().push(String::new());
-                let server = to.lock().unwrap().strip_prefix("http://").unwrap().to_owned();
-                tokio::spawn(connection(client, server, ordered.subscribe(), number, Arc::clone(&kept)));
+                let number = records.lock().unwrap().len();
+                records.lock().unwrap().push(String::new());
+                let server = target.lock().unwrap().strip_prefix("http://").unwrap().to_owned();
+                tokio::spawn(relay(client, server, fault_source.subscribe(), number, Arc::clone(&records)));
             }
         });
         Self { address, server, faults, received }
     }
 
-    /// Strikes the connections that are open now.
-    fn strike(&self, fault: Fault) {
+    /// Applies a fault to all open connections.
+    fn inject(&self, fault: Fault) {
         self.faults.send_replace(fault);
     }
 
-    /// Leads new connections to another server.
-    fn lead_to(&self, server: &str) {
+    /// Directs new connections to another server.
+    fn redirect_to(&self, server: &str) {
         server.clone_into(&mut self.server.lock().unwrap());
     }
 
     /// Returns what the server sent on the newest connection.
-    fn newest(&self) -> String {
+    fn transcript(&self) -> String {
         self.received.lock().unwrap().last().cloned().unwrap_or_default()
     }
 }
 
-async fn connection(
+async fn relay(
     mut client: TcpStream,
     server: String,
     mut fault: watch::Receiver<Fault>,
@@ -121,7 +122,7 @@ async fn connection(
             },
             count = client.read(&mut up) => {
                 let Ok(count @ 1..) = count else { return };
-                // What the server sends is to be read here, so no offer to compress it arrives.
+                // The relay must be able to read the messages, so it disables the compression offer.
                 if let Ok(request) = std::str::from_utf8(&up[..count]) {
                     let request = request.replace("Sec-WebSocket-Extensions:", "Sec-WebSocket-Exten-ions:");
                     up[..count].copy_from_slice(&request.as_bytes()[..count]);
@@ -139,58 +140,59 @@ async fn connection(
             }
         }
     }
-    // Both sides stay open, and nothing passes.
+    // Keeps both sockets open without forwarding anything.
     std::future::pending().await
 }
 
-/// A running client. Its processes end with this.
+/// A running client; its processes are killed on drop.
 struct Client {
     name: &'static str,
     child: Child,
     printed: Arc<Mutex<Vec<String>>>,
-    told: Arc<Mutex<Vec<String>>>,
+    errors: Arc<Mutex<Vec<String>>>,
 }
 
 impl Client {
     async fn start((_, name, interpreter, scheme): (&str, &'static str, &str, &str), board: &str, at: &str) -> Self {
         let mut command = match name {
-            "main.rs" => Command::new(built()),
+            "main.rs" => Command::new(rust_client()),
             "follow.py" => Command::new(python().await),
             _ => Command::new(interpreter),
         };
         if name != "main.rs" {
             command.arg(file(name));
         }
-        // A group of its own: a shell's children outlive it.
+        // Its own process group, since the children of a shell would survive it.
         command.args([board, &at.replacen("http", scheme, 1)]).process_group(0).stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/test installs it"));
         let printed = lines(child.stdout.take().unwrap());
-        let told = lines(child.stderr.take().unwrap());
-        Self { name, child, printed, told }
+        let errors = lines(child.stderr.take().unwrap());
+        Self { name, child, printed, errors }
     }
 
-    fn has(&self, line: &str) -> bool {
+    fn has_line(&self, line: &str) -> bool {
         self.printed.lock().unwrap().iter().any(|printed| printed == line)
     }
 
-    fn begins(&self, start: &str) -> bool {
+    fn has_line_starting(&self, start: &str) -> bool {
         self.printed.lock().unwrap().iter().any(|printed| printed.starts_with(start))
     }
 
-    async fn prints(&self, start: &str) {
-        eventually(&format!("{} prints {start:?}", self.name), || self.begins(start)).await;
+    /// Waits for a printed line with this start.
+    async fn wait_line(&self, start: &str) {
+        eventually(&format!("{} prints {start:?}", self.name), || self.has_line_starting(start)).await;
     }
 
-    /// Waits until it has ended as one that was refused, for this reason, and has printed no row.
-    async fn ends_with(&mut self, reason: &str) {
+    /// Waits until the client has exited because the server refused it for this reason, without printing a row.
+    async fn wait_refused(&mut self, reason: &str) {
         let status = tokio::time::timeout(DEADLINE, self.child.wait()).await;
-        let status = status.unwrap_or_else(|_| panic!("{} goes on", self.name)).unwrap();
+        let status = status.unwrap_or_else(|_| panic!("{} did not exit", self.name)).unwrap();
         assert!(!status.success(), "{}", self.name);
-        let told = || self.told.lock().unwrap().join("\n").replace("\\\"", "\"");
-        let what = format!("{} tells that it is refused: {reason}", self.name);
-        eventually(&what, || told().contains(reason) && told().contains("refused: ")).await;
-        assert!(!self.begins(""), "{} prints {:?}", self.name, self.printed);
+        let errors = || self.errors.lock().unwrap().join("\n").replace("\\\"", "\"");
+        let what = format!("{} reports that it was refused: {reason}", self.name);
+        eventually(&what, || errors().contains(reason) && errors().contains("refused: ")).await;
+        assert!(!self.has_line_starting(""), "{} prints {:?}", self.name, self.printed);
     }
 }
 
@@ -202,19 +204,20 @@ impl Drop for Client {
     }
 }
 
-fn lines(from: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<String>>> {
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let lines = Arc::clone(&kept);
+/// Collects the lines of a stream in the background.
+fn lines(stream: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let collected = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&collected);
     tokio::spawn(async move {
-        let mut from = BufReader::new(from).lines();
-        while let Ok(Some(line)) = from.next_line().await {
+        let mut stream = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = stream.next_line().await {
             lines.lock().unwrap().push(line);
         }
     });
-    kept
+    collected
 }
 
-/// The two programs, with two boards: Upbit's in won, and Binance's in dollars.
+/// The fake exchanges and the server, with two boards: `krw` from Upbit and `usdt` from Binance.
 struct Setup {
     folder: PathBuf,
     config: String,
@@ -228,31 +231,32 @@ impl Setup {
         let folder = folder(name);
         let log = folder.join("fake.log");
         let options = ["fake", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"];
-        let fake = Program::logging(&options, std::fs::File::create(&log).unwrap().into()).await;
+        let fake = Program::start_with_log(&options, std::fs::File::create(&log).unwrap().into()).await;
         let log = std::fs::read_to_string(&log).unwrap();
         let control = log.lines().find_map(|line| line.strip_prefix("control on ")).unwrap().to_owned();
         let boards = "jump_max_percent = 0\n\
             [[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\"]\nsource = \"upbit\"\n\
             [[boards]]\nid = \"usdt\"\nmarkets = [\"BTC-USDT\", \"PEPE-USDT\"]\nsource = \"binance\"\n";
-        let config = configured(&folder, &fake.url, boards).to_str().unwrap().to_owned();
+        let config = write_config(&folder, &fake.url, boards).to_str().unwrap().to_owned();
         let server = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", &config]).await;
         let setup = Self { folder, config, control, _fake: fake, server };
         setup.server.wait("live", "/api/v1/snapshot", |rows| row(rows, "BTC-KRW")["state"] == "live").await;
         setup
     }
 
-    async fn order(&self, path: &str, order: Value) {
-        let request = reqwest::Client::new().post(format!("{}{path}", self.control)).body(order.to_string());
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{order}: {}", answer.text().await.unwrap());
+    /// Sends a POST request to the control API of the fake exchanges.
+    async fn post(&self, path: &str, body: Value) {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.control)).body(body.to_string());
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{body}: {}", response.text().await.unwrap());
     }
 
     async fn trade(&self, venue: &str, market: &str, price: &str) {
-        let order = serde_json::json!({"venue": venue, "market": market, "price": price, "hold": true});
-        self.order("/price", order).await;
+        let body = serde_json::json!({"venue": venue, "market": market, "price": price, "hold": true});
+        self.post("/price", body).await;
     }
 
-    /// Kills the server and starts another, at a free port: its own may be taken by now.
+    /// Kills the server and starts another on a free port, since the old port may be in use by now.
     async fn restart(&mut self) {
         self.server.child.kill().await.unwrap();
         self.server = Program::start(&["serve", "--listen", "127.0.0.1:0", "--config", &self.config]).await;
@@ -271,14 +275,14 @@ fn fc_57_the_document_shows_the_clients_that_are_tested() {
         assert!(DOCUMENT.contains(&block), "docs/clients.md does not show examples/follow/{name} as it is");
     }
     assert_eq!(DOCUMENT.matches("\n```").count() % 2, 0);
-    // Newcomers build the Rust client against the versions that it is tested with.
+    // The document shows the dependency versions that the Rust client is tested with.
     let manifest: toml::Table = include_str!("../../../Cargo.toml").parse().unwrap();
     let shown = DOCUMENT.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let shown: toml::Table = shown.parse().unwrap();
     for (name, shown) in shown["dependencies"].as_table().unwrap() {
         let version = |of: &toml::Value| of.get("version").unwrap_or(of).as_str().unwrap().to_owned();
-        let ours = version(&manifest["dependencies"][name]);
-        assert!(ours.starts_with(&version(shown)), "docs/clients.md shows another {name} than {ours}");
+        let tested = version(&manifest["dependencies"][name]);
+        assert!(tested.starts_with(&version(shown)), "docs/clients.md shows another {name} than {tested}");
     }
 }
 
@@ -286,7 +290,7 @@ fn fc_57_the_document_shows_the_clients_that_are_tested() {
 async fn fc_57_clients_print_exact_prices_and_say_when_they_are_not_current() {
     let setup = Setup::start("clients-prices").await;
     setup.trade("upbit", "BTC-KRW", "142187000").await;
-    // More digits than a float holds, and a price that numbers are printed with an exponent for.
+    // More digits than a float can hold, and a price that a float would print with an exponent.
     setup.trade("binance", "BTC-USDT", "87654321098.76543211").await;
     setup.trade("binance", "PEPE-USDT", "0.00000051").await;
     let mut clients = Vec::new();
@@ -295,26 +299,26 @@ async fn fc_57_clients_print_exact_prices_and_say_when_they_are_not_current() {
         clients.push((krw, Client::start(client, "usdt", &setup.server.url).await));
     }
     for (krw, usdt) in &clients {
-        usdt.prints("BTC-USDT 87654321098.76543211 ").await;
-        usdt.prints("PEPE-USDT 0.00000051 ").await;
-        krw.prints("ETH-KRW ").await;
+        usdt.wait_line("BTC-USDT 87654321098.76543211 ").await;
+        usdt.wait_line("PEPE-USDT 0.00000051 ").await;
+        krw.wait_line("ETH-KRW ").await;
         let line = async {
             loop {
                 let snapshot = setup.server.get("/api/v1/snapshot").await;
                 let percent = row(&snapshot, "BTC-KRW")["change"]["percent"].as_str().unwrap_or("unknown").to_owned();
-                if krw.has(&format!("BTC-KRW 142187000 {percent}% live")) {
+                if krw.has_line(&format!("BTC-KRW 142187000 {percent}% live")) {
                     return;
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         let in_time = tokio::time::timeout(DEADLINE, line).await.is_ok();
         assert!(in_time, "{} never prints the row of the snapshot: {:?}", krw.name, krw.printed);
     }
-    setup.order("/fault", serde_json::json!({"venue": "upbit", "fault": "mute"})).await;
-    setup.order("/fault", serde_json::json!({"venue": "upbit", "fault": "status", "status": 503, "on": "rest"})).await;
+    setup.post("/fault", serde_json::json!({"venue": "upbit", "fault": "mute"})).await;
+    setup.post("/fault", serde_json::json!({"venue": "upbit", "fault": "status", "status": 503, "on": "rest"})).await;
     for (krw, _) in &clients {
-        krw.prints("BTC-KRW not current: stale last price 142187000").await;
+        krw.wait_line("BTC-KRW not current: stale last price 142187000").await;
         let printed = krw.printed.lock().unwrap();
         let newest = printed.iter().rfind(|line| line.starts_with("BTC-KRW ")).unwrap();
         assert_eq!(newest, "BTC-KRW not current: stale last price 142187000", "{}", krw.name);
@@ -324,7 +328,7 @@ async fn fc_57_clients_print_exact_prices_and_say_when_they_are_not_current() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_57_clients_resume_after_a_break_and_outlive_a_restart() {
+async fn fc_57_clients_resume_after_a_disconnect_and_survive_a_restart() {
     let mut setup = Setup::start("clients-break").await;
     setup.trade("upbit", "BTC-KRW", "142000000").await;
     let mut clients = Vec::new();
@@ -333,23 +337,23 @@ async fn fc_57_clients_resume_after_a_break_and_outlive_a_restart() {
         clients.push((Client::start(client, "krw", &format!("http://{}", relay.address)).await, relay));
     }
     for (client, relay) in &clients {
-        client.prints("BTC-KRW 142000000 ").await;
-        assert!(relay.newest().contains("\"type\":\"snapshot\""), "{}: {}", client.name, relay.newest());
-        relay.strike(Fault::Cut);
+        client.wait_line("BTC-KRW 142000000 ").await;
+        assert!(relay.transcript().contains("\"type\":\"snapshot\""), "{}: {}", client.name, relay.transcript());
+        relay.inject(Fault::Cut);
     }
     setup.trade("upbit", "BTC-KRW", "142111000").await;
     for (client, relay) in &clients {
-        client.prints("BTC-KRW 142111000 ").await;
-        let sent = relay.newest();
+        client.wait_line("BTC-KRW 142111000 ").await;
+        let sent = relay.transcript();
         assert!(sent.contains("\"recovered\":true") && !sent.contains("\"type\":\"snapshot\""), "{sent}");
     }
     setup.restart().await;
-    clients.iter().for_each(|(_, relay)| relay.lead_to(&setup.server.url));
+    clients.iter().for_each(|(_, relay)| relay.redirect_to(&setup.server.url));
     setup.trade("upbit", "BTC-KRW", "142222000").await;
     for (client, relay) in &clients {
-        client.prints("BTC-KRW 142222000 ").await;
-        let sent = relay.newest();
-        assert!(sent.contains("\"recovered\":false"), "{} said where it was: {sent}", client.name);
+        client.wait_line("BTC-KRW 142222000 ").await;
+        let sent = relay.transcript();
+        assert!(sent.contains("\"recovered\":false"), "{} sent its position: {sent}", client.name);
     }
     drop(clients);
     setup.end();
@@ -364,13 +368,13 @@ async fn fc_57_clients_give_up_a_silent_connection() {
         clients.push((Client::start(client, "krw", &format!("http://{}", relay.address)).await, relay));
     }
     for (client, relay) in &clients {
-        client.prints("BTC-KRW ").await;
-        relay.strike(Fault::Silence);
+        client.wait_line("BTC-KRW ").await;
+        relay.inject(Fault::Silence);
     }
     setup.trade("upbit", "BTC-KRW", "142333000").await;
     for (client, relay) in &clients {
-        client.prints("BTC-KRW 142333000 ").await;
-        assert!(relay.newest().contains("\"recovered\":true"), "{}: {}", client.name, relay.newest());
+        client.wait_line("BTC-KRW 142333000 ").await;
+        assert!(relay.transcript().contains("\"recovered\":true"), "{}: {}", client.name, relay.transcript());
     }
     drop(clients);
     setup.end();
@@ -381,27 +385,27 @@ async fn fc_57_clients_end_when_they_are_refused() {
     let setup = Setup::start("clients-refused").await;
     let mut clients = Vec::new();
     for client in CLIENTS {
-        for (board, path, reason) in [("nope", "", "board has no \"nope\""), ("krw", "/elsewhere", "404")] {
+        for (board, path, reason) in [("nope", "", "unknown value \"nope\" for board"), ("krw", "/elsewhere", "404")] {
             clients.push((Client::start(client, board, &format!("{}{path}", setup.server.url)).await, reason));
         }
     }
     for (client, reason) in &mut clients {
-        client.ends_with(reason).await;
+        client.wait_refused(reason).await;
     }
     setup.end();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_57_clients_come_back_where_they_may_and_only_there() {
+async fn fc_57_clients_reconnect_only_after_retryable_failures() {
     join_all(CLIENTS.map(async |client| {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let is_websocket = client.3 == "ws";
         let mut client = Client::start(client, "krw", &address).await;
-        // What means "come back", then what means "do not".
+        // First a retryable failure, then a final one.
         for (status, code) in [("503 Service Unavailable", 3011), ("403 Forbidden", 3502)] {
             let accepted = tokio::time::timeout(DEADLINE, listener.accept()).await;
-            let (mut socket, _) = accepted.unwrap_or_else(|_| panic!("{} stays away", client.name)).unwrap();
+            let (mut socket, _) = accepted.unwrap_or_else(|_| panic!("{} does not reconnect", client.name)).unwrap();
             if is_websocket {
                 let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
                 let frame = CloseFrame { code: code.into(), reason: "".into() };
@@ -410,11 +414,11 @@ async fn fc_57_clients_come_back_where_they_may_and_only_there() {
             } else {
                 let mut request = [0; 4096];
                 assert!(socket.read(&mut request).await.unwrap() > 0);
-                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
-                socket.write_all(answer.as_bytes()).await.unwrap();
+                let response = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
+                socket.write_all(response.as_bytes()).await.unwrap();
             }
         }
-        client.ends_with(if is_websocket { "3502" } else { "403" }).await;
+        client.wait_refused(if is_websocket { "3502" } else { "403" }).await;
     }))
     .await;
 }

@@ -1,29 +1,29 @@
-//! Requests that a program by others (schemathesis) generates from `/openapi.json`, good and bad, against the real
-//! program: each answer must be what the document says of its request, and none may lack the security headers.
+//! Valid and invalid requests that schemathesis generates from `/openapi.json`, sent to the real program. Every
+//! response must match the document and carry the security headers.
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::super::fake::clients;
+use super::super::fake::third_party_clients;
 use super::{Program, folder};
 
-/// The same requests each time. Any other seed must pass as well.
+/// Fixed for reproducible runs. Any other seed must pass as well.
 const SEED: &str = "36";
 
-/// Requests drawn at random for one path, beside those that cover each limit of each parameter: this bounds the run.
-const DRAWN: &str = "10";
+/// Random requests per path, in addition to those that cover the limits of each parameter. It limits the duration.
+const RANDOM_REQUESTS: &str = "10";
 
-/// How long one answer may take on a busy machine, in seconds.
-const ANSWER_SECS: &str = "60";
+/// Timeout of one request in seconds; generous for busy machines.
+const REQUEST_TIMEOUT_SECS: &str = "60";
 
-/// A run takes half a minute; nobody waits for one that hangs.
-const LIMIT: Duration = Duration::from_secs(900);
+/// Timeout of a run, which normally takes half a minute.
+const RUN_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Starts the program with invented prices, generates requests to it, and returns how many these were.
+/// Starts `sisepan demo`, sends generated requests to it, and returns their number.
 async fn run(name: &str, settings: &str, base: &str, phases: &str) -> u32 {
-    let python = clients::python().await;
+    let python = third_party_clients::python().await;
     let folder = folder(name);
     let config = folder.join("sisepan.toml");
     std::fs::write(&config, settings).unwrap();
@@ -36,20 +36,20 @@ async fn run(name: &str, settings: &str, base: &str, phases: &str) -> u32 {
         .arg("--config-file")
         .arg(root.join("tests/clients/schemathesis.toml"))
         .args(["run", &format!("{url}/openapi.json"), "--url", &url])
-        .args(["--seed", SEED, "--max-examples", DRAWN, "--phases", phases, "--checks", "all"])
-        .args(["--request-timeout", ANSWER_SECS, "--suppress-health-check", "all"])
+        .args(["--seed", SEED, "--max-examples", RANDOM_REQUESTS, "--phases", phases, "--checks", "all"])
+        .args(["--request-timeout", REQUEST_TIMEOUT_SECS, "--suppress-health-check", "all"])
         .args(["--generation-database", "none", "--no-color"])
         .env("SCHEMATHESIS_HOOKS", root.join("tests/clients/schemathesis_checks.py"))
-        // It keeps notes of its failures where it is started.
+        // schemathesis writes its failures to the working directory.
         .current_dir(&folder)
         .kill_on_drop(true);
-    let ran = tokio::time::timeout(LIMIT, command.output()).await.unwrap().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{out}{err}");
+    let output = tokio::time::timeout(RUN_TIMEOUT, command.output()).await.unwrap().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
     let count = out.split(" generated, ").next().and_then(|before| before.rsplit(' ').next()?.parse().ok());
-    board.end().await;
+    board.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
-    count.unwrap_or_else(|| panic!("no request was counted: {out}"))
+    count.unwrap_or_else(|| panic!("no request count in the output: {out}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +59,7 @@ async fn fc_36_generated_requests_find_no_contradiction_in_the_document() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_36_generated_requests_find_none_under_a_base_path_with_several_boards_either() {
+async fn fc_36_generated_requests_find_none_under_a_base_path_with_several_boards() {
     let settings = r#"
         base_path = "/prices"
         public_url = "https://news.example/prices"

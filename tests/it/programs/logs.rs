@@ -1,4 +1,4 @@
-//! What the log says: failures and their ends, requests and closes.
+//! Log lines and metrics: failures and their ends, requests, and stream closes.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::{LOOK, Program, configured, folder, row};
+use super::{POLL_INTERVAL, Program, folder, row, write_config};
 
 /// A failure, its end and the return to the preferred exchange take most of a minute.
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -20,22 +20,24 @@ fn lines(log: &Path) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Waits for a line of which all of these members begin so.
+/// Waits for a log line in which every given member starts with the given text.
 async fn find(log: &Path, members: &[(&str, &str)]) -> Value {
-    let is =
-        |line: &Value| members.iter().all(|(name, value)| line[name].as_str().is_some_and(|is| is.starts_with(value)));
+    let matches = |line: &Value| {
+        members.iter().all(|(name, start)| line[name].as_str().is_some_and(|value| value.starts_with(start)))
+    };
     let found = tokio::time::timeout(DEADLINE, async {
         loop {
-            if let Some(line) = lines(log).into_iter().find(is) {
+            if let Some(line) = lines(log).into_iter().find(matches) {
                 return line;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     });
     found.await.unwrap_or_else(|_| panic!("no line {members:?} in {}", std::fs::read_to_string(log).unwrap()))
 }
 
-fn logging(log: &Path, config: &Path, filter: Option<&str>) -> Command {
+/// Returns the command `sisepan serve` with JSON logs and this `RUST_LOG`.
+fn serve_command(log: &Path, config: &Path, filter: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sisepan"));
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json", "--config"]).arg(config);
     command.env_remove("RUST_LOG").envs(filter.map(|filter| ("RUST_LOG", filter)));
@@ -45,7 +47,7 @@ fn logging(log: &Path, config: &Path, filter: Option<&str>) -> Command {
 
 async fn serve(log: &Path, config: &Path, filter: Option<&str>) -> Program {
     let file = std::fs::File::create(log).unwrap();
-    Program::run(logging(log, config, filter), file.into()).await
+    Program::run(serve_command(log, config, filter), file.into()).await
 }
 
 #[tokio::test]
@@ -56,11 +58,11 @@ async fn fc_59_an_outage_is_logged_with_level_cause_fallback_end_and_duration() 
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
     let broken = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
     let board = "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\"]\nsource = [\"bithumb\", \"upbit\"]\n";
-    // Bithumb is on a server of its own, which is ended and started again.
-    let config = configured(&folder, &fake.url, "");
-    let (of, to) = (format!("{}/bithumb", fake.url), format!("{}/bithumb", broken.url));
-    let text = std::fs::read_to_string(&config).unwrap().replace(&of, &to);
-    let text = text.replace(&of.replacen("http", "ws", 1), &to.replacen("http", "ws", 1));
+    // Bithumb has its own fake server, which is stopped and restarted.
+    let config = write_config(&folder, &fake.url, "");
+    let (from_url, to_url) = (format!("{}/bithumb", fake.url), format!("{}/bithumb", broken.url));
+    let text = std::fs::read_to_string(&config).unwrap().replace(&from_url, &to_url);
+    let text = text.replace(&from_url.replacen("http", "ws", 1), &to_url.replacen("http", "ws", 1));
     std::fs::write(&config, text + board).unwrap();
     let log = folder.join("log");
     let served = serve(&log, &config, None).await;
@@ -69,22 +71,22 @@ async fn fc_59_an_outage_is_logged_with_level_cause_fallback_end_and_duration() 
         row["state"] == "live" && row["venue"] == venue
     };
     served.wait("live", "/api/v1/snapshot", |snapshot| from(snapshot, "bithumb")).await;
-    // A price may be live by REST before the stream is up, and what never was up is not restored.
+    // A price may be live through REST before the stream is up, and only a venue that was up can be restored.
     let is_up = |venues: &Value| {
         venues["venues"].as_array().unwrap().iter().any(|venue| venue["venue"] == "bithumb" && venue["state"] == "up")
     };
     served.wait("up", "/api/v1/venues", is_up).await;
     let address = broken.url.strip_prefix("http://").unwrap().to_owned();
-    broken.end().await;
+    broken.kill().await;
     let down =
         find(&log, &[("level", "ERROR"), ("venue", "bithumb"), ("message", "exchange down"), ("state", "down")]).await;
     assert_eq!(down["reason"], "connect", "{down}");
     assert!(down["detail"].as_str().unwrap().contains("can't connect to 127.0.0.1"), "{down}");
     let fallback = find(&log, &[("level", "WARN"), ("message", "prices now come from a fallback")]).await;
     assert_eq!((fallback["from"].as_str(), fallback["venue"].as_str()), (Some("bithumb"), Some("upbit")), "{fallback}");
-    let again = Program::start(&["fake", "--listen", &address]).await;
+    let repaired = Program::start(&["fake", "--listen", &address]).await;
     let restored = find(&log, &[("venue", "bithumb"), ("message", "exchange connection restored")]).await;
-    // On a busy machine some market may still wait for its price at that moment.
+    // On a busy machine, some market may still lack a price at that moment.
     assert_eq!(restored["level"], if restored["reason"].is_null() { "INFO" } else { "WARN" }, "{restored}");
     let back =
         find(&log, &[("level", "INFO"), ("venue", "bithumb"), ("message", "prices come from the preferred")]).await;
@@ -93,13 +95,12 @@ async fn fc_59_an_outage_is_logged_with_level_cause_fallback_end_and_duration() 
         assert!(lasted.parse::<u64>().is_ok(), "{line}");
     }
     for line in lines(&log) {
-        let zero = ["suppressed", "left_out"].iter().any(|name| line[name] == 0);
-        assert!(!zero && line["state"] != "down" || line["level"] == "ERROR", "{line}");
+        assert!(line["suppressed"] != 0 && line["state"] != "down" || line["level"] == "ERROR", "{line}");
         assert!(line["target"].as_str().unwrap().starts_with("sisepan"), "{line}");
     }
-    served.end().await;
-    again.end().await;
-    fake.end().await;
+    served.kill().await;
+    repaired.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -108,7 +109,7 @@ async fn fc_19_the_access_log_is_a_setting() {
     let folder = folder("access");
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
     for (setting, logged) in [("off", &[][..]), ("errors", &["/nothing?x=1"]), ("all", &["/nothing?x=1", "/healthz"])] {
-        let config = configured(&folder, &fake.url, &format!("access_log = \"{setting}\"\n"));
+        let config = write_config(&folder, &fake.url, &format!("access_log = \"{setting}\"\n"));
         let log = folder.join(setting);
         let served = serve(&log, &config, None).await;
         let client = reqwest::Client::new();
@@ -121,12 +122,12 @@ async fn fc_19_the_access_log_is_a_setting() {
             assert_eq!((line["status"].as_u64(), line["method"].as_str()), (Some(status), Some("GET")), "{line}");
             assert_eq!(line["client"], "127.0.0.1", "{line}");
         }
-        served.end().await;
+        served.kill().await;
         let paths: std::collections::BTreeSet<String> =
             lines(&log).iter().filter_map(|line| Some(line["path"].as_str()?.to_owned())).collect();
         assert_eq!(paths, logged.iter().map(|path| (*path).to_owned()).collect(), "{setting}");
     }
-    fake.end().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -134,32 +135,32 @@ async fn fc_19_the_access_log_is_a_setting() {
 async fn fc_19_closes_of_streams_are_logged_by_code_in_debug() {
     let folder = folder("closes");
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
-    let config = configured(&folder, &fake.url, "");
+    let config = write_config(&folder, &fake.url, "");
     let log = folder.join("log");
     let served = serve(&log, &config, Some("sisepan=debug")).await;
     // A text frame without a mask breaks the protocol: 1002.
-    stream_frame(&served, b"\x81\x02hi").await;
+    send_frame(&served, b"\x81\x02hi").await;
     let line = find(&log, &[("level", "DEBUG"), ("message", "stream closed")]).await;
     assert_eq!(line["code"], 1002, "{line}");
-    served.end().await;
-    fake.end().await;
+    served.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
-async fn fc_19_closes_by_code_and_answers_by_status_are_counted() {
+async fn fc_19_closes_by_code_and_responses_by_status_are_counted() {
     let folder = folder("counted");
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
-    let config = configured(&folder, &fake.url, "metrics.listen = \"127.0.0.1:0\"\n");
+    let config = write_config(&folder, &fake.url, "metrics.listen = \"127.0.0.1:0\"\n");
     let log = folder.join("log");
     let served = serve(&log, &config, None).await;
     let started = find(&log, &[("message", "sisepan started")]).await;
     let scrape = format!("http://{}/metrics", started["metrics"].as_str().unwrap());
-    // No mask: 1002. A close with 1000, with 4321, and with none: 1005.
+    // An unmasked frame (1002), and closes with 1000, with 4321, and without a code (1005).
     let frames: [&[u8]; 4] =
         [b"\x81\x02hi", b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x82\0\0\0\0\x10\xe1", b"\x88\x80\0\0\0\0"];
     for frame in frames {
-        stream_frame(&served, frame).await;
+        send_frame(&served, frame).await;
     }
     for path in ["/nothing", "/nothing", "/api/v1/snapshot?board=no"] {
         reqwest::get(format!("{}{path}", served.url)).await.unwrap();
@@ -176,20 +177,20 @@ async fn fc_19_closes_by_code_and_answers_by_status_are_counted() {
     let mut text = String::new();
     let counted = tokio::time::timeout(DEADLINE, async {
         while !wanted.iter().all(|wanted| text.lines().any(|line| line == *wanted)) {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             text = reqwest::get(&scrape).await.unwrap().error_for_status().unwrap().text().await.unwrap();
         }
     });
     assert!(counted.await.is_ok(), "{text}");
-    // Readers are not told.
+    // The public listener does not serve metrics.
     assert_eq!(reqwest::get(format!("{}/metrics", served.url)).await.unwrap().status(), 404);
-    served.end().await;
-    fake.end().await;
+    served.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Opens a stream, writes one frame, and reads until the server has closed.
-async fn stream_frame(served: &Program, frame: &[u8]) {
+/// Opens a stream, writes one frame, and reads until the server closes the connection.
+async fn send_frame(served: &Program, frame: &[u8]) {
     let address = served.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -203,25 +204,25 @@ async fn stream_frame(served: &Program, frame: &[u8]) {
 }
 
 #[tokio::test]
-async fn fc_59_a_start_is_logged_as_it_is_and_a_member_left_out_costs_no_record() {
-    let folder = folder("left-out");
+async fn fc_59_a_start_logs_no_lost_connection_and_an_ignored_field_rejects_no_record() {
+    let folder = folder("ignored-field");
     let script = folder.join("faults.jsonl");
-    let order = serde_json::json!({"at": 0, "seconds": 600, "fault": "set-field", "venue": "upbit", "symbol": "BTC-KRW",
+    let fault = serde_json::json!({"at": 0, "seconds": 600, "fault": "set-field", "venue": "upbit", "symbol": "BTC-KRW",
         "field": "acc_trade_price_24h", "payload": "\"x\""});
-    std::fs::write(&script, order.to_string()).unwrap();
+    std::fs::write(&script, fault.to_string()).unwrap();
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", script.to_str().unwrap()]).await;
-    let config = configured(&folder, &fake.url, "");
+    let config = write_config(&folder, &fake.url, "");
     let board = "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\", \"XRP-KRW\", \"SOL-KRW\", \"DOGE-KRW\", \"ADA-KRW\"]\n\
                  source = \"upbit\"\n";
-    // On a machine that is held up for seconds, prices go stale and come back, and the log says so.
-    let patient = std::fs::read_to_string(&config).unwrap().replace("stale_after_secs = 5", "stale_after_secs = 120");
-    std::fs::write(&config, patient + board).unwrap();
+    // A high limit, since on a busy machine prices could become stale, which would be logged.
+    let text = std::fs::read_to_string(&config).unwrap().replace("stale_after_secs = 5", "stale_after_secs = 120");
+    std::fs::write(&config, text + board).unwrap();
     let log = folder.join("log");
     let served = serve(&log, &config, None).await;
-    let left_out = find(&log, &[("level", "WARN"), ("field", "acc_trade_price_24h")]).await;
-    assert_eq!((&left_out["market"], &left_out["venue"]), (&"BTC-KRW".into(), &"upbit".into()), "{left_out}");
-    let message = left_out["message"].as_str().unwrap();
-    assert!(message.contains("left out") && !message.contains("rejected"), "{message}");
+    let ignored = find(&log, &[("level", "WARN"), ("field", "acc_trade_price_24h")]).await;
+    assert_eq!((&ignored["market"], &ignored["venue"]), (&"BTC-KRW".into(), &"upbit".into()), "{ignored}");
+    let message = ignored["message"].as_str().unwrap();
+    assert!(message.contains("field ignored") && !message.contains("rejected"), "{message}");
     served.wait("live", "/api/v1/snapshot", |snapshot| row(snapshot, "BTC-KRW")["state"] == "live").await;
     find(&log, &[("venue", "upbit"), ("message", "the prices of the exchange are complete")]).await;
     for line in lines(&log) {
@@ -229,7 +230,7 @@ async fn fc_59_a_start_is_logged_as_it_is_and_a_member_left_out_costs_no_record(
         assert!(!message.contains("are complete") || state == Some("up"), "{line}");
         assert!(!message.contains("connection lost") && !message.contains("restored"), "{line}");
     }
-    served.end().await;
-    fake.end().await;
+    served.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -1,11 +1,11 @@
-//! A resolver that never answers.
+//! DNS lookups that hang.
 
-use super::{DEADLINE, LOOK, Program, folder};
+use super::{DEADLINE, POLL_INTERVAL, Program, folder};
 use crate::preload;
 use tokio::process::Command;
 
 #[tokio::test]
-async fn in_15_a_name_look_up_that_hangs_has_its_deadline_and_does_not_hold_up_the_end() {
+async fn in_15_a_hanging_dns_lookup_times_out_and_does_not_delay_shutdown() {
     let folder = folder("lookup");
     let library = folder.join("slow_names.so");
     preload::compile("programs/slow_names.c", &library);
@@ -18,24 +18,24 @@ async fn in_15_a_name_look_up_that_hangs_has_its_deadline_and_does_not_hold_up_t
     command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config).env("LD_PRELOAD", &library);
     let mut board = Program::run(command, std::fs::File::create(&log).unwrap().into()).await;
 
-    let said = |log: &std::path::Path| std::fs::read_to_string(log).unwrap();
-    let told = tokio::time::timeout(DEADLINE, async {
-        while !said(&log).contains("name look-up with slow.test took longer than 5s") {
-            tokio::time::sleep(LOOK).await;
+    let read = |log: &std::path::Path| std::fs::read_to_string(log).unwrap();
+    let logged = tokio::time::timeout(DEADLINE, async {
+        while !read(&log).contains("name look-up with slow.test took longer than 5s") {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     });
-    assert!(told.await.is_ok(), "{}", said(&log));
+    assert!(logged.await.is_ok(), "{}", read(&log));
     board
-        .wait("a time-out is the reason", "/api/v1/venues", |health| {
+        .wait("the timeout is the reason", "/api/v1/venues", |health| {
             let venues = health["venues"].as_array().unwrap();
             venues.iter().all(|venue| venue["state"] == "down" && venue["reason"]["code"] == "timeout")
         })
         .await;
 
-    // The look-ups go on hanging: threads that nobody can wake must not keep the program.
+    // The lookups still hang; their blocked threads must not delay the exit.
     let id = board.child.id().unwrap().to_string();
     assert!(Command::new("kill").arg(id).status().await.unwrap().success());
     let end = tokio::time::timeout(DEADLINE, board.child.wait()).await;
-    assert_eq!(end.expect("it ends").unwrap().code(), Some(0));
+    assert_eq!(end.expect("the program exits").unwrap().code(), Some(0));
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Exchanges behind an outgoing proxy: tinyproxy and microsocks, as `scripts/system-env` installs them.
+//! Exchanges behind an outgoing proxy: tinyproxy and microsocks, installed by `scripts/system-env`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,16 +7,17 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::{DEADLINE, LOOK, Program, configured, folder, row};
+use super::{DEADLINE, POLL_INTERVAL, Program, folder, row, write_config};
 use crate::preload;
 
-/// As it stands in the URL: percent-encoded where that is allowed.
+/// User and password in the URL, partly percent-encoded.
 const CREDENTIALS: &str = "us%65r:p%61ss-never-printed";
 
-/// What the environment of the tests may say of proxies.
+/// Proxy variables that are removed from the environment of the tests.
 const VARIABLES: [&str; 8] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
 
+/// A running proxy; it is killed on drop.
 struct Proxy {
     _child: Child,
     /// `user:password@host:port`
@@ -38,7 +39,7 @@ impl Proxy {
                     if child.try_wait().unwrap().is_some() {
                         return false;
                     }
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 child.try_wait().unwrap().is_none()
             });
@@ -79,12 +80,12 @@ impl Proxy {
     }
 }
 
-/// Fake exchanges over TLS, and the configuration that reads them.
+/// Starts fake exchanges over TLS and returns them with the path of a matching configuration.
 async fn exchanges(folder: &Path, head: &str) -> (Program, String) {
     let ca = folder.join("ca.pem");
     let ca = ca.to_str().unwrap();
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--tls", "--tls-ca", ca]).await;
-    let config = configured(folder, &fake.url, &format!("{head}[tls]\nca = \"{ca}\"\n"));
+    let config = write_config(folder, &fake.url, &format!("{head}[tls]\nca = \"{ca}\"\n"));
     (fake, config.to_str().unwrap().to_owned())
 }
 
@@ -108,7 +109,7 @@ fn all_up(health: &Value) -> bool {
     venues.len() == 2 && venues.iter().all(|venue| venue["state"] == "up")
 }
 
-async fn live(board: &Program) {
+async fn wait_live(board: &Program) {
     board.wait("up", "/api/v1/venues", all_up).await;
     board.wait("live", "/api/v1/snapshot", |snapshot| row(snapshot, "BTC-KRW")["state"] == "live").await;
 }
@@ -126,29 +127,29 @@ async fn fc_05_rest_and_stream_go_through_an_http_proxy_by_variable_and_by_setti
     {
         let before = connects(&proxy);
         let board = serve(&config, &variables, &log).await;
-        live(&board).await;
-        board.end().await;
+        wait_live(&board).await;
+        board.kill().await;
         // One stream and at least one request for each of the two exchanges.
         assert!(connects(&proxy) >= before + 4, "{variables:?}: {}", proxy.log());
-        let said = std::fs::read_to_string(&log).unwrap();
-        assert!(!said.contains("never-printed"), "{said}");
+        let log_text = std::fs::read_to_string(&log).unwrap();
+        assert!(!log_text.contains("never-printed"), "{log_text}");
     }
 
-    // `check --live` goes the same way.
+    // `check --live` uses the proxy too.
     let before = connects(&proxy);
     let check = sisepan(&["check", "--live", "--config", &config], &[("HTTPS_PROXY", &url)]).output();
     let check = tokio::time::timeout(DEADLINE, check).await.unwrap().unwrap();
     assert_eq!(check.status.code(), Some(0), "{check:?}");
     assert!(connects(&proxy) >= before + 4, "{}", proxy.log());
 
-    // Exceptions do not.
+    // Hosts in NO_PROXY bypass the proxy.
     let before = connects(&proxy);
     let board = serve(&config, &[("HTTPS_PROXY", &url), ("NO_PROXY", "localhost,127.0.0.0/8")], &log).await;
-    live(&board).await;
-    board.end().await;
+    wait_live(&board).await;
+    board.kill().await;
     assert_eq!(connects(&proxy), before);
 
-    fake.end().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -157,19 +158,19 @@ async fn fc_05_unencrypted_exchanges_go_through_a_proxy_as_well() {
     let folder = folder("proxy-plain");
     let proxy = Proxy::http(&folder).await;
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
-    let config = configured(&folder, &fake.url, "");
+    let config = write_config(&folder, &fake.url, "");
     let url = format!("http://{}", proxy.authority);
     let board = serve(config.to_str().unwrap(), &[("http_proxy", &url)], &folder.join("log")).await;
-    live(&board).await;
-    board.end().await;
-    let said = proxy.log();
-    assert!(said.contains("GET http://127.0.0.1:") && said.contains("CONNECT 127.0.0.1:"), "{said}");
-    fake.end().await;
+    wait_live(&board).await;
+    board.kill().await;
+    let proxy_log = proxy.log();
+    assert!(proxy_log.contains("GET http://127.0.0.1:") && proxy_log.contains("CONNECT 127.0.0.1:"), "{proxy_log}");
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
-async fn fc_05_a_proxy_that_refuses_us_is_the_reason_and_there_is_no_way_round_it() {
+async fn fc_05_a_proxy_that_rejects_us_is_reported_and_never_bypassed() {
     let folder = folder("proxy-refused");
     let proxy = Proxy::http(&folder).await;
     let authority = proxy.authority.replace("p%61ss", "wrong");
@@ -177,7 +178,7 @@ async fn fc_05_a_proxy_that_refuses_us_is_the_reason_and_there_is_no_way_round_i
     let log = folder.join("log");
     let board = serve(&config, &[("NO_PROXY", "example.com")], &log).await;
     let health = board
-        .wait("the proxy is the reason", "/api/v1/venues", |health| {
+        .wait("the proxy failure is the reason", "/api/v1/venues", |health| {
             let venues = health["venues"].as_array().unwrap();
             venues.iter().all(|venue| venue["state"] == "down" && venue["reason"]["code"] == "connect")
         })
@@ -188,16 +189,16 @@ async fn fc_05_a_proxy_that_refuses_us_is_the_reason_and_there_is_no_way_round_i
         assert!(message.contains(address) && message.contains("proxy"), "{message}");
         assert_eq!(venue["data_at"], Value::Null, "{venue}");
     }
-    board.end().await;
-    let said = std::fs::read_to_string(&log).unwrap();
-    assert!(said.contains(address) && !said.contains("never-printed"), "{said}");
+    board.kill().await;
+    let log_text = std::fs::read_to_string(&log).unwrap();
+    assert!(log_text.contains(address) && !log_text.contains("never-printed"), "{log_text}");
     assert!(!health.to_string().contains("never-printed"), "{health}");
     let check = sisepan(&["check", "--live", "--config", &config], &[]).output();
     let check = tokio::time::timeout(DEADLINE, check).await.unwrap().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr));
-    assert_eq!(check.status.code(), Some(1), "{said}");
-    assert!(said.contains(address) && !said.contains("never-printed"), "{said}");
-    fake.end().await;
+    let output = format!("{}{}", String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr));
+    assert_eq!(check.status.code(), Some(1), "{output}");
+    assert!(output.contains(address) && !output.contains("never-printed"), "{output}");
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -210,26 +211,26 @@ async fn fc_05_rest_and_stream_go_through_a_socks_proxy() {
         let url = format!("{scheme}://{}", proxy.authority);
         let before = proxy.log().lines().count();
         let board = serve(&config, &[("ALL_PROXY", &url)], &folder.join("log")).await;
-        live(&board).await;
-        board.end().await;
+        wait_live(&board).await;
+        board.kill().await;
         assert!(proxy.log().lines().count() >= before + 4, "{scheme}: {}", proxy.log());
     }
-    fake.end().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
-async fn fc_05_a_name_whose_ipv6_address_refuses_is_reached_by_its_ipv4_address() {
+async fn fc_05_a_host_whose_ipv6_address_refuses_is_reached_over_ipv4() {
     let folder = folder("both-families");
     let library = folder.join("both_families.so");
     preload::compile("programs/both_families.c", &library);
     let fake = Program::start(&["fake", "--listen", "127.0.0.1:0"]).await;
     let url = fake.url.replace("127.0.0.1", "both-families.test");
-    let config = configured(&folder, &url, "");
+    let config = write_config(&folder, &url, "");
     let library = library.to_str().unwrap();
     let board = serve(config.to_str().unwrap(), &[("LD_PRELOAD", library)], &folder.join("log")).await;
-    live(&board).await;
-    board.end().await;
-    fake.end().await;
+    wait_live(&board).await;
+    board.kill().await;
+    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }

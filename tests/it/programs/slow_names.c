@@ -1,4 +1,4 @@
-/* Put before the system's resolver (LD_PRELOAD): no name is ever found, nor is it ever said that it is not. */
+/* LD_PRELOAD library: name resolution never returns. */
 #include <unistd.h>
 
 struct addrinfo;

@@ -1,15 +1,15 @@
-//! Days of trading in seconds: the fake exchanges' own words, through the translators, the board, the store and the hub,
-//! to the JSON that a client gets, against the truth at every minute.
+//! Simulated days of trading: payloads of the fake exchanges pass the parsers, the board, the store and the
+//! hub, to the JSON that a client gets, which is compared with the truth at every minute.
 //!
-//! No sockets and no sleeping: the world, the program and the present are all moved by hand. The truth is the fake's list
-//! of trades; what should be known is worked out by a plain model of who spoke for which minute ([`lane`]), and the
-//! expected change in whole numbers ([`truth`]). Nothing of the code under test takes part in either.
+//! There are no sockets and no sleeps: the test advances the exchanges, the program and the time. The truth is
+//! the fake's trade log. A reference model of the evidence for each minute ([`market_model`]) determines which changes
+//! must be known, and [`truth`] computes the expected change in whole numbers. Neither uses the code under test.
 //!
-//! Each seed is another day: other markets, other outages, pauses, restarts and clocks. `SISEPAN_SEED=7` plays one of
-//! them alone, `SISEPAN_SEEDS=10000` more of them than the thousand.
+//! Each seed is a different day, with its own markets, outages, pauses, restarts and clocks. `SISEPAN_SEED=7`
+//! runs one day alone, `SISEPAN_SEEDS=10000` more days than the default thousand.
 
 mod day;
-mod lane;
+mod market_model;
 mod truth;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +20,7 @@ use day::{Day, Tally};
 
 const SEEDS: u64 = 1000;
 
-/// So many of the changes looked at must be known, in hundredths: a program that knows nothing must fail.
+/// Minimum share of checked changes that must be known, in percent: a program that knows nothing must fail.
 const KNOWN_MIN: u64 = 85;
 
 fn setting(name: &str) -> Option<u64> {
@@ -52,13 +52,9 @@ fn the_shown_change_is_the_exact_one_at_every_minute_of_a_thousand_days() {
     });
     let (failed, all) = (failed.into_inner().unwrap(), all.into_inner().unwrap());
     println!("days {seeds:?}: {all:?}");
-    assert!(
-        failed.is_empty(),
-        "days {failed:?} went wrong, see above; SISEPAN_SEED={} plays that one again",
-        failed[0]
-    );
-    assert!(all.known + all.excused == all.looked, "{all:?}");
-    assert!(all.known * 100 >= all.looked * KNOWN_MIN, "too little is known: {all:?}");
+    assert!(failed.is_empty(), "days {failed:?} failed, see above; SISEPAN_SEED={} replays the first one", failed[0]);
+    assert!(all.known + all.allowed_unknown == all.checked, "{all:?}");
+    assert!(all.known * 100 >= all.checked * KNOWN_MIN, "too few changes are known: {all:?}");
     let seen = [all.stale, all.restarts, all.pauses, all.outages, all.live, all.by_candle, all.by_stream];
     assert!(seeds.end - seeds.start < 100 || seen.iter().all(|&times| times > 0), "something never happened: {all:?}");
 }

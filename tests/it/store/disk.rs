@@ -1,7 +1,7 @@
-//! A disk that refuses, lies about nothing, and loses power: a minute is kept once its sync has succeeded, and not before.
+//! A disk that fails and loses power: a minute is saved once its sync has succeeded, and not before.
 //!
-//! The real program runs with `faulty_disk.c` loaded before its C library. What of the file would be left after a power
-//! cut is what the disk was asked to sync, and said yes to.
+//! The real program runs with `faulty_disk.c` preloaded. After a power cut a file holds what was synced
+//! successfully.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,9 +14,9 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::domain::{FeedRecords, Minute};
-use sisepan::store::{Restored, Settings, Store};
+use sisepan::store::{Restored, Store, StoreSettings};
 
-use super::serve::{MARKETS, Server, check_truth, look_into, now, program, set_up};
+use super::serve::{MARKETS, Server, check_truth, now, open_store, program, set_up};
 use super::setup::{Folder, VENUES, market};
 use crate::preload;
 
@@ -24,22 +24,22 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(90);
 
 const PAGE: usize = 4096;
 
-/// What is on its way to the disk when the power fails: the ticks and the flush of a second each, on a slow machine.
-const ON_THE_WAY: SignedDuration = SignedDuration::from_secs(60);
+/// Age of the newest data that a power cut may lose: a tick and a flush of a second each, on a slow machine.
+const UNSAVED_MAX: SignedDuration = SignedDuration::from_secs(60);
 
-/// See `faulty_disk.c`.
-pub(super) struct Disk {
+/// A directory on the emulated disk of `faulty_disk.c`.
+pub(super) struct FaultyDisk {
     folder: PathBuf,
     root: PathBuf,
 }
 
-impl Disk {
-    /// A disk in good order, for the program whose folder this is.
+impl FaultyDisk {
+    /// Creates a disk without a fault for the data of the program in `folder`.
     pub(super) fn new(folder: &Folder) -> Self {
         let disk = Self { folder: folder.0.join("disk"), root: folder.0.join("data") };
-        std::fs::create_dir_all(disk.kept()).unwrap();
+        std::fs::create_dir_all(disk.synced()).unwrap();
         preload::compile("store/faulty_disk.c", &disk.library());
-        disk.set("");
+        disk.set_fault("");
         disk
     }
 
@@ -47,8 +47,9 @@ impl Disk {
         self.folder.join("faulty_disk.so")
     }
 
-    fn kept(&self) -> PathBuf {
-        self.folder.join("kept")
+    /// The directory with the synced content of each file.
+    fn synced(&self) -> PathBuf {
+        self.folder.join("synced")
     }
 
     fn log(&self) -> PathBuf {
@@ -61,18 +62,19 @@ impl Disk {
             .env("LD_PRELOAD", self.library())
             .env("FAULTY_DISK_ROOT", &self.root)
             .env("FAULTY_DISK_FAULT", self.folder.join("fault"))
-            .env("FAULTY_DISK_KEPT", self.kept())
+            .env("FAULTY_DISK_SYNCED", self.synced())
             .env("FAULTY_DISK_LOG", self.log());
         program
     }
 
-    /// At once and whole: the program may be reading it.
-    pub(super) fn set(&self, fault: &str) {
+    /// Sets the fault atomically, since the program may be reading it.
+    pub(super) fn set_fault(&self, fault: &str) {
         let new = self.folder.join("fault.new");
         std::fs::write(&new, fault).unwrap();
         std::fs::rename(new, self.folder.join("fault")).unwrap();
     }
 
+    /// Returns how many calls were refused so far.
     fn refused(&self) -> u64 {
         std::fs::metadata(self.log()).map_or(0, |log| log.len())
     }
@@ -84,60 +86,60 @@ impl Disk {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, wait).await.expect("the program tries again");
+        tokio::time::timeout(DEADLINE, wait).await.expect("the program must try again");
     }
 
-    /// Waits until a power cut would leave what is wanted: it is looked at on a copy.
-    async fn until_kept(&self, what: &str, is_so: impl Fn(&Restored) -> bool) {
+    /// Waits until `condition` holds for what a power cut would leave, read from a copy.
+    async fn until_synced(&self, what: &str, condition: impl Fn(&Restored) -> bool) {
         let copy = self.folder.join("copy");
-        let look = || {
+        let check = || {
             let _ = std::fs::remove_dir_all(&copy);
             std::fs::create_dir_all(&copy).unwrap();
-            for entry in std::fs::read_dir(self.kept()).unwrap() {
+            for entry in std::fs::read_dir(self.synced()).unwrap() {
                 let path = entry.unwrap().path();
-                // The program goes on meanwhile: a file may be gone, or be copied in part. Then this look is in vain.
+                // The program goes on meanwhile: a file may be gone, or be copied in part. The check is repeated.
                 let _ = std::fs::copy(&path, copy.join(path.file_name().unwrap()));
             }
-            let opened = Store::open(&copy, Settings::default(), &VENUES, Clock::system());
-            opened.is_ok_and(|(_, restored)| is_so(&restored))
+            let opened = Store::open(&copy, StoreSettings::default(), &VENUES, Clock::system());
+            opened.is_ok_and(|(_, restored)| condition(&restored))
         };
         let wait = async {
-            while !tokio::task::block_in_place(look) {
+            while !tokio::task::block_in_place(check) {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("never on the disk: {what}"));
+        tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("never synced: {what}"));
     }
 
-    /// Waits until a power cut would leave every market with its price.
-    async fn until_all_kept(&self) {
+    /// Waits until a power cut would leave every market with its price and hours.
+    async fn until_all_synced(&self) {
         let has = |restored: &Restored, name: &str| {
             restored
                 .feeds
                 .iter()
                 .any(|feed| feed.market == market(name) && feed.last.is_some() && !feed.hours.is_empty())
         };
-        self.until_kept("all markets", |restored| MARKETS.iter().all(|name| has(restored, name))).await;
+        self.until_synced("all markets", |restored| MARKETS.iter().all(|name| has(restored, name))).await;
     }
 
-    /// Puts the files into the state of after a power cut. Of the pages that were written and not synced `dice` choose which
-    /// have reached the disk; without dice none has.
-    fn lose_power(&self, mut dice: Option<&mut Pcg64>) {
+    /// Puts the files into their state after a power cut. `rng` chooses which of the pages that were not synced
+    /// have reached the disk; without it none has.
+    fn lose_power(&self, mut rng: Option<&mut Pcg64>) {
         for entry in std::fs::read_dir(&self.root).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap();
-            if name == sisepan::store::LOCK {
+            if name == sisepan::store::LOCK_FILE {
                 continue;
             }
             let synced =
-                std::fs::read(self.kept().join(name)).ok().filter(|_| !name.to_string_lossy().ends_with("-shm"));
+                std::fs::read(self.synced().join(name)).ok().filter(|_| !name.to_string_lossy().ends_with("-shm"));
             let Some(mut left) = synced else {
                 std::fs::remove_file(path).unwrap();
                 continue;
             };
-            if let Some(dice) = &mut dice {
+            if let Some(rng) = &mut rng {
                 for (at, page) in std::fs::read(&path).unwrap().chunks(PAGE).enumerate() {
-                    if dice.random_range(0..2) == 0 {
+                    if rng.random_range(0..2) == 0 {
                         let end = at * PAGE + page.len();
                         left.resize(left.len().max(end), 0);
                         left[at * PAGE..end].copy_from_slice(page);
@@ -153,11 +155,11 @@ fn saved_at(readyz: &Value) -> Option<Timestamp> {
     readyz["store"]["saved_at"].as_str().and_then(|at| at.parse().ok())
 }
 
-/// Waits until what was known at `since` is said to be saved, while prices go on.
+/// Waits until what was known at `since` is reported as saved, while prices keep arriving.
 pub(super) async fn until_saved(server: &Server, since: Timestamp) {
     let mut before = Some(since);
-    // The first commit after it may hold what was handed over before it, and the second what was handed over while the
-    // first was being written. What the third holds was handed over after the second had been taken.
+    // The first commit after it may hold only what was handed over before it, and the second only what was handed
+    // over while the first was being written. The third holds what was handed over after the second began.
     for _ in 0..3 {
         let saved = |answer: &Value| answer["store"]["persisting"] == true && saved_at(answer) > before;
         before = saved_at(&server.until("/readyz", saved).await);
@@ -165,155 +167,155 @@ pub(super) async fn until_saved(server: &Server, since: Timestamp) {
 }
 
 async fn until_shown(server: &Server, name: &str, last: &str) {
-    let is_so = |answer: &Value| {
+    let condition = |answer: &Value| {
         let rows = answer["rows"].as_array().unwrap();
         rows.iter().any(|row| row["market"] == name && row["last"] == last && row["state"] == "live")
     };
-    server.until("/api/v1/snapshot", is_so).await;
+    server.until("/api/v1/snapshot", condition).await;
 }
 
-/// The minutes that the store knows of a market, none of them other than it was; and the last price.
-fn kept(fake: &sisepan::fake::Fake, data: &str) -> Vec<(Vec<Minute>, Decimal, Timestamp)> {
-    let (store, restored) = look_into(data);
+/// Returns for each market the minutes that the store knows, all checked, the last price, and its confirmation time.
+fn saved_data(fake: &sisepan::fake::Fake, data: &str) -> Vec<(Vec<Minute>, Decimal, Timestamp)> {
+    let (store, restored) = open_store(data);
     store.close();
     assert_eq!(restored.damaged, 0);
     let names = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let aside: Vec<_> = names.filter(|name| name.contains("damaged")).collect();
     assert!(aside.is_empty(), "{aside:?}");
     let of = |name: &&str| {
-        let feed = restored.feeds.iter().find(|feed| feed.market == market(name)).expect("a feed is kept");
-        let last = feed.last.as_ref().expect("a last price is kept");
+        let feed = restored.feeds.iter().find(|feed| feed.market == market(name)).expect("a feed is saved");
+        let last = feed.last.as_ref().expect("a last price is saved");
         (check_truth(fake, name, &feed.hours), last.last.get(), last.confirmed_at)
     };
     MARKETS.iter().map(of).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_61_in_63_a_disk_that_refuses_is_told_prices_go_on_and_all_is_written_when_it_works_again() {
+async fn in_61_in_63_disk_errors_are_reported_prices_go_on_and_all_is_written_once_the_disk_works() {
     let (folder, fake, data) = set_up().await;
-    let disk = Disk::new(&folder);
+    let disk = FaultyDisk::new(&folder);
     let server = Server::start(&folder, &mut disk.program());
-    server.is_live().await;
-    disk.until_all_kept().await;
+    server.until_live().await;
+    disk.until_all_synced().await;
     let mut price = 100_000_000;
     for (fault, reason) in [("sync", "disk I/O"), ("write", "disk I/O"), ("full", "full"), ("readonly", "")] {
-        disk.set(fault);
-        let told = server.until("/readyz", |answer| answer["store"]["persisting"] == false).await;
-        let said = told["store"]["reason"].as_str().unwrap();
-        assert!(said.contains(reason) && !said.is_empty(), "{fault}: {told}");
-        assert_eq!(told["ready"], true, "{fault}");
+        disk.set_fault(fault);
+        let reported = server.until("/readyz", |answer| answer["store"]["persisting"] == false).await;
+        let message = reported["store"]["reason"].as_str().unwrap();
+        assert!(message.contains(reason) && !message.is_empty(), "{fault}: {reported}");
+        assert_eq!(reported["ready"], true, "{fault}");
         price += 1_000_000;
         fake.set_price("upbit", "BTC-KRW", Decimal::from(price), true).unwrap();
         until_shown(&server, "BTC-KRW", &price.to_string()).await;
-        // It tries again and again, and never says that something was saved.
+        // It keeps trying, and never reports that something was saved.
         disk.until_refused(4).await;
         let still = server.get("/readyz");
         assert!(
-            still["store"]["persisting"] == false && saved_at(&still) == saved_at(&told),
-            "{fault}: {still}, {told}"
+            still["store"]["persisting"] == false && saved_at(&still) == saved_at(&reported),
+            "{fault}: {still}, {reported}"
         );
-        disk.set("");
+        disk.set_fault("");
         let ended = now();
         until_saved(&server, ended).await;
         assert!(server.get("/readyz")["store"]["reason"].is_null());
     }
     assert!(server.terminate().success());
-    assert_eq!(kept(&fake, &data)[0].1, Decimal::from(price));
+    assert_eq!(saved_data(&fake, &data)[0].1, Decimal::from(price));
     fake.shutdown().await;
 }
 
-/// A later sync that succeeds says nothing of what an earlier one has lost: it must have been written again.
+/// A later sync that succeeds does not bring back what a failed one has lost: that must be written again.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_61_what_a_failed_sync_has_lost_is_on_the_disk_once_it_is_said_to_be_saved() {
+async fn in_61_what_a_failed_sync_has_lost_is_on_the_disk_once_it_is_reported_as_saved() {
     let (folder, fake, data) = set_up().await;
-    let disk = Disk::new(&folder);
+    let disk = FaultyDisk::new(&folder);
     let server = Server::start(&folder, &mut disk.program());
-    server.is_live().await;
-    // There is a log by now, behind which the next words would be appended.
-    disk.until_all_kept().await;
-    disk.set("sync");
+    server.until_live().await;
+    // There is a log by now, to which the next writes are appended.
+    disk.until_all_synced().await;
+    disk.set_fault("sync");
     server.until("/readyz", |answer| answer["store"]["persisting"] == false).await;
     disk.until_refused(4).await;
     let price = Decimal::from(123_456_000);
     fake.set_price("upbit", "BTC-KRW", price, true).unwrap();
     until_shown(&server, "BTC-KRW", "123456000").await;
     disk.until_refused(4).await;
-    disk.set("");
+    disk.set_fault("");
     until_saved(&server, now()).await;
     let is_it = |feed: &FeedRecords| feed.last.as_ref().is_some_and(|last| last.last.get() == price);
-    disk.until_kept("the price of meanwhile", |restored| restored.feeds.iter().any(is_it)).await;
+    disk.until_synced("the price set meanwhile", |restored| restored.feeds.iter().any(is_it)).await;
     server.kill();
     disk.lose_power(None);
-    let kept = kept(&fake, &data);
-    assert_eq!(kept[0].1, price);
-    assert!(kept.iter().all(|(minutes, ..)| !minutes.is_empty()));
+    let saved = saved_data(&fake, &data);
+    assert_eq!(saved[0].1, price);
+    assert!(saved.iter().all(|(minutes, ..)| !minutes.is_empty()));
     fake.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_61_after_power_cuts_the_store_opens_with_all_but_the_last_moment_and_nothing_false() {
+async fn in_61_after_power_cuts_the_store_has_all_but_the_last_moment_and_nothing_wrong() {
     let (folder, fake, data) = set_up().await;
-    let disk = Disk::new(&folder);
+    let disk = FaultyDisk::new(&folder);
     let seed: u64 = rand::random();
     println!("seed {seed}");
-    let mut dice = Pcg64::seed_from_u64(seed);
+    let mut rng = Pcg64::seed_from_u64(seed);
     let mut known: Vec<Vec<Minute>> = Vec::new();
-    for life in 0..6 {
+    for run in 0..6 {
         let server = Server::start(&folder, &mut disk.program());
-        server.is_live().await;
-        disk.until_all_kept().await;
+        server.until_live().await;
+        disk.until_all_synced().await;
         until_saved(&server, now()).await;
-        // Any moment of a flush will do, and those of a backfill with the first lives.
-        tokio::time::sleep(Duration::from_millis(dice.random_range(0..2500))).await;
+        // At any moment of a flush, and in the first runs of a backfill.
+        tokio::time::sleep(Duration::from_millis(rng.random_range(0..2500))).await;
         let saved = saved_at(&server.get("/readyz")).unwrap();
         server.kill();
-        disk.lose_power(Some(&mut dice).filter(|_| life % 2 == 1));
-        let now_kept = kept(&fake, &data);
-        for (at, (minutes, _, confirmed_at)) in now_kept.iter().enumerate() {
-            assert!(saved.duration_since(*confirmed_at) < ON_THE_WAY, "life {life}: {confirmed_at}, saved at {saved}");
+        disk.lose_power(Some(&mut rng).filter(|_| run % 2 == 1));
+        let saved_now = saved_data(&fake, &data);
+        for (at, (minutes, _, confirmed_at)) in saved_now.iter().enumerate() {
+            assert!(saved.duration_since(*confirmed_at) < UNSAVED_MAX, "run {run}: {confirmed_at}, saved at {saved}");
             let oldest = Minute::of(now()).plus(-24 * 60);
             let before = known.get(at).into_iter().flatten().filter(|minute| **minute > oldest);
             let lost: Vec<_> = before.filter(|minute| !minutes.contains(minute)).collect();
-            assert!(lost.is_empty() && !minutes.is_empty(), "life {life}: {lost:?} of {} are lost", MARKETS[at]);
+            assert!(lost.is_empty() && !minutes.is_empty(), "run {run}: {lost:?} of {} are lost", MARKETS[at]);
         }
-        known = now_kept.into_iter().map(|(minutes, ..)| minutes).collect();
-        // The disk holds what the look has left there: that program, too, was told that all is synced.
-        std::fs::remove_dir_all(disk.kept()).unwrap();
-        std::fs::create_dir_all(disk.kept()).unwrap();
+        known = saved_now.into_iter().map(|(minutes, ..)| minutes).collect();
+        // The check has written to the files too, and what it wrote counts as synced.
+        std::fs::remove_dir_all(disk.synced()).unwrap();
+        std::fs::create_dir_all(disk.synced()).unwrap();
         for entry in std::fs::read_dir(&disk.root).unwrap() {
             let entry = entry.unwrap();
-            std::fs::copy(entry.path(), disk.kept().join(entry.file_name())).unwrap();
+            std::fs::copy(entry.path(), disk.synced().join(entry.file_name())).unwrap();
         }
     }
     fake.shutdown().await;
 }
 
-/// The program begins on a disk that has become read-only: what is on it is shown, and written to when that is over.
+/// A program that starts on a disk which has become read-only shows what is stored, and writes once it can.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_63_a_start_on_a_read_only_disk_shows_what_is_there_and_writes_when_it_can() {
+async fn in_63_a_start_on_a_read_only_disk_shows_what_is_stored_and_writes_once_it_can() {
     let (folder, fake, data) = set_up().await;
-    let disk = Disk::new(&folder);
+    let disk = FaultyDisk::new(&folder);
     let server = Server::start(&folder, &mut disk.program());
-    server.is_live().await;
+    server.until_live().await;
     assert!(server.terminate().success());
-    let before = kept(&fake, &data);
-    disk.set("readonly");
-    fake.fault(r#"{"fault":"status","status":503}"#).unwrap();
-    fake.fault(r#"{"fault":"status","status":503,"on":"stream"}"#).unwrap();
+    let before = saved_data(&fake, &data);
+    disk.set_fault("readonly");
+    fake.inject_fault(r#"{"fault":"status","status":503}"#).unwrap();
+    fake.inject_fault(r#"{"fault":"status","status":503,"on":"stream"}"#).unwrap();
     let server = Server::start(&folder, &mut disk.program());
     for (row, (name, (_, last, _))) in server.rows().iter().zip(MARKETS.iter().zip(&before)) {
         assert!(row["market"] == *name && row["state"] == "stale", "{row}");
         assert_eq!(row["last"].as_str().unwrap().parse(), Ok(*last), "{row}");
     }
-    let told = server.get("/readyz");
-    assert!(told["ready"] == true && told["store"]["persisting"] == false, "{told}");
-    fake.fault(r#"{"fault":"none"}"#).unwrap();
+    let reported = server.get("/readyz");
+    assert!(reported["ready"] == true && reported["store"]["persisting"] == false, "{reported}");
+    fake.inject_fault(r#"{"fault":"none"}"#).unwrap();
     fake.set_price("upbit", "BTC-KRW", Decimal::from(98_765_000), true).unwrap();
     until_shown(&server, "BTC-KRW", "98765000").await;
-    disk.set("");
+    disk.set_fault("");
     until_saved(&server, now()).await;
-    // At its end it writes what was learned since.
+    // At shutdown it writes what was learned since.
     assert!(server.terminate().success());
-    assert_eq!(kept(&fake, &data)[0].1, Decimal::from(98_765_000));
+    assert_eq!(saved_data(&fake, &data)[0].1, Decimal::from(98_765_000));
     fake.shutdown().await;
 }

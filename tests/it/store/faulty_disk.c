@@ -1,12 +1,12 @@
-/* A disk that fails as it is told to, loaded before the C library of a program under test.
+/* A disk with injected faults, preloaded into a program under test.
  *
- * FAULTY_DISK_ROOT  the directory that lies on it; an absolute path without a slash at the end
- * FAULTY_DISK_FAULT a file with the fault of now: nothing, `sync`, `write`, `full` or `readonly`
- * FAULTY_DISK_KEPT  a directory with what would be left after a power cut: of each file, what was synced
- * FAULTY_DISK_LOG   a file to which each refused call adds a byte
+ * FAULTY_DISK_ROOT   the directory on this disk; an absolute path without a trailing slash
+ * FAULTY_DISK_FAULT  a file with the current fault: nothing, `sync`, `write`, `full` or `readonly`
+ * FAULTY_DISK_SYNCED a directory with the synced content of each file, which is what a power cut leaves
+ * FAULTY_DISK_LOG    a file to which each refused call appends a byte
  *
- * As Linux does it, a failed sync loses what was written before it: the pages are called clean, a later sync says
- * that all is well, and only a page that is written again reaches the disk. It can still be read meanwhile. */
+ * As on Linux, a failed sync loses what was written before it: the pages are marked clean, a later sync succeeds, and
+ * only a page that is written again reaches the disk. The lost data can still be read meanwhile. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,7 +33,7 @@ struct file {
 static struct file files[FILES_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The raw calls: ours are the ones that the C library would find. */
+/* The raw system calls; the C library's functions of these names are replaced below. */
 static ssize_t raw_write(int fd, const void *from, size_t n) { return syscall(SYS_write, fd, from, n); }
 static ssize_t raw_pwrite(int fd, const void *from, size_t n, off_t at) { return syscall(SYS_pwrite64, fd, from, n, at); }
 static int raw_open(const char *path, int flags, int mode) { return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode); }
@@ -43,7 +43,7 @@ static void give_up(const char *what) {
   abort();
 }
 
-/* The name of a file under the root, or null. */
+/* Returns the name of a file below the root, or null. */
 static const char *below(const char *path) {
   const char *root = getenv("FAULTY_DISK_ROOT");
   size_t length = root ? strlen(root) : 0;
@@ -81,7 +81,7 @@ static int refuse(int error) {
   return -1;
 }
 
-/* The reason why a write is refused now, or 0. */
+/* Returns the error of a write under the current fault, or 0. */
 static int refusal(void) {
   return fault_is("write") ? EIO : fault_is("full") ? ENOSPC : fault_is("readonly") ? EROFS : 0;
 }
@@ -99,7 +99,7 @@ static struct file *find(const char *name) {
   return NULL;
 }
 
-static void wrote(const char *name, off_t at, ssize_t n) {
+static void mark_dirty(const char *name, off_t at, ssize_t n) {
   if (n <= 0) return;
   pthread_mutex_lock(&lock);
   if ((at + n) / PAGE >= PAGES_MAX) give_up("a file is too large");
@@ -107,23 +107,23 @@ static void wrote(const char *name, off_t at, ssize_t n) {
   pthread_mutex_unlock(&lock);
 }
 
-static void kept_path(const char *name, char *path, size_t size) {
-  snprintf(path, size, "%s/%s", getenv("FAULTY_DISK_KEPT"), name);
+static void synced_path(const char *name, char *path, size_t size) {
+  snprintf(path, size, "%s/%s", getenv("FAULTY_DISK_SYNCED"), name);
 }
 
-/* Takes the dirty pages of a file to what outlives a power cut. */
-static void keep(int fd, const char *name) {
+/* Copies the dirty pages of a file to its synced content. */
+static void save_synced(int fd, const char *name) {
   char path[4200], page[PAGE];
   struct stat is;
-  kept_path(name, path, sizeof path);
+  synced_path(name, path, sizeof path);
   pthread_mutex_lock(&lock);
   struct file *file = find(name);
   int to = raw_open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  if (to < 0 || fstat(fd, &is) || syscall(SYS_ftruncate, to, is.st_size)) give_up("what is synced can't be kept");
+  if (to < 0 || fstat(fd, &is) || syscall(SYS_ftruncate, to, is.st_size)) give_up("the synced file can't be written");
   for (off_t at = 0; at < PAGES_MAX && at * PAGE < is.st_size; at++) {
     if (!file->dirty[at]) continue;
     ssize_t n = pread(fd, page, PAGE, at * PAGE);
-    if (n < 0 || raw_pwrite(to, page, n, at * PAGE) != n) give_up("a page can't be kept");
+    if (n < 0 || raw_pwrite(to, page, n, at * PAGE) != n) give_up("a synced page can't be written");
   }
   memset(file->dirty, 0, sizeof file->dirty);
   close(to);
@@ -140,7 +140,7 @@ static int sync_file(int fd, int call) {
     pthread_mutex_unlock(&lock);
     return refuse(EIO);
   }
-  keep(fd, name);
+  save_synced(fd, name);
   return 0;
 }
 
@@ -154,7 +154,7 @@ ssize_t write(int fd, const void *from, size_t n) {
   if (error) return refuse(error);
   off_t at = name ? lseek(fd, 0, SEEK_CUR) : 0;
   ssize_t done = raw_write(fd, from, n);
-  if (name) wrote(name, at, done);
+  if (name) mark_dirty(name, at, done);
   return done;
 }
 
@@ -164,7 +164,7 @@ ssize_t pwrite64(int fd, const void *from, size_t n, off_t at) {
   int error = name ? refusal() : 0;
   if (error) return refuse(error);
   ssize_t done = raw_pwrite(fd, from, n, at);
-  if (name) wrote(name, at, done);
+  if (name) mark_dirty(name, at, done);
   return done;
 }
 
@@ -184,9 +184,9 @@ int unlink(const char *path) {
   if (name && refusal()) return refuse(refusal());
   int done = (int)syscall(SYS_unlink, path);
   if (name && !done) {
-    char kept[4200];
-    kept_path(name, kept, sizeof kept);
-    syscall(SYS_unlink, kept);
+    char synced[4200];
+    synced_path(name, synced, sizeof synced);
+    syscall(SYS_unlink, synced);
     pthread_mutex_lock(&lock);
     memset(find(name)->dirty, 0, sizeof find(name)->dirty);
     pthread_mutex_unlock(&lock);

@@ -1,21 +1,21 @@
-//! Which files are taken, which are refused and left alone, and what becomes of an older one.
+//! Which files are accepted, which are refused and left alone, and how older ones are migrated.
 
 use std::fs;
 
 use rusqlite::Connection;
 use sisepan::clock::Clock;
-use sisepan::store::{Refused, Settings, Store};
+use sisepan::store::{Refused, Store, StoreSettings};
 
-use super::setup::{self, FIRST, Folder, LONG, UPBIT, VENUES, all_hours, markets, true_hour, true_records};
+use super::setup::{self, FIRST, FLUSH_MAX, Folder, UPBIT, VENUES, all_hours, markets, true_hour, true_records};
 
 fn refused(folder: &Folder) -> Refused {
-    Store::open(&folder.0, Settings::default(), &VENUES, Clock::manual(FIRST.start())).unwrap_err()
+    Store::open(&folder.0, StoreSettings::default(), &VENUES, Clock::manual(FIRST.start())).unwrap_err()
 }
 
-/// Opens a file that is not ours; it must be refused, named, and every byte of the directory be as it was.
-fn is_refused_untouched(folder: &Folder) -> Refused {
+/// Asserts that the file is refused by name and that no byte of the directory changes; returns the error.
+fn assert_refused_untouched(folder: &Folder) -> Refused {
     let contents = |folder: &Folder| {
-        let names = folder.names().into_iter().filter(|name| name != sisepan::store::LOCK);
+        let names = folder.names().into_iter().filter(|name| name != sisepan::store::LOCK_FILE);
         names.map(|name| (name.clone(), fs::read(folder.0.join(name)).unwrap())).collect::<Vec<_>>()
     };
     let before = contents(folder);
@@ -28,10 +28,10 @@ fn is_refused_untouched(folder: &Folder) -> Refused {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_database_is_refused_and_left_alone() {
     let folder = Folder::new();
     fs::write(folder.file(), "minutes of the last meeting\n").unwrap();
-    let Refused::NotADatabase { found, .. } = is_refused_untouched(&folder) else { panic!() };
+    let Refused::NotADatabase { found, .. } = assert_refused_untouched(&folder) else { panic!() };
     assert_eq!(found, "\"minutes of the l\"");
 }
 
@@ -43,11 +43,11 @@ fn a_database_of_another_program_is_refused_and_left_alone() {
         theirs
             .execute_batch(&format!("PRAGMA journal_mode = WAL; PRAGMA application_id = {id}; CREATE TABLE hours (x)"))
             .unwrap();
-        // Its log must not be taken up either: their program ended without a word.
+        // Its log must not be replayed either: the other program did not close the database.
         let kept = fs::read(folder.0.join("sisepan.db-wal")).unwrap();
         drop(theirs);
         fs::write(folder.0.join("sisepan.db-wal"), kept).unwrap();
-        let Refused::Foreign { found, .. } = is_refused_untouched(&folder) else { panic!() };
+        let Refused::Foreign { found, .. } = assert_refused_untouched(&folder) else { panic!() };
         assert_eq!(found, id);
     }
 }
@@ -57,7 +57,7 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let folder = Folder::new();
     setup::open(&folder.0, FIRST).0.close();
     Connection::open(folder.file()).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
-    let Refused::Newer { found: 99, known: 3, .. } = is_refused_untouched(&folder) else { panic!() };
+    let Refused::Newer { found: 99, known: 3, .. } = assert_refused_untouched(&folder) else { panic!() };
 }
 
 #[test]
@@ -72,17 +72,17 @@ fn a_directory_in_use_is_refused() {
 }
 
 #[test]
-fn an_older_file_becomes_the_newest_and_keeps_what_it_has() {
-    // Version 0 is a file that was begun and no more; version 1 had no view.
+fn an_older_file_is_migrated_and_keeps_its_data() {
+    // Version 0 is a file without tables; version 1 had no view.
     for version in [0, 1] {
         let folder = Folder::new();
         let (end, market) = (FIRST.plus(120), &markets()[0]);
         let store = setup::open(&folder.0, end).0;
-        store.keep(vec![true_records(market, FIRST..end)]);
+        store.save(vec![true_records(market, FIRST..end)]);
         store.close();
         let older = Connection::open(folder.file()).unwrap();
         older.execute_batch(&format!("DROP VIEW minute_closes; PRAGMA user_version = {version}")).unwrap();
-        // Before version 3 there was no listing, and no time by the venue's clock.
+        // Before version 3 there were no listings, and no confirmation times by the venue's clock.
         let plain = "DROP TABLE listings; ALTER TABLE last_rows DROP COLUMN confirmed_there";
         older.execute_batch(plain).unwrap();
         if version == 0 {
@@ -98,7 +98,7 @@ fn an_older_file_becomes_the_newest_and_keeps_what_it_has() {
         };
         assert_eq!(all_hours(&store, UPBIT, market), hours);
         assert_eq!(restored.feeds.len(), version);
-        store.keep(vec![true_records(market, FIRST..end)]);
+        store.save(vec![true_records(market, FIRST..end)]);
         store.close();
         let newest = Connection::open(folder.file()).unwrap();
         let count: u32 = newest.query_row("SELECT count(*) FROM minute_closes", [], |row| row.get(0)).unwrap();
@@ -108,11 +108,11 @@ fn an_older_file_becomes_the_newest_and_keeps_what_it_has() {
 }
 
 #[test]
-fn a_file_with_damage_in_its_description_is_moved_aside_and_kept() {
+fn a_file_with_a_damaged_schema_is_moved_aside_and_kept() {
     let folder = Folder::new();
     let (end, market) = (FIRST.plus(120), &markets()[0]);
     let store = setup::open(&folder.0, end).0;
-    store.keep(vec![true_records(market, FIRST..end)]);
+    store.save(vec![true_records(market, FIRST..end)]);
     store.close();
     let bytes = fs::read(folder.file()).unwrap();
     let at = bytes.windows(14).position(|window| window == b"covered INTEGE").unwrap();
@@ -124,35 +124,35 @@ fn a_file_with_damage_in_its_description_is_moved_aside_and_kept() {
     assert_eq!(restored.feeds, vec![]);
     let aside = folder.names().into_iter().find(|name| name.starts_with("sisepan.db.damaged-2026")).unwrap();
     assert_eq!(fs::read(folder.0.join(aside)).unwrap(), damaged);
-    store.keep(vec![true_records(market, FIRST..end)]);
-    assert!(store.flush(LONG));
+    store.save(vec![true_records(market, FIRST..end)]);
+    assert!(store.flush(FLUSH_MAX));
     assert_eq!(all_hours(&store, UPBIT, market).len(), 2);
 }
 
 #[test]
-fn a_full_file_is_told_and_written_again_when_there_is_room() {
+fn a_full_file_is_reported_and_written_again_once_there_is_room() {
     let folder = Folder::new();
     let clock = Clock::manual(FIRST.plus(1440).start());
     let flush_every = std::time::Duration::from_millis(5);
     let (full, empty) = (&markets()[..2], &markets()[2..]);
     let store = setup::open(&folder.0, FIRST.plus(1440)).0;
-    store.keep(full.iter().map(|market| true_records(market, FIRST..FIRST.plus(1560))).collect());
+    store.save(full.iter().map(|market| true_records(market, FIRST..FIRST.plus(1560))).collect());
     store.close();
     let pages = fs::metadata(folder.file()).unwrap().len() / 8192;
-    let settings = Settings { retention_days: 1, flush_every, pages_max: u32::try_from(pages + 1).ok() };
+    let settings = StoreSettings { retention_days: 1, flush_every, pages_max: u32::try_from(pages + 1).ok() };
     let store = Store::open(&folder.0, settings, &VENUES, clock.clone()).unwrap().0;
-    let keeper = store.keeper();
-    assert!(keeper.health().persisting);
-    store.keep(empty.iter().map(|market| true_records(market, FIRST.plus(1440)..FIRST.plus(2880))).collect());
+    let health_source = store.health_source();
+    assert!(health_source.health().persisting);
+    store.save(empty.iter().map(|market| true_records(market, FIRST.plus(1440)..FIRST.plus(2880))).collect());
     assert!(!store.flush(std::time::Duration::from_millis(500)));
-    let health = keeper.health();
+    let health = health_source.health();
     assert!(!health.persisting && health.reason.as_ref().unwrap().contains("full"), "{health:?}");
-    // What is there can be read all the while.
+    // The stored data can be read meanwhile.
     assert_eq!(all_hours(&store, UPBIT, &full[0]).len(), 26);
-    // Two days later the oldest hours go, and make room.
+    // Two days later the oldest hours are deleted, which makes room.
     clock.set_wall(FIRST.plus(2880).start());
-    assert!(store.flush(LONG));
-    let health = keeper.health();
+    assert!(store.flush(FLUSH_MAX));
+    let health = health_source.health();
     assert!(health.persisting && health.reason.is_none(), "{health:?}");
     for market in empty {
         assert_eq!(all_hours(&store, UPBIT, market).len(), 24);
@@ -160,7 +160,7 @@ fn a_full_file_is_told_and_written_again_when_there_is_room() {
 }
 
 #[test]
-fn the_settings_of_the_store_are_read_and_mistakes_are_told_with_their_line() {
+fn the_settings_of_the_store_are_read_and_errors_are_reported_with_their_line() {
     use sisepan::config::{Config, Environment, parse};
     let read = |text: &str, environment: &[(&str, &str)]| {
         let environment: Environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -176,11 +176,11 @@ fn the_settings_of_the_store_are_read_and_mistakes_are_told_with_their_line() {
     let config: Config = read("", &[("SISEPAN_DATA", "there"), ("SISEPAN_STORE_RETENTION_DAYS", "2")]).unwrap();
     assert_eq!((config.data, config.retention_days), (Some("there".into()), 2));
     let wrong = read("data = 7\n[store]\nretention_days = 1\nretention = 2\n", &[]).unwrap_err().to_string();
-    for told in [
-        "x.toml:1: data: must be text",
+    for message in [
+        "x.toml:1: data: must be a string",
         "x.toml:3: store.retention_days: must be from 2 to 3650, is 1",
         "x.toml:4: store.retention: unknown setting",
     ] {
-        assert!(wrong.contains(told), "{wrong}");
+        assert!(wrong.contains(message), "{wrong}");
     }
 }

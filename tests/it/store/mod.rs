@@ -1,15 +1,15 @@
-//! What was learned outlives the process, whatever ends it, and is never anything else than what was learned.
+//! The store: saved data survives the process, however it ends, and is never restored as anything else.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod backup;
+mod crash_loop;
 mod damage;
 #[cfg(target_os = "linux")]
 mod disk;
 mod files;
-mod holes;
+mod gaps;
 mod kills;
-mod lives;
 #[cfg(target_os = "linux")]
 mod mounts;
 mod serve;

@@ -1,4 +1,4 @@
-//! Folders, and a small market whose every trade is known.
+//! Temporary folders, and generated markets whose every trade is known.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,17 +9,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, Market, Minute, Price, VenueId, Window};
-use sisepan::store::{FILE, Restored, Settings, Store};
+use sisepan::domain::{FeedRecords, HourRecord, LastRecord, MINUTES_PER_HOUR, Market, Minute, Price, VenueId, Window};
+use sisepan::store::{DATABASE_FILE, Restored, Store, StoreSettings};
 
 pub const UPBIT: VenueId = VenueId("upbit");
 pub const VENUES: [VenueId; 2] = [UPBIT, VenueId("bithumb")];
-pub const LONG: Duration = Duration::from_secs(60);
+pub const FLUSH_MAX: Duration = Duration::from_secs(60);
 
-/// The minute in which the trades of [`price`] begin: 2026-01-10T00:00Z.
+/// The minute in which the trades of [`trade`] begin: 2026-01-10T00:00Z.
 pub const FIRST: Minute = Minute(29_466_720);
 
-/// A directory that goes with its holder.
+/// A temporary directory, removed on drop.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -32,10 +32,10 @@ impl Folder {
     }
 
     pub fn file(&self) -> PathBuf {
-        self.0.join(FILE)
+        self.0.join(DATABASE_FILE)
     }
 
-    /// The names of all that lies in it.
+    /// Returns the names of its entries, sorted.
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -51,12 +51,12 @@ impl Drop for Folder {
 }
 
 pub fn open(folder: &Path, now: Minute) -> (Store, Restored) {
-    Store::open(folder, Settings::default(), &VENUES, Clock::manual(now.start())).unwrap()
+    Store::open(folder, StoreSettings::default(), &VENUES, Clock::manual(now.start())).unwrap()
 }
 
-/// Reads all that a folder's store holds, hour by hour.
+/// Reads all hours of a market.
 pub fn all_hours(store: &Store, venue: VenueId, market: &Market) -> Vec<HourRecord> {
-    store.past().hours(venue, market, Minute(0)..Minute(i64::MAX)).unwrap()
+    store.history().hours(venue, market, Minute(0)..Minute(i64::MAX)).unwrap()
 }
 
 pub fn market(name: &str) -> Market {
@@ -67,7 +67,7 @@ pub fn markets() -> Vec<Market> {
     ["BTC-KRW", "ETH-KRW", "SAND-KRW"].map(market).to_vec()
 }
 
-/// The last trade of a minute, if it has one. Every market has another; about a third of the minutes are quiet.
+/// Returns the last trade of a minute, if it has one. It differs by market; about a third of the minutes are quiet.
 pub fn trade(market: &Market, minute: Minute) -> Option<(Timestamp, Price)> {
     let letters = market.as_str().bytes().fold(7u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mixed = (letters ^ minute.0.cast_unsigned()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -80,34 +80,34 @@ pub fn trade(market: &Market, minute: Minute) -> Option<(Timestamp, Price)> {
     Some((at, Price::new(price).unwrap()))
 }
 
-/// The trade that stands when `minute` begins, with its minute.
-pub fn standing(market: &Market, minute: Minute) -> Option<(Minute, Price)> {
+/// Returns the price of the last trade before `minute`, with the minute of the trade.
+pub fn last_trade_before(market: &Market, minute: Minute) -> Option<(Minute, Price)> {
     let earlier = (FIRST.0..minute.0).rev().map(Minute);
     earlier.filter_map(|m| trade(market, m).map(|(_, price)| (m, price))).next()
 }
 
-/// What is true of one hour, as far as the minutes before `until`.
+/// Returns the true record of one hour, with its minutes before `until`.
 pub fn true_hour(market: &Market, hour: Minute, until: Minute) -> HourRecord {
-    let minutes: Vec<Minute> = (0..HOUR).map(|n| hour.plus(n)).filter(|minute| *minute < until).collect();
+    let minutes: Vec<Minute> = (0..MINUTES_PER_HOUR).map(|n| hour.plus(n)).filter(|minute| *minute < until).collect();
     let covered = minutes.iter().fold(0u64, |bits, minute| bits | 1 << (minute.0 - hour.0));
     HourRecord {
         hour,
         closes: minutes.iter().filter_map(|&m| trade(market, m).map(|(at, price)| (m, at, price))).collect(),
         covered,
         settled: covered >> 7,
-        before: standing(market, hour),
+        close_before: last_trade_before(market, hour),
     }
 }
 
 pub fn true_last(market: &Market, until: Minute) -> LastRecord {
-    let (minute, price) = standing(market, until).unwrap();
+    let (minute, price) = last_trade_before(market, until).unwrap();
     LastRecord {
         last: price,
         venue_time: trade(market, minute).map(|(at, _)| at),
         trade_id: Some(u64::MAX - until.0.cast_unsigned()),
         received_at: minute.start(),
         confirmed_at: until.start(),
-        confirmed_there: Some(until.start()),
+        confirmed_venue_time: Some(until.start()),
         sent_places: 3,
         high_24h: Some(price),
         low_24h: None,
@@ -116,7 +116,7 @@ pub fn true_last(market: &Market, until: Minute) -> LastRecord {
     }
 }
 
-/// What is true of the hours of `span`.
+/// Returns the true records of the hours of `span`.
 pub fn true_records(market: &Market, span: Range<Minute>) -> FeedRecords {
     let hours = (span.start.0..span.end.0).step_by(60).map(Minute);
     FeedRecords {
@@ -125,21 +125,21 @@ pub fn true_records(market: &Market, span: Range<Minute>) -> FeedRecords {
         last: Some(true_last(market, span.end)),
         listing: None,
         hours: hours.map(|hour| true_hour(market, hour, span.end)).collect(),
-        anew: false,
+        reset: false,
     }
 }
 
-/// Asserts that nothing that follows from `hours` is false; returns how many of `span`'s minutes are known.
+/// Asserts that every price restored from `hours` is true; returns how many of `span`'s minutes are known.
 pub fn check_hours(market: &Market, hours: &[HourRecord], span: Range<Minute>) -> usize {
     let mut window = Window::default();
     window.restore(hours);
     let mut truth: BTreeMap<Minute, Price> = BTreeMap::new();
     truth.extend((FIRST.0..span.end.0).map(Minute).filter_map(|m| Some((m, trade(market, m)?.1))));
     let known = (span.start.0..=span.end.0).map(Minute).filter(|&minute| {
-        let says = window.price_before(minute.start());
-        let is = truth.range(..minute).next_back().map(|(_, price)| *price);
-        assert!(says.is_none() || says == is, "{market} at {minute:?}: {says:?} is said, {is:?} is true");
-        says.is_some()
+        let found = window.price_before(minute.start());
+        let expected = truth.range(..minute).next_back().map(|(_, price)| *price);
+        assert!(found.is_none() || found == expected, "{market} at {minute:?}: {found:?}, true is {expected:?}");
+        found.is_some()
     });
     known.count()
 }

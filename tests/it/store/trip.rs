@@ -1,4 +1,4 @@
-//! What is handed over is there after reopening, and what is too old is not.
+//! Saved records are there after reopening, and records beyond the retention are not.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HOUR, HourRecord, LastRecord, Link, ListingRecord, Market, Minute, Price, VenueId};
-use sisepan::store::{Settings, Store};
+use sisepan::domain::{
+    FeedRecords, HourRecord, LastRecord, ListingRecord, MINUTES_PER_HOUR, Market, Minute, Price, Transport, VenueId,
+};
+use sisepan::store::{Store, StoreSettings};
 
-use super::setup::{self, FIRST, Folder, LONG, UPBIT, VENUES, all_hours, market, markets, true_hour, true_records};
+use super::setup::{
+    self, FIRST, FLUSH_MAX, Folder, UPBIT, VENUES, all_hours, market, markets, true_hour, true_records,
+};
 
 const HOURS: i64 = 20;
 
@@ -27,12 +31,12 @@ fn time() -> impl Strategy<Value = Timestamp> {
 }
 
 fn hour() -> impl Strategy<Value = HourRecord> {
-    let close = (0i64..HOUR, 0i64..60_000_000_000, price());
+    let close = (0i64..MINUTES_PER_HOUR, 0i64..60_000_000_000, price());
     let before = proptest::option::of((1i64..2000, price()));
     let closes = proptest::collection::vec(close, 0..60);
     (0i64..HOURS, closes, any::<u64>(), any::<u64>(), before).prop_map(|(hour, closes, covered, settled, before)| {
-        let hour = FIRST.plus(hour * HOUR);
-        let covered = covered & ((1 << HOUR) - 1);
+        let hour = FIRST.plus(hour * MINUTES_PER_HOUR);
+        let covered = covered & ((1 << MINUTES_PER_HOUR) - 1);
         let settled = settled & covered;
         let closes: BTreeMap<i64, _> =
             closes.into_iter().map(|(minute, nanos, price)| (minute, (nanos, price))).collect();
@@ -42,7 +46,7 @@ fn hour() -> impl Strategy<Value = HourRecord> {
             (minute, minute.start() + SignedDuration::from_nanos(nanos), price)
         };
         let before = before.map(|(ago, price)| (hour.plus(-ago), price));
-        HourRecord { hour, closes: closes.map(close).collect(), covered, settled, before }
+        HourRecord { hour, closes: closes.map(close).collect(), covered, settled, close_before: before }
     })
 }
 
@@ -56,14 +60,14 @@ fn last() -> impl Strategy<Value = LastRecord> {
         proptest::option::of(time()),
     );
     (first, second).prop_map(|((last, venue_time, trade_id, received_at, confirmed_at, sent_places), rest)| {
-        let (high_24h, low_24h, base_volume_24h, quote_volume_24h, confirmed_there) = rest;
+        let (high_24h, low_24h, base_volume_24h, quote_volume_24h, confirmed_venue_time) = rest;
         LastRecord {
             last,
             venue_time,
             trade_id,
             received_at,
             confirmed_at,
-            confirmed_there,
+            confirmed_venue_time,
             sent_places,
             high_24h,
             low_24h,
@@ -82,17 +86,18 @@ fn listing() -> impl Strategy<Value = ListingRecord> {
 fn records() -> impl Strategy<Value = FeedRecords> {
     let name = prop_oneof![Just("BTC-KRW"), Just("币安人生-USDT"), Just("A'B\"%-KRW"), Just("1000SATS-USDT")];
     let hours = proptest::collection::vec(hour(), 0..6);
-    let words = (proptest::option::of(last()), proptest::option::of(listing()));
-    let parts = (0usize..2, name, words, hours, proptest::bool::weighted(0.1));
-    parts.prop_map(|(venue, name, (last, listing), hours, anew)| {
+    let rows = (proptest::option::of(last()), proptest::option::of(listing()));
+    let parts = (0usize..2, name, rows, hours, proptest::bool::weighted(0.1));
+    parts.prop_map(|(venue, name, (last, listing), hours, reset)| {
         let hours = hours.into_iter().map(|record| (record.hour, record)).collect::<BTreeMap<_, _>>();
         let (venue, market, hours) = (VENUES[venue], market(name), hours.into_values().collect());
-        FeedRecords { venue, market, last, listing, hours, anew }
+        FeedRecords { venue, market, last, listing, hours, reset }
     })
 }
 
+/// What the store should hold for one market of a venue.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Kept {
+struct ExpectedFeed {
     last: Option<LastRecord>,
     listing: Option<ListingRecord>,
     hours: BTreeMap<Minute, HourRecord>,
@@ -101,33 +106,33 @@ struct Kept {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// The newest record of each key, hours joined, whether it waited, was written, or lived through a restart.
+    /// The newest record of each key, with hours merged, whether it was queued, written, or read after a restart.
     #[test]
     fn any_records_are_the_same_after_reopening(
         steps in proptest::collection::vec((records(), 0u8..4), 1..25)
     ) {
         let folder = Folder::new();
-        let now = FIRST.plus(HOURS * HOUR);
-        let mut model: BTreeMap<(VenueId, Market), Kept> = BTreeMap::new();
+        let now = FIRST.plus(HOURS * MINUTES_PER_HOUR);
+        let mut model: BTreeMap<(VenueId, Market), ExpectedFeed> = BTreeMap::new();
         let mut store = setup::open(&folder.0, now).0;
-        for (records, then) in steps {
-            let kept = model.entry((records.venue, records.market.clone())).or_default();
-            if records.anew {
-                // What is known of its listing is not what the listing before it did.
-                *kept = Kept { listing: kept.listing, ..Kept::default() };
+        for (records, action) in steps {
+            let expected = model.entry((records.venue, records.market.clone())).or_default();
+            if records.reset {
+                // A reset drops the prices of the former listing, but not what is known of the listing itself.
+                *expected = ExpectedFeed { listing: expected.listing, ..ExpectedFeed::default() };
             }
-            kept.listing = records.listing.map(|new| new.merged(kept.listing)).or(kept.listing);
-            kept.last = records.last.clone().or(kept.last.take());
+            expected.listing = records.listing.map(|new| new.merged(expected.listing)).or(expected.listing);
+            expected.last = records.last.clone().or(expected.last.take());
             for record in records.hours.clone() {
-                let record = match kept.hours.get(&record.hour) {
+                let record = match expected.hours.get(&record.hour) {
                     Some(known) => record.merged(known),
                     None => record,
                 };
-                kept.hours.insert(record.hour, record);
+                expected.hours.insert(record.hour, record);
             }
-            store.keep(vec![records]);
-            match then {
-                0 => prop_assert!(store.flush(LONG)),
+            store.save(vec![records]);
+            match action {
+                0 => prop_assert!(store.flush(FLUSH_MAX)),
                 1 => {
                     store.close();
                     store = setup::open(&folder.0, now).0;
@@ -136,23 +141,23 @@ proptest! {
             }
         }
         store.close();
-        model.retain(|_, kept| *kept != Kept::default());
+        model.retain(|_, expected| *expected != ExpectedFeed::default());
 
         let (store, restored) = setup::open(&folder.0, now);
         prop_assert_eq!(restored.damaged, 0);
         let found: BTreeMap<_, _> = restored.feeds.into_iter().map(|feed| {
-            prop_assert!(!feed.anew);
+            prop_assert!(!feed.reset);
             let hours = feed.hours.into_iter().map(|record| (record.hour, record)).collect();
-            Ok(((feed.venue, feed.market), Kept { last: feed.last, listing: feed.listing, hours }))
+            Ok(((feed.venue, feed.market), ExpectedFeed { last: feed.last, listing: feed.listing, hours }))
         }).collect::<Result<_, _>>()?;
         prop_assert_eq!(&found, &model);
-        for ((venue, market), kept) in &model {
-            let hours: Vec<_> = kept.hours.values().cloned().collect();
+        for ((venue, market), expected) in &model {
+            let hours: Vec<_> = expected.hours.values().cloned().collect();
             prop_assert_eq!(&all_hours(&store, *venue, market), &hours);
             let (from, to) = (FIRST.plus(90), FIRST.plus(301));
-            let some = store.past().hours(*venue, market, from..to).unwrap();
-            let overlap = |record: &&HourRecord| record.hour.plus(HOUR) > from && record.hour < to;
-            prop_assert_eq!(some, hours.iter().filter(overlap).cloned().collect::<Vec<_>>());
+            let partial = store.history().hours(*venue, market, from..to).unwrap();
+            let overlap = |record: &&HourRecord| record.hour.plus(MINUTES_PER_HOUR) > from && record.hour < to;
+            prop_assert_eq!(partial, hours.iter().filter(overlap).cloned().collect::<Vec<_>>());
         }
     }
 }
@@ -162,49 +167,52 @@ fn a_ban_is_kept_until_it_is_over_or_lifted() {
     let folder = Folder::new();
     let (end, later) = (FIRST.plus(30).start(), FIRST.plus(29).start() + SignedDuration::from_secs(7));
     let store = setup::open(&folder.0, FIRST).0;
-    store.keep_ban(VENUES[0], Link::Rest, Some(end));
-    store.keep_ban(VENUES[0], Link::Stream, Some(later));
-    store.keep_ban(VENUES[1], Link::Rest, Some(end));
-    store.keep_ban(VENUES[1], Link::Rest, None);
+    store.save_ban(VENUES[0], Transport::Rest, Some(end));
+    store.save_ban(VENUES[0], Transport::Stream, Some(later));
+    store.save_ban(VENUES[1], Transport::Rest, Some(end));
+    store.save_ban(VENUES[1], Transport::Rest, None);
     store.close();
     let (store, restored) = setup::open(&folder.0, FIRST.plus(29));
-    assert_eq!(restored.bans, [((VENUES[0], Link::Rest), end), ((VENUES[0], Link::Stream), later)].into());
+    assert_eq!(restored.bans, [((VENUES[0], Transport::Rest), end), ((VENUES[0], Transport::Stream), later)].into());
     store.close();
     assert_eq!(setup::open(&folder.0, FIRST.plus(30)).1.bans, BTreeMap::new());
 }
 
 #[test]
-fn what_is_older_than_the_retention_goes_and_nothing_else() {
+fn what_is_older_than_the_retention_is_deleted_and_nothing_else() {
     let folder = Folder::new();
     let end = FIRST.plus(60 * 24 * 10);
     let clock = Clock::manual(end.start());
-    let settings =
-        Settings { retention_days: 3, flush_every: std::time::Duration::from_millis(5), ..Settings::default() };
+    let settings = StoreSettings {
+        retention_days: 3,
+        flush_every: std::time::Duration::from_millis(5),
+        ..StoreSettings::default()
+    };
     let store = Store::open(&folder.0, settings, &VENUES, clock.clone()).unwrap().0;
-    // A window's worth at a time, as the board would.
+    // One day at a time, about as much as a window of the board.
     for day in 0..10 {
         for market in markets() {
-            store.keep(vec![true_records(&market, FIRST.plus(day * 1440)..FIRST.plus((day + 1) * 1440))]);
+            store.save(vec![true_records(&market, FIRST.plus(day * 1440)..FIRST.plus((day + 1) * 1440))]);
         }
-        assert!(store.flush(LONG));
+        assert!(store.flush(FLUSH_MAX));
     }
     let oldest = || all_hours(&store, UPBIT, &markets()[0]).first().map(|record| record.hour);
     let deadline = clock_of_test();
     while oldest() != Some(end.plus(-3 * 1440)) {
-        assert!(deadline.elapsed() < LONG, "the oldest hour is {:?}", oldest());
-        store.flush(LONG);
+        assert!(deadline.elapsed() < FLUSH_MAX, "the oldest hour is {:?}", oldest());
+        store.flush(FLUSH_MAX);
     }
-    let kept = all_hours(&store, UPBIT, &markets()[2]);
+    let stored = all_hours(&store, UPBIT, &markets()[2]);
     let wanted: Vec<_> = (0..72).map(|n| true_hour(&markets()[2], end.plus(-4320 + 60 * n), end)).collect();
     let bare = |hours: &[HourRecord]| hours.iter().map(|r| (r.hour, r.closes.clone())).collect::<Vec<_>>();
-    assert_eq!(bare(&kept), bare(&wanted));
+    assert_eq!(bare(&stored), bare(&wanted));
 
-    // A clock that is a year ahead deletes no more than a day of what is there.
+    // A clock that is a year ahead deletes no more than a day of the stored data.
     clock.set_wall(end.plus(1440 * 365).start());
     store.close();
-    let settings = Settings { retention_days: 3, ..Settings::default() };
+    let settings = StoreSettings { retention_days: 3, ..StoreSettings::default() };
     let store = Store::open(&folder.0, settings, &VENUES, clock).unwrap().0;
-    assert!(store.flush(LONG));
+    assert!(store.flush(FLUSH_MAX));
     assert!(all_hours(&store, UPBIT, &markets()[0]).len() >= 47);
 }
 

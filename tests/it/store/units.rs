@@ -1,4 +1,4 @@
-//! An operator's entry of a redenomination, from the file to the page, over restarts.
+//! A redenomination that the operator configures, from the file to the page, over restarts.
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -6,14 +6,14 @@ use serde_json::Value;
 use sisepan::domain::Minute;
 use sisepan::fake::Fake;
 
-use super::serve::{MARKETS, Server, check_truth, configure, look_into, now, program, set_up};
+use super::serve::{MARKETS, Server, check_truth, configure, now, open_store, program, set_up};
 use super::setup::{Folder, market};
 use crate::laws::exact;
 
-/// One new coin for four old ones an hour ago: no power of ten, so that nothing of it can be found out by itself.
+/// Four new coins for each old one, an hour ago: not a power of ten, so the program can't detect it by itself.
 const FACTOR: &str = "0.25";
 
-fn entry(folder: &Folder, at: Timestamp) {
+fn add_entry(folder: &Folder, at: Timestamp) {
     let file = folder.0.join("sisepan.toml");
     let config = std::fs::read_to_string(&file).unwrap();
     let entry =
@@ -22,35 +22,35 @@ fn entry(folder: &Folder, at: Timestamp) {
 }
 
 /// Asserts that a row's change is the exact one against the true base times `factor`.
-fn is_exact(fake: &Fake, row: &Value, factor: Decimal) {
+fn assert_exact(fake: &Fake, row: &Value, factor: Decimal) {
     let (name, change) = (row["market"].as_str().unwrap(), &row["change"]);
     let at = change["base_at"].as_str().unwrap().parse().unwrap();
     let base = fake.trade_before("upbit", name, at).unwrap().1 * factor;
     assert_eq!(change["base_price"].as_str().unwrap().parse(), Ok(base), "{row}");
-    let fraction = |text: &str| exact::value(text).unwrap();
+    let fraction = |text: &str| exact::parse_fraction(text).unwrap();
     let percent = exact::percent(&fraction(row["last"].as_str().unwrap()), &fraction(&base.to_string()), 2);
-    assert_eq!(fraction(change["percent"].as_str().unwrap()) * exact::power(2), percent.into(), "{row}");
+    assert_eq!(fraction(change["percent"].as_str().unwrap()) * exact::power_of_ten(2), percent.into(), "{row}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_53_the_window_of_before_a_redenomination_is_told_in_the_new_unit_and_kept_in_the_old() {
+async fn in_53_prices_before_a_redenomination_are_shown_in_the_new_unit_and_stored_in_the_old() {
     let (folder, fake, data) = set_up().await;
     let at = Minute::of(now() - SignedDuration::from_hours(1)).start();
     let (one, factor) = (Decimal::ONE, FACTOR.parse::<Decimal>().unwrap());
-    for life in 0..4 {
-        // Without it, twice with it, and without it again.
-        let entered = life == 1 || life == 2;
+    for run in 0..4 {
+        // Without the entry, twice with it, and without it again.
+        let entered = run == 1 || run == 2;
         configure(&folder, &fake, &data);
         if entered {
-            entry(&folder, at);
+            add_entry(&folder, at);
         }
         let server = Server::start(&folder, &mut program());
-        server.is_live().await;
+        server.until_live().await;
         for row in server.rows() {
             let is_other = row["market"] == "BTC-KRW" && entered;
-            is_exact(&fake, &row, if is_other { factor } else { one });
+            assert_exact(&fake, &row, if is_other { factor } else { one });
         }
-        // The plot is of one unit too: the minutes of the last three hours but the newest, which are told a little later.
+        // The plot has one unit too: the last three hours without the newest minutes, which arrive a little later.
         let known = |answer: &Value| {
             let closes = answer["close"].as_array().unwrap();
             closes.len() > 200 && closes[closes.len() - 200..closes.len() - 20].iter().all(Value::is_string)
@@ -61,16 +61,16 @@ async fn in_53_the_window_of_before_a_redenomination_is_told_in_the_new_unit_and
         let mut compared = 0;
         for (n, close) in (0i64..).zip(history["close"].as_array().unwrap()).filter(|(_, close)| close.is_string()) {
             let minute = start + SignedDuration::from_mins(n);
-            let Some((_, said)) = truth.iter().find(|(of, _)| *of == minute) else { continue };
-            // A quiet minute has the price of a trade before it, which may be of before the change.
-            let of = fake.trade_before("upbit", "BTC-KRW", minute + SignedDuration::from_mins(1)).unwrap().0;
-            let is = if entered && of < at { factor } else { one } * said;
-            assert_eq!(close.as_str().unwrap().parse(), Ok(is), "life {life}: {minute}");
+            let Some((_, true_close)) = truth.iter().find(|(start, _)| *start == minute) else { continue };
+            // A quiet minute has the price of an earlier trade, which may be from before the redenomination.
+            let traded_at = fake.trade_before("upbit", "BTC-KRW", minute + SignedDuration::from_mins(1)).unwrap().0;
+            let expected = if entered && traded_at < at { factor } else { one } * true_close;
+            assert_eq!(close.as_str().unwrap().parse(), Ok(expected), "run {run}: {minute}");
             compared += 1;
         }
         assert!(compared >= 180, "{compared}");
         assert!(server.terminate().success());
-        let (store, restored) = look_into(&data);
+        let (store, restored) = open_store(&data);
         store.close();
         for name in MARKETS {
             let feed = restored.feeds.iter().find(|feed| feed.market == market(name)).unwrap();

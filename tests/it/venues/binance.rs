@@ -1,6 +1,6 @@
-//! What Binance's recorded payloads read as.
+//! Expected parse results of Binance's recorded payloads.
 
-use super::By::{Candles, Frame, Sent, Tickers};
+use super::PayloadKind::{Candles, Frame, Sent, Tickers};
 use super::{Expected, expect};
 
 pub const EXPECTED: &[Expected] = &[
@@ -65,7 +65,7 @@ pub const EXPECTED: &[Expected] = &[
         Candles("BTC-USDT", 1_790_414_400),
         "2026-09-26T09:19:00Z 83988.00000000 83990.01000000 83988.00000000 83990.01000000 0.22622000 18999.79325250",
     ),
-    // A week is not a minute.
+    // A weekly candle is not a minute candle.
     expect(
         "rest-candles-docs.json",
         Candles("BNB-BTC", 1_499_644_800),

@@ -1,16 +1,16 @@
-//! What Bithumb's recorded payloads read as.
+//! Expected parse results of Bithumb's recorded payloads.
 
-use super::By::{Candles, Frame, Markets, Sent, Tickers};
+use super::PayloadKind::{Candles, Frame, Markets, Sent, Tickers};
 use super::{Expected, expect};
 
 pub const EXPECTED: &[Expected] = &[
-    // Written as 1788096372643, nine hours ahead.
+    // Sent as 1788096372643, nine hours ahead.
     expect(
         "rest-tickers.json",
         Tickers("BTC-KRW"),
         "KRW-BTC last=108553000 traded=1788063972643 base_volume=360.34694815 quote_volume=38992089863.02542",
     ),
-    // Its trade time in milliseconds is an hour from the one in words: of a clock that we do not know.
+    // Its trade time in milliseconds is an hour away from its date and time as text, so neither is used.
     expect(
         "rest-tickers-ccxt-wrapped.json",
         Tickers("BTC-KRW"),
@@ -22,7 +22,7 @@ pub const EXPECTED: &[Expected] = &[
         "2025-08-25T15:23:00Z 157241000 157242000 157219000 157220000 0.37383875 58776458.55759
          2025-08-25T15:24:00Z 157220000 157241000 157203000 157241000 0.34291792 53912913.55096",
     ),
-    // A day, which begins at 15:00 UTC (midnight in Seoul), is not a minute.
+    // A daily candle, which begins at 15:00 UTC (midnight in Seoul), is not a minute candle.
     expect(
         "rest-candles-1d-excerpt.json",
         Candles("BTC-KRW", 1_756_135_620),
@@ -56,7 +56,7 @@ pub const EXPECTED: &[Expected] = &[
         Tickers("BTC-KRW"),
         "KRW-BTC last=80630000 sent=1723104735027 base_volume=1368.01423432 quote_volume=109282011238.50126 base=81065000",
     ),
-    // Written open, close, high, low; shown here open, high, low, close.
+    // Sent as open, close, high, low; listed here as open, high, low, close.
     expect(
         "rest-public-candlestick-1m.json",
         Candles("BTC-KRW", 1_723_014_840),
@@ -85,7 +85,7 @@ pub const EXPECTED: &[Expected] = &[
     expect("ws-status-up.json", Frame, "reply UP"),
     expect("ws-error.json", Frame, "refused NO_TICKET: 티켓이 존재하지 않거나, 유효하지 않습니다."),
     expect("ws-error-invalid-param.json", Frame, "refused INVALID_PARAM: nope 은 지원하지 않는 타입입니다."),
-    // A request of the old socket: nothing here sends it, and it holds no figure to read.
+    // A request to the legacy socket: we never send it, and it has no figures.
     expect("ws-legacy-subscribe.json", Frame, "rejected code: missing"),
     expect("ws-legacy-connected.json", Frame, "reply Connected Successfully"),
     expect("ws-legacy-registered.json", Frame, "reply Filter Registered Successfully"),

@@ -1,46 +1,46 @@
-//! Every recorded payload, and what the whole of it must read as.
+//! Every recorded payload with its complete expected parse result.
 //!
-//! A result is written down as one line a record: the symbol, then each figure
-//! that is there, digit for digit as sent, times in Unix milliseconds. A figure
-//! that is not named is absent.
+//! A result has one line per record: the symbol, then each figure that is present, digit for digit as sent, with times
+//! in Unix milliseconds. A figure that is not named is absent.
 
-mod asks;
 mod binance;
 mod bithumb;
 mod candles;
 mod changes;
+mod malformed;
 mod notices;
-mod odd;
+mod requests;
 mod upbit;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use sisepan::domain::{Candle, Listing, Market, Minute, Ticker};
-use sisepan::venue::{self, Answer, Ask, Incoming, Record, RejectedListing, Rejection, Venue};
+use sisepan::venue::{self, Incoming, RejectedListing, Rejection, Response, RestQuery, TickerRecord, Venue};
 
-/// How a payload came to us.
-enum By {
+/// How a payload is received.
+enum PayloadKind {
     /// As a frame of the stream.
     Frame,
-    /// As the answer about these markets.
+    /// As the ticker response for these markets.
     Tickers(&'static str),
-    /// As the answer about a market's candles before a minute of Unix seconds.
+    /// As the candle response for a market before a minute, given in Unix seconds.
     Candles(&'static str, i64),
-    /// As the answer about all markets.
+    /// As the market list.
     Markets,
-    /// It is what we send for these markets.
+    /// It is not received: it is the subscription that we send for these markets.
     Sent(&'static str),
 }
 
+/// The expected parse result of a file in `tests/fixtures`.
 struct Expected {
     file: &'static str,
-    by: By,
+    by: PayloadKind,
     reads: &'static str,
 }
 
-/// What we expect of a file.
-const fn expect(file: &'static str, by: By, reads: &'static str) -> Expected {
+/// Returns the expected result of a file, one record a line.
+const fn expect(file: &'static str, by: PayloadKind, reads: &'static str) -> Expected {
     Expected { file, by, reads }
 }
 
@@ -49,19 +49,21 @@ fn folders() -> [(&'static str, &'static [Expected]); 3] {
 }
 
 #[test]
-fn every_recorded_payload_reads_as_recorded() {
+fn every_recorded_payload_parses_as_expected() {
     for (id, expected) in folders() {
         let venue = venue::find(id).unwrap();
         for Expected { file, by, reads } in expected {
             let body = fixture(id, file);
             let found = match by {
-                By::Frame => frame(venue, &body),
-                By::Tickers(symbols) => answer(venue, &Ask::Tickers(&markets(symbols)), &body),
-                By::Candles(symbol, end) => {
-                    answer(venue, &Ask::Candles { market: &market(symbol), end: Minute(end / 60), count: 200 }, &body)
-                }
-                By::Markets => answer(venue, &Ask::Markets, &body),
-                By::Sent(symbols) => sent(venue, &markets(symbols), &body),
+                PayloadKind::Frame => parse_frame(venue, &body),
+                PayloadKind::Tickers(symbols) => parse_response(venue, &RestQuery::Tickers(&markets(symbols)), &body),
+                PayloadKind::Candles(symbol, end) => parse_response(
+                    venue,
+                    &RestQuery::Candles { market: &market(symbol), end: Minute(end / 60), count: 200 },
+                    &body,
+                ),
+                PayloadKind::Markets => parse_response(venue, &RestQuery::Markets, &body),
+                PayloadKind::Sent(symbols) => sent(venue, &markets(symbols), &body),
             };
             let reads: Vec<&str> = reads.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             assert_eq!(found, reads, "{id}/{file}");
@@ -70,7 +72,7 @@ fn every_recorded_payload_reads_as_recorded() {
 }
 
 #[test]
-fn no_recorded_payload_is_without_an_expectation() {
+fn every_recorded_payload_has_an_expected_result() {
     for (id, expected) in folders() {
         let listed: BTreeSet<String> = expected.iter().map(|e| e.file.to_owned()).collect();
         assert_eq!(listed.len(), expected.len(), "{id}: a file is listed twice");
@@ -87,7 +89,7 @@ fn every_exchange_has_recorded_payloads_and_is_found_by_its_id() {
 }
 
 #[test]
-fn every_fixture_is_named_in_its_readme() {
+fn every_fixture_is_named_in_the_readme() {
     let readme = std::fs::read_to_string(folder("README.md")).unwrap();
     for (id, expected) in folders() {
         let section = readme.split("\n## ").find(|section| section.starts_with(id)).unwrap();
@@ -113,32 +115,32 @@ fn markets(text: &str) -> Vec<Market> {
     text.split_whitespace().map(market).collect()
 }
 
-fn frame(venue: &dyn Venue, text: &str) -> Vec<String> {
+fn parse_frame(venue: &dyn Venue, text: &str) -> Vec<String> {
     match venue.parse(text) {
         Ok(Incoming::Tickers(records)) => records.iter().map(record).collect(),
-        Ok(Incoming::Reply(words)) => vec![format!("reply {words}")],
-        Ok(Incoming::Refused(words)) => vec![format!("refused {words}")],
-        Ok(Incoming::Reconnect(words)) => vec![format!("reconnect {words}")],
-        Ok(Incoming::Unknown(words)) => vec![format!("unknown {words}")],
+        Ok(Incoming::Reply(text)) => vec![format!("reply {text}")],
+        Ok(Incoming::Refused(text)) => vec![format!("refused {text}")],
+        Ok(Incoming::Reconnect(text)) => vec![format!("reconnect {text}")],
+        Ok(Incoming::Unknown(text)) => vec![format!("unknown {text}")],
         Err(error) => vec![format!("error {error}")],
     }
 }
 
-fn answer(venue: &dyn Venue, ask: &Ask<'_>, body: &str) -> Vec<String> {
-    match venue.answer(ask, body) {
-        Ok(Answer::Tickers(records)) => records.iter().map(record).collect(),
-        Ok(Answer::Markets { listings, .. }) => listings.iter().map(listing).collect(),
-        Ok(Answer::TickSizes(sizes)) => sizes.iter().map(tick_size).collect(),
-        Ok(Answer::Candles(candles)) => candles.iter().map(candle).collect(),
+fn parse_response(venue: &dyn Venue, query: &RestQuery<'_>, body: &str) -> Vec<String> {
+    match venue.response(query, body) {
+        Ok(Response::Tickers(records)) => records.iter().map(record).collect(),
+        Ok(Response::Markets { listings, .. }) => listings.iter().map(listing).collect(),
+        Ok(Response::TickSizes(sizes)) => sizes.iter().map(tick_size).collect(),
+        Ok(Response::Candles(candles)) => candles.iter().map(candle).collect(),
         Err(error) => vec![format!("error {error}")],
     }
 }
 
 fn tick_size((symbol, size): &(String, Result<rust_decimal::Decimal, Rejection>)) -> String {
-    format!("{symbol} {}", size.as_ref().map_or_else(fault, ToString::to_string)).trim_start().to_owned()
+    format!("{symbol} {}", size.as_ref().map_or_else(rejected, ToString::to_string)).trim_start().to_owned()
 }
 
-/// Compares as JSON what we send with what was recorded, the ticket aside.
+/// Compares the subscription that we send with the recorded one, as JSON and without the ticket.
 fn sent(venue: &dyn Venue, markets: &[Market], recorded: &str) -> Vec<String> {
     let plain = |text: &str| {
         let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -152,12 +154,12 @@ fn sent(venue: &dyn Venue, markets: &[Market], recorded: &str) -> Vec<String> {
     vec![if same { "as we send it".to_owned() } else { format!("we send {frames:?}") }]
 }
 
-fn record(record: &Record) -> String {
-    format!("{} {}", record.symbol, record.ticker.as_ref().map_or_else(fault, ticker)).trim_start().to_owned()
+fn record(record: &TickerRecord) -> String {
+    format!("{} {}", record.symbol, record.ticker.as_ref().map_or_else(rejected, ticker)).trim_start().to_owned()
 }
 
-fn fault(fault: &Rejection) -> String {
-    format!("rejected {fault}")
+fn rejected(rejection: &Rejection) -> String {
+    format!("rejected {rejection}")
 }
 
 fn ticker(ticker: &Ticker) -> String {
@@ -180,7 +182,7 @@ fn ticker(ticker: &Ticker) -> String {
 fn listing(listing: &Result<Listing, RejectedListing>) -> String {
     let listing = match listing {
         Ok(listing) => listing,
-        Err(rejected) => return fault(&rejected.rejection),
+        Err(error) => return rejected(&error.rejection),
     };
     let mut line = format!("{} {}", listing.symbol, listing.market);
     line.extend(listing.korean_name.iter().map(|name| format!(" ko={name}")));

@@ -1,6 +1,6 @@
-//! What Upbit's recorded payloads read as.
+//! Expected parse results of Upbit's recorded payloads.
 
-use super::By::{Candles, Frame, Markets, Sent, Tickers};
+use super::PayloadKind::{Candles, Frame, Markets, Sent, Tickers};
 use super::{Expected, expect};
 
 pub const EXPECTED: &[Expected] = &[
@@ -10,7 +10,7 @@ pub const EXPECTED: &[Expected] = &[
         "KRW-BTC last=108580000.0 traded=1788063995338 sent=1788064001128 base_volume=429.38712474 \
          quote_volume=46438901365.86302",
     ),
-    // Numbers as strings that end in a comma: a defect of the documents, and of that row alone.
+    // Numbers as strings that end in a comma: an error in the documents, in one row only.
     expect(
         "rest-tickers-docs.json",
         Tickers("BTC-KRW ETH-KRW"),
@@ -42,7 +42,7 @@ pub const EXPECTED: &[Expected] = &[
         Candles("SAND-KRW", 1_633_005_480),
         "2021-09-30T12:37:00Z 792.00000000 794.00000000 792.00000000 794.00000000 21926.43628436 17387214.51268126",
     ),
-    // An hour is not a minute.
+    // An hourly candle is not a minute candle.
     expect(
         "rest-candles-60m-ccxt-quoted.json",
         Candles("BTC-USDT", 1_710_331_200),

@@ -1,4 +1,4 @@
-//! Every decimal that a price can be, through everything that writes one.
+//! Every decimal that a price can be, through every output that shows one.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use futures_util::StreamExt;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::domain::change::PLACES_MAX;
-use sisepan::domain::{Base, BaseSource, Basis, Price, Publish, Quote};
-use sisepan::hub::View;
-use sisepan::text::Lang;
+use sisepan::domain::{Base, BaseSource, Basis, BoardUpdate, Price, Quote};
+use sisepan::hub::RowsView;
+use sisepan::locale::Lang;
 use sisepan::web::{AppState, router};
 use tower::ServiceExt;
 
-use super::{NOW, Set, WIDGETS, ask, board, now, quote};
-use crate::history::{Told, kept, minute};
+use super::{AppFixture, NOW, WIDGETS, board, get, now, quote};
+use crate::history::{MinuteCloses, memory_history, minute};
 
 const MARKETS: [&str; 2] = ["BTC-KRW", "XRP-KRW"];
 
-/// Longest wait for a message that is on its way.
+/// Longest wait for a published message.
 const DEADLINE: Duration = Duration::from_secs(40);
 
-/// Decimals above zero of every width and scale; the widest and the narrowest often.
+/// Positive decimals of every width and scale, with extra weight on the extremes.
 fn decimal() -> impl Strategy<Value = Decimal> {
     let mantissa = prop_oneof![
         1i128..1000,
@@ -79,7 +79,7 @@ fn row(market: &str, figures: &Figures) -> Quote {
         base_volume_24h: Some(figures.volumes.0),
         quote_volume_24h: Some(figures.volumes.1),
         digits: figures.digits,
-        no_bases: Default::default(),
+        no_base_reasons: Default::default(),
         percent_places: figures.percent_places,
         ..quote(market, "1", None)
     }
@@ -88,8 +88,8 @@ fn row(market: &str, figures: &Figures) -> Quote {
 fn app(rows: &[Figures; 2], closes: &[Decimal]) -> AppState {
     let end = minute(NOW);
     let first = end - 1500;
-    // Traded minutes, quiet ones and holes.
-    let told: Told = (first..end)
+    // Traded minutes, quiet minutes and gaps.
+    let minute_closes: MinuteCloses = (first..end)
         .filter(|minute| minute % 50 != 0)
         .map(|minute| {
             let at = usize::try_from(minute - first).unwrap();
@@ -98,10 +98,16 @@ fn app(rows: &[Figures; 2], closes: &[Decimal]) -> AppState {
         .collect();
     let quotes = MARKETS.iter().zip(rows).map(|(market, figures)| row(market, figures)).collect();
     let boards = vec![board("krw", &MARKETS, "bithumb")];
-    Set { quotes, boards, history: Some(kept("bithumb", "BTC-KRW", &told)), ..Set::default() }.app()
+    AppFixture {
+        quotes,
+        boards,
+        history: Some(memory_history("bithumb", "BTC-KRW", &minute_closes)),
+        ..AppFixture::default()
+    }
+    .app()
 }
 
-/// Every address that shows a price, with the options that add columns and drawings.
+/// Every URL that shows a price, with the options that add columns and plots.
 fn paths(lang: Lang) -> Vec<String> {
     let mut paths = vec![
         format!("/?lang={lang}"),
@@ -126,6 +132,7 @@ fn paths(lang: Lang) -> Vec<String> {
     paths
 }
 
+/// URLs that do not depend on a language.
 const API: [&str; 7] = [
     "/badge/BTC-KRW.png?lang=en",
     "/api/v1/snapshot.csv?board=krw",
@@ -136,35 +143,35 @@ const API: [&str; 7] = [
     "/api/v1/history/BTC-KRW?step=15m&format=csv",
 ];
 
-/// Asks for everything; a panic of a handler or of a group's task fails the test.
-async fn walk(rows: [Figures; 2], later: Figures, closes: Vec<Decimal>) {
+/// Requests every URL and follows the streams. A panic of a handler or of a group's task fails the test.
+async fn request_everything(rows: [Figures; 2], later: Figures, closes: Vec<Decimal>) {
     let app = app(&rows, &closes);
     for path in Lang::ALL.into_iter().flat_map(paths).chain(API.map(str::to_owned)) {
-        let answer = ask(&app, &path).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let response = get(&app, &path).await;
+        assert_eq!(response.status, 200, "{path}: {}", response.body);
     }
     for path in ["/fragment/chart?markets=BTC-KRW", "/fragment/card?markets=BTC-KRW"] {
-        let drawn = ask(&app, path).await;
-        assert!(drawn.between(" d=\"", "\"").iter().any(|line| line.contains(['L', 'l'])), "{path}: {}", drawn.body);
+        let page = get(&app, path).await;
+        assert!(page.between(" d=\"", "\"").iter().any(|line| line.contains(['L', 'l'])), "{path}: {}", page.body);
     }
     let events = format!("/api/v1/events?board=krw&lang={}", Lang::En);
-    let reply = router(app.clone()).oneshot(Request::get(events).body(Body::empty()).unwrap()).await.unwrap();
-    let first = tokio::time::timeout(DEADLINE, reply.into_body().into_data_stream().next()).await.unwrap();
-    assert!(first.is_some_and(|chunk| chunk.is_ok()), "the events begin");
+    let response = router(app.clone()).oneshot(Request::get(events).body(Body::empty()).unwrap()).await.unwrap();
+    let first = tokio::time::timeout(DEADLINE, response.into_body().into_data_stream().next()).await.unwrap();
+    assert!(first.is_some_and(|chunk| chunk.is_ok()), "the event stream begins");
 
     for lang in [None, Some(Lang::Ko), Some(Lang::En), Some(Lang::Ja)] {
         let source = quote(MARKETS[0], "1", None).source;
         let rows = MARKETS.map(|market| (source.clone(), market.parse().unwrap())).into();
-        let view = View { board: None, rows, basis: Basis::Rolling24h, lang, demo: false, missing: [].into() };
-        let (mut member, begin) = app.hub.subscribe(view, Duration::ZERO, None, None);
-        assert!(!begin.is_empty());
+        let view = RowsView { board: None, rows, basis: Basis::Rolling24h, lang, demo: false, missing: [].into() };
+        let (mut member, snapshot) = app.hub.subscribe(view, Duration::ZERO, None, None);
+        assert!(!snapshot.is_empty());
         for changed in [&later, &Figures { last: Decimal::ONE, ..later.clone() }] {
             let changed = vec![row(MARKETS[0], changed).into()];
-            app.hub.publish(Publish { at: now(), changed, confirmed: vec![], venues: vec![] });
+            app.hub.publish(BoardUpdate { at: now(), changed, confirmed: vec![], venues: vec![] });
         }
         let texts = tokio::time::timeout(DEADLINE, member.next()).await.unwrap();
-        assert!(texts.is_some_and(|texts| !texts.is_empty()), "the stream goes on");
-        app.hub.publish(Publish {
+        assert!(texts.is_some_and(|texts| !texts.is_empty()), "the stream continues");
+        app.hub.publish(BoardUpdate {
             at: now(),
             changed: vec![row(MARKETS[0], &with_another_price(&later)).into()],
             confirmed: vec![],
@@ -192,11 +199,11 @@ proptest! {
         later in figures(),
         closes in prop::collection::vec(decimal(), 1..40),
     ) {
-        block_on(walk([one, two], later, closes));
+        block_on(request_everything([one, two], later, closes));
     }
 }
 
-/// The price and the tick size that once silenced a board, and the widest and narrowest of all.
+/// A price and a tick size that once stopped a board, and the largest and smallest possible prices.
 #[test]
 fn fc_02_the_known_prices_are_written_everywhere() {
     let decimal = |text: &str| text.parse::<Decimal>().unwrap();
@@ -217,7 +224,7 @@ fn fc_02_the_known_prices_are_written_everywhere() {
                 digits,
                 percent_places: PLACES_MAX,
             };
-            block_on(walk([figures.clone(), figures.clone()], figures, vec![last, decimal("95000.12")]));
+            block_on(request_everything([figures.clone(), figures.clone()], figures, vec![last, decimal("95000.12")]));
         }
     }
 }

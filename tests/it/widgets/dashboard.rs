@@ -1,15 +1,15 @@
-//! The start page: search, sort, movers, lines, and where it leads.
+//! The start page: search, sorting, movers, sparklines and links.
 
 use super::parse::{Page, parse};
-use super::{Set, app, ask};
+use super::{AppFixture, app, get};
 
 async fn page(path: &str) -> Page {
-    let answer = ask(&app(), path).await;
-    assert_eq!(answer.status, 200, "{path}");
-    parse(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}"))
+    let response = get(&app(), path).await;
+    assert_eq!(response.status, 200, "{path}");
+    parse(&response.body).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The markets of the table, which stands before the movers.
+/// Returns the markets of the table, which precedes the movers.
 fn table(page: &Page) -> Vec<&str> {
     let rows = page.elements.iter().skip_while(|it| it.get("data-widget") != "board");
     let rows = rows.take_while(|it| it.get("data-widget") != "movers");
@@ -33,13 +33,13 @@ async fn markets_are_found_by_name_initials_and_id_in_any_language() {
         for lang in ["ko", "en", "ja"] {
             let page = page(&format!("/?lang={lang}&q={search}")).await;
             assert_eq!(table(&page), found, "{search} {lang}");
-            let none = lang_pick(lang, "맞는 종목이 없습니다", "No market has that name", "該当する銘柄はありません");
+            let none = by_lang(lang, "일치하는 종목이 없습니다", "No matching markets", "該当する銘柄はありません");
             assert_eq!(page.text.contains(none), found.is_empty(), "{search} {lang}");
         }
     }
 }
 
-fn lang_pick<'a>(lang: &str, ko: &'a str, en: &'a str, ja: &'a str) -> &'a str {
+fn by_lang<'a>(lang: &str, ko: &'a str, en: &'a str, ja: &'a str) -> &'a str {
     match lang {
         "ko" => ko,
         "en" => en,
@@ -58,40 +58,40 @@ async fn the_search_is_a_form_that_needs_no_script_and_keeps_what_was_typed() {
 }
 
 #[tokio::test]
-async fn headings_sort_and_the_third_time_lead_back() {
+async fn headings_sort_and_the_third_click_restores_the_order() {
     let order = |path: &'static str| async move {
         let page = page(path).await;
         table(&page).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(order("/?sort=change").await, ["BTC-KRW", "TRX-KRW", "XRP-KRW", "ETH-KRW"], "unknown stands last");
+    assert_eq!(order("/?sort=change").await, ["BTC-KRW", "TRX-KRW", "XRP-KRW", "ETH-KRW"], "unknown values come last");
     assert_eq!(order("/?sort=change&order=asc").await, ["XRP-KRW", "TRX-KRW", "BTC-KRW", "ETH-KRW"]);
     assert_eq!(order("/?sort=last").await, ["BTC-KRW", "XRP-KRW", "TRX-KRW", "ETH-KRW"]);
     assert_eq!(order("/?sort=name&lang=en").await, ["BTC-KRW", "ETH-KRW", "TRX-KRW", "XRP-KRW"]);
     let link = |page: &Page| {
-        let heads = page.elements.iter().skip_while(|it| it.get("data-col") != "change");
-        heads.clone().find(|it| it.tag == "a").map(|it| it.get("href").to_owned()).unwrap()
+        let headings = page.elements.iter().skip_while(|it| it.get("data-col") != "change");
+        headings.clone().find(|it| it.tag == "a").map(|it| it.get("href").to_owned()).unwrap()
     };
     let mut path = "/".to_owned();
     for (sorted, next) in [("", "order=desc"), ("descending", "order=asc"), ("ascending", "lang=ko")] {
         let page = page(&path).await;
-        let head = page.all("th").find(|th| th.get("data-col") == "change").unwrap();
-        assert_eq!(head.get("aria-sort"), sorted);
+        let heading = page.all("th").find(|th| th.get("data-col") == "change").unwrap();
+        assert_eq!(heading.get("aria-sort"), sorted);
         let href = link(&page);
         assert!(href.ends_with(next) && (next == "lang=ko" || href.contains("sort=change")), "{href}");
         path = format!("/{href}");
     }
-    for (query, said) in [("sort=mood", "name, last, change"), ("sort=last&order=up", "asc, desc")] {
-        let answer = ask(&app(), &format!("/?{query}")).await;
-        assert!(answer.status == 400 && answer.body.contains(said), "{query}: {}", answer.body);
+    for (query, allowed) in [("sort=mood", "name, last, change"), ("sort=last&order=up", "asc, desc")] {
+        let response = get(&app(), &format!("/?{query}")).await;
+        assert!(response.status == 400 && response.body.contains(allowed), "{query}: {}", response.body);
     }
 }
 
 #[tokio::test]
-async fn it_shows_boards_lines_movers_health_and_leads_on() {
+async fn the_start_page_shows_sparklines_movers_and_health_and_links_on() {
     let page = page("/?lang=ko").await;
-    assert_eq!(page.all("svg").count(), 1, "the one market that has a past has a line");
+    assert_eq!(page.all("svg").count(), 1, "only the market with a history has a sparkline");
     assert!(page.with("data-widget").any(|it| it.get("data-widget") == "movers"));
-    assert!(page.text.contains("거래소 연결 상태") && page.text.contains("아직 연결한 거래소가 없습니다"));
+    assert!(page.text.contains("거래소 연결 상태") && page.text.contains("아직 연결된 거래소가 없습니다"));
     let links: Vec<_> = page.all("a").map(|it| it.get("href")).collect();
     for wanted in [
         "?board=usdt&basis=24h&lang=ko",
@@ -107,39 +107,39 @@ async fn it_shows_boards_lines_movers_health_and_leads_on() {
 
 #[tokio::test]
 async fn a_server_without_a_price_says_so_in_every_language() {
-    let app = Set { quotes: vec![], history: None, ..Set::default() }.app();
-    for (lang, said) in [("ko", "시세 없음"), ("en", "no price yet"), ("ja", "価格なし")] {
-        let page = parse(&ask(&app, &format!("/?lang={lang}")).await.body).unwrap();
-        assert!(page.words().matches(said).count() > 4, "{}", page.words());
+    let app = AppFixture { quotes: vec![], history: None, ..AppFixture::default() }.app();
+    for (lang, label) in [("ko", "시세 없음"), ("en", "no price yet"), ("ja", "価格なし")] {
+        let page = parse(&get(&app, &format!("/?lang={lang}")).await.body).unwrap();
+        assert!(page.words().matches(label).count() > 4, "{}", page.words());
     }
 }
 
 #[tokio::test]
-async fn fc_43_a_table_sorted_by_what_moves_says_as_of_when() {
+async fn fc_43_a_table_sorted_by_price_or_change_says_as_of_when() {
     for column in ["last", "change"] {
         for order in ["asc", "desc"] {
-            for (lang, said) in [
-                ("ko", "15:27:15 KST 시세 순서"),
-                ("en", "sorted by prices of 06:27:15 UTC"),
-                ("ja", "15:27:15 JST 時点の価格順"),
+            for (lang, note) in [
+                ("ko", "15:27:15 KST 기준 정렬"),
+                ("en", "sorted as of 06:27:15 UTC"),
+                ("ja", "15:27:15 JST 時点の並び順"),
             ] {
                 let page = page(&format!("/?lang={lang}&sort={column}&order={order}")).await;
-                assert!(page.text.contains(said), "{column} {order} {lang}: {}", page.text);
+                assert!(page.text.contains(note), "{column} {order} {lang}: {}", page.text);
                 let time = page.elements.iter().find(|it| it.get("datetime") == super::NOW);
-                assert!(time.is_some(), "the moment can be read by a program");
+                assert!(time.is_some(), "the time is machine-readable");
             }
         }
     }
-    // Names do not move, and the board's own order is no sorting.
+    // No note for names, which do not change, or for the order of the board.
     for path in ["/?lang=ko&sort=name&order=asc", "/?lang=ko"] {
-        assert!(!page(path).await.text.contains("시세 순서"), "{path}");
+        assert!(!page(path).await.text.contains("기준 정렬"), "{path}");
     }
 }
 
 #[tokio::test]
 async fn fc_45_visitors_read_the_reason_in_their_language_and_operators_the_detail() {
-    use sisepan::domain::{Publish, Reason, ReasonCode, VenueHealth, VenueId, VenueState};
-    use sisepan::text::{Lang, reason};
+    use sisepan::domain::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueId, VenueState};
+    use sisepan::locale::{Lang, reason_text};
 
     const DETAIL: &str = "tcp connect error: Connection refused (os error 111), api.upstream.internal:443";
     let app = app();
@@ -150,20 +150,20 @@ async fn fc_45_visitors_read_the_reason_in_their_language_and_operators_the_deta
                 reason: Some(Reason::new(code, DETAIL)),
                 ..VenueHealth::new(VenueId("bithumb"), 4, super::now())
             };
-            app.hub.publish(Publish { at: super::now(), changed: vec![], confirmed: vec![], venues: vec![health] });
+            app.hub.publish(BoardUpdate { at: super::now(), changed: vec![], confirmed: vec![], venues: vec![health] });
             for lang in Lang::ALL {
                 for path in ["/", "/embed/board", "/embed/chart", "/fragment/card", "/market/BTC-KRW", "/widgets"] {
-                    let answer = ask(&app, &format!("{path}?lang={lang}&ui={lang}")).await;
+                    let response = get(&app, &format!("{path}?lang={lang}&ui={lang}")).await;
                     for raw in ["os error", "upstream.internal", "Connection refused"] {
-                        assert!(!answer.body.contains(raw), "{path}: {raw}");
+                        assert!(!response.body.contains(raw), "{path}: {raw}");
                     }
                     if path == "/" {
-                        let words = parse(&answer.body).unwrap().text;
-                        assert!(words.contains(reason(code, lang)), "{code:?} in {lang}: {words}");
+                        let text = parse(&response.body).unwrap().text;
+                        assert!(text.contains(reason_text(code, lang)), "{code:?} in {lang}: {text}");
                     }
                 }
             }
         }
     }
-    assert!(ask(&app, "/api/v1/venues").await.body.contains(DETAIL));
+    assert!(get(&app, "/api/v1/venues").await.body.contains(DETAIL));
 }

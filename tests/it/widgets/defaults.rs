@@ -1,12 +1,12 @@
-//! `[widgets]`: an operator's defaults for every option, checked at the start, below what a page asks for.
+//! `[widgets]`: default options set by the operator. They are validated at the start, and a query overrides them.
 
 use sisepan::config::{self, Config};
 
 use super::parse::parse;
-use super::{Set, WIDGETS, ask, quote};
+use super::{AppFixture, WIDGETS, get, quote};
 
-/// Every option with a value that is not the usual one, and another that a page may ask for instead.
-const SET: [(&str, &str, &str); 15] = [
+/// Every option with a value that differs from the built-in default, and another value for a query.
+const OPTIONS: [(&str, &str, &str); 15] = [
     ("lang", "\"ja\"", "en"),
     ("theme", "\"dark\"", "light"),
     ("colors", "\"cb\"", "kr"),
@@ -29,25 +29,25 @@ fn parsed(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     config::parse("sisepan.toml", text, &environment).map_err(|errors| errors.to_string())
 }
 
-fn written(settings: impl IntoIterator<Item = (&'static str, &'static str)>) -> String {
+fn widgets_section(settings: impl IntoIterator<Item = (&'static str, &'static str)>) -> String {
     let lines: String = settings.into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
     format!("[widgets]\n{lines}")
 }
 
-/// What a server whose operator has set this answers.
+/// Returns the response body of a server with this configuration.
 async fn body(text: &str, path: &str) -> String {
     let config = parsed(text, &[]).unwrap();
-    let mut set = Set { site: config.site, ..Set::default() };
-    set.quotes[2] = quote("TRX-KRW", "447", Some("440"));
-    // `widgets.basis` is that of the boards which have none of their own.
-    set.boards.iter_mut().for_each(|board| board.basis = config.boards[0].basis);
-    let answer = ask(&set.app(), path).await;
-    assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-    answer.body
+    let mut fixture = AppFixture { site: config.site, ..AppFixture::default() };
+    fixture.quotes[2] = quote("TRX-KRW", "447", Some("440"));
+    // `widgets.basis` applies to boards without their own basis.
+    fixture.boards.iter_mut().for_each(|board| board.basis = config.boards[0].basis);
+    let response = get(&fixture.app(), path).await;
+    assert_eq!(response.status, 200, "{path}: {}", response.body);
+    response.body
 }
 
-/// The same without what asks for it again, which is spelt as short as it may be.
-async fn look(text: &str, path: &str) -> String {
+/// Returns the body without `data-query`, which omits defaults.
+async fn appearance(text: &str, path: &str) -> String {
     let body = body(text, path).await;
     let (before, rest) = body.split_once("data-query=\"").unwrap();
     format!("{before}{}", rest.split_once('"').unwrap().1)
@@ -58,40 +58,40 @@ fn every_option_is_a_setting_and_is_documented() {
     let page = include_str!("../../../docs/widgets.md");
     let table = page.split("## Options").nth(1).unwrap().split("###").next().unwrap();
     let options = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    let manual = include_str!("../../../docs/settings.md");
+    let settings = include_str!("../../../docs/settings.md");
     for option in options {
-        // Which board and which markets are told by `[[boards]]` itself, the first of them.
+        // `[[boards]]` sets the default board and markets.
         if matches!(option, "board" | "markets") {
             continue;
         }
-        let (name, value, _) = SET.iter().find(|(name, ..)| *name == option).unwrap_or_else(|| panic!("{option}"));
-        parsed(&written([(*name, *value)]), &[]).unwrap();
-        assert!(manual.contains(&format!("| `widgets.{name}` |")), "docs/settings.md lacks widgets.{name}");
+        let (name, value, _) = OPTIONS.iter().find(|(name, ..)| *name == option).unwrap_or_else(|| panic!("{option}"));
+        parsed(&widgets_section([(*name, *value)]), &[]).unwrap();
+        assert!(settings.contains(&format!("| `widgets.{name}` |")), "docs/settings.md lacks widgets.{name}");
     }
 }
 
 #[test]
-fn a_wrong_default_is_told_with_its_file_line_and_key() {
-    for (line, said) in [
+fn an_invalid_default_is_reported_with_file_line_and_key() {
+    for (line, expected) in [
         ("lang = \"de\"", "sisepan.toml:2: widgets.lang: must be one of ko, en, ja, is \"de\""),
-        ("theme = 1", "sisepan.toml:2: widgets.theme: must be text"),
+        ("theme = 1", "sisepan.toml:2: widgets.theme: must be a string"),
         ("colors = \"red\"", "sisepan.toml:2: widgets.colors: must be one of kr, jp"),
         ("colors = \"c8202f-1a5fc8-ff7078\"", "widgets.colors: must be one of"),
         ("size = \"xxl\"", "widgets.size: must be one of xs, s"),
-        ("columns = [\"last\",\n\"price\"]", "sisepan.toml:3: widgets.columns: must be of name, last"),
+        ("columns = [\"last\",\n\"price\"]", "sisepan.toml:3: widgets.columns: must be one of name, last"),
         ("density = \"\"", "widgets.density: must be one of"),
         ("flash = \"yes\"", "widgets.flash: must be one of on, off, is \"yes\""),
         ("link = \"https://evil.example\"", "widgets.link: must be off, market, or a path"),
         ("interval = 300", "widgets.interval: must be one of 0, 100, 250, 500, 1000, 2000, 5000, is \"300\""),
-        ("interval = \"500\"", "widgets.interval: must be a whole number"),
+        ("interval = \"500\"", "widgets.interval: must be an integer"),
         ("count = 0", "widgets.count: must be from 1 to 20"),
         ("basis = \"x\"", "widgets.basis: "),
         ("board = \"krw\"", "sisepan.toml:2: widgets.board: unknown setting; known here: basis, colors"),
     ] {
         let problems = parsed(&format!("[widgets]\n{line}"), &[]).expect_err(line);
-        assert!(problems.contains(said), "{line} gave {problems}, not {said}");
+        assert!(problems.contains(expected), "{line} gave {problems}, not {expected}");
     }
-    let problems = parsed("", &[("SISEPAN_WIDGETS_THEME", "black")]).expect_err("a wrong variable");
+    let problems = parsed("", &[("SISEPAN_WIDGETS_THEME", "black")]).expect_err("an invalid variable");
     assert!(
         problems.contains("environment variable SISEPAN_WIDGETS_THEME: widgets.theme: must be one of"),
         "{problems}"
@@ -99,7 +99,7 @@ fn a_wrong_default_is_told_with_its_file_line_and_key() {
 }
 
 #[test]
-fn the_environment_sets_them_too() {
+fn the_environment_sets_defaults_too() {
     let environment = [
         ("SISEPAN_WIDGETS_THEME", "dark"),
         ("SISEPAN_WIDGETS_COLUMNS", "last, high"),
@@ -114,12 +114,12 @@ fn the_environment_sets_them_too() {
         "[widgets]\nbasis = \"utc-day\"\n[[boards]]\nid = \"a\"\nmarkets = [\"BTC-KRW\"]\nsource = \"upbit\"\nbasis = \"24h\"",
         &[],
     );
-    assert_eq!(own.unwrap().boards[0].basis.as_str(), "24h", "a board's own goes before it");
+    assert_eq!(own.unwrap().boards[0].basis.as_str(), "24h", "the basis of a board takes precedence");
 }
 
 #[tokio::test]
-async fn a_default_holds_where_nothing_is_asked_and_gives_way_where_something_is() {
-    for (name, value, other) in SET {
+async fn a_default_applies_only_where_the_query_sets_nothing() {
+    for (name, value, other) in OPTIONS {
         let widget = match name {
             "span" => "chart",
             "count" => "movers",
@@ -127,30 +127,31 @@ async fn a_default_holds_where_nothing_is_asked_and_gives_way_where_something_is
         };
         let path = format!("/fragment/{widget}");
         let base = if name == "lang" { "" } else { "lang=ko" };
-        let own = written([(name, value)]);
-        let (default, set) = (look("", &format!("{path}?{base}")).await, look(&own, &format!("{path}?{base}")).await);
-        assert_ne!(default, set, "{name} changes nothing");
-        let plain = value.replace(['[', ']', '"', ' '], "");
-        let asked = format!("{path}?{base}&{name}={plain}");
-        assert_eq!(set, look("", &asked).await, "{name}: set is as asked for");
+        let section = widgets_section([(name, value)]);
+        let (default, set) =
+            (appearance("", &format!("{path}?{base}")).await, appearance(&section, &format!("{path}?{base}")).await);
+        assert_ne!(default, set, "{name} has no effect");
+        let query_value = value.replace(['[', ']', '"', ' '], "");
+        let requested = format!("{path}?{base}&{name}={query_value}");
+        assert_eq!(set, appearance("", &requested).await, "{name}: a default acts like the query");
         let other = format!("{path}?{base}&{name}={other}");
-        assert_eq!(look(&own, &other).await, look("", &other).await, "{name}: what is asked for goes before it");
+        assert_eq!(appearance(&section, &other).await, appearance("", &other).await, "{name}: the query wins");
     }
 }
 
 #[tokio::test]
-async fn what_a_widget_asks_for_again_gives_the_same_whatever_the_operator_has_set() {
-    let all = written(SET.map(|(name, value, _)| (name, value)));
+async fn the_refresh_query_gives_the_same_widget_under_any_defaults() {
+    let all = widgets_section(OPTIONS.map(|(name, value, _)| (name, value)));
     for widget in WIDGETS {
-        // Each usual value of the program is asked for, against a default that is another.
-        let asked = "lang=ko&theme=auto&colors=kr&size=m&density=normal&flash=on&link=off&credit=on&transparent=off\
+        // Requests the built-in default of each option, while the operator has set another one.
+        let query = "lang=ko&theme=auto&colors=kr&size=m&density=normal&flash=on&link=off&credit=on&transparent=off\
                      &interval=500&span=24h&title=on&basis=24h";
-        let path = format!("/fragment/{widget}?{asked}&columns=last,change");
+        let path = format!("/fragment/{widget}?{query}&columns=last,change");
         let first = body(&all, &path).await;
         let again = parse(&first).unwrap().with("data-query").next().unwrap().get("data-query").to_owned();
         assert_eq!(first, body(&all, &format!("/fragment/{widget}?{again}")).await, "{widget}");
-        for usual in ["data-theme=\"auto\"", "data-colors=\"kr\"", "data-flash=\"on\"", "data-interval=\"500\""] {
-            assert!(first.contains(usual), "{widget}: {usual}");
+        for attribute in ["data-theme=\"auto\"", "data-colors=\"kr\"", "data-flash=\"on\"", "data-interval=\"500\""] {
+            assert!(first.contains(attribute), "{widget}: {attribute}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Names that exchanges and askers may send, through every template.
+//! Hostile names from exchanges and requests, through every template.
 
 use std::sync::Arc;
 
-use sisepan::domain::{Publish, Quote, Reason, ReasonCode, VenueHealth, VenueId, VenueState};
+use sisepan::domain::{BoardUpdate, Quote, Reason, ReasonCode, VenueHealth, VenueId, VenueState};
 
 use super::parse::parse;
-use super::{Set, WIDGETS, ask, board, now, quote};
+use super::{AppFixture, WIDGETS, board, get, now, quote};
 
 const NAMES: [&str; 7] = [
     "<img src=x onerror=alert(1)>",
@@ -17,31 +17,33 @@ const NAMES: [&str; 7] = [
     "\u{1}\u{7}\u{202e}\u{0}{{7*7}}",
 ];
 
-fn hostile(name: &str) -> Set {
+/// Returns a fixture whose market and board have a hostile name.
+fn hostile(name: &str) -> AppFixture {
     let row = quote("<B>'&\"-KRW", "142187000", Some("139290000"));
     let row = Quote { korean_name: Some(name.into()), english_name: Some(name.into()), ..row };
     let mut krw = board("krw", &["<B>'&\"-KRW"], "bithumb");
     krw.titles = std::array::from_fn(|_| name.to_owned());
-    Set { quotes: vec![row], boards: vec![krw], ..Set::default() }
+    AppFixture { quotes: vec![row], boards: vec![krw], ..AppFixture::default() }
 }
 
-fn trouble(name: &str) -> Publish {
+/// Returns an update of a venue that is down with a hostile message.
+fn venue_down(message: &str) -> BoardUpdate {
     let health = VenueHealth {
         state: VenueState::Down,
-        reason: Some(Reason::new(ReasonCode::Refused, name)),
+        reason: Some(Reason::new(ReasonCode::Refused, message)),
         markets_live: 0,
         connects: 1,
         requests_failed: 1,
         ..VenueHealth::new(VenueId("bithumb"), 1, now())
     };
-    Publish { at: now(), changed: Vec::<Arc<Quote>>::new(), confirmed: vec![], venues: vec![health] }
+    BoardUpdate { at: now(), changed: Vec::<Arc<Quote>>::new(), confirmed: vec![], venues: vec![health] }
 }
 
 #[tokio::test]
 async fn out_23_hostile_names_stay_text_in_every_template() {
     for name in NAMES {
         let app = hostile(name).app();
-        app.hub.publish(trouble(name));
+        app.hub.publish(venue_down(name));
         let mut paths = vec!["/?lang=ko".to_owned(), "/?lang=en&q=%3Cscript%3E".to_owned()];
         paths.push("/market/%3CB%3E%27%26%22-KRW?lang=ko".to_owned());
         for widget in WIDGETS {
@@ -52,21 +54,21 @@ async fn out_23_hostile_names_stay_text_in_every_template() {
             }
         }
         for path in paths {
-            let answer = ask(&app, &path).await;
-            assert_eq!(answer.status, 200, "{path}");
-            let page = parse(&answer.body).unwrap_or_else(|error| panic!("{path} with {name:?}: {error}"));
+            let response = get(&app, &path).await;
+            assert_eq!(response.status, 200, "{path}");
+            let page = parse(&response.body).unwrap_or_else(|error| panic!("{path} with {name:?}: {error}"));
             for element in &page.elements {
                 assert!(
                     !["img", "b onmouseover", "style", "iframe", "object"].contains(&element.tag.as_str()),
                     "{path}"
                 );
                 assert!(element.tag != "script" || element.get("src").ends_with(".js"), "{path}");
-                let bad = |(key, value): (&String, &String)| {
+                let is_dangerous = |(key, value): (&String, &String)| {
                     key.starts_with("on")
                         || key == "style"
                         || (["href", "src", "action"].contains(&key.as_str()) && value.contains("script:"))
                 };
-                assert!(!element.attributes.iter().any(bad), "{path}: {element:?}");
+                assert!(!element.attributes.iter().any(is_dangerous), "{path}: {element:?}");
                 for (key, value) in element.attributes.iter().filter(|(key, _)| ["href", "src"].contains(&key.as_str()))
                 {
                     assert!(!value.contains(['<', '"', '\'', ' ']), "{path}: {key}={value}");
@@ -77,48 +79,48 @@ async fn out_23_hostile_names_stay_text_in_every_template() {
 }
 
 #[tokio::test]
-async fn out_23_hostile_names_stay_text_in_the_picture() {
+async fn out_23_hostile_names_stay_text_in_the_badge() {
     for name in NAMES {
         let app = hostile(name).app();
-        let answer = ask(&app, "/badge/%3CB%3E%27%26%22-KRW.svg?lang=ko").await;
-        assert_eq!(answer.status, 200);
-        let page = parse(&answer.body).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        let response = get(&app, "/badge/%3CB%3E%27%26%22-KRW.svg?lang=ko").await;
+        assert_eq!(response.status, 200);
+        let page = parse(&response.body).unwrap_or_else(|error| panic!("{name:?}: {error}"));
         let tags = ["svg", "title", "style", "rect", "text"];
-        assert!(page.elements.iter().all(|element| tags.contains(&element.tag.as_str())), "{}", answer.body);
-        assert!(!answer.body.chars().any(|c| c.is_control() && c != '\n'), "no XML with control characters");
-        assert_eq!(ask(&app, "/badge/%3CB%3E%27%26%22-KRW.png?lang=ko").await.status, 200);
+        assert!(page.elements.iter().all(|element| tags.contains(&element.tag.as_str())), "{}", response.body);
+        assert!(!response.body.chars().any(|c| c.is_control() && c != '\n'), "XML does not allow control characters");
+        assert_eq!(get(&app, "/badge/%3CB%3E%27%26%22-KRW.png?lang=ko").await.status, 200);
     }
 }
 
 #[tokio::test]
-async fn out_24_words_for_the_script_are_an_attribute_that_nothing_closes() {
+async fn out_24_strings_for_the_script_are_a_safely_escaped_attribute() {
     for name in NAMES {
         let app = hostile(name).app();
         for widget in WIDGETS {
-            let answer = ask(&app, &format!("/embed/{widget}?lang=ko")).await;
-            let page = parse(&answer.body).unwrap();
+            let response = get(&app, &format!("/embed/{widget}?lang=ko")).await;
+            let page = parse(&response.body).unwrap();
             let root = page.elements.iter().find(|it| it.get("class") == "sisepan").unwrap();
             let words: serde_json::Value = serde_json::from_str(root.get("data-words")).unwrap();
             assert_eq!(words["hours"], 9, "{widget}");
-            assert!(page.all("script").count() == 1, "{widget}: our own, and no data in one");
+            assert!(page.all("script").count() == 1, "{widget}: only the script of the server, and no inline data");
         }
     }
 }
 
 #[tokio::test]
-async fn no_page_needs_anything_inline() {
+async fn no_page_needs_inline_script_or_style() {
     let app = hostile("x").app();
     for path in
         ["/", "/embed/card", "/fragment/chart", "/market/%3CB%3E%27%26%22-KRW", "/embed/nothing", "/badge/X.svg"]
     {
-        let answer = ask(&app, path).await;
-        let policy = answer.header("content-security-policy");
+        let response = get(&app, path).await;
+        let policy = response.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
     }
 }
 
-/// Characters that reach beyond the name that they stand in.
-const REACHING: [&str; 8] = [
+/// Names with control characters that affect the text around them.
+const CONTROL_NAMES: [&str; 8] = [
     "Bit\0coin",
     "Bit\ncoin\r\nlive: 1",
     "\u{1b}[2J\u{1b}]0;x\u{7}Bitcoin",
@@ -129,23 +131,24 @@ const REACHING: [&str; 8] = [
     "\u{e0041}\u{3164}\u{fff9}Bitcoin\u{85}",
 ];
 
-/// A row that only the exchange has a name for.
-fn named(name: &str) -> Set {
+/// Returns a fixture with a market whose name comes from the exchange only.
+fn named(name: &str) -> AppFixture {
     let row = quote("ZZZ-KRW", "142187000", Some("139290000"));
     let row = Quote { korean_name: Some(name.into()), english_name: Some(name.into()), ..row };
-    Set { quotes: vec![row], boards: vec![board("krw", &["ZZZ-KRW"], "bithumb")], ..Set::default() }
+    AppFixture { quotes: vec![row], boards: vec![board("krw", &["ZZZ-KRW"], "bithumb")], ..AppFixture::default() }
 }
 
-fn assert_stays(text: &str, what: &str) {
-    let reaching = text.chars().find(|c| *c != '\n' && sisepan::domain::is_unprintable(*c));
-    assert_eq!(reaching, None, "{what}: {}", text.escape_debug());
+/// Checks that a text has no unprintable character except line breaks.
+fn assert_printable(text: &str, what: &str) {
+    let unprintable = text.chars().find(|c| *c != '\n' && sisepan::domain::is_unprintable(*c));
+    assert_eq!(unprintable, None, "{what}: {}", text.escape_debug());
 }
 
 #[tokio::test]
-async fn fc_17_no_name_reaches_beyond_itself_in_a_page_a_picture_or_json() {
-    for name in REACHING {
+async fn fc_17_control_characters_of_a_name_reach_no_page_picture_or_json() {
+    for name in CONTROL_NAMES {
         let app = named(name).app();
-        app.hub.publish(trouble(&sisepan::domain::escape_unprintable(name)));
+        app.hub.publish(venue_down(&sisepan::domain::escape_unprintable(name)));
         let mut paths = ["svg", "png", "json"].map(|form| format!("/badge/ZZZ-KRW.{form}")).to_vec();
         for lang in ["ko", "en", "ja"] {
             for page in ["/", "/widgets", "/market/ZZZ-KRW", "/api/v1/snapshot", "/api/v1/markets", "/api/v1/venues"] {
@@ -155,18 +158,18 @@ async fn fc_17_no_name_reaches_beyond_itself_in_a_page_a_picture_or_json() {
             paths.extend(WIDGETS.map(|widget| format!("/fragment/{widget}?lang={lang}")));
         }
         for path in paths {
-            let answer = ask(&app, &path).await;
-            assert_eq!(answer.status, 200, "{path}");
-            assert_stays(&answer.body, &path);
-            // In JSON a control character may also stand as an escape.
+            let response = get(&app, &path).await;
+            assert_eq!(response.status, 200, "{path}");
+            assert_printable(&response.body, &path);
+            // JSON may also contain control characters as escapes.
             if path.starts_with("/api/") && !path.contains("venues") || path.ends_with(".json") {
-                let value: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+                let value: serde_json::Value = serde_json::from_str(&response.body).unwrap();
                 for text in strings(&value) {
-                    assert_stays(text, &path);
+                    assert_printable(text, &path);
                     assert!(!text.contains('\n'), "{path}: {text:?}");
                 }
             }
-            let names = answer.between("data-cell=\"name\">", "<");
+            let names = response.between("data-cell=\"name\">", "<");
             assert!(names.iter().all(|name| !name.contains('\n')), "{path}: {names:?}");
         }
     }
@@ -182,10 +185,10 @@ fn strings(value: &serde_json::Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn fc_17_a_name_that_is_written_from_right_to_left_is_isolated() {
+async fn fc_17_a_right_to_left_name_is_isolated() {
     let app = named("ביטקוין").app();
     for path in ["/fragment/ticker", "/fragment/board", "/fragment/card", "/fragment/tape", "/market/ZZZ-KRW", "/"] {
-        let body = ask(&app, &format!("{path}?lang=en")).await.body;
+        let body = get(&app, &format!("{path}?lang=en")).await.body;
         let page = parse(&body).unwrap();
         let name = page.elements.iter().find(|it| it.get("data-cell") == "name").unwrap();
         assert_eq!(name.tag, "bdi", "{path}");
@@ -193,7 +196,7 @@ async fn fc_17_a_name_that_is_written_from_right_to_left_is_isolated() {
 }
 
 #[tokio::test]
-async fn fc_17_no_cell_of_a_table_is_a_formula_or_ends_early() {
+async fn fc_17_no_csv_cell_is_a_formula_or_ends_early() {
     for (base, cell) in [
         ("=HYPERLINK(\"HTTP://X\")", "\"'=HYPERLINK(\"\"HTTP://X\"\")\""),
         ("+1", "\"'+1\""),
@@ -206,8 +209,9 @@ async fn fc_17_no_cell_of_a_table_is_a_formula_or_ends_early() {
         let market: sisepan::domain::Market = sisepan::domain::Market::new(base, "KRW").unwrap();
         let mut krw = board("krw", &["ZZZ-KRW"], "bithumb");
         krw.markets = [market.clone()].into_iter().collect();
-        let app = Set { quotes: vec![Quote { market, ..row }], boards: vec![krw], ..Set::default() }.app();
-        let csv = ask(&app, "/api/v1/snapshot.csv?board=krw").await.body;
+        let app =
+            AppFixture { quotes: vec![Quote { market, ..row }], boards: vec![krw], ..AppFixture::default() }.app();
+        let csv = get(&app, "/api/v1/snapshot.csv?board=krw").await.body;
         let line = csv.lines().nth(1).unwrap();
         assert!(line.contains(&format!(",{cell},KRW,bithumb,1,")), "{line}");
         assert!(!line.starts_with(['=', '+', '-', '@', '＝']), "{line}");

@@ -1,22 +1,22 @@
-//! The widgets, the badge, oEmbed and the start page, asked of the router.
+//! The widgets, the badge, oEmbed and the start page, called through the router.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test that can't continue should panic")]
 
+mod all_widgets;
 mod any_price;
 mod badge;
 mod badge_forms;
 mod configurator;
 mod dashboard;
 mod defaults;
-mod each;
 mod hostile;
-mod look;
 mod movers;
 mod notices;
 mod numbers;
 mod oembed;
 mod options;
 mod parse;
+mod style_sheet;
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use sisepan::clock::Clock;
 use sisepan::config::{Board, Site};
-use sisepan::domain::{Base, BaseSource, Basis, HourSource, Publish, Quote, SourceId, State, VenueId};
+use sisepan::domain::{Base, BaseSource, Basis, BoardUpdate, HourSource, Quote, SourceId, State, VenueId};
 use sisepan::hub::Hub;
-use sisepan::web::{AppState, Limits, Shared, router};
+use sisepan::web::{AppParts, AppState, Limits, router};
 use tower::ServiceExt;
 
-use crate::history::{kept, minute, rising};
+use crate::history::{memory_history, minute, rising};
 
 pub const WIDGETS: [&str; 6] = ["board", "tape", "card", "ticker", "movers", "chart"];
 
@@ -42,7 +42,7 @@ pub fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-/// A live row with its base of a day ago.
+/// Returns a live row with a base price of 24 hours ago.
 pub fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
     let at = "2026-01-15T06:27:03Z".parse().unwrap();
     let base = base.map(|price| Base {
@@ -59,7 +59,7 @@ pub fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
         english_name: None,
         last: Some(last.parse().unwrap()),
         bases: [base; 3],
-        no_bases: Default::default(),
+        no_base_reasons: Default::default(),
         percent_places: 2,
         digits: 0,
         high_24h: None,
@@ -76,7 +76,7 @@ pub fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {
     }
 }
 
-/// Four rows: one that rose, one that fell, one that did neither, one that is not known.
+/// Returns one rising, one falling and one unchanged row. ETH-KRW of the board stays unknown.
 pub fn rows() -> Vec<Quote> {
     let price = |text: &str| Some(text.parse().unwrap());
     let btc = Quote {
@@ -98,7 +98,8 @@ pub fn board(id: &str, markets: &[&str], source: &'static str) -> Board {
     }
 }
 
-pub struct Set {
+/// Data of an app under test.
+pub struct AppFixture {
     pub quotes: Vec<Quote>,
     pub boards: Vec<Board>,
     pub history: Option<Arc<dyn HourSource>>,
@@ -106,71 +107,71 @@ pub struct Set {
     pub demo: bool,
 }
 
-impl Default for Set {
+impl Default for AppFixture {
     fn default() -> Self {
         let end = minute(NOW);
-        let mut told = rising(end - 1500..end, 139_000_000);
-        told.retain(|at, _| !(end - 700..end - 640).contains(at));
+        let mut closes = rising(end - 1500..end, 139_000_000);
+        closes.retain(|at, _| !(end - 700..end - 640).contains(at));
         Self {
             quotes: rows(),
             boards: vec![
                 board("krw", &["BTC-KRW", "XRP-KRW", "TRX-KRW", "ETH-KRW"], "bithumb"),
                 board("usdt", &["BTC-USDT"], "binance"),
             ],
-            history: Some(kept("bithumb", "BTC-KRW", &told)),
+            history: Some(memory_history("bithumb", "BTC-KRW", &closes)),
             site: Site { public_url: Some(PUBLIC.to_owned()), ..Site::default() },
             demo: false,
         }
     }
 }
 
-impl Set {
+impl AppFixture {
     pub fn app(self) -> AppState {
         let Self { quotes, boards, history, site, demo } = self;
         let hub = Hub::new("epoch".to_owned());
         let changed = quotes.into_iter().map(Arc::new).collect();
-        hub.publish(Publish { at: now(), changed, confirmed: vec![], venues: vec![] });
-        let shared = Shared { hub, boards, clock: Clock::manual(now()), history, keeper: None, demo };
-        AppState::with(shared, Limits::default(), site)
+        hub.publish(BoardUpdate { at: now(), changed, confirmed: vec![], venues: vec![] });
+        let parts = AppParts { hub, boards, clock: Clock::manual(now()), history, store_health: None, demo };
+        AppState::with_site(parts, Limits::default(), site)
     }
 }
 
 pub fn app() -> AppState {
-    Set::default().app()
+    AppFixture::default().app()
 }
 
-pub struct Answer {
+pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// Empty where it is no text, or compressed.
+    /// The body as text; empty if it is binary or compressed.
     pub body: String,
     pub bytes: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What stands between `start` and `end`, every time.
+    /// Returns every text between `start` and `end`.
     pub fn between(&self, start: &str, end: &str) -> Vec<&str> {
         self.body.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
     }
 }
 
-pub async fn ask(app: &AppState, path: &str) -> Answer {
-    ask_with(app, path, &[]).await
+pub async fn get(app: &AppState, path: &str) -> Response {
+    get_with(app, path, &[]).await
 }
 
-pub async fn ask_with(app: &AppState, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn get_with(app: &AppState, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let reply = router(app.clone()).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
-    let (parts, body) = reply.into_parts();
+    let response = router(app.clone()).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, 1 << 20).await.unwrap().to_vec();
     let is_text = !bytes.starts_with(b"\x89PNG") && !parts.headers.contains_key("content-encoding");
     let text = if is_text { bytes.clone() } else { Vec::new() };
-    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(text).unwrap(), bytes }
+    Response { status: parts.status, headers: parts.headers, body: String::from_utf8(text).unwrap(), bytes }
 }

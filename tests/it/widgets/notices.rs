@@ -1,31 +1,31 @@
-//! What an exchange warns of, and why a market is halted, as readers see it.
+//! Notices of an exchange and halt reasons, as visitors see them.
 
 use std::sync::Arc;
 
 use sisepan::domain::{HaltReason, Notice, Quote, State};
 
 use super::parse::parse;
-use super::{Set, WIDGETS, ask, quote};
+use super::{AppFixture, WIDGETS, get, quote};
 
-/// Returns the notice of a widget, and what the page of the market says of it.
+/// Returns the distinct notices of the widgets, and the note on the market page.
 async fn shown(row: Quote, lang: &str) -> (Vec<String>, String) {
-    let app = Set { quotes: vec![row], ..Set::default() }.app();
+    let app = AppFixture { quotes: vec![row], ..AppFixture::default() }.app();
     let mut notices = Vec::new();
     for widget in WIDGETS.iter().filter(|widget| **widget != "movers") {
         let path = format!("/embed/{widget}?lang={lang}&markets=BTC-KRW");
-        let body = ask(&app, &path).await.body;
+        let body = get(&app, &path).await.body;
         parse(&body).unwrap_or_else(|error| panic!("{path}: {error}"));
         let (_, after) = body.split_once(r#"<small part="notice" data-cell="notice">"#).unwrap();
         notices.push(after.split_once('<').unwrap().0.to_owned());
     }
     notices.dedup();
-    let page = ask(&app, &format!("/market/BTC-KRW?lang={lang}")).await.body;
+    let page = get(&app, &format!("/market/BTC-KRW?lang={lang}")).await.body;
     let note = page.split_once(r#"<p class="warned" role="note">"#);
     (notices, note.map_or("", |(_, after)| after.split_once('<').unwrap().0).to_owned())
 }
 
 #[tokio::test]
-async fn fc_11_every_widget_and_the_page_say_what_the_exchange_says() {
+async fn fc_11_every_widget_and_the_market_page_show_the_notice_of_the_exchange() {
     let row = || quote("BTC-KRW", "142187000", Some("139290000"));
     let notice = |warning, date: Option<&str>, cautions: &[&str]| {
         let cautions: Vec<String> = cautions.iter().map(ToString::to_string).collect();

@@ -1,12 +1,12 @@
-//! Options: the same for every widget, refused by name, never echoed raw.
+//! Options: the same for every widget, rejected by name, never echoed raw.
 
 use super::parse::parse;
-use super::{PUBLIC, Set, WIDGETS, app, ask, ask_with};
+use super::{AppFixture, PUBLIC, WIDGETS, app, get, get_with};
 
 #[tokio::test]
-async fn a_bad_value_is_refused_with_its_name_and_what_may_be_asked() {
+async fn an_invalid_value_is_rejected_with_the_option_and_its_allowed_values() {
     let app = app();
-    for (query, status, said) in [
+    for (query, status, texts) in [
         ("board=x", 404, ["“x” 시세판이", "krw"]),
         ("markets=DOGE-KRW", 404, ["“DOGE-KRW” 종목이", "BTC-KRW"]),
         ("markets=BTC-USDT&board=krw", 404, ["“BTC-USDT” 종목이", "BTC-KRW"]),
@@ -31,16 +31,16 @@ async fn a_bad_value_is_refused_with_its_name_and_what_may_be_asked() {
     ] {
         for widget in WIDGETS {
             for frame in ["embed", "fragment"] {
-                let answer = ask(&app, &format!("/{frame}/{widget}?{query}")).await;
-                assert_eq!(answer.status, status, "{frame}/{widget}?{query}");
-                let page = parse(&answer.body).unwrap();
-                assert!(said.iter().all(|said| page.text.contains(said)), "{query}: {}", page.words());
-                assert_eq!(answer.header("cache-control"), "no-store");
+                let response = get(&app, &format!("/{frame}/{widget}?{query}")).await;
+                assert_eq!(response.status, status, "{frame}/{widget}?{query}");
+                let page = parse(&response.body).unwrap();
+                assert!(texts.iter().all(|text| page.text.contains(text)), "{query}: {}", page.words());
+                assert_eq!(response.header("cache-control"), "no-store");
             }
         }
     }
-    let english = ask_with(&app, "/embed/tape?size=99", &[("accept-language", "en")]).await;
-    assert!(english.body.contains("can&#39;t be used. Allowed"), "{}", english.body);
+    let english = get_with(&app, "/embed/tape?size=99", &[("accept-language", "en")]).await;
+    assert!(english.body.contains("invalid value “99”. Allowed"), "{}", english.body);
 }
 
 #[tokio::test]
@@ -48,46 +48,46 @@ async fn fc_28_an_on_off_option_without_a_value_is_on() {
     let app = app();
     for widget in WIDGETS {
         for name in ["transparent", "flash", "credit", "title"] {
-            let get = async |value: &str| ask(&app, &format!("/fragment/{widget}?lang=ko&{name}{value}")).await;
-            let (on, off) = (get("=on").await, get("=off").await);
+            let fragment = async |value: &str| get(&app, &format!("/fragment/{widget}?lang=ko&{name}{value}")).await;
+            let (on, off) = (fragment("=on").await, fragment("=off").await);
             assert_ne!(on.body, off.body, "{widget} {name}");
             for value in ["", "=", "=true"] {
-                assert_eq!(get(value).await.body, on.body, "{widget} {name}{value}");
+                assert_eq!(fragment(value).await.body, on.body, "{widget} {name}{value}");
             }
-            assert_eq!(get("=false").await.body, off.body, "{widget} {name}");
+            assert_eq!(fragment("=false").await.body, off.body, "{widget} {name}");
         }
-        // An empty value of any other option is as good as none.
-        let plain = ask(&app, &format!("/fragment/{widget}?lang=ko")).await;
-        let empty = ask(&app, &format!("/fragment/{widget}?lang=ko&theme=&size&board=&markets=&columns=&link")).await;
+        // An empty value of any other option counts as absent.
+        let plain = get(&app, &format!("/fragment/{widget}?lang=ko")).await;
+        let empty = get(&app, &format!("/fragment/{widget}?lang=ko&theme=&size&board=&markets=&columns=&link")).await;
         assert_eq!(empty.body, plain.body, "{widget}");
     }
 }
 
 #[tokio::test]
-async fn strangers_in_a_query_are_ignored() {
+async fn unknown_query_parameters_are_ignored() {
     let app = app();
     for widget in WIDGETS {
-        let plain = ask(&app, &format!("/fragment/{widget}?lang=ko")).await;
-        let more = ask(&app, &format!("/fragment/{widget}?utm_source=x&lang=ko&rise=1&theme=")).await;
+        let plain = get(&app, &format!("/fragment/{widget}?lang=ko")).await;
+        let more = get(&app, &format!("/fragment/{widget}?utm_source=x&lang=ko&rise=1&theme=")).await;
         assert_eq!(more.body, plain.body, "{widget}");
     }
 }
 
 #[tokio::test]
-async fn markets_may_be_of_several_boards_and_then_the_root_names_none() {
+async fn markets_may_span_boards_and_then_the_root_names_no_board() {
     let app = app();
-    let page = parse(&ask(&app, "/fragment/tape?markets=BTC-USDT,BTC-KRW").await.body).unwrap();
+    let page = parse(&get(&app, "/fragment/tape?markets=BTC-USDT,BTC-KRW").await.body).unwrap();
     let root = &page.elements[0];
     assert_eq!((root.get("data-board"), root.get("data-markets")), ("", "BTC-USDT,BTC-KRW"));
     assert!(!root.attributes.contains_key("data-board") && !root.get("data-query").contains("board="));
-    let one = parse(&ask(&app, "/fragment/tape?markets=TRX-KRW,BTC-KRW").await.body).unwrap();
+    let one = parse(&get(&app, "/fragment/tape?markets=TRX-KRW,BTC-KRW").await.body).unwrap();
     assert_eq!(one.elements[0].get("data-board"), "krw");
     let rows: Vec<_> = one.with("data-market").map(|row| row.get("data-market")).collect();
     assert_eq!(rows, ["TRX-KRW", "BTC-KRW"]);
 }
 
 #[tokio::test]
-async fn a_link_leads_where_the_publisher_says_and_stays_on_its_host() {
+async fn a_link_follows_the_link_option_and_stays_on_its_host() {
     let app = app();
     for (path, href, target) in [
         ("/fragment/board?link=/coins/%7Bbase%7D?in=%7Bquote%7D", "/coins/BTC?in=KRW", ""),
@@ -99,35 +99,35 @@ async fn a_link_leads_where_the_publisher_says_and_stays_on_its_host() {
             "",
         ),
     ] {
-        let page = parse(&ask(&app, path).await.body).unwrap();
+        let page = parse(&get(&app, path).await.body).unwrap();
         let link = page.all("a").next().unwrap_or_else(|| panic!("{path} has no link"));
         assert_eq!((link.get("href"), link.get("target")), (href, target), "{path}");
     }
     for widget in WIDGETS {
-        let page = parse(&ask(&app, &format!("/embed/{widget}")).await.body).unwrap();
-        assert!(page.all("a").next().is_none(), "{widget}: no link unless it is asked for");
+        let page = parse(&get(&app, &format!("/embed/{widget}")).await.body).unwrap();
+        assert!(page.all("a").next().is_none(), "{widget}: no link by default");
     }
 }
 
 #[tokio::test]
-async fn own_colours_come_as_a_style_sheet_and_nothing_else_can_be_put_in_it() {
+async fn custom_colours_are_a_style_sheet_that_rejects_anything_else() {
     let app = app();
     let colors = "c8202f-1a5fc8-ff7078-74aaff";
-    let sheet = ask(&app, &format!("/sisepan-colors.css?colors={colors}")).await;
+    let sheet = get(&app, &format!("/sisepan-colors.css?colors={colors}")).await;
     assert_eq!((sheet.status.as_u16(), sheet.header("content-type")), (200, "text/css; charset=utf-8"));
     assert!(sheet.header("cache-control").contains("immutable") && sheet.header("access-control-allow-origin") == "*");
     assert!(sheet.body.contains(&format!("[data-colors=\"{colors}\"]")), "{}", sheet.body);
-    for tone in colors.split('-') {
-        assert!(sheet.body.contains(&format!("#{tone}")), "{}", sheet.body);
+    for color in colors.split('-') {
+        assert!(sheet.body.contains(&format!("#{color}")), "{}", sheet.body);
     }
     for query in
         ["", "colors=kr", "colors=c8202f-1a5fc8%7D*%7Bdisplay:none", "colors=%23c8202f-%231a5fc8", "colors=a-b"]
     {
-        let refused = ask(&app, &format!("/sisepan-colors.css?{query}")).await;
-        assert!(refused.status == 400 && !refused.body.contains("display"), "{query}: {}", refused.body);
+        let rejected = get(&app, &format!("/sisepan-colors.css?{query}")).await;
+        assert!(rejected.status == 400 && !rejected.body.contains("display"), "{query}: {}", rejected.body);
     }
     for (path, home) in [("/embed/board", ".."), ("/fragment/ticker", PUBLIC), ("/market/BTC-KRW", "..")] {
-        let page = parse(&ask(&app, &format!("{path}?colors={colors}")).await.body).unwrap();
+        let page = parse(&get(&app, &format!("{path}?colors={colors}")).await.body).unwrap();
         let href = format!("{home}/sisepan-colors.css?colors={colors}");
         assert!(page.all("link").any(|link| link.get("href") == href), "{path}");
         assert!(page.with("data-colors").any(|it| it.get("data-colors") == colors), "{path}");
@@ -135,10 +135,10 @@ async fn own_colours_come_as_a_style_sheet_and_nothing_else_can_be_put_in_it() {
 }
 
 #[tokio::test]
-async fn columns_stand_as_asked_with_the_name_first() {
+async fn columns_follow_the_requested_order_after_the_name() {
     let app = app();
-    let answer = ask(&app, "/fragment/board?lang=ko&columns=change,last,amount,high,low,volume,change").await;
-    let page = parse(&answer.body).unwrap();
+    let response = get(&app, "/fragment/board?lang=ko&columns=change,last,amount,high,low,volume,change").await;
+    let page = parse(&response.body).unwrap();
     let columns: Vec<_> = page.all("th").map(|th| th.get("data-col")).filter(|col| !col.is_empty()).collect();
     assert_eq!(columns, ["name", "change", "last", "amount", "high", "low", "volume"]);
     for (cell, texts) in [
@@ -147,18 +147,18 @@ async fn columns_stand_as_asked_with_the_name_first() {
         ("low", ["138,900,000", "–", "–", "–"]),
         ("volume", ["1,750억", "50억", "50억", "–"]),
     ] {
-        assert_eq!(answer.between(&format!("data-cell=\"{cell}\">"), "<"), texts, "{cell}");
+        assert_eq!(response.between(&format!("data-cell=\"{cell}\">"), "<"), texts, "{cell}");
     }
-    let english = ask(&app, "/fragment/board?lang=en&columns=volume").await;
+    let english = get(&app, "/fragment/board?lang=en&columns=volume").await;
     assert_eq!(english.between("data-cell=\"volume\">", "<")[..2], ["175B", "5B"]);
 }
 
 #[tokio::test]
-async fn the_look_is_in_the_root_for_style_sheet_and_script() {
+async fn appearance_options_are_attributes_of_the_root_element() {
     let app = app();
     let query = "theme=dark&size=l&density=compact&flash=off&transparent=on&interval=1000&colors=cb&title=off";
     for widget in WIDGETS {
-        let page = parse(&ask(&app, &format!("/fragment/{widget}?{query}")).await.body).unwrap();
+        let page = parse(&get(&app, &format!("/fragment/{widget}?{query}")).await.body).unwrap();
         let root = &page.elements[0];
         for (name, value) in [
             ("data-theme", "dark"),
@@ -172,18 +172,18 @@ async fn the_look_is_in_the_root_for_style_sheet_and_script() {
             assert_eq!(root.get(name), value, "{widget} {name}");
         }
         assert!(root.attributes.contains_key("data-transparent"));
-        let plain = parse(&ask(&app, &format!("/fragment/{widget}")).await.body).unwrap();
+        let plain = parse(&get(&app, &format!("/fragment/{widget}")).await.body).unwrap();
         let size = if widget == "ticker" { "inherit" } else { "m" };
         assert_eq!((plain.elements[0].get("data-size"), plain.elements[0].get("data-flash")), (size, "on"));
     }
 }
 
 #[tokio::test]
-async fn the_sources_are_named_unless_they_are_not_wanted() {
+async fn the_sources_are_named_unless_credit_is_off() {
     let app = app();
-    for (widget, usual) in WIDGETS.into_iter().zip([true, false, true, false, true, true]) {
-        for (query, named) in [("lang=ko", usual), ("lang=ko&credit=on", true), ("lang=ko&credit=off", false)] {
-            let page = parse(&ask(&app, &format!("/fragment/{widget}?{query}")).await.body).unwrap();
+    for (widget, default) in WIDGETS.into_iter().zip([true, false, true, false, true, true]) {
+        for (query, named) in [("lang=ko", default), ("lang=ko&credit=on", true), ("lang=ko&credit=off", false)] {
+            let page = parse(&get(&app, &format!("/fragment/{widget}?{query}")).await.body).unwrap();
             assert_eq!(page.with("data-venue").count() == 1, named, "{widget}?{query}");
             assert_eq!(page.text.contains("빗썸"), named, "{widget}?{query}");
         }
@@ -191,11 +191,11 @@ async fn the_sources_are_named_unless_they_are_not_wanted() {
 }
 
 #[tokio::test]
-async fn without_a_public_address_a_fragment_links_from_the_base_path() {
+async fn without_a_public_url_a_fragment_links_from_the_base_path() {
     let site = sisepan::config::Site { base_path: "/prices".to_owned(), ..Default::default() };
-    let app = Set { site, ..Set::default() }.app();
-    let page = parse(&ask(&app, "/prices/fragment/board?link=market").await.body).unwrap();
+    let app = AppFixture { site, ..AppFixture::default() }.app();
+    let page = parse(&get(&app, "/prices/fragment/board?link=market").await.body).unwrap();
     assert!(page.all("a").next().unwrap().get("href").starts_with("/prices/market/BTC-KRW?"));
-    let page = parse(&ask(&app, "/prices/embed/board").await.body).unwrap();
-    assert!(page.all("link").all(|link| link.get("rel") != "alternate"), "no address to be found by");
+    let page = parse(&get(&app, "/prices/embed/board").await.body).unwrap();
+    assert!(page.all("link").all(|link| link.get("rel") != "alternate"), "no oEmbed discovery link");
 }

@@ -1,8 +1,8 @@
-//! A strict reader of our own markup: what it can't read, a lenient browser would have to guess.
+//! A strict parser for the markup of the server. It rejects what a browser would have to repair.
 
 use std::collections::BTreeMap;
 
-/// An element with its attributes, entities read.
+/// An element with its attributes; entities are decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Element {
     pub tag: String,
@@ -15,7 +15,7 @@ impl Element {
     }
 }
 
-/// Elements in order, and the text between them with entities read.
+/// Elements in document order, and the text between them; entities are decoded.
 #[derive(Debug, Default)]
 pub struct Page {
     pub elements: Vec<Element>,
@@ -31,7 +31,7 @@ impl Page {
         self.elements.iter().filter(move |element| element.attributes.contains_key(attribute))
     }
 
-    /// The text with runs of white space as one space.
+    /// Returns the text with runs of white space collapsed into single spaces.
     pub fn words(&self) -> String {
         self.text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
@@ -39,21 +39,25 @@ impl Page {
 
 const VOID: [&str; 7] = ["meta", "link", "input", "br", "hr", "img", "col"];
 
-/// Elements that HTML closes by itself, and that we never close.
+/// Elements whose end tag HTML makes optional and the server omits.
 const OPEN: [&str; 1] = ["html"];
 
-/// Reads a page, or says where it is not as strict as we write.
+/// Parses a page.
+///
+/// # Errors
+///
+/// Describes the first construct that needs error recovery.
 pub fn parse(body: &str) -> Result<Page, String> {
     let mut page = Page::default();
     let mut open: Vec<String> = Vec::new();
     let mut rest = body;
     while let Some(at) = rest.find('<') {
-        page.text.push_str(&entities(&rest[..at])?);
+        page.text.push_str(&decode_entities(&rest[..at])?);
         rest = &rest[at..];
         if let Some(after) = rest.strip_prefix("<!doctype html>") {
             rest = after;
         } else if let Some(after) = rest.strip_prefix("</") {
-            let (tag, after) = after.split_once('>').ok_or("an end that does not end")?;
+            let (tag, after) = after.split_once('>').ok_or("an unterminated end tag")?;
             if open.last().map(String::as_str) != Some(tag) {
                 return Err(format!("</{tag}> while {open:?} are open"));
             }
@@ -69,15 +73,15 @@ pub fn parse(body: &str) -> Result<Page, String> {
             rest = after;
         }
     }
-    page.text.push_str(&entities(rest)?);
+    page.text.push_str(&decode_entities(rest)?);
     open.retain(|tag| !OPEN.contains(&tag.as_str()));
-    if open.is_empty() { Ok(page) } else { Err(format!("left open: {open:?}")) }
+    if open.is_empty() { Ok(page) } else { Err(format!("unclosed elements: {open:?}")) }
 }
 
 fn tag(text: &str) -> Result<(Element, bool, &str), String> {
     let name: String = text[1..].chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
     if name.is_empty() {
-        return Err(format!("a bare < at {:?}", text.chars().take(40).collect::<String>()));
+        return Err(format!("an unescaped < at {:?}", text.chars().take(40).collect::<String>()));
     }
     let mut rest = &text[1 + name.len()..];
     let mut attributes = BTreeMap::new();
@@ -94,12 +98,12 @@ fn tag(text: &str) -> Result<(Element, bool, &str), String> {
         }
         let key: String = trimmed.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | ':')).collect();
         if key.is_empty() {
-            return Err(format!("not an attribute in <{name}: {:?}", trimmed.chars().take(20).collect::<String>()));
+            return Err(format!("an invalid attribute in <{name}: {:?}", trimmed.chars().take(20).collect::<String>()));
         }
         rest = &trimmed[key.len()..];
         let value = match rest.strip_prefix("=\"") {
             Some(after) => {
-                let (value, after) = after.split_once('"').ok_or("a value that does not end")?;
+                let (value, after) = after.split_once('"').ok_or("an unterminated value")?;
                 rest = after;
                 value
             }
@@ -109,34 +113,34 @@ fn tag(text: &str) -> Result<(Element, bool, &str), String> {
         if value.contains('<') {
             return Err(format!("< in {key} of <{name}"));
         }
-        if attributes.insert(key.clone(), entities(value)?).is_some() {
-            return Err(format!("{key} stands twice in <{name}"));
+        if attributes.insert(key.clone(), decode_entities(value)?).is_some() {
+            return Err(format!("duplicate {key} in <{name}"));
         }
     }
 }
 
-fn entities(text: &str) -> Result<String, String> {
-    let mut read = String::new();
+fn decode_entities(text: &str) -> Result<String, String> {
+    let mut decoded = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('&') {
-        read.push_str(&rest[..at]);
-        let (entity, after) = rest[at + 1..].split_once(';').ok_or("a bare &")?;
-        read.push(match entity {
+        decoded.push_str(&rest[..at]);
+        let (entity, after) = rest[at + 1..].split_once(';').ok_or("an unescaped &")?;
+        decoded.push(match entity {
             "#60" | "lt" => '<',
             "#62" | "gt" => '>',
             "#38" | "amp" => '&',
             "#34" | "quot" => '"',
             "#39" => '\'',
-            other => return Err(format!("&{other};")),
+            other => return Err(format!("unknown entity &{other};")),
         });
         rest = after;
     }
-    read.push_str(rest);
-    Ok(read)
+    decoded.push_str(rest);
+    Ok(decoded)
 }
 
 #[test]
-fn it_refuses_what_a_browser_would_guess_at() {
+fn markup_that_needs_error_recovery_is_rejected() {
     assert_eq!(parse("<p a=\"1&#38;2\">x &#60;</p>").unwrap().elements[0].get("a"), "1&2");
     for text in ["<p>", "</p>", "<p a=1></p>", "<p>a < b</p>", "<p>a & b</p>", "<a><b></a></b>", "<p a=\"\"b=\"\"></p>"]
     {

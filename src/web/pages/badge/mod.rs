@@ -1,9 +1,8 @@
-//! A market as a small picture, for places without script: a README, a mail, a page that allows images alone.
+//! Badges: the price of a market as a small image, for places without script such as a README or an email.
 //!
-//! A picture may be kept by a mail program or a proxy for longer than we can
-//! know, so it always says of when it is. What it says is laid out once and
-//! written in one of three forms: SVG, PNG, and the JSON from which shields.io
-//! draws its own.
+//! Email clients and proxies may keep an image for an unknown time, so a badge always contains the time of its price.
+//! The layout is computed once and written in one of three formats: SVG, PNG, or the JSON from which shields.io draws
+//! its own badge.
 
 mod png;
 mod shields;
@@ -15,32 +14,34 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::super::AppState;
-use super::super::bodies::Life;
-use super::choice::{Colors, Rgb, Theme};
+use super::super::response_cache::Freshness;
+use super::option_types::{Colors, Rgb, Theme};
 use super::options::{self, Options};
 use crate::domain::{Direction, Quote, State as RowState, is_unprintable};
-use crate::text::{self, Lang};
+use crate::locale::{self, Lang};
 
-/// How long a proxy keeps a picture: a price of a minute ago with its minute written on it is right.
+/// Caching of a badge. A price that is a minute old is acceptable, since its time is part of the image.
 const CACHE: &str = "public, max-age=30, stale-while-revalidate=60, stale-if-error=3600";
 
-/// What a refusal says to a cache.
-const CACHE_REFUSAL: &str = "no-store";
+/// Caching of an error.
+const CACHE_ERROR: &str = "no-store";
 
 /// Height in pixels.
 pub const HEIGHT: u32 = 26;
 
-/// Tenths of a pixel beside the text and between its parts.
+/// Horizontal padding, in tenths of a pixel.
 const PADDING: u32 = 90;
+
+/// Gap between two parts of the text, in tenths of a pixel.
 const GAP: u32 = 70;
 
-/// Longest name drawn, in characters.
+/// Maximum length of a name, in characters; longer ones are cut.
 const NAME_CHARS_MAX: usize = 24;
 
-/// Places in the lists of colours.
-const INK: usize = 2;
-const QUIET: usize = 3;
-const TONE: usize = 4;
+/// Indices into [`Badge::light`] and [`Badge::dark`].
+const TEXT_COLOR: usize = 2;
+const SECONDARY_COLOR: usize = 3;
+const CHANGE_COLOR: usize = 4;
 
 #[derive(Template)]
 #[template(path = "badge.svg")]
@@ -48,41 +49,45 @@ struct Badge {
     lang: Lang,
     title: String,
     auto: bool,
-    /// Ground, line, ink, quiet, tone; on a light ground and on a dark one.
+    /// Background, border, text, secondary text and change, in the light scheme.
     light: [Rgb; 5],
+    /// The same in the dark scheme.
     dark: [Rgb; 5],
     parts: Vec<Part>,
-    /// Which of the colours says how the price moves.
+    /// Index of the colour of the change.
     tone: usize,
-    /// Whether the price is of now.
+    /// Whether the price is current: live or delayed.
     current: bool,
 }
 
+/// A text with its position.
 struct Part {
     is_name: bool,
-    /// Which of the colours.
+    /// Index of the colour.
     color: usize,
-    /// Tenths of a pixel.
+    /// Left edge, in tenths of a pixel.
     x: u32,
+    /// Width, in tenths of a pixel.
     length: u32,
+    /// Font size, in pixels.
     size: u32,
     bold: bool,
     text: String,
 }
 
-/// How a badge is written.
+/// The file format of a badge.
 #[derive(Debug, Clone, Copy)]
-enum Form {
+enum Format {
     Svg,
     Png,
     Shields,
 }
 
-impl Form {
-    /// Reads `BTC-KRW.png`: the market, and the form, which is SVG where none is named.
+impl Format {
+    /// Splits `BTC-KRW.png` into market and format; the default is SVG.
     fn of(file: &str) -> (&str, Self) {
-        let forms = [(".svg", Self::Svg), (".png", Self::Png), (".json", Self::Shields)];
-        let named = forms.into_iter().find_map(|(ending, form)| Some((file.strip_suffix(ending)?, form)));
+        let formats = [(".svg", Self::Svg), (".png", Self::Png), (".json", Self::Shields)];
+        let named = formats.into_iter().find_map(|(ending, format)| Some((file.strip_suffix(ending)?, format)));
         named.unwrap_or((file, Self::Svg))
     }
 
@@ -95,50 +100,57 @@ impl Form {
     }
 }
 
-/// `GET /badge/{market}.svg`, `.png` and `.json`.
+/// `GET /badge/{market}.svg`, `.png` or `.json`: the badge of a market.
 pub async fn badge(
     State(app): State<AppState>,
     Path(file): Path<String>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let (id, form) = Form::of(&file);
-    let drawn = match Options::of_market(&app, &headers, query.as_deref().unwrap_or_default(), id) {
+    let (id, format) = Format::of(&file);
+    let response = match Options::for_market(&app, &headers, query.as_deref().unwrap_or_default(), id) {
         Ok(options) => {
-            let draw = || Ok((head(form, CACHE), Badge::of_options(&app, &options).write(form)?));
-            app.bodies().get(&app, &headers, format!("badge {form:?} {}", options.query()), Life::Change, draw)
+            let draw = || Ok((head(format, CACHE), Badge::of_options(&app, &options).write(format)?));
+            app.response_cache().get_or_render(
+                &app,
+                &headers,
+                format!("badge {format:?} {}", options.query()),
+                Freshness::UntilPublish,
+                draw,
+            )
         }
         Err(bad) => {
             let lang = options::lang(&app, &headers, query.as_deref().unwrap_or_default());
             let word = match bad.status() {
                 StatusCode::NOT_FOUND => lang.pick("없는 종목", "no such market", "該当銘柄なし"),
-                _ => lang.pick("잘못된 주소", "bad address", "URLが不正です"),
+                _ => lang.pick("잘못된 주소", "invalid URL", "URLが不正です"),
             };
-            let badge = Badge::of_words(word, &bad.to_string(), lang);
-            badge.write(form).map(|body| (bad.status(), head(form, CACHE_REFUSAL), body).into_response())
+            let badge = Badge::of_error(word, &bad.to_string(), lang);
+            badge.write(format).map(|body| (bad.status(), head(format, CACHE_ERROR), body).into_response())
         }
     };
-    drawn.unwrap_or_else(|error: anyhow::Error| {
-        tracing::error!(%error, "rendering a badge failed");
+    response.unwrap_or_else(|error: anyhow::Error| {
+        tracing::error!(%error, "rendering a badge failed; request answered with status 500");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
 }
 
-/// Returns the width of a badge in pixels, as it is now.
+/// Returns the width of the current badge, in pixels.
 pub fn width(app: &AppState, options: &Options<'_>) -> u32 {
     Badge::of_options(app, options).pixels_wide()
 }
 
-fn head(form: Form, cache: &'static str) -> HeaderMap {
+/// Returns the response headers.
+fn head(format: Format, cache: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in [
-        (header::CONTENT_TYPE, form.content_type()),
+        (header::CONTENT_TYPE, format.content_type()),
         (header::CACHE_CONTROL, cache),
         (header::VARY, "accept-encoding, accept-language"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        // For whoever opens it as a document: then it is light, and nothing in it loads or runs.
+        // If the SVG is opened as a document, nothing in it may load or run.
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
         (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
     ] {
@@ -151,8 +163,8 @@ impl Badge {
     fn of_options(app: &AppState, options: &Options<'_>) -> Self {
         let pick = options.picks.first();
         let row = pick.and_then(|pick| app.hub.row(&pick.source, &pick.market));
-        let asset = || pick.map_or_else(String::new, |pick| text::asset(pick.market.base(), options.lang));
-        let name = row.as_deref().map_or_else(asset, |quote| text::name(quote, options.lang));
+        let asset = || pick.map_or_else(String::new, |pick| locale::asset(pick.market.base(), options.lang));
+        let name = row.as_deref().map_or_else(asset, |quote| locale::name(quote, options.lang));
         Self::of_row(options, row.as_deref(), &name, app.demo)
     }
 
@@ -162,70 +174,70 @@ impl Badge {
         let state = quote.map_or(RowState::Unknown, |quote| quote.state);
         let current = matches!(state, RowState::Live | RowState::Delayed);
         let direction = change.map_or(Direction::Even, |change| change.direction);
-        let ink = if current { INK } else { QUIET };
-        let tone = if current && direction != Direction::Even { TONE } else { ink };
+        let text_color = if current { TEXT_COLOR } else { SECONDARY_COLOR };
+        let tone = if current && direction != Direction::Even { CHANGE_COLOR } else { text_color };
         let mut line = Line::default();
         if demo {
-            line.add(QUIET, 11, true, "DEMO");
+            line.add(SECONDARY_COLOR, 11, true, "DEMO");
         }
         line.add_name(&name.chars().take(NAME_CHARS_MAX).collect::<String>());
         if let Some(quote) = quote.filter(|quote| quote.last.is_some()) {
-            let (last, unit) = (text::last(quote, lang), text::unit(quote.market.quote(), lang));
+            let (last, unit) = (locale::last(quote, lang), locale::unit(quote.market.quote(), lang));
             let price = lang.pick(format!("{last}{unit}"), format!("{last} {unit}"), format!("{last}{unit}"));
-            line.add(ink, 13, true, &price);
+            line.add(text_color, 13, true, &price);
             let arrow = match direction {
                 Direction::Rise => "▲ ",
                 Direction::Even => "",
                 Direction::Fall => "▼ ",
             };
-            line.add(tone, 13, false, &format!("{arrow}{}", text::change(change.as_ref(), lang)));
+            line.add(tone, 13, false, &format!("{arrow}{}", locale::change(change.as_ref(), lang)));
         }
         let at = quote.and_then(|quote| quote.confirmed_at.or(quote.received_at));
-        let word = if state == RowState::Live { "" } else { text::state(state, lang) };
-        let time = at.map_or_else(String::new, |at| text::stamp(at, lang));
-        line.add(QUIET, 11, false, format!("{word} {time}").trim());
-        let said = quote.map_or_else(
-            || format!("{name} {}", text::state(RowState::Unknown, lang)),
-            |quote| text::sentence(quote, options.basis, lang),
+        let word = if state == RowState::Live { "" } else { locale::state(state, lang) };
+        let time = at.map_or_else(String::new, |at| locale::stamp(at, lang));
+        line.add(SECONDARY_COLOR, 11, false, format!("{word} {time}").trim());
+        let sentence = quote.map_or_else(
+            || format!("{name} {}", locale::state(RowState::Unknown, lang)),
+            |quote| locale::sentence(quote, options.basis, lang),
         );
-        // Without a price the sentence says the state itself.
+        // Without a price the sentence already contains the state.
         let reason = if quote.is_some_and(|quote| quote.last.is_some()) { word.to_owned() } else { String::new() };
-        let no_change = quote.map_or_else(String::new, |quote| text::no_change(quote, options.basis, lang));
-        let title = [said, no_change, reason, time, if demo { "DEMO".to_owned() } else { String::new() }];
+        let no_change = quote.map_or_else(String::new, |quote| locale::no_change(quote, options.basis, lang));
+        let title = [sentence, no_change, reason, time, if demo { "DEMO".to_owned() } else { String::new() }];
         let title = title.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         let badge = Self::new(line, &title, options.theme, options.colors, direction, lang);
         Self { tone, current, ..badge }
     }
 
-    fn of_words(word: &str, title: &str, lang: Lang) -> Self {
+    fn of_error(word: &str, title: &str, lang: Lang) -> Self {
         let mut line = Line::default();
-        line.add(QUIET, 13, false, word);
-        Self::new(line, title, Theme::Light, Colors::usual(lang), Direction::Even, lang)
+        line.add(SECONDARY_COLOR, 13, false, word);
+        Self::new(line, title, Theme::Light, Colors::default_for(lang), Direction::Even, lang)
     }
 
     fn new(line: Line, title: &str, theme: Theme, colors: Colors, direction: Direction, lang: Lang) -> Self {
         let [rise, fall, dark_rise, dark_fall] = colors.tones();
         let (tone, dark_tone) = if direction == Direction::Fall { (fall, dark_fall) } else { (rise, dark_rise) };
         let set = |colors: [u32; 4], tone: Rgb| {
-            let [ground, rule, ink, quiet] = colors.map(Rgb::new);
-            [ground, rule, ink, quiet, tone]
+            let [background, border, text, secondary] = colors.map(Rgb::new);
+            [background, border, text, secondary, tone]
         };
         let light = set([0xff_ffff, 0xd5_d8dc, 0x1a_1c1f, 0x5f_656d], tone);
         let dark = set([0x15_171a, 0x3a_3f46, 0xec_eef1, 0xa0_a7b0], dark_tone);
         let light = if theme == Theme::Dark { dark } else { light };
         let auto = theme == Theme::Auto;
-        Self { lang, title: plain(title), auto, light, dark, parts: line.parts, tone: QUIET, current: false }
+        Self { lang, title: plain(title), auto, light, dark, parts: line.parts, tone: SECONDARY_COLOR, current: false }
     }
 
-    fn write(&self, form: Form) -> anyhow::Result<Bytes> {
-        Ok(match form {
-            Form::Svg => self.render()?.into(),
-            Form::Png => png::draw(self)?.into(),
-            Form::Shields => shields::json(self).into(),
+    fn write(&self, format: Format) -> anyhow::Result<Bytes> {
+        Ok(match format {
+            Format::Svg => self.render()?.into(),
+            Format::Png => png::draw(self)?.into(),
+            Format::Shields => shields::json(self).into(),
         })
     }
 
-    /// In tenths of a pixel.
+    /// Returns the width in tenths of a pixel.
     fn tenths_wide(&self) -> u32 {
         self.parts.last().map_or(0, |part| part.x + part.length) + PADDING
     }
@@ -238,7 +250,7 @@ impl Badge {
         pixels(self.tenths_wide())
     }
 
-    /// The width without the line around it.
+    /// Returns the width without the border, for the template.
     fn inner(&self) -> String {
         pixels(self.tenths_wide().saturating_sub(10))
     }
@@ -258,7 +270,7 @@ impl Part {
     }
 }
 
-/// Texts side by side, each as wide as it is told to be: the reader's font is not known here.
+/// Lays out texts side by side. Each gets an estimated width, which the renderer enforces: the font is not known here.
 #[derive(Default)]
 struct Line {
     parts: Vec<Part>,
@@ -266,7 +278,7 @@ struct Line {
 
 impl Line {
     fn add_name(&mut self, text: &str) {
-        self.push(INK, 13, false, text, true);
+        self.push(TEXT_COLOR, 13, false, text, true);
     }
 
     fn add(&mut self, color: usize, size: u32, bold: bool, text: &str) {
@@ -279,13 +291,13 @@ impl Line {
             return;
         }
         let x = self.parts.last().map_or(PADDING, |before| before.x + before.length + GAP);
-        let length = text.chars().map(breadth).sum::<u32>() * size / 10;
+        let length = text.chars().map(char_width).sum::<u32>() * size / 10;
         self.parts.push(Part { is_name, color, x, length, size, bold, text });
     }
 }
 
-/// Returns about how broad a character is, in hundredths of the font's size.
-fn breadth(c: char) -> u32 {
+/// Returns the estimated width of a character, in hundredths of an em.
+fn char_width(c: char) -> u32 {
     match c {
         ' ' => 28,
         ',' | '.' | '\'' | 'i' | 'l' | 'I' | '|' | ':' => 27,
@@ -293,18 +305,18 @@ fn breadth(c: char) -> u32 {
         '%' | 'm' | 'w' | 'M' | 'W' => 86,
         'A'..='Z' | '▲' | '▼' => 66,
         c if c.is_ascii() => 55,
-        // Hangul, kana, ideographs: a square each.
+        // Hangul, kana and ideographs are full width.
         '\u{1100}'.. => 96,
         _ => 60,
     }
 }
 
-/// Leaves out what may not stand in XML at all, escaped or not, and what reaches beyond its own text.
+/// Removes characters that XML does not allow even escaped, and those that affect the text around them.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| !is_unprintable(*c)).collect()
 }
 
-/// Writes tenths of a pixel.
+/// Formats tenths of a pixel as pixels.
 fn pixels(tenths: u32) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }

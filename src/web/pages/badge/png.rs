@@ -1,9 +1,9 @@
-//! The badge as PNG, for mail programs, which show no SVG.
+//! The badge as PNG, for email clients, which do not display SVG.
 //!
-//! Drawn from the same parts as the SVG, twice as large for dense screens, and
-//! with fonts that are compiled in: the machine's are never looked at.
+//! Drawn from the same parts as the SVG, at twice the resolution for high-density screens, and with compiled-in fonts
+//! instead of those of the machine.
 
-#![allow(clippy::float_arithmetic, reason = "the geometry of outlines; a price comes here as text")]
+#![allow(clippy::float_arithmetic, reason = "geometry of glyph outlines; prices are already text here")]
 
 use std::sync::LazyLock;
 
@@ -11,25 +11,25 @@ use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use anyhow::anyhow;
 use ttf_parser::{Face, FaceParsingError, GlyphId, OutlineBuilder};
 
-use super::super::choice::Rgb;
+use super::super::option_types::Rgb;
 use super::{Badge, HEIGHT, Part};
 
-/// Pixels of the picture in one of the page.
+/// Pixels of the image for each CSS pixel.
 const SCALE: u32 = 2;
 
-/// The baseline in the SVG, in pixels.
+/// Baseline of the text, in CSS pixels, as in the SVG.
 const BASELINE: f32 = 17.5;
 
-/// Radius of the corners, at the outer edge of the line around the badge.
+/// Corner radius at the outer edge of the border, in CSS pixels.
 const RADIUS: f32 = 3.5;
 
-/// Pixels a metre that say "twice as large" to whoever goes by them: 2 × 96 an inch.
+/// Pixel density in pixels per metre: 2 × 96 dpi.
 const DENSITY: u32 = 7559;
 
-/// Pixels of the picture beside a text that its strokes may reach into.
-const REACH: u32 = 4;
+/// Margin in image pixels beside a text that its strokes may reach into.
+const MARGIN: u32 = 4;
 
-/// How far the control points of a quarter of a circle are from its ends, for a radius of one.
+/// Distance of the Bézier control points from the ends of a quarter circle with radius 1.
 const QUARTER: f32 = 0.552_285;
 
 static FONTS: LazyLock<Result<Fonts, FaceParsingError>> = LazyLock::new(|| {
@@ -40,20 +40,20 @@ static FONTS: LazyLock<Result<Fonts, FaceParsingError>> = LazyLock::new(|| {
 
 struct Fonts {
     regular: Face<'static>,
-    /// Latin, figures and the words for currencies.
+    /// Latin letters, digits and the currency names.
     bold: Face<'static>,
 }
 
-/// Returns the file.
+/// Returns the PNG file.
 ///
 /// # Errors
-/// If a font is broken or the encoder fails, which tests rule out.
+/// If a font can't be parsed or encoding fails; neither depends on the badge.
 pub fn draw(badge: &Badge) -> anyhow::Result<Vec<u8>> {
-    let fonts = FONTS.as_ref().map_err(|error| anyhow!("a font of the badge: {error}"))?;
+    let fonts = FONTS.as_ref().map_err(|error| anyhow!("parsing a badge font: {error}"))?;
     let mut canvas = Canvas::new(badge.pixels_wide() * SCALE, HEIGHT * SCALE);
-    let [ground, rule, ..] = badge.light;
-    canvas.rounded(0.0, RADIUS, rule);
-    canvas.rounded(1.0, RADIUS - 1.0, ground);
+    let [background, border, ..] = badge.light;
+    canvas.rounded(0.0, RADIUS, border);
+    canvas.rounded(1.0, RADIUS - 1.0, background);
     for part in &badge.parts {
         canvas.text(fonts, part, badge.light[part.color]);
     }
@@ -61,7 +61,7 @@ pub fn draw(badge: &Badge) -> anyhow::Result<Vec<u8>> {
 }
 
 impl Fonts {
-    /// Returns the glyph of a character; a box where no font has it.
+    /// Returns the glyph of a character, or a box if no font has it.
     fn glyph(&self, c: char, bold: bool) -> (&Face<'static>, GlyphId) {
         let faces = if bold { [&self.bold, &self.regular] } else { [&self.regular; 2] };
         let found = faces.into_iter().find_map(|face| Some((face, face.glyph_index(c)?)));
@@ -72,18 +72,18 @@ impl Fonts {
 struct Canvas {
     width: u32,
     height: u32,
-    /// Red, green, blue and opacity.
+    /// Red, green, blue and alpha.
     pixels: Vec<[u8; 4]>,
     shape: Rasterizer,
 }
 
 impl Canvas {
     fn new(width: u32, height: u32) -> Self {
-        let (across, down) = (width as usize, height as usize);
-        Self { width, height, pixels: vec![[0; 4]; across * down], shape: Rasterizer::new(0, 0) }
+        let (columns, rows) = (width as usize, height as usize);
+        Self { width, height, pixels: vec![[0; 4]; columns * rows], shape: Rasterizer::new(0, 0) }
     }
 
-    /// Fills the whole picture but for `inset` pixels of the page on each side.
+    /// Fills a rounded rectangle with an inset of `inset` CSS pixels on each side.
     fn rounded(&mut self, inset: f32, radius: f32, color: Rgb) {
         let scale = SCALE as f32;
         let (near, radius) = (inset * scale, radius * scale);
@@ -104,7 +104,7 @@ impl Canvas {
         self.fill(0, color);
     }
 
-    /// Writes a text as wide as it is told to be, as `textLength` does in the SVG.
+    /// Draws a text, scaled to the width of its part like `textLength` in the SVG.
     fn text(&mut self, fonts: &Fonts, part: &Part, color: Rgb) {
         let ems = |(face, glyph): (&Face<'_>, GlyphId)| {
             f32::from(face.glyph_hor_advance(glyph).unwrap_or_default()) / f32::from(face.units_per_em())
@@ -115,21 +115,21 @@ impl Canvas {
             return;
         }
         let tenths = |tenths: u32| (tenths * SCALE) as f32 / 10.0;
-        let (across, size) = (tenths(part.length) / natural, (part.size * SCALE) as f32);
-        // Only this much of the picture is looked at.
-        let left = (part.x * SCALE / 10).saturating_sub(REACH);
-        let right = ((part.x + part.length) * SCALE / 10 + REACH).min(self.width);
+        let (x_scale, size) = (tenths(part.length) / natural, (part.size * SCALE) as f32);
+        // Only these columns of the image are rasterized.
+        let left = (part.x * SCALE / 10).saturating_sub(MARGIN);
+        let right = ((part.x + part.length) * SCALE / 10 + MARGIN).min(self.width);
         self.shape.reset(right.saturating_sub(left) as usize, self.height as usize);
         let mut at = point(tenths(part.x) - left as f32, BASELINE * SCALE as f32);
         for (face, glyph) in glyphs {
             let em = f32::from(face.units_per_em());
-            face.outline_glyph(glyph, &mut Pen::new(&mut self.shape, at, point(across / em, -size / em)));
-            at.x += ems((face, glyph)) * across;
+            face.outline_glyph(glyph, &mut Pen::new(&mut self.shape, at, point(x_scale / em, -size / em)));
+            at.x += ems((face, glyph)) * x_scale;
         }
         self.fill(left, color);
     }
 
-    /// Lays a colour over what is there, where the shape is, which begins in the column `left`.
+    /// Blends a colour over the image in the rasterized shape; `left` is the column at which the shape begins.
     fn fill(&mut self, left: u32, color: Rgb) {
         let [red, green, blue] = color.channels();
         self.shape.for_each_pixel_2d(|x, y, over| {
@@ -152,7 +152,7 @@ impl Canvas {
         let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
         encoder.set_color(png::ColorType::Rgba);
         encoder.set_depth(png::BitDepth::Eight);
-        // A quarter larger than with the usual effort, in a fifteenth of the time.
+        // A quarter larger than with default compression, in a fifteenth of the time.
         encoder.set_compression(png::Compression::Fast);
         encoder.set_source_srgb(png::SrgbRenderingIntent::RelativeColorimetric);
         encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: DENSITY, yppu: DENSITY, unit: png::Unit::Meter }));
@@ -161,22 +161,22 @@ impl Canvas {
     }
 }
 
-/// Follows an outline into a shape: from the units of a font, whose y points up, to pixels.
+/// Feeds an outline into the rasterizer, converting font units (y up) to pixels (y down).
 struct Pen<'a> {
     shape: &'a mut Rasterizer,
     origin: Point,
     scale: Point,
-    begun: Point,
+    start: Point,
     at: Point,
 }
 
 impl<'a> Pen<'a> {
     fn new(shape: &'a mut Rasterizer, origin: Point, scale: Point) -> Self {
-        Self { shape, origin, scale, begun: origin, at: origin }
+        Self { shape, origin, scale, start: origin, at: origin }
     }
 
-    /// The rasterizer counts on it that all points are within the picture.
-    fn place(&self, x: f32, y: f32) -> Point {
+    /// Converts a point to pixels. The rasterizer requires all points to be within the image, so they are clamped.
+    fn to_pixels(&self, x: f32, y: f32) -> Point {
         let (width, height) = self.shape.dimensions();
         let (x, y) = (self.origin.x + x * self.scale.x, self.origin.y + y * self.scale.y);
         point(x.clamp(0.0, width as f32), y.clamp(0.0, height as f32))
@@ -185,31 +185,31 @@ impl<'a> Pen<'a> {
 
 impl OutlineBuilder for Pen<'_> {
     fn move_to(&mut self, x: f32, y: f32) {
-        self.at = self.place(x, y);
-        self.begun = self.at;
+        self.at = self.to_pixels(x, y);
+        self.start = self.at;
     }
 
     fn line_to(&mut self, x: f32, y: f32) {
-        let to = self.place(x, y);
+        let to = self.to_pixels(x, y);
         self.shape.draw_line(self.at, to);
         self.at = to;
     }
 
     fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        let (by, to) = (self.place(x1, y1), self.place(x, y));
+        let (by, to) = (self.to_pixels(x1, y1), self.to_pixels(x, y));
         self.shape.draw_quad(self.at, by, to);
         self.at = to;
     }
 
     fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let (first, second, to) = (self.place(x1, y1), self.place(x2, y2), self.place(x, y));
+        let (first, second, to) = (self.to_pixels(x1, y1), self.to_pixels(x2, y2), self.to_pixels(x, y));
         self.shape.draw_cubic(self.at, first, second, to);
         self.at = to;
     }
 
     fn close(&mut self) {
-        self.shape.draw_line(self.at, self.begun);
-        self.at = self.begun;
+        self.shape.draw_line(self.at, self.start);
+        self.at = self.start;
     }
 }
 
@@ -217,10 +217,10 @@ impl OutlineBuilder for Pen<'_> {
 mod tests {
     use super::*;
     use crate::domain::{State, asset};
-    use crate::text::{self, Lang};
+    use crate::locale::{self, Lang};
 
     #[test]
-    fn fc_29_the_fonts_have_every_character_that_a_badge_can_say() {
+    fn fc_29_the_fonts_have_every_character_that_a_badge_can_contain() {
         let fonts = FONTS.as_ref().unwrap();
         let assert_has = |text: &str, faces: &[&Face<'_>]| {
             for (c, face) in text.chars().flat_map(|c| faces.iter().map(move |face| (c, *face))) {
@@ -235,22 +235,22 @@ mod tests {
             assert_has(&c.to_string(), &both);
         }
         assert_has("▲▼–", &both);
-        // Any Hangul syllable may be in a name that an exchange gives; kana; names of Chinese coins.
+        // Names from exchanges may contain any Hangul syllable, kana, and the characters of known Chinese coins.
         assert_has(&('가'..='힣').collect::<String>(), &regular);
         assert_has(&('ァ'..='ヶ').chain('ぁ'..='ん').collect::<String>(), &regular);
         assert_has("币安人生", &regular);
         for lang in Lang::ALL {
             for asset in asset::ALL {
-                assert_has(&text::asset(asset.id, lang), &regular);
+                assert_has(&locale::asset(asset.id, lang), &regular);
             }
             for state in [State::Live, State::Delayed, State::Stale, State::Halted, State::Unknown] {
-                assert_has(text::state(state, lang), &regular);
+                assert_has(locale::state(state, lang), &regular);
             }
             for quote in ["KRW", "USDT", "JPY", "USD"] {
-                assert_has(text::unit(quote, lang), &both);
+                assert_has(locale::unit(quote, lang), &both);
             }
         }
-        // What a refusal says.
+        // The texts of error badges.
         let module = include_str!("mod.rs");
         let words = module.lines().filter(|line| line.contains("=> lang.pick(")).flat_map(|line| line.split('"'));
         let words: Vec<_> = words.filter(|word| word.chars().all(|c| !"(>".contains(c))).collect();

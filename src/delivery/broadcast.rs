@@ -1,0 +1,136 @@
+//! Broadcast of a group's newest frame to its members, and the deadlines of clients.
+
+use bytes::Bytes;
+
+use super::CloseReason;
+use super::client::{Client, OfferResult};
+use super::thread::{Thread, millis};
+use super::timers::Millis;
+use crate::websocket::{self, Opcode};
+
+/// Delay before the ping of a blocked client is tried again.
+const PING_RETRY: Millis = 1000;
+
+/// Ping times are rounded up to a multiple of this, so that a thread wakes up once for many clients and their pongs
+/// instead of three times per client.
+const PING_ALIGN: Millis = 250;
+
+/// Cached result for all members at one sequence: the next sequence and the bytes to send.
+struct CachedUpdate {
+    since: u64,
+    update: Option<(u64, Bytes)>,
+}
+
+impl Thread {
+    /// Writes a group's newest frame to every member that is not blocked; the others get the newest rows once their
+    /// sockets are writable again.
+    pub(super) fn broadcast(&mut self, number: u32) {
+        let Some(group) = self.groups.get_mut(number).filter(|group| group.dirty.take()) else { return };
+        if group.subscribers.first().is_some_and(|subscriber| subscriber.member.has_failed()) {
+            let keys: Vec<u32> = group.subscribers.iter().map(|subscriber| subscriber.client).collect();
+            for key in keys {
+                if let Some(client) = self.clients.take(key) {
+                    self.put_back_or_close(key, client, Err(CloseReason::ComponentFailed));
+                }
+            }
+            return;
+        }
+        let mut broken = Vec::new();
+        // Nearly all members are at the same sequence, so the update is computed once, compressed and not.
+        let mut cached: [Option<CachedUpdate>; 2] = [None, None];
+        for subscriber in &mut group.subscribers {
+            let Some(client) = self.clients.get_mut(subscriber.client) else { continue };
+            if client.blocked_since.is_some() {
+                continue;
+            }
+            let Some(entry) = cached.get_mut(usize::from(client.deflate)) else { continue };
+            let current = match entry {
+                Some(current) if current.since == subscriber.sequence => current,
+                _ => {
+                    let update = subscriber.member.update_since(subscriber.sequence);
+                    let update = update.map(|(sequence, messages)| (sequence, messages.frames(client.deflate).clone()));
+                    entry.insert(CachedUpdate { since: subscriber.sequence, update })
+                }
+            };
+            let Some((sequence, frame)) = &current.update else { continue };
+            match client.offer(frame, self.now) {
+                Ok(OfferResult::Accepted) => subscriber.sequence = *sequence,
+                Ok(OfferResult::Blocked) => {}
+                Err(_) => broken.push(subscriber.client),
+            }
+            if client.blocked_since.is_some() {
+                let at = self.now + millis(self.settings.write_within);
+                self.timers.arm(subscriber.client, &mut client.armed_deadline, at);
+            }
+        }
+        for key in broken {
+            if let Some(client) = self.clients.take(key) {
+                self.disconnect(key, client, false);
+            }
+        }
+    }
+
+    /// Arms the timer for a client's next deadline.
+    pub(super) fn arm(&mut self, key: u32, client: &mut Client) {
+        let at = next_deadline(client, millis(self.settings.write_within));
+        self.timers.arm(key, &mut client.armed_deadline, at);
+    }
+
+    /// Handles a client's deadline `at`: closes, disconnects or pings the client.
+    pub(super) fn handle_deadline(&mut self, key: u32, at: Millis) {
+        let Some(mut client) = self.clients.take(key) else { return };
+        if client.armed_deadline != at {
+            // A superseded timer entry, or one of an earlier client with this key.
+            self.clients.put(key, client);
+            return;
+        }
+        client.armed_deadline = Millis::MAX;
+        let is_due = |deadline: Millis| deadline <= self.now;
+        if client.closing_by.is_some_and(is_due) {
+            return self.disconnect(key, client, true);
+        }
+        let is_blocked = client.blocked_since.is_some();
+        let is_slow = client.blocked_since.is_some_and(|since| is_due(since + millis(self.settings.write_within)));
+        let result = if client.closing_by.is_some() {
+            Ok(())
+        } else if is_slow {
+            Err(CloseReason::Slow)
+        } else if is_due(client.subscribe_by) {
+            Err(CloseReason::NoSubscription)
+        } else if !is_blocked && client.pong_by.is_some_and(is_due) {
+            Err(CloseReason::NoPong)
+        } else if is_due(client.ping_at) {
+            self.ping(&mut client)
+        } else {
+            Ok(())
+        };
+        self.put_back_or_close(key, client, result);
+    }
+
+    fn ping(&self, client: &mut Client) -> Result<(), CloseReason> {
+        if client.blocked_since.is_some() || client.pong_by.is_some() {
+            client.ping_at = self.now + PING_RETRY;
+            return Ok(());
+        }
+        client.ping_at = align_ping(self.now + millis(self.settings.ping_every));
+        client.pong_by = Some(self.now + millis(self.settings.pong_within));
+        client.send([websocket::control_frame(Opcode::Ping, &[]).into()], self.now)?;
+        Ok(())
+    }
+}
+
+/// Rounds a ping time up to the next multiple of [`PING_ALIGN`].
+pub(super) fn align_ping(at: Millis) -> Millis {
+    at.next_multiple_of(PING_ALIGN)
+}
+
+/// Returns a client's nearest deadline.
+fn next_deadline(client: &Client, write_within: Millis) -> Millis {
+    if let Some(by) = client.closing_by {
+        return by;
+    }
+    let write = client.blocked_since.map(|since| since.saturating_add(write_within));
+    let pong = client.pong_by.filter(|_| client.blocked_since.is_none());
+    let rest = [write, pong].into_iter().flatten();
+    rest.fold(client.subscribe_by.min(client.ping_at), Millis::min)
+}

@@ -1,0 +1,262 @@
+//! The simulated markets of all fake venues, and their exact prices.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+use super::assets::{self, Asset};
+use super::fault::names_same_market;
+use super::fault_view::{FaultEffects, MarketWarning};
+use super::series::CandleSeries;
+use super::trade_log::{RETENTION, Trade, TradeLog};
+use super::units;
+use super::walk::Walk;
+
+const MINUTE: i64 = 60_000;
+
+/// Length of the history that a new simulation has, in ms.
+const HISTORY: i64 = 27 * 3_600_000;
+
+/// All markets as of one instant.
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    now: i64,
+    markets: Vec<SimulatedMarket>,
+}
+
+/// One market of one venue.
+#[derive(Debug, Clone)]
+pub struct SimulatedMarket {
+    /// The venue's id.
+    pub venue: &'static str,
+    /// The market's name as the product spells it: `BTC-KRW`.
+    pub name: String,
+    /// The venue's current symbol: `KRW-BTC`, `BTCUSDT`.
+    pub symbol: String,
+    /// The venue's symbol without a `rename` fault.
+    original_symbol: String,
+    /// Whether trading is halted.
+    pub halted: bool,
+    /// The venue's warnings in force.
+    pub warnings: Vec<MarketWarning>,
+    /// The announced delisting date, such as `2026-12-01`.
+    pub delisting_date: Option<String>,
+    /// Whether the venue does not list it any more.
+    delisted: bool,
+    /// The base asset.
+    pub asset: Asset,
+    /// The trade log.
+    pub trade_log: TradeLog,
+    walk: Walk,
+    /// The trades to come if they are those of a series; `None` takes them from the walk.
+    series: Option<VecDeque<Trade>>,
+    /// Whether a price set from outside is held; no trades are made meanwhile.
+    price_held: bool,
+}
+
+/// The exact prices of a market, read directly from the trade log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Truth {
+    /// Price of the last trade.
+    pub last: Decimal,
+    /// Time of the last trade.
+    pub traded_at: Timestamp,
+    /// The closes of all complete minutes, oldest first: the minute's start, and the price of the last trade
+    /// before its end, whether that was in this minute or earlier.
+    pub minutes: Vec<(Timestamp, Decimal)>,
+}
+
+impl Simulation {
+    /// Creates a simulation with 27 hours of history up to `begin`.
+    pub fn new(seed: u64, begin: Timestamp) -> Self {
+        Self::with_markets(seed, begin, |_, _| true)
+    }
+
+    /// As [`Simulation::new`], but only with the markets for which `wanted(venue, market)` is true; prices are the
+    /// same.
+    pub fn with_markets(seed: u64, begin: Timestamp, wanted: impl Fn(&str, &str) -> bool) -> Self {
+        let now = begin.as_millisecond();
+        let from = now - HISTORY - now.rem_euclid(MINUTE);
+        let mut markets = Vec::new();
+        for venue in assets::VENUES {
+            for (index, asset) in assets::ALL.iter().copied().enumerate() {
+                if venue == "binance" && asset.usdt_price == 0 {
+                    continue;
+                }
+                let (quote, symbol) = match venue {
+                    "binance" => ("USDT", format!("{}USDT", asset.id)),
+                    _ => ("KRW", format!("KRW-{}", asset.id)),
+                };
+                let market = format!("{}-{quote}", asset.id);
+                if !wanted(venue, &market) {
+                    continue;
+                }
+                let walk = Walk::new(seed, venue, (index, asset), from, now);
+                let original_symbol = symbol.clone();
+                let (halted, delisted, price_held) = (false, false, false);
+                markets.push(SimulatedMarket {
+                    venue,
+                    name: market,
+                    symbol,
+                    original_symbol,
+                    halted,
+                    warnings: Vec::new(),
+                    delisting_date: None,
+                    delisted,
+                    asset,
+                    trade_log: TradeLog::default(),
+                    walk,
+                    series: None,
+                    price_held,
+                });
+            }
+        }
+        let mut simulation = Self { now: from, markets };
+        simulation.advance(begin);
+        simulation
+    }
+
+    /// Creates a simulation in which each venue lists only BTC, at the prices of a series.
+    ///
+    /// The minute that contains `begin` is the one of the series that follows its first `minutes` minutes.
+    pub fn from_series(series: &CandleSeries, minutes: usize, begin: Timestamp) -> Self {
+        let mut simulation = Self::new(0, begin);
+        simulation.markets.retain(|market| market.asset.id == "BTC");
+        for market in &mut simulation.markets {
+            market.trade_log = TradeLog::default();
+            market.series = Some(series.trades(minutes, begin.as_millisecond()));
+        }
+        simulation.advance(begin);
+        simulation
+    }
+
+    /// Makes the trades up to and including `to`; does nothing if `to` is in the past.
+    pub fn advance(&mut self, to: Timestamp) {
+        self.now = self.now.max(to.as_millisecond());
+        for market in &mut self.markets {
+            let trades = match &mut market.series {
+                Some(series) => series.drain(..series.partition_point(|trade| trade.at <= self.now)).collect(),
+                None => market.walk.trades_until(self.now),
+            };
+            for trade in trades {
+                if !market.price_held && !market.halted {
+                    market.trade_log.push(trade);
+                }
+            }
+        }
+    }
+
+    /// Returns the current instant in Unix ms.
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Returns the markets that a venue lists.
+    pub fn markets_of<'a>(&'a self, venue: &'a str) -> impl Iterator<Item = &'a SimulatedMarket> {
+        self.markets.iter().filter(move |market| market.venue == venue && !market.delisted)
+    }
+
+    /// Returns all markets of all venues, delisted ones included.
+    pub fn all_markets(&self) -> &[SimulatedMarket] {
+        &self.markets
+    }
+
+    /// Returns a listed market by the venue's symbol.
+    pub fn by_symbol(&self, venue: &str, symbol: &str) -> Option<&SimulatedMarket> {
+        self.markets.iter().find(|market| market.venue == venue && !market.delisted && market.symbol == symbol)
+    }
+
+    /// Returns a market by its name, such as `BTC-KRW`, delisted ones included.
+    pub fn market(&self, venue: &str, market: &str) -> Option<&SimulatedMarket> {
+        self.markets.iter().find(|found| found.venue == venue && found.name == market)
+    }
+
+    /// Sets which markets of a venue are halted, warned of, delisted and renamed to exactly those of `effects`.
+    pub fn apply_effects(&mut self, venue: &str, effects: &FaultEffects) {
+        for market in self.markets.iter_mut().filter(|market| market.venue == venue) {
+            market.halted = effects.halted.iter().any(|name| market.has_name(name));
+            let names = |name: &String| market.has_name(name);
+            let warned: Vec<MarketWarning> =
+                effects.warnings.iter().filter(|(name, _)| names(name)).map(|(_, kind)| kind.clone()).collect();
+            let leaving = effects.delistings.iter().find(|(name, _)| names(name)).map(|(_, date)| date.clone());
+            (market.warnings, market.delisting_date) = (warned, leaving);
+            market.delisted = effects.delisted.iter().any(|name| market.has_name(name));
+            let renamed = effects.renamed.iter().find(|(from, _)| market.has_name(from));
+            let symbol = renamed.map_or(&market.original_symbol, |(_, to)| to);
+            if market.symbol != *symbol {
+                market.symbol = symbol.clone();
+            }
+        }
+    }
+
+    /// Trades a market at exactly `price` now. With `hold` it makes no further trades until the next call; else
+    /// its walk continues from there. A halted market does not trade.
+    ///
+    /// # Errors
+    /// A message, if there is no such market, or the price is not above zero or has more than 8 decimal places.
+    pub fn set_price(&mut self, venue: &str, market: &str, price: Decimal, hold: bool) -> Result<(), String> {
+        let units = units::from_decimal(price).filter(|units| *units > 0);
+        let units = units.ok_or_else(|| format!("price {price} must be above zero, with at most 8 decimal places"))?;
+        let now = self.now;
+        let found = self.markets.iter_mut().find(|found| found.venue == venue && found.name == market);
+        let found = found.ok_or_else(|| format!("no market {market:?} at venue {venue:?}"))?;
+        found.walk.set_price(units);
+        found.price_held = hold;
+        if found.halted {
+            return Ok(());
+        }
+        found.trade_log.push(Trade { at: now, price: units, base_volume: units::ONE / 100, taker_sold: false, id: 0 });
+        Ok(())
+    }
+
+    /// Returns the exact prices of a market, or `None` if it does not exist or never traded.
+    pub fn truth(&self, venue: &str, market: &str) -> Option<Truth> {
+        self.market(venue, market)?.truth(self.now)
+    }
+}
+
+impl SimulatedMarket {
+    /// Returns the value of Upbit's and Bithumb's member `market_warning`.
+    pub fn market_warning(&self) -> &'static str {
+        if self.warnings.contains(&MarketWarning::WatchList) { "CAUTION" } else { "NONE" }
+    }
+
+    /// Returns whether this is the market's name or its original symbol, in any spelling: `KRW-BTC`, `BTC-KRW`,
+    /// `BTCUSDT`.
+    pub fn has_name(&self, name: &str) -> bool {
+        *name == self.original_symbol || *name == self.name || names_same_market(name, &self.original_symbol)
+    }
+
+    /// Returns the market's exact prices, with the minutes that are complete at `now` (Unix ms).
+    pub fn truth(&self, now: i64) -> Option<Truth> {
+        let last = self.trade_log.last()?;
+        let mut minutes = Vec::new();
+        let mut trades = self.trade_log.trades().peekable();
+        let first = trades.peek()?.at;
+        let mut end = first - first.rem_euclid(MINUTE) + MINUTE;
+        let mut close = None;
+        while end <= now {
+            while let Some(trade) = trades.next_if(|trade| trade.at < end) {
+                close = Some(trade.price);
+            }
+            let start = Timestamp::from_millisecond(end - MINUTE).ok()?;
+            minutes.extend(close.map(|close| (start, units::to_decimal(close).normalize())));
+            end += MINUTE;
+        }
+        let traded_at = Timestamp::from_millisecond(last.at).ok()?;
+        Some(Truth { last: units::to_decimal(last.price).normalize(), traded_at, minutes })
+    }
+
+    /// Returns the tick size at the last price, in units.
+    pub fn tick_size(&self) -> i64 {
+        self.tick_size_at(self.trade_log.last().map_or(0, |trade| trade.price))
+    }
+
+    /// Returns the tick size at a price, both in units.
+    pub fn tick_size_at(&self, price: i64) -> i64 {
+        self.walk.tick_size_at(price)
+    }
+}
+
+const _: () = assert!(HISTORY < RETENTION, "the history must be within the retention of trades");

@@ -1,0 +1,356 @@
+//! Connection manager: opens one connection of a venue, replaces it, and reconnects without end.
+//!
+//! A planned replacement overlaps: the old connection is closed only once the
+//! new one delivers, so that nothing is missed in between.
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Backoff;
+use super::connect::ConnectError;
+use super::connection::Command;
+use super::context::VenueContext;
+use super::session::{SessionEnd, SessionReport, StreamSession};
+use crate::domain::{Market, Reason, ReasonCode, Transport};
+use crate::failpoint;
+
+/// Capacity of a manager's report queue; a connection sends four kinds of report, each at most once.
+const REPORTS_MAX: usize = 16;
+
+/// Capacity of a connection's command queue; excess commands are dropped, and the next check repeats them.
+const COMMANDS_MAX: usize = 16;
+
+/// A venue that closes this many connections in a row right after they open is refusing us.
+const EARLY_CLOSES_MAX: u32 = 5;
+
+/// Longest wait while a venue refuses us, as a multiple of the longest wait after other failures.
+const REFUSED_FACTOR: u32 = 5;
+
+/// Session number of the next connection, unique within the process.
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
+/// A command from the poller to a connection manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManagerCommand {
+    /// Subscribe to these markets again: their stream is dead.
+    Resubscribe(Vec<Market>),
+    /// Replace the connection for this reason: resubscribing did not help.
+    Replace(String),
+}
+
+/// Handle of a running connection task.
+struct ConnectionHandle {
+    session: u64,
+    /// Whether it has subscribed to the markets.
+    subscribed: bool,
+    up: bool,
+    cancel: CancellationToken,
+    commands: mpsc::Sender<Command>,
+}
+
+struct ConnectionManager {
+    context: Arc<VenueContext>,
+    index: usize,
+    desired: watch::Sender<Arc<Vec<Market>>>,
+    tasks: JoinSet<SessionEnd>,
+    reports: mpsc::Sender<SessionReport>,
+    primary: Option<ConnectionHandle>,
+    successor: Option<ConnectionHandle>,
+    /// Whether a successor is wanted; stays set if opening one fails.
+    replacing: bool,
+    backoff: Backoff,
+    /// Connections in a row that the venue closed right after opening.
+    early_closes: u32,
+    /// Back-off while the venue does that.
+    refused_backoff: Backoff,
+    open_at: Option<Duration>,
+}
+
+/// Keeps connection `index` streaming until shutdown; returns once all of its tasks have ended.
+pub async fn run(context: Arc<VenueContext>, index: usize, mut commands: mpsc::Receiver<ManagerCommand>) {
+    let mut listed = context.listed.subscribe();
+    let (mut manager, mut inbox) = ConnectionManager::new(context.clone(), index);
+    manager.set_desired(&listed.borrow_and_update().clone());
+    loop {
+        let open_in = manager.open_in();
+        tokio::select! {
+            () = context.shutdown.cancelled() => break,
+            Ok(()) = listed.changed() => manager.set_desired(&listed.borrow_and_update().clone()),
+            Some(command) = commands.recv() => manager.handle_command(command),
+            Some(report) = inbox.recv() => manager.handle_report(report),
+            Some(done) = manager.tasks.join_next(), if !manager.tasks.is_empty() => {
+                // Tasks are never aborted, and `catch_panic` stops their panics.
+                if let Ok(finished) = done {
+                    manager.handle_end(finished);
+                }
+            }
+            () = tokio::time::sleep(open_in.unwrap_or_default()), if open_in.is_some() => manager.open(),
+        }
+    }
+    for handle in [manager.primary.take(), manager.successor.take()].into_iter().flatten() {
+        handle.cancel.cancel();
+    }
+    while manager.tasks.join_next().await.is_some() {}
+}
+
+/// Runs a session and turns a panic in it, such as over an unforeseen frame, into a failed connection.
+async fn catch_panic(session: u64, attempt: impl Future<Output = SessionEnd>) -> SessionEnd {
+    let attempt = AssertUnwindSafe(failpoint::run("attempt", attempt)).catch_unwind();
+    attempt.await.ok().flatten().unwrap_or_else(|| {
+        tracing::error!(session, "connection task failed; reconnecting");
+        let reason = Reason::new(ReasonCode::Closed, "the connection task failed; see the log");
+        SessionEnd { closed_early: false, ..SessionEnd::failed(session, reason.into()) }
+    })
+}
+
+impl ConnectionManager {
+    /// Returns a manager without a connection, and the receiver of its connections' reports.
+    fn new(context: Arc<VenueContext>, index: usize) -> (Self, mpsc::Receiver<SessionReport>) {
+        let (reports, inbox) = mpsc::channel(REPORTS_MAX);
+        let (shortest, longest) = (context.settings.backoff_min, context.settings.backoff_max);
+        let cooldown = context.cooldowns.remaining(Transport::Stream).map_or(Duration::ZERO, |(left, _)| left);
+        let manager = Self {
+            index,
+            desired: watch::Sender::new(Arc::default()),
+            tasks: JoinSet::new(),
+            reports,
+            primary: None,
+            successor: None,
+            replacing: false,
+            backoff: Backoff::new(shortest, longest),
+            early_closes: 0,
+            refused_backoff: Backoff::new(longest, longest.saturating_mul(REFUSED_FACTOR)),
+            open_at: Some(context.now() + cooldown),
+            context,
+        };
+        (manager, inbox)
+    }
+
+    fn set_desired(&mut self, listed: &BTreeSet<Market>) {
+        let markets = &self.context.markets_by_connection[self.index];
+        let desired: Vec<Market> = markets.iter().filter(|market| listed.contains(*market)).cloned().collect();
+        self.desired.send_if_modified(|now| {
+            let changed = **now != desired;
+            if changed {
+                *now = Arc::new(desired);
+            }
+            changed
+        });
+    }
+
+    /// Returns how long until the next connection is due, if one is wanted.
+    fn open_in(&self) -> Option<Duration> {
+        let wanted = self.primary.is_none() || (self.replacing && self.successor.is_none());
+        if !wanted || self.desired.borrow().is_empty() {
+            return None;
+        }
+        Some(self.open_at?.saturating_sub(self.context.now()))
+    }
+
+    fn open(&mut self) {
+        let session = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let cancel = CancellationToken::new();
+        let attempt = StreamSession {
+            context: self.context.clone(),
+            session,
+            desired: self.desired.subscribe(),
+            commands: inbox,
+            cancel: cancel.clone(),
+            reports: self.reports.clone(),
+        };
+        self.tasks.spawn(catch_panic(session, attempt.run()));
+        let handle = Some(ConnectionHandle { session, subscribed: false, up: false, cancel, commands });
+        if self.primary.is_none() {
+            self.primary = handle;
+        } else {
+            self.successor = handle;
+        }
+    }
+
+    fn handle_command(&mut self, command: ManagerCommand) {
+        match command {
+            ManagerCommand::Resubscribe(markets) => {
+                if let Some(primary) = &self.primary {
+                    // A full queue already holds such commands.
+                    let _ = primary.commands.try_send(Command::Resubscribe(markets));
+                }
+            }
+            ManagerCommand::Replace(why) => self.replace(&why),
+        }
+    }
+
+    fn replace(&mut self, why: &str) {
+        if self.primary.is_none() || self.replacing {
+            return;
+        }
+        tracing::info!(venue = %self.context.id(), why, "opening a replacement connection");
+        self.replacing = true;
+        self.open_at = Some(Duration::ZERO);
+    }
+
+    fn handle_report(&mut self, report: SessionReport) {
+        match report {
+            SessionReport::Subscribed(session) => {
+                if let Some(handle) = self.primary.as_mut().filter(|handle| handle.session == session) {
+                    handle.subscribed = true;
+                    // The end of the previous connection may have been handled first.
+                    self.context.liveness().record_takeover(&self.desired.borrow());
+                } else if let Some(handle) = self.successor.as_mut().filter(|handle| handle.session == session) {
+                    handle.subscribed = true;
+                }
+            }
+            SessionReport::Up(session) => {
+                if let Some(handle) = self.primary.as_mut().filter(|handle| handle.session == session) {
+                    handle.up = true;
+                    self.context.stream_changed(self.index, None);
+                } else if let Some(handle) = self.successor.as_mut().filter(|handle| handle.session == session) {
+                    handle.up = true;
+                }
+            }
+            SessionReport::Ready(session) => {
+                if self.successor.as_ref().is_some_and(|handle| handle.session == session) {
+                    if let Some(old) = self.primary.take() {
+                        old.cancel.cancel();
+                    }
+                    self.promote();
+                }
+            }
+            SessionReport::HandOver(session, why) => {
+                if self.primary.as_ref().is_some_and(|handle| handle.session == session) {
+                    self.replace(&why);
+                }
+            }
+        }
+    }
+
+    fn promote(&mut self) {
+        self.primary = self.successor.take();
+        self.replacing = false;
+        match &self.primary {
+            Some(handle) if handle.up => self.context.stream_changed(self.index, None),
+            Some(handle) if handle.subscribed => self.context.liveness().record_takeover(&self.desired.borrow()),
+            Some(_) | None => {}
+        }
+    }
+
+    fn handle_end(&mut self, finished: SessionEnd) {
+        let SessionEnd { session, mut error, was_stable, closed_early } = finished;
+        let primary = self.primary.as_ref().is_some_and(|handle| handle.session == session);
+        let successor = self.successor.as_ref().is_some_and(|handle| handle.session == session);
+        if !primary && !successor {
+            return;
+        }
+        if was_stable {
+            self.backoff.reset();
+        }
+        if !closed_early {
+            self.early_closes = 0;
+            self.refused_backoff.reset();
+        } else {
+            self.early_closes = self.early_closes.saturating_add(1);
+        }
+        if self.early_closes >= EARLY_CLOSES_MAX {
+            let message = format!(
+                "{} connections in a row were closed as soon as they were open; last failure: {}",
+                self.early_closes, error.reason
+            );
+            error.reason = Reason::new(ReasonCode::Refused, message);
+        }
+        self.open_at = Some(self.context.now() + self.next_wait(&error));
+        if successor {
+            self.successor = None;
+            self.context.log_failure("hand-over", &error.reason);
+            return;
+        }
+        self.primary = None;
+        self.context.stream_changed(self.index, Some(error.reason));
+        self.promote();
+    }
+
+    fn next_wait(&mut self, error: &ConnectError) -> Duration {
+        let wait = if self.early_closes >= EARLY_CLOSES_MAX {
+            self.refused_backoff.after_refusal()
+        } else {
+            self.backoff.after_failure()
+        };
+        let slow = matches!(
+            error.reason.code,
+            ReasonCode::TlsRefused | ReasonCode::Retired | ReasonCode::Redirect | ReasonCode::Blocked
+        );
+        let wait_min = if slow { self.context.settings.backoff_max } else { Duration::ZERO };
+        // Jitter may only lengthen a cool-down that the peer imposed.
+        error.cooldown.map_or(wait, |cooldown| cooldown + wait).max(wait_min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::{Price, Ticker};
+    use crate::ingest::cooldown::Cooldowns;
+    use crate::ingest::http::RestClient;
+    use crate::ingest::{Settings, Tls};
+
+    fn manager_of(market: &Market) -> ConnectionManager {
+        let venue = *crate::venue::ALL.first().unwrap();
+        let (settings, tls, clock) = (Settings::defaults(venue.profile()), Tls::new(None).unwrap(), Clock::system());
+        let cooldowns = Arc::new(Cooldowns::new(&settings, clock.clone()));
+        let http = RestClient::new(venue.profile(), &settings, &tls, &clock, cooldowns.clone()).unwrap();
+        let (events, _) = mpsc::channel(1);
+        let wanted = vec![market.clone()];
+        let context =
+            VenueContext::new(venue, settings, wanted, tls, clock, (http, cooldowns), events, CancellationToken::new());
+        let (mut manager, _) = ConnectionManager::new(Arc::new(context), 0);
+        manager.set_desired(&BTreeSet::from([market.clone()]));
+        manager
+    }
+
+    fn handle(session: u64) -> ConnectionHandle {
+        let (commands, _) = mpsc::channel(1);
+        ConnectionHandle { session, subscribed: false, up: false, cancel: CancellationToken::new(), commands }
+    }
+
+    fn trade(second: i64) -> Ticker {
+        let price: Price = "100".parse().unwrap();
+        Ticker { traded_at: Some(Timestamp::from_second(second).unwrap()), ..Ticker::new(price) }
+    }
+
+    /// The end of a connection and the report of its successor reach the manager on two channels, in either order.
+    #[tokio::test]
+    async fn in_01_a_successor_is_watched_whether_or_not_it_subscribed_before_the_end_of_the_other_was_noticed() {
+        let market: Market = "BTC-KRW".parse().unwrap();
+        let markets = std::slice::from_ref(&market);
+        for end_first in [false, true] {
+            let mut manager = manager_of(&market);
+            (manager.primary, manager.successor) = (Some(handle(1)), Some(handle(2)));
+            manager.context.liveness().record_subscription(markets);
+            manager.handle_report(SessionReport::Subscribed(1));
+            manager.handle_report(SessionReport::Up(1));
+            manager.context.liveness().record_subscription(markets);
+            let end = SessionEnd::failed(1, Reason::new(ReasonCode::Closed, "cut").into());
+            if end_first {
+                manager.handle_end(end);
+                manager.handle_report(SessionReport::Subscribed(2));
+            } else {
+                manager.handle_report(SessionReport::Subscribed(2));
+                manager.handle_end(end);
+            }
+            let now = manager.context.now();
+            manager.context.liveness().record_fetched(&market, &trade(1), now);
+            manager.context.liveness().record_fetched(&market, &trade(2), now);
+            assert_eq!(manager.context.liveness().first_missed(markets), Some(&market), "end first: {end_first}");
+        }
+    }
+}

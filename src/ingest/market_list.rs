@@ -1,0 +1,431 @@
+//! The market list: fetched at the start and every ten minutes, and never accepted when empty.
+//!
+//! A list that lacks a market may be faulty, and so may two. A market is dropped only when two lists in a row
+//! lack it (the second is requested soon) and the exchange, when asked for its price, reports no newer trade. A
+//! list much shorter than the previous one removes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::Backoff;
+use super::context::VenueContext;
+use super::liveness::TradeKey;
+use super::rate_limit::Priority;
+use super::rest_query::{self, BatchResult, PartialResponse, QueryError};
+use crate::domain::{Event, Listing, Market, Now, Reason, ReasonCode, Ticker, Via};
+use crate::venue::{RejectedListing, Rejection, Response, RestQuery, TickerRecord};
+
+/// A market is dropped when this many lists in a row lack it.
+const MISSED_LISTS_MAX: u32 = 2;
+
+/// If the price of a market can't be fetched while this many lists lack it, that counts as a refusal.
+const UNANSWERED_LISTS_MAX: u32 = 10;
+
+/// A market wrongly missing from lists is dropped only after this many in a row without a newer trade, because it may
+/// be quiet.
+const QUIET_LISTS_MAX: u32 = 10;
+
+/// A list that stays short this long is accepted as intended by the exchange.
+const SHORT_MAX: Duration = Duration::from_secs(3600);
+
+/// A market that no list has contained counts as trading if its newest trade is at most this old.
+const RECENT: SignedDuration = SignedDuration::from_secs(60);
+
+/// A market list, and the markets with rows that could not be parsed.
+struct List {
+    listings: Vec<Listing>,
+    unreadable: Vec<Market>,
+    /// Number of rows, parsed or not.
+    rows: usize,
+}
+
+/// What earlier lists contained.
+#[derive(Default)]
+struct ListHistory {
+    markets: BTreeMap<Market, MarketHistory>,
+    /// Number of rows of the last list that was accepted as complete.
+    rows: usize,
+    /// Since when lists have been much shorter.
+    short_since: Option<Duration>,
+    /// Wait for the next list while the only missing markets are some that no list has ever contained.
+    next_wait: Duration,
+    /// Last reported: whether the list was short, and the markets wrongly missing from it.
+    last_reported: (bool, BTreeSet<Market>),
+}
+
+/// History of one wanted market in the lists.
+#[derive(Default)]
+struct MarketHistory {
+    /// Whether any list has contained it.
+    was_listed: bool,
+    /// Number of lists in a row without it, since it was last seen to trade nevertheless.
+    lists_missed: u32,
+    /// Whether it was seen to trade although lists lack it.
+    trades_on: bool,
+    /// The newest trade known when a list first lacked it.
+    newest_known: Option<TradeKey>,
+    /// Its price is not requested again before this time.
+    price_check_at: Duration,
+    /// How long the wait until that time was set to; doubles each time.
+    price_check_wait: Duration,
+}
+
+impl ListHistory {
+    /// Returns the number of rows of the previous list, if a list has less than half of them.
+    fn shortfall(&mut self, rows: usize, now: Duration) -> Option<usize> {
+        let is_lasting = self.short_since.is_some_and(|since| now.saturating_sub(since) >= SHORT_MAX);
+        if rows * 2 >= self.rows || is_lasting {
+            (self.rows, self.short_since) = (rows, None);
+            return None;
+        }
+        self.short_since.get_or_insert(now);
+        Some(self.rows)
+    }
+}
+
+/// Refreshes the market list until shutdown. The last good list stays in effect while no other is available.
+pub async fn run(context: Arc<VenueContext>) {
+    let settings = &context.settings;
+    let mut backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
+    let mut history = ListHistory::default();
+    let mut failing_since = None;
+    loop {
+        let wait = match fetch(&context).await {
+            Some(Ok(list)) => {
+                backoff.reset();
+                failing_since = None;
+                context.health().current().list_failed = None;
+                let wait = publish(&context, list, &mut history).await;
+                update_tick_sizes(&context).await;
+                wait
+            }
+            Some(Err(reason)) => {
+                context.health().current().list_failed = Some(reason.clone());
+                context.rest_failed("list of markets", &reason);
+                let since = *failing_since.get_or_insert(context.now());
+                if context.now().saturating_sub(since) >= settings.list_again {
+                    let message = format!("the list of markets can't be fetched: {}", reason.message);
+                    context.health().current().list_reason = Some(Reason::new(reason.code, message));
+                    context.publish_health(true);
+                }
+                let cooldown = context.http.remaining_cooldown().map_or(Duration::ZERO, |(left, _)| left);
+                cooldown + backoff.after_failure()
+            }
+            None => return,
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
+    let request = context.venue.request(&RestQuery::Markets)?;
+    let body = match context.http.get(&request, Priority::Price).await {
+        Ok(body) => body,
+        Err(error) => return Some(Err(error.reason)),
+    };
+    let (records, ignored_fields) = match context.venue.response(&RestQuery::Markets, &body.text) {
+        Ok(Response::Markets { listings, ignored_fields }) => (listings, ignored_fields),
+        Ok(_) => return Some(Err(Reason::new(ReasonCode::Payload, "unexpected response; expected a list of markets"))),
+        Err(error) => {
+            let text = super::decode::quoted(&error.to_string());
+            return Some(Err(Reason::new(ReasonCode::Payload, format!("the list of markets is unreadable: {text}"))));
+        }
+    };
+    let rows = records.len();
+    let (mut listings, mut unreadable, mut has_nameless) = (Vec::with_capacity(rows), BTreeSet::new(), false);
+    let mut seen = BTreeSet::new();
+    for record in records {
+        match record.and_then(|listing| check_listing(context, listing, &mut seen)) {
+            Ok(listing) => listings.push(listing),
+            Err(rejected) => match context.reject_listing(&rejected) {
+                Some(market) => {
+                    unreadable.insert(market.clone());
+                }
+                None => has_nameless |= rejected.symbol.is_none(),
+            },
+        }
+    }
+    if listings.is_empty() {
+        return Some(Err(Reason::new(ReasonCode::Payload, "the list of markets is empty; keeping the previous one")));
+    }
+    context.rest_succeeded(body.clock_sample);
+    for (market, rejection) in ignored_fields.iter().filter(|(market, _)| context.wanted.contains(market)) {
+        context.ignore_field(market, rejection);
+    }
+    let parsed: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
+    // A row that can't be parsed still lists its market: look for the symbol in the text.
+    let named = |market: &&Market| body.text.contains(&format!("\"{}\"", context.venue.symbol(market)));
+    let unparsed = context.wanted.iter().filter(|market| !parsed.contains(market));
+    let is_listed = |market: &&Market| unreadable.contains(*market) || (has_nameless && named(market));
+    let unreadable = unparsed.filter(is_listed).cloned().collect();
+    Some(Ok(List { listings, unreadable, rows }))
+}
+
+/// Rejects a listing whose symbol is not that of its market, and any but the first one of a market, which would
+/// overwrite the market's own row.
+fn check_listing(
+    context: &VenueContext,
+    listing: Listing,
+    seen: &mut BTreeSet<Market>,
+) -> Result<Listing, RejectedListing> {
+    let problem = if context.venue.symbol(&listing.market) != listing.symbol {
+        "contradiction"
+    } else if !seen.insert(listing.market.clone()) {
+        "repeated"
+    } else {
+        return Ok(listing);
+    };
+    let rejection = Rejection { field: "symbol", problem, excerpt: format!("belongs to {}", listing.market) };
+    Err(RejectedListing { symbol: Some(listing.symbol), rejection })
+}
+
+/// Fetches the tick sizes of the listed markets, if the list lacks them; if that fails, the known ones are kept.
+async fn update_tick_sizes(context: &VenueContext) {
+    let listed = context.listed.borrow().clone();
+    let markets: Vec<Market> = context.wanted.iter().filter(|market| listed.contains(*market)).cloned().collect();
+    let record_failure = |market: &Market, reason: &Reason| {
+        let rejection = Rejection { field: "tick_size", problem: "refused-market", excerpt: reason.message.clone() };
+        context.ignore_field(market, &rejection);
+    };
+    for batch in markets.chunks(context.venue.profile().markets_per_request.max(1)) {
+        match rest_query::query_batch(batch, true, |part| fetch_tick_sizes(context, part)).await {
+            Ok(BatchResult { values, failed, undetermined: _ }) => {
+                let sizes = values.into_iter().flatten().collect();
+                context.event_queue.push(Event::TickSizes { venue: context.id(), sizes });
+                failed.iter().for_each(|(market, reason)| record_failure(market, reason));
+            }
+            Err(reason) => {
+                context.log_failure("tick sizes", &reason);
+                batch.iter().for_each(|market| record_failure(market, &reason));
+            }
+        }
+    }
+}
+
+/// Requests the tick sizes of some markets.
+async fn fetch_tick_sizes(
+    context: &VenueContext,
+    markets: Vec<Market>,
+) -> Result<PartialResponse<Vec<(Market, rust_decimal::Decimal)>>, QueryError> {
+    let Some(answer) = rest_query::send(context, &RestQuery::TickSizes(&markets), Priority::Price).await else {
+        return Ok(PartialResponse { value: Vec::new(), missing: Vec::new() });
+    };
+    let Response::TickSizes(records) = answer?.0 else {
+        return Err(QueryError::Query(Reason::new(ReasonCode::Payload, "unexpected response; expected tick sizes")));
+    };
+    let symbols: BTreeMap<String, &Market> =
+        markets.iter().map(|market| (context.venue.symbol(market), market)).collect();
+    let missing = rest_query::missing_markets(context, &markets, records.iter().map(|(symbol, _)| symbol.as_str()));
+    let mut sizes = Vec::with_capacity(records.len());
+    for (symbol, size) in records {
+        match (symbols.get(&symbol), size) {
+            (Some(&market), Ok(size)) => sizes.push((market.clone(), size)),
+            (Some(&market), Err(rejection)) => context.reject_record(market, &rejection),
+            (None, _) => context.reject("unknown-symbol", &symbol),
+        }
+    }
+    Ok(PartialResponse { value: sizes, missing })
+}
+
+/// Responses to price queries for markets that a list lacks.
+#[derive(Default)]
+struct Prices {
+    answers: Vec<(Vec<TickerRecord>, Now)>,
+    /// Markets for which it could not be determined whether they have a price.
+    undetermined: BTreeSet<Market>,
+}
+
+impl Prices {
+    async fn fetch(context: &VenueContext, markets: &[Market]) -> Self {
+        let mut prices = Self::default();
+        let fetch_part = async |part| match rest_query::query_tickers(context, part).await {
+            Some(answer) => answer,
+            None => Ok(PartialResponse { value: (Vec::new(), context.clock.read()), missing: Vec::new() }),
+        };
+        for batch in markets.chunks(context.venue.profile().markets_per_request.max(1)) {
+            // Any number of them may be wrong names, which is no evidence about the others.
+            match rest_query::query_batch(batch, false, fetch_part).await {
+                Ok(BatchResult { values, failed, undetermined }) => {
+                    prices.answers.extend(values);
+                    let failed = failed.into_iter().filter(|(_, reason)| !rest_query::is_refusal(reason));
+                    prices.undetermined.extend(failed.map(|(market, _)| market).chain(undetermined));
+                }
+                Err(_) => prices.undetermined.extend(batch.iter().cloned()),
+            }
+        }
+        prices
+    }
+
+    fn of(&self, symbol: &str) -> Option<&Ticker> {
+        let mut records = self.answers.iter().flat_map(|(records, _)| records);
+        records.find(|record| record.symbol == symbol)?.ticker.as_ref().ok()
+    }
+}
+
+/// Publishes a list; returns how long to wait for the next one.
+async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) -> Duration {
+    let List { listings, mut unreadable, rows } = list;
+    let now = context.now();
+    let list_again = context.settings.list_again.min(context.settings.list_every);
+    let all: BTreeMap<&Market, &Listing> = listings.iter().map(|listing| (&listing.market, listing)).collect();
+    let first = !*context.has_list.borrow();
+    let before = context.listed.borrow().clone();
+    let previous_rows = history.shortfall(rows, now);
+
+    let mut listed = BTreeSet::new();
+    let (mut halted, mut was_any_listed) = (false, false);
+    // Markets wrongly missing from the list, and those for which that is still to be determined.
+    let (mut wrongly_missing, mut doubtful) = (BTreeSet::new(), Vec::new());
+    for market in &context.wanted {
+        let entry = history.markets.entry(market.clone()).or_default();
+        if let Some(listing) = all.get(market) {
+            *entry = MarketHistory { was_listed: true, ..MarketHistory::default() };
+            halted |= listing.halted;
+            listed.insert(market.clone());
+        } else if unreadable.contains(market) {
+            entry.lists_missed = 0;
+            listed.insert(market.clone());
+        } else if previous_rows.is_some() {
+            entry.lists_missed = 0;
+            wrongly_missing.extend(before.contains(market).then(|| market.clone()));
+        } else {
+            entry.lists_missed = entry.lists_missed.saturating_add(1);
+            was_any_listed |= entry.was_listed;
+            if entry.was_listed && entry.lists_missed < MISSED_LISTS_MAX {
+                entry.newest_known = context.liveness().newest_trade(market);
+                listed.insert(market.clone());
+            } else {
+                doubtful.push(market.clone());
+            }
+        }
+    }
+
+    let is_due = |market: &&Market| history.markets.get(*market).is_none_or(|entry| entry.price_check_at <= now);
+    let requested: Vec<Market> = doubtful.iter().filter(is_due).cloned().collect();
+    let prices = Prices::fetch(context, &requested).await;
+    let (mut undetermined, mut is_undetermined, mut is_priced) = (BTreeSet::new(), false, false);
+    for market in &doubtful {
+        let entry = history.markets.entry(market.clone()).or_default();
+        let ticker = prices.of(&context.venue.symbol(market));
+        let answered = ticker.map(TradeKey::of);
+        let newest = answered.filter(|seen| entry.newest_known.is_none_or(|known| seen.is_later_than(&known)));
+        let newest = newest.or_else(|| context.liveness().newest_trade(market));
+        let trades = match (entry.newest_known, newest) {
+            (Some(known), Some(newest)) => newest.is_later_than(&known),
+            // There is no earlier trade to compare with.
+            (None, _) => {
+                ticker.and_then(|ticker| ticker.traded_at).is_some_and(|at| context.venue_now() <= at + RECENT)
+            }
+            (_, None) => false,
+        };
+        if trades {
+            *entry = MarketHistory {
+                was_listed: entry.was_listed,
+                lists_missed: 1,
+                trades_on: true,
+                newest_known: newest,
+                ..MarketHistory::default()
+            };
+            wrongly_missing.insert(market.clone());
+        } else if entry.trades_on && entry.lists_missed <= QUIET_LISTS_MAX {
+            wrongly_missing.insert(market.clone());
+        } else if prices.undetermined.contains(market) && entry.lists_missed < UNANSWERED_LISTS_MAX {
+            is_undetermined = true;
+            undetermined.extend(before.contains(market).then(|| market.clone()));
+        } else if requested.contains(market) {
+            entry.trades_on = false;
+            entry.newest_known = entry.newest_known.or(answered);
+            entry.price_check_wait = (entry.price_check_wait * 2).max(list_again).min(context.settings.list_every);
+            entry.price_check_at = now + entry.price_check_wait;
+        }
+        // A market with a price is no wrong name: it may be listed again, like one from an earlier list.
+        is_priced |= entry.newest_known.is_some();
+    }
+    let kept = wrongly_missing.union(&undetermined);
+    listed.extend(kept.clone().cloned());
+    unreadable.extend(kept.cloned());
+    for market in context.wanted.iter().filter(|market| !listed.contains(*market)) {
+        if first || before.contains(market) {
+            tracing::warn!(venue = %context.id(), %market, "market not listed by the exchange; no prices until it is");
+            context.health().count("unlisted", 1);
+        }
+    }
+    // A market that no list has contained may be a wrong name: it is looked for less and less often.
+    let is_unknown = !doubtful.is_empty();
+    let soon = halted
+        || was_any_listed
+        || is_priced
+        || is_undetermined
+        || previous_rows.is_some()
+        || !wrongly_missing.is_empty();
+    report_incomplete(context, (rows, previous_rows), &wrongly_missing, history);
+
+    context.listed.send_if_modified(|now| {
+        let changed = **now != listed;
+        if changed {
+            *now = Arc::new(listed);
+        }
+        changed
+    });
+    context.has_list.send_replace(true);
+    context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable });
+    for (records, requested) in prices.answers {
+        for record in records {
+            let Some(market) = context.market(&record.symbol).filter(|market| wrongly_missing.contains(*market)) else {
+                continue;
+            };
+            let is_streamed = context.liveness().is_streamed(market);
+            let via = if is_streamed { Via::Check } else { super::polling::poll_via(context) };
+            context.deliver(vec![record], via, Some(requested));
+        }
+    }
+    context.publish_health(false);
+
+    let every = context.settings.list_every;
+    history.next_wait = if is_unknown { (history.next_wait * 2).max(list_again).min(every) } else { Duration::ZERO };
+    match (soon, is_unknown) {
+        (true, _) => list_again,
+        (false, true) => history.next_wait,
+        (false, false) => every,
+    }
+}
+
+/// Counts and reports a list that is considered incomplete, and logs when that begins, changes and ends.
+fn report_incomplete(
+    context: &VenueContext,
+    (rows, previous_rows): (usize, Option<usize>),
+    wrongly_missing: &BTreeSet<Market>,
+    history: &mut ListHistory,
+) {
+    let is_now = (previous_rows.is_some(), wrongly_missing.clone());
+    let example = wrongly_missing.first().map_or_else(String::new, |market| format!(", such as {market}"));
+    let lacks = format!("{} of {} wanted markets{example}", wrongly_missing.len(), context.wanted.len());
+    let message = match previous_rows {
+        Some(previous) => {
+            format!("the list of markets has {rows} rows, the previous one had {previous}; it lacks {lacks}")
+        }
+        None => format!("the list of markets lacks {lacks}, although the exchange reports new trades"),
+    };
+    let is_complete = is_now == (false, BTreeSet::new());
+    if is_now != history.last_reported {
+        if is_complete {
+            tracing::info!(venue = %context.id(), "the list of markets is complete again");
+        } else {
+            tracing::warn!(venue = %context.id(), detail = message, "incomplete list of markets; the missing markets are kept");
+        }
+    }
+    history.last_reported = is_now;
+    let at = context.clock.now();
+    let mut health = context.health();
+    let kind = ("incomplete-list", None);
+    for market in wrongly_missing {
+        health.reject(kind, Some(market), || message.clone(), at);
+    }
+    if !is_complete && wrongly_missing.is_empty() {
+        health.reject(kind, None, || message.clone(), at);
+    }
+    health.current().list_reason = (!is_complete).then(|| Reason::new(ReasonCode::Incomplete, message));
+}

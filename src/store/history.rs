@@ -1,0 +1,89 @@
+//! Reads stored hours, on a connection separate from the writer's.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use crate::domain::{HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, VenueId};
+
+use super::open::{self, OpenError, ReadOnlyFile};
+use super::row;
+use super::writer::WriterHandle;
+
+const SECONDS: i64 = 60;
+
+/// The read connection, opened on demand. Locked while a market is read, and while the writer opens the file.
+///
+/// SQLite shares the log's index among the connections of a process. A connection to a read-only disk maps the
+/// index read-only, and while it is open no other connection can write, even after the disk has become writable.
+#[derive(Debug, Default)]
+pub struct ReadConnection(Mutex<Option<ReadOnlyFile>>);
+
+impl ReadConnection {
+    /// Closes the connection unless it reads a copy. None is opened while the returned guard is held.
+    pub fn pause(&self) -> MutexGuard<'_, Option<ReadOnlyFile>> {
+        let mut guard = self.lock();
+        guard.take_if(|database| !database.is_copy());
+        guard
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<ReadOnlyFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reader of the stored hours.
+#[derive(Debug)]
+pub struct HistoryReader(Arc<WriterHandle>);
+
+impl HistoryReader {
+    pub(super) fn new(handle: Arc<WriterHandle>) -> Self {
+        Self(handle)
+    }
+
+    fn read(&self, venue: VenueId, market: &Market, span: &Range<Minute>) -> Result<Vec<HourRecord>, OpenError> {
+        let WriterHandle { file, read_connection, .. } = &*self.0;
+        let mut guard = read_connection.lock();
+        let persisting = self.0.health().persisting;
+        // Once the file is being written again, a copy is out of date.
+        let reusable = guard.take().filter(|database| !(persisting && database.is_copy()));
+        let database = guard.insert(match reusable {
+            Some(database) => database,
+            None if persisting => open::open_read_only(file)?.into(),
+            None => open::open_unwritable(file)?,
+        });
+        if !database.is_complete {
+            return Err(OpenError::Disk("its write-ahead log can't be read".to_owned()));
+        }
+        let hours = read(&database.connection, venue, market, span);
+        if hours.is_err() {
+            *guard = None;
+        }
+        Ok(hours?)
+    }
+}
+
+impl HourSource for HistoryReader {
+    fn hours(&self, venue: VenueId, market: &Market, span: Range<Minute>) -> Result<Vec<HourRecord>, String> {
+        self.read(venue, market, &span).map_err(|error| format!("reading {}: {error}", self.0.file.display()))
+    }
+}
+
+fn read(from: &Connection, venue: VenueId, market: &Market, span: &Range<Minute>) -> rusqlite::Result<Vec<HourRecord>> {
+    let mut hours = Vec::new();
+    let ends = from.query_row("SELECT min(hour), max(hour) FROM hours", [], |row| {
+        Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+    })?;
+    let Some((oldest, newest)) = ends else { return Ok(hours) };
+    let minute = |seconds: i64| HourRecord::hour_of(Minute(seconds.div_euclid(SECONDS)));
+    let mut hour = HourRecord::hour_of(span.start).max(minute(oldest));
+    let end = span.end.min(minute(newest).plus(MINUTES_PER_HOUR));
+    // The hour comes first in the primary key, so that current writes go to neighbouring pages. The hours of one
+    // market are therefore looked up one by one.
+    while hour < end {
+        hours.extend(row::get_hour(from, venue.as_str(), market.as_str(), hour)?);
+        hour = hour.plus(MINUTES_PER_HOUR);
+    }
+    Ok(hours)
+}

@@ -1,0 +1,178 @@
+//! Error pages: what was not found or which parameter is invalid, with suggestions.
+
+use askama::Template;
+use axum::http::HeaderMap;
+
+use super::super::AppState;
+use super::options;
+use super::page_query::{BadOption, QUERY_BYTES_MAX};
+use super::page_response::{PageRequest, Placement};
+use crate::locale::Lang;
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct Page {
+    lang: Lang,
+    theme: &'static str,
+    title: String,
+    message: String,
+    /// Similar names that exist, each with its URL if it has a page.
+    near: Vec<(String, Option<String>)>,
+    root: String,
+    /// Every language with the URL of this page in it; empty inside an iframe.
+    langs: Vec<(Lang, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "error_fragment.html")]
+struct Fragment {
+    lang: Lang,
+    message: String,
+}
+
+/// Placement, language and theme of an error page.
+pub struct ErrorContext {
+    lang: Lang,
+    theme: &'static str,
+    placement: Placement,
+    root: String,
+    langs: Vec<(Lang, String)>,
+}
+
+impl ErrorContext {
+    /// Creates the context for the error of a page or fragment request.
+    pub fn for_request(request: PageRequest<'_>) -> Self {
+        let PageRequest { app, headers, query, placement } = request;
+        let root = if placement == Placement::Page { "" } else { "../" };
+        let context = Self::for_path(app, headers, query, root);
+        let langs = if placement == Placement::Embed { Vec::new() } else { context.langs };
+        Self { placement, langs, ..context }
+    }
+
+    /// Creates the context for a page that is not framed; `root` is the relative path to the start page.
+    pub fn for_path(app: &AppState, headers: &HeaderMap, query: &str, root: &str) -> Self {
+        use super::option_types::Choice as _;
+        Self {
+            lang: options::lang(app, headers, query),
+            theme: options::theme(app, query).keyword(),
+            placement: Placement::Page,
+            root: root.to_owned(),
+            langs: Lang::ALL.map(|lang| (lang, in_lang(query, lang))).into(),
+        }
+    }
+
+    fn page(
+        self,
+        title: String,
+        message: String,
+        near: Vec<(String, Option<String>)>,
+    ) -> Result<String, askama::Error> {
+        let Self { lang, theme, root, langs, .. } = self;
+        Page { lang, theme, title, message, near, root, langs }.render()
+    }
+}
+
+/// Renders the error of an invalid query, as a page or as a fragment.
+///
+/// # Errors
+/// If the template can't be rendered.
+pub fn page(app: &AppState, bad: &BadOption, context: ErrorContext) -> Result<String, askama::Error> {
+    let lang = context.lang;
+    match (bad, context.placement) {
+        (_, Placement::Fragment) => Fragment { lang, message: message(bad, lang) }.render(),
+        (BadOption::NotFound { name, value, near }, placement) => {
+            let link = |suggested: &String| {
+                let href = (placement != Placement::Embed).then(|| url_of(app, name, suggested, &context)).flatten();
+                (suggested.clone(), href)
+            };
+            let near: Vec<_> = near.iter().map(link).collect();
+            let message = if near.is_empty() { String::new() } else { did_you_mean(lang).to_owned() };
+            context.page(missing(name, value, lang), message, near)
+        }
+        (_, Placement::Page | Placement::NestedPage | Placement::Embed) => {
+            let title = lang.pick("잘못된 요청입니다", "Invalid request", "リクエストが正しくありません");
+            context.page(title.to_owned(), message(bad, lang), Vec::new())
+        }
+    }
+}
+
+/// Renders the 404 page.
+///
+/// # Errors
+/// If the template can't be rendered.
+pub fn no_page(context: ErrorContext) -> Result<String, askama::Error> {
+    let lang = context.lang;
+    let title = lang.pick("페이지를 찾을 수 없습니다", "Page not found", "ページが見つかりません");
+    let message = lang.pick(
+        "주소를 다시 확인해 주세요.",
+        "Check the address, or go to the price board.",
+        "アドレスをご確認ください。",
+    );
+    context.page(title.to_owned(), message.to_owned(), Vec::new())
+}
+
+/// Returns the URL of the page of a suggested market or board; `name` is the parameter, `word` its suggested value.
+fn url_of(app: &AppState, name: &str, word: &str, context: &ErrorContext) -> Option<String> {
+    let (root, lang) = (&context.root, context.lang);
+    let part: String = url::form_urlencoded::byte_serialize(word.as_bytes()).collect();
+    match name {
+        "market" | "markets" => Some(format!("{root}market/{part}?lang={lang}")),
+        "board" => {
+            app.boards.iter().any(|board| board.id == word).then(|| format!("{root}./?board={part}&lang={lang}"))
+        }
+        _ => None,
+    }
+}
+
+/// Returns a query with its language replaced.
+fn in_lang(query: &str, lang: Lang) -> String {
+    let query = if query.len() > QUERY_BYTES_MAX { "" } else { query };
+    let rest = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang");
+    let mut written = url::form_urlencoded::Serializer::new(String::from("?"));
+    written.extend_pairs(rest).append_pair("lang", lang.as_str()).finish()
+}
+
+fn did_you_mean(lang: Lang) -> &'static str {
+    lang.pick("비슷한 이름:", "Did you mean:", "もしかして:")
+}
+
+fn missing(name: &str, value: &str, lang: Lang) -> String {
+    let what = match name {
+        "board" => lang.pick("시세판이", "board", "ボード"),
+        "widget" => lang.pick("위젯이", "widget", "ウィジェット"),
+        _ => lang.pick("종목이", "market", "銘柄"),
+    };
+    lang.pick(
+        format!("“{value}” {what} 없습니다"),
+        format!("No {what} named “{value}”"),
+        format!("「{value}」という{what}はありません"),
+    )
+}
+
+/// Returns the message for an invalid query, in one or two sentences.
+pub fn message(bad: &BadOption, lang: Lang) -> String {
+    match bad {
+        BadOption::InvalidValue { name, value, allowed } => {
+            let allowed = allowed.text(lang);
+            lang.pick(
+                format!("{name}: “{value}” 값은 사용할 수 없습니다. 가능한 값: {allowed}"),
+                format!("{name}: invalid value “{value}”. Allowed: {allowed}"),
+                format!("{name}: 「{value}」は使えません。使える値: {allowed}"),
+            )
+        }
+        BadOption::NotFound { name, value, near } if near.is_empty() => missing(name, value, lang),
+        BadOption::NotFound { name, value, near } => {
+            format!("{}. {} {}", missing(name, value, lang), did_you_mean(lang), near.join(", "))
+        }
+        BadOption::Repeated(name) => lang.pick(
+            format!("{name}: 한 번만 지정할 수 있습니다."),
+            format!("{name} may be given only once."),
+            format!("{name}: 一度だけ指定してください。"),
+        ),
+        BadOption::TooLong => lang.pick(
+            "주소의 매개변수가 너무 깁니다.".to_owned(),
+            "The query is too long.".to_owned(),
+            "クエリが長すぎます。".to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,305 @@
+//! Types of the option values: keywords and colours.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::super::history::Span;
+use crate::domain::Basis;
+use crate::locale::Lang;
+
+/// An option whose value is one of a fixed set of keywords.
+pub trait Choice: Copy + 'static {
+    /// All values, in the order in which they are listed to users.
+    const EVERY: &'static [Self];
+
+    /// Returns the keyword used in URLs and markup.
+    fn keyword(self) -> &'static str;
+}
+
+/// Finds a value by its keyword.
+pub fn find<T: Choice>(word: &str) -> Option<T> {
+    T::EVERY.iter().copied().find(|choice| choice.keyword() == word)
+}
+
+/// Returns the comma-separated keywords of an option, for error messages.
+pub fn allowed<T: Choice>() -> String {
+    T::EVERY.iter().map(|choice| choice.keyword()).collect::<Vec<_>>().join(", ")
+}
+
+/// Defines an enum that implements [`Choice`].
+macro_rules! choice {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $case:ident = $word:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $case),+ }
+
+        impl Choice for $name {
+            const EVERY: &'static [Self] = &[$(Self::$case),+];
+
+            fn keyword(self) -> &'static str {
+                match self { $(Self::$case => $word),+ }
+            }
+        }
+    };
+}
+
+choice! {
+    /// The widgets.
+    Widget {
+        /// A table of markets.
+        Board = "board",
+        /// A line of markets that scrolls if it does not fit.
+        Tape = "tape",
+        /// One or several markets, each with a sparkline of the last 24 hours.
+        Card = "card",
+        /// An inline price for running text.
+        Ticker = "ticker",
+        /// The markets with the largest rise and fall.
+        Movers = "movers",
+        /// A plot of one market.
+        Chart = "chart",
+    }
+}
+
+choice! {
+    /// The colour scheme.
+    Theme {
+        /// Follows the page around the widget, or the visitor's system.
+        Auto = "auto",
+        /// Dark text on a light background.
+        Light = "light",
+        /// Light text on a dark background.
+        Dark = "dark",
+    }
+}
+
+choice! {
+    /// The text size: the five steps of a newspaper's text size control, or inherited.
+    Size {
+        /// Smallest (가장 작게).
+        Xs = "xs",
+        /// Small (작게).
+        S = "s",
+        /// Medium (보통).
+        M = "m",
+        /// Large (크게).
+        L = "l",
+        /// Largest (가장 크게).
+        Xl = "xl",
+        /// The size of the surrounding text.
+        Inherit = "inherit",
+    }
+}
+
+choice! {
+    /// The height of rows.
+    Density {
+        /// The height of a newspaper table.
+        Normal = "normal",
+        /// Lower rows.
+        Compact = "compact",
+    }
+}
+
+choice! {
+    /// An on/off option.
+    Switch {
+        /// On.
+        On = "on",
+        /// Off.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// A column of a board. The name is always shown, as the first column.
+    Column {
+        /// The name of the base asset.
+        Name = "name",
+        /// The last price.
+        Last = "last",
+        /// The change in percent.
+        Change = "change",
+        /// The change in the quote currency.
+        Amount = "amount",
+        /// The 24-hour high.
+        High = "high",
+        /// The 24-hour low.
+        Low = "low",
+        /// The 24-hour turnover in the quote currency.
+        Volume = "volume",
+    }
+}
+
+choice! {
+    /// The period of a chart.
+    ChartSpan {
+        /// 24 hours.
+        Day = "24h",
+        /// 7 days.
+        Week = "7d",
+    }
+}
+
+impl From<ChartSpan> for Span {
+    fn from(span: ChartSpan) -> Self {
+        match span {
+            ChartSpan::Day => Self::Day,
+            ChartSpan::Week => Self::Week,
+        }
+    }
+}
+
+impl Choice for Lang {
+    const EVERY: &'static [Self] = &Self::ALL;
+
+    fn keyword(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Choice for Basis {
+    const EVERY: &'static [Self] = &Self::ALL;
+
+    fn keyword(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// The colours for rise and fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colors {
+    /// Korea: red for rise, blue for fall.
+    Kr,
+    /// Japan: red for rise, green for fall.
+    Jp,
+    /// China: red for rise, green for fall.
+    Cn,
+    /// Elsewhere: green for rise, red for fall.
+    Intl,
+    /// Distinguishable for colour-blind readers: orange for rise, blue for fall.
+    Cb,
+    /// Colours of the publisher: rise and fall on a light background, then on a dark one.
+    Custom([Rgb; 4]),
+}
+
+/// An opaque colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rgb(u32);
+
+impl Rgb {
+    /// Returns the colour with the given `0xRRGGBB` value.
+    pub const fn new(rrggbb: u32) -> Self {
+        Self(rrggbb)
+    }
+
+    /// Returns the red, green and blue channel.
+    pub fn channels(self) -> [u8; 3] {
+        let [_, red, green, blue] = self.0.to_be_bytes();
+        [red, green, blue]
+    }
+}
+
+impl Colors {
+    const NAMED: [(&'static str, Self); 5] =
+        [("kr", Self::Kr), ("jp", Self::Jp), ("cn", Self::Cn), ("intl", Self::Intl), ("cb", Self::Cb)];
+
+    /// Returns a description of the accepted values, for error messages.
+    pub fn allowed(lang: Lang) -> String {
+        let named = Self::NAMED.map(|(word, _)| word).join(", ");
+        let (two, four) = lang.pick(
+            ("상승-하락", "뒤의 둘은 어두운 배경용"),
+            ("rise-fall", "the last two on dark backgrounds"),
+            ("上昇-下落", "後の2色は暗い背景用"),
+        );
+        format!("{named}, RRGGBB-RRGGBB ({two}), RRGGBB-RRGGBB-RRGGBB-RRGGBB ({four})")
+    }
+
+    /// Returns the default colours for a language.
+    pub fn default_for(lang: Lang) -> Self {
+        lang.pick(Self::Kr, Self::Intl, Self::Jp)
+    }
+
+    /// Returns rise and fall on a light background, then on a dark one.
+    ///
+    /// The built-in colours have a contrast of at least 4.5:1.
+    pub fn tones(self) -> [Rgb; 4] {
+        match self {
+            Self::Kr => [0xc8202f, 0x1a5fc8, 0xff7078, 0x74aaff].map(Rgb),
+            Self::Jp | Self::Cn => [0xc8202f, 0x117a48, 0xff7078, 0x4cc38a].map(Rgb),
+            Self::Intl => [0x117a48, 0xc8202f, 0x4cc38a, 0xff7078].map(Rgb),
+            Self::Cb => [0xa84300, 0x0060a8, 0xff9d5c, 0x5eb8ff].map(Rgb),
+            Self::Custom(tones) => tones,
+        }
+    }
+
+    /// Returns whether these are the publisher's colours, for which `sisepan.css` has no rule.
+    pub fn is_custom(self) -> bool {
+        matches!(self, Self::Custom(_))
+    }
+}
+
+impl fmt::Display for Rgb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06x}", self.0)
+    }
+}
+
+impl fmt::Display for Colors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, Self::NAMED.iter().find(|(_, colors)| colors == self)) {
+            (Self::Custom([rise, fall, dark_rise, dark_fall]), _) if (rise, fall) == (dark_rise, dark_fall) => {
+                write!(f, "{rise}-{fall}")
+            }
+            (Self::Custom([rise, fall, dark_rise, dark_fall]), _) => write!(f, "{rise}-{fall}-{dark_rise}-{dark_fall}"),
+            (_, named) => f.write_str(named.map_or("", |(word, _)| word)),
+        }
+    }
+}
+
+/// A text that is not a valid value of the `colors` option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidColors;
+
+impl FromStr for Colors {
+    type Err = InvalidColors;
+
+    fn from_str(text: &str) -> Result<Self, InvalidColors> {
+        if let Some((_, colors)) = Self::NAMED.iter().find(|(word, _)| *word == text) {
+            return Ok(*colors);
+        }
+        let mut tones = text.split('-').map(rgb);
+        let mut next = || tones.next().flatten();
+        let (rise, fall) = next().zip(next()).ok_or(InvalidColors)?;
+        let (dark_rise, dark_fall) = match text.split('-').count() {
+            2 => (rise, fall),
+            4 => next().zip(next()).ok_or(InvalidColors)?,
+            _ => return Err(InvalidColors),
+        };
+        Ok(Self::Custom([rise, fall, dark_rise, dark_fall]))
+    }
+}
+
+/// Parses exactly six hexadecimal digits.
+fn rgb(text: &str) -> Option<Rgb> {
+    let strict = text.len() == 6 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    strict.then(|| u32::from_str_radix(text, 16).ok()).flatten().map(Rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_colours_are_parsed_strictly_and_printed_as_they_were() {
+        for text in ["kr", "cb", "c8202f-1a5fc8", "c8202f-1a5fc8-ff7078-74aaff"] {
+            assert_eq!(text.parse::<Colors>().unwrap().to_string(), text);
+        }
+        assert_eq!("C8202F-1A5FC8".parse::<Colors>().unwrap().to_string(), "c8202f-1a5fc8");
+        for text in
+            ["", "red", "c8202f", "#c8202f-#1a5fc8", "c8202f-1a5fc8-ff7078", "c8202f-1a5fc8-1-2-3", "+12345-123456"]
+        {
+            assert!(text.parse::<Colors>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Responses with HTML: security headers, framing rules and caching.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::super::AppState;
+use super::super::response_cache::Freshness;
+
+/// Caching of pages with prices, for browsers and shared caches.
+const CACHE: &str = "public, max-age=1";
+
+/// Allows scripts, styles, images and connections of this host only; nothing inline, and no strings parsed as HTML.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+     base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Further directives for pages that may not be framed.
+const CSP_PAGE: &str = "form-action 'self'; frame-ancestors 'none'";
+
+/// Where a response body will be displayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// As a page of its own; framing is forbidden.
+    Page,
+    /// As [`Placement::Page`], one path segment below the base path.
+    NestedPage,
+    /// In an iframe on any site that the configuration allows.
+    Embed,
+    /// Inside the document of another page; any origin may fetch it.
+    Fragment,
+}
+
+/// The request for a page.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest<'a> {
+    /// The state of the server.
+    pub app: &'a AppState,
+    /// The request headers.
+    pub headers: &'a HeaderMap,
+    /// The query string.
+    pub query: &'a str,
+    /// Where the response body will be displayed.
+    pub placement: Placement,
+}
+
+/// Returns a page from the response cache, rendering it if needed; 304 if the client has it already.
+///
+/// `key` identifies the content: requests with the same key get the same body. A body contains ages and the time, so it
+/// is rendered again after a second.
+///
+/// # Errors
+/// The error of `render`.
+pub fn cached_page<E>(
+    request: PageRequest<'_>,
+    key: &str,
+    render: impl FnOnce() -> Result<String, E>,
+) -> Result<Response, E> {
+    let PageRequest { app, headers, query, placement } = request;
+    // With a language in the query the response does not depend on the browser's preference.
+    let vary = if names_language(query) { "accept-encoding" } else { "accept-encoding, accept-language" };
+    app.response_cache().get_or_render(app, headers, format!("{key} {vary}"), Freshness::UntilSecond, || {
+        let body = render()?;
+        let mut head = HeaderMap::new();
+        set_headers(&mut head, app, placement);
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
+        head.insert(header::VARY, HeaderValue::from_static(vary));
+        Ok((head, Bytes::from(body)))
+    })
+}
+
+fn names_language(query: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "lang" && !value.is_empty())
+}
+
+/// Returns an error page.
+pub fn error_response(app: &AppState, placement: Placement, status: StatusCode, body: String) -> Response {
+    let mut response = uncached_page(app, placement, status, body);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-language"));
+    response
+}
+
+/// Returns a page for this request only, which is not cached anywhere.
+pub fn uncached_page(app: &AppState, placement: Placement, status: StatusCode, body: String) -> Response {
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set_headers(response.headers_mut(), app, placement);
+    response
+}
+
+/// Returns an error as plain text, for when the error page can't be rendered.
+pub fn plain_error(app: &AppState, placement: Placement, status: StatusCode, body: String) -> Response {
+    let mut response = error_response(app, placement, status, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// Sets content type, security headers and cross-origin headers of a page.
+fn set_headers(headers: &mut HeaderMap, app: &AppState, placement: Placement) {
+    let mut set = |name: header::HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_TYPE, "text/html; charset=utf-8");
+    set(header::VARY, "accept-language");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    let rest = match placement {
+        Placement::Page | Placement::NestedPage | Placement::Fragment => {
+            set(header::X_FRAME_OPTIONS, "DENY");
+            CSP_PAGE.to_owned()
+        }
+        Placement::Embed => format!("form-action 'none'; frame-ancestors {}", app.site().frame_ancestors),
+    };
+    // Allows embedding in pages that require this header.
+    if matches!(placement, Placement::Embed | Placement::Fragment) {
+        set(header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
+    }
+    // Cross-origin isolated pages only accept frames with this header; embed pages load nothing from other hosts.
+    if placement == Placement::Embed {
+        set(header::HeaderName::from_static("cross-origin-embedder-policy"), "require-corp");
+    }
+    if placement == Placement::Fragment {
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    }
+    if let Ok(policy) = HeaderValue::from_str(&format!("{CSP}; {rest}")) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+}
