@@ -19,8 +19,8 @@ pub const MISSING_MAX: usize = 100;
 /// How long an occurrence of a problem counts as recent.
 const RECENT: SignedDuration = SignedDuration::from_secs(60);
 
-/// An occurrence replaces the example of its problem only if it comes at least this long after the previous
-/// occurrence, because each example is a text to be formatted.
+/// An occurrence replaces the example of its problem only if that is at least this old, because each example is a text
+/// to be formatted.
 const EXAMPLE_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
 /// The state of the connection to a venue.
@@ -207,6 +207,8 @@ type Kind = (&'static str, Option<&'static str>);
 struct Tally {
     count: u64,
     example: Example,
+    /// When the example occurred.
+    example_at: Timestamp,
     last_at: Timestamp,
     /// Last occurrence in each market.
     markets: BTreeMap<Market, Timestamp>,
@@ -219,15 +221,16 @@ impl Problems {
         let tally = match self.0.entry(kind) {
             Entry::Occupied(entry) => {
                 let tally = entry.into_mut();
-                if at.duration_since(tally.last_at).abs() >= EXAMPLE_INTERVAL {
+                if at.duration_since(tally.example_at).abs() >= EXAMPLE_INTERVAL {
                     tally.example = Example { market: market.cloned(), text: text() };
+                    tally.example_at = at;
                 }
                 tally
             }
             Entry::Vacant(_) if full => return,
             Entry::Vacant(entry) => {
                 let example = Example { market: market.cloned(), text: text() };
-                entry.insert(Tally { count: 0, example, last_at: at, markets: BTreeMap::new() })
+                entry.insert(Tally { count: 0, example, example_at: at, last_at: at, markets: BTreeMap::new() })
             }
         };
         tally.count += 1;
@@ -359,5 +362,26 @@ impl VenueHealth {
             without_change: 0,
             missing: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_a_steady_problem_is_renewed_once_a_second() {
+        let mut problems = Problems::default();
+        let at = |ms: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_millis(ms);
+        let mut formatted = 0;
+        for n in 0..=10 {
+            let text = || {
+                formatted += 1;
+                format!("occurrence {n}")
+            };
+            problems.add(("malformed", None), None, text, at(n * 400));
+        }
+        let [problem] = problems.list(at(4000)).try_into().unwrap();
+        assert_eq!((problem.count, problem.example.text.as_str(), formatted), (11, "occurrence 9", 4));
     }
 }

@@ -435,12 +435,12 @@ fn put_feed(to: &Connection, venue: VenueId, market: &Market, feed: &PendingFeed
     Ok(deleted)
 }
 
-/// Deletes some of the hours that are older than the retention and, if there are any hours at all, expired bans.
-/// Returns the number of deleted hours.
+/// Deletes expired bans and some of the hours that are older than the retention. Returns the number of deleted hours.
 fn prune(connection: &Connection, handle: &WriterHandle) -> Result<usize, OpenError> {
+    let now = handle.clock.now();
+    connection.execute("DELETE FROM bans WHERE not_before < ?1", [now.to_string()])?;
     let newest: Option<i64> = connection.query_row("SELECT max(hour) FROM hours", [], |row| row.get(0))?;
     let Some(newest) = newest else { return Ok(0) };
-    let now = handle.clock.now();
     // If the clock is ahead, that must not cause all hours to be deleted: so measure from a day after the newest
     // stored hour at most.
     let newest_minute = Minute::of(now).0.min(newest.div_euclid(SECONDS).saturating_add(DAY));
@@ -450,6 +450,5 @@ fn prune(connection: &Connection, handle: &WriterHandle) -> Result<usize, OpenEr
            (SELECT hour, venue, market FROM hours WHERE hour < ?1 ORDER BY hour LIMIT ?2)",
         params![cutoff.0.saturating_mul(SECONDS), PRUNE_ROWS],
     )?;
-    connection.execute("DELETE FROM bans WHERE not_before < ?1", [now.to_string()])?;
     Ok(deleted)
 }
