@@ -9,6 +9,7 @@ mod serve;
 mod trial;
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Back up the store to a file (safe while the server runs).
     Backup(backup::BackupArgs),
+    /// Print a sample configuration file with every setting and its default.
+    Config,
 }
 
 /// A flag that overrides a setting: its name, and its value if given.
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
                 }
                 Command::Check(args) => check::run(args, shutdown).await,
                 Command::Backup(args) => backup::run(args).await,
+                Command::Config => Ok(std::io::stdout().write_all(config::sample().as_bytes())?),
             }
         };
         tokio::select! {

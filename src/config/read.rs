@@ -94,7 +94,7 @@ fn report_unknown_variables(source: &Source<'_>) {
     }
 }
 
-fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
+pub(super) fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
     let mut root = Section::new(source, Some(table), "");
     let mut config = Config::default();
     if let Some(listen) = read_listen(source, &mut root) {

@@ -244,7 +244,7 @@ impl Problems {
     pub fn list(&mut self, at: Timestamp) -> Vec<Problem> {
         let problems = self.0.iter_mut().map(|(&(code, field), tally)| {
             tally.markets.retain(|_, seen_at| at.duration_since(*seen_at).abs() <= RECENT);
-            let Tally { count, last_at, ref example, ref markets } = *tally;
+            let Tally { count, last_at, ref example, ref markets, .. } = *tally;
             Problem { code, field, count, markets: markets.len(), example: example.clone(), last_at }
         });
         problems.collect()

@@ -31,7 +31,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const UNRESTRICTED: &[&str] = &["lib", "main", "run", "cli"];
 
 /// Modules on the path of a price, in which floating point is forbidden.
-const PRICE_PATH: &[&str] = &["domain", "venue", "board", "api", "locale", "hub", "fake", "ingest", "memory_history", "store"];
+const PRICE_PATH: &[&str] =
+    &["domain", "venue", "board", "api", "locale", "hub", "fake", "ingest", "memory_history", "store"];
 
 #[test]
 fn modules_use_only_the_modules_they_may() {
