@@ -43,7 +43,7 @@ pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::
     }
     let served = tokio::select! {
         served = Box::pin(super::serve::serve(config, args.config.file(), shutdown)) => served,
-        () = fake.failed() => Err(anyhow::anyhow!("a component of the fake exchanges has failed")),
+        () = fake.failed() => Err(anyhow::anyhow!("a task of the fake exchanges has failed")),
     };
     fake.shutdown().await;
     served

@@ -31,7 +31,7 @@ pub enum VenueState {
     Connecting,
     /// Streaming.
     Up,
-    /// Polling because streaming is down.
+    /// Polling because streaming is down or disabled.
     Delayed,
     /// Neither streaming nor polling works.
     Down,

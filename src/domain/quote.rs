@@ -37,7 +37,7 @@ impl fmt::Debug for SourceId {
 pub enum State {
     /// The venue confirmed the price within the limit.
     Live,
-    /// Served by polling because streaming is down.
+    /// Served by polling because streaming is down or disabled.
     Delayed,
     /// Not confirmed within the limit; the last price stays, with its age.
     Stale,
@@ -187,7 +187,8 @@ impl Quote {
         Change::between(self.last?, self.base(basis)?.price, self.percent_places)
     }
 
-    /// Returns why there is no change for `basis`; `None` if there is one, or if the row never had a price.
+    /// Returns why there is no change for `basis`; `None` if there is one, or if the row has no price and was not
+    /// listed again.
     pub fn no_change(&self, basis: Basis) -> Option<NoChange> {
         let at = Basis::ALL.iter().position(|&b| b == basis)?;
         let why = if self.bases[at].is_some() { NoChange::TooWide } else { self.no_base_reasons[at] };

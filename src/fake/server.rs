@@ -47,9 +47,9 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// Options of the fake exchanges.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Address of the exchanges; port 0 takes a free one.
+    /// Address of the exchanges; with port 0 the system chooses a free port.
     pub listen: SocketAddr,
-    /// Address of the control server; port 0 takes a free one.
+    /// Address of the control server; with port 0 the system chooses a free port.
     pub control: SocketAddr,
     /// Seed of the price walk.
     pub seed: u64,

@@ -28,7 +28,7 @@ pub enum BadOption {
         allowed: Allowed,
     },
     /// The widget, board or market does not exist.
-    #[error("{name} {value:?} does not exist; did you mean: {}", .near.join(", "))]
+    #[error("{name} {value:?} does not exist{}", suggestion(.near))]
     NotFound {
         /// The parameter.
         name: &'static str,
@@ -43,6 +43,10 @@ pub enum BadOption {
     /// The query exceeds the limit on bytes or parameters.
     #[error("the query exceeds {QUERY_BYTES_MAX} bytes or {PARAMETERS_MAX} parameters")]
     TooLong,
+}
+
+fn suggestion(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean: {}", near.join(", ")) }
 }
 
 /// A description of the allowed values in each language, in the order of [`Lang::ALL`].
