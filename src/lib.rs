@@ -25,7 +25,6 @@ pub mod board;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod delivery;
 pub mod domain;
 mod failpoint;
 pub mod fake;
@@ -39,6 +38,5 @@ pub mod store;
 pub mod telemetry;
 pub mod venue;
 pub mod web;
-pub mod websocket;
 
 pub use run::run;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fanout::Watcher;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -61,12 +62,6 @@ impl GroupKey {
         }
         GroupId(api::fingerprint(text.as_bytes()))
     }
-}
-
-/// Callback for new frames of a group. Called without holding any lock that a member needs.
-pub trait Watcher: std::fmt::Debug + Send + Sync {
-    /// Called when the group has a new frame or has failed.
-    fn changed(&self);
 }
 
 /// Permit that a group holds until it ends.

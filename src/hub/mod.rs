@@ -29,7 +29,7 @@ use crate::clock::Clock;
 
 use group::{Group, GroupKey};
 
-pub use group::{GroupPermit, HEARTBEAT, Watcher};
+pub use group::{GroupPermit, HEARTBEAT};
 pub use snapshot::Snapshot;
 pub use subscription::{Member, Resume, Subscription};
 pub use update::{EncodedUpdate, InitialState};

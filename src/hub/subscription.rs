@@ -43,7 +43,7 @@ impl Hub {
     /// Joins the group of a view and returns its initial state.
     ///
     /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists,
-    /// else a snapshot. No change is lost between it and what [`Member::update_since`] returns for its sequence.
+    /// else a snapshot. No change is lost between it and what [`fanout::Member::update_since`] returns for its sequence.
     /// `interval` is the minimum time between two frames. Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Member {
     ///
     /// Members that kept up share the same bytes. One that fell behind gets the newest rows in one message, however
     /// far behind it is.
-    pub fn update_since(&self, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
+    fn newest_since(&self, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
         self.group.update_since(&self.hub, seen)
     }
 
@@ -161,23 +161,27 @@ impl Member {
         }
     }
 
-    /// Returns whether the group has failed: no more updates follow, and the client must be closed.
-    pub fn has_failed(&self) -> bool {
-        self.group.has_failed()
-    }
-
     /// Returns the view of the group.
     pub fn view(&self) -> &RowsView {
         &self.group.key().view
     }
+}
 
-    /// Returns a number that identifies the group as long as it has members.
-    pub fn group_address(&self) -> usize {
+impl fanout::Member for Member {
+    fn group(&self) -> usize {
         Arc::as_ptr(&self.group).addr()
     }
 
-    /// Registers a callback for new frames of the group until `watcher` is dropped.
-    pub fn add_watcher(&self, watcher: &Arc<dyn super::Watcher>) {
+    fn update_since(&self, seen: u64, deflate: bool) -> Option<(u64, Bytes)> {
+        let (sequence, update) = self.newest_since(seen)?;
+        Some((sequence, update.frames(deflate).clone()))
+    }
+
+    fn has_failed(&self) -> bool {
+        self.group.has_failed()
+    }
+
+    fn add_watcher(&self, watcher: &Arc<dyn fanout::Watcher>) {
         self.group.add_watcher(watcher);
     }
 }
@@ -202,11 +206,11 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Arc<[Bytes]>> {
         loop {
             self.frames.changed().await.ok()?;
-            if self.member.has_failed() {
+            if self.member.group.has_failed() {
                 return None;
             }
             self.frames.mark_unchanged();
-            if let Some((sequence, messages)) = self.member.update_since(self.sequence) {
+            if let Some((sequence, messages)) = self.member.newest_since(self.sequence) {
                 self.sequence = sequence;
                 return Some(messages.texts().clone());
             }

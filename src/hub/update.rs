@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use fanout::websocket;
 
 use crate::api::{GroupId, MessageHead, RequestId};
-use crate::websocket;
 
 /// One update: its JSON messages and, computed once on demand, their WebSocket frames.
 #[derive(Debug)]

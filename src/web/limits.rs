@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 pub use crate::config::Limits;
-use crate::delivery;
 
 /// Open files reserved for store, exchanges, listener, logs, and connections that are being refused.
 const FILES_RESERVED: u64 = 256;
@@ -42,8 +41,8 @@ impl Limits {
     }
 
     /// Returns the settings of the delivery threads.
-    pub(super) fn delivery_settings(&self) -> delivery::DeliverySettings {
-        delivery::DeliverySettings {
+    pub(super) fn delivery_settings(&self) -> fanout::Settings {
+        fanout::Settings {
             threads: 0,
             message_bytes_max: self.message_bytes_max,
             messages_per_second_max: self.messages_per_second_max,

@@ -30,15 +30,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use fanout::{Delivery, Upgraded};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Board, Site};
-use crate::delivery::{Delivery, Service, Upgraded};
 use crate::domain::{HourSource, MoversRule, StoreHealthSource};
 use crate::hub::Hub;
+use stream::StreamService;
 
 pub use limits::Limits;
 pub use listen::listen;
@@ -62,7 +63,7 @@ struct Inner {
     address_limits: Arc<address_limits::AddressLimits>,
     /// Groups by the address that created them.
     group_limits: Arc<address_limits::AddressLimits>,
-    delivery: OnceLock<Delivery>,
+    delivery: OnceLock<Delivery<StreamService>>,
     delivery_started: Notify,
     history_cache: history::HistoryCache,
     spark_cache: history::HistoryCache,
@@ -181,8 +182,7 @@ impl AppState {
         if self.0.delivery.get().is_some() {
             return Ok(());
         }
-        let service: Arc<dyn Service> = Arc::new(stream::StreamService::new(self));
-        let delivery = Delivery::start(&self.0.limits.delivery_settings(), &self.clock, &service)?;
+        let delivery = Delivery::start(&self.0.limits.delivery_settings(), StreamService::new(self))?;
         // A concurrent second caller drops its own threads, which have no clients.
         if self.0.delivery.set(delivery).is_ok() {
             self.0.delivery_started.notify_one();
@@ -212,7 +212,7 @@ impl AppState {
     }
 
     /// Hands a stream to a delivery thread.
-    fn admit_stream(&self, upgraded: Upgraded) {
+    fn admit_stream(&self, upgraded: Upgraded<StreamService>) {
         if let Some(delivery) = self.0.delivery.get() {
             delivery.admit(upgraded);
         }

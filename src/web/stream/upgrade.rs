@@ -6,17 +6,16 @@ use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
+use fanout::{Upgraded, websocket};
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, warn};
 
-use crate::delivery::Upgraded;
 use crate::web::admission::StreamPermit;
 use crate::web::error::Error;
 use crate::web::socket::Socket;
 use crate::web::{AppState, query};
-use crate::websocket;
 
 /// Supported version of the WebSocket protocol.
 const VERSION: &str = "13";

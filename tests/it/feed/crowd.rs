@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fanout::websocket::Opcode;
 use sisepan::web::Limits;
-use sisepan::websocket::Opcode;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::subscriber::Interest;
@@ -104,11 +104,11 @@ struct Counter(Arc<AtomicUsize>);
 
 impl tracing::Subscriber for Counter {
     fn register_callsite(&self, metadata: &'static tracing::Metadata<'static>) -> Interest {
-        let is_ours = metadata.target().starts_with("sisepan::delivery") || metadata.target().contains("::stream");
+        let is_ours = metadata.target().starts_with("fanout") || metadata.target().contains("::stream");
         if is_ours && *metadata.level() <= tracing::Level::INFO { Interest::always() } else { Interest::never() }
     }
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("sisepan::delivery")
+        metadata.target().starts_with("fanout")
     }
     fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
         tracing::span::Id::from_u64(1)

@@ -1,13 +1,21 @@
 //! permessage-deflate over a real socket.
 
-use sisepan::websocket::{self, Opcode};
+use fanout::websocket::{self, Opcode};
+use flate2::{Decompress, FlushDecompress};
 
-use super::frames::inflate;
 use super::raw::{End, FIN, RSV1, RawClient, frame};
 use crate::api::setup::*;
 
 const OFFER: &str = "sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n";
 const TEXT: u8 = FIN | Opcode::Text as u8;
+
+/// Decompresses a message like a browser.
+fn inflate(compressed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 << 20);
+    let compressed = [compressed, &[0, 0, 0xFF, 0xFF]].concat();
+    Decompress::new(false).decompress_vec(&compressed, &mut bytes, FlushDecompress::Sync).unwrap();
+    bytes
+}
 
 /// Reads a message and returns whether it was compressed.
 async fn read(raw: &mut RawClient) -> (bool, serde_json::Value) {

@@ -2,7 +2,6 @@
 
 mod crowd;
 mod deflate;
-mod frames;
 mod raw;
 mod reconnect;
 mod resume;

@@ -1,6 +1,6 @@
 //! A WebSocket client that sends exactly the bytes that a test wants.
 
-use sisepan::websocket::{self, Opcode};
+use fanout::websocket::{self, Opcode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

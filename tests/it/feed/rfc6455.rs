@@ -1,7 +1,7 @@
 //! Requirements of RFC 6455 for a server, as a table of sent bytes and the expected close code or reply. Each case
 //! has its own connection, while another client must keep receiving.
 
-use sisepan::websocket::Opcode;
+use fanout::websocket::Opcode;
 
 use super::raw::{End, FIN, RawClient, frame, text_frame};
 use crate::api::setup::*;

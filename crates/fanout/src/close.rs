@@ -11,8 +11,6 @@ pub enum CloseReason {
     ClosedByClient(Option<u16>),
     /// The client violated the WebSocket protocol.
     Protocol,
-    /// The client sent a binary message.
-    Binary,
     /// A text message is not valid UTF-8.
     NotUtf8,
     /// A message exceeds the maximum length.
@@ -29,12 +27,10 @@ pub enum CloseReason {
     NoPong,
     /// The client exceeded the message rate limit.
     TooManyMessages,
-    /// The limit of groups is reached.
-    TooManyGroups,
-    /// The query of the URL is invalid.
-    BadRequest,
     /// The client did not subscribe in time.
     NoSubscription,
+    /// The service closes the connection with this code and reason.
+    Service(u16, &'static str),
 }
 
 impl CloseReason {
@@ -57,7 +53,6 @@ impl CloseReason {
             Self::ConnectionLost => (1006, "connection lost"),
             Self::ClosedByClient(code) => (code.unwrap_or(1005), "closed by the client"),
             Self::Protocol => (1002, "protocol error"),
-            Self::Binary => (1003, "messages are text"),
             Self::NotUtf8 => (1007, "text is not utf-8"),
             Self::TooLong => (1009, "message too long"),
             Self::HandlerFailed => (1011, "server error"),
@@ -66,9 +61,8 @@ impl CloseReason {
             Self::ComponentFailed => (3011, "server error"),
             Self::NoPong => (3012, "no pong"),
             Self::TooManyMessages => (3013, "too many requests"),
-            Self::TooManyGroups => (3014, "too many groups"),
-            Self::BadRequest => (3501, "bad request"),
             Self::NoSubscription => (3502, "no subscription"),
+            Self::Service(code, reason) => (code, reason),
         }
     }
 }

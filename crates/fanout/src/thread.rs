@@ -15,11 +15,9 @@ use super::client::Client;
 use super::clients::Clients;
 use super::groups::Groups;
 use super::mailbox::{self, Mailbox, RunState};
-use super::timers::{Millis, Timers};
-use super::{ClientContext, ClientMessage, CloseReason, DeliverySettings, Service, Upgraded};
-use crate::clock::Clock;
+use super::timers::{Millis, Timers, align_ping, millis};
+use super::{ClientContext, ClientMessage, CloseReason, Member as _, Service, Settings, Upgraded};
 use crate::websocket::{self, Incoming, Inflater, Opcode, ReadOptions};
-use crate::{failpoint, metrics};
 
 /// Poller token of the thread's own mailbox.
 const MAILBOX: Token = Token(usize::MAX);
@@ -43,14 +41,13 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 
 /// State of a delivery thread.
-pub(super) struct Thread {
-    pub(super) settings: DeliverySettings,
-    clock: Clock,
-    service: Arc<dyn Service>,
+pub(super) struct Thread<S: Service> {
+    pub(super) settings: Settings,
+    service: Arc<S>,
     poll: Poll,
-    mailbox: Arc<Mailbox>,
-    pub(super) clients: Clients,
-    pub(super) groups: Groups,
+    mailbox: Arc<Mailbox<S>>,
+    pub(super) clients: Clients<S>,
+    pub(super) groups: Groups<S>,
     pub(super) timers: Timers,
     buffer: Box<[u8]>,
     /// Keys of clients with more data to read, continued after the other clients' turn.
@@ -61,20 +58,19 @@ pub(super) struct Thread {
 }
 
 /// Starts a thread within the current runtime. `failed` is cancelled if the thread fails permanently.
-pub(super) fn start(
+pub(super) fn start<S: Service>(
     number: usize,
-    settings: DeliverySettings,
-    clock: Clock,
-    service: Arc<dyn Service>,
+    settings: Settings,
+    service: Arc<S>,
     failed: CancellationToken,
-) -> io::Result<(Arc<Mailbox>, JoinHandle<()>)> {
+) -> io::Result<(Arc<Mailbox<S>>, JoinHandle<()>)> {
     let (poll, mailbox) = mailbox::open(MAILBOX)?;
     let runtime = Handle::current();
     let thread_mailbox = mailbox.clone();
     let handle = std::thread::Builder::new().name(format!("delivery-{number}")).spawn(move || {
         let _runtime = runtime.enter();
-        let new = |poll| Thread::new(settings.clone(), clock.clone(), service.clone(), poll, thread_mailbox.clone());
-        if let Err(error) = supervise(number, poll, &thread_mailbox, new, &clock) {
+        let new = |poll| Thread::new(settings.clone(), service.clone(), poll, thread_mailbox.clone());
+        if let Err(error) = supervise(number, poll, &thread_mailbox, new, || service.now()) {
             error!(thread = number, %error, "delivery thread can't be restarted; the server stops");
             failed.cancel();
         }
@@ -88,12 +84,12 @@ pub(super) fn start(
 ///
 /// # Errors
 /// Fails if the thread failed too often, or if a new poller can't be created.
-fn supervise(
+fn supervise<S: Service>(
     number: usize,
     poll: Poll,
-    mailbox: &Mailbox,
-    new: impl Fn(Poll) -> Thread,
-    clock: &Clock,
+    mailbox: &Mailbox<S>,
+    new: impl Fn(Poll) -> Thread<S>,
+    now: impl Fn() -> Duration,
 ) -> io::Result<()> {
     let mut failures = Vec::new();
     let mut thread = new(poll);
@@ -115,7 +111,7 @@ fn supervise(
             clients = count,
             "delivery thread failed; its clients are closed with code 3011"
         );
-        let now = clock.monotonic();
+        let now = now();
         failures.retain(|at| now.saturating_sub(*at) < FAILURES_WITHIN);
         failures.push(now);
         if failures.len() > FAILURES_MAX {
@@ -126,18 +122,11 @@ fn supervise(
     }
 }
 
-impl Thread {
-    fn new(
-        settings: DeliverySettings,
-        clock: Clock,
-        service: Arc<dyn Service>,
-        poll: Poll,
-        mailbox: Arc<Mailbox>,
-    ) -> Self {
+impl<S: Service> Thread<S> {
+    fn new(settings: Settings, service: Arc<S>, poll: Poll, mailbox: Arc<Mailbox<S>>) -> Self {
         Self {
             settings,
-            now: millis(clock.monotonic()),
-            clock,
+            now: millis(service.now()),
             service,
             poll,
             groups: Groups::new(mailbox.clone()),
@@ -152,7 +141,7 @@ impl Thread {
     }
 
     /// Takes over a client of the failed thread in order to close it with 3011.
-    fn close_after_failure(&mut self, client: Client) {
+    fn close_after_failure(&mut self, client: Client<S>) {
         let mut client = client.without_subscriptions();
         let key = self.clients.reserve();
         if self.register(key, &mut client.stream).is_err() {
@@ -177,7 +166,7 @@ impl Thread {
             {
                 return Err(error);
             }
-            if failpoint::is_hit("delivery") {
+            if !self.service.on_wake() {
                 return Ok(());
             }
             self.update_now();
@@ -201,7 +190,7 @@ impl Thread {
     }
 
     pub(super) fn update_now(&mut self) {
-        self.now = millis(self.clock.monotonic());
+        self.now = millis(self.service.now());
     }
 
     fn handle_mailbox(&mut self) {
@@ -225,7 +214,7 @@ impl Thread {
         }
     }
 
-    fn admit(&mut self, upgraded: Upgraded) {
+    fn admit(&mut self, upgraded: Upgraded<S>) {
         let Upgraded { stream, buffered, deflate, guard, on_connect } = upgraded;
         let socket = socket2::SockRef::from(&stream);
         // Kernel buffers are part of a client's memory. Where they can't be set, the kernel's defaults apply.
@@ -248,7 +237,7 @@ impl Thread {
         }
         // Randomised, so that clients that connected together are not pinged together.
         let first = rand::random_range(1..=millis(self.settings.ping_every).max(1));
-        client.ping_at = super::broadcast::align_ping(self.now + first);
+        client.ping_at = align_ping(self.now + first);
         let mut result = self.call(key, &mut client, on_connect);
         if result.is_ok() && !buffered.is_empty() {
             result = self.process(key, &mut client, &buffered);
@@ -277,8 +266,8 @@ impl Thread {
         self.put_back_or_close(key, client, result);
     }
 
-    /// Writes the queued bytes and then the newest rows of each subscription.
-    fn unblock(&mut self, client: &mut Client) -> Result<(), CloseReason> {
+    /// Writes the queued bytes and then the newest state of each subscription.
+    fn unblock(&mut self, client: &mut Client<S>) -> Result<(), CloseReason> {
         if !client.flush(self.now)? {
             return Ok(());
         }
@@ -291,9 +280,10 @@ impl Thread {
                 continue;
             };
             let Some(subscriber) = self.groups.subscriber_mut(group, position) else { continue };
-            let Some((sequence, update)) = subscriber.member.update_since(subscriber.sequence) else { continue };
+            let update = subscriber.member.update_since(subscriber.sequence, client.deflate);
+            let Some((sequence, frames)) = update else { continue };
             if sequence > subscriber.sequence
-                && client.offer(update.frames(client.deflate), self.now)? == super::client::OfferResult::Accepted
+                && client.offer(&frames, self.now)? == super::client::OfferResult::Accepted
             {
                 subscriber.sequence = sequence;
             }
@@ -302,14 +292,14 @@ impl Thread {
     }
 
     /// Reads available data, unless the client is blocked and replies would have to be queued.
-    fn read(&mut self, key: u32, client: &mut Client) -> Result<(), CloseReason> {
+    fn read(&mut self, key: u32, client: &mut Client<S>) -> Result<(), CloseReason> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = self.read_into(&mut buffer, key, client);
         self.buffer = buffer;
         result
     }
 
-    fn read_into(&mut self, buffer: &mut [u8], key: u32, client: &mut Client) -> Result<(), CloseReason> {
+    fn read_into(&mut self, buffer: &mut [u8], key: u32, client: &mut Client<S>) -> Result<(), CloseReason> {
         if !client.inbound.is_empty() && client.blocked_since.is_none() {
             // Complete messages may have been held back while the client was blocked.
             self.process(key, client, &[])?;
@@ -339,7 +329,7 @@ impl Thread {
     }
 
     /// Processes received bytes frame by frame.
-    fn process(&mut self, key: u32, client: &mut Client, read: &[u8]) -> Result<(), CloseReason> {
+    fn process(&mut self, key: u32, client: &mut Client<S>, read: &[u8]) -> Result<(), CloseReason> {
         if client.ignores_input {
             return Ok(());
         }
@@ -356,7 +346,7 @@ impl Thread {
         Ok(())
     }
 
-    fn handle_frame(&mut self, key: u32, client: &mut Client, incoming: Incoming) -> Result<(), CloseReason> {
+    fn handle_frame(&mut self, key: u32, client: &mut Client<S>, incoming: Incoming) -> Result<(), CloseReason> {
         match incoming {
             Incoming::Close(code) => {
                 client.has_closed = true;
@@ -390,8 +380,8 @@ impl Thread {
     fn call(
         &mut self,
         key: u32,
-        client: &mut Client,
-        callback: impl FnOnce(&mut ClientContext<'_>) -> Result<(), CloseReason>,
+        client: &mut Client<S>,
+        callback: impl FnOnce(&mut ClientContext<'_, S>) -> Result<(), CloseReason>,
     ) -> Result<(), CloseReason> {
         let Self { clients, groups, .. } = self;
         let mut context = ClientContext { key, client, clients, groups, outgoing: Vec::new() };
@@ -403,7 +393,7 @@ impl Thread {
     }
 
     /// Puts a client back into the slab, or starts or finishes closing it, depending on `result`.
-    pub(super) fn put_back_or_close(&mut self, key: u32, mut client: Client, result: Result<(), CloseReason>) {
+    pub(super) fn put_back_or_close(&mut self, key: u32, mut client: Client<S>, result: Result<(), CloseReason>) {
         match result {
             Ok(()) => {
                 self.arm(key, &mut client);
@@ -422,14 +412,12 @@ impl Thread {
         }
     }
 
-    fn start_close(&mut self, key: u32, mut client: Client, close: CloseReason) {
-        client.unsubscribe_all(&mut self.groups, &mut self.clients);
+    fn start_close(&mut self, key: u32, mut client: Client<S>, close: CloseReason) {
+        self.groups.unsubscribe_all(&mut client, &mut self.clients);
         let (code, reason) = close.code_and_reason();
         debug!(code, reason, "stream closed");
-        metrics::count_stream_close(
-            code,
-            matches!(close, CloseReason::ClosedByClient(_) | CloseReason::ConnectionLost),
-        );
+        let by_client = matches!(close, CloseReason::ClosedByClient(_) | CloseReason::ConnectionLost);
+        self.service.on_close(code, by_client);
         let Some(frame) = close.frame() else { return self.disconnect(key, client, false) };
         let mut parts = Vec::new();
         if close == CloseReason::Shutdown {
@@ -454,8 +442,8 @@ impl Thread {
     }
 
     /// Disconnects a client and frees its key; `abort` also discards what the kernel still holds for it.
-    pub(super) fn disconnect(&mut self, key: u32, mut client: Client, abort: bool) {
-        client.unsubscribe_all(&mut self.groups, &mut self.clients);
+    pub(super) fn disconnect(&mut self, key: u32, mut client: Client<S>, abort: bool) {
+        self.groups.unsubscribe_all(&mut client, &mut self.clients);
         let _ = self.poll.registry().deregister(&mut client.stream);
         if abort {
             let _ = socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO));
@@ -466,9 +454,4 @@ impl Thread {
         self.clients.release(key);
         self.mailbox.client_left();
     }
-}
-
-/// Converts a duration to milliseconds.
-pub(super) fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

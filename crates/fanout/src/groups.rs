@@ -3,62 +3,63 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::client::Client;
 use super::clients::Clients;
 use super::mailbox::{DirtyFlag, Mailbox};
-use crate::hub::{Member, Watcher};
+use super::{Member as _, Service, Watcher};
 
 /// One client's membership in a group.
 #[derive(Debug)]
-pub(super) struct Subscriber {
+pub(super) struct Subscriber<M> {
     /// Key of the client.
     pub client: u32,
     /// The last sequence sent to the client.
     pub sequence: u64,
-    pub member: Member,
+    pub member: M,
 }
 
 /// A group's members on this thread.
 #[derive(Debug)]
-pub(super) struct Group {
-    pub dirty: Arc<DirtyFlag>,
-    pub subscribers: Vec<Subscriber>,
-    /// Identifies the group, see [`Member::group_address`].
-    address: usize,
+pub(super) struct Group<S: Service> {
+    pub dirty: Arc<DirtyFlag<S>>,
+    pub subscribers: Vec<Subscriber<S::Member>>,
+    /// Identifies the group, see [`super::Member::group`].
+    id: usize,
 }
 
 /// Slab of the groups of a thread, indexed by number.
 #[derive(Debug)]
-pub(super) struct Groups {
-    mailbox: Arc<Mailbox>,
-    slots: Vec<Option<Group>>,
+pub(super) struct Groups<S: Service> {
+    mailbox: Arc<Mailbox<S>>,
+    slots: Vec<Option<Group<S>>>,
     free: Vec<u32>,
-    by_address: HashMap<usize, u32>,
+    by_id: HashMap<usize, u32>,
 }
 
-impl Groups {
-    pub fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { mailbox, slots: Vec::new(), free: Vec::new(), by_address: HashMap::new() }
+impl<S: Service> Groups<S> {
+    pub fn new(mailbox: Arc<Mailbox<S>>) -> Self {
+        Self { mailbox, slots: Vec::new(), free: Vec::new(), by_id: HashMap::new() }
     }
 
-    pub fn get_mut(&mut self, group: u32) -> Option<&mut Group> {
+    pub fn get_mut(&mut self, group: u32) -> Option<&mut Group<S>> {
         self.slots.get_mut(usize::try_from(group).ok()?)?.as_mut()
     }
 
     /// Returns the number of `member`'s group, if the group has members on this thread.
-    pub fn find(&self, member: &Member) -> Option<u32> {
-        self.by_address.get(&member.group_address()).copied()
+    pub fn find(&self, member: &S::Member) -> Option<u32> {
+        self.by_id.get(&member.group()).copied()
     }
 
-    pub fn subscriber_mut(&mut self, group: u32, position: u32) -> Option<&mut Subscriber> {
+    pub fn subscriber_mut(&mut self, group: u32, position: u32) -> Option<&mut Subscriber<S::Member>> {
         self.get_mut(group)?.subscribers.get_mut(usize::try_from(position).ok()?)
     }
 
-    pub fn subscriber(&self, group: u32, position: u32) -> Option<&Subscriber> {
+    pub fn subscriber(&self, group: u32, position: u32) -> Option<&Subscriber<S::Member>> {
         self.slots.get(usize::try_from(group).ok()?)?.as_ref()?.subscribers.get(usize::try_from(position).ok()?)
     }
 
     /// Adds a member; returns the number of its group and its position in it.
-    pub fn add(&mut self, subscriber: Subscriber) -> (u32, u32) {
+    pub fn add(&mut self, subscriber: Subscriber<S::Member>) -> (u32, u32) {
         let number = self.find(&subscriber.member).unwrap_or_else(|| self.create(&subscriber.member));
         let position = self.get_mut(number).map_or(0, |group| {
             group.subscribers.push(subscriber);
@@ -67,7 +68,7 @@ impl Groups {
         (number, u32::try_from(position).unwrap_or(u32::MAX))
     }
 
-    fn create(&mut self, member: &Member) -> u32 {
+    fn create(&mut self, member: &S::Member) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -77,17 +78,38 @@ impl Groups {
         member.add_watcher(&watcher);
         // A frame may have been published before the watcher was registered, so check once.
         watcher.changed();
-        self.by_address.insert(member.group_address(), number);
-        let group = Group { dirty, subscribers: Vec::new(), address: member.group_address() };
+        self.by_id.insert(member.group(), number);
+        let group = Group { dirty, subscribers: Vec::new(), id: member.group() };
         if let Some(slot) = usize::try_from(number).ok().and_then(|number| self.slots.get_mut(number)) {
             *slot = Some(group);
         }
         number
     }
 
+    /// Ends the client's subscription with this id, and leaves its group unless another subscription uses it.
+    pub fn unsubscribe(&mut self, client: &mut Client<S>, id: &S::SubscriptionId, clients: &mut Clients<S>) {
+        let Some(at) = client.subscriptions.iter().position(|one| one.id == *id) else { return };
+        self.unsubscribe_at(client, at, clients);
+    }
+
+    /// Ends every subscription of the client.
+    pub fn unsubscribe_all(&mut self, client: &mut Client<S>, clients: &mut Clients<S>) {
+        while !client.subscriptions.is_empty() {
+            self.unsubscribe_at(client, 0, clients);
+        }
+        client.subscriptions = Vec::new();
+    }
+
+    fn unsubscribe_at(&mut self, client: &mut Client<S>, at: usize, clients: &mut Clients<S>) {
+        let removed = client.subscriptions.swap_remove(at);
+        if !client.subscriptions.iter().any(|one| one.group == removed.group) {
+            self.remove(removed.group, removed.position, clients);
+        }
+    }
+
     /// Removes a member. The last member takes its position, which is updated in that member's client. A group
     /// without members is removed.
-    pub fn remove(&mut self, number: u32, position: u32, clients: &mut Clients) {
+    fn remove(&mut self, number: u32, position: u32, clients: &mut Clients<S>) {
         let Some(at) = usize::try_from(position).ok() else { return };
         let Some(group) = self.get_mut(number) else { return };
         if at >= group.subscribers.len() {
@@ -98,8 +120,8 @@ impl Groups {
             moved.subscriptions.iter_mut().filter(|one| one.group == number).for_each(|one| one.position = position);
         }
         if group.subscribers.is_empty() {
-            let address = group.address;
-            self.by_address.remove(&address);
+            let id = group.id;
+            self.by_id.remove(&id);
             if let Some(slot) = usize::try_from(number).ok().and_then(|number| self.slots.get_mut(number)) {
                 *slot = None;
             }

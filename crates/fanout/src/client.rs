@@ -7,10 +7,8 @@ use std::io::{self, ErrorKind, IoSlice, Write as _};
 use bytes::{Buf as _, Bytes};
 use mio::net::TcpStream;
 
-use super::clients::Clients;
-use super::groups::Groups;
 use super::timers::Millis;
-use crate::api::RequestId;
+use crate::Service;
 use crate::websocket::Reassembler;
 
 /// Maximum number of slices in one vectored write.
@@ -21,11 +19,11 @@ const RATE_WINDOW: Millis = 1000;
 
 /// State of one client.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct Client<S: Service> {
     pub stream: TcpStream,
     /// Admission permit, released when the client is dropped.
     guard: Box<dyn Any + Send>,
-    pub subscriptions: Vec<ClientSubscription>,
+    pub subscriptions: Vec<ClientSubscription<S::SubscriptionId>>,
     pub inbound: Reassembler,
     /// Bytes of started frames that the socket has not accepted yet; nearly always absent.
     #[expect(clippy::box_collection, reason = "nearly always absent, and then 8 bytes instead of 32")]
@@ -57,8 +55,8 @@ pub(super) struct Client {
 
 /// One subscription of a client.
 #[derive(Debug)]
-pub(super) struct ClientSubscription {
-    pub id: Option<RequestId>,
+pub(super) struct ClientSubscription<I> {
+    pub id: I,
     /// Number of the group within this thread.
     pub group: u32,
     /// Index into the group's members.
@@ -74,7 +72,7 @@ pub(super) enum OfferResult {
     Blocked,
 }
 
-impl Client {
+impl<S: Service> Client<S> {
     pub fn new(stream: TcpStream, guard: Box<dyn Any + Send>, deflate: bool) -> Self {
         Self {
             stream,
@@ -109,32 +107,11 @@ impl Client {
     }
 
     /// Records a subscription whose group membership exists already.
-    pub fn subscribe(&mut self, id: Option<RequestId>, group: u32, position: u32) {
+    pub fn subscribe(&mut self, id: S::SubscriptionId, group: u32, position: u32) {
         self.subscribe_by = Millis::MAX;
         // Most clients only ever have one subscription.
         self.subscriptions.reserve_exact(1);
         self.subscriptions.push(ClientSubscription { id, group, position });
-    }
-
-    /// Ends the subscription with this id, and leaves its group unless another subscription uses it.
-    pub fn unsubscribe(&mut self, id: Option<&RequestId>, groups: &mut Groups, clients: &mut Clients) {
-        let Some(at) = self.subscriptions.iter().position(|one| one.id.as_ref() == id) else { return };
-        self.unsubscribe_at(at, groups, clients);
-    }
-
-    /// Ends every subscription.
-    pub fn unsubscribe_all(&mut self, groups: &mut Groups, clients: &mut Clients) {
-        while !self.subscriptions.is_empty() {
-            self.unsubscribe_at(0, groups, clients);
-        }
-        self.subscriptions = Vec::new();
-    }
-
-    fn unsubscribe_at(&mut self, at: usize, groups: &mut Groups, clients: &mut Clients) {
-        let removed = self.subscriptions.swap_remove(at);
-        if !self.subscriptions.iter().any(|one| one.group == removed.group) {
-            groups.remove(removed.group, removed.position, clients);
-        }
     }
 
     /// Returns whether bytes of started frames are still to be written.

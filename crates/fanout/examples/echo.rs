@@ -1,21 +1,25 @@
-//! WebSocket echo server on the same frame and delivery code as the stream, for conformance suites such as
-//! Autobahn's fuzzing client. `cargo run --example echo -- 127.0.0.1:9001`
+//! WebSocket echo server, for conformance suites such as Autobahn's fuzzing client.
+//! `cargo run -p fanout --example echo -- 127.0.0.1:9001`
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
-use sisepan::clock::Clock;
-use sisepan::delivery::{ClientContext, ClientMessage, CloseReason, Delivery, DeliverySettings, Service, Upgraded};
-use sisepan::websocket;
+use bytes::Bytes;
+use fanout::{
+    ClientContext, ClientMessage, CloseReason, Delivery, Member, Service, Settings, Upgraded, Watcher, websocket,
+};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 #[derive(Debug)]
 struct Echo;
 
 impl Service for Echo {
-    fn on_message(&self, context: &mut ClientContext<'_>, message: ClientMessage<'_>) -> Result<(), CloseReason> {
+    type SubscriptionId = ();
+    type Member = NoGroup;
+
+    fn on_message(&self, context: &mut ClientContext<'_, Self>, message: ClientMessage<'_>) -> Result<(), CloseReason> {
         match message {
             ClientMessage::Text(text) => context.send(text.as_bytes()),
             ClientMessage::Binary(bytes) => context.send_binary(bytes),
@@ -26,13 +30,41 @@ impl Service for Echo {
     fn closing_message(&self) -> Vec<u8> {
         b"bye".to_vec()
     }
+
+    #[expect(clippy::disallowed_methods, reason = "an example that does not sleep")]
+    fn now(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
+}
+
+/// Nobody subscribes to anything here.
+#[derive(Debug)]
+enum NoGroup {}
+
+impl Member for NoGroup {
+    fn group(&self) -> usize {
+        match *self {}
+    }
+
+    fn update_since(&self, _: u64, _: bool) -> Option<(u64, Bytes)> {
+        match *self {}
+    }
+
+    fn has_failed(&self) -> bool {
+        match *self {}
+    }
+
+    fn add_watcher(&self, _: &Arc<dyn Watcher>) {
+        match *self {}
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let _runtime = runtime.enter();
-    let settings = DeliverySettings {
+    let settings = Settings {
         threads: 0,
         message_bytes_max: 32 << 20,
         messages_per_second_max: u32::MAX,
@@ -43,8 +75,7 @@ fn main() -> anyhow::Result<()> {
         close_within: Duration::from_secs(2),
         send_buffer_bytes: 64 << 10,
     };
-    let service: Arc<dyn Service> = Arc::new(Echo);
-    let delivery = Delivery::start(&settings, &Clock::system(), &service)?;
+    let delivery = Delivery::start(&settings, Echo)?;
     let listener = TcpListener::bind(address)?;
     println!("listening on ws://{}", listener.local_addr()?);
     for stream in listener.incoming().flatten() {
@@ -55,7 +86,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn admit(delivery: &Delivery, stream: TcpStream) -> anyhow::Result<()> {
+fn admit(delivery: &Delivery<Echo>, stream: TcpStream) -> anyhow::Result<()> {
     let (mut key, mut extensions) = (String::new(), String::new());
     let mut reader = BufReader::new(&stream);
     loop {

@@ -2,9 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 /// Monotonic time in milliseconds.
 pub(super) type Millis = u64;
+
+/// Ping times are rounded up to a multiple of this, so that a thread wakes up once for many clients and their pongs
+/// instead of three times per client.
+const PING_ALIGN: Millis = 250;
 
 /// Deadlines of clients. A superseded entry stays in the heap until its time and is ignored by the caller then.
 #[derive(Debug, Default)]
@@ -31,4 +36,14 @@ impl Timers {
         }
         self.0.pop().map(|Reverse(entry)| entry)
     }
+}
+
+/// Converts a duration to milliseconds.
+pub(super) fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Rounds a ping time up to the next multiple of [`PING_ALIGN`].
+pub(super) fn align_ping(at: Millis) -> Millis {
+    at.next_multiple_of(PING_ALIGN)
 }

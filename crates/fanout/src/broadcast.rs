@@ -2,18 +2,14 @@
 
 use bytes::Bytes;
 
-use super::CloseReason;
 use super::client::{Client, OfferResult};
-use super::thread::{Thread, millis};
-use super::timers::Millis;
+use super::thread::Thread;
+use super::timers::{Millis, align_ping, millis};
+use super::{CloseReason, Member as _, Service};
 use crate::websocket::{self, Opcode};
 
 /// Delay before the ping of a blocked client is tried again.
 const PING_RETRY: Millis = 1000;
-
-/// Ping times are rounded up to a multiple of this, so that a thread wakes up once for many clients and their pongs
-/// instead of three times per client.
-const PING_ALIGN: Millis = 250;
 
 /// Cached result for all members at one sequence: the next sequence and the bytes to send.
 struct CachedUpdate {
@@ -21,8 +17,8 @@ struct CachedUpdate {
     update: Option<(u64, Bytes)>,
 }
 
-impl Thread {
-    /// Writes a group's newest frame to every member that is not blocked; the others get the newest rows once their
+impl<S: Service> Thread<S> {
+    /// Writes a group's newest frame to every member that is not blocked; the others get the newest state once their
     /// sockets are writable again.
     pub(super) fn broadcast(&mut self, number: u32) {
         let Some(group) = self.groups.get_mut(number).filter(|group| group.dirty.take()) else { return };
@@ -47,8 +43,7 @@ impl Thread {
             let current = match entry {
                 Some(current) if current.since == subscriber.sequence => current,
                 _ => {
-                    let update = subscriber.member.update_since(subscriber.sequence);
-                    let update = update.map(|(sequence, messages)| (sequence, messages.frames(client.deflate).clone()));
+                    let update = subscriber.member.update_since(subscriber.sequence, client.deflate);
                     entry.insert(CachedUpdate { since: subscriber.sequence, update })
                 }
             };
@@ -71,7 +66,7 @@ impl Thread {
     }
 
     /// Arms the timer for a client's next deadline.
-    pub(super) fn arm(&mut self, key: u32, client: &mut Client) {
+    pub(super) fn arm(&mut self, key: u32, client: &mut Client<S>) {
         let at = next_deadline(client, millis(self.settings.write_within));
         self.timers.arm(key, &mut client.armed_deadline, at);
     }
@@ -107,7 +102,7 @@ impl Thread {
         self.put_back_or_close(key, client, result);
     }
 
-    fn ping(&self, client: &mut Client) -> Result<(), CloseReason> {
+    fn ping(&self, client: &mut Client<S>) -> Result<(), CloseReason> {
         if client.blocked_since.is_some() || client.pong_by.is_some() {
             client.ping_at = self.now + PING_RETRY;
             return Ok(());
@@ -119,13 +114,8 @@ impl Thread {
     }
 }
 
-/// Rounds a ping time up to the next multiple of [`PING_ALIGN`].
-pub(super) fn align_ping(at: Millis) -> Millis {
-    at.next_multiple_of(PING_ALIGN)
-}
-
 /// Returns a client's nearest deadline.
-fn next_deadline(client: &Client, write_within: Millis) -> Millis {
+fn next_deadline<S: Service>(client: &Client<S>, write_within: Millis) -> Millis {
     if let Some(by) = client.closing_by {
         return by;
     }

@@ -2,25 +2,32 @@
 
 use mio::Token;
 
+use super::Service;
 use super::client::Client;
 
 /// One entry of the slab; reused by later clients.
 #[derive(Debug)]
-struct Slot {
+struct Slot<S: Service> {
     /// Rises with each client, so that a late event of an earlier client is not taken for this one's.
     generation: u32,
-    client: Option<Client>,
+    client: Option<Client<S>>,
 }
 
 /// Slab of clients with stable keys.
-#[derive(Debug, Default)]
-pub(super) struct Clients {
-    slots: Vec<Slot>,
+#[derive(Debug)]
+pub(super) struct Clients<S: Service> {
+    slots: Vec<Slot<S>>,
     free: Vec<u32>,
     count: usize,
 }
 
-impl Clients {
+impl<S: Service> Default for Clients<S> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), count: 0 }
+    }
+}
+
+impl<S: Service> Clients<S> {
     /// Reserves a free key; its entry stays empty until [`Clients::put`].
     pub fn reserve(&mut self) -> u32 {
         self.count += 1;
@@ -43,18 +50,18 @@ impl Clients {
     }
 
     /// Takes a client out temporarily; its key stays reserved.
-    pub fn take(&mut self, key: u32) -> Option<Client> {
+    pub fn take(&mut self, key: u32) -> Option<Client<S>> {
         self.slots.get_mut(index(key))?.client.take()
     }
 
     /// Puts a client at its key.
-    pub fn put(&mut self, key: u32, client: Client) {
+    pub fn put(&mut self, key: u32, client: Client<S>) {
         if let Some(slot) = self.slots.get_mut(index(key)) {
             slot.client = Some(client);
         }
     }
 
-    pub fn get_mut(&mut self, key: u32) -> Option<&mut Client> {
+    pub fn get_mut(&mut self, key: u32) -> Option<&mut Client<S>> {
         self.slots.get_mut(index(key))?.client.as_mut()
     }
 
@@ -77,7 +84,7 @@ impl Clients {
     }
 
     /// Removes and returns all clients.
-    pub fn drain(&mut self) -> Vec<Client> {
+    pub fn drain(&mut self) -> Vec<Client<S>> {
         let clients = self.slots.drain(..).filter_map(|slot| slot.client).collect();
         *self = Self::default();
         clients

@@ -4,25 +4,24 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Upgraded;
-use crate::hub::Watcher;
+use super::{Service, Upgraded, Watcher};
 
 /// Mailbox of a thread. Its content is bounded: each new client holds an admission permit, and a group is listed at
 /// most once.
 #[derive(Debug)]
-pub(super) struct Mailbox {
+pub(super) struct Mailbox<S: Service> {
     waker: Mutex<mio::Waker>,
     /// Whether the thread was woken since it last took the inbox.
     is_woken: AtomicBool,
-    inbox: Mutex<Inbox>,
+    inbox: Mutex<Inbox<S>>,
     /// Number of clients of the thread, those in the inbox included.
     load: AtomicUsize,
 }
 
 /// Pending input of a thread.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    pub upgraded: Vec<Upgraded>,
+#[derive(Debug)]
+pub(super) struct Inbox<S: Service> {
+    pub upgraded: Vec<Upgraded<S>>,
     /// Numbers of the groups with a new frame.
     pub dirty_groups: Vec<u32>,
     pub state: RunState,
@@ -42,18 +41,24 @@ pub(super) enum RunState {
     Ended,
 }
 
-impl Mailbox {
+impl<S: Service> Inbox<S> {
+    fn new(state: RunState) -> Self {
+        Self { upgraded: Vec::new(), dirty_groups: Vec::new(), state }
+    }
+}
+
+impl<S: Service> Mailbox<S> {
     pub fn new(waker: mio::Waker) -> Self {
         Self {
             waker: Mutex::new(waker),
             is_woken: AtomicBool::new(false),
-            inbox: Mutex::default(),
+            inbox: Mutex::new(Inbox::new(RunState::Running)),
             load: AtomicUsize::new(0),
         }
     }
 
     /// Hands over a client, or returns it if the thread admits no more.
-    pub fn admit(&self, upgraded: Upgraded) -> Result<(), Upgraded> {
+    pub fn admit(&self, upgraded: Upgraded<S>) -> Result<(), Upgraded<S>> {
         let mut inbox = self.inbox();
         if inbox.state != RunState::Running {
             return Err(upgraded);
@@ -93,12 +98,12 @@ impl Mailbox {
     }
 
     /// Takes the pending input.
-    pub fn take_inbox(&self) -> Inbox {
+    pub fn take_inbox(&self) -> Inbox<S> {
         // Before the inbox is emptied, so that anything added from now on wakes the thread again.
         self.is_woken.store(false, Ordering::SeqCst);
         let mut inbox = self.inbox();
         let state = inbox.state;
-        Inbox { state, ..std::mem::replace(&mut *inbox, Inbox { state, ..Inbox::default() }) }
+        std::mem::replace(&mut *inbox, Inbox::new(state))
     }
 
     /// Records that a client is gone.
@@ -122,7 +127,7 @@ impl Mailbox {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    fn inbox(&self) -> MutexGuard<'_, Inbox<S>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,14 +135,14 @@ impl Mailbox {
 /// Dirty flag of a group: puts the group into a thread's inbox when it has a new frame, at most once until it
 /// is taken.
 #[derive(Debug)]
-pub(super) struct DirtyFlag {
-    mailbox: Arc<Mailbox>,
+pub(super) struct DirtyFlag<S: Service> {
+    mailbox: Arc<Mailbox<S>>,
     group: u32,
     is_set: AtomicBool,
 }
 
-impl DirtyFlag {
-    pub fn new(mailbox: Arc<Mailbox>, group: u32) -> Self {
+impl<S: Service> DirtyFlag<S> {
+    pub fn new(mailbox: Arc<Mailbox<S>>, group: u32) -> Self {
         Self { mailbox, group, is_set: AtomicBool::new(false) }
     }
 
@@ -147,7 +152,7 @@ impl DirtyFlag {
     }
 }
 
-impl Watcher for DirtyFlag {
+impl<S: Service> Watcher for DirtyFlag<S> {
     fn changed(&self) {
         if !self.is_set.swap(true, Ordering::SeqCst) {
             self.mailbox.inbox().dirty_groups.push(self.group);
@@ -157,7 +162,7 @@ impl Watcher for DirtyFlag {
 }
 
 /// Creates a poller and the mailbox that wakes it.
-pub(super) fn open(token: mio::Token) -> io::Result<(mio::Poll, Arc<Mailbox>)> {
+pub(super) fn open<S: Service>(token: mio::Token) -> io::Result<(mio::Poll, Arc<Mailbox<S>>)> {
     let poll = mio::Poll::new()?;
     let waker = mio::Waker::new(poll.registry(), token)?;
     Ok((poll, Arc::new(Mailbox::new(waker))))

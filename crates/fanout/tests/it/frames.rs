@@ -1,10 +1,10 @@
 //! Parsing, writing and compression of WebSocket frames, without a socket.
 
+use fanout::websocket::{self, Incoming, Inflater, Opcode, ReadOptions, Reassembler, Violation};
 use flate2::{Decompress, FlushDecompress};
 use proptest::prelude::*;
-use sisepan::websocket::{self, Incoming, Inflater, Opcode, ReadOptions, Reassembler, Violation};
 
-use super::raw::{FIN, RSV1, frame};
+use super::setup::{FIN, RSV1, frame};
 
 const RULES: ReadOptions = ReadOptions { message_bytes_max: 4096, deflate: true };
 

@@ -1,0 +1,7 @@
+//! Tests of the crate: frames without a socket, and a server with real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't continue should panic")]
+
+mod frames;
+mod server;
+mod setup;
