@@ -38,17 +38,14 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_parsed_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..64) {
-        let mut inbound = Reassembler::default();
-        let mut inflater = Inflater::default();
-        for part in [&bytes[..cut.min(bytes.len())], &bytes[cut.min(bytes.len())..]] {
-            let unread = inbound.with_held(part).into_owned();
-            let mut at = 0;
-            while let Ok(Some((length, _))) = inbound.read_frame(&unread[at..], RULES, &mut inflater) {
-                at += length;
-            }
-            inbound.hold(&unread[at..]);
-        }
+    fn any_bytes_are_read_the_same_however_they_are_split(
+        frames in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)), 0..6),
+        rest in prop::collection::vec(any::<u8>(), 0..20),
+        part in 1usize..300,
+        deflate: bool,
+    ) {
+        let frames: Vec<_> = frames.iter().flat_map(|(first, payload)| frame(*first, payload)).collect();
+        super::check::check(&[frames, rest].concat(), part, deflate);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't continue should panic")]
 
+#[path = "../../fuzz/check.rs"]
+mod check;
 mod frames;
 mod server;
 mod setup;
