@@ -27,7 +27,6 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 mod failpoint;
-pub mod fake;
 pub mod hub;
 pub mod ingest;
 pub mod locale;

@@ -17,7 +17,7 @@ mod process;
 mod test_bench;
 
 use clap::Parser;
-use sisepan::fake;
+use fake_exchanges as fake;
 
 /// Measures memory, latency and CPU of the stream on loopback.
 #[derive(Debug, Parser)]

@@ -7,8 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use fake_exchanges::Fake;
 use rust_decimal::Decimal;
-use sisepan::fake::Fake;
 
 use super::Options;
 use super::crowd::{self, Behavior, Crowd, Ticks};

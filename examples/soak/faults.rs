@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fake_exchanges::fault::KINDS;
+use fake_exchanges::{Fake, assets};
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use sisepan::fake::fault::KINDS;
-use sisepan::fake::{Fake, assets};
 
 use super::oracle::Oracle;
 

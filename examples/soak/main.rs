@@ -29,10 +29,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use fake_exchanges::{self as fake, Fake, Options};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use sisepan::clock::Clock;
-use sisepan::fake::{self, Fake, Options};
 
 use faults::FaultInjector;
 use memory::Memory;

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fake_exchanges::Fake;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
-use sisepan::fake::Fake;
 
 /// Oldest acceptable live price: the exchange's limit of 15 s plus the delays of a busy machine.
 const LIVE_MAX: SignedDuration = SignedDuration::from_secs(25);

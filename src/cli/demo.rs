@@ -1,10 +1,11 @@
 //! `sisepan demo`: serves the boards with made-up prices, without network access.
 
 use clap::Args;
+use fake_exchanges as fake;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Proxies, VenueConfig};
-use crate::{fake, venue};
+use crate::{failpoint, venue};
 
 use super::{ConfigArg, ListenArg, LogArg, load};
 
@@ -25,7 +26,8 @@ pub(super) struct DemoArgs {
 pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut config = load(&args.config, &[args.listen.flag(), args.log.flag()])?;
     crate::telemetry::start(config.log);
-    let fake = fake::start(fake::Options { seed: args.seed, ..fake::Options::default() }).await?;
+    let options = fake::Options { seed: args.seed, on_tick: || !failpoint::is_hit("fake"), ..fake::Options::default() };
+    let fake = fake::start(options).await?;
     config.demo = true;
     // Made-up prices must never be stored together with real ones.
     config.data = None;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use fake_exchanges::tls::Certificate;
+use fake_exchanges::{Clock, Options, series};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
-use crate::fake::tls::Certificate;
-use crate::fake::{self, Options, series};
+use crate::failpoint;
 
 /// Serve fake exchanges for demos and for testing clients.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,8 +67,9 @@ pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<
         tls: args.tls.then_some(args.tls_cert),
         enforces_limits: !args.no_limits,
         stream_lifetime: Duration::from_secs(args.lifetime),
+        on_tick: || !failpoint::is_hit("fake"),
     };
-    let fake = fake::start(options).await?;
+    let fake = fake_exchanges::start(options).await?;
     if let (Some(path), Some(pem)) = (&args.tls_ca, fake.ca_pem()) {
         std::fs::write(path, pem).with_context(|| format!("writing the certificate to {}", path.display()))?;
     }

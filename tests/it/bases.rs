@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use fake_exchanges::{self as fake, Fake, Options};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
 use sisepan::config::{Board, Config, VenueConfig};
 use sisepan::domain::{Basis, SourceId};
-use sisepan::fake::{self, Fake, Options};
 
 use crate::api::setup::{Client, ClientState};
 use crate::end_to_end::Service;

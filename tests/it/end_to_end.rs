@@ -3,13 +3,13 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use fake_exchanges::tls::Certificate;
+use fake_exchanges::{self as fake, Fake, Options};
 use futures_util::StreamExt as _;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::config::{Config, VenueConfig};
-use sisepan::fake::tls::Certificate;
-use sisepan::fake::{self, Fake, Options};
 use sisepan::venue;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;

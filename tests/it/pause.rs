@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use fake_exchanges::{self as fake, Fake, Options};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
-use sisepan::fake::{self, Fake, Options};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 

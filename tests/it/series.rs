@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fake_exchanges::series::CandleSeries;
+use fake_exchanges::ticker_figures::TickerFigures;
+use fake_exchanges::{self as fake, FaultView, Options, Simulation, binance, bithumb, upbit};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::config::{Board, Config, VenueConfig};
 use sisepan::domain::{BaseSource, Basis, Event, Market, Minute, Now, SourceId, Via};
-use sisepan::fake::series::CandleSeries;
-use sisepan::fake::ticker_figures::TickerFigures;
-use sisepan::fake::{self, FaultView, Options, Simulation, binance, bithumb, upbit};
 use sisepan::venue::{self, Incoming, Response, RestQuery, Venue};
 
 use super::end_to_end::Service;

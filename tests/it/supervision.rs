@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use fake_exchanges::{self as fake, Fake, Options};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use serde_json::Value;
-use sisepan::fake::{self, Fake, Options};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};

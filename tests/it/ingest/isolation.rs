@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use fake_exchanges::{self as fake, Fake};
 use futures_util::{FutureExt, StreamExt};
 use jiff::SignedDuration;
 use sisepan::clock::Clock;
 use sisepan::domain::{Event, Gap, Market, Minute, MissingPart, Urgency, VenueHealth, Via};
-use sisepan::fake::{self, Fake};
 use sisepan::ingest::{BoardRequests, Settings, Tls, run};
 use sisepan::venue::{self, Venue};
 use tokio::sync::mpsc;

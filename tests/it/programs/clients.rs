@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{POLL_INTERVAL, Program, folder, row, write_config};
-use crate::fake::third_party_clients::python;
+use crate::third_party_clients::python;
 
 const DOCUMENT: &str = include_str!("../../../docs/clients.md");
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::super::fake::third_party_clients;
 use super::{Program, folder};
+use crate::third_party_clients;
 
 /// Fixed for reproducible runs. Any other seed must pass as well.
 const SEED: &str = "36";

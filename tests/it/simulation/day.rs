@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fake_exchanges::{self as fake, FaultView, Simulation};
 use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
@@ -13,7 +14,6 @@ use sisepan::clock::Clock;
 use sisepan::domain::{
     BaseSource, Basis, Event, Gap, Market, Minute, Now, SourceId, Urgency, VenueClock, VenueId, Via,
 };
-use sisepan::fake::{self, FaultView, Simulation};
 use sisepan::hub::{self, Hub};
 use sisepan::store::{self, Store};
 use sisepan::venue::{self, Incoming, Response, RestQuery, TickerRecord, Venue};

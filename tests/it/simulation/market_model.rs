@@ -1,11 +1,11 @@
 //! Reference model of one market of a simulated day: the messages received, and the closes that they make known.
 
+use fake_exchanges::FaultView;
+use fake_exchanges::simulated_market::SimulatedMarket;
+use fake_exchanges::ticker_figures::TickerFigures;
+use fake_exchanges::trade_log::Ohlcv;
+use fake_exchanges::{binance, bithumb, upbit};
 use sisepan::domain::{Market, Minute, VenueId};
-use sisepan::fake::FaultView;
-use sisepan::fake::simulated_market::SimulatedMarket;
-use sisepan::fake::ticker_figures::TickerFigures;
-use sisepan::fake::trade_log::Ohlcv;
-use sisepan::fake::{binance, bithumb, upbit};
 
 use super::truth::{DAY, MINUTE};
 

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fake_exchanges::{Fake, client_log::LogEntry};
 use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 use sisepan::domain::Minute;
-use sisepan::fake::{Fake, client_log::LogEntry};
 
 use super::serve::{MARKETS, Server, check_truth, now, open_store, program, set_up};
 use super::setup::market;

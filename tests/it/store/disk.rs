@@ -175,7 +175,7 @@ async fn until_shown(server: &Server, name: &str, last: &str) {
 }
 
 /// Returns for each market the minutes that the store knows, all checked, the last price, and its confirmation time.
-fn saved_data(fake: &sisepan::fake::Fake, data: &str) -> Vec<(Vec<Minute>, Decimal, Timestamp)> {
+fn saved_data(fake: &fake_exchanges::Fake, data: &str) -> Vec<(Vec<Minute>, Decimal, Timestamp)> {
     let (store, restored) = open_store(data);
     store.close();
     assert_eq!(restored.damaged, 0);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fake_exchanges::Fake;
 use jiff::SignedDuration;
 use sisepan::domain::{HourRecord, Minute};
-use sisepan::fake::Fake;
 
 use super::crash_loop::assert_within_limits;
 use super::disk::until_saved;

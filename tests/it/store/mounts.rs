@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use fake_exchanges::Fake;
 use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use rusqlite::{Connection, OpenFlags};
 use sisepan::clock::Clock;
 use sisepan::domain::Minute;
-use sisepan::fake::Fake;
 use sisepan::store::{DATABASE_FILE, LOCK_FILE, Refused, Store, StoreSettings};
 
 use super::disk::{DEADLINE, FaultyDisk, until_saved};

@@ -6,12 +6,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use fake_exchanges::{self as fake, Fake, Options};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::domain::{HourRecord, Minute, Window};
-use sisepan::fake::{self, Fake, Options};
 use sisepan::store::{Restored, Store, StoreSettings};
 
 use super::disk::{DEADLINE, until_saved};

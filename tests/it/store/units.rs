@@ -1,10 +1,10 @@
 //! A redenomination that the operator configures, from the file to the page, over restarts.
 
+use fake_exchanges::Fake;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::domain::Minute;
-use sisepan::fake::Fake;
 
 use super::serve::{MARKETS, Server, check_truth, configure, now, open_store, program, set_up};
 use super::setup::{Folder, market};

@@ -1,11 +1,11 @@
 //! Candles of every length, checked against a naive grouping of the trade log.
 
+use fake_exchanges::trade_log::Trade;
+use fake_exchanges::{FaultView, Simulation, rest};
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use sisepan::fake::trade_log::Trade;
-use sisepan::fake::{FaultView, Simulation, rest};
 
 use super::client::start_time;
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_log::{ClientLog, LogEntry};
+use super::clock::Clock;
 use super::connection_policy::STREAM_LIFETIME;
 use super::fault::{FaultSpec, Faults, Transport};
 use super::limits::RateLimits;
@@ -29,8 +30,6 @@ use super::state::{FakeState, lock};
 use super::tls::{self, Certificate, Identity};
 use super::units;
 use super::{connection, control};
-use crate::clock::Clock;
-use crate::failpoint;
 
 /// Maximum number of tasks, connections included; further connections are dropped.
 const TASKS_MAX: usize = 10_000;
@@ -67,6 +66,9 @@ pub struct Options {
     pub enforces_limits: bool,
     /// Lifetime of a stream at venues that limit it.
     pub stream_lifetime: Duration,
+    /// Called whenever the simulation advances. If it returns false, the simulation ends, which counts as a failure: so
+    /// that a program can test what it does then.
+    pub on_tick: fn() -> bool,
 }
 
 impl Default for Options {
@@ -83,6 +85,7 @@ impl Default for Options {
             tls: None,
             enforces_limits: true,
             stream_lifetime: STREAM_LIFETIME,
+            on_tick: || true,
         }
     }
 }
@@ -128,7 +131,7 @@ pub async fn start(options: Options) -> anyhow::Result<Fake> {
     let acceptor = identity.as_ref().map(|identity| TlsAcceptor::from(Arc::clone(&identity.config)));
     state.tasks.spawn(supervise(Arc::clone(&state), accept(Arc::clone(&state), listener, acceptor)));
     state.tasks.spawn(supervise(Arc::clone(&state), control::accept(Arc::clone(&state), control)));
-    state.tasks.spawn(supervise(Arc::clone(&state), run_simulation(Arc::clone(&state))));
+    state.tasks.spawn(supervise(Arc::clone(&state), run_simulation(Arc::clone(&state), options.on_tick)));
     if let Some(script) = script {
         state.tasks.spawn(run_script(Arc::clone(&state), script));
     }
@@ -151,13 +154,13 @@ impl Fake {
         self.state.failed.cancelled().await;
     }
 
-    /// Returns the base URL of a venue's REST API, in place of [`Profile::rest`](crate::venue::Profile::rest).
+    /// Returns the base URL of a venue's REST API, to use in place of the exchange's.
     pub fn rest_url(&self, venue: &str) -> String {
         let scheme = if self.identity.is_some() { "https" } else { "http" };
         format!("{scheme}://{}/{venue}", self.addr)
     }
 
-    /// Returns a venue's stream URL, to use in place of [`Profile::stream`](crate::venue::Profile::stream).
+    /// Returns a venue's stream URL, to use in place of the exchange's.
     pub fn stream_url(&self, venue: &str) -> String {
         let scheme = if self.identity.is_some() { "wss" } else { "ws" };
         let path = if venue == "binance" { "ws" } else { "websocket/v1" };
@@ -267,7 +270,7 @@ impl FakeState {
 
 /// Runs a task that must not end before shutdown; marks the fake exchanges as failed if it does.
 async fn supervise(state: Arc<FakeState>, task: impl Future<Output = ()>) {
-    let _ = AssertUnwindSafe(failpoint::run("fake", task)).catch_unwind().await;
+    let _ = AssertUnwindSafe(task).catch_unwind().await;
     if !state.stop.is_cancelled() {
         tracing::error!("fake exchanges: a task ended unexpectedly; reported as failed");
         state.failed.cancel();
@@ -341,13 +344,16 @@ async fn serve_connection(state: Arc<FakeState>, tcp: TcpStream, acceptor: Optio
 }
 
 /// Advances the simulation at every [`TICK`] and wakes the streams.
-async fn run_simulation(state: Arc<FakeState>) {
+async fn run_simulation(state: Arc<FakeState>, on_tick: fn() -> bool) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             () = state.stop.cancelled() => return,
             _ = ticks.tick() => {}
+        }
+        if !on_tick() {
+            return;
         }
         lock(&state.simulation).advance(state.clock.now());
         state.advanced.send_replace(());

@@ -148,8 +148,8 @@ async fn recordings_are_served_instead_of_the_walk() {
     let ticker = r#"[{"market":"KRW-BTC","trade_price":1.0E8}]"#;
     std::fs::write(directory.join("upbit/rest-tickers.json"), ticker).unwrap();
     std::fs::write(directory.join("upbit/ws-ticker.json"), r#"{"type":"ticker"}"#).unwrap();
-    let options = sisepan::fake::Options { recordings: Some(directory.clone()), ..Default::default() };
-    let fake = sisepan::fake::start(options).await.unwrap();
+    let options = fake_exchanges::Options { recordings: Some(directory.clone()), ..Default::default() };
+    let fake = fake_exchanges::start(options).await.unwrap();
     assert_eq!(get(&format!("{}/v1/ticker?markets=KRW-X", fake.rest_url("upbit"))).await.text, ticker);
     assert_eq!(get(&format!("{}/v1/market/all", fake.rest_url("upbit"))).await.status, 404);
     let mut stream = super::client::Stream::open(&fake.stream_url("upbit")).await;

@@ -3,7 +3,7 @@
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use sisepan::fake::{Options, start};
+use fake_exchanges::{Options, start};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 

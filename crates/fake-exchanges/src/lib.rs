@@ -7,8 +7,10 @@
 //! [`server`], [`connection`], [`stream`], [`control`], [`http`] and [`socket`] do I/O; [`fault`] decides which faults
 //! apply.
 //!
-//! Tests check the product against these servers, so these servers share no arithmetic with it: they never use
-//! `domain::window`, `domain::change`, `board` or `hub`, and they count in whole units of 10^-8, never in floats.
+//! Programs are tested against these servers, so they share no code with any of them, and they count in whole units of
+//! 10^-8, never in floats.
+
+#![deny(clippy::float_arithmetic)]
 
 pub mod assets;
 pub mod binance;
@@ -22,6 +24,7 @@ pub mod bithumb_legacy;
 pub mod book;
 pub mod candle;
 pub mod client_log;
+mod clock;
 mod connection;
 mod connection_policy;
 mod control;
@@ -56,6 +59,7 @@ mod upbit_family_candle;
 mod upbit_family_trade;
 pub mod walk;
 
+pub use clock::Clock;
 pub use fault_view::{FakeResponse, FaultView, rest};
 pub use server::{Fake, Options, start};
 pub use simulated_market::{Simulation, Truth};

@@ -1,10 +1,10 @@
 //! The simulation without sockets: reproducible, natural, and consistent with its trade log.
 
+use fake_exchanges::trade_log::Trade;
+use fake_exchanges::{FaultView, Simulation, rest};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
-use sisepan::fake::trade_log::Trade;
-use sisepan::fake::{FaultView, Simulation, rest};
 
 use super::client::start_time;
 

@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_log::{ClientLog, LogEntry};
+use super::clock::Clock;
 use super::fault::{Faults, InjectionPoint, Transport};
 use super::fault_view::FaultView;
 use super::limits::RateLimits;
 use super::recordings::Recordings;
 use super::simulated_market::Simulation;
-use crate::clock::Clock;
 
 /// Shared state. Every lock is held for a few lines and never across an await.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Trades, books and windows over REST, each checked against the trade log.
 
+use fake_exchanges::session::{self, Session, Step};
+use fake_exchanges::{FaultView, Simulation, rest};
 use jiff::SignedDuration;
 use serde_json::Value;
-use sisepan::fake::session::{self, Session, Step};
-use sisepan::fake::{FaultView, Simulation, rest};
 
 use super::client::start_time;
 

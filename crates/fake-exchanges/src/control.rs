@@ -16,7 +16,6 @@ use super::server::next_connection;
 use super::simulated_market::Truth;
 use super::socket::Socket;
 use super::state::{FakeState, lock};
-use crate::domain::amount;
 
 /// Accepts control connections until shutdown.
 pub async fn accept(state: Arc<FakeState>, listener: TcpListener) {
@@ -85,8 +84,8 @@ struct SetPrice {
 
 fn price(state: &FakeState, body: &str) -> Result<String, String> {
     let request: SetPrice = serde_json::from_str(body).map_err(|error| format!("invalid request: {error}"))?;
-    let price: Decimal =
-        amount::parse(&request.price).map_err(|error| format!("price {:?}: {error}", request.price))?;
+    let price =
+        Decimal::from_str_exact(&request.price).map_err(|error| format!("price {:?}: {error}", request.price))?;
     state.set_price(&request.venue, &request.market, price, request.hold)?;
     Ok(OK.to_owned())
 }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use fake_exchanges::Clock;
+use fake_exchanges::{Fake, Options, start};
 use futures_util::SinkExt;
-use sisepan::clock::Clock;
-use sisepan::fake::{Fake, Options, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;

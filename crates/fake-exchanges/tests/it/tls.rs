@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fake_exchanges::tls::Certificate;
+use fake_exchanges::{Fake, Options, start};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use sisepan::fake::tls::Certificate;
-use sisepan::fake::{Fake, Options, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fake_exchanges::session::{self, Session, Step};
+use fake_exchanges::{FaultView, Simulation, rest};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use sisepan::fake::session::{self, Session, Step};
-use sisepan::fake::{FaultView, Simulation, rest};
 
 use super::client::start_time;
 

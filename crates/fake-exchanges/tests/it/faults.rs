@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use fake_exchanges::Fake;
 use serde_json::json;
-use sisepan::fake::Fake;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::client::{Stream, get, send, start_with_manual_clock, try_get};
@@ -314,14 +314,14 @@ async fn accepts_upgrades_and_bodies_can_stall() {
 async fn a_script_injects_faults_at_their_times() {
     let path = std::env::temp_dir().join(format!("fake-script-{}.jsonl", std::process::id()));
     std::fs::write(&path, "# first\n{\"at\":0.2,\"fault\":\"close\",\"code\":1001}\n").unwrap();
-    let options = sisepan::fake::Options { script: Some(path.clone()), ..Default::default() };
-    let fake = sisepan::fake::start(options).await.unwrap();
+    let options = fake_exchanges::Options { script: Some(path.clone()), ..Default::default() };
+    let fake = fake_exchanges::start(options).await.unwrap();
     let mut stream = Stream::open(&fake.stream_url("upbit")).await;
     assert_eq!(stream.wait_closed().await.0, 1001);
     fake.shutdown().await;
     std::fs::write(&path, "{\"at\":1,\"fault\":\"explode\"}\n").unwrap();
-    let options = sisepan::fake::Options { script: Some(path.clone()), ..Default::default() };
-    let error = format!("{:#}", sisepan::fake::start(options).await.unwrap_err());
+    let options = fake_exchanges::Options { script: Some(path.clone()), ..Default::default() };
+    let error = format!("{:#}", fake_exchanges::start(options).await.unwrap_err());
     assert!(error.contains("line 1") && error.contains("unknown fault"), "{error}");
     std::fs::remove_file(path).unwrap();
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use fake_exchanges::Clock;
+use fake_exchanges::{Fake, Options, start};
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use serde_json::Value;
-use sisepan::clock::Clock;
-use sisepan::fake::{Fake, Options, start};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
