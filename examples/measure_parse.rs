@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
-use sisepan::domain::{Basis, Event, Market, Now, SourceId, Ticker, Via};
+use sisepan::feed::{Event, Via};
+use sisepan::market::{Basis, Market, Now, SourceId, Ticker};
 use sisepan::venue::{self, Incoming, Venue};
 
 /// Tickers per run.

@@ -17,7 +17,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HourRecord, LastRecord, MINUTES_PER_HOUR, Market, Minute, Price, VenueId, Window};
+use sisepan::feed::{FeedRecords, LastRecord};
+use sisepan::market::{HourRecord, MINUTES_PER_HOUR, Market, Minute, Price, VenueId, Window};
 use sisepan::store::{DATABASE_FILE, Store, StoreSettings};
 
 const MARKETS: usize = 300;

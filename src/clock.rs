@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::domain::Now;
+use crate::market::Now;
 
 /// Source of wall-clock and monotonic time. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@
 //! Three guarantees, in order of priority: never show a wrong price as live;
 //! never show a change without a known base; never show an empty board.
 //!
-//! Start reading at [`domain`] for the terms, [`venue`] for what differs
+//! Start reading at [`market`] for the terms, [`venue`] for what differs
 //! between exchanges, [`board`] for how tickers become rows, and [`run()`] for
 //! how the components are connected. `ARCHITECTURE.md` has an overview.
 
@@ -25,11 +25,12 @@ pub mod board;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod domain;
 mod failpoint;
+pub mod feed;
 pub mod hub;
 pub mod ingest;
 pub mod locale;
+pub mod market;
 pub mod memory_history;
 pub mod metrics;
 mod run;

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{
-    FeedRecords, HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, Redenomination, UnitChanges, VenueId,
-};
+use crate::feed::FeedRecords;
+use crate::market::{HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, Redenomination, UnitChanges, VenueId};
 
 /// Most hours kept per feed: eight days.
 pub const HOURS_MAX: usize = 8 * 24;

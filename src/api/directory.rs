@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Market, State, VenueHealth, VenueState, time};
-use crate::domain::{Example, Missing, MissingPart, Problem, Reason, StoreHealth, VenueId};
+use crate::feed::{Example, Missing, MissingPart, Problem, Reason, StoreHealth};
+use crate::market::VenueId;
 
 /// One market of `/api/v1/markets`.
 #[derive(Debug, Serialize)]

@@ -7,8 +7,8 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::time;
-use crate::domain::history::Bar;
-use crate::domain::{Market, Price, VenueId};
+use crate::market::history::Bar;
+use crate::market::{Market, Price, VenueId};
 
 /// Metadata of a history response.
 #[derive(Debug, Clone, Copy)]

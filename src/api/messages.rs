@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Basis, Row, RowDelta, VenueHealth, VenueState, time};
-use crate::domain::{Reason, VenueId};
+use crate::feed::Reason;
+use crate::market::VenueId;
 
 /// Id that a client gives to a request; echoed unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -21,8 +21,9 @@ pub use problem::ProblemDetails;
 pub use row::{Row, RowChange, RowDelta, RowText};
 
 // Domain types that pass through the hub unchanged.
-pub use crate::domain::{Basis, BoardUpdate, Market, Quote, Reason, SourceId, State, VenueHealth, VenueState};
+pub use crate::feed::{BoardUpdate, Reason, VenueHealth, VenueState};
 pub use crate::locale::Lang;
+pub use crate::market::{Basis, Market, Quote, SourceId, State};
 
 /// Version of the stream protocol; raised by changes that would break existing clients.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 
 use super::time::{self, Millis};
 
-use crate::domain::{BaseSource, Basis, Direction, HaltReason, Market, Notice, Quote, State, VenueId};
 use crate::locale::{self, Lang};
+use crate::market::{BaseSource, Basis, Direction, HaltReason, Market, Notice, Quote, State, VenueId};
 
 /// Complete row of one market.
 #[derive(Debug, Clone, PartialEq, Serialize)]

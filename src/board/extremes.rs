@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::{Basis, Minute, Price, Window};
+use crate::market::{Basis, Minute, Price, Window};
 
 /// A day counts as complete even if this many of the newest minutes are not known yet.
 const UNKNOWN_MINUTES_MAX: i64 = 2;

@@ -15,11 +15,13 @@ use super::jump::{self, HeldTicker, Verdict};
 use super::listing::{ListingChange, ListingObservation, ListingTracker};
 use super::notices::Notices;
 use super::reported::ReportedDay;
-use crate::domain::window::TradeObservation;
-use crate::domain::{
-    AHEAD_MAX, Base, BaseSource, Basis, Change, FeedRecords, HaltReason, HourRecord, Implausible, LastRecord,
-    MESSAGE_TIME, Market, Minute, NoChange, Notice, Now, Price, State, Ticker, UnitChanges, VenueClock, VenueId, Via,
-    Window, check_ticker_times, is_repeated, shifted, tick_size,
+use crate::feed::{
+    AHEAD_MAX, FeedRecords, Implausible, LastRecord, MESSAGE_TIME, Via, check_ticker_times, is_repeated,
+};
+use crate::market::window::TradeObservation;
+use crate::market::{
+    Base, BaseSource, Basis, Change, HaltReason, HourRecord, Market, Minute, NoChange, Notice, Now, Price, State,
+    Ticker, UnitChanges, VenueClock, VenueId, Window, shifted, tick_size,
 };
 
 /// A fetched response counts as of the time of its request, minus this margin for the error of our estimate

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use jiff::SignedDuration;
 
-use crate::domain::{Basis, Gap, Market, Minute, Now, Urgency, VenueClock, VenueId};
+use crate::feed::{Gap, Urgency};
+use crate::market::{Basis, Market, Minute, Now, VenueClock, VenueId};
 
 use super::feed::{self, Feed};
 use super::row::Row;

@@ -12,10 +12,8 @@ use jiff::Timestamp;
 
 use super::Quotes;
 use super::feed::{self, Feed};
-use crate::domain::{
-    Basis, MISSING_MAX, Market, Missing, MissingPart, NoChange, Now, Problem, Reason, ReasonCode, State, VenueHealth,
-    VenueId, VenueState,
-};
+use crate::feed::{MISSING_MAX, Missing, MissingPart, Problem, Reason, ReasonCode, VenueHealth, VenueState};
+use crate::market::{Basis, Market, NoChange, Now, State, VenueId};
 
 /// How long the first price of a venue may take before the venue counts as down.
 const FIRST_PRICE_TIMEOUT: Duration = Duration::from_secs(15);

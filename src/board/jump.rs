@@ -10,7 +10,8 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use super::feed::ReceivedTicker;
-use crate::domain::{Now, Price, Ticker, Via};
+use crate::feed::Via;
+use crate::market::{Now, Price, Ticker};
 
 /// Returns whether `to` differs from `from` by more than `max_percent` of `from`.
 pub fn is_jump(from: Price, to: Price, max_percent: u32) -> bool {

@@ -6,7 +6,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{Listing, ListingRecord, shifted};
+use crate::feed::{Listing, ListingRecord};
+use crate::market::shifted;
 
 /// A market is gone when this many consecutive lists lack it, because a single list may be faulty.
 const MISSED_MAX: u32 = 2;

@@ -25,9 +25,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{
-    Basis, BoardUpdate, Event, FeedRecords, Gap, Implausible, Jump, JumpStatus, Listing, Market, Minute, Now, Problems,
-    Redenomination, Relisting, SourceId, UnitChanges, VenueClock, VenueHealth, VenueId, change::PLACES_DEFAULT,
+use crate::feed::{
+    BoardUpdate, Event, FeedRecords, Gap, Implausible, Jump, JumpStatus, Listing, Problems, Relisting, VenueHealth,
+};
+use crate::market::{
+    Basis, Market, Minute, Now, Redenomination, SourceId, UnitChanges, VenueClock, VenueId, change::PLACES_DEFAULT,
 };
 
 use feed::Feed;
@@ -458,6 +460,6 @@ impl Quotes {
 /// A published quote, and when it was published.
 #[derive(Debug)]
 struct Published {
-    quote: Arc<crate::domain::Quote>,
+    quote: Arc<crate::market::Quote>,
     at: Duration,
 }

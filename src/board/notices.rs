@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use crate::domain::{Listing, Notice, Ticker};
+use crate::feed::Listing;
+use crate::market::{Notice, Ticker};
 
 /// The notices in force.
 #[derive(Debug, Default)]

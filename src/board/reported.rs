@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
-use crate::domain::{Price, Ticker};
+use crate::market::{Price, Ticker};
 
 /// A figure that was not repeated for this long no longer belongs to the 24 hours of the price beside it.
 const VALID_FOR: SignedDuration = SignedDuration::from_mins(5);

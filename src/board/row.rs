@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{
-    Basis, Market, MissingPart, NoChange, Now, Quote, SourceId, State, VenueClock, VenueHealth, VenueId,
-};
+use crate::feed::{MissingPart, VenueHealth};
+use crate::market::{Basis, Market, NoChange, Now, Quote, SourceId, State, VenueClock, VenueId};
 
 use super::feed::{self, Feed};
 use super::{BoardSettings, BoardSpec, Published};

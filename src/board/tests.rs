@@ -13,10 +13,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{BoardSettings, BoardSpec, Quotes};
-use crate::domain::{
-    BaseSource, Basis, Event, Listing, Market, Minute, Now, Price, Quote, SourceId, State, Ticker, Urgency, VenueId,
-    Via,
-};
+use crate::feed::{Event, Listing, Urgency, Via};
+use crate::market::{BaseSource, Basis, Market, Minute, Now, Price, Quote, SourceId, State, Ticker, VenueId};
 
 const FIRST: VenueId = VenueId("first");
 const SECOND: VenueId = VenueId("second");

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors};
-use crate::domain::{Market, MissingPart, Reason, ReasonCode, State, VenueId, VenueState};
+use crate::feed::{MissingPart, Reason, ReasonCode, VenueState};
+use crate::market::{Market, State, VenueId};
 use crate::run::venues_of;
 use crate::{ingest, store};
 
@@ -239,7 +240,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::VenueHealth;
+    use crate::feed::VenueHealth;
 
     /// A stream that is open but silent has not failed yet, and what the board lacks is not its failure reason.
     #[test]

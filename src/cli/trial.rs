@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::board::{BoardSpec, Quotes};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{Basis, Event, Market, Quote, SourceId, State, VenueHealth, VenueState};
+use crate::feed::{Event, VenueHealth, VenueState};
 use crate::ingest::{self, Tls};
+use crate::market::{Basis, Market, Quote, SourceId, State};
 use crate::run::{board_settings, ingest_settings, markets_of};
 use crate::venue::Venue;
 

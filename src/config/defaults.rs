@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Basis, Market, SourceId, change::JUMP_MAX_PERCENT, change::PLACES_DEFAULT};
+use crate::market::{Basis, Market, SourceId, change::JUMP_MAX_PERCENT, change::PLACES_DEFAULT};
 
 use super::{Board, Config, Limits, LogFormat, Site};
 

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Basis, Market, Redenomination, SourceId, VenueId};
+use crate::market::{Basis, Market, Redenomination, SourceId, VenueId};
 
 pub use limits::Limits;
 pub use network::{Network, ParseNetworkError};

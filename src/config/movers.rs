@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::section::{Section, Source};
-use crate::domain::{MoversRule, amount};
+use crate::market::{MoversRule, amount};
 
 /// Most quote currencies with a minimum turnover.
 const FLOORS_MAX: usize = 32;
@@ -59,6 +59,6 @@ fn parse_floor(text: &str) -> Option<(String, Decimal)> {
     let floor = amount::parse(amount).ok().filter(|floor| !floor.is_sign_negative())?;
     let quote = quote.trim();
     let is_currency =
-        !quote.is_empty() && quote.len() <= crate::domain::ASSET_BYTES_MAX && !quote.contains(char::is_whitespace);
+        !quote.is_empty() && quote.len() <= crate::market::ASSET_BYTES_MAX && !quote.contains(char::is_whitespace);
     is_currency.then(|| (quote.to_ascii_uppercase(), floor))
 }

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use toml::de::DeTable;
 use url::Url;
 
-use crate::domain::change::PLACES_MAX;
-use crate::domain::{Basis, Market, SourceId, VenueId};
+use crate::market::change::PLACES_MAX;
+use crate::market::{Basis, Market, SourceId, VenueId};
 use crate::venue;
 
 use super::defaults::TITLES;
@@ -329,7 +329,7 @@ fn read_source(source: &Source<'_>, section: &Section<'_>, found: Option<Found<V
 
 fn read_basis(source: &Source<'_>, section: &mut Section<'_>, default: Basis) -> Basis {
     let Some(found) = section.string("basis") else { return default };
-    found.value.parse().unwrap_or_else(|error: crate::domain::UnknownBasis| {
+    found.value.parse().unwrap_or_else(|error: crate::market::UnknownBasis| {
         source.report(found.location, section.key("basis"), error.to_string());
         default
     })

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::{Market, Minute, Price, Redenomination};
+use crate::market::{Market, Minute, Price, Redenomination};
 use crate::venue;
 
 use super::read::known_venues;

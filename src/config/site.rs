@@ -4,7 +4,7 @@ use url::Url;
 
 use super::section::{Found, Section, Source};
 use super::{Network, Widgets, movers};
-use crate::domain::MoversRule;
+use crate::market::MoversRule;
 
 /// Longest `base_path`, in bytes.
 const BASE_PATH_MAX: usize = 128;

@@ -28,7 +28,8 @@ use super::Backoff;
 use super::context::{ListedMarkets, VenueContext};
 use super::rate_limit::Priority;
 use super::rest_query::{self, QueryError};
-use crate::domain::{Candle, Event, Gap, Market, Minute, MissingPart, Reason, ReasonCode, Urgency};
+use crate::feed::{Event, Gap, MissingPart, Reason, ReasonCode, Urgency};
+use crate::market::{Candle, Market, Minute};
 use crate::venue::{Response, RestQuery};
 
 /// Maximum number of queued jobs; the board requests dropped ones again.
@@ -639,7 +640,8 @@ mod tests {
     /// second from which on only the newest hour was requested.
     fn three_hundred_markets(streaming: bool) -> u64 {
         use crate::board::{BoardSettings, BoardSpec, Quotes};
-        use crate::domain::{Basis, Now, SourceId, Ticker, VenueId, Via};
+        use crate::feed::Via;
+        use crate::market::{Basis, Now, SourceId, Ticker, VenueId};
         const MARKETS: usize = 300;
         const REQUESTS_PER_SECOND: usize = 5;
         let (venue, begin) = (VenueId("v"), FIRST.start().checked_add(SignedDuration::from_secs(37)).unwrap());

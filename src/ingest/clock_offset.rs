@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{Now, VenueClock};
+use crate::market::{Now, VenueClock};
 
 /// Round-trip limit of a sample: the date was set at some moment of the round trip.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(2);

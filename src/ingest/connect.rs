@@ -25,7 +25,7 @@ use super::decode::quoted;
 use super::http::cooldown_from;
 use super::{Proxy, Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Reason, ReasonCode};
+use crate::feed::{Reason, ReasonCode};
 
 /// Head start of an address before the next one is tried in parallel (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);

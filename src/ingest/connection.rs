@@ -22,7 +22,8 @@ use super::Settings;
 use super::decode::{self, DecodeError, quoted};
 use super::rate_limit::TokenBucket;
 use crate::clock::Clock;
-use crate::domain::{Market, Reason, ReasonCode};
+use crate::feed::{Reason, ReasonCode};
+use crate::market::Market;
 use crate::venue::{Incoming, Keepalive, ParseError, TickerRecord, Venue};
 
 /// Time limit of a close handshake.

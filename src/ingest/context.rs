@@ -18,10 +18,8 @@ use super::liveness::Liveness;
 use super::rate_limit::TokenBucket;
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{
-    Event, Market, MissingPart, Now, Reason, ReasonCode, Ticker, Transport, VenueId, Via, check_ticker_times,
-    is_repeated,
-};
+use crate::feed::{Event, MissingPart, Reason, ReasonCode, Transport, Via, check_ticker_times, is_repeated};
+use crate::market::{Market, Now, Ticker, VenueId};
 use crate::venue::{RejectedListing, Rejection, TickerRecord, Venue};
 
 /// Log message for a record that can't be parsed.

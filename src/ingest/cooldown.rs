@@ -12,7 +12,7 @@ use url::Url;
 use super::Settings;
 use super::decode::quoted;
 use crate::clock::Clock;
-use crate::domain::{Reason, ReasonCode, Transport};
+use crate::feed::{Reason, ReasonCode, Transport};
 
 /// Longest cool-down accepted from a venue.
 pub const COOLDOWN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -7,7 +7,7 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::domain::escape_unprintable;
+use crate::market::escape_unprintable;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 

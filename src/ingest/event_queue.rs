@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use crate::domain::{Event, Market, Minute};
+use crate::feed::Event;
+use crate::market::{Market, Minute};
 
 /// Minutes queued per market while the board is not receiving; older ones are left to backfill.
 const MINUTES_QUEUED_MAX: i64 = 10;

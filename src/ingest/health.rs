@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Market, Missing, MissingPart, Problems, Reason, VenueHealth, VenueId, VenueState};
+use crate::feed::{Missing, MissingPart, Problems, Reason, VenueHealth, VenueState};
+use crate::market::{Market, VenueId};
 
 /// Maximum number of rejection codes counted; the codes are our own, so this is never reached.
 const KINDS_MAX: usize = 64;

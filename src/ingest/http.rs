@@ -18,7 +18,8 @@ use super::decode::quoted;
 use super::rate_limit::{Priority, RateLimiter};
 use super::{Settings, Tls};
 use crate::clock::Clock;
-use crate::domain::{Now, Reason, ReasonCode, Transport};
+use crate::feed::{Reason, ReasonCode, Transport};
+use crate::market::Now;
 use crate::venue::{Profile, Request};
 
 /// The `User-Agent` of our requests.

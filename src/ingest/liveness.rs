@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Backoff, Settings};
-use crate::domain::{Market, Price, Ticker};
+use crate::market::{Market, Price, Ticker};
 
 /// A connection is replaced when the stream of one of its markets is found dead for this many times in a row; before
 /// and after that, the market is only subscribed to again.

@@ -19,8 +19,9 @@ use super::connect::ConnectError;
 use super::connection::Command;
 use super::context::VenueContext;
 use super::session::{SessionEnd, SessionReport, StreamSession};
-use crate::domain::{Market, Reason, ReasonCode, Transport};
 use crate::failpoint;
+use crate::feed::{Reason, ReasonCode, Transport};
+use crate::market::Market;
 
 /// Capacity of a manager's report queue; a connection sends four kinds of report, each at most once.
 const REPORTS_MAX: usize = 16;
@@ -298,10 +299,10 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::domain::{Price, Ticker};
     use crate::ingest::cooldown::Cooldowns;
     use crate::ingest::http::RestClient;
     use crate::ingest::{Settings, Tls};
+    use crate::market::{Price, Ticker};
 
     fn manager_of(market: &Market) -> ConnectionManager {
         let venue = *crate::venue::ALL.first().unwrap();

@@ -15,7 +15,8 @@ use super::context::VenueContext;
 use super::liveness::TradeKey;
 use super::rate_limit::Priority;
 use super::rest_query::{self, BatchResult, PartialResponse, QueryError};
-use crate::domain::{Event, Listing, Market, Now, Reason, ReasonCode, Ticker, Via};
+use crate::feed::{Event, Listing, Reason, ReasonCode, Via};
+use crate::market::{Market, Now, Ticker};
 use crate::venue::{RejectedListing, Rejection, Response, RestQuery, TickerRecord};
 
 /// A market is dropped when this many lists in a row lack it.

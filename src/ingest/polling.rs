@@ -11,7 +11,8 @@ use super::context::VenueContext;
 use super::liveness::STRIKES_MAX;
 use super::manager::ManagerCommand;
 use super::rest_query::{self, BatchResult, PartialResponse, QueryError};
-use crate::domain::{Market, MissingPart, Reason, ReasonCode, Via};
+use crate::feed::{MissingPart, Reason, ReasonCode, Via};
+use crate::market::Market;
 
 /// Interval between two checks for markets that are due.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);

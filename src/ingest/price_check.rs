@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use super::context::VenueContext;
 use super::polling::{fetch_prices, poll_via};
-use crate::domain::{Market, Via};
+use crate::feed::Via;
+use crate::market::Market;
 
 /// Fetches the requested markets until shutdown; those queued at the same time share one request.
 ///

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::connect::ByteStream;
 use super::decode::quoted;
-use crate::domain::{Reason, ReasonCode};
+use crate::feed::{Reason, ReasonCode};
 
 /// Port of a SOCKS proxy whose URL has none.
 const SOCKS_PORT: u16 = 1080;

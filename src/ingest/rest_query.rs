@@ -15,7 +15,8 @@ use super::context::VenueContext;
 use super::decode::quoted;
 use super::http::{Body, CallError};
 use super::rate_limit::Priority;
-use crate::domain::{Market, Now, Reason, ReasonCode};
+use crate::feed::{Reason, ReasonCode};
+use crate::market::{Market, Now};
 use crate::venue::{ParseError, Response, RestQuery, TickerRecord};
 
 /// Maximum number of requests spent on isolating the failing or missing markets of one batch.

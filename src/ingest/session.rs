@@ -11,7 +11,8 @@ use super::connect::{ConnectError, connect};
 use super::connection::{Command, Connection, ConnectionEnd, ConnectionEvents};
 use super::context::VenueContext;
 use super::{decode, polling};
-use crate::domain::{Market, Reason, ReasonCode, Transport, Via};
+use crate::feed::{Reason, ReasonCode, Transport, Via};
+use crate::market::Market;
 use crate::venue::TickerRecord;
 
 /// What a session, by its number, reports to its connection manager; each kind at most once.

@@ -12,8 +12,9 @@ use super::cooldown::Cooldowns;
 use super::http::RestClient;
 use super::{Settings, Tls, backfill, manager, market_list, polling, price_check};
 use crate::clock::Clock;
-use crate::domain::{Event, Gap, Market, VenueHealth, VenueState};
 use crate::failpoint;
+use crate::feed::{Event, Gap, VenueHealth, VenueState};
+use crate::market::Market;
 use crate::venue::Venue;
 
 /// Changed health figures are published at this interval.

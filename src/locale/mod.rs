@@ -29,7 +29,7 @@ pub const UNKNOWN: &str = "–";
 mod tests_support {
     //! A quote row for the tests of this module.
 
-    use crate::domain::{Base, BaseSource, Quote, SourceId, State, VenueId};
+    use crate::market::{Base, BaseSource, Quote, SourceId, State, VenueId};
 
     /// A live row of Bithumb, confirmed at 2026-01-15T06:27:00Z.
     pub fn quote(market: &str, last: &str, base: Option<&str>) -> Quote {

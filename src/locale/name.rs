@@ -1,7 +1,7 @@
 //! Display names of assets and exchanges.
 
 use super::Lang;
-use crate::domain::{Quote, VenueId, asset as table, is_unprintable};
+use crate::market::{Quote, VenueId, asset as table, is_unprintable};
 
 /// Maximum length of a name from a venue's market list, in characters; longer ones are cut.
 const NAME_CHARS_MAX: usize = 40;

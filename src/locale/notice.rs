@@ -1,7 +1,7 @@
 //! Texts for exchange notices: cautions, warnings, halts and delistings.
 
 use super::{Lang, venue};
-use crate::domain::{HaltReason, Notice, NoticeKind, Quote};
+use crate::market::{HaltReason, Notice, NoticeKind, Quote};
 
 /// Returns the short label shown beside a market's name (`유의`, `12.01 거래종료`), or an empty string.
 ///
@@ -85,7 +85,7 @@ mod tests {
 
     use super::super::tests_support::quote;
     use super::*;
-    use crate::domain::State;
+    use crate::market::State;
 
     fn with_notice(notice: Option<Notice>, reason: Option<HaltReason>) -> Quote {
         let state = if reason.is_some() { State::Halted } else { State::Live };

@@ -6,7 +6,7 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::{Lang, UNKNOWN};
-use crate::domain::{Change, Direction, Quote};
+use crate::market::{Change, Direction, Quote};
 
 /// Returns the last price, grouped, with the row's number of decimal places; `–` if unknown.
 pub fn last(quote: &Quote, _lang: Lang) -> String {
@@ -105,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Price, amount};
+    use crate::market::{Price, amount};
 
     fn shown(value: &str, digits: u32) -> String {
         grouped(amount::parse(value).unwrap(), digits)

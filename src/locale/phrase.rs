@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Lang, age, last, name, percent, stamp, stamp_day, venue};
-use crate::domain::{BaseSource, Basis, Direction, Market, NoChange, Quote, State};
+use crate::market::{BaseSource, Basis, Direction, Market, NoChange, Quote, State};
 
 /// Returns the footnote that names the basis of all changes of a board.
 pub fn footnote(basis: Basis, lang: Lang) -> &'static str {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use super::{Lang, grouped};
-use crate::domain::Base;
+use crate::market::Base;
 
 /// The time zone in which times are shown for a language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn local(at: Timestamp, lang: Lang) -> DateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::BaseSource;
+    use crate::market::BaseSource;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

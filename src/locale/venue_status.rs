@@ -1,7 +1,7 @@
 //! Texts for the connection state of an exchange and for the reason of a failure.
 
 use super::{Lang, venue};
-use crate::domain::{ReasonCode, VenueHealth, VenueState};
+use crate::feed::{ReasonCode, VenueHealth, VenueState};
 
 /// Returns the text for the connection state of a venue.
 pub fn venue_state(state: VenueState, lang: Lang) -> &'static str {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use crate::domain::{HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, VenueId};
+use crate::market::{HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, VenueId};
 
 use super::open::{self, OpenError, ReadOnlyFile};
 use super::row;

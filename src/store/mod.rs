@@ -34,7 +34,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::domain::{FeedRecords, HourSource, StoreHealth, StoreHealthSource, Transport, VenueId};
+use crate::feed::{FeedRecords, StoreHealth, StoreHealthSource, Transport};
+use crate::market::{HourSource, VenueId};
 
 use open::OpenError;
 use restore::Reader;

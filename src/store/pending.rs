@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::{FeedRecords, HourRecord, LastRecord, ListingRecord, Market, Minute, Transport, VenueId};
+use crate::feed::{FeedRecords, LastRecord, ListingRecord, Transport};
+use crate::market::{HourRecord, Market, Minute, VenueId};
 
 /// Maximum number of pending hours of one feed: those that a whole window touches.
 const HOURS_MAX: usize = 27;

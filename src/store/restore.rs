@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use crate::domain::window::KEPT_MINUTES;
-use crate::domain::{FeedRecords, HourRecord, MINUTES_PER_HOUR, Market, Minute, Transport, VenueId};
+use crate::feed::{FeedRecords, Transport};
+use crate::market::window::KEPT_MINUTES;
+use crate::market::{HourRecord, MINUTES_PER_HOUR, Market, Minute, VenueId};
 
 use super::row::{self, DecodeResult};
 

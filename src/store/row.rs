@@ -9,7 +9,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
-use crate::domain::{HourRecord, LastRecord, ListingRecord, Market, Minute, Price, Transport, amount};
+use crate::feed::{LastRecord, ListingRecord, Transport};
+use crate::market::{HourRecord, Market, Minute, Price, amount};
 
 const SECONDS: i64 = 60;
 

@@ -10,8 +10,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::clock::Clock;
-use crate::domain::{HourRecord, Market, Minute, StoreHealth, VenueId};
 use crate::failpoint;
+use crate::feed::StoreHealth;
+use crate::market::{HourRecord, Market, Minute, VenueId};
 
 use super::history::ReadConnection;
 use super::open::{self, FileId, OpenError};

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
-use crate::domain::{
-    BoardUpdate, Jump, JumpStatus, Market, Quote, Reason, ReasonCode, Relisting, SourceId, VenueHealth, VenueId,
-    VenueState,
-};
+use crate::feed::{BoardUpdate, Jump, JumpStatus, Reason, ReasonCode, Relisting, VenueHealth, VenueState};
+use crate::market::{Market, Quote, SourceId, VenueId};
 
 /// Most lines of one kind about one exchange per [`WINDOW`]; further ones are counted as suppressed.
 const LINES_MAX: u32 = 6;
@@ -254,7 +252,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::domain::{Missing, MissingPart, Price};
+    use crate::feed::{Missing, MissingPart};
+    use crate::market::Price;
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::json::{payload_error, rejection};
 use super::{ParseError, Rejection};
-use crate::domain::{Candle, Minute};
+use crate::market::{Candle, Minute};
 
 /// Parses the rows of a response, in any order, into candles: oldest first, without duplicates.
 ///

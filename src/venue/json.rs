@@ -2,7 +2,7 @@
 //!
 //! All venues parse in the same way: a message is split into records, and a
 //! record into raw members, without parsing any number. The one parser
-//! ([`crate::domain::amount`]) then parses each number from its source text,
+//! ([`crate::market::amount`]) then parses each number from its source text,
 //! quoted or not. So a bad record affects only itself, and no number ever passes
 //! through a float.
 
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{ParseError, Rejection};
-use crate::domain::{ASSET_BYTES_MAX, AmountError, Price, amount, escape_unprintable};
+use crate::market::{ASSET_BYTES_MAX, AmountError, Price, amount, escape_unprintable};
 
 /// Longest symbol accepted, in bytes: two asset names and a separator.
 pub(super) const SYMBOL_BYTES_MAX: usize = 2 * ASSET_BYTES_MAX + 1;

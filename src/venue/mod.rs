@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
+use crate::feed::Listing;
+use crate::market::{Candle, Market, Minute, Price, Ticker, VenueId};
 
 /// Facts about a venue, as data; constant while the program runs.
 #[derive(Debug, Clone)]
@@ -231,7 +232,7 @@ pub struct Rejection {
     /// The venue's name of the field at fault.
     pub field: &'static str,
     /// What is wrong with it, as a stable code: one of
-    /// [`AmountError::code`](crate::domain::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`,
+    /// [`AmountError::code`](crate::market::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`,
     /// `candle`, `contradiction`, `unknown` (a value that the venue does not document), `repeated`.
     pub problem: &'static str,
     /// The beginning of its value.

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::{Incoming, Keepalive, Limit, ParseError, Profile, Request, Response, RestQuery, Venue, upbit_like};
-use crate::domain::{Market, VenueId};
+use crate::market::{Market, VenueId};
 
 /// The exchange.
 #[derive(Debug)]

@@ -18,7 +18,8 @@ use serde_json::value::RawValue;
 
 use super::json::{self, RawMember, Shape, payload_error, rejection};
 use super::{Incoming, ParseError, RejectedListing, Rejection, Response, TickerRecord, candles, optional_field};
-use crate::domain::{Candle, Listing, Market, Minute, Price, Ticker};
+use crate::feed::Listing;
+use crate::market::{Candle, Market, Minute, Price, Ticker};
 
 /// Largest difference between the clocks that stamp a trade and its message.
 const CLOCK_DIFFERENCE_MAX: SignedDuration = SignedDuration::from_secs(5);

@@ -37,8 +37,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Board, Site};
-use crate::domain::{HourSource, MoversRule, StoreHealthSource};
+use crate::feed::StoreHealthSource;
 use crate::hub::Hub;
+use crate::market::{HourSource, MoversRule};
 use stream::StreamService;
 
 pub use limits::Limits;

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
 use sisepan::config::{Board, Config, VenueConfig};
-use sisepan::domain::{Basis, SourceId};
+use sisepan::market::{Basis, SourceId};
 
 use crate::api::setup::{Client, ClientState};
 use crate::end_to_end::Service;
@@ -32,7 +32,7 @@ fn board_on(fake: &Fake) -> Config {
     let markets = MARKETS.iter().map(|name| name.parse().unwrap()).collect();
     let board = Board { id: "krw".to_owned(), markets, source: SourceId::new(["upbit"]), ..reference };
     let mut config = Config { data: None, boards: vec![board], ..Config::default() };
-    config.venues.insert(sisepan::domain::VenueId("upbit"), upbit);
+    config.venues.insert(sisepan::market::VenueId("upbit"), upbit);
     config
 }
 

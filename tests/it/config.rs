@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use sisepan::config::{self, Config, LogFormat};
-use sisepan::domain::Basis;
+use sisepan::market::Basis;
 
 fn problems(text: &str) -> Vec<String> {
     let errors = config::parse("sisepan.toml", text, &BTreeMap::new()).unwrap_err();

@@ -135,7 +135,7 @@ async fn a_board_shows_the_prices_of_the_exchange_and_follows_them() {
 async fn start_with_source(venue: &'static str) -> (Fake, Service) {
     let fake = fake::start(Options::default()).await.unwrap();
     let mut config = config_for_fake(&fake);
-    config.boards[0].source = sisepan::domain::SourceId::new([venue]);
+    config.boards[0].source = sisepan::market::SourceId::new([venue]);
     let service = Service::start(config).await;
     (fake, service)
 }
@@ -165,7 +165,7 @@ fn minute_before(base_at: &Value) -> String {
 async fn a_silent_exchange_is_polled_then_stale_then_live_again() {
     let fake = fake::start(Options::default()).await.unwrap();
     let mut config = config_for_fake(&fake);
-    config.boards[0].source = sisepan::domain::SourceId::new(["bithumb"]);
+    config.boards[0].source = sisepan::market::SourceId::new(["bithumb"]);
     let service = Service::start(config).await;
     service.wait_row("BTC-KRW", |row| row["state"] == "live").await;
 
@@ -388,7 +388,7 @@ async fn wait_venue(service: &Service, id: &str, wanted: impl Fn(&Value) -> bool
 /// Returns a configuration of a board with one venue and two markets.
 fn config_for_venue(fake: &Fake, venue: &str, markets: [&str; 2]) -> Config {
     let mut config = config_for_fake(fake);
-    config.boards[0].source = sisepan::domain::SourceId::new([venue]);
+    config.boards[0].source = sisepan::market::SourceId::new([venue]);
     config.boards[0].markets = markets.iter().map(|market| market.parse().unwrap()).collect();
     config
 }

@@ -6,7 +6,7 @@ use fake_exchanges::{self as fake, Fake, Options};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use sisepan::config::Config;
-use sisepan::domain::SourceId;
+use sisepan::market::SourceId;
 
 use super::end_to_end::{Service, config_for_fake};
 

@@ -8,11 +8,9 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use sisepan::clock::Clock;
 use sisepan::config::Board;
-use sisepan::domain::{
-    Base, BaseSource, Basis, BoardUpdate, Market, Quote, Reason, ReasonCode, SourceId, State, VenueHealth, VenueId,
-    VenueState,
-};
+use sisepan::feed::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueState};
 use sisepan::hub::Hub;
+use sisepan::market::{Base, BaseSource, Basis, Market, Quote, SourceId, State, VenueId};
 use sisepan::web::{AppParts, AppState, router};
 use tower::ServiceExt;
 

@@ -15,7 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::config::{Board, Config, VenueConfig};
-use sisepan::domain::{BaseSource, Basis, Event, Market, Minute, Now, SourceId, Via};
+use sisepan::feed::{Event, Via};
+use sisepan::market::{BaseSource, Basis, Market, Minute, Now, SourceId};
 use sisepan::venue::{self, Incoming, Response, RestQuery, Venue};
 
 use super::end_to_end::Service;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use sisepan::config::{Board, Config, VenueConfig};
-use sisepan::domain::SourceId;
+use sisepan::market::SourceId;
 use sisepan::venue;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -320,7 +320,7 @@ impl Program {
             titles: std::array::from_fn(|_| venue.to_owned()),
             markets: markets.iter().map(|market| market.parse().unwrap()).collect(),
             source: SourceId::new([venue]),
-            basis: sisepan::domain::Basis::default(),
+            basis: sisepan::market::Basis::default(),
         };
         config.boards = vec![
             board("bithumb", ["BTC-KRW", "ETH-KRW"]),

@@ -1,7 +1,7 @@
 //! Wall clocks that are wrong or adjusted, a stopped process, a machine that slept.
 
 use super::*;
-use crate::domain::VenueClock;
+use crate::market::VenueClock;
 
 const DAY: u64 = 86_400;
 

@@ -1,9 +1,8 @@
 //! Health of a venue whose connection works, depending on whether its prices are accepted.
 
 use super::*;
-use crate::domain::{
-    Implausible, Missing, MissingPart, NoChange, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState,
-};
+use crate::feed::{Implausible, Missing, MissingPart, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState};
+use crate::market::NoChange;
 
 impl Scene {
     /// Reports the state of the connection, as ingest does.
@@ -98,7 +97,7 @@ fn fc_08_a_venue_whose_connection_works_is_not_up_without_a_price() {
                 for base in ["BTC", "ETH"] {
                     let text = || "E: time: 1788063972650000".to_owned();
                     problems.add(("time", Some("E")), Some(&market(base)), text, scene.now.wall);
-                    health.missing.push(crate::domain::Missing {
+                    health.missing.push(crate::feed::Missing {
                         market: market(base),
                         lacks: MissingPart::Price,
                         code: "time",
@@ -218,7 +217,7 @@ fn fc_06_one_field_that_is_unreadable_in_many_markets_is_the_venues_reason() {
         field: Some("market_state"),
         count: 40,
         markets: 2,
-        example: crate::domain::Example { market: Some(market("BTC")), text: "market_state: type: 1".to_owned() },
+        example: crate::feed::Example { market: Some(market("BTC")), text: "market_state: type: 1".to_owned() },
         last_at: scene.now.wall,
     };
     let health =

@@ -257,7 +257,7 @@ fn fc_16_a_configured_redenomination_needs_no_confirmation() {
     one.scene.sleep(58);
     one.trade("100");
     let at = Minute::of(one.scene.truth).plus(1);
-    let declared = crate::domain::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("100") };
+    let declared = crate::market::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("100") };
     let spec = BoardSpec {
         source: SourceId::new(["first"]),
         venues: vec![FIRST],
@@ -276,7 +276,7 @@ fn fc_16_a_configured_redenomination_needs_no_confirmation() {
 
 #[test]
 fn fc_59_each_held_price_is_reported_once_and_so_is_its_end() {
-    use crate::domain::JumpStatus::{Held, Refuted, Released};
+    use crate::feed::JumpStatus::{Held, Refuted, Released};
     for (then, end) in [("100", Refuted), ("901", Released)] {
         let mut one = JumpScene::new(Dialect::Dated);
         assert_eq!(one.scene.quotes.take_jumps(), []);

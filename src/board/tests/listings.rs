@@ -25,7 +25,7 @@ impl Scene {
         self.tick(FIRST, "BTC", last, STREAM);
     }
 
-    fn gaps_of(&self, venue: VenueId) -> Vec<crate::domain::Gap> {
+    fn gaps_of(&self, venue: VenueId) -> Vec<crate::feed::Gap> {
         let gaps = self.quotes.gaps(self.now).into_iter();
         gaps.filter(|gap| gap.venue == venue && gap.market == market("BTC")).collect()
     }
@@ -196,7 +196,7 @@ fn in_53_a_market_that_falls_gradually_is_shown_as_it_falls() {
         last = last * 9 / 10;
         scene.pass(60);
         scene.tick(FIRST, "BTC", &last.to_string(), STREAM);
-        let exact = crate::domain::Change::between(price(&last.to_string()), price("1000"), 2).unwrap();
+        let exact = crate::market::Change::between(price(&last.to_string()), price("1000"), 2).unwrap();
         assert_eq!(scene.percent("BTC", Basis::Rolling24h), Some(exact.percent.to_string()));
     }
     assert_eq!(scene.counted("rescaled"), 0);
@@ -207,7 +207,7 @@ impl Scene {
     fn restarted_with(&mut self, entries: &[(Timestamp, &str)]) -> Self {
         let records = self.quotes.take_unrecorded();
         let mut next = self.restarted();
-        let of = |&(at, factor): &(Timestamp, &str)| crate::domain::Redenomination {
+        let of = |&(at, factor): &(Timestamp, &str)| crate::market::Redenomination {
             venue: FIRST,
             market: market("BTC"),
             at: Minute::of(at),
@@ -319,7 +319,7 @@ fn in_52_the_venues_rolling_base_from_before_a_new_listing_is_not_used() {
 }
 
 /// Returns what the store receives for the first market at the first venue.
-fn recorded(scene: &mut Scene) -> Option<crate::domain::FeedRecords> {
+fn recorded(scene: &mut Scene) -> Option<crate::feed::FeedRecords> {
     let records = scene.quotes.take_unrecorded();
     records.into_iter().find(|records| records.venue == FIRST && records.market == market("BTC"))
 }
@@ -350,7 +350,7 @@ fn fc_11_a_market_back_after_a_short_absence_keeps_its_window_and_its_stored_hou
         let gaps = scene.gaps_of(FIRST);
         assert!(gaps.iter().any(|gap| gap.span.contains(&Minute::of(scene.truth).plus(-5))), "{gaps:?}");
         let records = recorded(&mut scene).unwrap();
-        assert!(!records.reset && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
+        assert!(!records.reset && records.listing.unwrap() == crate::feed::ListingRecord::default(), "{records:?}");
         assert_eq!(scene.quotes.take_relistings(), []);
         let mut scene = scene.restarted();
         scene.tick(FIRST, "BTC", "301", STREAM);
@@ -409,7 +409,7 @@ fn fc_11_a_ticker_that_does_not_prove_the_same_coin_shows_no_price_and_deletes_n
         scene.ticker(FIRST, "BTC", unproven, Via::Check);
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Unknown, None));
-        assert_eq!(row.no_change(Basis::Rolling24h), Some(crate::domain::NoChange::Relisted));
+        assert_eq!(row.no_change(Basis::Rolling24h), Some(crate::market::NoChange::Relisted));
     }
     assert_eq!(scene.counted("former-listing"), 2);
     let why = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().unwrap();
@@ -450,10 +450,10 @@ fn fc_11_only_the_time_off_the_list_counts_as_an_absence() {
             }
         }
         scene.tick(FIRST, "BTC", "301", STREAM);
-        let about_btc = |relisting: &crate::domain::Relisting| relisting.market == market("BTC");
+        let about_btc = |relisting: &crate::feed::Relisting| relisting.market == market("BTC");
         assert!(!scene.quotes.take_relistings().iter().any(about_btc), "{restarted}");
         let records = recorded(&mut scene).unwrap();
-        assert!(!records.reset && records.listing.unwrap() == crate::domain::ListingRecord::default(), "{records:?}");
+        assert!(!records.reset && records.listing.unwrap() == crate::feed::ListingRecord::default(), "{records:?}");
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
     }
 }
@@ -663,7 +663,7 @@ fn fc_11_a_trade_between_the_list_without_a_market_and_the_next_one_with_it_coun
         scene.ticker(FIRST, "BTC", ticker.clone(), Via::Check);
         assert_eq!(scene.row("BTC").state, State::Live, "{hours} h, {restarted}");
         if hours == 7 {
-            assert_eq!(scene.row("BTC").no_change(Basis::Rolling24h), Some(crate::domain::NoChange::NewListing));
+            assert_eq!(scene.row("BTC").no_change(Basis::Rolling24h), Some(crate::market::NoChange::NewListing));
             scene.sleep(25 * HOUR);
             scene.quotes.tick(scene.now);
             let from = Minute::of(traded);

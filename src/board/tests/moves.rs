@@ -71,10 +71,10 @@ fn fc_15_the_exchanges_own_rolling_figure_proves_a_real_move() {
 #[test]
 fn fc_15_the_operator_can_declare_a_real_move() {
     let at = Minute::of("2026-01-15T06:28:00Z".parse().unwrap());
-    let declared = crate::domain::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("1") };
+    let declared = crate::market::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("1") };
     let settings = BoardSettings { redenominations: vec![declared.clone()], ..BoardSettings::default() };
     assert_eq!(change(&mut fallen(None, settings, None)).as_deref(), Some("-90.00"));
-    let elsewhere = crate::domain::Redenomination { at: at.plus(-5), ..declared };
+    let elsewhere = crate::market::Redenomination { at: at.plus(-5), ..declared };
     let settings = BoardSettings { redenominations: vec![elsewhere], ..BoardSettings::default() };
     assert_eq!(change(&mut fallen(None, settings, None)), None, "of another minute");
 }

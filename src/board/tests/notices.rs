@@ -1,7 +1,7 @@
 //! Notices from a venue's list and from its tickers.
 
 use super::*;
-use crate::domain::{HaltReason, NoticeKind};
+use crate::market::{HaltReason, NoticeKind};
 
 impl Scene {
     /// Applies a list with the given warning and cautions for `BTC`.

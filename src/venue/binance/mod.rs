@@ -20,7 +20,8 @@ use super::{
     Incoming, Keepalive, Limit, ParseError, Profile, RejectedListing, Rejection, Request, Response, RestQuery, Venue,
     candles, optional_field,
 };
-use crate::domain::{Candle, Listing, Market, VenueId};
+use crate::feed::Listing;
+use crate::market::{Candle, Market, VenueId};
 
 /// The exchange.
 #[derive(Debug)]
@@ -273,7 +274,7 @@ fn tick_size(filters: RawMember<'_>, ignored_fields: &mut Vec<Rejection>) -> Opt
     ignored_fields.extend(ignored.into_iter().filter_map(Result::err).take(1));
     let price = filters.into_iter().flatten().find(|filter| filter.filter_type.lossy_text() == "PRICE_FILTER")?;
     // Zero disables the rule.
-    optional_field(price.tick_size.optional_price("tickSize"), ignored_fields).map(crate::domain::Price::get)
+    optional_field(price.tick_size.optional_price("tickSize"), ignored_fields).map(crate::market::Price::get)
 }
 
 /// Parses `[open time, open, high, low, close, volume, close time, quote volume, ...]`.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::super::json::{self, RawMember, Shape};
 use super::super::{CONTRADICTION, ParseError, Rejection, TickerRecord, drop_contradictions, optional_field};
-use crate::domain::{Price, Ticker};
+use crate::market::{Price, Ticker};
 
 /// A ticker in one of the venue's formats.
 pub(super) trait TickerFormat<'a>: Deserialize<'a> {

@@ -18,7 +18,7 @@ use super::super::upbit_like::{self, Row};
 use super::super::{
     Incoming, ParseError, Rejection, Response, RestQuery, TickerRecord, candles, drop_contradictions, optional_field,
 };
-use crate::domain::{Candle, Market, Price, Ticker};
+use crate::market::{Candle, Market, Price, Ticker};
 
 /// The `status` of a response with data.
 const OK: &str = "0000";

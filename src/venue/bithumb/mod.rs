@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::json;
 use super::upbit_like::{self, Row};
 use super::{Incoming, Keepalive, Limit, ParseError, Profile, Rejection, Request, Response, RestQuery, Venue};
-use crate::domain::{Market, Ticker, VenueId};
+use crate::market::{Market, Ticker, VenueId};
 
 /// The exchange.
 #[derive(Debug)]

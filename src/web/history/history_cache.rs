@@ -13,8 +13,8 @@ use super::super::AppState;
 use super::super::error::Error;
 use super::{HistoryQuery, Span};
 use crate::api::{HistoryHead, history_csv, history_json};
-use crate::domain::history::{Bar, MinuteClose, Segment, bars, minute_closes, segments};
-use crate::domain::{HourSource, Minute};
+use crate::market::history::{Bar, MinuteClose, Segment, bars, minute_closes, segments};
+use crate::market::{HourSource, Minute};
 
 /// Maximum number of cached series, of at most about 1 MB each: a week of minutes.
 const CACHED_MAX: usize = 32;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::super::AppState;
 use super::super::error::Error;
 use super::super::rows_query::{BadRequest, find_board, find_source, to_strings};
-use crate::domain::{Market, Minute, VenueId};
+use crate::market::{Market, Minute, VenueId};
 
 /// Length of a history, up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

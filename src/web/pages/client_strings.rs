@@ -5,8 +5,9 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use crate::domain::{Direction, State, VenueId, VenueState};
+use crate::feed::VenueState;
 use crate::locale::{self, Lang};
+use crate::market::{Direction, State, VenueId};
 
 #[derive(Serialize)]
 struct ClientStrings<'a> {

@@ -23,8 +23,8 @@ use super::page_response::{self, PageRequest, Placement};
 use super::render_context::{RenderContext, title};
 use super::snippet::{Snippet, SnippetInput};
 use super::{badge, card, embed, error_page};
-use crate::domain::Basis;
 use crate::locale::{self, Lang};
+use crate::market::Basis;
 
 /// Maximum length of the query in bytes, enough for the checkboxes of a large board.
 const QUERY_BYTES_MAX: usize = 8_192;

@@ -165,7 +165,7 @@ pub fn height(context: &RenderContext<'_>, widget: Widget, width: u32) -> u32 {
         }
         Widget::Tape => {
             // None of these parts is wrapped; the sources are truncated.
-            let clock = format!("00:00:00·{}0", locale::state(crate::domain::State::Halted, lang));
+            let clock = format!("00:00:00·{}0", locale::state(crate::market::State::Halted, lang));
             let basis = locale::footnote(options.basis, lang);
             let foot = [demo, &clock, basis].map(|part| part.trim().replace(' ', "0"));
             let credited = u32::from(credit && room < 40_000);
@@ -251,7 +251,7 @@ fn longest_price_width(context: &RenderContext<'_>) -> u32 {
 
 /// Returns the longest text of a clock; `m` is the placeholder for its dot.
 fn clock(lang: Lang) -> String {
-    format!("m {} · 00:00:00", locale::state(crate::domain::State::Halted, lang))
+    format!("m {} · 00:00:00", locale::state(crate::market::State::Halted, lang))
 }
 
 /// Width of a space, in thousandths of an em.

@@ -14,8 +14,9 @@ use super::page_response::Placement;
 use super::render_context::{RenderContext, custom_colors_url, title};
 use super::row_view::{RowView, SortKey};
 use super::spark::{self, Spark};
-use crate::domain::{Basis, VenueHealth};
+use crate::feed::VenueHealth;
 use crate::locale::{self, Lang};
+use crate::market::Basis;
 
 /// Maximum length of a search, in characters.
 const SEARCH_CHARS_MAX: usize = 64;

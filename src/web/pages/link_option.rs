@@ -6,8 +6,8 @@
 use std::fmt;
 
 use crate::config::is_path_template;
-use crate::domain::Market;
 use crate::locale::Lang;
+use crate::market::Market;
 
 /// The target of the link on a market's name.
 #[derive(Debug, Clone, PartialEq, Eq)]

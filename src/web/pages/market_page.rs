@@ -13,8 +13,8 @@ use super::options::Options;
 use super::page_history::INCOMPLETE_REFRESH_SECS;
 use super::plot::Plot;
 use super::render_context::custom_colors_url;
-use crate::domain::{Basis, Direction, HaltReason, Market, Quote, State, VenueId};
 use crate::locale::{self, Lang};
+use crate::market::{Basis, Direction, HaltReason, Market, Quote, State, VenueId};
 
 #[derive(Template)]
 #[template(path = "market.html")]
@@ -213,7 +213,7 @@ fn basis_label(basis: Basis, lang: Lang) -> &'static str {
 /// Returns name, value and unit of each known figure.
 fn figures(quote: &Quote, lang: Lang) -> Vec<(&'static str, String, String)> {
     let unit = locale::unit(quote.market.quote(), lang).to_owned();
-    let price = |price: crate::domain::Price| locale::grouped(price.get(), quote.digits);
+    let price = |price: crate::market::Price| locale::grouped(price.get(), quote.digits);
     let range = quote.range_source.map_or("", |source| locale::range_source(source, lang));
     let range = format!("{unit} {range}").trim_end().to_owned();
     let time = |at| locale::moment_exact(at, lang);

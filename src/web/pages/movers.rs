@@ -8,8 +8,8 @@ use super::options::Pick;
 use super::page_history::PageHistory;
 use super::render_context::{RenderContext, RootAttributes, SourceView, sources_label};
 use super::row_view::RowView;
-use crate::domain::{Basis, Quote, State};
 use crate::locale::{self, Lang};
+use crate::market::{Basis, Quote, State};
 
 /// Seconds after which the script reloads the widget.
 const REFRESH_SECS: u32 = 15;

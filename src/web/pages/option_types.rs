@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::super::history::Span;
-use crate::domain::Basis;
 use crate::locale::Lang;
+use crate::market::Basis;
 
 /// An option whose value is one of a fixed set of keywords.
 pub trait Choice: Copy + 'static {

@@ -15,8 +15,8 @@ use super::option_types::{ChartSpan, Choice, Colors, Column, Density, Size, Swit
 use super::page_query::{BadOption, PageQuery};
 use super::suggestions;
 use crate::config::Board;
-use crate::domain::{Basis, Market, SourceId};
 use crate::locale::{Lang, negotiate};
+use crate::market::{Basis, Market, SourceId};
 
 /// Every option: its name, which is the same in queries and attributes, and its description.
 ///

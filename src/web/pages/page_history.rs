@@ -10,7 +10,7 @@ use super::super::history::{self, HistoryQuery, Series, Span};
 use super::card;
 use super::option_types::{ChartSpan, Widget};
 use super::options::{Options, Pick};
-use crate::domain::{Market, Quote, VenueId};
+use crate::market::{Market, Quote, VenueId};
 
 /// Maximum number of risers, and of fallers, whose history is checked for the minimum trading time.
 const CANDIDATES_MAX: usize = 40;

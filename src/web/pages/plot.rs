@@ -10,9 +10,9 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use super::super::history::{Series, Span};
-use crate::domain::history::{Bar, Segment};
-use crate::domain::{Base, Direction, Minute, Price, Quote, State};
 use crate::locale::{self, Lang};
+use crate::market::history::{Bar, Segment};
+use crate::market::{Base, Direction, Minute, Price, Quote, State};
 
 /// Width of the drawing area in its own units.
 const WIDTH: i64 = 10_000;

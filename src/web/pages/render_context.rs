@@ -12,8 +12,9 @@ use super::options::{Options, Pick};
 use super::page_response::Placement;
 use super::row_view::RowView;
 use crate::config::Board;
-use crate::domain::{Market, Quote, State, VenueHealth, VenueId, VenueState};
+use crate::feed::{VenueHealth, VenueState};
 use crate::locale::{self, Lang};
+use crate::market::{Market, Quote, State, VenueId};
 
 /// The context for rendering one widget: its options, and the newest rows, read once.
 pub struct RenderContext<'a> {

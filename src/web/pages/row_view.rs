@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::option_types::Column;
-use crate::domain::{Basis, Direction, Market, Quote, State};
 use crate::locale::{self, Lang};
+use crate::market::{Basis, Direction, Market, Quote, State};
 
 /// The cells of a row.
 pub struct RowView {
@@ -57,7 +57,7 @@ impl RowView {
         let no_change = quote.map_or_else(String::new, |quote| locale::no_change(quote, basis, lang));
         let digits = quote.map_or(0, |quote| quote.digits);
         let price =
-            |price: Option<crate::domain::Price>| price.map_or_else(dash, |price| locale::grouped(price.get(), digits));
+            |price: Option<crate::market::Price>| price.map_or_else(dash, |price| locale::grouped(price.get(), digits));
         let at = quote.and_then(|quote| quote.confirmed_at.or(quote.received_at));
         let names = Lang::ALL.map(|lang| name(market, quote, lang).to_lowercase());
         Self {

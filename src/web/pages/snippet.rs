@@ -8,8 +8,8 @@ use super::height::{self, ReservedHeight};
 use super::link_option::Link;
 use super::option_types::{Choice, Size, Theme, Widget};
 use super::options::Options;
-use crate::domain::Market;
 use crate::locale::Lang;
+use crate::market::Market;
 
 /// A snippet with its title and description.
 #[derive(Debug)]

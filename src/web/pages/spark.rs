@@ -9,7 +9,7 @@ use super::super::history::Series;
 use super::page_history::PageHistory;
 use super::plot;
 use super::render_context::RenderContext;
-use crate::domain::{Base, Basis, Price, Quote};
+use crate::market::{Base, Basis, Price, Quote};
 
 /// Width of the view box, which the browser stretches: 10 units for 15 minutes.
 pub const WIDTH: i64 = 960;

@@ -6,8 +6,8 @@ use strsim::damerau_levenshtein;
 
 use super::page_query::shorten;
 use crate::config::Board;
-use crate::domain::Market;
 use crate::locale::{self, Lang};
+use crate::market::Market;
 
 /// Maximum number of suggestions.
 const SUGGESTIONS_MAX: usize = 3;

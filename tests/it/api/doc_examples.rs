@@ -6,7 +6,8 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use sisepan::api::{Closing, Lang, Row, RowText, json};
 use sisepan::clock::Clock;
-use sisepan::domain::{Basis, Notice, Quote, State, VenueState};
+use sisepan::feed::VenueState;
+use sisepan::market::{Basis, Notice, Quote, State};
 use sisepan::web::{AppParts, AppState};
 use tokio_tungstenite::tungstenite::Message;
 

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sisepan::clock::Clock;
-use sisepan::domain::{
-    Basis, BoardUpdate, HaltReason, Notice, Quote, Reason, ReasonCode, State, VenueHealth, VenueState,
-};
+use sisepan::feed::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueState};
 use sisepan::hub::{Hub, RowsView, Subscription};
+use sisepan::market::{Basis, HaltReason, Notice, Quote, State};
 
 use super::setup::*;
 
@@ -80,7 +79,7 @@ async fn a_change_that_a_group_does_not_show_makes_no_frame() {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_no_longer_falls_back_says_so() {
     let hub = hub();
-    hub.publish(changed([sisepan::domain::Quote { fallback: true, ..quote("BTC-KRW", "1") }]));
+    hub.publish(changed([sisepan::market::Quote { fallback: true, ..quote("BTC-KRW", "1") }]));
     let (mut member, texts) = hub.subscribe(view(&["BTC-KRW"]), Duration::ZERO, None, None);
     assert!(String::from_utf8_lossy(&texts[0]).contains(r#""fallback":true"#));
     hub.publish(changed([quote("BTC-KRW", "1")]));

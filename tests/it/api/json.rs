@@ -2,8 +2,9 @@
 
 use axum::body::Body;
 use axum::http::{Request, header};
-use sisepan::domain::{Quote, State, VenueState};
+use sisepan::feed::VenueState;
 use sisepan::hub::Hub;
+use sisepan::market::{Quote, State};
 use sisepan::web::{AppParts, AppState, Limits};
 
 use super::setup::*;
@@ -400,9 +401,9 @@ async fn fc_56_the_etag_of_a_snapshot_stays_while_no_row_changes() {
             let at = time(&format!("2026-01-15T06:27:0{second}Z"));
             let confirmed_at = Some(at);
             let confirmed = vec![Quote { confirmed_at, ..bitcoin() }.into()];
-            let figures = sisepan::domain::VenueHealth { data_at: Some(at), ..health(VenueState::Up) };
+            let figures = sisepan::feed::VenueHealth { data_at: Some(at), ..health(VenueState::Up) };
             let (changed, venues) = (vec![quote("SOL-KRW", &second.to_string()).into()], vec![figures]);
-            app.hub.publish(sisepan::domain::BoardUpdate { at, changed, confirmed, venues });
+            app.hub.publish(sisepan::feed::BoardUpdate { at, changed, confirmed, venues });
             let (new_tag, body) = tag_and_body(&app).await;
             assert_eq!(new_tag, tag, "{path}");
             assert_ne!(body, first, "the body has the newest times");

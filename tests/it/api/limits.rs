@@ -143,11 +143,11 @@ async fn out_01_a_client_that_reads_nothing_delays_no_one_and_is_closed() {
 }
 
 /// A status update of a venue that goes down again each turn; `message` makes the frame large.
-fn large_status(turn: u64, message: &str) -> sisepan::domain::BoardUpdate {
-    let mut publish = venue_update(sisepan::domain::VenueState::Down);
+fn large_status(turn: u64, message: &str) -> sisepan::feed::BoardUpdate {
+    let mut publish = venue_update(sisepan::feed::VenueState::Down);
     for health in &mut publish.venues {
         health.since += Duration::from_secs(turn);
-        health.reason = Some(sisepan::domain::Reason::new(sisepan::domain::ReasonCode::Silent, message));
+        health.reason = Some(sisepan::feed::Reason::new(sisepan::feed::ReasonCode::Silent, message));
     }
     publish
 }

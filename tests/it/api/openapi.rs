@@ -10,7 +10,8 @@ use std::{fmt, fs};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use sisepan::api::Lang;
-use sisepan::domain::{BaseSource, Basis, Direction, ReasonCode, State, VenueState};
+use sisepan::feed::{ReasonCode, VenueState};
+use sisepan::market::{BaseSource, Basis, Direction, State};
 use sisepan::web::AppState;
 
 use super::setup::*;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sisepan::config::Board;
-use sisepan::domain::{Basis, VenueState};
+use sisepan::feed::VenueState;
 use sisepan::hub::{Hub, Resume, RowsView, Subscription};
+use sisepan::market::Basis;
 
 use super::setup::*;
 

@@ -11,11 +11,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::config::Board;
-use sisepan::domain::{
-    Base, BaseSource, Basis, BoardUpdate, Example, Market, Missing, MissingPart, Price, Problem, Quote, Reason,
-    ReasonCode, SourceId, State, VenueHealth, VenueId, VenueState,
-};
+use sisepan::feed::{BoardUpdate, Example, Missing, MissingPart, Problem, Reason, ReasonCode, VenueHealth, VenueState};
 use sisepan::hub::Hub;
+use sisepan::market::{Base, BaseSource, Basis, Market, Price, Quote, SourceId, State, VenueId};
 use sisepan::web::{AppParts, AppState, Limits};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;

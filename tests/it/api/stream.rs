@@ -1,7 +1,7 @@
 //! The stream over real sockets: messages, their order, and how a stream ends.
 
 use serde_json::json;
-use sisepan::domain::VenueState;
+use sisepan::feed::VenueState;
 
 use super::setup::*;
 
@@ -93,7 +93,7 @@ async fn a_confirmation_makes_no_delta_but_is_in_the_next_snapshot() {
     let mut client = Client::welcomed(&address, "?board=krw&interval_ms=0").await;
     client.json().await;
     let confirmed_at = time("2026-01-15T06:28:00Z");
-    hub.publish(confirmed([sisepan::domain::Quote { confirmed_at: Some(confirmed_at), ..bitcoin() }]));
+    hub.publish(confirmed([sisepan::market::Quote { confirmed_at: Some(confirmed_at), ..bitcoin() }]));
     hub.publish(changed([quote("ETH-KRW", "1")]));
     assert_eq!(client.json().await["rows"][0]["market"], "ETH-KRW");
     let mut late = Client::welcomed(&address, "?board=krw").await;

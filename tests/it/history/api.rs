@@ -10,9 +10,8 @@ use axum::http::{Request, StatusCode};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
-use sisepan::domain::{
-    BoardUpdate, HourRecord, HourSource, Market, Minute, SourceId, VenueHealth, VenueId, VenueState,
-};
+use sisepan::feed::{BoardUpdate, VenueHealth, VenueState};
+use sisepan::market::{HourRecord, HourSource, Market, Minute, SourceId, VenueId};
 use sisepan::memory_history::MemoryHistory;
 use sisepan::web::{AppParts, AppState};
 
@@ -25,7 +24,7 @@ const NOW: &str = "2026-01-15T06:27:04Z";
 pub fn app(history: Option<Arc<dyn HourSource>>) -> (AppState, Clock) {
     let source = SourceId::new(["bithumb", "upbit"]);
     let hub = hub();
-    let row = sisepan::domain::Quote {
+    let row = sisepan::market::Quote {
         source: source.clone(),
         venue: VenueId("upbit"),
         fallback: true,

@@ -1,7 +1,7 @@
 //! The history in memory: what it keeps and what it drops.
 
-use sisepan::domain::history::{MinuteClose, minute_closes};
-use sisepan::domain::{HourSource, Market, Minute, Redenomination, VenueId};
+use sisepan::market::history::{MinuteClose, minute_closes};
+use sisepan::market::{HourSource, Market, Minute, Redenomination, VenueId};
 use sisepan::memory_history::{HOURS_MAX, MemoryHistory, RescaledHistory};
 
 use super::{MinuteCloses, memory_history, price, records, rising};

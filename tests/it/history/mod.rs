@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use sisepan::domain::{FeedRecords, HourRecord, Market, Minute, Price, VenueId};
+use sisepan::feed::FeedRecords;
+use sisepan::market::{HourRecord, Market, Minute, Price, VenueId};
 use sisepan::memory_history::MemoryHistory;
 
 /// Closes by minute. `None` is a covered minute without a trade; an absent minute is a gap.

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use sisepan::clock::Clock;
-use sisepan::domain::{Base, BaseSource, Quote};
+use sisepan::market::{Base, BaseSource, Quote};
 use sisepan::web::{AppParts, AppState};
 
 use super::{MinuteCloses, memory_history, minute, price, rising};
@@ -262,7 +262,7 @@ fn extremes(plot: &str) -> [i64; 2] {
 #[tokio::test]
 async fn fc_49_extremes_come_from_minute_closes_and_the_line_reaches_the_newest_price() {
     let end = minute(NOW);
-    let at = |price: i64| sisepan::domain::Price::new(price.into());
+    let at = |price: i64| sisepan::market::Price::new(price.into());
     // The peaks and lows are beside gaps, so that no complete bar contains them.
     let mut week: MinuteCloses = (end - 9000..end).map(|minute| (minute, at(3000 + minute % 5))).collect();
     for (minute, close) in [(end - 30, 3076), (end - 200, 2950), (end - 4000, 3090), (end - 4500, 2900)] {
@@ -292,7 +292,7 @@ async fn fc_49_extremes_come_from_minute_closes_and_the_line_reaches_the_newest_
     }
     // A stale price is drawn at its confirmation time, not at the right edge.
     let stale =
-        Quote { state: sisepan::domain::State::Stale, confirmed_at: Some(time("2026-01-15T05:27:30Z")), ..row("3002") };
+        Quote { state: sisepan::market::State::Stale, confirmed_at: Some(time("2026-01-15T05:27:30Z")), ..row("3002") };
     week.retain(|&minute, _| minute < end - 60);
     for path in ["/market/BTC-KRW?lang=ko", "/embed/chart?markets=BTC-KRW&lang=ko"] {
         let page = page(&app(stale.clone(), &week, false), path).await;
@@ -308,7 +308,7 @@ async fn fc_49_extremes_come_from_minute_closes_and_the_line_reaches_the_newest_
 
 #[tokio::test]
 async fn fc_40_a_plot_carries_the_state_of_its_price() {
-    use sisepan::domain::State;
+    use sisepan::market::State;
     for state in [State::Live, State::Delayed, State::Stale, State::Halted] {
         let app = app(Quote { state, ..three_bases() }, &day(), false);
         for (path, plots) in

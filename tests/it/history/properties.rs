@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::history::{MinuteClose, bars, minute_closes, segments};
-use sisepan::domain::{Minute, Price};
+use sisepan::market::history::{MinuteClose, bars, minute_closes, segments};
+use sisepan::market::{Minute, Price};
 
 use super::{MinuteCloses, hours};
 

@@ -106,7 +106,7 @@ async fn the_documented_event_is_what_is_sent() {
     let mut events = open(&app_state(&hub), "?board=krw&interval_ms=0", None).await;
     events.data().await;
     events.data().await;
-    hub.publish(venue_update(sisepan::domain::VenueState::Delayed));
+    hub.publish(venue_update(sisepan::feed::VenueState::Delayed));
     let chunk = tokio::time::timeout(DEADLINE, events.chunks.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(std::str::from_utf8(&chunk).unwrap(), format!("{documented}\n"));
 }
@@ -161,7 +161,7 @@ async fn a_client_that_resumes_gets_what_it_missed() {
     let hub = hub_with_rows();
     let app = app_state(&hub);
     hub.publish(changed([quote("ETH-KRW", "4512500")]));
-    hub.publish(venue_update(sisepan::domain::VenueState::Down));
+    hub.publish(venue_update(sisepan::feed::VenueState::Down));
     for (query, last) in [
         ("?board=krw", Some("01JH2M8Q:1")),
         ("?board=krw&resume=01JH2M8Q:1", None),
@@ -322,10 +322,10 @@ async fn out_01_an_event_client_that_reads_nothing_is_cut_off_and_delays_no_one(
         let mut price = 1u64;
         while hub.stats().members == 2 {
             price += 1;
-            let mut large = venue_update(sisepan::domain::VenueState::Down);
+            let mut large = venue_update(sisepan::feed::VenueState::Down);
             for health in &mut large.venues {
-                let code = sisepan::domain::ReasonCode::Silent;
-                health.reason = Some(sisepan::domain::Reason::new(code, "가".repeat(20_000)));
+                let code = sisepan::feed::ReasonCode::Silent;
+                health.reason = Some(sisepan::feed::Reason::new(code, "가".repeat(20_000)));
             }
             large.changed = changed([quote("BTC-KRW", &price.to_string())]).changed;
             hub.publish(large);

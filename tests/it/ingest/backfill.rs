@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use sisepan::clock::Clock;
-use sisepan::domain::{Event, Gap, Market, Minute, Urgency, VenueId};
+use sisepan::feed::{Event, Gap, Urgency};
+use sisepan::market::{Market, Minute, VenueId};
 
 use sisepan::ingest::Settings;
 

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sisepan::clock::Clock;
-use sisepan::domain::{Event, Gap, Market, ReasonCode, VenueHealth, VenueState, Via};
+use sisepan::feed::{Event, Gap, ReasonCode, VenueHealth, VenueState, Via};
 use sisepan::ingest::{BoardRequests, Settings, Tls, run};
+use sisepan::market::Market;
 use sisepan::venue::Profile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

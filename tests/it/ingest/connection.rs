@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use sisepan::clock::Clock;
-use sisepan::domain::{Market, Reason, ReasonCode};
+use sisepan::feed::{Reason, ReasonCode};
 use sisepan::ingest::{Command, Connection, ConnectionEnd, ConnectionEvents, Settings, SilenceVerdict};
+use sisepan::market::Market;
 use sisepan::venue::{Keepalive, Profile, TickerRecord};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::clock::Clock;
-use sisepan::domain::{Basis, Event, HaltReason, Market, Price, SourceId, State, VenueHealth, VenueId};
+use sisepan::feed::{Event, VenueHealth};
+use sisepan::market::{Basis, HaltReason, Market, Price, SourceId, State, VenueId};
 
 use super::toy::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sisepan::domain::{Event, ReasonCode, VenueState};
+use sisepan::feed::{Event, ReasonCode, VenueState};
 use tokio::io::AsyncReadExt;
 
 use super::toy::{Bench, Mode, Server, Toy, fetched, polled, streamed, until};
@@ -333,7 +333,7 @@ async fn fc_16_a_price_that_awaits_confirmation_is_fetched_at_once() {
     bench.price("btc", "103", streamed).await;
     bench.checks.send(super::toy::markets(&["btc"]).remove(0)).await.unwrap();
     let via = bench.price("btc", "103", fetched).await;
-    assert_eq!(via, sisepan::domain::Via::Check, "the stream is up, so the row must not become delayed");
+    assert_eq!(via, sisepan::feed::Via::Check, "the stream is up, so the row must not become delayed");
     bench.stop().await;
 
     let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sisepan::domain::{Event, ReasonCode, VenueState, Via};
+use sisepan::feed::{Event, ReasonCode, VenueState, Via};
 use sisepan::venue::{Keepalive, Profile};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
@@ -44,7 +44,7 @@ async fn in_01_a_silent_stream_is_dropped_when_rest_has_newer_trades() {
     });
     bench
         .wait("a streamed price", |event| {
-            matches!(event, sisepan::domain::Event::Ticker { via: Via::Stream { .. }, .. }).then_some(())
+            matches!(event, sisepan::feed::Event::Ticker { via: Via::Stream { .. }, .. }).then_some(())
         })
         .await;
     ticking.abort();
@@ -564,7 +564,7 @@ async fn a_board_that_lags_still_gets_the_newest_price() {
     let mut received = 0;
     let newest = tokio::time::timeout(super::toy::WAIT_MAX, async {
         loop {
-            if let Some(sisepan::domain::Event::Ticker { ticker, .. }) = events.recv().await {
+            if let Some(sisepan::feed::Event::Ticker { ticker, .. }) = events.recv().await {
                 received += 1;
                 if ticker.last.to_string() == "1499" {
                     return;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sisepan::domain::{ReasonCode, VenueState};
+use sisepan::feed::{ReasonCode, VenueState};
 use sisepan::ingest::{Tls, TlsError};
 use tokio_rustls::TlsAcceptor;
 

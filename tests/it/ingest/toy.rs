@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
-use sisepan::domain::{Candle, Listing, Market, Minute, Price, Ticker, VenueId};
+use sisepan::feed::Listing;
+use sisepan::market::{Candle, Market, Minute, Price, Ticker, VenueId};
 use sisepan::venue::{
     Incoming, Keepalive, Limit, ParseError, Profile, RejectedListing, Rejection, Request, Response, RestQuery,
     TickerRecord, Venue,

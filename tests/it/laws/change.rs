@@ -3,8 +3,8 @@
 use num_bigint::BigInt;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::change::PLACES_MAX;
-use sisepan::domain::{Change, Direction, Price};
+use sisepan::market::change::PLACES_MAX;
+use sisepan::market::{Change, Direction, Price};
 
 use super::exact;
 

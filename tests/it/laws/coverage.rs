@@ -1,8 +1,8 @@
 //! Named cases of which closes a window knows.
 
 use rust_decimal::Decimal;
-use sisepan::domain::window::TradeObservation;
-use sisepan::domain::{Minute, Price, Window};
+use sisepan::market::window::TradeObservation;
+use sisepan::market::{Minute, Price, Window};
 
 fn price(units: i64) -> Price {
     Price::new(Decimal::from(units)).unwrap()

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::{ASSET_BYTES_MAX, Market, Price, tick_size};
+use sisepan::market::{ASSET_BYTES_MAX, Market, Price, tick_size};
 
 proptest! {
     #[test]

@@ -5,7 +5,7 @@ use num_rational::BigRational;
 use num_traits::Signed;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::{AmountError, Price, amount};
+use sisepan::market::{AmountError, Price, amount};
 use sisepan::venue::{self, Incoming};
 
 use super::exact;

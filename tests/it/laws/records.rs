@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::window::TradeObservation;
-use sisepan::domain::{HourRecord, Minute, Price, Window};
+use sisepan::market::window::TradeObservation;
+use sisepan::market::{HourRecord, Minute, Price, Window};
 
 fn price(units: i64) -> Price {
     Price::new(Decimal::from(units)).unwrap()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::{Basis, Candle, Minute, MinuteSet, Price};
+use sisepan::market::{Basis, Candle, Minute, MinuteSet, Price};
 
 const DAY: i64 = 24 * 3600;
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::window::{KEPT_MINUTES, TradeObservation};
-use sisepan::domain::{Minute, Price, Window};
+use sisepan::market::window::{KEPT_MINUTES, TradeObservation};
+use sisepan::market::{Minute, Price, Window};
 
 const MINUTE: i64 = 60_000;
 

@@ -11,10 +11,9 @@ use serde::Deserialize;
 use sisepan::api;
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::clock::Clock;
-use sisepan::domain::{
-    BaseSource, Basis, Event, Gap, Market, Minute, Now, SourceId, Urgency, VenueClock, VenueId, Via,
-};
+use sisepan::feed::{Event, Gap, Urgency, Via};
 use sisepan::hub::{self, Hub};
+use sisepan::market::{BaseSource, Basis, Market, Minute, Now, SourceId, VenueClock, VenueId};
 use sisepan::store::{self, Store};
 use sisepan::venue::{self, Incoming, Response, RestQuery, TickerRecord, Venue};
 

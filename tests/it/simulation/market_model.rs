@@ -5,7 +5,7 @@ use fake_exchanges::simulated_market::SimulatedMarket;
 use fake_exchanges::ticker_figures::TickerFigures;
 use fake_exchanges::trade_log::Ohlcv;
 use fake_exchanges::{binance, bithumb, upbit};
-use sisepan::domain::{Market, Minute, VenueId};
+use sisepan::market::{Market, Minute, VenueId};
 
 use super::truth::{DAY, MINUTE};
 

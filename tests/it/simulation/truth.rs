@@ -1,7 +1,7 @@
 //! The exact change, computed in whole numbers and without a calendar: neither UTC nor Korean time has daylight
 //! saving time.
 
-use sisepan::domain::Basis;
+use sisepan::market::Basis;
 
 pub const MINUTE: i64 = 60_000;
 pub const DAY: i64 = 86_400_000;

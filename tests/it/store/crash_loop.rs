@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use serde_json::Value;
-use sisepan::domain::Minute;
+use sisepan::market::Minute;
 
 use super::serve::{MARKETS, Server, check_truth, now, open_store, program, set_up};
 use super::setup::market;

@@ -6,7 +6,8 @@ use std::path::Path;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use sisepan::clock::Clock;
-use sisepan::domain::{Minute, Transport};
+use sisepan::feed::Transport;
+use sisepan::market::Minute;
 use sisepan::store::{DATABASE_FILE, Store, StoreSettings};
 
 use super::setup::{FIRST, FLUSH_MAX, Folder, UPBIT, VENUES, check_hours, markets, true_last, true_records};
@@ -163,7 +164,7 @@ fn in_62_a_row_with_any_changed_column_is_skipped() {
     let mut records = true_records(market, FIRST..end);
     records.hours.retain(|hour| hour.hour == FIRST.plus(60));
     let moment = Some(end.start());
-    records.listing = Some(sisepan::domain::ListingRecord { since: moment, gone_since: moment, halted_since: moment });
+    records.listing = Some(sisepan::feed::ListingRecord { since: moment, gone_since: moment, halted_since: moment });
     store.save(vec![records]);
     store.save_ban(UPBIT, Transport::Rest, Some(end.plus(60).start()));
     assert!(store.flush(FLUSH_MAX));

@@ -13,7 +13,8 @@ use rand_pcg::Pcg64;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, Minute};
+use sisepan::feed::FeedRecords;
+use sisepan::market::Minute;
 use sisepan::store::{Restored, Store, StoreSettings};
 
 use super::serve::{MARKETS, Server, check_truth, now, open_store, program, set_up};

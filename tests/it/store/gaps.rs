@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fake_exchanges::Fake;
 use jiff::SignedDuration;
-use sisepan::domain::{HourRecord, Minute};
+use sisepan::market::{HourRecord, Minute};
 
 use super::crash_loop::assert_within_limits;
 use super::disk::until_saved;
@@ -159,7 +159,7 @@ async fn in_60_a_file_found_damaged_while_running_is_replaced_by_a_new_one_with_
             let closes = (0..60).map(|at| (hour.plus(at), hour.plus(at).start(), price)).collect();
             let record = HourRecord { hour, closes, covered: (1 << 60) - 1, settled: 0, close_before: None };
             let market = market("OLD-KRW");
-            store.save(vec![sisepan::domain::FeedRecords { market, last: None, hours: vec![record], ..feed.clone() }]);
+            store.save(vec![sisepan::feed::FeedRecords { market, last: None, hours: vec![record], ..feed.clone() }]);
             assert!(store.flush(FLUSH_MAX));
         }
         store.close();

@@ -12,7 +12,8 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HourRecord, Market, Minute, Window};
+use sisepan::feed::FeedRecords;
+use sisepan::market::{HourRecord, Market, Minute, Window};
 use sisepan::store::{Store, StoreSettings};
 
 use super::setup::{

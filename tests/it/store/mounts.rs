@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use rusqlite::{Connection, OpenFlags};
 use sisepan::clock::Clock;
-use sisepan::domain::Minute;
+use sisepan::market::Minute;
 use sisepan::store::{DATABASE_FILE, LOCK_FILE, Refused, Store, StoreSettings};
 
 use super::disk::{DEADLINE, FaultyDisk, until_saved};

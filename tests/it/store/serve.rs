@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sisepan::clock::Clock;
-use sisepan::domain::{HourRecord, Minute, Window};
+use sisepan::market::{HourRecord, Minute, Window};
 use sisepan::store::{Restored, Store, StoreSettings};
 
 use super::disk::{DEADLINE, until_saved};
@@ -347,8 +347,8 @@ async fn a_start_with_many_markets_and_no_exchange_shows_every_last_row_with_its
         let records = names.iter().map(|name| {
             let market = market(name);
             let last = super::setup::true_last(&super::setup::markets()[0], now_minute.plus(-60));
-            let last = sisepan::domain::LastRecord { confirmed_at: now_minute.plus(-60).start(), ..last };
-            sisepan::domain::FeedRecords {
+            let last = sisepan::feed::LastRecord { confirmed_at: now_minute.plus(-60).start(), ..last };
+            sisepan::feed::FeedRecords {
                 venue: UPBIT,
                 market,
                 last: Some(last),

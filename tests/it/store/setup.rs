@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{FeedRecords, HourRecord, LastRecord, MINUTES_PER_HOUR, Market, Minute, Price, VenueId, Window};
+use sisepan::feed::{FeedRecords, LastRecord};
+use sisepan::market::{HourRecord, MINUTES_PER_HOUR, Market, Minute, Price, VenueId, Window};
 use sisepan::store::{DATABASE_FILE, Restored, Store, StoreSettings};
 
 pub const UPBIT: VenueId = VenueId("upbit");

@@ -6,9 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::clock::Clock;
-use sisepan::domain::{
-    FeedRecords, HourRecord, LastRecord, ListingRecord, MINUTES_PER_HOUR, Market, Minute, Price, Transport, VenueId,
-};
+use sisepan::feed::{FeedRecords, LastRecord, ListingRecord, Transport};
+use sisepan::market::{HourRecord, MINUTES_PER_HOUR, Market, Minute, Price, VenueId};
 use sisepan::store::{Store, StoreSettings};
 
 use super::setup::{

@@ -4,7 +4,7 @@ use fake_exchanges::Fake;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::Value;
-use sisepan::domain::Minute;
+use sisepan::market::Minute;
 
 use super::serve::{MARKETS, Server, check_truth, configure, now, open_store, program, set_up};
 use super::setup::{Folder, market};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use sisepan::domain::Minute;
+use sisepan::market::Minute;
 
 use super::setup::{self, FIRST, Folder, UPBIT, all_hours, markets, trade, true_records};
 

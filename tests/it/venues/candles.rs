@@ -1,6 +1,6 @@
 //! Candle responses are accepted as a whole or not at all, and truncated payloads are rejected.
 
-use sisepan::domain::Minute;
+use sisepan::market::Minute;
 use sisepan::venue::{self, Incoming, Response, RestQuery};
 
 use super::{fixture, folders, market, markets, parse_response};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
-use sisepan::domain::{BaseSource, Basis, Change, Direction, Event, Market, Now, Price, SourceId, Via};
+use sisepan::feed::{Event, Via};
+use sisepan::market::{BaseSource, Basis, Change, Direction, Market, Now, Price, SourceId};
 use sisepan::venue::{self, Incoming, Response, RestQuery, TickerRecord};
 
 use super::{fixture, market};
@@ -106,7 +107,7 @@ fn a_row_shows_the_change_of_a_recorded_payload_only_if_its_base_is_rolling() {
     }
 }
 
-fn shown(id: &str, ticker: sisepan::domain::Ticker, wall: Timestamp) -> sisepan::domain::Quote {
+fn shown(id: &str, ticker: sisepan::market::Ticker, wall: Timestamp) -> sisepan::market::Quote {
     let venue = venue::find(id).unwrap().profile().id;
     let market: Market = market("BTC-KRW");
     let source = SourceId::new([id]);
@@ -116,7 +117,7 @@ fn shown(id: &str, ticker: sisepan::domain::Ticker, wall: Timestamp) -> sisepan:
     quotes.apply(Event::Ticker { venue, market, ticker, requested: now, received: now, via: Via::Poll }, now);
     let changed = quotes.publish(now).changed;
     assert_eq!(changed.len(), 1);
-    sisepan::domain::Quote::clone(&changed[0])
+    sisepan::market::Quote::clone(&changed[0])
 }
 
 fn records(id: &str, name: &str) -> Vec<TickerRecord> {

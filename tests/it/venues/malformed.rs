@@ -1,6 +1,6 @@
 //! Undocumented and malformed inputs, which every exchange sends sooner or later.
 
-use sisepan::domain::Minute;
+use sisepan::market::Minute;
 use sisepan::venue::{self, Incoming, ParseError, Response, RestQuery, TickerRecord, Venue};
 
 use super::{market, markets, parse_frame, parse_response};
@@ -455,7 +455,7 @@ fn accepted_price(id: &str, stream: bool, text: &str) -> (Option<String>, Vec<&'
     let left_out =
         records.iter().flat_map(|record| record.ignored_fields.iter().map(|rejection| rejection.field)).collect();
     let tickers = records.into_iter().filter_map(|record| record.ticker.ok());
-    let accepted = tickers.filter(|ticker| sisepan::domain::check_ticker_times(ticker, now).is_ok());
+    let accepted = tickers.filter(|ticker| sisepan::feed::check_ticker_times(ticker, now).is_ok());
     (accepted.map(|ticker| ticker.last.to_string()).next(), left_out)
 }
 

@@ -15,7 +15,8 @@ mod upbit;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use sisepan::domain::{Candle, Listing, Market, Minute, Ticker};
+use sisepan::feed::Listing;
+use sisepan::market::{Candle, Market, Minute, Ticker};
 use sisepan::venue::{self, Incoming, RejectedListing, Rejection, Response, RestQuery, TickerRecord, Venue};
 
 /// How a payload is received.

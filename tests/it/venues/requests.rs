@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sisepan::domain::{Market, Minute};
+use sisepan::market::{Market, Minute};
 use sisepan::venue::{self, Keepalive, Request, RestQuery, Venue};
 
 use super::{market, markets, parse_response};

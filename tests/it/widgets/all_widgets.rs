@@ -1,6 +1,6 @@
 //! Every widget: common behaviour, and the content of each.
 
-use sisepan::domain::{NoChange, Quote, State};
+use sisepan::market::{NoChange, Quote, State};
 
 use super::parse::parse;
 use super::{AppFixture, WIDGETS, app, get, quote, rows};

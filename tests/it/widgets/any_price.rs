@@ -7,10 +7,11 @@ use axum::http::Request;
 use futures_util::StreamExt;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::change::PLACES_MAX;
-use sisepan::domain::{Base, BaseSource, Basis, BoardUpdate, Price, Quote};
+use sisepan::feed::BoardUpdate;
 use sisepan::hub::RowsView;
 use sisepan::locale::Lang;
+use sisepan::market::change::PLACES_MAX;
+use sisepan::market::{Base, BaseSource, Basis, Price, Quote};
 use sisepan::web::{AppState, router};
 use tower::ServiceExt;
 
@@ -214,7 +215,7 @@ fn fc_02_the_known_prices_are_written_everywhere() {
         "1e15",
         "7.9228162514264337593543950335",
     ] {
-        let last = sisepan::domain::amount::parse(last).unwrap();
+        let last = sisepan::market::amount::parse(last).unwrap();
         for digits in [0, 8, 12, 28, u32::MAX] {
             let figures = Figures {
                 last,

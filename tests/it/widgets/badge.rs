@@ -1,6 +1,6 @@
 //! `/badge/{market}.svg`.
 
-use sisepan::domain::State;
+use sisepan::market::State;
 
 use super::parse::parse;
 use super::{AppFixture, app, get, get_with, rows};
@@ -65,7 +65,7 @@ async fn a_badge_follows_the_theme_option_or_the_visitor_and_the_colors_option()
 async fn a_badge_that_is_not_live_is_grey_and_says_why() {
     for (state, label) in [(State::Stale, "갱신 중단"), (State::Halted, "거래 중단"), (State::Delayed, "지연")]
     {
-        let quotes = rows().into_iter().map(|row| sisepan::domain::Quote { state, ..row }).collect();
+        let quotes = rows().into_iter().map(|row| sisepan::market::Quote { state, ..row }).collect();
         let app = AppFixture { quotes, ..AppFixture::default() }.app();
         let body = get(&app, "/badge/BTC-KRW.svg?lang=ko&theme=light").await.body;
         let page = parse(&body).unwrap();

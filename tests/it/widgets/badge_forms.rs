@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::Value;
 use sisepan::config::Site;
-use sisepan::domain::{BoardUpdate, Quote, State};
+use sisepan::feed::BoardUpdate;
+use sisepan::market::{Quote, State};
 use sisepan::web::{AppState, router};
 use tower::ServiceExt;
 

@@ -138,8 +138,9 @@ async fn fc_43_a_table_sorted_by_price_or_change_says_as_of_when() {
 
 #[tokio::test]
 async fn fc_45_visitors_read_the_reason_in_their_language_and_operators_the_detail() {
-    use sisepan::domain::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueId, VenueState};
+    use sisepan::feed::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueState};
     use sisepan::locale::{Lang, reason_text};
+    use sisepan::market::VenueId;
 
     const DETAIL: &str = "tcp connect error: Connection refused (os error 111), api.upstream.internal:443";
     let app = app();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use sisepan::domain::{BoardUpdate, Quote, Reason, ReasonCode, VenueHealth, VenueId, VenueState};
+use sisepan::feed::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueState};
+use sisepan::market::{Quote, VenueId};
 
 use super::parse::parse;
 use super::{AppFixture, WIDGETS, board, get, now, quote};
@@ -140,7 +141,7 @@ fn named(name: &str) -> AppFixture {
 
 /// Checks that a text has no unprintable character except line breaks.
 fn assert_printable(text: &str, what: &str) {
-    let unprintable = text.chars().find(|c| *c != '\n' && sisepan::domain::is_unprintable(*c));
+    let unprintable = text.chars().find(|c| *c != '\n' && sisepan::market::is_unprintable(*c));
     assert_eq!(unprintable, None, "{what}: {}", text.escape_debug());
 }
 
@@ -148,7 +149,7 @@ fn assert_printable(text: &str, what: &str) {
 async fn fc_17_control_characters_of_a_name_reach_no_page_picture_or_json() {
     for name in CONTROL_NAMES {
         let app = named(name).app();
-        app.hub.publish(venue_down(&sisepan::domain::escape_unprintable(name)));
+        app.hub.publish(venue_down(&sisepan::market::escape_unprintable(name)));
         let mut paths = ["svg", "png", "json"].map(|form| format!("/badge/ZZZ-KRW.{form}")).to_vec();
         for lang in ["ko", "en", "ja"] {
             for page in ["/", "/widgets", "/market/ZZZ-KRW", "/api/v1/snapshot", "/api/v1/markets", "/api/v1/venues"] {
@@ -206,7 +207,7 @@ async fn fc_17_no_csv_cell_is_a_formula_or_ends_early() {
         ("币安人生", "币安人生"),
     ] {
         let row = Quote { ..quote("ZZZ-KRW", "1", None) };
-        let market: sisepan::domain::Market = sisepan::domain::Market::new(base, "KRW").unwrap();
+        let market: sisepan::market::Market = sisepan::market::Market::new(base, "KRW").unwrap();
         let mut krw = board("krw", &["ZZZ-KRW"], "bithumb");
         krw.markets = [market.clone()].into_iter().collect();
         let app =

@@ -25,8 +25,9 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use sisepan::clock::Clock;
 use sisepan::config::{Board, Site};
-use sisepan::domain::{Base, BaseSource, Basis, BoardUpdate, HourSource, Quote, SourceId, State, VenueId};
+use sisepan::feed::BoardUpdate;
 use sisepan::hub::Hub;
+use sisepan::market::{Base, BaseSource, Basis, HourSource, Quote, SourceId, State, VenueId};
 use sisepan::web::{AppParts, AppState, Limits, router};
 use tower::ServiceExt;
 

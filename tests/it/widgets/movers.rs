@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::config::{Environment, Site, parse as read_config};
-use sisepan::domain::{Base, BaseSource, Basis, Direction, MoversRule, Quote, State};
+use sisepan::market::{Base, BaseSource, Basis, Direction, MoversRule, Quote, State};
 
 use super::parse::parse;
 use super::{AppFixture, app, board, get, quote};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sisepan::domain::{HaltReason, Notice, Quote, State};
+use sisepan::market::{HaltReason, Notice, Quote, State};
 
 use super::parse::parse;
 use super::{AppFixture, WIDGETS, get, quote};

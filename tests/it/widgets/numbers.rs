@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::domain::Quote;
+use sisepan::market::Quote;
 
 use super::{AppFixture, board, get, quote};
 

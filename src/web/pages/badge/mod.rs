@@ -17,8 +17,8 @@ use super::super::AppState;
 use super::super::response_cache::Freshness;
 use super::option_types::{Colors, Rgb, Theme};
 use super::options::{self, Options};
-use crate::domain::{Direction, Quote, State as RowState, is_unprintable};
 use crate::locale::{self, Lang};
+use crate::market::{Direction, Quote, State as RowState, is_unprintable};
 
 /// Caching of a badge. A price that is a minute old is acceptable, since its time is part of the image.
 const CACHE: &str = "public, max-age=30, stale-while-revalidate=60, stale-if-error=3600";

@@ -216,8 +216,8 @@ impl OutlineBuilder for Pen<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{State, asset};
     use crate::locale::{self, Lang};
+    use crate::market::{State, asset};
 
     #[test]
     fn fc_29_the_fonts_have_every_character_that_a_badge_can_contain() {

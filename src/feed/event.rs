@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-use super::{Market, Minute, Now, Price, Quote, Ticker, VenueClock, VenueHealth, VenueId};
+use super::VenueHealth;
+use crate::market::{Market, Minute, Now, Price, Quote, Ticker, VenueClock, VenueId};
 
 /// How a ticker was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::record::{HourRecord, MINUTES_PER_HOUR};
-use super::rescale::power_of_ten;
+use super::hour::{HourRecord, MINUTES_PER_HOUR};
+use super::redenomination::power_of_ten;
 use super::{Minute, MinuteSet, Price, UnitChanges};
 
 /// Number of minutes kept: a day for every basis, and an hour to settle what was seen live.

@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Market, VenueId};
+use crate::market::{Market, VenueId};
 
 /// Maximum number of problem kinds that are counted separately; codes and fields are our own constants, so it
 /// is never reached.

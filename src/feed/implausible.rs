@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Ticker, shifted};
+use crate::market::{Ticker, shifted};
 
 /// Times further ahead of the venue's clock are rejected.
 pub const AHEAD_MAX: SignedDuration = SignedDuration::from_secs(5);
