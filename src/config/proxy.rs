@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::Network;
+use super::address::Network;
 use super::section::{Found, Section, Source};
 
 /// Supported proxy schemes.

@@ -15,15 +15,10 @@ use crate::market::change::PLACES_MAX;
 use crate::market::{Basis, Market, SourceId, VenueId};
 use crate::venue;
 
-use super::defaults::TITLES;
-use super::section::{Found, Section, Source};
-use super::{
-    Board, Config, ConfigError, ConfigErrors, LogFormat, VenueConfig, limits, listen, proxy, redenominations, site,
-    widgets,
-};
-
-/// Environment variables, by name.
-pub type Environment = BTreeMap<String, String>;
+use super::address::{LISTEN_MUST_BE, is_listen_address};
+use super::section::{ConfigError, ConfigErrors, Environment, Found, Section, Source, known_venues};
+use super::settings::{Board, Config, LogFormat, TITLES, VenueConfig};
+use super::{limits, proxy, redenominations, site, widgets};
 
 /// Most markets on one board.
 pub const MARKETS_MAX: usize = 128;
@@ -153,10 +148,10 @@ pub(super) fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
 
 fn read_listen(source: &Source<'_>, section: &mut Section<'_>) -> Option<String> {
     let Found { value, location } = section.string("listen")?;
-    if listen::is_listen_address(&value) {
+    if is_listen_address(&value) {
         return Some(value);
     }
-    source.report(location, section.key("listen"), format!("{}, is {value:?}", listen::MUST_BE));
+    source.report(location, section.key("listen"), format!("{}, is {value:?}", LISTEN_MUST_BE));
     None
 }
 
@@ -200,10 +195,6 @@ fn read_venues(source: &Source<'_>, mut section: Section<'_>) -> BTreeMap<VenueI
         }
     }
     venues
-}
-
-pub(super) fn known_venues() -> String {
-    venue::ALL.iter().map(|venue| venue.profile().id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn read_url(source: &Source<'_>, section: &mut Section<'_>, key: &'static str, schemes: &[&str]) -> Option<String> {

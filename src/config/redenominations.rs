@@ -5,8 +5,7 @@ use jiff::Timestamp;
 use crate::market::{Market, Minute, Price, Redenomination};
 use crate::venue;
 
-use super::read::known_venues;
-use super::section::{Section, Source};
+use super::section::{Section, Source, known_venues};
 
 /// Most entries.
 const ENTRIES_MAX: usize = 256;

@@ -1,13 +1,21 @@
 //! Reads one table of settings, collecting errors instead of stopping at the first.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 
 use toml::de::{DeTable, DeValue};
 
-use super::Environment;
+use crate::venue;
+
+/// Environment variables, by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// Returns the ids of the exchanges, for error messages.
+pub(super) fn known_venues() -> String {
+    venue::ALL.iter().map(|venue| venue.profile().id.as_str()).collect::<Vec<_>>().join(", ")
+}
 
 /// One error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

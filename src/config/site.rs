@@ -2,8 +2,9 @@
 
 use url::Url;
 
+use super::address::Network;
 use super::section::{Found, Section, Source};
-use super::{Network, Widgets, movers};
+use super::widgets::{Widgets, read_movers};
 use crate::market::MoversRule;
 
 /// Longest `base_path`, in bytes.
@@ -116,7 +117,7 @@ pub(super) fn read(source: &Source<'_>, root: &mut Section<'_>) -> Site {
             other => source.report(found.location, "access_log", format!("must be off, errors or all, is {other:?}")),
         }
     }
-    site.movers = movers::read(source, root.table("movers"));
+    site.movers = read_movers(source, root.table("movers"));
     site
 }
 

@@ -1,4 +1,4 @@
-//! `[widgets]`: default options of widgets.
+//! `[widgets]`: default options of widgets; and `[movers]`: which markets qualify as risers and fallers.
 //!
 //! Names and values are the same as in queries and HTML attributes. Board,
 //! markets and basis are configured in `[[boards]]`; `basis` here is the
@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
+
 use super::section::{Found, Section, Source};
+use crate::market::{ASSET_BYTES_MAX, MoversRule, amount};
 
 /// Options that take one of several keywords.
 const KEYWORD_OPTIONS: [(&str, &[&str]); 9] = [
@@ -35,6 +38,9 @@ const COUNT_MAX: u64 = 20;
 
 /// Longest link path, in bytes.
 const LINK_BYTES_MAX: usize = 200;
+
+/// Most quote currencies with a minimum turnover.
+const FLOORS_MAX: usize = 32;
 
 /// Default options of widgets: option name to value, as in a query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,4 +128,56 @@ pub(super) fn read(source: &Source<'_>, section: &mut Section<'_>) -> Widgets {
 fn is_custom_palette(text: &str) -> bool {
     let is_color = |color: &str| color.len() == 6 && color.bytes().all(|b| b.is_ascii_hexdigit());
     matches!(text.split('-').count(), 2 | 4) && text.split('-').all(is_color)
+}
+
+/// Reads the table `[movers]`.
+///
+/// - `turnover_min`: minimum turnover of 24 hours, one entry per quote currency:
+///   `["1000000000 KRW", "1000000 USDT"]`. Currencies that are not listed have no minimum. Default: these two,
+///   `100000000 JPY` and `1000000 USD`.
+/// - `change_max_percent`, 1 to 1000000: markets with a larger change are left out as implausible. Default 500.
+/// - `age_min_hours`, 0 to 168: how long a market must have been trading. More than 24 is checked against the
+///   stored history, so that a new server shows no movers until it has enough of it. Default 24.
+/// - `count`, 1 to 20: number of risers and of fallers. Default 5.
+pub(super) fn read_movers(source: &Source<'_>, mut section: Section<'_>) -> MoversRule {
+    let mut rule = MoversRule::default();
+    if let Some(found) = section.strings("turnover_min") {
+        if found.value.len() > FLOORS_MAX {
+            let message = format!("must have at most {FLOORS_MAX} entries, has {}", found.value.len());
+            source.report(found.location, section.key("turnover_min"), message);
+        }
+        let mut floors = BTreeMap::new();
+        for entry in found.value.into_iter().filter(|entry| !entry.value.is_empty()).take(FLOORS_MAX) {
+            match parse_floor(&entry.value) {
+                Some((quote, floor)) => {
+                    floors.insert(quote, floor);
+                }
+                None => {
+                    let message =
+                        format!("must be an amount and a currency such as 1000000 USDT, is {:?}", entry.value);
+                    source.report(entry.location, section.key("turnover_min"), message);
+                }
+            }
+        }
+        rule.turnover_min = floors;
+    }
+    if let Some(percent) = section.integer("change_max_percent", 1..=1_000_000) {
+        rule.change_max_percent = Decimal::from(percent);
+    }
+    if let Some(hours) = section.integer("age_min_hours", 0..=168) {
+        rule.age_min_hours = u32::try_from(hours).unwrap_or(rule.age_min_hours);
+    }
+    if let Some(count) = section.integer("count", 1..=20) {
+        rule.count = usize::try_from(count).unwrap_or(rule.count);
+    }
+    section.finish();
+    rule
+}
+
+fn parse_floor(text: &str) -> Option<(String, Decimal)> {
+    let (amount, quote) = text.trim().split_once(' ')?;
+    let floor = amount::parse(amount).ok().filter(|floor| !floor.is_sign_negative())?;
+    let quote = quote.trim();
+    let is_currency = !quote.is_empty() && quote.len() <= ASSET_BYTES_MAX && !quote.contains(char::is_whitespace);
+    is_currency.then(|| (quote.to_ascii_uppercase(), floor))
 }

@@ -1,7 +1,7 @@
-//! IP networks in CIDR notation, such as `10.0.0.0/8`.
+//! IP networks in CIDR notation, such as `10.0.0.0/8`, and listen addresses.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// An IP network: all addresses with a common prefix. IPv4-mapped IPv6 addresses count as IPv4.
@@ -60,6 +60,18 @@ impl fmt::Display for Network {
     }
 }
 
+/// Description of a valid value, for error messages.
+pub(super) const LISTEN_MUST_BE: &str = "must be an address and a port such as 127.0.0.1:8080, localhost:8080 or :8080";
+
+/// Returns whether `text` is a valid listen address: IP address and port, host name and port, or a port alone. Host names are resolved later.
+pub(super) fn is_listen_address(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
+    let is_host_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    text.rsplit_once(':').is_some_and(|(host, port)| port.parse::<u16>().is_ok() && host.bytes().all(is_host_byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +95,19 @@ mod tests {
         }
         for invalid in ["", "10.0.0.0/33", "10.0.0.0/x", "10.0.0/8", "::1/129", "localhost"] {
             assert!(invalid.parse::<Network>().is_err(), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn fc_55_names_and_ports_alone_are_accepted() {
+        for valid in ["127.0.0.1:8080", "[::1]:0", "localhost:8080", ":8080", "board.internal.example:80", "0.0.0.0:1"]
+        {
+            assert!(is_listen_address(valid), "{valid}");
+        }
+        for invalid in
+            ["", ":", "8080", "localhost", "localhost:", ":x", ":65536", "::1:x", "a b:1", "http://x:1", "::1:8080"]
+        {
+            assert!(!is_listen_address(invalid), "{invalid}");
         }
     }
 }
