@@ -21,6 +21,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod api;
+mod app;
 pub mod board;
 pub mod cli;
 pub mod clock;
@@ -31,12 +32,11 @@ pub mod hub;
 pub mod ingest;
 pub mod locale;
 pub mod market;
-pub mod memory_history;
 pub mod metrics;
-mod run;
+
 pub mod store;
 pub mod telemetry;
 pub mod venue;
 pub mod web;
 
-pub use run::run;
+pub use app::run;

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::store;
 
-use super::{ConfigArg, DataArg, load};
+use super::args::{ConfigArg, DataArg, load};
 
 /// Arguments of `sisepan backup`.
 #[derive(Debug, Args)]

@@ -10,15 +10,16 @@ use clap::Args;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::venues_of;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors};
 use crate::feed::{MissingPart, Reason, ReasonCode, VenueState};
 use crate::market::{Market, State, VenueId};
-use crate::run::venues_of;
 use crate::{ingest, store};
 
+use super::args::{ConfigArg, DataArg, ListenArg, load};
+use super::listen;
 use super::trial::{self, Trial};
-use super::{ConfigArg, DataArg, ListenArg, listen, load};
 
 /// Arguments of `sisepan check`.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Proxies, VenueConfig};
 use crate::{failpoint, venue};
 
-use super::{ConfigArg, ListenArg, LogArg, load};
+use super::args::{ConfigArg, ListenArg, LogArg, load};
 
 /// Arguments of `sisepan demo`.
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The command line, with one file per command.
 
+mod args;
 mod backup;
 mod check;
 mod demo;
@@ -8,15 +9,13 @@ mod listen;
 mod serve;
 mod trial;
 
-use std::ffi::OsStr;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, ConfigErrors, LogFormat};
+use crate::config::{self, ConfigErrors, LogFormat};
 use crate::failpoint;
 
 /// Live crypto price board: exact 24-hour change, served as widget, WebSocket feed and JSON.
@@ -43,76 +42,6 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Print a sample configuration file with every setting and its default.
     Config,
-}
-
-/// A flag that overrides a setting: its name, and its value if given.
-type Flag<'a> = (&'static str, Option<&'a str>);
-
-/// The `--config` option.
-#[derive(Debug, Clone, Args)]
-struct ConfigArg {
-    /// Configuration file (TOML); without one, the default board is served.
-    #[arg(long, env = "SISEPAN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl ConfigArg {
-    fn file(&self) -> Option<&Path> {
-        self.config.as_deref()
-    }
-}
-
-#[derive(Debug, Clone, Args)]
-struct ListenArg {
-    /// Address to listen on, such as 127.0.0.1:8080, localhost:8080, or :8080 for all interfaces; port 0 picks a
-    /// free port.
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
-}
-
-impl ListenArg {
-    fn flag(&self) -> Flag<'_> {
-        ("--listen", self.listen.as_deref())
-    }
-}
-
-#[derive(Debug, Clone, Args)]
-struct LogArg {
-    /// Log format.
-    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
-    log: Option<String>,
-}
-
-impl LogArg {
-    fn flag(&self) -> Flag<'_> {
-        ("--log", self.log.as_deref())
-    }
-}
-
-#[derive(Debug, Clone, Args)]
-struct DataArg {
-    /// Directory of the store, created if missing; `none` keeps everything in memory.
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
-}
-
-impl DataArg {
-    fn flag(&self) -> Flag<'_> {
-        ("--data", self.data.as_deref())
-    }
-}
-
-/// Reads the configuration; flags override environment variables, and these override the file.
-fn load(config: &ConfigArg, flags: &[Flag<'_>]) -> Result<Config, ConfigErrors> {
-    let variables = std::env::vars_os().filter_map(|(name, value)| read_variable(&name, &value));
-    let flags = flags.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
-    config::load(config.file(), &variables.chain(flags).collect())
-}
-
-/// Returns an environment variable as text if it is one of ours or a proxy variable.
-fn read_variable(name: &OsStr, value: &OsStr) -> Option<(String, String)> {
-    let name = name.to_str().filter(|name| name.starts_with("SISEPAN_") || config::PROXY_VARIABLES.contains(name))?;
-    Some((name.to_owned(), value.to_string_lossy().into_owned()))
 }
 
 /// Runs the program and returns its exit code: 0 after a signal or a finished command, 2 for a configuration

@@ -9,11 +9,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::{Listeners, ingest_settings, venues_of};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::run::{Listeners, ingest_settings, venues_of};
 
-use super::{ConfigArg, DataArg, ListenArg, LogArg, listen, load};
+use super::args::{ConfigArg, DataArg, ListenArg, LogArg, load};
+use super::listen;
 
 /// Arguments of `sisepan serve`.
 #[derive(Debug, Clone, Args)]
@@ -44,11 +45,11 @@ pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: Cancell
     };
     log_start(&config, file, address, metrics.as_ref().map(|((_, address), _)| *address));
     // A tool may send requests as soon as it reads the address, so restore the last run's state first.
-    let opened = crate::run::open_store(&config, &clock).await?;
+    let opened = crate::app::open_store(&config, &clock).await?;
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("writing to standard output")?;
     let listeners = Listeners { site, metrics: metrics.map(|((listener, _), counted)| (listener, counted)) };
-    crate::run::run_with(config, opened, listeners, clock, shutdown).await
+    crate::app::run_with(config, opened, listeners, clock, shutdown).await
 }
 
 async fn bind(listen: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {

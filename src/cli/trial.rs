@@ -8,13 +8,13 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::{board_settings, ingest_settings, markets_of};
 use crate::board::{BoardSpec, Quotes};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feed::{Event, VenueHealth, VenueState};
 use crate::ingest::{self, Tls};
 use crate::market::{Basis, Market, Quote, SourceId, State};
-use crate::run::{board_settings, ingest_settings, markets_of};
 use crate::venue::Venue;
 
 /// Longest duration of a trial. A quiet stream is known to be alive after about ten seconds, and an unconfirmed

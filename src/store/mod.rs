@@ -18,6 +18,7 @@
 
 mod backup;
 mod history;
+mod memory;
 mod open;
 mod pending;
 mod restore;
@@ -42,6 +43,7 @@ use restore::Reader;
 use writer::{Writer, WriterHandle};
 
 pub use backup::{BackupError, BackupSummary, backup};
+pub use memory::{FEEDS_MAX, HOURS_MAX, MemoryHistory, RescaledHistory};
 pub use open::{DATABASE_FILE, LOCK_FILE, Refused};
 pub use restore::Restored;
 

@@ -67,7 +67,7 @@ fn app() -> AppState {
 }
 
 /// Returns a history that begins with a trade, a quiet minute, a gap, and two trades.
-fn history() -> std::sync::Arc<sisepan::memory_history::MemoryHistory> {
+fn history() -> std::sync::Arc<sisepan::store::MemoryHistory> {
     use crate::history::{MinuteCloses, memory_history, minute, price};
     let first = minute("2026-01-14T06:27:00Z");
     let close = |at: i64, text: &str| (first + at, Some(price(text)));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sisepan::clock::Clock;
 use sisepan::feed::{BoardUpdate, VenueHealth, VenueState};
 use sisepan::market::{HourRecord, HourSource, Market, Minute, SourceId, VenueId};
-use sisepan::memory_history::MemoryHistory;
+use sisepan::store::MemoryHistory;
 use sisepan::web::{AppParts, AppState};
 
 use super::{MinuteCloses, memory_history, minute, price, rising};

@@ -2,7 +2,7 @@
 
 use sisepan::market::history::{MinuteClose, minute_closes};
 use sisepan::market::{HourSource, Market, Minute, Redenomination, VenueId};
-use sisepan::memory_history::{HOURS_MAX, MemoryHistory, RescaledHistory};
+use sisepan::store::{HOURS_MAX, MemoryHistory, RescaledHistory};
 
 use super::{MinuteCloses, memory_history, price, records, rising};
 

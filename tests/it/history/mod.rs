@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use sisepan::feed::FeedRecords;
 use sisepan::market::{HourRecord, Market, Minute, Price, VenueId};
-use sisepan::memory_history::MemoryHistory;
+use sisepan::store::MemoryHistory;
 
 /// Closes by minute. `None` is a covered minute without a trade; an absent minute is a gap.
 pub type MinuteCloses = BTreeMap<i64, Option<Price>>;
