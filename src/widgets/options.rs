@@ -440,7 +440,6 @@ fn keyword<T: Choice>(text: Option<&str>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::allowed;
     use super::*;
     use crate::config::{self, Config};
 

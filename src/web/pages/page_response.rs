@@ -1,4 +1,4 @@
-//! Responses with HTML: security headers, framing rules and caching.
+//! Requests and responses of pages: their options, security headers, framing rules and caching.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
