@@ -38,5 +38,6 @@ pub mod store;
 pub mod telemetry;
 pub mod venue;
 pub mod web;
+mod widgets;
 
 pub use app::run;

@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, StatusCode, header, request};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::AppState;
-use super::address_limits::{self, AddressPermit};
 use super::error::Error;
-use super::rows_query::BadRequest;
+use super::limits::{AddressPermit, client_address};
+use super::query::BadRequest;
+use super::state::AppState;
 use crate::config::Site;
 use crate::hub::GroupPermit;
 
@@ -31,9 +31,9 @@ struct SharedPermit {
 impl ConnectionPermit {
     /// Acquires a permit for a connection; returns `None` if the limit in total or of this address is reached.
     pub fn try_acquire(app: &AppState, peer: SocketAddr) -> Option<Self> {
-        let connection = app.0.connection_permits.clone().try_acquire_owned().ok()?;
+        let connection = app.connection_permits().clone().try_acquire_owned().ok()?;
         let is_proxy = app.site().trusted_proxies.iter().any(|network| network.contains(peer.ip()));
-        let address = if is_proxy { None } else { Some(app.0.address_limits.try_acquire(peer.ip())?) };
+        let address = if is_proxy { None } else { Some(app.address_limits().try_acquire(peer.ip())?) };
         Some(Self(Arc::new(SharedPermit { peer, connection: Mutex::new(Some(connection)), _address: address })))
     }
 
@@ -74,7 +74,7 @@ impl FromRequestParts<AppState> for StreamPermit {
             return Err(too_many_streams(app, "the server is shutting down"));
         }
         let full = || too_many_streams(app, "the limit of streams is reached");
-        let stream = app.0.stream_permits.clone().try_acquire_owned().map_err(|_| full())?;
+        let stream = app.stream_permits().clone().try_acquire_owned().map_err(|_| full())?;
         let connection = parts.extensions.get::<ConnectionPermit>().cloned();
         let (client, address) = match &connection {
             Some(connection) if connection.0._address.is_none() => {
@@ -113,7 +113,7 @@ impl StreamPermit {
             return Err(limit_reached(""));
         }
         let Some(client) = self.client else { return Ok(None) };
-        match app.0.group_limits.try_acquire(client) {
+        match app.group_limits().try_acquire(client) {
             Some(permit) => Ok(Some(Box::new(permit))),
             None => Err(limit_reached(" for this address")),
         }
@@ -128,12 +128,11 @@ fn behind_proxy(
 ) -> Result<Option<(IpAddr, AddressPermit)>, Error> {
     let trusted = &app.site().trusted_proxies;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let client =
-        address_limits::client_address(connection.peer().ip(), trusted, forwarded.collect::<Vec<_>>().into_iter());
+    let client = client_address(connection.peer().ip(), trusted, forwarded.collect::<Vec<_>>().into_iter());
     if trusted.iter().any(|network| network.contains(client)) {
         return Ok(None);
     }
-    let address = app.0.address_limits.try_acquire(client);
+    let address = app.address_limits().try_acquire(client);
     address
         .map(|address| Some((client, address)))
         .ok_or_else(|| too_many_streams(app, "the limit of streams for this address is reached"))

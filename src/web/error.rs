@@ -1,12 +1,11 @@
 //! Error responses: problem details (RFC 9457), and pages for browsers.
 
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::response_cache::parse_weight;
-use super::rows_query::BadRequest;
-use super::{AppState, layers, pages};
+use super::compression::parse_weight;
+use super::layers;
+use super::query::BadRequest;
 use crate::api::{self, ProblemDetails};
 
 /// `Retry-After` of a request beyond a limit, in seconds.
@@ -83,25 +82,9 @@ impl IntoResponse for Error {
     }
 }
 
-/// Maximum number of folders in a path for which the error page uses relative URLs.
-const FOLDERS_MAX: usize = 16;
-
-/// Answers a path without a route.
-pub async fn no_route(State(app): State<AppState>, headers: HeaderMap, uri: Uri) -> Response {
-    // Relative to the requested path, since a proxy may have removed a prefix.
-    let folders = uri.path().matches('/').count().saturating_sub(1);
-    let root = if folders > FOLDERS_MAX { format!("{}/", app.base_path()) } else { "../".repeat(folders) };
-    not_found(&app, &headers, &uri, &root)
-}
-
-/// Returns a 404: a page for browsers, JSON for programs. `root` is the URL prefix of links to our own pages.
-pub fn not_found(app: &AppState, headers: &HeaderMap, uri: &Uri, root: &str) -> Response {
-    let wants_page = html_weight(headers) > json_weight(headers);
-    let page = wants_page.then(|| pages::no_page(app, headers, uri.query().unwrap_or_default(), root)).flatten();
-    page.unwrap_or_else(|| {
-        let path: String = uri.path().chars().take(128).collect();
-        Error::new(StatusCode::NOT_FOUND, "no-route", "Not found", format!("path {path:?} not found")).into_response()
-    })
+/// Returns whether `Accept` prefers HTML to JSON, as browsers do.
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    html_weight(headers) > json_weight(headers)
 }
 
 /// Returns whether `Accept` prefers JSON to HTML, as programs do.

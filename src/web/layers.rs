@@ -1,9 +1,8 @@
 //! Middleware of many or all responses: `OPTIONS`, headers and compression.
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate};
@@ -52,12 +51,8 @@ pub fn add_security_headers(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds the API headers to the routes of the API.
-pub fn with_api_headers<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
-    routes.method_not_allowed_fallback(super::error::method_not_allowed).layer(middleware::from_fn(api_headers))
-}
-
-async fn api_headers(request: Request, next: Next) -> Response {
+/// Adds the API headers to a response of the API.
+pub async fn api_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     add_api_headers(response.headers_mut());
     response

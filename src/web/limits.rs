@@ -1,8 +1,11 @@
-//! Limits derived from the configured ones.
+//! Limits derived from the configured ones, and the limits of connections and groups by address.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use crate::config::Limits;
+use crate::config::{Limits, Network};
 
 /// Open files reserved for store, exchanges, listener, logs, and connections that are being refused.
 const FILES_RESERVED: u64 = 256;
@@ -62,6 +65,132 @@ impl Limits {
     }
 }
 
+/// Maximum number of addresses and networks counted at once. The other limits keep a server of today far below it;
+/// beyond it, an arbitrary entry is removed and its connections no longer count.
+const KEYS_MAX: usize = 100_000;
+
+/// Maximum number of addresses of `X-Forwarded-For` considered, from the right: the proxies of one request.
+const PROXIES_MAX: usize = 16;
+
+/// Number of connections by address. IPv6 is counted by network, since a client with one address of a /64 has
+/// them all.
+#[derive(Debug)]
+pub struct AddressLimits {
+    counts: Mutex<HashMap<CountKey, usize>>,
+    per_ipv4_max: usize,
+    per_ipv6_64_max: usize,
+    per_ipv6_48_max: usize,
+}
+
+/// Address or network that is counted as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum CountKey {
+    Ipv4(u32),
+    Ipv6By64(u64),
+    Ipv6By48(u64),
+}
+
+/// Permit of one connection or group; counts until dropped.
+#[derive(Debug)]
+pub struct AddressPermit {
+    addresses: Arc<AddressLimits>,
+    keys: [Option<CountKey>; 2],
+}
+
+impl AddressLimits {
+    /// Creates limits with nothing counted yet.
+    pub fn new(limits: &Limits) -> Self {
+        let Limits { per_ipv4_max, per_ipv6_64_max, per_ipv6_48_max, .. } = *limits;
+        Self { counts: Mutex::default(), per_ipv4_max, per_ipv6_64_max, per_ipv6_48_max }
+    }
+
+    /// Counts one more connection; returns `None` if the limit of the address or its network is reached.
+    pub fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Option<AddressPermit> {
+        let keys = keys_of(address);
+        let mut counts = self.counts();
+        let is_below_max = |key: &CountKey| counts.get(key).is_none_or(|count| *count < self.max_of(*key));
+        if !keys.iter().flatten().all(is_below_max) {
+            return None;
+        }
+        for key in keys.iter().flatten() {
+            if counts.len() >= KEYS_MAX && !counts.contains_key(key) {
+                let evicted = counts.keys().next().copied();
+                evicted.map(|key| counts.remove(&key));
+            }
+            *counts.entry(*key).or_default() += 1;
+        }
+        Some(AddressPermit { addresses: self.clone(), keys })
+    }
+
+    fn max_of(&self, key: CountKey) -> usize {
+        match key {
+            CountKey::Ipv4(_) => self.per_ipv4_max,
+            CountKey::Ipv6By64(_) => self.per_ipv6_64_max,
+            CountKey::Ipv6By48(_) => self.per_ipv6_48_max,
+        }
+    }
+
+    // The lock is held briefly and never across an await.
+    fn counts(&self) -> MutexGuard<'_, HashMap<CountKey, usize>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.counts();
+        for key in self.keys.iter().flatten() {
+            if let Some(count) = counts.get_mut(key) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    counts.remove(key);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the keys under which an address is counted. An IPv4-mapped IPv6 address counts as IPv4.
+fn keys_of(address: IpAddr) -> [Option<CountKey>; 2] {
+    match address.to_canonical() {
+        IpAddr::V4(address) => [Some(CountKey::Ipv4(address.to_bits())), None],
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments().map(u64::from);
+            let site = a << 32 | b << 16 | c;
+            [Some(CountKey::Ipv6By64(site << 16 | d)), Some(CountKey::Ipv6By48(site))]
+        }
+    }
+}
+
+/// Returns the client's address: the peer, or if that is a trusted proxy, the last address of `forwarded` (the
+/// values of `X-Forwarded-For`, in order) that is not one. Addresses further left can be forged.
+pub fn client_address<'a>(
+    peer: IpAddr,
+    trusted: &[Network],
+    forwarded: impl DoubleEndedIterator<Item = &'a str>,
+) -> IpAddr {
+    let is_proxy = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    for text in forwarded.rev().flat_map(|list| list.rsplit(',')).take(PROXIES_MAX) {
+        if !is_proxy(client) {
+            break;
+        }
+        match parse(text.trim()) {
+            Some(address) => client = address,
+            None => break,
+        }
+    }
+    client
+}
+
+/// Parses an address, with or without a port: `192.0.2.1:80`, `[2001:db8::1]:80`.
+fn parse(text: &str) -> Option<IpAddr> {
+    let plain = text.parse::<IpAddr>().ok();
+    let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    plain.or_else(with_port).or_else(in_brackets).map(|address: IpAddr| address.to_canonical())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +203,79 @@ mod tests {
             let limits = Limits::default().fit_open_files(open_files);
             assert_eq!((limits.connections_max, limits.streams_max), (connections, streams), "{open_files}");
         }
+    }
+
+    fn limits(v4: usize, by_64: usize, by_48: usize) -> Limits {
+        Limits { per_ipv4_max: v4, per_ipv6_64_max: by_64, per_ipv6_48_max: by_48, ..Limits::default() }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn out_16_an_ipv6_network_is_one_client_and_a_mapped_address_is_ipv4() {
+        let addresses = Arc::new(AddressLimits::new(&limits(2, 3, 5)));
+        let crowd: Vec<_> =
+            (0..1000u32).filter_map(|n| addresses.try_acquire(ip(&format!("2001:db8:1:2::{n:x}")))).collect();
+        assert_eq!(crowd.len(), 3, "a thousand addresses of one /64 count as one client");
+        let neighbours: Vec<_> =
+            (0..1000u32).filter_map(|n| addresses.try_acquire(ip(&format!("2001:db8:1:{n:x}::1")))).collect();
+        assert_eq!(neighbours.len(), 2, "all of one /48 together have five");
+        assert!(addresses.try_acquire(ip("2001:db8:2::1")).is_some(), "another /48 is not affected");
+
+        let first = addresses.try_acquire(ip("192.0.2.1")).unwrap();
+        let _second = addresses.try_acquire(ip("::ffff:192.0.2.1")).unwrap();
+        assert!(addresses.try_acquire(ip("192.0.2.1")).is_none());
+        assert!(addresses.try_acquire(ip("::ffff:192.0.2.1")).is_none());
+        drop(first);
+        assert!(addresses.try_acquire(ip("::ffff:192.0.2.1")).is_some(), "the permit was released");
+        drop((crowd, neighbours));
+        assert_eq!(addresses.counts().len(), 1);
+    }
+
+    #[test]
+    fn out_18_the_table_is_bounded() {
+        let addresses = Arc::new(AddressLimits::new(&limits(1, 1, 1)));
+        for n in 0..5_000_000u32 {
+            drop(addresses.try_acquire(IpAddr::from(n.to_be_bytes())));
+        }
+        assert_eq!(addresses.counts().len(), 0, "dropped permits do not count");
+        let held: Vec<_> =
+            (0..150_000u32).filter_map(|n| addresses.try_acquire(IpAddr::from(n.to_be_bytes()))).collect();
+        assert_eq!(
+            (held.len(), addresses.counts().len()),
+            (150_000, KEYS_MAX),
+            "held permits are counted up to the maximum"
+        );
+        drop(held);
+        assert_eq!(addresses.counts().len(), 0);
+    }
+
+    #[test]
+    fn out_17_forwarded_addresses_are_believed_from_proxies_alone_and_from_the_right() {
+        let proxies = ["10.0.0.0/8".parse().unwrap(), "2001:db8:ffff::/48".parse().unwrap()];
+        for (peer, forwarded, expected) in [
+            ("198.51.100.7", &["203.0.113.1"][..], "198.51.100.7"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.1"], "203.0.113.1"),
+            ("::ffff:10.0.0.1", &["203.0.113.1"], "203.0.113.1"),
+            ("10.0.0.1", &["192.0.2.66, 203.0.113.1"], "203.0.113.1"),
+            ("10.0.0.1", &["192.0.2.66, 203.0.113.1, 10.0.0.2"], "203.0.113.1"),
+            ("10.0.0.1", &["192.0.2.66", "203.0.113.1", "10.0.0.2"], "203.0.113.1"),
+            ("10.0.0.1", &["10.0.0.3,10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["203.0.113.1:4711"], "203.0.113.1"),
+            ("2001:db8:ffff::1", &["[2001:db8::9]:443"], "2001:db8::9"),
+            ("10.0.0.1", &["203.0.113.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.1, unknown, 10.0.0.2"], "10.0.0.2"),
+        ] {
+            assert_eq!(
+                client_address(ip(peer), &proxies, forwarded.iter().copied()),
+                ip(expected),
+                "{peer} {forwarded:?}"
+            );
+        }
+        let many = vec!["10.0.0.2"; 1000].join(",");
+        assert_eq!(client_address(ip("10.0.0.1"), &proxies, [many.as_str()].into_iter()), ip("10.0.0.2"));
     }
 }

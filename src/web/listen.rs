@@ -18,9 +18,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::admission::ConnectionPermit;
-use super::connection_service::ConnectionService;
-use super::socket::Socket;
-use super::{AppState, Limits, layers};
+use super::connection_service::{ConnectionService, Socket};
+use super::layers;
+use super::router::router;
+use super::state::AppState;
+use crate::config::Limits;
 use crate::failpoint;
 
 /// Delay after the first failed accept, doubled up to [`ACCEPT_WAIT_MAX`].
@@ -50,7 +52,7 @@ const UNSENT_BYTES_MAX: u32 = 64 << 10;
 /// A connection beyond the limits is refused with 503. Requests carry [`axum::extract::ConnectInfo`] with the
 /// peer's address.
 pub async fn listen(listener: TcpListener, app: AppState, shutdown: CancellationToken) {
-    let router = super::router(app.clone());
+    let router = router(app.clone());
     let (refusals, connections) = (Arc::new(Semaphore::new(REFUSALS_MAX)), TaskTracker::new());
     let mut wait = ACCEPT_WAIT_MIN;
     // Monotonic times of the first and the last failed accept.

@@ -1,9 +1,201 @@
-//! Parsing of the query of a URL, within bounds.
+//! Queries for rows, by URL or by message: their parsing, within bounds, and their resolution to rows.
 
-use super::rows_query::{BadRequest, RowsQuery};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Maximum length of a query in bytes: holds 128 percent-encoded market names, and fits into the head of a request.
-pub const BYTES_MAX: usize = 12 << 10;
+use super::state::AppState;
+use crate::api::{Basis, Lang, Market, SourceId};
+use crate::config::Board;
+use crate::hub::RowsView;
+use crate::widgets::option_query::QUERY_BYTES_MAX;
+use crate::widgets::option_values::{INTERVALS_MS, parse_interval};
+
+/// Default of `interval_ms`.
+const INTERVAL_MS_DEFAULT: u64 = 250;
+
+/// Length to which an invalid value is truncated in an error, in characters.
+const VALUE_CHARS_MAX: usize = 64;
+
+/// Query for rows, not yet validated.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct RowsQuery {
+    /// Id of a board.
+    pub board: Option<String>,
+    /// Names of markets.
+    pub markets: Option<Vec<String>>,
+    /// Basis of the changes.
+    pub basis: Option<String>,
+    /// Language of the texts.
+    pub lang: Option<String>,
+    /// Minimum time between two frames, in milliseconds.
+    pub interval_ms: Option<String>,
+}
+
+/// Why a request is invalid or exceeds a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRequest {
+    /// Stable error code.
+    pub code: &'static str,
+    /// The invalid parameter or member; empty if it is the request as a whole.
+    pub field: String,
+    /// Its value, truncated.
+    pub value: Option<String>,
+    /// The allowed values, if they are a list.
+    pub allowed: Vec<String>,
+    /// Description of the error.
+    pub detail: String,
+}
+
+impl BadRequest {
+    /// Creates an error without value and allowed values.
+    pub fn new(code: &'static str, field: &str, detail: impl Into<String>) -> Self {
+        Self { code, field: field.to_owned(), value: None, allowed: Vec::new(), detail: detail.into() }
+    }
+
+    /// Creates the error of an unknown value.
+    pub fn unknown(code: &'static str, field: &str, value: &str, allowed: Vec<String>) -> Self {
+        let value: String = value.chars().take(VALUE_CHARS_MAX).collect();
+        let list = if allowed.is_empty() { String::new() } else { format!(": use {}", allowed.join(", ")) };
+        let detail = format!("unknown value {value:?} for {field}{list}");
+        Self { value: Some(value), allowed, ..Self::new(code, field, detail) }
+    }
+}
+
+impl BadRequest {
+    /// Returns whether the same request may succeed once another subscription or group has ended.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.code, "too-many-subscriptions" | "too-many-groups")
+    }
+}
+
+impl RowsQuery {
+    /// Resolves the query to rows.
+    ///
+    /// # Errors
+    /// Returns [`BadRequest`] with the parameter, its value and the allowed values.
+    pub fn resolve(&self, app: &AppState) -> Result<RowsView, BadRequest> {
+        let board = self.board(app)?;
+        let mut missing = Vec::new();
+        let rows: Arc<[(SourceId, Market)]> = match (&self.markets, board.or(app.boards.first())) {
+            (Some(markets), _) => self.rows(app, board, markets, &mut missing)?.into(),
+            (None, Some(board)) => board.markets.iter().map(|market| (board.source.clone(), market.clone())).collect(),
+            (None, None) => Arc::new([]),
+        };
+        let named = board.or(if self.markets.is_none() { app.boards.first() } else { None });
+        let basis = match &self.basis {
+            Some(text) => text
+                .parse()
+                .map_err(|_| BadRequest::unknown("unknown-basis", "basis", text, to_strings(&Basis::ALL)))?,
+            None => named.or(app.boards.first()).map(|board| board.basis).unwrap_or_default(),
+        };
+        let lang = match &self.lang {
+            Some(text) => Some(
+                text.parse().map_err(|_| BadRequest::unknown("unknown-lang", "lang", text, to_strings(&Lang::ALL)))?,
+            ),
+            None => None,
+        };
+        let board = named.map(|board| board.id.as_str().into());
+        Ok(RowsView { board, rows, basis, lang, demo: app.demo, missing: missing.into() })
+    }
+
+    /// Returns the minimum time between two frames.
+    ///
+    /// # Errors
+    /// Returns [`BadRequest`] if it is not one of [`INTERVALS_MS`].
+    pub fn interval(&self) -> Result<Duration, BadRequest> {
+        let Some(text) = &self.interval_ms else { return Ok(Duration::from_millis(INTERVAL_MS_DEFAULT)) };
+        let interval = parse_interval(text).map(Duration::from_millis);
+        interval.ok_or_else(|| BadRequest::unknown("bad-interval", "interval_ms", text, to_strings(&INTERVALS_MS)))
+    }
+
+    fn board<'a>(&self, app: &'a AppState) -> Result<Option<&'a Board>, BadRequest> {
+        find_board(app, self.board.as_deref())
+    }
+
+    fn rows(
+        &self,
+        app: &AppState,
+        board: Option<&Board>,
+        markets: &[String],
+        missing: &mut Vec<String>,
+    ) -> Result<Vec<(SourceId, Market)>, BadRequest> {
+        let max = app.limits().markets_max;
+        if markets.len() > max {
+            let detail = format!("markets has {} markets, at most {max} are allowed", markets.len());
+            return Err(BadRequest::new("too-many-markets", "markets", detail));
+        }
+        let mut seen = HashSet::new();
+        let mut rows = Vec::with_capacity(markets.len());
+        let mut first_error = None;
+        for (index, text) in markets.iter().enumerate() {
+            match find_market(app, board, index, text) {
+                Ok((source, market)) => {
+                    if seen.insert(market.clone()) {
+                        rows.push((source, market));
+                    }
+                }
+                Err(error) => {
+                    let name = error.value.clone().unwrap_or_default();
+                    if !missing.contains(&name) {
+                        missing.push(name);
+                    }
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            // Unknown markets are reported; the others are served.
+            Some(error) if rows.is_empty() => Err(error),
+            _ => Ok(rows),
+        }
+    }
+}
+
+/// Parses the market at `index` of a list and finds its source.
+fn find_market(
+    app: &AppState,
+    board: Option<&Board>,
+    index: usize,
+    text: &str,
+) -> Result<(SourceId, Market), BadRequest> {
+    let unknown = || BadRequest::unknown("unknown-market", "markets", text, Vec::new());
+    let market: Market =
+        text.parse().map_err(|error| BadRequest { detail: format!("markets[{index}]: {error}"), ..unknown() })?;
+    let source = find_source(app, board, &market).ok_or_else(unknown)?;
+    Ok((source, market))
+}
+
+/// Finds a board by its id.
+///
+/// # Errors
+/// Returns [`BadRequest`] with the existing boards if there is no such board.
+pub fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<Option<&'a Board>, BadRequest> {
+    let Some(id) = id else { return Ok(None) };
+    match app.boards.iter().find(|board| board.id == *id) {
+        Some(board) => Ok(Some(board)),
+        None => {
+            let known = app.boards.iter().map(|board| board.id.clone()).collect();
+            Err(BadRequest::unknown("unknown-board", "board", id, known))
+        }
+    }
+}
+
+/// Returns the source of a market: that of `board` if given; else of the first board with the market, of the
+/// default board, or any that publishes it.
+pub fn find_source(app: &AppState, board: Option<&Board>, market: &Market) -> Option<SourceId> {
+    if let Some(board) = board {
+        return board.markets.contains(market).then(|| board.source.clone());
+    }
+    let on_board = app.boards.iter().find(|board| board.markets.contains(market));
+    let default = app.boards.first().filter(|board| app.hub.row(&board.source, market).is_some());
+    on_board.or(default).map(|board| board.source.clone()).or_else(|| app.hub.source_of(market))
+}
+
+/// Converts all values to strings.
+pub fn to_strings<T: ToString>(all: &[T]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
+}
 
 /// Maximum number of parameters, known or not.
 const PARAMETERS_MAX: usize = 20;
@@ -28,8 +220,8 @@ pub fn parse_parameters<const N: usize>(
     names: [&str; N],
 ) -> Result<[Option<String>; N], BadRequest> {
     let query = query.unwrap_or_default();
-    if query.len() > BYTES_MAX {
-        return Err(BadRequest::new("query-too-long", "", format!("query is longer than {BYTES_MAX} bytes")));
+    if query.len() > QUERY_BYTES_MAX {
+        return Err(BadRequest::new("query-too-long", "", format!("query is longer than {QUERY_BYTES_MAX} bytes")));
     }
     let mut values = [const { None }; N];
     for (count, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {

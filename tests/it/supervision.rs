@@ -377,9 +377,9 @@ const SPAWNS: [(&str, usize); 13] = [
     ("ingest/supervisor.rs", 7),
     ("run.rs", 6),
     ("store/mod.rs", 1),
-    ("web/history/history_cache.rs", 1),
+    ("web/routes/price_history.rs", 1),
     ("web/listen.rs", 2),
-    ("web/stream/upgrade.rs", 1),
+    ("web/routes/stream.rs", 1),
 ];
 
 fn count_spawning_files(folder: &Path) -> usize {

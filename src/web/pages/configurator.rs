@@ -11,20 +11,20 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use url::Url;
 
-use super::super::AppState;
-use super::height::{self, ReservedHeight};
+use super::error_page::{self, invalid_query_response};
 use super::home::parse_search;
-use super::option_defaults::OptionDefaults;
-use super::option_labels::{column_label, value_label, widget_label};
-use super::option_types::{Choice, Column, Density, Size, Switch, Widget, allowed, find};
-use super::options::{self, Options};
-use super::page_query::BadOption;
-use super::page_response::{self, PageRequest, Placement};
-use super::render_context::{RenderContext, title};
+use super::page_response::{self, PageRequest, preferred_lang, read_options, status_of};
 use super::snippet::{Snippet, SnippetInput};
-use super::{badge, card, embed, error_page};
 use crate::locale::{self, Lang};
 use crate::market::Basis;
+use crate::web::state::AppState;
+use crate::widgets::badge;
+use crate::widgets::context::{Placement, RenderContext, title, widget_title};
+use crate::widgets::height::{self, ReservedHeight};
+use crate::widgets::labels::{column_label, value_label, widget_label};
+use crate::widgets::option_query::BadOption;
+use crate::widgets::option_values::{Choice, Column, Density, Size, Switch, Widget, allowed, find};
+use crate::widgets::options::{self, CARD_MARKETS_MAX, Options};
 
 /// Maximum length of the query in bytes, enough for the checkboxes of a large board.
 const QUERY_BYTES_MAX: usize = 8_192;
@@ -121,19 +121,19 @@ pub async fn configurator(State(app): State<AppState>, headers: HeaderMap, RawQu
     let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::Page };
     let form = match Form::read(&headers, query) {
         Ok(form) => form,
-        Err(bad) => return super::invalid_query_response(request, &bad),
+        Err(bad) => return invalid_query_response(request, &bad),
     };
     let base_url = app.public_url().map_or_else(|| requested_url(&headers, app.base_path()), str::to_owned);
     let options = form.options(&app, &headers);
-    let status = options.as_ref().map_or_else(BadOption::status, |_| StatusCode::OK);
+    let status = options.as_ref().map_or_else(status_of, |_| StatusCode::OK);
     let render = || page(&app, &form, &options, &base_url);
     let mut response = if app.public_url().is_some() && status == StatusCode::OK {
-        super::rendered_page(request, &format!("widgets {form:?} {}", options::preferred_lang(&headers)), render)
+        page_response::rendered_page(request, &format!("widgets {form:?} {}", preferred_lang(&headers)), render)
     } else {
         // Not cached: an error, or a page with the host of this request, which other clients must not get.
         match render() {
             Ok(body) => page_response::uncached_page(&app, Placement::Page, status, body),
-            Err(error) => super::rendered_page(request, "widgets", || Err(error)),
+            Err(error) => page_response::rendered_page(request, "widgets", || Err(error)),
         }
     };
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
@@ -153,7 +153,7 @@ fn page(
     };
     Page {
         lang,
-        theme: OptionDefaults::of(app).theme.keyword(),
+        theme: app.default_options().theme.keyword(),
         demo: app.demo,
         langs: form.tabs(),
         widgets: form.widgets(),
@@ -187,7 +187,7 @@ fn requested_url(headers: &HeaderMap, base_path: &str) -> String {
 
 /// Returns the default columns of a board, without the name.
 fn default_columns(app: &AppState) -> Vec<&'static str> {
-    OptionDefaults::of(app)
+    app.default_options()
         .columns
         .iter()
         .filter(|column| **column != Column::Name)
@@ -199,7 +199,7 @@ fn default_columns(app: &AppState) -> Vec<&'static str> {
 fn markets_max(widget: Widget) -> usize {
     match widget {
         Widget::Board | Widget::Tape | Widget::Movers => usize::MAX,
-        Widget::Card | Widget::Ticker => card::MARKETS_MAX,
+        Widget::Card | Widget::Ticker => CARD_MARKETS_MAX,
         Widget::Chart => 1,
     }
 }
@@ -241,7 +241,7 @@ impl Form {
         }
         Ok(Self {
             widget: widget.unwrap_or(Widget::Board),
-            ui: ui.unwrap_or_else(|| options::preferred_lang(headers)),
+            ui: ui.unwrap_or_else(|| preferred_lang(headers)),
             search,
             chosen,
         })
@@ -263,12 +263,12 @@ impl Form {
 
     /// Parses the options and adapts them to the widget.
     fn options<'a>(&self, app: &'a AppState, headers: &HeaderMap) -> Result<Options<'a>, BadOption> {
-        let mut options = Options::read(app, headers, &self.query())?;
+        let mut options = read_options(app, headers, &self.query())?;
         // Surplus markets are dropped, not rejected: they were valid before the visitor changed the widget.
         let max = markets_max(self.widget);
         options.picks.truncate(max);
         options.named_count = options.named_count.min(max);
-        embed::adapt_options(options, self.widget)
+        options::adapt_options(options, self.widget)
     }
 
     /// Creates the preview and the snippets.
@@ -281,8 +281,8 @@ impl Form {
             // Only chosen options are written, the others follow the defaults; a single market is always named.
             .filter(|(name, _)| chosen.contains(name.as_str()) || (names_markets && name == "markets"))
             .collect();
-        let context = RenderContext::new(app, options, Placement::Page);
-        let title = embed::title(&context, self.widget);
+        let context = RenderContext::new(app.server(), options, Placement::Page);
+        let title = widget_title(&context, self.widget);
         // Without a chosen or configured language the widget is shown in that of each visitor.
         let default = options.defaults.lang;
         let langs = if chosen.contains("lang") {
@@ -295,9 +295,9 @@ impl Form {
             widget: self.widget,
             options,
             query_pairs: pairs,
-            reserved_height: ReservedHeight::new(app, options, self.widget, &langs),
-            ticker_width: height::ticker_width(app, options, &langs),
-            badge_width_px: badge::width(app, options),
+            reserved_height: ReservedHeight::new(app.server(), options, self.widget, &langs),
+            ticker_width: height::ticker_width(app.server(), options, &langs),
+            badge_width_px: badge::width(app.server(), options),
             is_public: app.public_url().is_some(),
             title,
             lang: self.ui,

@@ -1,13 +1,18 @@
-//! Error pages: what was not found or which parameter is invalid, with suggestions.
+//! Error pages: what was not found or which parameter is invalid, with suggestions; JSON for programs.
 
 use askama::Template;
-use axum::http::HeaderMap;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 
-use super::super::AppState;
-use super::options;
-use super::page_query::{BadOption, QUERY_BYTES_MAX};
-use super::page_response::{PageRequest, Placement};
+use super::page_response::{self, PageRequest, preferred_lang, status_of};
 use crate::locale::Lang;
+use crate::web::error::{self, Error};
+use crate::web::state::AppState;
+use crate::widgets::context::Placement;
+use crate::widgets::option_query::{BadOption, QUERY_BYTES_MAX};
+use crate::widgets::option_values::Choice;
+use crate::widgets::options;
 
 #[derive(Template)]
 #[template(path = "error.html")]
@@ -51,10 +56,10 @@ impl ErrorContext {
 
     /// Creates the context for a page that is not framed; `root` is the relative path to the start page.
     pub fn for_path(app: &AppState, headers: &HeaderMap, query: &str, root: &str) -> Self {
-        use super::option_types::Choice as _;
+        let defaults = app.default_options();
         Self {
-            lang: options::lang(app, headers, query),
-            theme: options::theme(app, query).keyword(),
+            lang: options::lang(&defaults, preferred_lang(headers), query),
+            theme: options::theme(&defaults, query).keyword(),
             placement: Placement::Page,
             root: root.to_owned(),
             langs: Lang::ALL.map(|lang| (lang, in_lang(query, lang))).into(),
@@ -175,4 +180,48 @@ pub fn message(bad: &BadOption, lang: Lang) -> String {
             "クエリが長すぎます。".to_owned(),
         ),
     }
+}
+
+/// Returns the error response for an invalid query: JSON if the client prefers it, else a page or fragment.
+pub fn invalid_query_response(request: PageRequest<'_>, bad: &BadOption) -> Response {
+    let PageRequest { app, headers, placement, .. } = request;
+    if error::wants_json(headers) {
+        return match status_of(bad) {
+            StatusCode::NOT_FOUND => Error::new(StatusCode::NOT_FOUND, "no-route", "Not found", bad.to_string()),
+            status => Error::new(status, "bad-field", "Bad parameter", bad.to_string()),
+        }
+        .into_response();
+    }
+    match page(app, bad, ErrorContext::for_request(request)) {
+        Ok(body) => page_response::error_response(app, placement, status_of(bad), body),
+        Err(_) => page_response::plain_error(app, placement, status_of(bad), bad.to_string()),
+    }
+}
+
+/// Returns the 404 page, or `None` if it can't be rendered; `root` is the relative path to the start page.
+fn no_page_response(app: &AppState, headers: &HeaderMap, query: &str, root: &str) -> Option<Response> {
+    let body = no_page(ErrorContext::for_path(app, headers, query, root)).ok()?;
+    Some(page_response::error_response(app, Placement::Page, StatusCode::NOT_FOUND, body))
+}
+
+/// Maximum number of folders in a path for which the error page uses relative URLs.
+const FOLDERS_MAX: usize = 16;
+
+/// Answers a path without a route.
+pub async fn no_route(State(app): State<AppState>, headers: HeaderMap, uri: Uri) -> Response {
+    // Relative to the requested path, since a proxy may have removed a prefix.
+    let folders = uri.path().matches('/').count().saturating_sub(1);
+    let root = if folders > FOLDERS_MAX { format!("{}/", app.base_path()) } else { "../".repeat(folders) };
+    not_found(&app, &headers, &uri, &root)
+}
+
+/// Returns a 404: a page for browsers, JSON for programs. `root` is the URL prefix of links to our own pages.
+pub fn not_found(app: &AppState, headers: &HeaderMap, uri: &Uri, root: &str) -> Response {
+    let page = error::wants_page(headers)
+        .then(|| no_page_response(app, headers, uri.query().unwrap_or_default(), root))
+        .flatten();
+    page.unwrap_or_else(|| {
+        let path: String = uri.path().chars().take(128).collect();
+        Error::new(StatusCode::NOT_FOUND, "no-route", "Not found", format!("path {path:?} not found")).into_response()
+    })
 }

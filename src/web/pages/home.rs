@@ -1,22 +1,26 @@
 //! The start page: a board with search and sorting, the movers, and the state of each exchange.
 
 use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
 
-use super::super::AppState;
-use super::board::BoardView;
-use super::link_option::Link;
-use super::movers::MoversView;
-use super::option_types::{Choice, Column, find};
-use super::options::{Options, Pick, board_picks};
-use super::page_history::{self, PageHistory};
-use super::page_query::{BadOption, PageQuery};
-use super::page_response::Placement;
-use super::render_context::{RenderContext, custom_colors_url, title};
-use super::row_view::{RowView, SortKey};
-use super::spark::{self, Spark};
+use super::error_page::invalid_query_response;
+use super::page_response::{PageRequest, read_options, rendered_page};
 use crate::feed::VenueHealth;
 use crate::locale::{self, Lang};
 use crate::market::Basis;
+use crate::web::routes::price_history::{established_markets, load_days};
+use crate::web::state::AppState;
+use crate::widgets::board::BoardView;
+use crate::widgets::context::{Placement, RenderContext, custom_colors_url, title};
+use crate::widgets::movers::MoversView;
+use crate::widgets::option_query::{BadOption, PageQuery};
+use crate::widgets::option_values::{Choice, Column, Link, find};
+use crate::widgets::options::{Options, Pick, board_picks};
+use crate::widgets::row_view::{RowView, SortKey};
+use crate::widgets::series::PageHistory;
+use crate::widgets::spark::{self, Spark};
 
 /// Maximum length of a search, in characters.
 const SEARCH_CHARS_MAX: usize = 64;
@@ -176,8 +180,25 @@ impl<'a> HomeOptions<'a> {
 
     /// Loads the price history of the rows.
     pub async fn load_history(&self, app: &AppState) -> PageHistory {
-        let days = page_history::load_days(app, &self.table.picks, SPARKS_MAX).await;
-        PageHistory { days, plot: None, established: page_history::established_markets(app, &self.all).await }
+        let days = load_days(app, &self.table.picks, SPARKS_MAX).await;
+        PageHistory { days, plot: None, established: established_markets(app, &self.all).await }
+    }
+}
+
+/// `GET /`: the boards with search and sorting, the movers, and the state of each exchange.
+pub async fn home_page(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = query.as_deref().unwrap_or_default();
+    let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::Page };
+    let read = || Ok((HomeQuery::parse(query)?, read_options(&app, &headers, query)?));
+    match read() {
+        Ok((home_query, options)) => {
+            let shown = HomeOptions::new(&app, options, &home_query);
+            let history = shown.load_history(&app).await;
+            rendered_page(request, &format!("home {home_query:?} {}", shown.query()), || {
+                page(&app, &shown, &home_query, &history)
+            })
+        }
+        Err(bad) => invalid_query_response(request, &bad),
     }
 }
 
@@ -191,7 +212,7 @@ pub fn page(
     home_query: &HomeQuery,
     history: &PageHistory,
 ) -> Result<String, askama::Error> {
-    let [table, all] = RenderContext::for_page(app, [&shown.table, &shown.all], Placement::Page);
+    let [table, all] = RenderContext::for_page(app.server(), [&shown.table, &shown.all], Placement::Page);
     let board = board(&table, home_query, history).render()?;
     let movers = MoversView::new(&all, history).render()?;
     let (options, first) = (&shown.all, all.quotes.iter().flatten().next());

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
 
-use super::super::AppState;
-use super::super::history::{self, HistoryQuery, Series, Span};
-use super::client_strings;
-use super::oembed;
-use super::option_types::{Choice, Widget};
-use super::options::Options;
-use super::page_history::INCOMPLETE_REFRESH_SECS;
-use super::plot::Plot;
-use super::render_context::custom_colors_url;
+use super::embed::discovery;
+use super::error_page::invalid_query_response;
+use super::page_response::{PageRequest, market_options, rendered_page};
 use crate::locale::{self, Lang};
-use crate::market::{Basis, Direction, HaltReason, Market, Quote, State, VenueId};
+use crate::market::{Basis, Direction, HaltReason, Market, Quote, State as RowState, VenueId};
+use crate::web::routes::price_history::for_page;
+use crate::web::state::AppState;
+use crate::widgets::context::{Placement, custom_colors_url};
+use crate::widgets::labels::client_strings;
+use crate::widgets::option_values::{Choice, Widget};
+use crate::widgets::options::Options;
+use crate::widgets::plot::Plot;
+use crate::widgets::series::{HistoryQuery, INCOMPLETE_REFRESH_SECS, Series, Span};
 
 #[derive(Template)]
 #[template(path = "market.html")]
@@ -91,7 +96,7 @@ pub async fn load(app: &AppState, options: &Options<'_>) -> MarketData {
         // One query for both plots, so that the day is exactly the end of the week.
         let span = Span::Week;
         let query = HistoryQuery { market: market.clone(), venue, venues, span, step: span.plot_step() };
-        if let Some(week) = history::for_page(app, query).await {
+        if let Some(week) = for_page(app, query).await {
             history.extend(week.day.clone());
             history.push(week);
         }
@@ -99,6 +104,24 @@ pub async fn load(app: &AppState, options: &Options<'_>) -> MarketData {
     // Read again after waiting for the history, so that no other figure on the page is newer than the row.
     let quote = app.hub.row(&pick.source, market).or(quote);
     MarketData { quote, history }
+}
+
+/// `GET /market/{id}`: one market with its change on every basis and its price history.
+pub async fn one_market(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.as_deref().unwrap_or_default();
+    let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::NestedPage };
+    match market_options(&app, &headers, query, &id) {
+        Ok(options) => {
+            let data = load(&app, &options).await;
+            rendered_page(request, &format!("market {}", options.query()), || page(&app, &options, &data))
+        }
+        Err(bad) => invalid_query_response(request, &bad),
+    }
 }
 
 /// Renders the page.
@@ -129,10 +152,10 @@ impl<'a> MarketPage<'a> {
             theme_query: theme_query.clone(),
             colors: options.colors.to_string(),
             style: custom_colors_url(options.colors, "../"),
-            discovery: oembed::discovery(app, options, Widget::Chart),
+            discovery: discovery(app, options, Widget::Chart),
             market: market.as_str(),
             fingerprint: quote.map_or_else(String::new, |quote| fingerprint(quote, options.basis)),
-            words: client_strings::json(&options.board.venues(), lang, true),
+            words: client_strings(&options.board.venues(), lang, true),
             summary: quote.map_or_else(
                 || locale::asset(market.base(), lang),
                 |quote| locale::sentence(quote, options.basis, lang),
@@ -146,10 +169,10 @@ impl<'a> MarketPage<'a> {
                 || quote.map_or_else(String::new, |quote| locale::no_change(quote, options.basis, lang)),
                 |base| locale::base(&base, lang),
             ),
-            state: quote.map_or(State::Unknown, |quote| quote.state).as_str(),
+            state: quote.map_or(RowState::Unknown, |quote| quote.state).as_str(),
             direction: change.map_or(Direction::Even, |change| change.direction).as_str(),
             mark: quote.map_or_else(
-                || locale::state(State::Unknown, lang).to_owned(),
+                || locale::state(RowState::Unknown, lang).to_owned(),
                 |quote| locale::mark(quote, app.clock.now(), lang),
             ),
             notice: quote.map_or_else(String::new, |quote| locale::notice(quote, lang)),

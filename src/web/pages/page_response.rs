@@ -1,11 +1,15 @@
-//! Responses with HTML: security headers, framing rules and caching.
+//! Requests and responses of pages: their options, security headers, framing rules and caching.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use super::super::AppState;
-use super::super::response_cache::Freshness;
+use crate::locale::{Lang, negotiate};
+use crate::web::response_cache::Freshness;
+use crate::web::state::AppState;
+use crate::widgets::context::Placement;
+use crate::widgets::option_query::BadOption;
+use crate::widgets::options::Options;
 
 /// Caching of pages with prices, for browsers and shared caches.
 const CACHE: &str = "public, max-age=1";
@@ -16,19 +20,6 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; conn
 
 /// Further directives for pages that may not be framed.
 const CSP_PAGE: &str = "form-action 'self'; frame-ancestors 'none'";
-
-/// Where a response body will be displayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placement {
-    /// As a page of its own; framing is forbidden.
-    Page,
-    /// As [`Placement::Page`], one path segment below the base path.
-    NestedPage,
-    /// In an iframe on any site that the configuration allows.
-    Embed,
-    /// Inside the document of another page; any origin may fetch it.
-    Fragment,
-}
 
 /// The request for a page.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +49,7 @@ pub fn cached_page<E>(
     let PageRequest { app, headers, query, placement } = request;
     // With a language in the query the response does not depend on the browser's preference.
     let vary = if names_language(query) { "accept-encoding" } else { "accept-encoding, accept-language" };
-    app.response_cache().get_or_render(app, headers, format!("{key} {vary}"), Freshness::UntilSecond, || {
+    app.response_cache().get_or_render(headers, format!("{key} {vary}"), Freshness::UntilSecond, || {
         let body = render()?;
         let mut head = HeaderMap::new();
         set_headers(&mut head, app, placement);
@@ -124,4 +115,52 @@ fn set_headers(headers: &mut HeaderMap, app: &AppState, placement: Placement) {
     if let Ok(policy) = HeaderValue::from_str(&format!("{CSP}; {rest}")) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
+}
+
+/// Renders a page or takes it from the cache. If rendering fails, logs the error and returns status 500.
+pub fn rendered_page(
+    request: PageRequest<'_>,
+    key: &str,
+    render: impl FnOnce() -> Result<String, askama::Error>,
+) -> Response {
+    cached_page(request, key, render).unwrap_or_else(|error| {
+        tracing::error!(%error, "rendering a page failed; request answered with status 500");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        plain_error(request.app, request.placement, status, "internal error".to_owned())
+    })
+}
+
+/// Returns the HTTP status of an invalid query.
+pub fn status_of(bad: &BadOption) -> StatusCode {
+    match bad {
+        BadOption::NotFound { .. } => StatusCode::NOT_FOUND,
+        BadOption::InvalidValue { .. } | BadOption::Repeated(_) | BadOption::TooLong => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Parses the options of a query, see [`Options::read`].
+///
+/// # Errors
+/// As [`Options::read`].
+pub fn read_options<'a>(app: &'a AppState, headers: &HeaderMap, query: &str) -> Result<Options<'a>, BadOption> {
+    Options::read(&app.boards, app.default_options(), app.limits().markets_max, preferred_lang(headers), query)
+}
+
+/// Parses the options of a market page, see [`Options::for_market`].
+///
+/// # Errors
+/// As [`Options::for_market`].
+pub fn market_options<'a>(
+    app: &'a AppState,
+    headers: &HeaderMap,
+    query: &str,
+    id: &str,
+) -> Result<Options<'a>, BadOption> {
+    Options::for_market(&app.boards, app.default_options(), preferred_lang(headers), query, id)
+}
+
+/// Returns the language that the request prefers.
+pub fn preferred_lang(headers: &HeaderMap) -> Lang {
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    negotiate(accepted.unwrap_or_default())
 }

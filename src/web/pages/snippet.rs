@@ -2,14 +2,13 @@
 
 use url::Url;
 
-use super::super::script;
-use super::badge;
-use super::height::{self, ReservedHeight};
-use super::link_option::Link;
-use super::option_types::{Choice, Size, Theme, Widget};
-use super::options::Options;
 use crate::locale::Lang;
 use crate::market::Market;
+use crate::web::routes::assets::pinned;
+use crate::widgets::badge;
+use crate::widgets::height::{self, ReservedHeight};
+use crate::widgets::option_values::{Choice, Link, Size, Theme, Widget};
+use crate::widgets::options::Options;
 
 /// A snippet with its title and description.
 #[derive(Debug)]
@@ -340,7 +339,7 @@ impl SnippetInput<'_> {
 
     fn pinned(&self) -> Snippet {
         let home = escape(self.base_url);
-        let code = script::pinned().map_or_else(String::new, |script| {
+        let code = pinned().map_or_else(String::new, |script| {
             let modules: String = script
                 .modules
                 .iter()
