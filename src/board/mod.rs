@@ -359,7 +359,7 @@ impl Quotes {
         self.reported_health.entry(venue).or_default().report(health, &context)
     }
 
-    /// Returns the venues whose state or reason differs from what was last logged, each at most once per ten seconds.
+    /// Returns the venues whose state or reason differs from what was last logged, each at a limited rate.
     ///
     /// Must be called about once a second.
     pub fn take_health_to_log(&mut self, now: Now) -> Vec<VenueHealth> {
