@@ -1,48 +1,21 @@
-//! One market at one venue: its latest figures, their age, and its window.
+//! One market at one venue: its latest figures, their age, its window, and the bases of its changes.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-use super::decimal_places::RecentDecimalPlaces;
-use super::extremes::Extremes;
-use super::jump::{self, HeldTicker, Verdict};
-use super::listing::{ListingChange, ListingObservation, ListingTracker};
-use super::notices::Notices;
-use super::reported::ReportedDay;
-use crate::feed::{
-    AHEAD_MAX, FeedRecords, Implausible, LastRecord, MESSAGE_TIME, Via, check_ticker_times, is_repeated,
-};
-use crate::market::window::TradeObservation;
+use super::day::{Extremes, ReportedDay};
+use super::jump::{self, HeldTicker};
+use super::listing::{ListingChange, ListingObservation, ListingTracker, Notices};
+use crate::feed::{FeedRecords, Implausible, LastRecord};
 use crate::market::{
     Base, BaseSource, Basis, Change, HaltReason, HourRecord, Market, Minute, NoChange, Notice, Now, Price, State,
-    Ticker, UnitChanges, VenueClock, VenueId, Window, shifted, tick_size,
+    Ticker, UnitChanges, VenueClock, VenueId, Window, tick_size,
 };
-
-/// A fetched response counts as of the time of its request, minus this margin for the error of our estimate
-/// of the venue's clock.
-const FETCH_MARGIN: SignedDuration = SignedDuration::from_secs(2);
-
-/// A response that took longer was delayed, by us or on the way: it confirms the state at the time of its
-/// request.
-const RESPONSE_DELAY_MAX: Duration = Duration::from_secs(12);
-
-/// A price further than this many percent from the last one, after a short absence of the market, belongs to
-/// another coin.
-const SAME_COIN_PERCENT: u32 = 20;
-
-/// If trade ids are still lower than before this long after the market returned, the venue has restarted the
-/// numbering.
-const RENUMBERED_AFTER: SignedDuration = SignedDuration::from_secs(30);
-
-/// A trade ends a halt if it is later than the message that reported the halt by more than this, because a
-/// venue's own clocks may differ by as much.
-const HALT_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long the venue is asked about a held price; after that, the price waits for another trade.
 const HELD_MAX: Duration = Duration::from_secs(60);
@@ -50,69 +23,35 @@ const HELD_MAX: Duration = Duration::from_secs(60);
 /// A feed that was not confirmed for this long keeps its bases, because the window moves on without it.
 const FREEZE_BASES_AFTER: Duration = Duration::from_secs(60);
 
-/// If the first message of a session was in transit for longer than this, it may be a repetition from before
-/// the session.
-const FIRST_LAG_MAX: SignedDuration = SignedDuration::from_secs(2);
-
-/// A ticker as it was received.
-#[derive(Debug, Clone)]
-pub struct ReceivedTicker {
-    pub ticker: Ticker,
-    pub requested: Now,
-    pub received: Now,
-    pub via: Via,
-    /// The venue's clock, if known; otherwise ours is used.
-    pub clock: Option<VenueClock>,
-}
+/// A base of the venue and ours agree if they differ by no more than this many percent.
+const SAME_BASE_PERCENT: u32 = 20;
 
 /// Returns the current time of the venue's clock, or of ours if that is unknown.
 pub fn venue_now(clock: Option<VenueClock>, now: Now) -> Timestamp {
     clock.map_or(now.wall, |clock| clock.at(now.monotonic))
 }
 
-/// When a price is held back until a second source confirms it.
-#[derive(Debug, Clone, Copy)]
-pub struct JumpRule {
-    /// Largest step from a live price that needs no confirmation, in percent; `None` disables the check.
-    pub max_percent: Option<u32>,
-    /// How long a price is live without a confirmation.
-    pub stale_after: Duration,
-}
-
-/// What became of a plausible ticker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TickerOutcome {
-    /// It was accepted.
-    Accepted,
-    /// It was accepted, and the held jump before it was discarded.
-    Refuted,
-    /// It is too far from the live price before it to be shown yet.
-    Held,
-    /// It changes nothing: a price is held and stays held, or the market is not listed.
-    Waiting,
-}
-
 /// The state of one market at one venue.
 #[derive(Debug, Default)]
 pub struct Feed {
-    last: Option<LastTrade>,
-    reported: ReportedDay,
+    pub(super) last: Option<LastTrade>,
+    pub(super) reported: ReportedDay,
     /// The halt that the venue's tickers reported last, if the market does not trade.
-    halt: Option<Halt>,
-    notices: Notices,
-    confirmed_at: Option<Timestamp>,
+    pub(super) halt: Option<Halt>,
+    pub(super) notices: Notices,
+    pub(super) confirmed_at: Option<Timestamp>,
     /// When the price was last confirmed, by the venue's clock; the change is measured as of this time.
-    confirmed_venue_time: Option<Timestamp>,
+    pub(super) confirmed_venue_time: Option<Timestamp>,
     /// The same by the monotonic clock; unknown for a confirmation from a previous run.
-    confirmed_monotonic: Option<Duration>,
+    pub(super) confirmed_monotonic: Option<Duration>,
     /// A jump that no second source has confirmed yet.
-    held: Option<HeldTicker>,
-    polled: bool,
-    session: Option<u64>,
-    decimal_places: RecentDecimalPlaces,
+    pub(super) held: Option<HeldTicker>,
+    pub(super) polled: bool,
+    pub(super) session: Option<u64>,
+    pub(super) decimal_places: RecentDecimalPlaces,
     tick_size: Option<Decimal>,
-    tracker: ListingTracker,
-    window: Window,
+    pub(super) tracker: ListingTracker,
+    pub(super) window: Window,
     extremes: Extremes,
     /// The bases of a price that is no longer confirmed, and the time as of which they hold.
     frozen_bases: Option<(Timestamp, Bases)>,
@@ -121,28 +60,28 @@ pub struct Feed {
     /// The minutes of jumps by a power of ten that another exchange made too: the market really moved.
     market_moves: BTreeSet<Minute>,
     /// Since when only old messages have come.
-    late_since: Option<Duration>,
+    pub(super) late_since: Option<Duration>,
     /// The older trade (price and time) that fetched responses report, and since when.
-    older_trade: Option<(Price, Option<Timestamp>, Duration)>,
+    pub(super) older_trade: Option<(Price, Option<Timestamp>, Duration)>,
     /// Why the latest ticker was rejected, or confirms nothing.
-    rejection: Option<Implausible>,
+    pub(super) rejection: Option<Implausible>,
     /// A problem to be counted although the ticker was accepted.
-    tolerated: Option<Implausible>,
-    unrecorded: bool,
+    pub(super) tolerated: Option<Implausible>,
+    pub(super) unrecorded: bool,
     reset: bool,
     /// The data of a market that is back after a short absence, until its first trades show whether it is the
     /// same coin.
-    former: Option<Box<Feed>>,
+    pub(super) former: Option<Box<Feed>>,
     /// Why another listing has begun, until taken.
     relisting_cause: Option<String>,
 }
 
 /// A halt of the market, as its tickers report it.
 #[derive(Debug, Clone, Copy)]
-struct Halt {
-    delisted: bool,
+pub struct Halt {
+    pub delisted: bool,
     /// When it was last reported, by the venue's clock; not before the last trade at that time.
-    reported_at: Timestamp,
+    pub reported_at: Timestamp,
 }
 
 /// One base for each [`Basis`].
@@ -150,24 +89,24 @@ type Bases = [Option<Base>; 3];
 
 /// The last known trade.
 #[derive(Debug, Clone, Copy)]
-struct LastTrade {
-    price: Price,
-    traded_at: Option<Timestamp>,
-    sent_at: Option<Timestamp>,
+pub struct LastTrade {
+    pub price: Price,
+    pub traded_at: Option<Timestamp>,
+    pub sent_at: Option<Timestamp>,
     /// The newest trade time so far; a price without a trade time does not clear it.
-    newest_trade: Option<Timestamp>,
-    trade_id: Option<u64>,
-    received_at: Timestamp,
+    pub newest_trade: Option<Timestamp>,
+    pub trade_id: Option<u64>,
+    pub received_at: Timestamp,
 }
 
 impl LastTrade {
-    fn venue_time(&self) -> Option<Timestamp> {
+    pub fn venue_time(&self) -> Option<Timestamp> {
         self.traded_at.or(self.sent_at)
     }
 
     /// Returns whether `ticker` is older. Trade times are compared with trade times and message times with
     /// message times, because a message may be sent hours after the newest trade.
-    fn is_newer_than(&self, ticker: &Ticker) -> bool {
+    pub fn is_newer_than(&self, ticker: &Ticker) -> bool {
         let is_older = |had: Option<Timestamp>, new: Option<Timestamp>| {
             had.zip(new).filter(|(had, new)| had != new).map(|(had, new)| new < had)
         };
@@ -190,142 +129,6 @@ impl Feed {
         feed
     }
 
-    /// Applies a ticker, or holds it back.
-    ///
-    /// An older trade never replaces a newer one, however and in whichever order they arrive; it may still be
-    /// the close of its minute.
-    pub fn apply_ticker(&mut self, mut incoming: ReceivedTicker, rule: JumpRule) -> Result<TickerOutcome, Implausible> {
-        self.tolerated = None;
-        let checked = self.check_times(&mut incoming);
-        self.rejection = checked.err();
-        self.tolerated = checked?;
-        // While a market is not listed, tickers under its name are ignored, because they may belong to
-        // another coin.
-        if self.tracker.is_gone() {
-            return Ok(TickerOutcome::Waiting);
-        }
-        if let Some(outcome) = self.decide_return(&incoming)? {
-            return Ok(outcome);
-        }
-        let held = self.held.take();
-        let Some((before, max_percent)) = self.jump_reference(&incoming, rule) else {
-            self.accept(incoming);
-            return Ok(TickerOutcome::Accepted);
-        };
-        let Some(held) = held else {
-            if jump::is_jump(before, incoming.ticker.last, max_percent) {
-                self.held = Some(HeldTicker::new(incoming));
-                return Ok(TickerOutcome::Held);
-            }
-            self.accept(incoming);
-            return Ok(TickerOutcome::Accepted);
-        };
-        match held.compare(&incoming, before, max_percent) {
-            Verdict::Confirmed => self.accept(held.latest),
-            Verdict::Refuted => {
-                self.accept(incoming);
-                return Ok(TickerOutcome::Refuted);
-            }
-            Verdict::Replaced => {
-                self.held = Some(held.replaced_by(incoming));
-                return Ok(TickerOutcome::Waiting);
-            }
-            Verdict::Undecided => {
-                self.held = Some(held);
-                if jump::is_jump(before, incoming.ticker.last, max_percent) {
-                    return Ok(TickerOutcome::Waiting);
-                }
-            }
-        }
-        self.accept(incoming);
-        Ok(TickerOutcome::Accepted)
-    }
-
-    /// Decides by its first trades whether a market that is back after a short absence is still the same;
-    /// returns the outcome of a ticker that needs no further processing.
-    ///
-    /// A ticker that does not continue the known data is held until a second source confirms it, because all
-    /// that data would be deleted.
-    fn decide_return(&mut self, incoming: &ReceivedTicker) -> Result<Option<TickerOutcome>, Implausible> {
-        let Some(former) = &self.former else { return Ok(None) };
-        let returned = self.tracker.returned_at().unwrap_or_else(|| venue_now(incoming.clock, incoming.received));
-        match former.continues_with(incoming, returned) {
-            Some(true) => {
-                // Notices from before the absence no longer apply.
-                let notices = std::mem::take(&mut self.notices);
-                let was_held = self.held.is_some();
-                self.restore_former();
-                self.notices = notices;
-                self.tracker.resume();
-                self.interrupt();
-                if was_held {
-                    self.accept(incoming.clone());
-                    return Ok(Some(TickerOutcome::Refuted));
-                }
-            }
-            Some(false) => {
-                let confirmed = match self.held.take() {
-                    _ if former.last.is_none() => None,
-                    None => {
-                        self.held = Some(HeldTicker::new(incoming.clone()));
-                        return Ok(Some(TickerOutcome::Held));
-                    }
-                    Some(held) if held.is_confirmed_by(incoming, SAME_COIN_PERCENT) => Some(held.latest),
-                    Some(held) => {
-                        self.held = Some(held.or_newer(incoming));
-                        return Ok(Some(TickerOutcome::Waiting));
-                    }
-                };
-                let (new_price, new_trade) = (incoming.ticker.last, trade_suffix(incoming.ticker.trade_id));
-                let cause = match former.last {
-                    Some(LastTrade { price, trade_id, .. }) => format!(
-                        "relisted at {new_price}{new_trade}, which does not continue its last price of {price}{}",
-                        trade_suffix(trade_id)
-                    ),
-                    None => format!("relisted at {new_price}, and its last price is not known"),
-                };
-                self.tracker.begin_listing(returned);
-                self.reset(cause);
-                if let Some(first) = confirmed {
-                    self.accept(first);
-                }
-            }
-            None => {
-                self.rejection = Some(Implausible::UnprovenListing);
-                return Err(Implausible::UnprovenListing);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns whether a price belongs to the same coin as this feed: a later trade, near the last one, of a
-    /// market that returned at `returned`; `None` if it is unknown whether the trade is later.
-    fn continues_with(&self, incoming: &ReceivedTicker, returned: Timestamp) -> Option<bool> {
-        let Some(last) = self.last else { return Some(false) };
-        let ticker = &incoming.ticker;
-        let venue_time = venue_now(incoming.clock, incoming.received);
-        let unit = Minute::of(ticker.venue_time().unwrap_or(venue_time));
-        let before = self.window.units().convert(last.price, self.unit_minute(venue_time), unit);
-        let near = before.is_some_and(|before| !jump::is_jump(before, ticker.last, SAME_COIN_PERCENT));
-        let dated = last.newest_trade.zip(ticker.traded_at);
-        let order = match (last.trade_id.zip(ticker.trade_id), dated) {
-            (Some((had, new)), _) => new.cmp(&had),
-            (None, Some((had, new))) if new != had => new.cmp(&had),
-            (None, None) if ticker.traded_at.is_some() => Ordering::Greater,
-            // A different price means a different trade.
-            _ if ticker.last == last.price => Ordering::Equal,
-            _ => Ordering::Greater,
-        };
-        // Trade ids that are still lower by then were restarted.
-        let is_settled = ticker.venue_time().is_some_and(|at| at > shifted(returned, RENUMBERED_AFTER));
-        match (near, order) {
-            (_, Ordering::Less) if ticker.trade_id.is_some() && is_settled => Some(false),
-            (true, Ordering::Greater) => Some(true),
-            (false, Ordering::Greater | Ordering::Less) => Some(false),
-            (_, Ordering::Equal) | (true, Ordering::Less) => None,
-        }
-    }
-
     /// Sets the data of a market that is back aside, until its first trades arrive.
     fn set_aside(&mut self, at: Timestamp) {
         let tracker = std::mem::take(&mut self.tracker);
@@ -336,7 +139,7 @@ impl Feed {
     }
 
     /// Restores the data that was set aside.
-    fn restore_former(&mut self) {
+    pub fn restore_former(&mut self) {
         if let Some(former) = self.former.take() {
             let tick_size = self.tick_size.or(former.tick_size);
             *self = Self { tracker: std::mem::take(&mut self.tracker), tick_size, held: None, ..*former };
@@ -344,7 +147,7 @@ impl Feed {
     }
 
     /// Discards all data: the name stands for another listing.
-    fn reset(&mut self, cause: String) {
+    pub fn reset(&mut self, cause: String) {
         let (tracker, tick_size) = (std::mem::take(&mut self.tracker), self.tick_size);
         let since = tracker.listed_since();
         *self = Self { tracker, tick_size, reset: true, ..Self::new(self.window.units().clone()) };
@@ -357,18 +160,6 @@ impl Feed {
     /// Returns why another listing has begun, if one has since the last call.
     pub fn take_relisting_cause(&mut self) -> Option<String> {
         self.relisting_cause.take()
-    }
-
-    /// Returns the price that a jump is measured from, in the unit of the incoming ticker, and the limit in
-    /// percent. Returns `None` if any price is accepted: the first one, one after a price that is not live,
-    /// or any if there is no limit.
-    fn jump_reference(&self, incoming: &ReceivedTicker, rule: JumpRule) -> Option<(Price, u32)> {
-        let last = self.last?;
-        let live = matches!(self.state(rule.stale_after, incoming.received), State::Live | State::Delayed);
-        let venue_time = venue_now(incoming.clock, incoming.received);
-        let unit = Minute::of(incoming.ticker.venue_time().unwrap_or(venue_time));
-        let before = self.window.units().convert(last.price, self.unit_minute(venue_time), unit)?;
-        rule.max_percent.filter(|_| live).map(|max| (before, max))
     }
 
     /// Sets the tick size of the price.
@@ -385,117 +176,6 @@ impl Feed {
     /// old messages that continue.
     pub fn take_tolerated(&mut self) -> Option<Implausible> {
         self.tolerated.take()
-    }
-
-    /// Checks the times of a ticker; removes the message time if it is unusable and the trade time suffices.
-    fn check_times(&self, incoming: &mut ReceivedTicker) -> Result<Option<Implausible>, Implausible> {
-        let ReceivedTicker { ticker, received, clock, .. } = incoming;
-        let ignored = check_ticker_times(ticker, venue_now(*clock, *received))?;
-        if ignored.is_some() {
-            ticker.sent_at = None;
-        }
-        // Trades of this listing that were accepted in a previous run belong to it.
-        let accepted = self.last.and_then(|last| last.newest_trade);
-        let own = self.tracker.trades_since().map(|since| accepted.map_or(since, |accepted| accepted.min(since)));
-        match own.zip(ticker.traded_at).filter(|(own, traded_at)| traded_at < own) {
-            Some((_, traded_at)) => Err(Implausible::FormerListing(traded_at)),
-            None => Ok(ignored),
-        }
-    }
-
-    /// Applies an accepted ticker, which may still be too old to confirm anything.
-    fn accept(&mut self, incoming: ReceivedTicker) {
-        let ReceivedTicker { ticker, requested, received, via, clock } = incoming;
-        let venue_time = venue_now(clock, received);
-        let fetched = !matches!(via, Via::Stream { .. });
-        let reported_at = ticker.sent_at.unwrap_or(venue_time);
-        let requested_at = shifted(venue_now(clock, requested).min(venue_time), -FETCH_MARGIN);
-        let until = if fetched { ticker.sent_at.unwrap_or(requested_at).max(requested_at) } else { reported_at };
-        if let Some(at) = ticker.traded_at
-            && self.tracker.observe_trade(at)
-        {
-            self.window.start_at(Minute::of(at));
-        }
-        self.observe(&ticker, via, until);
-        match via {
-            // The first messages of a connection may repeat older ones. Its session starts with its first
-            // current message.
-            Via::Stream { session } if self.session == Some(session) => {}
-            Via::Stream { session } => {
-                self.session = (reported_at >= shifted(venue_time, -FIRST_LAG_MAX)).then_some(session);
-            }
-            Via::Poll => self.session = None,
-            Via::Check => {}
-        }
-        // A stream that repeats old messages confirms nothing; a fetched response is current, whatever its
-        // times are.
-        let fresh = fetched || !is_repeated(reported_at, venue_time);
-        self.track_late(fresh, reported_at, venue_time, received.monotonic);
-        let is_older = self.last.is_some_and(|last| last.is_newer_than(&ticker));
-        if is_older && !(fetched && self.is_really_newest(&ticker, received.monotonic)) {
-            return;
-        }
-        self.older_trade = None;
-
-        let received_at = received.wall;
-        // An older trade that the venue keeps reporting replaces every later one.
-        let known = self.last.filter(|_| !is_older).and_then(|last| last.newest_trade);
-        let newest_trade = ticker.traded_at.or(known);
-        let Ticker { last: price, traded_at, sent_at, trade_id, .. } = ticker;
-        let new = LastTrade { price, traded_at, sent_at, newest_trade, trade_id, received_at };
-        self.last = Some(match self.last {
-            Some(old) if old.price == new.price && old.venue_time() == new.venue_time() => {
-                LastTrade { received_at: old.received_at, ..new }
-            }
-            _ => new,
-        });
-        self.decimal_places.record(tick_size::decimal_places(ticker.last), received.monotonic);
-        self.reported.apply(&ticker, until);
-        self.halt = match ticker.halted {
-            Some(true) => {
-                let reported_at = ticker.traded_at.map_or(reported_at, |traded_at| traded_at.max(reported_at));
-                Some(Halt { delisted: ticker.delisted, reported_at })
-            }
-            Some(false) => None,
-            // A trade ends a halt, even if no message says so.
-            None => {
-                self.halt.filter(|halt| ticker.traded_at.is_none_or(|at| at <= shifted(halt.reported_at, HALT_MARGIN)))
-            }
-        };
-        self.notices.apply_ticker(&ticker);
-        self.unrecorded = true;
-        if fresh {
-            let delayed = received.monotonic.saturating_sub(requested.monotonic) > RESPONSE_DELAY_MAX;
-            self.confirm(if delayed { requested } else { received }, clock);
-            self.polled = via == Via::Poll;
-        } else if self.confirmed_venue_time.is_some_and(|at| at < reported_at) {
-            // An old message, but newer than the last confirmation: the change is measured as of its time.
-            self.confirmed_venue_time = Some(reported_at);
-        }
-        self.update_extremes();
-    }
-
-    /// Tracks old messages: a connection may begin with them, but must not continue with them.
-    fn track_late(&mut self, fresh: bool, reported_at: Timestamp, venue_time: Timestamp, at: Duration) {
-        if fresh {
-            self.late_since = None;
-            return;
-        }
-        let since = *self.late_since.get_or_insert(at);
-        if at.saturating_sub(since) >= LATE_COUNTED_AFTER {
-            let by = venue_time.duration_since(reported_at);
-            self.tolerated = Some(Implausible::Behind { what: MESSAGE_TIME, time: reported_at, by });
-            self.rejection = self.tolerated;
-        }
-    }
-
-    /// Records a confirmation. A delayed response does not take back a confirmation from after its request.
-    fn confirm(&mut self, at: Now, clock: Option<VenueClock>) {
-        if self.confirmed_monotonic.is_none_or(|before| before <= at.monotonic) {
-            self.confirmed_at = Some(at.wall);
-            self.confirmed_venue_time = self.confirmed_venue_time.max(Some(venue_now(clock, at)));
-            self.confirmed_monotonic = Some(at.monotonic);
-        }
     }
 
     /// Limits all times to `venue_now`, after the venue's clock was set back: what the wrong clock dated
@@ -520,36 +200,6 @@ impl Feed {
         self.window.interrupt();
     }
 
-    fn observe(&mut self, ticker: &Ticker, via: Via, until: Timestamp) {
-        let same_session = matches!(via, Via::Stream { session } if self.session == Some(session));
-        // If a venue dates its messages but not its trades, there may have been a trade between two messages,
-        // on either side of a minute boundary. Only an unchanged trade id proves that there was none.
-        let is_same_trade = self.last.is_some_and(|last| ticker.trade_id.is_some() && last.trade_id == ticker.trade_id);
-        let unbroken = is_same_trade || (same_session && ticker.traded_at.is_some());
-        let traded_at = ticker.traded_at.unwrap_or(until);
-        self.window.observe(TradeObservation { price: ticker.last, traded_at, until, unbroken });
-    }
-
-    /// Records an older trade that a fetched response reports; returns whether it is the venue's newest one
-    /// after all.
-    ///
-    /// It is if the venue has reported nothing newer for long, and either its price is the same as ours, or
-    /// the venue's clock may have been ahead by the difference when it dated the other trade.
-    fn is_really_newest(&mut self, ticker: &Ticker, at: Duration) -> bool {
-        let (last, time) = (ticker.last, ticker.venue_time());
-        let same = self.older_trade.filter(|(before, dated, _)| (*before, *dated) == (last, time));
-        let since = same.map_or(at, |(.., since)| since);
-        self.older_trade = Some((last, time, since));
-        let Some(known) = self.last else { return false };
-        let Some((time, newest)) = time.zip(known.newest_trade.or(known.sent_at)) else { return false };
-        let reported_for = at.saturating_sub(since);
-        if reported_for >= LATE_COUNTED_AFTER {
-            self.tolerated = Some(Implausible::Older { time, newest });
-            self.rejection = self.tolerated;
-        }
-        reported_for >= OLDER_ACCEPTED_AFTER && (last == known.price || newest.duration_since(time) <= AHEAD_MAX)
-    }
-
     /// Applies a candle response; returns the number of minutes whose known close it corrects.
     pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) -> usize {
         let overruled = self.window.settle(span, closes);
@@ -558,7 +208,7 @@ impl Feed {
         overruled
     }
 
-    fn update_extremes(&mut self) {
+    pub fn update_extremes(&mut self) {
         if let Some(at) = self.confirmed_venue_time {
             self.extremes.update(&self.window, at);
         }
@@ -849,7 +499,7 @@ impl Feed {
 
     /// Returns the minute that determines the unit of the last price: that of its trade, if the venue reports
     /// it.
-    fn unit_minute(&self, at: Timestamp) -> Minute {
+    pub fn unit_minute(&self, at: Timestamp) -> Minute {
         Minute::of(self.last.and_then(|last| last.venue_time()).or(self.confirmed_venue_time).unwrap_or(at))
     }
 
@@ -939,6 +589,37 @@ impl Feed {
     }
 }
 
+/// A number of decimal places that no price has needed for this long is dropped.
+const PLACES_KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// The numbers of decimal places that the venue has recently sent, and when each was last seen, by the monotonic clock.
+#[derive(Debug, Default)]
+pub struct RecentDecimalPlaces(Vec<(u32, Option<Duration>)>);
+
+impl RecentDecimalPlaces {
+    /// Records the decimal places of a price that was received at `now`.
+    pub fn record(&mut self, places: u32, now: Duration) {
+        self.0.retain(|(seen, _)| *seen != places);
+        self.0.push((places, Some(now)));
+    }
+
+    /// Restores the number from a previous run; it expires as if it were seen at the next [`Self::expire`].
+    pub fn restore(&mut self, places: u32) {
+        self.0 = vec![(places, None)];
+    }
+
+    /// Drops the numbers that were last seen too long ago.
+    pub fn expire(&mut self, now: Duration) {
+        self.0.iter_mut().for_each(|(_, at)| *at = at.or(Some(now)));
+        self.0.retain(|(_, at)| at.is_none_or(|at| now.saturating_sub(at) <= PLACES_KEPT_FOR));
+    }
+
+    /// Returns the largest number of decimal places seen recently.
+    pub fn max(&self) -> u32 {
+        self.0.iter().map(|(places, _)| *places).max().unwrap_or(0)
+    }
+}
+
 /// The figures that a feed contributes to a row.
 #[derive(Debug)]
 pub struct Figures {
@@ -953,17 +634,4 @@ pub struct Figures {
     pub quote_volume_24h: Option<Decimal>,
     pub traded_at: Option<Timestamp>,
     pub received_at: Option<Timestamp>,
-}
-
-/// A base of the venue and ours agree if they differ by no more than this many percent.
-const SAME_BASE_PERCENT: u32 = 20;
-
-/// Old messages and nothing else for this long are more than the beginning of a connection.
-const LATE_COUNTED_AFTER: Duration = Duration::from_secs(5);
-
-/// A fetched response may be an outdated copy with an older trade; one that is repeated for this long is not.
-const OLDER_ACCEPTED_AFTER: Duration = Duration::from_secs(30);
-
-fn trade_suffix(trade: Option<u64>) -> String {
-    trade.map_or_else(String::new, |number| format!(" (trade {number})"))
 }

@@ -9,9 +9,28 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::feed::ReceivedTicker;
 use crate::feed::Via;
-use crate::market::{Now, Price, Ticker};
+use crate::market::{Now, Price, Ticker, VenueClock};
+
+/// A ticker as it was received.
+#[derive(Debug, Clone)]
+pub struct ReceivedTicker {
+    pub ticker: Ticker,
+    pub requested: Now,
+    pub received: Now,
+    pub via: Via,
+    /// The venue's clock, if known; otherwise ours is used.
+    pub clock: Option<VenueClock>,
+}
+
+/// When a price is held back until a second source confirms it.
+#[derive(Debug, Clone, Copy)]
+pub struct JumpRule {
+    /// Largest step from a live price that needs no confirmation, in percent; `None` disables the check.
+    pub max_percent: Option<u32>,
+    /// How long a price is live without a confirmation.
+    pub stale_after: Duration,
+}
 
 /// Returns whether `to` differs from `from` by more than `max_percent` of `from`.
 pub fn is_jump(from: Price, to: Price, max_percent: u32) -> bool {

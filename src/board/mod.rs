@@ -8,104 +8,40 @@
 //!  Event ──▶ Feed (venue × market): last, window, age ──▶ Row (source × market): which venue ──▶ BoardUpdate
 //! ```
 
-mod decimal_places;
-mod extremes;
+mod acceptance;
+mod board_settings;
+mod day;
 mod feed;
 mod gaps;
-mod health;
 mod jump;
 mod listing;
-mod notices;
-mod reported;
 mod row;
 #[cfg(test)]
 mod tests;
+mod venue_health;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::feed::{
     BoardUpdate, Event, FeedRecords, Gap, Implausible, Jump, JumpStatus, Listing, Problems, Relisting, VenueHealth,
 };
-use crate::market::{
-    Basis, Market, Minute, Now, Redenomination, SourceId, UnitChanges, VenueClock, VenueId, change::PLACES_DEFAULT,
-};
+use crate::market::{Market, Minute, Now, UnitChanges, VenueClock, VenueId};
 
+use acceptance::TickerOutcome;
 use feed::Feed;
-use health::ReportedHealth;
+use jump::ReceivedTicker;
 use listing::ListingObservation;
 use row::Row;
+use venue_health::{HealthContext, ReportedHealth};
+
+pub use board_settings::{BoardSettings, BoardSpec};
 
 /// Minimum time between two publications of a row that was only confirmed again.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Maximum number of jumps kept until the next call of [`Quotes::take_jumps`]; further ones are dropped.
 const JUMPS_MAX: usize = 256;
-
-/// The rows of a board: one source list and its markets.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BoardSpec {
-    /// The id of the source list.
-    pub source: SourceId,
-    /// Its venues, in order of preference.
-    pub venues: Vec<VenueId>,
-    /// The markets.
-    pub markets: Vec<Market>,
-    /// The default basis of the changes: its base is requested first.
-    pub basis: Basis,
-}
-
-/// Configuration of the board.
-#[derive(Debug, Clone)]
-pub struct BoardSettings {
-    /// Decimal places of a change in percent.
-    pub percent_places: u32,
-    /// Time without a confirmation after which a feed is stale, by venue.
-    pub stale_after: BTreeMap<VenueId, Duration>,
-    /// The same, for the other venues.
-    pub stale_after_default: Duration,
-    /// How long a preferred venue must be healthy before a row returns to it.
-    pub return_after: Duration,
-    /// How long a row waits for its preferred venue after the start.
-    pub startup_wait: Duration,
-    /// A longer time without a call to the board is a pause (we were stopped or asleep), in which data may
-    /// have been missed.
-    pub pause_min: Duration,
-    /// A price further than this many percent from a live one is held back until a second source confirms it;
-    /// `None` disables the check.
-    pub jump_max_percent: Option<u32>,
-    /// Venues that date their messages but not their trades.
-    pub venues_without_trade_times: BTreeSet<VenueId>,
-    /// Configured changes of prices' units.
-    pub redenominations: Vec<Redenomination>,
-}
-
-impl BoardSettings {
-    fn stale_after(&self, venue: VenueId) -> Duration {
-        self.stale_after.get(&venue).copied().unwrap_or(self.stale_after_default)
-    }
-
-    fn jump_rule(&self, venue: VenueId) -> feed::JumpRule {
-        feed::JumpRule { max_percent: self.jump_max_percent, stale_after: self.stale_after(venue) }
-    }
-}
-
-impl Default for BoardSettings {
-    fn default() -> Self {
-        Self {
-            percent_places: PLACES_DEFAULT,
-            stale_after: BTreeMap::new(),
-            stale_after_default: Duration::from_secs(15),
-            return_after: Duration::from_secs(30),
-            startup_wait: Duration::from_secs(5),
-            pause_min: Duration::from_secs(5),
-            jump_max_percent: None,
-            venues_without_trade_times: BTreeSet::new(),
-            redenominations: Vec::new(),
-        }
-    }
-}
 
 /// All feeds and all rows.
 #[derive(Debug)]
@@ -188,9 +124,9 @@ impl Quotes {
         match event {
             Event::Ticker { venue, market, ticker, requested, received, via } => {
                 let clock = self.clocks.get(&venue).copied();
-                let incoming = feed::ReceivedTicker { ticker, requested, received, via, clock };
+                let incoming = ReceivedTicker { ticker, requested, received, via, clock };
                 let rule = self.settings.jump_rule(venue);
-                let mut outcome = feed::TickerOutcome::Waiting;
+                let mut outcome = TickerOutcome::Waiting;
                 let (mut held_before, mut held_after, mut shown) = (None, None, None);
                 self.with_feed(venue, market.clone(), now, |feed| {
                     held_before = feed.held_price();
@@ -201,7 +137,7 @@ impl Quotes {
                 });
                 let status = match (held_before, held_after) {
                     (None, Some(held)) => Some((held, JumpStatus::Held)),
-                    (Some(held), None) if outcome == feed::TickerOutcome::Refuted => Some((held, JumpStatus::Refuted)),
+                    (Some(held), None) if outcome == TickerOutcome::Refuted => Some((held, JumpStatus::Refuted)),
                     (Some(held), None) => Some((held, JumpStatus::Released)),
                     _ => None,
                 };
@@ -210,7 +146,7 @@ impl Quotes {
                 }
                 let key = (venue, market);
                 match outcome {
-                    feed::TickerOutcome::Held => {
+                    TickerOutcome::Held => {
                         self.count_rejection(
                             &key,
                             ("price-jump", None),
@@ -219,7 +155,7 @@ impl Quotes {
                         );
                         self.unconfirmed.insert(key);
                     }
-                    feed::TickerOutcome::Refuted => {
+                    TickerOutcome::Refuted => {
                         self.count_rejection(
                             &key,
                             ("price-jump-refuted", None),
@@ -227,7 +163,7 @@ impl Quotes {
                             now,
                         );
                     }
-                    feed::TickerOutcome::Accepted | feed::TickerOutcome::Waiting => {}
+                    TickerOutcome::Accepted | TickerOutcome::Waiting => {}
                 }
             }
             Event::Settled { venue, market, span, closes } => {
@@ -401,6 +337,35 @@ impl Quotes {
         update
     }
 
+    /// Returns the health of a venue for publication, if it has changed.
+    fn report_health(&mut self, venue: VenueId, now: Now) -> Option<VenueHealth> {
+        let mut health = self.health.get(&venue)?.clone();
+        health.overruled = self.overruled.get(&venue).copied().unwrap_or(0);
+        for ((_, code), count) in self.rejected.iter().filter(|((v, _), _)| *v == venue) {
+            *health.rejected.entry((*code).to_owned()).or_default() += count;
+        }
+        if let Some(problems) = self.problems.get_mut(&venue) {
+            health.problems.extend(problems.list(now.wall));
+        }
+        let context = HealthContext {
+            feeds: &self.feeds,
+            rows: &self.rows,
+            rows_by_feed: &self.rows_by_feed,
+            clocks: &self.clocks,
+            settings: &self.settings,
+            started: self.started,
+            now,
+        };
+        self.reported_health.entry(venue).or_default().report(health, &context)
+    }
+
+    /// Returns the venues whose state or reason differs from what was last logged, each at a limited rate.
+    ///
+    /// Must be called about once a second.
+    pub fn take_health_to_log(&mut self, now: Now) -> Vec<VenueHealth> {
+        self.reported_health.values_mut().filter_map(|reported| reported.take_to_log(now)).collect()
+    }
+
     /// Returns what became of held prices since the last call.
     pub fn take_jumps(&mut self) -> Vec<Jump> {
         std::mem::take(&mut self.jumps)
@@ -455,11 +420,4 @@ impl Quotes {
         gaps.dedup();
         gaps
     }
-}
-
-/// A published quote, and when it was published.
-#[derive(Debug)]
-struct Published {
-    quote: Arc<crate::market::Quote>,
-    at: Duration,
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::feed::{MissingPart, VenueHealth};
 use crate::market::{Basis, Market, NoChange, Now, Quote, SourceId, State, VenueClock, VenueId};
 
+use super::board_settings::{BoardSettings, BoardSpec};
 use super::feed::{self, Feed};
-use super::{BoardSettings, BoardSpec, Published};
 
 /// A row and its current choice of venue.
 #[derive(Debug)]
@@ -17,11 +17,18 @@ pub struct Row {
     pub venues: Vec<VenueId>,
     pub market: Market,
     pub basis: Basis,
-    pub(super) published: Option<Published>,
+    pub published: Option<Published>,
     /// Index into `venues`.
     chosen: usize,
     /// Since when a venue before the chosen one has been healthy.
     better_since: Option<Duration>,
+}
+
+/// A published quote, and when it was published.
+#[derive(Debug)]
+pub struct Published {
+    pub quote: Arc<Quote>,
+    pub at: Duration,
 }
 
 /// What a row is computed from.

@@ -10,13 +10,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock_offset::{ClockOffset, ClockSample};
-use super::cooldown::Cooldowns;
 use super::event_queue::EventQueue;
-use super::health::{Connectivity, Health};
-use super::http::RestClient;
-use super::liveness::Liveness;
-use super::rate_limit::TokenBucket;
-use super::{Settings, Tls};
+use super::health::{Connectivity, Health, quoted};
+use super::rest::cooldown::Cooldowns;
+use super::rest::http::RestClient;
+use super::rest::rate_limit::TokenBucket;
+use super::rest::tls::Tls;
+use super::settings::Settings;
+use super::silence::Liveness;
 use crate::clock::Clock;
 use crate::feed::{Event, MissingPart, Reason, ReasonCode, Transport, Via, check_ticker_times, is_repeated};
 use crate::market::{Market, Now, Ticker, VenueId};
@@ -234,7 +235,7 @@ impl VenueContext {
         detail: impl fmt::Display,
         consequence: &'static str,
     ) {
-        let text = || super::decode::quoted(&detail.to_string());
+        let text = || quoted(&detail.to_string());
         let Now { wall: at, monotonic: now } = self.clock.read();
         let mut health = self.health();
         health.reject((what, field), market, text, at);

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::Backoff;
+use super::backoff::Backoff;
 use super::context::VenueContext;
-use super::liveness::TradeKey;
-use super::rate_limit::Priority;
-use super::rest_query::{self, BatchResult, PartialResponse, QueryError};
+use super::health::quoted;
+use super::polling::poll_via;
+use super::rest::rate_limit::Priority;
+use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
+use super::silence::TradeKey;
 use crate::feed::{Event, Listing, Reason, ReasonCode, Via};
 use crate::market::{Market, Now, Ticker};
 use crate::venue::{RejectedListing, Rejection, Response, RestQuery, TickerRecord};
@@ -131,7 +133,7 @@ async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
         Ok(Response::Markets { listings, ignored_fields }) => (listings, ignored_fields),
         Ok(_) => return Some(Err(Reason::new(ReasonCode::Payload, "unexpected response; expected a list of markets"))),
         Err(error) => {
-            let text = super::decode::quoted(&error.to_string());
+            let text = quoted(&error.to_string());
             return Some(Err(Reason::new(ReasonCode::Payload, format!("the list of markets is unreadable: {text}"))));
         }
     };
@@ -379,7 +381,7 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
                 continue;
             };
             let is_streamed = context.liveness().is_streamed(market);
-            let via = if is_streamed { Via::Check } else { super::polling::poll_via(context) };
+            let via = if is_streamed { Via::Check } else { poll_via(context) };
             context.deliver(vec![record], via, Some(requested));
         }
     }

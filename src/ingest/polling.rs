@@ -1,16 +1,17 @@
-//! Prices by REST: the first ones, those of silent markets, and all of them while streaming is down.
+//! Prices by REST: the first ones, those of silent markets, those that the board wants confirmed, and all of them
+//! while streaming is down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Backoff;
-use super::connection::SilenceVerdict;
+use super::backoff::Backoff;
 use super::context::VenueContext;
-use super::liveness::STRIKES_MAX;
-use super::manager::ManagerCommand;
-use super::rest_query::{self, BatchResult, PartialResponse, QueryError};
+use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
+use super::silence::STRIKES_MAX;
+use super::stream::connection::{ManagerCommand, SilenceVerdict};
 use crate::feed::{MissingPart, Reason, ReasonCode, Via};
 use crate::market::Market;
 
@@ -72,6 +73,28 @@ async fn poll_isolated(context: &VenueContext) {
         }
         tokio::time::sleep(CHECK_INTERVAL).await;
     }
+}
+
+/// Fetches the markets whose price the board wants confirmed immediately, until shutdown; those queued at
+/// the same time share one request.
+///
+/// A failed request is not repeated here: the board sends it again as long as it needs the price.
+pub async fn run_checks(context: Arc<VenueContext>, mut markets: mpsc::Receiver<Market>) {
+    while let Some(first) = markets.recv().await {
+        let mut due = BTreeSet::from([first]);
+        while let Ok(next) = markets.try_recv() {
+            due.insert(next);
+        }
+        let is_streamed = |market: &Market| context.liveness().is_streamed(market);
+        let (streamed, polled): (Vec<_>, Vec<_>) = due.into_iter().partition(is_streamed);
+        for (markets, via) in [(streamed, Via::Check), (polled, poll_via(&context))] {
+            if let Err(reason) = fetch_prices(&context, &markets, via).await {
+                context.rest_failed("prices", &reason);
+            }
+        }
+    }
+    // The board has closed its channel: the program is about to end.
+    std::future::pending().await
 }
 
 /// Returns how to mark fetched prices: until streaming has failed once, they are as good as streamed ones.

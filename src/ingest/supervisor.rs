@@ -8,9 +8,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::VenueContext;
-use super::cooldown::Cooldowns;
-use super::http::RestClient;
-use super::{Settings, Tls, backfill, manager, market_list, polling, price_check};
+use super::rest::cooldown::Cooldowns;
+use super::rest::http::RestClient;
+use super::rest::tls::Tls;
+use super::settings::Settings;
+use super::stream::manager;
+use super::{backfill, market_list, polling};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::feed::{Event, Gap, VenueHealth, VenueState};
@@ -82,8 +85,8 @@ pub async fn run(
     }
     tasks.spawn(failpoint::run("listings", market_list::run(context.clone())));
     tasks.spawn(failpoint::run("poller", polling::run(context.clone(), commands)));
-    tasks.spawn(failpoint::run("backfill", backfill::run(context.clone(), requests.gaps)));
-    tasks.spawn(failpoint::run("recheck", price_check::run(context.clone(), requests.checks)));
+    tasks.spawn(failpoint::run("backfill", backfill::task::run(context.clone(), requests.gaps)));
+    tasks.spawn(failpoint::run("recheck", polling::run_checks(context.clone(), requests.checks)));
     tasks.spawn(failpoint::run("outbox", flush_events(context.clone())));
     tasks.spawn(failpoint::run("report", report_health(context)));
 

@@ -7,8 +7,7 @@
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::json::{payload_error, rejection};
-use super::{ParseError, Rejection};
+use super::json::{ParseError, Rejection, payload_error, rejection};
 use crate::market::{Candle, Minute};
 
 /// Parses the rows of a response, in any order, into candles: oldest first, without duplicates.

@@ -14,7 +14,6 @@ use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{ParseError, Rejection};
 use crate::market::{ASSET_BYTES_MAX, AmountError, Price, amount, escape_unprintable};
 
 /// Longest symbol accepted, in bytes: two asset names and a separator.
@@ -28,6 +27,48 @@ const EXCERPT_CHARS_MAX: usize = 32;
 
 /// Longest source text of a number, in bytes: quoted, with each character written as `\u0000`.
 const NUMBER_SOURCE_MAX: usize = amount::CHARS_MAX * 6 + 2;
+
+/// Why one record or field of a message is rejected; the others are used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Rejection {
+    /// The venue's name of the field at fault.
+    pub field: &'static str,
+    /// What is wrong with it, as a stable code: one of
+    /// [`AmountError::code`](crate::market::AmountError::code), `missing`, `null`, `type`, `time`, `symbol`,
+    /// `candle`, `contradiction`, `unknown` (a value that the venue does not document), `repeated`.
+    pub problem: &'static str,
+    /// The beginning of its value.
+    pub excerpt: String,
+}
+
+impl Rejection {
+    /// Returns a rejection without the value.
+    pub fn new(field: &'static str, problem: &'static str) -> Self {
+        Self { field, problem, excerpt: String::new() }
+    }
+
+    /// Returns the field, the problem and the beginning of the value, for a message.
+    pub fn describe(&self) -> String {
+        if self.excerpt.is_empty() { self.to_string() } else { format!("{self}: {}", self.excerpt) }
+    }
+}
+
+/// Why a whole body or frame can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// It is not the expected JSON; the message says where.
+    #[error("unreadable answer: {0}")]
+    Payload(String),
+    /// It is an error message of the venue, whatever the HTTP status was.
+    #[error("the exchange answered {code}: {message}")]
+    Refused {
+        /// The venue's code or name.
+        code: String,
+        /// The venue's message, shortened.
+        message: String,
+    },
+}
 
 /// A member of a JSON object, or an element of an array, as its source text. A `null` member counts as present.
 #[derive(Debug, Clone, Copy, Default)]

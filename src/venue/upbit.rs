@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use super::{Incoming, Keepalive, Limit, ParseError, Profile, Request, Response, RestQuery, Venue, upbit_like};
+use super::adapter::{Incoming, Keepalive, Limit, Profile, Request, Response, RestQuery, Venue};
+use super::json::ParseError;
+use super::upbit_like;
 use crate::market::{Market, VenueId};
 
 /// The exchange.

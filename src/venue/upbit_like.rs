@@ -16,8 +16,9 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::json::{self, RawMember, Shape, payload_error, rejection};
-use super::{Incoming, ParseError, RejectedListing, Rejection, Response, TickerRecord, candles, optional_field};
+use super::adapter::{Incoming, RejectedListing, Response, TickerRecord, optional_field};
+use super::candles;
+use super::json::{self, ParseError, RawMember, Rejection, Shape, payload_error, rejection};
 use crate::feed::Listing;
 use crate::market::{Candle, Market, Minute, Price, Ticker};
 

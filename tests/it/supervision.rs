@@ -373,7 +373,7 @@ const SPAWNS: [(&str, usize); 13] = [
     ("fake/control.rs", 1),
     ("fake/server.rs", 5),
     ("hub/subscription.rs", 1),
-    ("ingest/manager.rs", 1),
+    ("ingest/stream/manager.rs", 1),
     ("ingest/supervisor.rs", 7),
     ("run.rs", 6),
     ("store/mod.rs", 1),

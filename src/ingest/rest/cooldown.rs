@@ -7,15 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
-use super::Settings;
-use super::decode::quoted;
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode, Transport};
+use crate::ingest::health::quoted;
+use crate::ingest::settings::Settings;
 
 /// Longest cool-down accepted from a venue.
-pub const COOLDOWN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+const COOLDOWN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The cool-downs of one venue. They outlive the process: see [`Cooldowns::not_before`].
 #[derive(Debug)]
@@ -113,6 +114,50 @@ fn host(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     // `ws` and `http` have the same default port; so have `wss` and `https`.
     Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+}
+
+/// Returns the length of the cool-down that a status imposes, if any.
+///
+/// For 429 and 418 it is taken from `Retry-After` (seconds or a date), else from
+/// a time in epoch milliseconds in the body, as in `banned until 1767225600000`,
+/// else from the settings; for 403 and 451, always from the settings.
+pub fn cooldown_from(
+    settings: &Settings,
+    status: u16,
+    headers: &HeaderMap,
+    body: &str,
+    now: Timestamp,
+) -> Option<Duration> {
+    let default = match status {
+        403 | 451 => return Some(settings.blocked_retry),
+        429 => settings.limited_retry,
+        418 => settings.banned_retry,
+        _ => return None,
+    };
+    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let stated = header.and_then(|text| retry_after(text.trim(), now)).or_else(|| epoch_in(body, now));
+    Some(stated.unwrap_or(default).min(COOLDOWN_MAX))
+}
+
+fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    until(http_date(text)?, now)
+}
+
+fn epoch_in(body: &str, now: Timestamp) -> Option<Duration> {
+    let digits = body.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 13)?;
+    until(Timestamp::from_millisecond(digits.parse().ok()?).ok()?, now)
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Option<Duration> {
+    Duration::try_from(at.duration_since(now)).ok()
+}
+
+/// Parses the date of an HTTP header.
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
 }
 
 #[cfg(test)]

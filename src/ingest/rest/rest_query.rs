@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 
-use super::context::VenueContext;
-use super::decode::quoted;
 use super::http::{Body, CallError};
 use super::rate_limit::Priority;
 use crate::feed::{Reason, ReasonCode};
+use crate::ingest::context::VenueContext;
+use crate::ingest::health::quoted;
 use crate::market::{Market, Now};
 use crate::venue::{ParseError, Response, RestQuery, TickerRecord};
 

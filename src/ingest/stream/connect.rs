@@ -11,7 +11,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
@@ -21,25 +20,21 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, http};
 use url::Url;
 
-use super::decode::quoted;
-use super::http::cooldown_from;
-use super::{Proxy, Settings, Tls};
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode};
+use crate::ingest::health::quoted;
+use crate::ingest::rest::cooldown::cooldown_from;
+use crate::ingest::rest::http::{USER_AGENT, resolve_host, strip_resolver_prefix};
+use crate::ingest::rest::proxy::{ByteStream, Proxy};
+use crate::ingest::rest::tls::{Tls, tls_cause};
+use crate::ingest::settings::Settings;
 
 /// Head start of an address before the next one is tried in parallel (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Maximum number of addresses tried per host name.
-const ADDRESSES_MAX: usize = 8;
-
 /// Read buffer of a connection; the library's default is eight times as large.
 const READ_BUFFER_BYTES: usize = 16 << 10;
 const WRITE_BUFFER_BYTES_MAX: usize = 1 << 20;
-
-/// A byte stream, encrypted or not.
-pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
 /// An open WebSocket.
 pub type Socket = WebSocketStream<Box<dyn ByteStream>>;
@@ -120,29 +115,6 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Reason> {
     resolve_host(host, port).await.map_err(failed)
 }
 
-/// Resolves a host name to its addresses, in the order in which to try them; at least one.
-pub async fn resolve_host(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let found = interleave_families(tokio::net::lookup_host((bare, port)).await?);
-    if found.is_empty() { Err(std::io::Error::other("no address")) } else { Ok(found) }
-}
-
-/// Alternates between the families, IPv6 first, so that a family without a route costs one attempt and not all.
-fn interleave_families(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let (v6, v4): (Vec<_>, Vec<_>) = found.partition(SocketAddr::is_ipv6);
-    let mut ordered = Vec::new();
-    for at in 0..v6.len().max(v4.len()) {
-        ordered.extend(v6.get(at).into_iter().chain(v4.get(at)).copied());
-    }
-    ordered.truncate(ADDRESSES_MAX);
-    ordered
-}
-
-/// Strips the resolver's prefix from its error message.
-pub fn strip_resolver_prefix(error: &str) -> &str {
-    error.trim_start_matches("failed to lookup address information: ")
-}
-
 async fn connect_tcp(host: &str, addresses: Vec<SocketAddr>) -> Result<Box<dyn ByteStream>, Reason> {
     match race(addresses, STAGGER, TcpStream::connect).await {
         Ok(tcp) => {
@@ -210,7 +182,7 @@ async fn upgrade(
     let request = settings.stream.as_str().into_client_request();
     let mut request = request
         .map_err(|error| Reason::new(ReasonCode::Upgrade, format!("invalid upgrade request to {host}: {error}")))?;
-    request.headers_mut().insert(http::header::USER_AGENT, http::HeaderValue::from_static(super::http::USER_AGENT));
+    request.headers_mut().insert(http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT));
     let opened = tokio_tungstenite::client_async_with_config(request, bytes, Some(config)).await;
     opened.map(|(socket, _)| socket).map_err(|error| upgrade_error(settings, host, clock, &error))
 }
@@ -239,39 +211,6 @@ fn upgrade_error(settings: &Settings, host: &str, clock: &Clock, error: &tungste
     ConnectError { reason: Reason::new(code, format!("{host} answered the WebSocket upgrade with {status}")), cooldown }
 }
 
-/// Describes the TLS error in the cause chain of `error`, or `error` itself if there is none.
-pub fn tls_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    find_tls_error(error).unwrap_or_else(|| quoted(&error.to_string()))
-}
-
-/// Describes the TLS error in the cause chain of `error`, if there is one.
-pub fn find_tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(describe_tls(tls));
-        }
-        // An I/O error that merely wraps another error does not return it from `source`.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| cause.source());
-    }
-    None
-}
-
-fn describe_tls(error: &rustls::Error) -> String {
-    use rustls::CertificateError as Problem;
-    let rustls::Error::InvalidCertificate(certificate) = error else { return quoted(&error.to_string()) };
-    match certificate {
-        Problem::Expired | Problem::ExpiredContext { .. } => "the certificate has expired".to_owned(),
-        Problem::NotValidYet | Problem::NotValidYetContext { .. } => "the certificate is not valid yet".to_owned(),
-        Problem::UnknownIssuer => "the certificate's issuer is unknown".to_owned(),
-        Problem::NotValidForName | Problem::NotValidForNameContext { .. } => {
-            "the certificate is not valid for this name".to_owned()
-        }
-        other => quoted(&format!("the certificate was refused: {other}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -280,13 +219,6 @@ mod tests {
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn fc_05_ipv6_comes_first_and_families_take_turns() {
-        let found = addresses(&["192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.3:1"]);
-        let ordered = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "192.0.2.3:1"];
-        assert_eq!(interleave_families(found.into_iter()), addresses(&ordered));
     }
 
     #[expect(clippy::disallowed_methods, reason = "the paused time of the timers is measured")]

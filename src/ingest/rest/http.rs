@@ -4,21 +4,22 @@
 //! while it does not serve us (403 or 451 for several markets). Redirects are
 //! reported and never followed.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 
-use super::clock_offset::ClockSample;
-use super::connect::{find_tls_error, resolve_host, strip_resolver_prefix};
-use super::cooldown::{COOLDOWN_MAX, Cooldowns};
-use super::decode::quoted;
+use super::cooldown::{Cooldowns, cooldown_from, http_date};
 use super::rate_limit::{Priority, RateLimiter};
-use super::{Settings, Tls};
+use super::tls::{Tls, find_tls_error};
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode, Transport};
+use crate::ingest::clock_offset::ClockSample;
+use crate::ingest::health::quoted;
+use crate::ingest::settings::Settings;
 use crate::market::Now;
 use crate::venue::{Profile, Request};
 
@@ -32,6 +33,9 @@ const POOL_PER_HOST: usize = 2;
 /// Maximum number of bytes read of an error response.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
 
+/// Maximum number of addresses tried per host name.
+const ADDRESSES_MAX: usize = 8;
+
 /// Resolves host names to addresses in the order in which to try them, IPv6 first. The client tries the other
 /// family at once if that is refused, and in parallel if it is slow.
 #[derive(Debug)]
@@ -44,6 +48,29 @@ impl reqwest::dns::Resolve for Resolver {
             Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
         })
     }
+}
+
+/// Resolves a host name to its addresses, in the order in which to try them; at least one.
+pub async fn resolve_host(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found = interleave_families(tokio::net::lookup_host((bare, port)).await?);
+    if found.is_empty() { Err(std::io::Error::other("no address")) } else { Ok(found) }
+}
+
+/// Alternates between the families, IPv6 first, so that a family without a route costs one attempt and not all.
+fn interleave_families(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (v6, v4): (Vec<_>, Vec<_>) = found.partition(SocketAddr::is_ipv6);
+    let mut ordered = Vec::new();
+    for at in 0..v6.len().max(v4.len()) {
+        ordered.extend(v6.get(at).into_iter().chain(v4.get(at)).copied());
+    }
+    ordered.truncate(ADDRESSES_MAX);
+    ordered
+}
+
+/// Strips the resolver's prefix from its error message.
+pub fn strip_resolver_prefix(error: &str) -> &str {
+    error.trim_start_matches("failed to lookup address information: ")
 }
 
 /// REST client of one venue.
@@ -339,49 +366,6 @@ fn innermost(error: &reqwest::Error) -> String {
     strip_resolver_prefix(&cause.to_string()).to_owned()
 }
 
-/// Returns the length of the cool-down that a status imposes, if any.
-///
-/// For 429 and 418 it is taken from `Retry-After` (seconds or a date), else from
-/// a time in epoch milliseconds in the body, as in `banned until 1767225600000`,
-/// else from the settings; for 403 and 451, always from the settings.
-pub fn cooldown_from(
-    settings: &Settings,
-    status: u16,
-    headers: &HeaderMap,
-    body: &str,
-    now: Timestamp,
-) -> Option<Duration> {
-    let default = match status {
-        403 | 451 => return Some(settings.blocked_retry),
-        429 => settings.limited_retry,
-        418 => settings.banned_retry,
-        _ => return None,
-    };
-    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let stated = header.and_then(|text| retry_after(text.trim(), now)).or_else(|| epoch_in(body, now));
-    Some(stated.unwrap_or(default).min(COOLDOWN_MAX))
-}
-
-fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    until(http_date(text)?, now)
-}
-
-fn epoch_in(body: &str, now: Timestamp) -> Option<Duration> {
-    let digits = body.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 13)?;
-    until(Timestamp::from_millisecond(digits.parse().ok()?).ok()?, now)
-}
-
-fn until(at: Timestamp, now: Timestamp) -> Option<Duration> {
-    Duration::try_from(at.duration_since(now)).ok()
-}
-
-fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
-}
-
 /// Returns how long a response was in a cache, from its `Age`.
 fn age(headers: &HeaderMap) -> Duration {
     let stated = headers.get(AGE).and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -393,4 +377,20 @@ fn date(headers: &HeaderMap) -> Option<Timestamp> {
     // A date in whole seconds is half a second behind on average.
     const HALF_SECOND: SignedDuration = SignedDuration::from_millis(500);
     http_date(headers.get(DATE)?.to_str().ok()?)?.checked_add(HALF_SECOND).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn fc_05_ipv6_comes_first_and_families_take_turns() {
+        let found = addresses(&["192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.3:1"]);
+        let ordered = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "192.0.2.3:1"];
+        assert_eq!(interleave_families(found.into_iter()), addresses(&ordered));
+    }
 }

@@ -1,4 +1,4 @@
-//! The one TLS configuration of all outgoing connections.
+//! The one TLS configuration of all outgoing connections, and its errors in words.
 //!
 //! No setting disables verification: an operator with a private certificate
 //! authority configures its certificate.
@@ -9,6 +9,8 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::ingest::health::quoted;
 
 /// TLS configuration: trusted roots and cryptography provider. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -51,7 +53,7 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(super) fn config(&self) -> &Arc<ClientConfig> {
+    pub(in crate::ingest) fn config(&self) -> &Arc<ClientConfig> {
         &self.0
     }
 }
@@ -65,4 +67,37 @@ fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn ca_file(path: &Path, problem: &dyn std::fmt::Display) -> TlsError {
     TlsError::CaFile { file: path.display().to_string(), problem: problem.to_string() }
+}
+
+/// Describes the TLS error in the cause chain of `error`, or `error` itself if there is none.
+pub fn tls_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    find_tls_error(error).unwrap_or_else(|| quoted(&error.to_string()))
+}
+
+/// Describes the TLS error in the cause chain of `error`, if there is one.
+pub fn find_tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return Some(describe_tls(tls));
+        }
+        // An I/O error that merely wraps another error does not return it from `source`.
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| cause.source());
+    }
+    None
+}
+
+fn describe_tls(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Problem;
+    let rustls::Error::InvalidCertificate(certificate) = error else { return quoted(&error.to_string()) };
+    match certificate {
+        Problem::Expired | Problem::ExpiredContext { .. } => "the certificate has expired".to_owned(),
+        Problem::NotValidYet | Problem::NotValidYetContext { .. } => "the certificate is not valid yet".to_owned(),
+        Problem::UnknownIssuer => "the certificate's issuer is unknown".to_owned(),
+        Problem::NotValidForName | Problem::NotValidForNameContext { .. } => {
+            "the certificate is not valid for this name".to_owned()
+        }
+        other => quoted(&format!("the certificate was refused: {other}")),
+    }
 }

@@ -1,85 +1,40 @@
-//! Backfill: fetches minute closes by REST for the spans that the board lacks.
-//!
-//! One request at a time, the most urgent first, and always with less priority
-//! than prices: bases, then the newest minutes and older gaps in turns, then
-//! minutes that were seen live. Among equals the oldest minute comes first, and
-//! a span is filled from its oldest minute on: that is the one that the next
-//! base needs, so a page fetched for a base serves the bases of the next hours
-//! too. If spans were filled from their newest end, the base of each minute
-//! would use up all requests of a venue with many markets.
-//!
-//! A failed request affects its market alone: the market is retried with growing
-//! waits, in parallel with the others. A slow request does not delay the next one. So
-//! neither failures nor silence hold up other markets. All of them wait only if
-//! the host fails, or if several markets in a row fail that had not failed
-//! before. A request that finds no candle is not repeated for a while.
+//! The queue of minutes to fetch, and what responses settle. Pure: time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use jiff::{SignedDuration, Timestamp};
-use tokio::sync::mpsc;
-
-use super::Backoff;
-use super::context::{ListedMarkets, VenueContext};
-use super::rate_limit::Priority;
-use super::rest_query::{self, QueryError};
-use crate::feed::{Event, Gap, MissingPart, Reason, ReasonCode, Urgency};
-use crate::market::{Candle, Market, Minute};
-use crate::venue::{Response, RestQuery};
+use crate::feed::{Gap, Urgency};
+use crate::ingest::backoff::Backoff;
+use crate::market::{Market, Minute};
 
 /// Maximum number of queued jobs; the board requests dropped ones again.
 const JOBS_MAX: usize = 4096;
 
-/// A minute is requested once it has been over for this long (venue time).
-const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(5);
-
-/// A minute without a candle counts as quiet once it has been over for this long: candles may be late.
-const QUIET_AFTER: SignedDuration = SignedDuration::from_secs(30);
-
 /// Minutes that were not over yet are requested again after this long.
-const NOT_OVER_RETRY: Duration = Duration::from_secs(5);
-
-/// Longest sleep while nothing is due.
-const SLEEP_MAX: Duration = Duration::from_secs(1);
+pub const NOT_OVER_RETRY: Duration = Duration::from_secs(5);
 
 /// Up to this many markets, the first request for each is the single candle of its base, so that the first page
 /// view is right after one short round. With more, a round takes longer than a base lasts: it starts with pages.
 const SINGLE_CANDLE_MARKETS_MAX: usize = 60;
 
 /// First wait before a span without candles is requested again; grows fourfold each time, up to
-/// [`empty_retry_max`](super::Settings::empty_retry_max). The venue may have been at fault.
+/// [`empty_retry_max`](crate::ingest::Settings::empty_retry_max). The venue may have been at fault.
 const EMPTY_RETRY_MIN: Duration = Duration::from_secs(10);
 
 /// Maximum number of empty spans remembered per market.
 const EMPTY_SPANS_MAX: usize = 64;
-
-/// A request in flight for this long no longer delays the next one: it may never get a response.
-const SLOW_AFTER: Duration = Duration::from_secs(1);
-
-/// Maximum number of requests in flight, not counting retries.
-const IN_FLIGHT_MAX: usize = 8;
-
-/// When this many markets fail in a row, without a success in between, the host counts as failing.
-const HOST_FAILED_AFTER: usize = 3;
-
-/// Longest wait after failures that may still concern single markets only.
-const DOUBT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// An empty span is extended by this many minutes, since the base moves on during the wait.
 const EMPTY_MARGIN_MINUTES: i64 = 10;
 
 /// A span of minutes to fetch for one market.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Job {
-    urgency: Urgency,
-    market: Market,
-    span: Range<Minute>,
-    not_before: Duration,
+pub struct Job {
+    pub urgency: Urgency,
+    pub market: Market,
+    pub span: Range<Minute>,
+    pub not_before: Duration,
 }
 
 impl Job {
@@ -98,14 +53,14 @@ struct EmptySpan {
 
 /// Retry state of a market whose candles were refused or unreadable.
 #[derive(Debug)]
-struct Retry {
+pub struct Retry {
     until: Duration,
     backoff: Backoff,
 }
 
 /// Lanes of requests, which run in parallel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
+pub enum Lane {
     /// Markets whose last request did not fail.
     Regular,
     /// Markets whose last request failed.
@@ -114,20 +69,20 @@ enum Lane {
 
 /// Queued jobs, and what need not be requested now.
 #[derive(Debug, Default)]
-struct Jobs {
+pub struct Jobs {
     queued: VecDeque<Job>,
     empty_spans: BTreeMap<Market, Vec<EmptySpan>>,
     /// Markets that have had a candle.
     has_candles: BTreeSet<Market>,
-    retries: BTreeMap<Market, Retry>,
+    pub retries: BTreeMap<Market, Retry>,
     /// Markets with a request in flight, and since when.
-    in_flight: BTreeMap<Market, Duration>,
+    pub in_flight: BTreeMap<Market, Duration>,
     /// Whether the last job taken was for the newest minutes: then it is the turn of an older gap.
     was_recent: bool,
 }
 
 impl Jobs {
-    fn add(&mut self, job: Job, now: Duration) {
+    pub fn add(&mut self, job: Job, now: Duration) {
         let empty = self.empty_spans.get(&job.market).into_iter().flatten().filter(|empty| now < empty.until);
         let spans: Vec<_> = empty.map(|empty| empty.span.clone()).collect();
         for span in subtract(job.span.clone(), &spans) {
@@ -156,7 +111,7 @@ impl Jobs {
     }
 
     /// Takes the most urgent due job of a lane; among equals, the one with the oldest minute or queued first.
-    fn take(&mut self, now: Duration, open_minute: Minute, lane: Lane) -> Option<Job> {
+    pub fn take(&mut self, now: Duration, open_minute: Minute, lane: Lane) -> Option<Job> {
         let due = |job: &Job| {
             let in_lane = match self.retries.get(&job.market) {
                 Some(retry) => lane == Lane::Retries && retry.until <= now,
@@ -186,20 +141,20 @@ impl Jobs {
     }
 
     /// Records that a market's candles were refused or unreadable.
-    fn record_failure(&mut self, market: &Market, now: Duration, initial_backoff: Backoff) {
+    pub fn record_failure(&mut self, market: &Market, now: Duration, initial_backoff: Backoff) {
         let retry = self.retries.entry(market.clone()).or_insert(Retry { until: now, backoff: initial_backoff });
         retry.until = now + retry.backoff.after_failure();
     }
 
     /// Drops the markets that are no longer listed.
-    fn retain_listed(&mut self, listed: &BTreeSet<Market>) {
+    pub fn retain_listed(&mut self, listed: &BTreeSet<Market>) {
         self.queued.retain(|job| listed.contains(&job.market));
         self.empty_spans.retain(|market, _| listed.contains(market));
         self.retries.retain(|market, _| listed.contains(market));
     }
 
     /// Returns the first page of a job: the minutes from its oldest on that fit into one response and are over.
-    fn page(&self, job: &Job, open_minute: Minute, max: usize, markets: usize) -> Range<Minute> {
+    pub fn page(&self, job: &Job, open_minute: Minute, max: usize, markets: usize) -> Range<Minute> {
         let max = i64::try_from(max.max(1)).unwrap_or(i64::MAX);
         let is_single = markets <= SINGLE_CANDLE_MARKETS_MAX && !self.has_candles.contains(&job.market);
         // A single bad row can make a page unusable: request the base's own candle alone.
@@ -216,7 +171,7 @@ impl Jobs {
     ///
     /// A minute between two candles was quiet. But where the venue has candles for quiet minutes too
     /// (`has_quiet_candles`), a missing candle proves nothing.
-    fn record_candles(
+    pub fn record_candles(
         &mut self,
         page: &Range<Minute>,
         job: &Job,
@@ -303,15 +258,15 @@ impl Jobs {
 
 /// Times and rules by which a response is evaluated.
 #[derive(Debug, Clone, Copy)]
-struct Cutoffs {
-    now: Duration,
+pub struct Cutoffs {
+    pub now: Duration,
     /// The first minute that is not over yet.
-    open_minute: Minute,
+    pub open_minute: Minute,
     /// The first minute that may still get a candle.
-    quiet_before: Minute,
-    has_quiet_candles: bool,
+    pub quiet_before: Minute,
+    pub has_quiet_candles: bool,
     /// Longest wait before an empty span is requested again.
-    retry_max: Duration,
+    pub retry_max: Duration,
 }
 
 /// Returns the parts of `span` that are in none of `others`, oldest first.
@@ -330,198 +285,20 @@ fn subtract(span: Range<Minute>, others: &[Range<Minute>]) -> Vec<Range<Minute>>
     parts
 }
 
-/// Fills the gaps that the board requests, until shutdown.
-pub async fn run(context: Arc<VenueContext>, mut gaps: mpsc::Receiver<Gap>) {
-    let mut filler = Filler::new(&context);
-    let mut in_flight = FuturesUnordered::new();
-    let mut open = true;
-    let mut changes = context.listed.subscribe();
-    let mut listed: ListedMarkets = changes.borrow_and_update().clone();
-    loop {
-        if changes.has_changed().unwrap_or(false) {
-            listed = changes.borrow_and_update().clone();
-            filler.jobs.retain_listed(&listed);
-        }
-        let open_minute = Minute::of(context.venue_now().saturating_sub(SETTLE_AFTER).unwrap_or_default());
-        while let Some((job, lane)) = filler.next_job(open_minute) {
-            let page =
-                filler.jobs.page(&job, open_minute, context.venue.profile().candles_per_request, context.wanted.len());
-            let context = &context;
-            in_flight.push(async move {
-                let answer = fetch_page(context, &job.market, page.clone()).await;
-                (job, lane, page, answer)
-            });
-        }
-        tokio::select! {
-            Some((job, lane, page, answer)) = in_flight.next(), if !in_flight.is_empty() => {
-                filler.handle_response(job, lane, page, open_minute, answer).await;
-            }
-            gap = gaps.recv(), if open => match gap {
-                Some(gap) => accept_gap(&mut filler.jobs, &listed, gap, context.now()),
-                None => open = false,
-            },
-            () = tokio::time::sleep(SLEEP_MAX) => {}
-        }
-    }
-}
-
-/// Candles and the date of the response, or why there are none; `None` if the venue does not support the query.
-type CandleResponse = Option<Result<(Vec<Candle>, Option<Timestamp>), QueryError>>;
-
-/// Decides what to request next, and handles the responses.
-struct Filler<'a> {
-    context: &'a VenueContext,
-    jobs: Jobs,
-    initial_backoff: Backoff,
-    backoff: Backoff,
-    /// Markets that failed in a row, without a success in between.
-    failing: BTreeSet<Market>,
-    /// When the next request of each lane may be sent.
-    regular_at: Duration,
-    retries_at: Duration,
-}
-
-impl<'a> Filler<'a> {
-    fn new(context: &'a VenueContext) -> Self {
-        let initial_backoff = Backoff::new(context.settings.backoff_min, context.settings.backoff_max);
-        Self {
-            context,
-            jobs: Jobs::default(),
-            backoff: initial_backoff.clone(),
-            initial_backoff,
-            failing: BTreeSet::new(),
-            regular_at: Duration::ZERO,
-            retries_at: Duration::ZERO,
-        }
-    }
-
-    /// Takes a job that may be requested now. At most one retry is in flight: a market that never responds only
-    /// delays other retries.
-    fn next_job(&mut self, open_minute: Minute) -> Option<(Job, Lane)> {
-        let now = self.context.now();
-        let is_retry = |market: &Market| self.jobs.retries.contains_key(market);
-        let retrying = self.jobs.in_flight.keys().any(is_retry);
-        let regular: Vec<Duration> =
-            self.jobs.in_flight.iter().filter(|(market, _)| !is_retry(market)).map(|(_, since)| *since).collect();
-        let all_slow = regular.iter().all(|since| now.saturating_sub(*since) >= SLOW_AFTER);
-        let mut take = |lane: Lane, may: bool| {
-            let job = may.then(|| self.jobs.take(now, open_minute, lane)).flatten();
-            job.map(|job| (job, lane))
-        };
-        let (job, lane) = take(Lane::Regular, all_slow && regular.len() < IN_FLIGHT_MAX && self.regular_at <= now)
-            .or_else(|| take(Lane::Retries, !retrying && self.retries_at <= now))?;
-        self.jobs.in_flight.insert(job.market.clone(), now);
-        Some((job, lane))
-    }
-
-    async fn handle_response(
-        &mut self,
-        job: Job,
-        lane: Lane,
-        page: Range<Minute>,
-        open_minute: Minute,
-        answer: CandleResponse,
-    ) {
-        let Self { context, jobs, .. } = self;
-        jobs.in_flight.remove(&job.market);
-        let Some(answer) = answer else { return };
-        let (candles, date) = match answer {
-            Ok(answer) => answer,
-            Err(error) => return self.handle_failure(job, lane, &error),
-        };
-        self.backoff.reset();
-        self.failing.clear();
-        jobs.retries.remove(&job.market);
-        if candles.is_empty() {
-            let code = ReasonCode::Unanswered.as_str();
-            context.set_missing(&job.market, MissingPart::Base, code, "the exchange has no candles for that time");
-        } else if let Some(since) = context.clear_missing(&job.market, MissingPart::Base) {
-            tracing::info!(venue = %context.id(), market = %job.market, %since, "the exchange sends candles again");
-        }
-        // Limited by the date of the response: our estimate of the venue's clock may be wrong.
-        let open_minute = open_minute.min(date.map_or(open_minute, Minute::of));
-        publish_settled(context, jobs, &job, page.start..page.end.min(open_minute), open_minute, candles).await;
-    }
-
-    fn handle_failure(&mut self, job: Job, lane: Lane, error: &QueryError) {
-        let (context, now) = (self.context, self.context.now());
-        let wait = match error {
-            QueryError::Query(reason) => {
-                self.jobs.record_failure(&job.market, now, self.initial_backoff.clone());
-                context.market_failed(&job.market, MissingPart::Base, reason);
-                // A market that fails again is no evidence about the others.
-                if lane == Lane::Regular {
-                    self.failing.insert(job.market.clone());
-                }
-                let in_doubt = self.failing.len() >= HOST_FAILED_AFTER;
-                if in_doubt { self.backoff.after_failure().min(DOUBT_WAIT_MAX) } else { Duration::ZERO }
-            }
-            QueryError::Host(reason) => {
-                context.log_failure("candles", reason);
-                let cooldown = context.http.remaining_cooldown().map_or(Duration::ZERO, |(left, _)| left);
-                cooldown + self.backoff.after_failure()
-            }
-        };
-        if lane == Lane::Regular || matches!(error, QueryError::Host(_)) {
-            self.regular_at = now + wait;
-        }
-        self.retries_at = now + wait;
-        self.jobs.add(job, now);
-    }
-}
-
-fn accept_gap(jobs: &mut Jobs, listed: &BTreeSet<Market>, gap: Gap, now: Duration) {
+/// Queues a gap that the board requests, if its market is listed.
+pub fn accept_gap(jobs: &mut Jobs, listed: &BTreeSet<Market>, gap: Gap, now: Duration) {
     let Gap { market, span, urgency, .. } = gap;
     if listed.contains(&market) {
         jobs.add(Job { urgency, market, span, not_before: Duration::ZERO }, now);
     }
 }
 
-/// Requests the candles of a page.
-async fn fetch_page(context: &VenueContext, market: &Market, page: Range<Minute>) -> CandleResponse {
-    let count = usize::try_from(page.end.0 - page.start.0).unwrap_or(1).max(1);
-    let query = RestQuery::Candles { market, end: page.end, count };
-    Some(match rest_query::send(context, &query, Priority::Backfill).await? {
-        Ok((Response::Candles(candles), body)) => Ok((candles, body.clock_sample.map(|dated| dated.date))),
-        Ok(_) => Err(QueryError::Query(Reason::new(ReasonCode::Payload, "unexpected response; expected candles"))),
-        Err(error) => Err(error),
-    })
-}
-
-/// Publishes what a response settles, and queues the rest of the job again.
-async fn publish_settled(
-    context: &VenueContext,
-    jobs: &mut Jobs,
-    job: &Job,
-    page: Range<Minute>,
-    open_minute: Minute,
-    candles: Vec<Candle>,
-) {
-    if page.start >= page.end {
-        // None of it is over yet (venue time).
-        jobs.add(Job { not_before: context.now() + NOT_OVER_RETRY, ..job.clone() }, context.now());
-        return;
-    }
-    let closes: Vec<_> =
-        candles.iter().filter(|candle| candle.minute < page.end).map(|candle| (candle.minute, candle.close)).collect();
-    let found: Vec<Minute> = closes.iter().map(|&(minute, _)| minute).collect();
-    let cutoffs = Cutoffs {
-        now: context.now(),
-        open_minute,
-        quiet_before: Minute::of(context.venue_now().saturating_sub(QUIET_AFTER).unwrap_or_default()),
-        has_quiet_candles: context.venue.profile().has_quiet_candles,
-        retry_max: context.settings.empty_retry_max,
-    };
-    for span in jobs.record_candles(&page, job, &found, cutoffs) {
-        let closes = closes.iter().filter(|(minute, _)| span.contains(minute)).copied().collect();
-        let event = Event::Settled { venue: context.id(), market: job.market.clone(), span, closes };
-        context.event_queue.send(event).await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
+    use crate::feed::Event;
 
     const FIRST: Minute = Minute(1_000_000);
     const NEVER: Duration = Duration::from_secs(600);

@@ -18,11 +18,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::Settings;
-use super::decode::{self, DecodeError, quoted};
-use super::rate_limit::TokenBucket;
+use super::decode::{self, DecodeError};
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode};
+use crate::ingest::health::quoted;
+use crate::ingest::rest::rate_limit::TokenBucket;
+use crate::ingest::settings::Settings;
 use crate::market::Market;
 use crate::venue::{Incoming, Keepalive, ParseError, TickerRecord, Venue};
 
@@ -66,6 +67,15 @@ pub enum SilenceVerdict {
 pub enum Command {
     /// Subscribe to these markets again: their stream is dead.
     Resubscribe(Vec<Market>),
+}
+
+/// A command from the poller to a connection manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManagerCommand {
+    /// Subscribe to these markets again: their stream is dead.
+    Resubscribe(Vec<Market>),
+    /// Replace the connection for this reason: resubscribing did not help.
+    Replace(String),
 }
 
 /// Why a connection ended.

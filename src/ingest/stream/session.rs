@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{ConnectError, connect};
 use super::connection::{Command, Connection, ConnectionEnd, ConnectionEvents};
-use super::context::VenueContext;
-use super::{decode, polling};
 use crate::feed::{Reason, ReasonCode, Transport, Via};
+use crate::ingest::context::VenueContext;
+use crate::ingest::health::quoted;
+use crate::ingest::polling;
 use crate::market::Market;
 use crate::venue::TickerRecord;
 
@@ -83,7 +84,7 @@ impl StreamSession {
         };
         context.health().current().connects += 1;
         let host = url::Url::parse(&context.settings.stream).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let host = host.unwrap_or_else(|| decode::quoted(&context.settings.stream));
+        let host = host.unwrap_or_else(|| quoted(&context.settings.stream));
         let mut listener = Listener::new(&context, session, &reports, desired.clone());
         let verifying_context = context.clone();
         let connection = Connection {

@@ -5,15 +5,16 @@
 //! of its prices is accepted, and every wanted market without a price, a base or a change is listed with the
 //! most specific cause that is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Quotes;
+use super::board_settings::BoardSettings;
 use super::feed::{self, Feed};
+use super::row::Row;
 use crate::feed::{MISSING_MAX, Missing, MissingPart, Problem, Reason, ReasonCode, VenueHealth, VenueState};
-use crate::market::{Basis, Market, NoChange, Now, State, VenueId};
+use crate::market::{Basis, Market, NoChange, Now, State, VenueClock, VenueId};
 
 /// How long the first price of a venue may take before the venue counts as down.
 const FIRST_PRICE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,22 +55,34 @@ struct Findings {
     problems: Vec<Problem>,
 }
 
-impl Quotes {
-    /// Returns the health of a venue for publication, if it has changed.
-    pub(super) fn report_health(&mut self, venue: VenueId, now: Now) -> Option<VenueHealth> {
-        let mut health = self.health.get(&venue)?.clone();
-        health.overruled = self.overruled.get(&venue).copied().unwrap_or(0);
-        for ((_, code), count) in self.rejected.iter().filter(|((v, _), _)| *v == venue) {
-            *health.rejected.entry((*code).to_owned()).or_default() += count;
-        }
-        if let Some(problems) = self.problems.get_mut(&venue) {
-            health.problems.extend(problems.list(now.wall));
-        }
-        let findings = self.collect_findings(&health, now);
-        let started = self.started.monotonic;
-        let published = self.reported_health.entry(venue).or_default();
-        published.accepted |= findings.accepted > 0;
-        let waited = published.accepted || now.monotonic.saturating_sub(started) >= FIRST_PRICE_TIMEOUT;
+/// What the health of a venue is computed from.
+pub struct HealthContext<'a> {
+    pub feeds: &'a HashMap<(VenueId, Market), Feed>,
+    pub rows: &'a [Row],
+    /// The rows that read each feed.
+    pub rows_by_feed: &'a HashMap<(VenueId, Market), Vec<usize>>,
+    /// The venues' clocks, as far as known.
+    pub clocks: &'a BTreeMap<VenueId, VenueClock>,
+    pub settings: &'a BoardSettings,
+    pub started: Now,
+    pub now: Now,
+}
+
+impl HealthContext<'_> {
+    /// Returns the rows that could use this market of the venue.
+    fn rows_of(&self, venue: VenueId, market: &Market) -> impl Iterator<Item = &Row> {
+        self.rows_by_feed.get(&(venue, market.clone())).into_iter().flatten().map(|&index| &self.rows[index])
+    }
+}
+
+impl ReportedHealth {
+    /// Combines the health that ingest reports with the state of the prices; returns it for publication, if it has
+    /// changed.
+    pub fn report(&mut self, mut health: VenueHealth, context: &HealthContext<'_>) -> Option<VenueHealth> {
+        let now = context.now;
+        let findings = Findings::collect(&health, &self.missing_since, context);
+        self.accepted |= findings.accepted > 0;
+        let waited = self.accepted || now.monotonic.saturating_sub(context.started.monotonic) >= FIRST_PRICE_TIMEOUT;
         let (state, reason) = findings.evaluate(&health, waited);
         health.markets_live = findings.live;
         let count_missing = |what: MissingPart| findings.missing.iter().filter(|missing| missing.lacks == what).count();
@@ -78,7 +91,7 @@ impl Quotes {
         health.without_change = count_missing(MissingPart::Change);
         health.missing = findings.missing;
         let since = |missing: &Missing| ((missing.market.clone(), missing.lacks), missing.since);
-        published.missing_since = health.missing.iter().map(since).collect();
+        self.missing_since = health.missing.iter().map(since).collect();
         health.missing.truncate(MISSING_MAX);
 
         if state != health.state {
@@ -86,7 +99,7 @@ impl Quotes {
         }
         health.state = state;
         health.reason = reason;
-        if let Some(before) = &published.health {
+        if let Some(before) = &self.health {
             if before.state == state {
                 health.since = before.since;
             }
@@ -94,37 +107,39 @@ impl Quotes {
                 return None;
             }
         }
-        published.health = Some(health.clone());
+        self.health = Some(health.clone());
         Some(health)
     }
 
-    /// Returns the venues whose state or reason differs from what was last logged, each at most once per
+    /// Returns the health if its state or reason differs from what was last logged, at most once per
     /// `LOG_INTERVAL`.
-    ///
-    /// Must be called about once a second.
-    pub fn take_health_to_log(&mut self, now: Now) -> Vec<VenueHealth> {
-        let due = self.reported_health.values_mut().filter_map(|published| {
-            let health = published.health.as_ref()?;
-            let current = (health.state, health.reason.as_ref().map(|reason| reason.code));
-            let too_soon = published.logged_at.is_some_and(|at| now.monotonic.saturating_sub(at) < LOG_INTERVAL);
-            if published.logged == Some(current) || too_soon {
-                return None;
-            }
-            published.logged = Some(current);
-            published.logged_at = Some(now.monotonic);
-            Some(health.clone())
-        });
-        due.collect()
+    pub fn take_to_log(&mut self, now: Now) -> Option<VenueHealth> {
+        let health = self.health.as_ref()?;
+        let current = (health.state, health.reason.as_ref().map(|reason| reason.code));
+        let too_soon = self.logged_at.is_some_and(|at| now.monotonic.saturating_sub(at) < LOG_INTERVAL);
+        if self.logged == Some(current) || too_soon {
+            return None;
+        }
+        self.logged = Some(current);
+        self.logged_at = Some(now.monotonic);
+        Some(health.clone())
     }
+}
 
-    fn collect_findings(&self, health: &VenueHealth, now: Now) -> Findings {
-        let venue = health.venue;
-        let stale_after = self.settings.stale_after(venue);
-        let venue_now = feed::venue_now(self.clocks.get(&venue).copied(), now);
+impl Findings {
+    /// Collects what the board knows about the prices of a venue; `missing_since` is since when its markets have been
+    /// missing what they are missing.
+    fn collect(
+        health: &VenueHealth,
+        missing_since: &BTreeMap<(Market, MissingPart), Timestamp>,
+        context: &HealthContext<'_>,
+    ) -> Self {
+        let (venue, now) = (health.venue, context.now);
+        let stale_after = context.settings.stale_after(venue);
+        let venue_now = feed::venue_now(context.clocks.get(&venue).copied(), now);
         let reported: BTreeMap<(&Market, MissingPart), &Missing> =
             health.missing.iter().map(|missing| ((&missing.market, missing.lacks), missing)).collect();
-        let last = self.reported_health.get(&venue);
-        let mut findings = Findings {
+        let mut findings = Self {
             wanted: 0,
             live: 0,
             accepted: 0,
@@ -133,7 +148,7 @@ impl Quotes {
             problems: health.problems.clone(),
         };
         let mut feeds: Vec<(&Market, &Feed)> =
-            self.feeds.iter().filter(|((v, _), _)| *v == venue).map(|((_, market), feed)| (market, feed)).collect();
+            context.feeds.iter().filter(|((v, _), _)| *v == venue).map(|((_, market), feed)| (market, feed)).collect();
         feeds.sort_by_key(|(market, _)| *market);
         for (market, feed) in feeds {
             findings.wanted += 1;
@@ -141,16 +156,16 @@ impl Quotes {
             let live = matches!(state, State::Live | State::Delayed);
             findings.live += usize::from(live);
             findings.accepted += usize::from(live || feed.is_halted_now(stale_after, now));
-            let shown = |&index: &usize| {
-                let quote = self.rows[index].published.as_ref().map(|published| &published.quote);
-                quote.is_some_and(|quote| quote.venue == venue)
-            };
-            let is_shown = self.rows_by_feed.get(&(venue, market.clone())).into_iter().flatten().any(shown);
+            let quotes =
+                || context.rows_of(venue, market).map(|row| row.published.as_ref().map(|published| &published.quote));
+            let is_shown = quotes().flatten().any(|quote| quote.venue == venue);
+            // Some row that could use this market of the venue shows no price at all.
+            let is_lacking = || quotes().any(|quote| quote.is_none_or(|quote| quote.last.is_none()));
             let (lacks, own) = if live {
                 let bases = feed.bases(venue_now);
                 if let Some((basis, _)) = Basis::ALL.into_iter().zip(bases).find(|(_, base)| base.is_none()) {
                     (MissingPart::Base, feed.explain_no_base(basis.base_time(venue_now)))
-                } else if let Some(why) = feed.why_no_change(bases, self.settings.percent_places) {
+                } else if let Some(why) = feed.why_no_change(bases, context.settings.percent_places) {
                     (MissingPart::Change, Some(why))
                 } else {
                     continue;
@@ -170,27 +185,15 @@ impl Quotes {
                 (None, None, None) if !feed.is_confirmed_since_start() => (AWAITED, "no price received yet".to_owned()),
                 (None, None, None) => ("unconfirmed", "its last price was not confirmed in time".to_owned()),
             };
-            if feed.halt_reason().is_none() || is_shown || self.lacks_price_in_a_row(venue, market) {
+            if feed.halt_reason().is_none() || is_shown || is_lacking() {
                 findings.expected.push(findings.missing.len());
             }
-            let since =
-                last.and_then(|last| last.missing_since.get(&(market.clone(), lacks))).copied().unwrap_or(now.wall);
+            let since = missing_since.get(&(market.clone(), lacks)).copied().unwrap_or(now.wall);
             findings.missing.push(Missing { market: market.clone(), lacks, code, detail, since });
         }
         findings
     }
 
-    /// Returns whether some row that could use this market of the venue shows no price at all.
-    fn lacks_price_in_a_row(&self, venue: VenueId, market: &Market) -> bool {
-        self.rows_by_feed
-            .get(&(venue, market.clone()))
-            .into_iter()
-            .flatten()
-            .any(|&index| self.rows[index].published.as_ref().is_none_or(|published| published.quote.last.is_none()))
-    }
-}
-
-impl Findings {
     /// Returns the state and reason that result from `ingest`, the health of the connections, and these findings.
     /// `waited` is whether the venue has had enough time for its first price.
     fn evaluate(&self, ingest: &VenueHealth, waited: bool) -> (VenueState, Option<Reason>) {

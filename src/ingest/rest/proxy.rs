@@ -7,16 +7,20 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::http::Uri;
 use tower::Service;
 use url::Url;
 
-use super::connect::ByteStream;
-use super::decode::quoted;
 use crate::feed::{Reason, ReasonCode};
+use crate::ingest::health::quoted;
 
 /// Port of a SOCKS proxy whose URL has none.
 const SOCKS_PORT: u16 = 1080;
+
+/// A byte stream, encrypted or not.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
 /// A proxy towards an exchange. Its credentials are never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,25 +39,25 @@ impl Proxy {
     }
 
     /// Returns the URL, including the credentials.
-    pub(super) fn url(&self) -> &Url {
+    pub(in crate::ingest) fn url(&self) -> &Url {
         &self.0
     }
 
     /// Returns whether the connection to the proxy itself uses TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(in crate::ingest) fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::ingest) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(in crate::ingest) fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(SOCKS_PORT)
     }
 
     /// Opens a tunnel to `host` through the proxy at the other end of `bytes`.
-    pub(super) async fn tunnel(
+    pub(in crate::ingest) async fn tunnel(
         &self,
         bytes: Box<dyn ByteStream>,
         host: &str,

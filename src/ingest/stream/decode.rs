@@ -7,12 +7,7 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::market::escape_unprintable;
-
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// Maximum length of a peer's text quoted in our messages, in characters.
-const QUOTE_CHARS_MAX: usize = 160;
 
 /// Why a frame can't be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,13 +43,4 @@ pub fn decode_binary(bytes: &[u8], max: usize) -> Result<String, DecodeError> {
         return Err(DecodeError::TooLarge { max });
     }
     String::from_utf8(text).map_err(|_| DecodeError::Utf8)
-}
-
-/// Returns a peer's text made safe for a log line: shortened, and without control characters.
-pub fn quoted(text: &str) -> String {
-    let mut out = escape_unprintable(&text.chars().take(QUOTE_CHARS_MAX).collect::<String>());
-    if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
-        out.push('…');
-    }
-    out
 }

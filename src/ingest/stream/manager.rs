@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Backoff;
 use super::connect::ConnectError;
-use super::connection::Command;
-use super::context::VenueContext;
+use super::connection::{Command, ManagerCommand};
 use super::session::{SessionEnd, SessionReport, StreamSession};
 use crate::failpoint;
 use crate::feed::{Reason, ReasonCode, Transport};
+use crate::ingest::backoff::Backoff;
+use crate::ingest::context::VenueContext;
 use crate::market::Market;
 
 /// Capacity of a manager's report queue; a connection sends four kinds of report, each at most once.
@@ -37,15 +37,6 @@ const REFUSED_FACTOR: u32 = 5;
 
 /// Session number of the next connection, unique within the process.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
-
-/// A command from the poller to a connection manager.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ManagerCommand {
-    /// Subscribe to these markets again: their stream is dead.
-    Resubscribe(Vec<Market>),
-    /// Replace the connection for this reason: resubscribing did not help.
-    Replace(String),
-}
 
 /// Handle of a running connection task.
 struct ConnectionHandle {
@@ -299,9 +290,10 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::ingest::cooldown::Cooldowns;
-    use crate::ingest::http::RestClient;
-    use crate::ingest::{Settings, Tls};
+    use crate::ingest::rest::cooldown::Cooldowns;
+    use crate::ingest::rest::http::RestClient;
+    use crate::ingest::rest::tls::Tls;
+    use crate::ingest::settings::Settings;
     use crate::market::{Price, Ticker};
 
     fn manager_of(market: &Market) -> ConnectionManager {

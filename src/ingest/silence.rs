@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Backoff, Settings};
+use super::backoff::Backoff;
+use super::settings::Settings;
 use crate::market::{Market, Price, Ticker};
 
 /// A connection is replaced when the stream of one of its markets is found dead for this many times in a row; before

@@ -1,0 +1,269 @@
+//! What an exchange adapter is: its facts, and the trait that translates its messages.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use super::json::{ParseError, Rejection};
+use crate::feed::Listing;
+use crate::market::{Candle, Market, Minute, Price, Ticker, VenueId};
+
+/// Facts about a venue, as data; constant while the program runs.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// The id in lower case.
+    pub id: VenueId,
+    /// Base of the REST API, without a slash at the end.
+    pub rest: &'static str,
+    /// The WebSocket URL.
+    pub stream: &'static str,
+    /// Quote currencies, each listed before those that are quoted in it. A market with one of them as base, and
+    /// none that is listed earlier as quote, is likely written the wrong way round.
+    pub quotes: &'static [&'static str],
+    /// How the connection is kept open.
+    pub keepalive: Keepalive,
+    /// A connection without usable tickers for this long is checked by REST, and given up if it missed a trade.
+    pub silence_max: Duration,
+    /// A market not confirmed for this long is stale.
+    pub stale_after: Duration,
+    /// The venue closes connections of this age; a new one is opened before that.
+    pub lifetime: Option<Duration>,
+    /// Maximum number of markets on one connection.
+    pub markets_per_connection: usize,
+    /// Maximum number of frames sent over one connection per `frames_window`.
+    pub frames_max: u32,
+    /// See `frames_max`.
+    pub frames_window: Duration,
+    /// Maximum number of connections opened to the stream's host per `connects_window`.
+    pub connects_max: u32,
+    /// See `connects_max`.
+    pub connects_window: Duration,
+    /// Request limits by group; a request names its group.
+    pub limits: &'static [Limit],
+    /// Maximum number of markets in one ticker request.
+    pub markets_per_request: usize,
+    /// Maximum number of candles in one request.
+    pub candles_per_request: usize,
+    /// Whether a minute without a trade has a candle, flat and with zero volume. If so, a missing candle proves
+    /// nothing.
+    pub has_quiet_candles: bool,
+    /// Whether its tickers contain the time of the trade, and not only that of the message.
+    pub has_trade_times: bool,
+}
+
+/// How a venue requires a connection to be kept alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keepalive {
+    /// We send a protocol ping this often.
+    Ping(Duration),
+    /// We send this text this often.
+    Text(&'static str, Duration),
+    /// The venue pings, and pongs are sent automatically. Without a ping for this long, the connection is lost.
+    ServerPings(Duration),
+}
+
+/// A request budget: `weight` units in `window`, shared by all requests of `group`.
+///
+/// These are the documented limits; ingest uses half of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The group's name.
+    pub group: &'static str,
+    /// Units per window.
+    pub weight: u32,
+    /// The window.
+    pub window: Duration,
+}
+
+/// A query to a venue's REST API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestQuery<'a> {
+    /// All listed markets.
+    Markets,
+    /// The tickers of these markets; at most [`Profile::markets_per_request`].
+    Tickers(&'a [Market]),
+    /// The tick sizes of these markets, where the market list does not contain them; at most
+    /// [`Profile::markets_per_request`].
+    TickSizes(&'a [Market]),
+    /// The newest minute candles of a market before the minute `end`; at most `count`.
+    Candles {
+        /// The market.
+        market: &'a Market,
+        /// The first minute not included.
+        end: Minute,
+        /// Maximum number of candles; at most [`Profile::candles_per_request`].
+        count: usize,
+    },
+}
+
+/// A GET request, complete except for the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Path and query, to be appended to [`Profile::rest`].
+    pub path: String,
+    /// The [`Limit::group`] that it counts towards.
+    pub group: &'static str,
+    /// The units that it costs there.
+    pub weight: u32,
+}
+
+/// The parsed body of a response.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Response {
+    /// Response to [`RestQuery::Markets`].
+    Markets {
+        /// The markets, or why a row can't be used.
+        listings: Vec<Result<Listing, RejectedListing>>,
+        /// Optional fields that can't be parsed, with their market; their rows are used without them.
+        ignored_fields: Vec<(Market, Rejection)>,
+    },
+    /// Response to [`RestQuery::Tickers`].
+    Tickers(Vec<TickerRecord>),
+    /// Response to [`RestQuery::TickSizes`], by symbol.
+    TickSizes(Vec<(String, Result<Decimal, Rejection>)>),
+    /// Response to [`RestQuery::Candles`]: oldest first, without duplicates, all before `end`.
+    ///
+    /// Always complete, or else an error: a missing row would look like a minute without a trade.
+    Candles(Vec<Candle>),
+}
+
+/// One ticker record of a message: its symbol, and the ticker or why it can't be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TickerRecord {
+    /// The venue's symbol; ingest maps it to the market.
+    pub symbol: String,
+    /// The ticker.
+    pub ticker: Result<Ticker, Rejection>,
+    /// Optional fields that can't be parsed; the ticker is used without them.
+    pub ignored_fields: Vec<Rejection>,
+}
+
+impl TickerRecord {
+    /// Combines a symbol, if it can be parsed, with its ticker.
+    pub(super) fn new(
+        symbol: Result<String, Rejection>,
+        ticker: impl FnOnce(&mut Vec<Rejection>) -> Result<Ticker, Rejection>,
+    ) -> Self {
+        let mut ignored_fields = Vec::new();
+        match symbol {
+            Ok(symbol) => {
+                let ticker = ticker(&mut ignored_fields);
+                Self { symbol, ticker, ignored_fields }
+            }
+            Err(rejection) => Self::unreadable(rejection),
+        }
+    }
+
+    /// Returns a record whose symbol is unknown too.
+    pub(super) fn unreadable(rejection: Rejection) -> Self {
+        Self { symbol: String::new(), ticker: Err(rejection), ignored_fields: Vec::new() }
+    }
+}
+
+/// Returns an optional field, or records in `ignored_fields` that it can't be parsed.
+///
+/// Only the symbol, the price and the time that orders it may invalidate a record.
+pub(super) fn optional_field<T>(
+    parsed: Result<Option<T>, Rejection>,
+    ignored_fields: &mut Vec<Rejection>,
+) -> Option<T> {
+    parsed.unwrap_or_else(|rejection| {
+        ignored_fields.push(rejection);
+        None
+    })
+}
+
+/// The code for a value that contradicts the rest of its record.
+pub(super) const CONTRADICTION: &str = "contradiction";
+
+/// Removes 24-hour figures that contradict their own record: a high or low on the wrong side of the last price, and
+/// a price of 24 hours ago outside the range since then.
+///
+/// `fields` are the field names of the high, the low and that price.
+pub(super) fn drop_contradictions(
+    mut ticker: Ticker,
+    fields: [&'static str; 3],
+    ignored_fields: &mut Vec<Rejection>,
+) -> Ticker {
+    let [high, low, base] = fields;
+    let last = ticker.last;
+    let mut check = |figure: &mut Option<Price>, field, is_consistent: &dyn Fn(Price) -> bool| {
+        if let Some(odd) = figure.take_if(|figure| !is_consistent(*figure)) {
+            ignored_fields.push(Rejection {
+                excerpt: format!("{odd}, but the last price is {last}"),
+                ..Rejection::new(field, CONTRADICTION)
+            });
+        }
+    };
+    check(&mut ticker.high_24h, high, &|high| high >= last);
+    check(&mut ticker.low_24h, low, &|low| low <= last);
+    let (highest, lowest) = (ticker.high_24h, ticker.low_24h);
+    let is_within = |base| highest.is_none_or(|high| base <= high) && lowest.is_none_or(|low| base >= low);
+    check(&mut ticker.base_24h, base, &is_within);
+    ticker
+}
+
+/// One parsed frame of the stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Incoming {
+    /// Ticker records.
+    Tickers(Vec<TickerRecord>),
+    /// An acknowledgement, a status or a heartbeat: the peer is alive, but no price is confirmed.
+    Reply(String),
+    /// The venue refused something that we sent.
+    Refused(String),
+    /// The venue asks us to reconnect.
+    Reconnect(String),
+    /// A message of an unknown type, or one that we did not request; it is counted.
+    Unknown(String),
+}
+
+/// A rejected row of a market list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{rejection}")]
+pub struct RejectedListing {
+    /// The symbol, if it can be parsed.
+    pub symbol: Option<String>,
+    /// Why the row is rejected.
+    pub rejection: Rejection,
+}
+
+impl From<Rejection> for RejectedListing {
+    fn from(rejection: Rejection) -> Self {
+        Self { symbol: None, rejection }
+    }
+}
+
+/// An exchange adapter.
+pub trait Venue: Send + Sync {
+    /// Returns the facts about the venue.
+    fn profile(&self) -> &Profile;
+
+    /// Returns the venue's symbol of a market.
+    fn symbol(&self, market: &Market) -> String;
+
+    /// Returns the frames that make a connection deliver tickers for exactly `markets`.
+    ///
+    /// `current` are the markets that the connection is subscribed to (none on a new
+    /// one): some venues replace the whole list, others add and remove. Where
+    /// the whole list is replaced, it can't become empty: without markets there
+    /// is no frame, and the connection is closed instead.
+    fn subscribe(&self, markets: &[Market], current: &[Market]) -> Vec<String>;
+
+    /// Parses one frame.
+    ///
+    /// # Errors
+    /// [`ParseError::Payload`] if it is not a message of this venue.
+    fn parse(&self, text: &str) -> Result<Incoming, ParseError>;
+
+    /// Encodes a query as a request; returns `None` if the venue does not support it.
+    fn request(&self, query: &RestQuery<'_>) -> Option<Request>;
+
+    /// Parses the body of a response to a query: of a 200, or of an HTTP error that
+    /// may contain the venue's own error.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the whole response can't be used; single records are
+    /// rejected within the response.
+    fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError>;
+}
