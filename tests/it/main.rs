@@ -10,6 +10,7 @@ mod end_to_end;
 mod feed;
 mod history;
 mod http;
+mod imports;
 mod ingest;
 mod laws;
 mod notices;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fanout::{
-    ClientContext, ClientMessage, CloseReason, Delivery, Member, Service, Settings, Upgraded, Watcher, websocket,
+    ClientMessage, CloseReason, Delivery, Member, Service, ServiceContext, Settings, Upgraded, Watcher, websocket,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -19,7 +19,11 @@ impl Service for Echo {
     type SubscriptionId = ();
     type Member = NoGroup;
 
-    fn on_message(&self, context: &mut ClientContext<'_, Self>, message: ClientMessage<'_>) -> Result<(), CloseReason> {
+    fn on_message(
+        &self,
+        context: &mut ServiceContext<'_, Self>,
+        message: ClientMessage<'_>,
+    ) -> Result<(), CloseReason> {
         match message {
             ClientMessage::Text(text) => context.send(text.as_bytes()),
             ClientMessage::Binary(bytes) => context.send_binary(bytes),

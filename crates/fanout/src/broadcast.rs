@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 
-use super::client::{Client, OfferResult};
-use super::thread::Thread;
+use super::client::{self, OfferResult};
+use super::close::CloseReason;
+use super::member::Member as _;
+use super::service::Service;
+use super::thread::{Client, Thread};
 use super::timers::{Millis, align_ping, millis};
-use super::{CloseReason, Member as _, Service};
 use crate::websocket::{self, Opcode};
 
 /// Delay before the ping of a blocked client is tried again.
@@ -115,7 +117,7 @@ impl<S: Service> Thread<S> {
 }
 
 /// Returns a client's nearest deadline.
-fn next_deadline<S: Service>(client: &Client<S>, write_within: Millis) -> Millis {
+fn next_deadline<I>(client: &client::Client<I>, write_within: Millis) -> Millis {
     if let Some(by) = client.closing_by {
         return by;
     }

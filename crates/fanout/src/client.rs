@@ -8,7 +8,6 @@ use bytes::{Buf as _, Bytes};
 use mio::net::TcpStream;
 
 use super::timers::Millis;
-use crate::Service;
 use crate::websocket::Reassembler;
 
 /// Maximum number of slices in one vectored write.
@@ -19,11 +18,11 @@ const RATE_WINDOW: Millis = 1000;
 
 /// State of one client.
 #[derive(Debug)]
-pub(super) struct Client<S: Service> {
+pub(super) struct Client<I> {
     pub stream: TcpStream,
     /// Admission permit, released when the client is dropped.
     guard: Box<dyn Any + Send>,
-    pub subscriptions: Vec<ClientSubscription<S::SubscriptionId>>,
+    pub subscriptions: Vec<ClientSubscription<I>>,
     pub inbound: Reassembler,
     /// Bytes of started frames that the socket has not accepted yet; nearly always absent.
     #[expect(clippy::box_collection, reason = "nearly always absent, and then 8 bytes instead of 32")]
@@ -72,7 +71,7 @@ pub(super) enum OfferResult {
     Blocked,
 }
 
-impl<S: Service> Client<S> {
+impl<I> Client<I> {
     pub fn new(stream: TcpStream, guard: Box<dyn Any + Send>, deflate: bool) -> Self {
         Self {
             stream,
@@ -107,7 +106,7 @@ impl<S: Service> Client<S> {
     }
 
     /// Records a subscription whose group membership exists already.
-    pub fn subscribe(&mut self, id: S::SubscriptionId, group: u32, position: u32) {
+    pub fn subscribe(&mut self, id: I, group: u32, position: u32) {
         self.subscribe_by = Millis::MAX;
         // Most clients only ever have one subscription.
         self.subscriptions.reserve_exact(1);

@@ -2,32 +2,31 @@
 
 use mio::Token;
 
-use super::Service;
 use super::client::Client;
 
 /// One entry of the slab; reused by later clients.
 #[derive(Debug)]
-struct Slot<S: Service> {
+struct Slot<I> {
     /// Rises with each client, so that a late event of an earlier client is not taken for this one's.
     generation: u32,
-    client: Option<Client<S>>,
+    client: Option<Client<I>>,
 }
 
 /// Slab of clients with stable keys.
 #[derive(Debug)]
-pub(super) struct Clients<S: Service> {
-    slots: Vec<Slot<S>>,
+pub(super) struct Clients<I> {
+    slots: Vec<Slot<I>>,
     free: Vec<u32>,
     count: usize,
 }
 
-impl<S: Service> Default for Clients<S> {
+impl<I> Default for Clients<I> {
     fn default() -> Self {
         Self { slots: Vec::new(), free: Vec::new(), count: 0 }
     }
 }
 
-impl<S: Service> Clients<S> {
+impl<I> Clients<I> {
     /// Reserves a free key; its entry stays empty until [`Clients::put`].
     pub fn reserve(&mut self) -> u32 {
         self.count += 1;
@@ -50,18 +49,18 @@ impl<S: Service> Clients<S> {
     }
 
     /// Takes a client out temporarily; its key stays reserved.
-    pub fn take(&mut self, key: u32) -> Option<Client<S>> {
+    pub fn take(&mut self, key: u32) -> Option<Client<I>> {
         self.slots.get_mut(index(key))?.client.take()
     }
 
     /// Puts a client at its key.
-    pub fn put(&mut self, key: u32, client: Client<S>) {
+    pub fn put(&mut self, key: u32, client: Client<I>) {
         if let Some(slot) = self.slots.get_mut(index(key)) {
             slot.client = Some(client);
         }
     }
 
-    pub fn get_mut(&mut self, key: u32) -> Option<&mut Client<S>> {
+    pub fn get_mut(&mut self, key: u32) -> Option<&mut Client<I>> {
         self.slots.get_mut(index(key))?.client.as_mut()
     }
 
@@ -84,7 +83,7 @@ impl<S: Service> Clients<S> {
     }
 
     /// Removes and returns all clients.
-    pub fn drain(&mut self) -> Vec<Client<S>> {
+    pub fn drain(&mut self) -> Vec<Client<I>> {
         let clients = self.slots.drain(..).filter_map(|slot| slot.client).collect();
         *self = Self::default();
         clients

@@ -11,12 +11,15 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::client::Client;
+use super::client;
 use super::clients::Clients;
+use super::close::CloseReason;
+use super::context::ClientContext;
 use super::groups::Groups;
-use super::mailbox::{self, Mailbox, RunState};
+use super::mailbox::{Mailbox, RunState};
+use super::member::Member as _;
+use super::service::{ClientMessage, Service, ServiceContext, Settings, Upgraded};
 use super::timers::{Millis, Timers, align_ping, millis};
-use super::{ClientContext, ClientMessage, CloseReason, Member as _, Service, Settings, Upgraded};
 use crate::websocket::{self, Incoming, Inflater, Opcode, ReadOptions};
 
 /// Poller token of the thread's own mailbox.
@@ -40,14 +43,17 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 /// Receive buffer of a socket in the kernel.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 
+/// A client of the service `S`.
+pub(super) type Client<S> = client::Client<<S as Service>::SubscriptionId>;
+
 /// State of a delivery thread.
 pub(super) struct Thread<S: Service> {
     pub(super) settings: Settings,
     service: Arc<S>,
     poll: Poll,
     mailbox: Arc<Mailbox<S>>,
-    pub(super) clients: Clients<S>,
-    pub(super) groups: Groups<S>,
+    pub(super) clients: Clients<S::SubscriptionId>,
+    pub(super) groups: Groups<S::Member>,
     pub(super) timers: Timers,
     buffer: Box<[u8]>,
     /// Keys of clients with more data to read, continued after the other clients' turn.
@@ -64,7 +70,7 @@ pub(super) fn start<S: Service>(
     service: Arc<S>,
     failed: CancellationToken,
 ) -> io::Result<(Arc<Mailbox<S>>, JoinHandle<()>)> {
-    let (poll, mailbox) = mailbox::open(MAILBOX)?;
+    let (poll, mailbox) = Mailbox::open(MAILBOX)?;
     let runtime = Handle::current();
     let thread_mailbox = mailbox.clone();
     let handle = std::thread::Builder::new().name(format!("delivery-{number}")).spawn(move || {
@@ -129,7 +135,7 @@ impl<S: Service> Thread<S> {
             now: millis(service.now()),
             service,
             poll,
-            groups: Groups::new(mailbox.clone()),
+            groups: Groups::new(mailbox.signal.clone()),
             mailbox,
             clients: Clients::default(),
             timers: Timers::default(),
@@ -198,7 +204,7 @@ impl<S: Service> Thread<S> {
         for upgraded in inbox.upgraded {
             self.admit(upgraded);
         }
-        for group in inbox.dirty_groups {
+        for group in self.mailbox.signal.take_dirty_groups() {
             self.update_now();
             self.broadcast(group);
         }
@@ -231,7 +237,7 @@ impl<S: Service> Thread<S> {
             self.mailbox.client_left();
             return;
         }
-        let mut client = Client::new(stream, guard, deflate);
+        let mut client = Client::<S>::new(stream, guard, deflate);
         if let Some(within) = self.settings.subscribe_within {
             client.subscribe_by = self.now + millis(within);
         }
@@ -381,7 +387,7 @@ impl<S: Service> Thread<S> {
         &mut self,
         key: u32,
         client: &mut Client<S>,
-        callback: impl FnOnce(&mut ClientContext<'_, S>) -> Result<(), CloseReason>,
+        callback: impl FnOnce(&mut ServiceContext<'_, S>) -> Result<(), CloseReason>,
     ) -> Result<(), CloseReason> {
         let Self { clients, groups, .. } = self;
         let mut context = ClientContext { key, client, clients, groups, outgoing: Vec::new() };

@@ -162,7 +162,7 @@ const TOO_MANY_GROUPS: CloseReason = CloseReason::Service(3014, "too many groups
 /// Close reason of a client whose URL has an invalid query.
 const BAD_REQUEST: CloseReason = CloseReason::Service(3501, "bad request");
 
-type ClientContext<'a> = fanout::ClientContext<'a, StreamService>;
+type ClientContext<'a> = fanout::ServiceContext<'a, StreamService>;
 
 impl StreamService {
     /// Returns a callback that sends the welcome message and subscribes to the rows of the URL, if any.

@@ -12,4 +12,15 @@ mod reassembly;
 pub use deflate::{Inflater, compress, stored_block};
 pub use frame::{Opcode, close_frame, control_frame, write_frame, write_header, write_text_frame};
 pub use handshake::{DEFLATE, has_token, is_valid_key, offers_deflate};
-pub use reassembly::{Incoming, ReadOptions, Reassembler, Violation};
+pub use reassembly::{Incoming, ReadOptions, Reassembler};
+
+/// How a client violated the protocol or a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// An invalid frame.
+    Protocol,
+    /// A message that exceeds the maximum length.
+    TooLong,
+    /// A text that is not valid UTF-8.
+    NotUtf8,
+}

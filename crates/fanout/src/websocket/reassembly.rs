@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::Inflater;
+use super::Violation;
+use super::deflate::Inflater;
 use super::frame::{Header, Opcode};
 
 /// Limits and options of a client's messages.
@@ -12,17 +13,6 @@ pub struct ReadOptions {
     pub message_bytes_max: usize,
     /// Whether permessage-deflate was negotiated.
     pub deflate: bool,
-}
-
-/// How a client violated the protocol or a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Violation {
-    /// An invalid frame.
-    Protocol,
-    /// A message that exceeds the maximum length.
-    TooLong,
-    /// A text that is not valid UTF-8.
-    NotUtf8,
 }
 
 /// One received frame, or the message that it completes.

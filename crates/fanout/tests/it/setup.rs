@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fanout::websocket::{self, Opcode};
-use fanout::{ClientContext, ClientMessage, CloseReason, Delivery, Member, Service, Settings, Upgraded, Watcher};
+use fanout::{ClientMessage, CloseReason, Delivery, Member, Service, ServiceContext, Settings, Upgraded, Watcher};
 
 /// Marks the last frame of a message.
 pub const FIN: u8 = 0x80;
@@ -89,7 +89,11 @@ impl Service for TestService {
     type SubscriptionId = String;
     type Member = Membership;
 
-    fn on_message(&self, context: &mut ClientContext<'_, Self>, message: ClientMessage<'_>) -> Result<(), CloseReason> {
+    fn on_message(
+        &self,
+        context: &mut ServiceContext<'_, Self>,
+        message: ClientMessage<'_>,
+    ) -> Result<(), CloseReason> {
         let text = match message {
             ClientMessage::Text(text) => text,
             ClientMessage::Binary(bytes) => {
