@@ -11,7 +11,7 @@ use jiff::fmt::rfc2822;
 use super::fake_venue::{FakeVenue, RestRequest};
 use super::fault::{FaultSpec, Transport};
 use super::http::{self, Request};
-use super::json::{Object, edit_rows, set_member, symbol_of};
+use super::json::{Object, RowShape, edit_rows, set_member, symbol_of};
 use super::limits::CountedRequest;
 use super::query::RequestTarget;
 use super::response::FakeResponse;
@@ -136,7 +136,8 @@ fn respond(
     let mut faults = lock(&state.faults);
     for kind in ["null-field", "set-field", "omit", "rows"] {
         if let Some(fault) = faults.take(kind, &point) {
-            response.body = apply_row_fault(&String::from_utf8_lossy(&response.body), &fault).into_bytes();
+            response.body =
+                apply_row_fault(&String::from_utf8_lossy(&response.body), served.row_shape(), &fault).into_bytes();
         }
     }
     if let Some(fault) = faults.take("raw", &point) {
@@ -146,10 +147,11 @@ fn respond(
 }
 
 /// Returns the body of a response with a fault applied to its rows.
-fn apply_row_fault(body: &str, fault: &FaultSpec) -> String {
+fn apply_row_fault(body: &str, shape: RowShape, fault: &FaultSpec) -> String {
     let mut left = fault.n.filter(|_| fault.fault == "rows").unwrap_or(u32::MAX);
-    edit_rows(body, |row| {
-        let applies = fault.symbol.is_none() || symbol_of(row).is_some_and(|symbol| fault.affects_symbol(&symbol));
+    edit_rows(body, shape, |row| {
+        let applies =
+            fault.symbol.is_none() || symbol_of(row, shape).is_some_and(|symbol| fault.affects_symbol(&symbol));
         match &fault.field {
             Some(field) if applies => Some(set_member(row, field, fault.payload.as_deref().unwrap_or("null"))),
             None if applies && fault.fault == "omit" => None,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::connection_policy::ConnectionPolicy;
 use super::fault_view::FaultView;
+use super::json::RowShape;
 use super::limits::{Charge, CountedRequest, Refusal, Usage};
 use super::listing::Listing;
 use super::query::RequestTarget;
@@ -55,6 +56,9 @@ pub trait FakeVenue: std::fmt::Debug + Sync {
 
     /// Returns the response to a request beyond a limit.
     fn refuse(&self, refusal: &Refusal) -> FakeResponse;
+
+    /// Returns where the rows of its responses are, for the faults that change single rows.
+    fn row_shape(&self) -> RowShape;
 
     /// Returns the names of the cautions that it can put in force on a market.
     fn cautions(&self) -> &'static [&'static str] {

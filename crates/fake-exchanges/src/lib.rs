@@ -26,7 +26,7 @@ pub mod fault_effects;
 pub mod fault_view;
 mod gzip;
 mod http;
-mod json;
+pub mod json;
 pub mod limits;
 mod listener;
 pub mod listing;

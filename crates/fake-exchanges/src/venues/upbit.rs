@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::upbit_family::UpbitFamily;
 use super::upbit_family::book::{instruments, orderbooks, supported_levels};
 use super::upbit_family::candle::candles;
-use super::upbit_family::request::{CONNECT_GROUP, TOO_MANY_REQUESTS, UpbitError, limit_group, requested_markets};
+use super::upbit_family::request::{
+    CONNECT_GROUP, ROWS, TOO_MANY_REQUESTS, UpbitError, limit_group, requested_markets,
+};
 use super::upbit_family::session::UpbitFamilySession;
 use super::upbit_family::ticker::delisting_date;
 use super::upbit_family::trade::{ID_FACTOR, ticks};
@@ -17,7 +19,7 @@ use crate::connection_policy::ConnectionPolicy;
 use crate::fake_venue::{FakeVenue, RestRequest};
 use crate::fault_effects::MarketWarning;
 use crate::fault_view::FaultView;
-use crate::json::{Object, array};
+use crate::json::{Object, RowShape, array};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
 use crate::query::{KST_OFFSET_HOURS, RequestTarget, format_time};
@@ -95,6 +97,10 @@ impl FakeVenue for Upbit {
             ("remaining-req", format!("group={group}; min={}; sec={}", 60 * max, max.saturating_sub(*used)))
         };
         usages.iter().map(header).collect()
+    }
+
+    fn row_shape(&self) -> RowShape {
+        ROWS
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {

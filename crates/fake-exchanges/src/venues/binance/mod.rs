@@ -22,7 +22,7 @@ pub use self::ticker::ticker_frame;
 use crate::connection_policy::ConnectionPolicy;
 use crate::fake_venue::{FakeVenue, RestRequest};
 use crate::fault_view::FaultView;
-use crate::json::{Object, array};
+use crate::json::{Object, RowShape, array};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
 use crate::query::RequestTarget;
@@ -85,6 +85,10 @@ impl FakeVenue for Binance {
     fn limit_headers(&self, usages: &[Usage]) -> Vec<(&'static str, String)> {
         let names = ["x-mbx-used-weight", "x-mbx-used-weight-1m"];
         usages.iter().flat_map(|usage| names.map(|name| (name, usage.used.to_string()))).collect()
+    }
+
+    fn row_shape(&self) -> RowShape {
+        RowShape { lists: &["symbols"], symbols: &["symbol", "s"], index: 0 }
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {

@@ -13,12 +13,14 @@ use self::legacy_session::BithumbLegacySession;
 use super::upbit_family::UpbitFamily;
 use super::upbit_family::book::orderbooks;
 use super::upbit_family::candle::candles;
-use super::upbit_family::request::{CONNECT_GROUP, TOO_MANY_REQUESTS, UpbitError, limit_group, requested_markets};
+use super::upbit_family::request::{
+    CONNECT_GROUP, ROWS, TOO_MANY_REQUESTS, UpbitError, limit_group, requested_markets,
+};
 use super::upbit_family::session::UpbitFamilySession;
 use super::upbit_family::trade::ticks;
 use crate::fake_venue::{FakeVenue, RestRequest};
 use crate::fault_view::FaultView;
-use crate::json::{Object, array};
+use crate::json::{Object, RowShape, array};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
 use crate::query::{KST_OFFSET_HOURS, KST_OFFSET_MS, RequestTarget, format_time};
@@ -97,6 +99,10 @@ impl FakeVenue for Bithumb {
             ]
         };
         usages.iter().flat_map(headers).collect()
+    }
+
+    fn row_shape(&self) -> RowShape {
+        ROWS
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {

@@ -1,6 +1,6 @@
 //! The Upbit family: what the requests have in common: errors, the markets that they name, and their limits.
 
-use crate::json::{Object, json_string};
+use crate::json::{Object, RowShape, json_string};
 use crate::query::RequestTarget;
 use crate::response::FakeResponse;
 use crate::simulated_market::{SimulatedMarket, Simulation};
@@ -63,3 +63,6 @@ pub const CONNECT_GROUP: &str = "websocket-connect";
 
 /// The body of a response to a request beyond a limit.
 pub const TOO_MANY_REQUESTS: &str = r#"{"error":{"name":"too_many_requests","message":"Too many API requests."}}"#;
+
+/// Where rows are.
+pub const ROWS: RowShape = RowShape { lists: &[], symbols: &["market", "code"], index: 0 };
