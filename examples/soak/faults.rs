@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_exchanges::fault::KINDS;
-use fake_exchanges::{Fake, assets};
+use fake_exchanges::{Fake, assets, venues};
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use rust_decimal::Decimal;
@@ -37,7 +37,8 @@ impl FaultInjector {
             self.remaining = KINDS.iter().map(|(kind, ..)| *kind).collect();
         }
         let kind = self.remaining.swap_remove(self.rng.random_range(0..self.remaining.len()));
-        let venue = assets::VENUES[self.rng.random_range(0..assets::VENUES.len())];
+        let venues: Vec<&str> = venues::ids().collect();
+        let venue = venues[self.rng.random_range(0..venues.len())];
         let coin = assets::ALL[self.rng.random_range(0..15)].id;
         let quote = if venue == "binance" { "USDT" } else { "KRW" };
         let market = format!("{coin}-{quote}");

@@ -145,13 +145,13 @@ pub struct Board {
 }
 
 fn boards() -> Vec<Board> {
-    let of = |&id: &&'static str| {
+    let of = |id: &'static str| {
         let coins = fake::assets::ALL.iter().filter(|coin| id != "binance" || coin.usdt_price > 0);
         let quote = if id == "binance" { "USDT" } else { "KRW" };
         let markets = coins.take(MARKETS_PER_VENUE).map(|coin| format!("{}-{quote}", coin.id)).collect();
         Board { id, markets }
     };
-    fake::assets::VENUES.iter().map(of).collect()
+    fake::venues::ids().map(of).collect()
 }
 
 fn configuration(fake: &Fake, boards: &[Board], folder: &std::path::Path) -> String {

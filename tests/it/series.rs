@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use fake_exchanges::series::CandleSeries;
 use fake_exchanges::ticker_figures::TickerFigures;
-use fake_exchanges::{self as fake, FaultView, Options, Simulation, binance, bithumb, upbit};
+use fake_exchanges::venues::{binance, bithumb, upbit};
+use fake_exchanges::{self as fake, FaultView, Options, Simulation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};

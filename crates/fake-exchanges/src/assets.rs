@@ -65,27 +65,3 @@ pub const ALL: &[Asset] = &[
     asset(("SUI", "수이", "Sui"), 4_800 * ONE, (32_541 * PIP, PIP), 3_000),
     asset(("USDT", "테더", "Tether"), 1_475 * ONE, (0, 0), 1_500),
 ];
-
-/// Ids of the fake venues.
-pub const VENUES: [&str; 3] = ["upbit", "bithumb", "binance"];
-
-/// Returns the tick size of KRW markets at a price, both in units (Upbit's table since 2025-07-31).
-pub fn krw_tick_size(price: i64) -> i64 {
-    const STEPS: [(i64, i64); 14] = [
-        (1_000_000 * ONE, 1_000 * ONE),
-        (500_000 * ONE, 500 * ONE),
-        (100_000 * ONE, 100 * ONE),
-        (50_000 * ONE, 50 * ONE),
-        (10_000 * ONE, 10 * ONE),
-        (5_000 * ONE, 5 * ONE),
-        (100 * ONE, ONE),
-        (10 * ONE, ONE / 10),
-        (ONE, ONE / 100),
-        (ONE / 10, ONE / 1_000),
-        (ONE / 100, ONE / 10_000),
-        (ONE / 1_000, ONE / 100_000),
-        (ONE / 10_000, ONE / 1_000_000),
-        (ONE / 100_000, ONE / 10_000_000),
-    ];
-    STEPS.iter().find(|(from, _)| price >= *from).map_or(1, |&(_, step)| step)
-}

@@ -16,9 +16,6 @@ pub const LEVELS_MAX: usize = 50;
 const VALUE_MIN: u32 = 300_000;
 const VALUE_MAX: u32 = 30_000_000;
 
-/// KRW per USDT, precise enough for sizes.
-const KRW_PER_USDT: i128 = 1_475;
-
 /// A level: price and size, both in units.
 pub type Level = (i64, i64);
 
@@ -84,7 +81,7 @@ fn below(market: &SimulatedMarket, price: i64) -> i64 {
 fn size(market: &SimulatedMarket, price: i64, id: u64) -> i64 {
     let mut rng = Rng::keyed(&[key(&market.symbol), price.cast_unsigned(), id]);
     let krw = i128::from(VALUE_MIN + rng.below(VALUE_MAX - VALUE_MIN)) * i128::from(ONE) * i128::from(ONE);
-    let value = if market.venue == "binance" { krw / KRW_PER_USDT } else { krw };
+    let value = krw / i128::from(market.listing.krw_per_quote);
     i64::try_from(value / i128::from(price)).unwrap_or(ONE).max(1)
 }
 

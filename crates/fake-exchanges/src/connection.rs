@@ -8,21 +8,20 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::fmt::rfc2822;
 
+use super::fake_venue::{FakeVenue, RestRequest};
 use super::fault::{FaultSpec, Transport};
-use super::fault_view::{FakeResponse, rest};
 use super::http::{self, Request};
-use super::json::{edit_rows, set_member, symbol_of};
-use super::limits::{CountedRequest, Verdict};
+use super::json::{Object, RowShape, edit_rows, set_member, symbol_of};
+use super::limits::CountedRequest;
 use super::query::RequestTarget;
+use super::response::FakeResponse;
 use super::socket::Socket;
-use super::state::{FakeState, lock};
-use super::{assets, stream};
+use super::state::{FakeState, STALL_MAX, lock};
+use super::stream;
+use super::venues::{self, id_of};
 
 /// Time without a request after which a connection is closed.
 const IDLE_MAX: Duration = Duration::from_secs(75);
-
-/// How long the stall faults keep a client waiting before the connection is closed.
-pub const STALL_MAX: Duration = Duration::from_secs(600);
 
 /// Serves a connection until it ends; `id` is its number in the log.
 pub async fn serve(state: Arc<FakeState>, mut socket: Socket, id: u64) {
@@ -49,12 +48,11 @@ pub async fn serve(state: Arc<FakeState>, mut socket: Socket, id: u64) {
     }
 }
 
-/// Splits `/upbit/v1/ticker` into the venue and its own path; the venue is empty if there is none of that name.
-fn split_venue(target: &str) -> (&'static str, String) {
+/// Splits `/upbit/v1/ticker` into the venue, if there is one of that name, and its own path.
+fn split_venue(target: &str) -> (Option<&'static dyn FakeVenue>, String) {
     let target = target.trim_start_matches('/');
     let at = target.find(['/', '?']).unwrap_or(target.len());
-    let venue = assets::VENUES.into_iter().find(|venue| *venue == &target[..at]).unwrap_or("");
-    (venue, target[at..].to_owned())
+    (venues::find(&target[..at]), target[at..].to_owned())
 }
 
 /// Answers one request; returns false if the connection must end.
@@ -62,8 +60,9 @@ async fn answer(
     state: &FakeState,
     socket: &mut Socket,
     request: &Request,
-    (id, from, venue, path): (u64, IpAddr, &'static str, &str),
+    (id, from, served, path): (u64, IpAddr, Option<&'static dyn FakeVenue>, &str),
 ) -> io::Result<bool> {
+    let venue = id_of(served);
     let line = format!("{} {path}", request.method);
     let point = state.injection_point(Transport::Rest, venue, path);
     let broken = {
@@ -78,7 +77,7 @@ async fn answer(
         }
         return Ok(false);
     }
-    let mut response = respond(state, request, from, venue, path);
+    let mut response = respond(state, request, from, served, path);
     response.headers.extend(date_header(state, venue, path));
     state.record_action(id, venue, "request", &line, Some(response.status));
     if lock(&state.faults).take("stall-body", &point).is_some() {
@@ -98,40 +97,47 @@ fn date_header(state: &FakeState, venue: &str, path: &str) -> Option<(String, St
     Some(("date".to_owned(), date))
 }
 
-fn respond(state: &FakeState, request: &Request, from: IpAddr, venue: &'static str, path: &str) -> FakeResponse {
+fn respond(
+    state: &FakeState,
+    request: &Request,
+    from: IpAddr,
+    served: Option<&'static dyn FakeVenue>,
+    path: &str,
+) -> FakeResponse {
+    let Some(served) = served else {
+        let paths: Vec<String> = venues::ids().map(|venue| format!("/{venue}")).collect();
+        let (last, first) = paths.split_last().map_or(("", &[][..]), |(last, first)| (last.as_str(), first));
+        let error = format!("paths begin with {} or {last}", first.join(", "));
+        return FakeResponse::json(404, Object::new().text("error", &error).end());
+    };
+    let venue = id_of(Some(served));
     let point = state.injection_point(Transport::Rest, venue, path);
-    if venue.is_empty() {
-        return FakeResponse::json(404, r#"{"error":"paths begin with /upbit, /bithumb or /binance"}"#);
-    }
-    if let Some(response) = fault_response(state, Transport::Rest, venue, path) {
+    if let Some(response) = state.fault_response(Transport::Rest, venue, path) {
         return response;
     }
-    if request.method != "GET" {
+    let target = RequestTarget::parse(path);
+    if !served.accepts(&request.method, &target) {
         return FakeResponse::json(405, r#"{"error":{"name":"method_not_allowed","message":"only GET"}}"#);
     }
-    let target = RequestTarget::parse(path);
-    let mut headers = Vec::new();
-    if let Some(limits) = &state.limits {
-        let counted = CountedRequest {
-            venue,
-            client: from,
-            target: Some(&target),
-            has_origin: request.header("origin").is_some(),
-        };
-        match lock(limits).count(&counted, point.now) {
-            Verdict::Pass(more) => headers = more,
-            Verdict::Refuse(response) => return response,
-        }
-    }
+    let counted = CountedRequest { target: Some(&target), has_origin: request.header("origin").is_some() };
+    let headers = match state.count_request(served, from, &counted) {
+        Ok(headers) => headers,
+        Err(response) => return response,
+    };
     let mut response = match &state.recordings {
         Some(recordings) => recordings.rest(venue, &target),
-        None => state.with_view(&point, |view| rest(venue, view, path)),
+        None => {
+            let stream_url = state.stream_url(served);
+            let request = RestRequest { method: &request.method, target, stream_url: &stream_url };
+            state.with_view(&point, |view| served.rest(view, &request))
+        }
     };
     response.headers.extend(headers);
     let mut faults = lock(&state.faults);
     for kind in ["null-field", "set-field", "omit", "rows"] {
         if let Some(fault) = faults.take(kind, &point) {
-            response.body = apply_row_fault(&String::from_utf8_lossy(&response.body), &fault).into_bytes();
+            response.body =
+                apply_row_fault(&String::from_utf8_lossy(&response.body), served.row_shape(), &fault).into_bytes();
         }
     }
     if let Some(fault) = faults.take("raw", &point) {
@@ -141,10 +147,11 @@ fn respond(state: &FakeState, request: &Request, from: IpAddr, venue: &'static s
 }
 
 /// Returns the body of a response with a fault applied to its rows.
-fn apply_row_fault(body: &str, fault: &FaultSpec) -> String {
+fn apply_row_fault(body: &str, shape: RowShape, fault: &FaultSpec) -> String {
     let mut left = fault.n.filter(|_| fault.fault == "rows").unwrap_or(u32::MAX);
-    edit_rows(body, |row| {
-        let applies = fault.symbol.is_none() || symbol_of(row).is_some_and(|symbol| fault.affects_symbol(&symbol));
+    edit_rows(body, shape, |row| {
+        let applies =
+            fault.symbol.is_none() || symbol_of(row, shape).is_some_and(|symbol| fault.affects_symbol(&symbol));
         match &fault.field {
             Some(field) if applies => Some(set_member(row, field, fault.payload.as_deref().unwrap_or("null"))),
             None if applies && fault.fault == "omit" => None,
@@ -154,20 +161,4 @@ fn apply_row_fault(body: &str, fault: &FaultSpec) -> String {
             }
         }
     })
-}
-
-/// Returns the response of a `status` or `html` fault, or `None` if none applies.
-pub fn fault_response(state: &FakeState, transport: Transport, venue: &str, path: &str) -> Option<FakeResponse> {
-    let point = state.injection_point(transport, venue, path);
-    let mut faults = lock(&state.faults);
-    if let Some(fault) = faults.take("status", &point) {
-        let mut response = FakeResponse::json(fault.status.unwrap_or(503), fault.body.unwrap_or_default());
-        response.headers.extend(fault.retry_after.map(|value| ("retry-after".to_owned(), value)));
-        return Some(response);
-    }
-    let fault = faults.take("html", &point)?;
-    let page = "<!DOCTYPE html><html><head><title>점검 중</title></head><body><h1>Maintenance</h1></body></html>";
-    let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
-    let body = fault.body.unwrap_or_else(|| page.to_owned()).into_bytes();
-    Some(FakeResponse { status: fault.status.unwrap_or(503), headers, body })
 }

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::fault::{FaultSpec, Transport};
-use super::fault_view::FakeResponse;
 use super::http::{self, Request};
 use super::json::{Object, array, json_string};
+use super::listener::next_connection;
 use super::query::RequestTarget;
-use super::server::next_connection;
+use super::response::FakeResponse;
 use super::simulated_market::Truth;
 use super::socket::Socket;
 use super::state::{FakeState, lock};

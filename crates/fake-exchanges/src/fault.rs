@@ -9,9 +9,9 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::assets;
-use super::fault_view::{FaultEffects, MarketWarning};
-use super::upbit;
+use super::fault_effects::{FaultEffects, MarketWarning, TimeUnit};
+use super::simulated_market::names_same_market;
+use super::venues;
 
 /// Maximum number of faults in force; further ones are rejected.
 pub const FAULTS_MAX: usize = 64;
@@ -88,33 +88,6 @@ pub enum Transport {
 
 use Transport::{Rest, Stream};
 
-/// A unit of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TimeUnit {
-    /// Seconds.
-    S,
-    /// Milliseconds, which the venues use.
-    #[default]
-    Ms,
-    /// Microseconds.
-    Us,
-    /// Nanoseconds.
-    Ns,
-}
-
-impl TimeUnit {
-    /// Converts a time from Unix ms to this unit.
-    pub fn from_millis(self, ms: i64) -> i64 {
-        match self {
-            Self::S => ms.div_euclid(1000),
-            Self::Ms => ms,
-            Self::Us => ms.saturating_mul(1000),
-            Self::Ns => ms.saturating_mul(1_000_000),
-        }
-    }
-}
-
 // The kinds that change content:
 // - `null-field` and `set-field` replace a member's value with `null` or with the JSON of `payload`.
 // - `omit` leaves a market's rows out of a response; `rows` truncates a response after `n` rows.
@@ -190,8 +163,9 @@ impl FaultSpec {
         if let Some(on) = self.on.filter(|on| !allowed.contains(on)) {
             return Err(format!("fault {name:?} does not apply to {on:?}").to_lowercase());
         }
-        if let Some(venue) = self.venue.as_deref().filter(|venue| !assets::VENUES.contains(venue)) {
-            return Err(format!("unknown venue {venue:?}; known venues: {}", assets::VENUES.join(", ")));
+        if let Some(venue) = self.venue.as_deref().filter(|venue| venues::find(venue).is_none()) {
+            let known: Vec<&str> = venues::ids().collect();
+            return Err(format!("unknown venue {venue:?}; known venues: {}", known.join(", ")));
         }
         let needs = match *name {
             "drop-sym" if self.symbol.is_none() => "symbol",
@@ -220,7 +194,7 @@ impl FaultSpec {
     }
 
     fn is_warning(&self) -> bool {
-        let caution = self.caution.as_deref().is_none_or(|name| upbit::CAUTIONS.contains(&name));
+        let caution = self.caution.as_deref().is_none_or(venues::has_caution);
         caution && (self.caution.is_none() || self.date.is_none())
     }
 
@@ -365,16 +339,6 @@ impl Faults {
     fn expire(&mut self, now: Duration) {
         self.active.retain(|active| active.times_left != Some(0) && active.until.is_none_or(|until| now < until));
     }
-}
-
-/// Returns whether two spellings such as `KRW-BTC`, `BTC-KRW`, `BTC_KRW` or `BTCUSDT` name the same market.
-pub fn names_same_market(name: &str, symbol: &str) -> bool {
-    let sides = |text: &str| {
-        let mut sides: Vec<String> = text.split(['-', '_']).map(str::to_ascii_uppercase).collect();
-        sides.sort_unstable();
-        sides
-    };
-    sides(name) == sides(symbol) || name.replace('-', "").eq_ignore_ascii_case(symbol)
 }
 
 fn is_one_shot(kind: &str) -> bool {

@@ -1,15 +1,9 @@
-//! The fault view: the simulation with the effects of faults, as one response reports it; and REST dispatch.
+//! The fault view: the simulation with the effects of faults, as one response reports it.
 
-use std::ops::Range;
-
-use rust_decimal::Decimal;
-
-use super::fault::TimeUnit;
-use super::query::RequestTarget;
+use super::fault_effects::FaultEffects;
 use super::simulated_market::{SimulatedMarket, Simulation};
 use super::trade_log::Trade;
 use super::units;
-use super::{binance, bithumb, bithumb_legacy, upbit};
 
 /// The simulation as of one instant, with the effects of the faults in force.
 #[derive(Debug, Clone)]
@@ -20,61 +14,6 @@ pub struct FaultView<'a> {
     pub now: i64,
     /// The effects of the faults in force.
     pub effects: FaultEffects,
-}
-
-/// The combined effects of faults on what a venue reports. The default has no effect.
-#[derive(Debug, Clone, Default)]
-pub struct FaultEffects {
-    /// Factors that prices are multiplied by, of one symbol or market, or of all.
-    pub spikes: Vec<(Option<String>, Decimal)>,
-    /// The time that replaces every time, in Unix ms.
-    pub frozen_at: Option<i64>,
-    /// Offset added to every time, in ms.
-    pub skew: i64,
-    /// Unit of every time.
-    pub unit: TimeUnit,
-    /// Number of past trades that a new connection is sent again as if they were new.
-    pub replay: u32,
-    /// Spans in Unix ms whose candles are left out, of one symbol or market, or of all.
-    pub gaps: Vec<(Option<String>, Range<i64>)>,
-    /// Markets that are halted: they don't trade, and their venue reports it.
-    pub halted: Vec<String>,
-    /// Markets that their venue warns of, with the warning.
-    pub warnings: Vec<(String, MarketWarning)>,
-    /// Markets whose delisting is announced, with its date.
-    pub delistings: Vec<(String, String)>,
-    /// Markets that are no longer listed.
-    pub delisted: Vec<String>,
-    /// Markets that have another symbol, with that symbol.
-    pub renamed: Vec<(String, String)>,
-}
-
-/// A venue's warning about a market.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MarketWarning {
-    /// 유의: the market is on the watch list.
-    WatchList,
-    /// 주의: the caution of this name is in force.
-    Caution(String),
-}
-
-/// An HTTP response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FakeResponse {
-    /// The status code.
-    pub status: u16,
-    /// The headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl FakeResponse {
-    /// Creates a response with a JSON body.
-    pub fn json(status: u16, body: impl Into<String>) -> Self {
-        let headers = vec![("content-type".to_owned(), "application/json;charset=UTF-8".to_owned())];
-        Self { status, headers, body: body.into().into_bytes() }
-    }
 }
 
 impl<'a> FaultView<'a> {
@@ -106,19 +45,5 @@ impl<'a> FaultView<'a> {
     pub fn omits_candle(&self, market: &SimulatedMarket, start: i64, end: i64) -> bool {
         let named = |name: &Option<String>| name.as_ref().is_none_or(|name| market.has_name(name));
         self.effects.gaps.iter().any(|(name, gap)| gap.start <= start && end <= gap.end && named(name))
-    }
-}
-
-/// Returns the response to a request to a venue's REST API; the path is without the venue prefix.
-///
-/// Does not count or enforce rate limits.
-pub fn rest(venue: &str, view: &FaultView<'_>, path_and_query: &str) -> FakeResponse {
-    let target = RequestTarget::parse(path_and_query);
-    match venue {
-        "upbit" => upbit::rest(view, &target),
-        "bithumb" if target.path.starts_with("/public/") => bithumb_legacy::rest(view, &target),
-        "bithumb" => bithumb::rest(view, &target),
-        "binance" => binance::rest(view, &target),
-        _ => FakeResponse::json(404, r#"{"error":{"name":"not_found","message":"no such venue"}}"#),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::fault_view::FakeResponse;
+use super::response::FakeResponse;
 use super::socket::Socket;
 
 /// Largest request head, in bytes.

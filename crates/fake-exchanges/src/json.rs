@@ -66,17 +66,33 @@ pub fn set_member(json: &str, name: &str, value: &str) -> String {
     out + rest
 }
 
+/// Where the rows of a venue's responses are, and where a row names its market.
+#[derive(Debug, Clone, Copy)]
+pub struct RowShape {
+    /// Members of a body that may hold the array of rows; a body that is an array holds them itself.
+    pub lists: &'static [&'static str],
+    /// Members of a row that may name the market.
+    pub symbols: &'static [&'static str],
+    /// Index of the symbol in a row that is an array.
+    pub index: usize,
+}
+
 /// Passes each row of a response body through `edit`, which may drop it; all other text stays as it is.
 ///
-/// Rows are the elements of an array, or of the array `symbols` of an object. Any other body is one row.
-pub fn edit_rows(json: &str, mut edit: impl FnMut(&str) -> Option<String>) -> String {
-    const LIST: &str = "\"symbols\":";
-    let from = if json.starts_with('[') { Some(0) } else { json.find(LIST).map(|at| at + LIST.len()) };
-    let rows = from.and_then(|from| {
+/// A body without an array of rows is one row.
+pub fn edit_rows(json: &str, shape: RowShape, mut edit: impl FnMut(&str) -> Option<String>) -> String {
+    let rows_at = |from: usize| {
         let mut values = serde_json::Deserializer::from_str(&json[from..]).into_iter::<Vec<&RawValue>>();
         let rows = values.next()?.ok()?;
         Some((from, rows, from + values.byte_offset()))
-    });
+    };
+    let rows = match json.starts_with('[') {
+        true => rows_at(0),
+        false => shape.lists.iter().find_map(|name| {
+            let key = format!("{}:", json_string(name));
+            rows_at(json.find(&key)? + key.len())
+        }),
+    };
     match rows {
         Some((from, rows, to)) => {
             let rows = array(rows.into_iter().filter_map(|row| edit(row.get())));
@@ -87,8 +103,11 @@ pub fn edit_rows(json: &str, mut edit: impl FnMut(&str) -> Option<String>) -> St
 }
 
 /// Returns the symbol that a row names, or `None`.
-pub fn symbol_of(row: &str) -> Option<String> {
+pub fn symbol_of(row: &str, shape: RowShape) -> Option<String> {
+    if let Ok(cells) = serde_json::from_str::<Vec<&RawValue>>(row) {
+        return serde_json::from_str(cells.get(shape.index)?.get()).ok();
+    }
     let members: BTreeMap<&str, &RawValue> = serde_json::from_str(row).ok()?;
-    let name = ["market", "code", "symbol", "s"].into_iter().find_map(|name| members.get(name))?;
+    let name = shape.symbols.iter().find_map(|name| members.get(name))?;
     serde_json::from_str(name.get()).ok()
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::fault_view::{FakeResponse, FaultView};
+use super::fault_view::FaultView;
 use super::query::RequestTarget;
-use super::session::{Session, Step};
+use super::response::FakeResponse;
+use super::session::{FrameEncoding, Session, Step};
 
 /// Largest file that is read, in bytes; larger ones are ignored.
 const FILE_MAX: u64 = 8 << 20;
@@ -66,11 +67,11 @@ impl Recordings {
 
     /// Returns a session that repeats a venue's `ws-ticker*` files once the client has sent a frame or named a
     /// stream in the path.
-    pub fn session(&self, venue: &str, path: &str) -> Box<dyn Session> {
+    pub fn session(&self, venue: &str, path: &str, encoding: FrameEncoding) -> Box<dyn Session> {
         let of_venue = self.0.iter().filter(|((at, name), _)| at == venue && name.starts_with("ws-ticker"));
         let frames = of_venue.map(|(_, text)| text.clone()).collect();
         let subscribed = path.contains("@");
-        Box::new(Replay { frames, binary: venue != "binance", subscribed, next_at: 0 })
+        Box::new(Replay { frames, encoding, subscribed, next_at: 0 })
     }
 
     /// Returns the file of that name, or else the first whose name continues it after a hyphen.
@@ -87,14 +88,14 @@ fn name(path: &Path) -> String {
 
 struct Replay {
     frames: Vec<String>,
-    binary: bool,
+    encoding: FrameEncoding,
     subscribed: bool,
     next_at: i64,
 }
 
 impl Session for Replay {
-    fn sends_binary(&self) -> bool {
-        self.binary
+    fn encoding(&self) -> FrameEncoding {
+        self.encoding
     }
 
     fn receive(&mut self, text: &str, _view: &FaultView<'_>) -> Vec<Step> {

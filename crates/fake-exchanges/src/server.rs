@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -18,18 +17,18 @@ use tokio_util::task::TaskTracker;
 
 use super::client_log::{ClientLog, LogEntry};
 use super::clock::Clock;
-use super::connection_policy::STREAM_LIFETIME;
 use super::fault::{FaultSpec, Faults, Transport};
 use super::limits::RateLimits;
+use super::listener::{bind, next_connection};
 use super::recordings::Recordings;
 use super::script::{self, TimedFault};
 use super::series::CandleSeries;
 use super::simulated_market::{SimulatedMarket, Simulation, Truth};
 use super::socket::Socket;
-use super::state::{FakeState, lock};
+use super::state::{FakeState, STALL_MAX, lock};
 use super::tls::{self, Certificate, Identity};
 use super::units;
-use super::{connection, control};
+use super::{connection, control, venues};
 
 /// Maximum number of tasks, connections included; further connections are dropped.
 const TASKS_MAX: usize = 10_000;
@@ -39,6 +38,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Timeout of a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Default lifetime of a stream at venues that limit it: that of Binance.
+const STREAM_LIFETIME: Duration = Duration::from_secs(86_400);
 
 /// How long [`Fake::shutdown`] waits for tasks to end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
@@ -123,6 +125,7 @@ pub async fn start(options: Options) -> anyhow::Result<Fake> {
         log: Mutex::new(ClientLog::default()),
         limits: options.enforces_limits.then(|| Mutex::new(RateLimits::default())),
         stream_lifetime: options.stream_lifetime,
+        stream_base: format!("{}://{addr}", if identity.is_some() { "wss" } else { "ws" }),
         recordings,
         stop: CancellationToken::new(),
         failed: CancellationToken::new(),
@@ -162,9 +165,8 @@ impl Fake {
 
     /// Returns a venue's stream URL, to use in place of the exchange's.
     pub fn stream_url(&self, venue: &str) -> String {
-        let scheme = if self.identity.is_some() { "wss" } else { "ws" };
-        let path = if venue == "binance" { "ws" } else { "websocket/v1" };
-        format!("{scheme}://{}/{venue}/{path}", self.addr)
+        let venue = venues::find(venue);
+        venue.map_or_else(|| self.state.stream_base.clone(), |venue| self.state.stream_url(venue))
     }
 
     /// Returns the certificate authority to trust, as PEM, or `None` without TLS.
@@ -277,33 +279,6 @@ async fn supervise(state: Arc<FakeState>, task: impl Future<Output = ()>) {
     }
 }
 
-async fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| format!("listening on {addr}"))
-}
-
-/// Accepts the next connection; `None` once the fake stops. While connections can't be accepted (the process is out of
-/// file descriptors, say), retries after a pause and logs the first failure only.
-pub async fn next_connection(state: &FakeState, listener: &TcpListener, failing: &mut bool) -> Option<TcpStream> {
-    loop {
-        let accepted = tokio::select! {
-            () = state.stop.cancelled() => return None,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((tcp, _)) => {
-                *failing = false;
-                return Some(tcp);
-            }
-            Err(error) => {
-                if !std::mem::replace(failing, true) {
-                    tracing::warn!(%error, "fake exchanges: connections can't be accepted; retrying");
-                }
-                tokio::time::sleep(TICK).await;
-            }
-        }
-    }
-}
-
 async fn accept(state: Arc<FakeState>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
     let (mut id, mut failing) = (0, false);
     while let Some(tcp) = next_connection(&state, &listener, &mut failing).await {
@@ -322,7 +297,7 @@ async fn serve_connection(state: Arc<FakeState>, tcp: TcpStream, acceptor: Optio
     if lock(&state.faults).take("stall-accept", &state.injection_point(Transport::Rest, "", "")).is_some() {
         tokio::select! {
             () = state.stop.cancelled() => {}
-            () = tokio::time::sleep(connection::STALL_MAX) => {}
+            () = tokio::time::sleep(STALL_MAX) => {}
         }
         return;
     }

@@ -1,13 +1,10 @@
 //! A venue's side of a stream as a pure state machine: text in, steps out.
 //!
 //! A session has no socket and no clock. The server calls [`Session::poll`] after the simulation has advanced, and
-//! the session returns what the venue would send.
+//! the session returns what the venue would send. What a connection remembers, such as its channel ids, is in the
+//! session; a body is JSON even at a venue that sends another encoding, so that faults can edit it.
 
 use super::fault_view::FaultView;
-use super::session_binance::BinanceSession;
-use super::session_bithumb_legacy::BithumbLegacySession;
-use super::session_upbit_family::UpbitFamilySession;
-use super::upbit_family::UpbitFamily;
 
 /// What the server does next on the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +22,38 @@ pub enum Step {
     Close(u16, String),
 }
 
+/// How a venue sends the bodies of a session's steps.
+#[derive(Debug, Clone, Copy)]
+pub enum FrameEncoding {
+    /// As text frames.
+    Text,
+    /// As they are, in binary frames.
+    Binary,
+    /// Converted by a function, in binary frames: compressed, or in a format other than JSON.
+    Converted(fn(&str) -> Vec<u8>),
+}
+
+impl FrameEncoding {
+    /// Returns whether the frames are binary.
+    pub fn is_binary(self) -> bool {
+        !matches!(self, Self::Text)
+    }
+
+    /// Returns the payload of a frame.
+    pub fn payload(self, body: String) -> Vec<u8> {
+        match self {
+            Self::Text | Self::Binary => body.into_bytes(),
+            Self::Converted(convert) => convert(&body),
+        }
+    }
+}
+
 /// A venue's side of one connection.
 pub trait Session: Send + Sync {
-    /// Returns whether the venue sends JSON in binary frames instead of text frames.
-    fn sends_binary(&self) -> bool;
+    /// Returns how the venue sends bodies.
+    fn encoding(&self) -> FrameEncoding {
+        FrameEncoding::Text
+    }
 
     /// Returns the steps right after the handshake.
     fn open(&mut self, _view: &FaultView<'_>) -> Vec<Step> {
@@ -44,17 +69,5 @@ pub trait Session: Send + Sync {
     /// Returns the announcement that the venue will soon close the connection, if it sends one.
     fn end_announcement(&self, _view: &FaultView<'_>) -> Option<Step> {
         None
-    }
-}
-
-/// Returns a session for a stream path of a venue, without the venue prefix; `None` if nothing is served there.
-pub fn open(venue: &str, path_and_query: &str) -> Option<Box<dyn Session>> {
-    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-    match (venue, path.trim_end_matches('/')) {
-        ("upbit", "/websocket/v1") => Some(Box::new(UpbitFamilySession::new(UpbitFamily::Upbit))),
-        ("bithumb", "/websocket/v1") => Some(Box::new(UpbitFamilySession::new(UpbitFamily::Bithumb))),
-        ("bithumb", "/pub/ws") => Some(Box::new(BithumbLegacySession::default())),
-        ("binance", path) => BinanceSession::for_path(path, query).map(|session| Box::new(session) as Box<dyn Session>),
-        _ => None,
     }
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::assets::{self, Asset};
-use super::fault::names_same_market;
-use super::fault_view::{FaultEffects, MarketWarning};
+use super::fault_effects::{FaultEffects, MarketWarning};
+use super::listing::Listing;
 use super::series::CandleSeries;
 use super::trade_log::{RETENTION, Trade, TradeLog};
 use super::units;
@@ -30,6 +30,8 @@ pub struct Simulation {
 pub struct SimulatedMarket {
     /// The venue's id.
     pub venue: &'static str,
+    /// The venue's listing that it belongs to.
+    pub listing: Listing,
     /// The market's name as the product spells it: `BTC-KRW`.
     pub name: String,
     /// The venue's current symbol: `KRW-BTC`, `BTCUSDT`.
@@ -68,45 +70,33 @@ pub struct Truth {
 }
 
 impl Simulation {
-    /// Creates a simulation with 27 hours of history up to `begin`.
-    pub fn new(seed: u64, begin: Timestamp) -> Self {
-        Self::with_markets(seed, begin, |_, _| true)
-    }
-
-    /// As [`Simulation::new`], but only with the markets for which `wanted(venue, market)` is true; prices are the
-    /// same.
-    pub fn with_markets(seed: u64, begin: Timestamp, wanted: impl Fn(&str, &str) -> bool) -> Self {
+    /// Creates a simulation of the markets of `listings` for which `wanted(venue, market)` is true, with 27 hours of
+    /// history up to `begin`. The prices of a market don't depend on which others there are.
+    pub fn of_listings(listings: &[Listing], seed: u64, begin: Timestamp, wanted: impl Fn(&str, &str) -> bool) -> Self {
         let now = begin.as_millisecond();
         let from = now - HISTORY - now.rem_euclid(MINUTE);
         let mut markets = Vec::new();
-        for venue in assets::VENUES {
+        for listing in listings {
             for (index, asset) in assets::ALL.iter().copied().enumerate() {
-                if venue == "binance" && asset.usdt_price == 0 {
+                let market = format!("{}-{}", asset.id, listing.quote);
+                if (listing.reference_price)(&asset) == 0 || !wanted(listing.venue, &market) {
                     continue;
                 }
-                let (quote, symbol) = match venue {
-                    "binance" => ("USDT", format!("{}USDT", asset.id)),
-                    _ => ("KRW", format!("KRW-{}", asset.id)),
-                };
-                let market = format!("{}-{quote}", asset.id);
-                if !wanted(venue, &market) {
-                    continue;
-                }
-                let walk = Walk::new(seed, venue, (index, asset), from, now);
-                let original_symbol = symbol.clone();
+                let symbol = (listing.symbol)(asset.id);
                 let (halted, delisted, price_held) = (false, false, false);
                 markets.push(SimulatedMarket {
-                    venue,
+                    venue: listing.venue,
+                    listing: *listing,
                     name: market,
+                    original_symbol: symbol.clone(),
                     symbol,
-                    original_symbol,
                     halted,
                     warnings: Vec::new(),
                     delisting_date: None,
                     delisted,
                     asset,
                     trade_log: TradeLog::default(),
-                    walk,
+                    walk: Walk::new(seed, *listing, (index, asset), from, now),
                     series: None,
                     price_held,
                 });
@@ -117,12 +107,11 @@ impl Simulation {
         simulation
     }
 
-    /// Creates a simulation in which each venue lists only BTC, at the prices of a series.
+    /// Creates a simulation in which each of `listings` has only BTC, at the prices of a series.
     ///
     /// The minute that contains `begin` is the one of the series that follows its first `minutes` minutes.
-    pub fn from_series(series: &CandleSeries, minutes: usize, begin: Timestamp) -> Self {
-        let mut simulation = Self::new(0, begin);
-        simulation.markets.retain(|market| market.asset.id == "BTC");
+    pub fn of_series(listings: &[Listing], series: &CandleSeries, minutes: usize, begin: Timestamp) -> Self {
+        let mut simulation = Self::of_listings(listings, 0, begin, |_, market| market.starts_with("BTC-"));
         for market in &mut simulation.markets {
             market.trade_log = TradeLog::default();
             market.series = Some(series.trades(minutes, begin.as_millisecond()));
@@ -257,6 +246,16 @@ impl SimulatedMarket {
     pub fn tick_size_at(&self, price: i64) -> i64 {
         self.walk.tick_size_at(price)
     }
+}
+
+/// Returns whether two spellings such as `KRW-BTC`, `BTC-KRW`, `BTC_KRW` or `BTCUSDT` name the same market.
+pub fn names_same_market(name: &str, symbol: &str) -> bool {
+    let sides = |text: &str| {
+        let mut sides: Vec<String> = text.split(['-', '_']).map(str::to_ascii_uppercase).collect();
+        sides.sort_unstable();
+        sides
+    };
+    sides(name) == sides(symbol) || name.replace('-', "").eq_ignore_ascii_case(symbol)
 }
 
 const _: () = assert!(HISTORY < RETENTION, "the history must be within the retention of trades");

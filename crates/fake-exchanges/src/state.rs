@@ -1,5 +1,6 @@
 //! The state that all tasks of the fake exchanges share.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +10,16 @@ use tokio_util::task::TaskTracker;
 
 use super::client_log::{ClientLog, LogEntry};
 use super::clock::Clock;
+use super::fake_venue::FakeVenue;
 use super::fault::{Faults, InjectionPoint, Transport};
 use super::fault_view::FaultView;
-use super::limits::RateLimits;
+use super::limits::{CountedRequest, RateLimits};
 use super::recordings::Recordings;
+use super::response::FakeResponse;
 use super::simulated_market::Simulation;
+
+/// How long the stall faults keep a client waiting before the connection is closed.
+pub const STALL_MAX: Duration = Duration::from_secs(600);
 
 /// Shared state. Every lock is held for a few lines and never across an await.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub struct FakeState {
     pub limits: Option<Mutex<RateLimits>>,
     /// Lifetime of a stream at venues that limit it.
     pub stream_lifetime: Duration,
+    /// Base of the URLs of streams: scheme and address.
+    pub stream_base: String,
     /// Recorded payloads that are served instead of the walk.
     pub recordings: Option<Recordings>,
     /// Cancelled at shutdown.
@@ -62,6 +70,43 @@ impl FakeState {
         }
         simulation.advance(self.clock.now());
         read(&FaultView { effects, ..FaultView::new(&simulation) })
+    }
+
+    /// Returns the response of a `status` or `html` fault, or `None` if none applies.
+    pub fn fault_response(&self, transport: Transport, venue: &str, path: &str) -> Option<FakeResponse> {
+        let point = self.injection_point(transport, venue, path);
+        let mut faults = lock(&self.faults);
+        if let Some(fault) = faults.take("status", &point) {
+            let mut response = FakeResponse::json(fault.status.unwrap_or(503), fault.body.unwrap_or_default());
+            response.headers.extend(fault.retry_after.map(|value| ("retry-after".to_owned(), value)));
+            return Some(response);
+        }
+        let fault = faults.take("html", &point)?;
+        let page = "<!DOCTYPE html><html><head><title>점검 중</title></head><body><h1>Maintenance</h1></body></html>";
+        let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
+        let body = fault.body.unwrap_or_else(|| page.to_owned()).into_bytes();
+        Some(FakeResponse { status: fault.status.unwrap_or(503), headers, body })
+    }
+
+    /// Counts a request of a client at a venue; returns the headers that report the usage of limits.
+    ///
+    /// # Errors
+    /// The venue's response, if the request is beyond a limit.
+    pub fn count_request(
+        &self,
+        venue: &dyn FakeVenue,
+        client: IpAddr,
+        request: &CountedRequest<'_>,
+    ) -> Result<Vec<(String, String)>, FakeResponse> {
+        let Some(limits) = &self.limits else { return Ok(Vec::new()) };
+        let counted = lock(limits).count(venue.listing().venue, client, &venue.charges(request), self.monotonic());
+        let headers = counted.map(|usages| venue.limit_headers(&usages)).map_err(|refusal| venue.refuse(&refusal))?;
+        Ok(headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Returns the URL of a venue's stream.
+    pub fn stream_url(&self, venue: &dyn FakeVenue) -> String {
+        format!("{}/{}{}", self.stream_base, venue.listing().venue, venue.stream_path())
     }
 
     /// Appends an entry to the client log, dated now.

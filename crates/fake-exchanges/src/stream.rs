@@ -12,17 +12,18 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::connection::{STALL_MAX, fault_response};
 use super::connection_policy::{ConnectionPolicy, InboundFrames};
+use super::fake_venue::FakeVenue;
 use super::fault::Transport;
-use super::fault_view::FakeResponse;
 use super::gzip;
 use super::http::{self, Request};
 use super::json::set_member;
-use super::limits::{CountedRequest, Verdict};
-use super::session::{self, Session, Step};
+use super::limits::CountedRequest;
+use super::response::FakeResponse;
+use super::session::{FrameEncoding, Session, Step};
 use super::socket::Socket;
-use super::state::{FakeState, lock};
+use super::state::{FakeState, STALL_MAX, lock};
+use super::venues::{self, id_of};
 
 /// Timeout of writing a frame; the connection is dropped after it.
 const WRITE_MAX: Duration = Duration::from_secs(30);
@@ -38,8 +39,9 @@ pub async fn serve(
     mut socket: Socket,
     buffer: Vec<u8>,
     request: Request,
-    (id, from, venue, path): (u64, IpAddr, &'static str, String),
+    (id, from, served, path): (u64, IpAddr, Option<&'static dyn FakeVenue>, String),
 ) {
+    let venue = id_of(served);
     let stalled =
         lock(&state.faults).take("stall-upgrade", &state.injection_point(Transport::Stream, venue, &path)).is_some();
     if stalled {
@@ -50,12 +52,12 @@ pub async fn serve(
         }
         return;
     }
-    let (response, session) = handshake(state, &request, from, venue, &path);
+    let (response, session) = handshake(state, &request, from, served, &path);
     state.record_action(id, venue, "upgrade", &path, Some(response.status));
     if http::write(&mut socket, &response, None).await.is_err() {
         return;
     }
-    let Some(session) = session else { return };
+    let (Some(session), Some(served)) = (session, served) else { return };
     let config = WebSocketConfig::default().max_message_size(Some(FRAME_MAX)).max_frame_size(Some(FRAME_MAX));
     let websocket = WebSocketStream::from_partially_read(socket, buffer, Role::Server, Some(config)).await;
     let serial = lock(&state.faults).newest_serial();
@@ -68,7 +70,7 @@ pub async fn serve(
         session,
         faults_seen: serial,
         raw_faults_done: serial,
-        policy: ConnectionPolicy::of_venue(venue, state.stream_lifetime),
+        policy: served.connection_policy(state.stream_lifetime),
         opened_at: now,
         end_announced: false,
         last_heard: now,
@@ -84,22 +86,20 @@ fn handshake(
     state: &FakeState,
     request: &Request,
     from: IpAddr,
-    venue: &'static str,
+    served: Option<&'static dyn FakeVenue>,
     path: &str,
 ) -> (FakeResponse, Option<Box<dyn Session>>) {
-    if let Some(response) = fault_response(state, Transport::Stream, venue, path) {
+    let venue = id_of(served);
+    if let Some(response) = state.fault_response(Transport::Stream, venue, path) {
         return (response, None);
     }
-    if let Some(limits) = &state.limits {
-        let counted =
-            CountedRequest { venue, client: from, target: None, has_origin: request.header("origin").is_some() };
-        if let Verdict::Refuse(response) = lock(limits).count(&counted, state.monotonic()) {
-            return (response, None);
-        }
+    let counted = CountedRequest { target: None, has_origin: request.header("origin").is_some() };
+    if let Some(Err(response)) = served.map(|served| state.count_request(served, from, &counted)) {
+        return (response, None);
     }
-    let session = session::open(venue, path);
+    let session = venues::open(venue, path);
     let session = match (&state.recordings, session) {
-        (Some(recordings), Some(_)) => Some(recordings.session(venue, path)),
+        (Some(recordings), Some(session)) => Some(recordings.session(venue, path, session.encoding())),
         (_, session) => session,
     };
     let (Some(session), Some(key)) = (session, request.websocket_key()) else {
@@ -285,7 +285,7 @@ impl Client<'_> {
         }
         if let Some(fault) = raw {
             let payload = fault.payload.unwrap_or_default().into_bytes();
-            let binary = !fault.text.unwrap_or(!self.session.sends_binary());
+            let binary = !fault.text.unwrap_or(!self.session.encoding().is_binary());
             self.send(socket, frame(payload, binary)).await?;
         }
         match close {
@@ -302,7 +302,7 @@ impl Client<'_> {
             match step {
                 Step::Reply(body) => {
                     if !self.fault_applies("mute") {
-                        self.send(socket, frame(body.into_bytes(), self.session.sends_binary())).await?;
+                        self.send(socket, encoded(body, self.session.encoding())).await?;
                     }
                 }
                 Step::Close(code, reason) => return self.close(socket, code, &reason).await,
@@ -329,17 +329,17 @@ impl Client<'_> {
             let message = frame(gzip::stored(body.as_bytes()), false);
             return self.send(socket, message).await;
         }
-        let binary = self.session.sends_binary();
+        let encoding = self.session.encoding();
         if self.held_back.is_none() && self.fault_applies("swap") {
             self.held_back = Some(body);
             return Ok(());
         }
         if self.fault_applies("dup") {
-            self.send(socket, frame(body.clone().into_bytes(), binary)).await?;
+            self.send(socket, encoded(body.clone(), encoding)).await?;
         }
-        self.send(socket, frame(body.into_bytes(), binary)).await?;
+        self.send(socket, encoded(body, encoding)).await?;
         match self.held_back.take() {
-            Some(earlier) => self.send(socket, frame(earlier.into_bytes(), binary)).await,
+            Some(earlier) => self.send(socket, encoded(earlier, encoding)).await,
             None => Ok(()),
         }
     }
@@ -376,6 +376,11 @@ impl Client<'_> {
     fn record(&self, kind: &'static str, text: &str) {
         self.state.record_action(self.id, self.venue, kind, text, None);
     }
+}
+
+/// Returns the message of a body, as the venue sends it.
+fn encoded(body: String, encoding: FrameEncoding) -> Message {
+    frame(encoding.payload(body), encoding.is_binary())
 }
 
 /// Returns a message of one frame; its bytes are not checked, so a text frame may hold invalid UTF-8.

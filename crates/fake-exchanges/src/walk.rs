@@ -9,7 +9,8 @@
 
 use std::collections::VecDeque;
 
-use super::assets::{Asset, krw_tick_size};
+use super::assets::Asset;
+use super::listing::Listing;
 use super::rng::{Rng, key};
 use super::trade_log::Trade;
 use super::units::ONE;
@@ -43,8 +44,8 @@ pub struct Walk {
     asset: Asset,
     /// Whether the asset's index is odd; decides the sign of the change over the last day of the history.
     odd_index: bool,
-    /// Whether the quote is KRW; else it is USDT.
-    in_krw: bool,
+    /// The listing that the market belongs to.
+    listing: Listing,
     /// End of the history in Unix ms.
     begin: i64,
     /// The next minute to plan, since the Unix epoch.
@@ -68,13 +69,13 @@ struct PlannedTrade {
 
 impl Walk {
     /// Creates a walk whose history begins at `from` (Unix ms, a whole minute) and ends at `begin`.
-    pub fn new(seed: u64, venue: &str, (index, asset): (usize, Asset), from: i64, begin: i64) -> Self {
+    pub fn new(seed: u64, listing: Listing, (index, asset): (usize, Asset), from: i64, begin: i64) -> Self {
         let mut walk = Self {
             seed,
-            venue: key(venue),
+            venue: key(listing.venue),
             asset,
             odd_index: index % 2 == 1,
-            in_krw: venue != "binance",
+            listing,
             begin,
             minute: from / MINUTE,
             fair: 0,
@@ -110,7 +111,7 @@ impl Walk {
 
     /// Returns the tick size at a price, both in units.
     pub fn tick_size_at(&self, price: i64) -> i64 {
-        if self.in_krw { krw_tick_size(price) } else { self.asset.usdt_tick_size }
+        (self.listing.tick_size)(&self.asset, price)
     }
 
     fn trade(&mut self, planned: &PlannedTrade) -> Trade {
@@ -122,7 +123,7 @@ impl Walk {
         let steps = if planned.taker_sold { fair / tick } else { (fair + tick - 1) / tick };
         let price = (steps * tick).max(tick);
         let value = i128::from(planned.krw_value) * i128::from(ONE) * i128::from(ONE);
-        let quote_volume = if self.in_krw { value } else { value / 1_475 };
+        let quote_volume = value / i128::from(self.listing.krw_per_quote);
         let volume = i64::try_from(quote_volume / i128::from(price)).unwrap_or(ONE).max(1);
         Trade { at: planned.at, price, base_volume: volume, taker_sold: planned.taker_sold, id: 0 }
     }
@@ -158,7 +159,7 @@ impl Walk {
         let (day, into) = ((at - self.begin).div_euclid(DAY), (at - self.begin).rem_euclid(DAY));
         let (from, to) = (self.node(day), self.node(day + 1));
         let parts = from + (to - from) * i128::from(into) / i128::from(DAY);
-        let reference = i128::from(if self.in_krw { self.asset.krw_price } else { self.asset.usdt_price }) * FAIR_SCALE;
+        let reference = i128::from((self.listing.reference_price)(&self.asset)) * FAIR_SCALE;
         (reference + reference * parts / 1_000_000 + self.shift).max(FAIR_SCALE)
     }
 

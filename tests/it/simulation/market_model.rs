@@ -4,7 +4,7 @@ use fake_exchanges::FaultView;
 use fake_exchanges::simulated_market::SimulatedMarket;
 use fake_exchanges::ticker_figures::TickerFigures;
 use fake_exchanges::trade_log::Ohlcv;
-use fake_exchanges::{binance, bithumb, upbit};
+use fake_exchanges::venues::{binance, bithumb, upbit};
 use sisepan::market::{Market, Minute, VenueId};
 
 use super::truth::{DAY, MINUTE};

@@ -1,7 +1,7 @@
 //! Trades, books and windows over REST, each checked against the trade log.
 
-use fake_exchanges::session::{self, Session, Step};
-use fake_exchanges::{FaultView, Simulation, rest};
+use fake_exchanges::session::{Session, Step};
+use fake_exchanges::{FaultView, Simulation, rest, venues};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ fn bodies(steps: Vec<Step>) -> Vec<Value> {
 }
 
 fn open_session(venue: &str, path: &str, simulation: &Simulation) -> Box<dyn Session> {
-    let mut session = session::open(venue, path).unwrap();
+    let mut session = venues::open(venue, path).unwrap();
     assert!(session.open(&FaultView::new(simulation)).is_empty());
     session
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fake_exchanges::Clock;
+use fake_exchanges::limits::{Charge, Limit, RateLimits, Refusal, Window};
 use fake_exchanges::{Fake, Options, start};
 use futures_util::SinkExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -177,4 +178,30 @@ async fn without_limits_nothing_is_counted() {
         assert_eq!(stream.json().await["id"], id);
     }
     fake.shutdown().await;
+}
+
+#[test]
+fn every_window_of_a_limit_counts_a_request() {
+    const LIMIT: Limit = Limit {
+        windows: &[Window::from_first(3, 1), Window::aligned(5, 600)],
+        ban: Duration::from_secs(60),
+        ban_status: 403,
+    };
+    let mut limits = RateLimits::default();
+    let mut count = |ms: u64| {
+        let charge = Charge { limit: &LIMIT, group: "all", weight: 1 };
+        limits.count("toy", "127.0.0.1".parse().unwrap(), &[charge], Duration::from_millis(ms))
+    };
+    for used in 1..=3 {
+        assert_eq!(count(100).unwrap()[0].used, used);
+    }
+    assert_eq!(count(200), Err(Refusal { status: 429, wait: Duration::from_millis(900) }));
+    assert_eq!(count(1_100).unwrap()[0].used, 1, "the first window has begun anew");
+    assert_eq!(count(1_100), Err(Refusal { status: 429, wait: Duration::from_millis(598_900) }));
+    for _ in 0..8 {
+        assert_eq!(count(5_000).unwrap_err().status, 429);
+    }
+    assert_eq!(count(5_000), Err(Refusal { status: 403, wait: Duration::from_secs(60) }), "a ban after ten refusals");
+    assert_eq!(count(64_000), Err(Refusal { status: 403, wait: Duration::from_secs(1) }));
+    assert_eq!(count(600_000).unwrap()[0].used, 1);
 }

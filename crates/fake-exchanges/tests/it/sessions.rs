@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fake_exchanges::session::{self, Session, Step};
-use fake_exchanges::{FaultView, Simulation, rest};
+use fake_exchanges::session::{Session, Step};
+use fake_exchanges::{FaultView, Simulation, rest, venues};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ const NAMES: &[&str] = &[
 ];
 
 fn open_session(venue: &str, path: &str, simulation: &Simulation) -> Box<dyn Session> {
-    let mut session = session::open(venue, path).unwrap_or_else(|| panic!("{venue} {path} is not served"));
+    let mut session = venues::open(venue, path).unwrap_or_else(|| panic!("{venue} {path} is not served"));
     session.open(&FaultView::new(simulation));
     session
 }
@@ -137,7 +137,7 @@ fn streams_that_are_not_served_are_refused() {
     }
     let listed = send(&mut *session, &simulation, r#"{"method":"LIST_SUBSCRIPTIONS","id":2}"#);
     assert_eq!(listed[0]["result"], json!([]), "a refused request must add nothing");
-    assert!(session::open("binance", "/ws/btcusdt@referencePrice").is_none());
+    assert!(venues::open("binance", "/ws/btcusdt@referencePrice").is_none());
     // Binance acknowledges unknown names.
     let nonsense = send(&mut *session, &simulation, r#"{"method":"SUBSCRIBE","params":["btcusdt@nonsense"],"id":3}"#);
     assert_eq!(nonsense[0], json!({"result": null, "id": 3}));

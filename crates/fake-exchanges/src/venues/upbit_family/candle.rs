@@ -4,15 +4,15 @@
 //! docs.upbit.com/kr/reference (list-candles-*, websocket-candle), apidocs.bithumb.com (캔들), payloads of 2025-08
 //! and 2026-08.
 
-use super::candle::{Grid, newest_first};
-use super::fault_view::FaultView;
-use super::json::{Object, array};
-use super::query::{KST_OFFSET_HOURS, RequestTarget, format_time, parse_time};
-use super::simulated_market::SimulatedMarket;
-use super::trade_log::Ohlcv;
-use super::units::{plain, plain8, ratio};
-use super::upbit::UpbitError;
-use super::upbit_family::UpbitFamily;
+use super::UpbitFamily;
+use super::request::UpbitError;
+use crate::candle::{Grid, newest_first};
+use crate::fault_view::FaultView;
+use crate::json::{Object, array};
+use crate::query::{KST_OFFSET_HOURS, RequestTarget, format_time, parse_time};
+use crate::simulated_market::SimulatedMarket;
+use crate::trade_log::Ohlcv;
+use crate::units::{plain, plain8, ratio};
 
 /// Maximum number of candles of a response.
 pub const CANDLES_MAX: usize = 200;
@@ -38,14 +38,13 @@ enum Kind {
 
 impl Kind {
     /// Parses the path after `/v1/candles/`.
-    fn parse(venue: UpbitFamily, path: &str) -> Result<Self, UpbitError> {
-        let upbit = venue == UpbitFamily::Upbit;
+    fn parse(venue: &UpbitFamily, path: &str) -> Result<Self, UpbitError> {
         match path {
-            "seconds" if upbit => Ok(Self::Seconds),
+            "seconds" if venue.has_more_candles => Ok(Self::Seconds),
             "days" => Ok(Self::Days),
             "weeks" => Ok(Self::Weeks),
             "months" => Ok(Self::Months),
-            "years" if upbit => Ok(Self::Years),
+            "years" if venue.has_more_candles => Ok(Self::Years),
             _ => {
                 let unit = path.strip_prefix("minutes/").ok_or(UpbitError::UnknownPath)?;
                 let unit = unit.parse().ok().filter(|unit| UNITS.contains(unit));
@@ -72,13 +71,13 @@ impl Kind {
 /// If the path or the market is unknown, or the unit, count or time is invalid.
 pub fn candles(
     view: &FaultView<'_>,
-    venue: UpbitFamily,
+    venue: &UpbitFamily,
     target: &RequestTarget,
     path: &str,
 ) -> Result<String, UpbitError> {
     let kind = Kind::parse(venue, path)?;
     let code = target.get("market").ok_or(UpbitError::MissingParameter)?.to_ascii_uppercase();
-    let market = view.simulation.by_symbol(venue.id(), &code).ok_or(UpbitError::UnknownMarket)?;
+    let market = view.simulation.by_symbol(venue.id, &code).ok_or(UpbitError::UnknownMarket)?;
     let count =
         target.get("count").map_or(Ok(1), |count| count.parse::<usize>().map_err(|_| UpbitError::InvalidParameter))?;
     if !(1..=CANDLES_MAX).contains(&count) {
@@ -87,25 +86,25 @@ pub fn candles(
     // Exclusive; a time without an offset is in the venue's own.
     let to = target
         .get("to")
-        .map(|to| parse_time(to, venue.utc_offset_hours()).ok_or(UpbitError::InvalidParameter))
+        .map(|to| parse_time(to, venue.utc_offset_hours).ok_or(UpbitError::InvalidParameter))
         .transpose()?;
     let to = to.unwrap_or(i64::MAX);
     let converted = target.get("converting_price_unit").or(target.get("convertingPriceUnit")).is_some();
-    let grid = kind.grid(venue.utc_offset_hours());
+    let grid = kind.grid(venue.utc_offset_hours);
     let is_reported = |candle: &Ohlcv| !view.omits_candle(market, candle.start, grid.next(candle.start));
     let candles = newest_first(&market.trade_log, grid).filter(|candle| candle.start < to && is_reported(candle));
     Ok(array(candles.take(count).map(|candle| row(venue, market, kind, &candle, converted))))
 }
 
-fn row(venue: UpbitFamily, market: &SimulatedMarket, kind: Kind, candle: &Ohlcv, converted: bool) -> String {
+fn row(venue: &UpbitFamily, market: &SimulatedMarket, kind: Kind, candle: &Ohlcv, converted: bool) -> String {
     let object = Object::new()
         .text("market", &market.symbol)
         .text("candle_date_time_utc", &format_time(candle.start, 0, "%Y-%m-%dT%H:%M:%S"))
         .text("candle_date_time_kst", &format_time(candle.start, KST_OFFSET_HOURS, "%Y-%m-%dT%H:%M:%S"))
-        .raw("opening_price", venue.format_price(candle.open))
-        .raw("high_price", venue.format_price(candle.high))
-        .raw("low_price", venue.format_price(candle.low))
-        .raw("trade_price", venue.format_price(candle.close))
+        .raw("opening_price", (venue.format_price)(candle.open))
+        .raw("high_price", (venue.format_price)(candle.high))
+        .raw("low_price", (venue.format_price)(candle.low))
+        .raw("trade_price", (venue.format_price)(candle.close))
         .raw("timestamp", candle.last_at)
         .raw("candle_acc_trade_price", plain(candle.quote_volume / 100_000_000, 8))
         .raw("candle_acc_trade_volume", plain(candle.base_volume, 8));
@@ -114,14 +113,14 @@ fn row(venue: UpbitFamily, market: &SimulatedMarket, kind: Kind, candle: &Ohlcv,
         Kind::Minutes(unit) => object.raw("unit", unit).end(),
         Kind::Days => add_day_members(venue, market, object, candle, converted).end(),
         Kind::Weeks | Kind::Months | Kind::Years => {
-            object.text("first_day_of_period", &format_time(candle.start, venue.utc_offset_hours(), "%Y-%m-%d")).end()
+            object.text("first_day_of_period", &format_time(candle.start, venue.utc_offset_hours, "%Y-%m-%d")).end()
         }
     }
 }
 
 /// Adds the members that only daily candles have: the previous close and the signed change from it.
 fn add_day_members(
-    venue: UpbitFamily,
+    venue: &UpbitFamily,
     market: &SimulatedMarket,
     object: Object,
     candle: &Ohlcv,
@@ -130,10 +129,10 @@ fn add_day_members(
     let before = market.trade_log.before(candle.start).map_or(candle.open, |trade| trade.price);
     let change = candle.close - before;
     let object = object
-        .raw("prev_closing_price", venue.format_price(before))
-        .raw("change_price", venue.format_price(change))
+        .raw("prev_closing_price", (venue.format_price)(before))
+        .raw("change_price", (venue.format_price)(change))
         .raw("change_rate", plain(ratio(change.into(), before.into(), 10), 10));
-    if converted { object.raw("converted_trade_price", venue.format_price(candle.close)) } else { object }
+    if converted { object.raw("converted_trade_price", (venue.format_price)(candle.close)) } else { object }
 }
 
 /// Returns the grid of a stream type such as `candle.1s` or `candle.240m`, or `None` if there is no such type.
@@ -146,9 +145,10 @@ pub fn stream_grid(kind: &str) -> Option<Grid> {
     UNITS.contains(&unit).then(|| Grid::every(unit * MINUTE, 0))
 }
 
-/// Encodes a frame of Upbit's stream, with short names if `simple`.
+/// Encodes a frame of the stream, with short names if `simple`.
 pub fn frame(
     view: &FaultView<'_>,
+    venue: &UpbitFamily,
     market: &SimulatedMarket,
     kind: &str,
     candle: &Ohlcv,
@@ -156,7 +156,7 @@ pub fn frame(
     stream: &str,
 ) -> String {
     let times = [0, KST_OFFSET_HOURS].map(|hours| format_time(candle.start, hours, "%Y-%m-%dT%H:%M:%S"));
-    let price = |units| if simple { plain8(units) } else { UpbitFamily::Upbit.format_stream_price(units) };
+    let price = |units| if simple { plain8(units) } else { (venue.format_stream_price)(units) };
     let name = |long: &'static str, short: &'static str| if simple { short } else { long };
     Object::new()
         .text(name("type", "ty"), kind)

@@ -3,15 +3,15 @@
 //!
 //! Source: developers.binance.com, spot REST and streams, `ticker`, `tradingDay`, `ticker_<window>`.
 
-use super::binance::{BinanceError, encode_rows, format_average, format_percent, requested_markets, trade_count};
-use super::binance_kline::parse_utc_offset;
-use super::fault_view::FaultView;
-use super::json::Object;
-use super::query::RequestTarget;
-use super::simulated_market::SimulatedMarket;
-use super::ticker_figures::window_ohlcv;
-use super::trade_log::{Ohlcv, Trade};
-use super::units::{fixed, fixed8};
+use super::kline::parse_utc_offset;
+use super::request::{BinanceError, encode_rows, format_average, format_percent, requested_markets, trade_count};
+use crate::fault_view::FaultView;
+use crate::json::Object;
+use crate::query::RequestTarget;
+use crate::simulated_market::SimulatedMarket;
+use crate::ticker_figures::window_ohlcv;
+use crate::trade_log::{Ohlcv, Trade};
+use crate::units::{fixed, fixed8};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 3_600_000;

@@ -1,21 +1,124 @@
 //! Upbit: REST dispatch, market list, tickers and ticker frames. What Bithumb shares is in
-//! [`upbit_family`](super::upbit_family) and the files named after it.
+//! [`upbit_family`](super::upbit_family).
 //!
 //! Changes are from the close at 00:00 UTC; `to` is UTC; candles come newest first, and minutes without trades are
 //! left out. Source: docs.upbit.com/kr reference pages, and payloads observed in 2026-08 and 2026-09.
 
-use super::fault_view::{FakeResponse, FaultView, MarketWarning};
-use super::json::{Object, array, json_string};
-use super::query::{KST_OFFSET_HOURS, RequestTarget, format_time};
-use super::simulated_market::{SimulatedMarket, Simulation};
-use super::ticker_figures::TickerFigures;
-use super::units::{fixed, java_double, plain, plain8, with_point};
-use super::upbit_family::UpbitFamily;
-use super::upbit_family_book::{instruments, orderbooks, supported_levels};
-use super::upbit_family_candle::candles;
-use super::upbit_family_trade::ticks;
+use std::time::Duration;
 
-const VENUE: &str = "upbit";
+use super::upbit_family::UpbitFamily;
+use super::upbit_family::book::{instruments, orderbooks, supported_levels};
+use super::upbit_family::candle::candles;
+use super::upbit_family::request::{
+    CONNECT_GROUP, ROWS, TOO_MANY_REQUESTS, UpbitError, limit_group, requested_markets,
+};
+use super::upbit_family::session::UpbitFamilySession;
+use super::upbit_family::ticker::delisting_date;
+use super::upbit_family::trade::{ID_FACTOR, ticks};
+use crate::connection_policy::ConnectionPolicy;
+use crate::fake_venue::{FakeVenue, RestRequest};
+use crate::fault_effects::MarketWarning;
+use crate::fault_view::FaultView;
+use crate::json::{Object, RowShape, array};
+use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
+use crate::listing::Listing;
+use crate::query::{KST_OFFSET_HOURS, RequestTarget, format_time};
+use crate::response::FakeResponse;
+use crate::session::Session;
+use crate::simulated_market::{SimulatedMarket, Simulation};
+use crate::ticker_figures::TickerFigures;
+use crate::units::{fixed, java_double, plain, plain8, with_point};
+
+/// The fake Upbit.
+#[derive(Debug)]
+pub struct Upbit;
+
+/// Its days begin at 00:00 UTC.
+const FAMILY: UpbitFamily = UpbitFamily {
+    id: "upbit",
+    utc_offset_hours: 0,
+    format_price: with_point,
+    format_stream_price: java_double,
+    format_short_volume: java_double,
+    ticker_frame,
+    has_more_candles: true,
+    groups_books: true,
+    pads_sizes: true,
+    book_time_factor: 1,
+    streams_best_prices: true,
+    streamed_id_factor: ID_FACTOR,
+    reads_snake_case: true,
+};
+
+const BAN: Duration = Duration::from_secs(30);
+
+// Windows begin with their first request (documented until 2022, not contradicted since).
+const REQUESTS: Limit = Limit { windows: &[Window::from_first(10, 1)], ban: BAN, ban_status: 418 };
+const WITH_ORIGIN: Limit = Limit { windows: &[Window::from_first(1, 10)], ban: BAN, ban_status: 418 };
+const CONNECTIONS: Limit = Limit { windows: &[Window::from_first(5, 1)], ban: BAN, ban_status: 418 };
+
+impl FakeVenue for Upbit {
+    fn listing(&self) -> Listing {
+        Listing::in_krw(FAMILY.id, |asset| format!("KRW-{asset}"))
+    }
+
+    fn stream_path(&self) -> &'static str {
+        "/websocket/v1"
+    }
+
+    fn rest(&self, view: &FaultView<'_>, request: &RestRequest<'_>) -> FakeResponse {
+        rest(view, &request.target)
+    }
+
+    fn open(&self, path: &str, _query: &str) -> Option<Box<dyn Session>> {
+        (path == self.stream_path()).then(|| Box::new(UpbitFamilySession::new(&FAMILY)) as Box<dyn Session>)
+    }
+
+    fn connection_policy(&self, _lifetime: Duration) -> ConnectionPolicy {
+        // The limit of requests is documented; assumed: that it closes with 1008, and that pings don't count.
+        // Documented are 120 s without activity; in practice it closes after 60 s, without a close frame.
+        const FRAMES: &[(usize, Duration)] = &[(5, Duration::from_secs(1)), (100, Duration::from_secs(60))];
+        ConnectionPolicy { frame_limits: FRAMES, ..ConnectionPolicy::default() }
+    }
+
+    fn charges(&self, request: &CountedRequest<'_>) -> Vec<Charge> {
+        let (limit, group) = match request.target {
+            // One budget for all requests with an `Origin` header, streams included.
+            _ if request.has_origin => (&WITH_ORIGIN, "origin"),
+            None => (&CONNECTIONS, CONNECT_GROUP),
+            Some(target) => (&REQUESTS, limit_group(&target.path)),
+        };
+        vec![Charge { limit, group, weight: 1 }]
+    }
+
+    fn limit_headers(&self, usages: &[Usage]) -> Vec<(&'static str, String)> {
+        // `min` is a remnant of an older limit, always sixty times that of a second.
+        let header = |Usage { group, used, max }: &Usage| {
+            ("remaining-req", format!("group={group}; min={}; sec={}", 60 * max, max.saturating_sub(*used)))
+        };
+        usages.iter().map(header).collect()
+    }
+
+    fn row_shape(&self) -> RowShape {
+        ROWS
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> FakeResponse {
+        // Assumed, as with which body it refuses a connection: only the status is known.
+        let body = match refusal.status {
+            418 => format!(
+                r#"{{"error":{{"name":"blocked","message":"Blocked for {} seconds due to too many requests."}}}}"#,
+                refusal.wait_seconds()
+            ),
+            _ => TOO_MANY_REQUESTS.to_owned(),
+        };
+        FakeResponse::json(refusal.status, body)
+    }
+
+    fn cautions(&self) -> &'static [&'static str] {
+        &CAUTIONS
+    }
+}
 
 /// The cautions of `market_event`.
 pub const CAUTIONS: [&str; 5] = [
@@ -27,17 +130,17 @@ pub const CAUTIONS: [&str; 5] = [
 ];
 
 /// Returns the response to a REST request.
-pub fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
+fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
     let answer = match target.path.as_str() {
         "/v1/market/all" => Ok(markets(view.simulation, target)),
         "/v1/ticker" => tickers(view, target),
         "/v1/ticker/all" => tickers_of_quotes(view, target),
-        "/v1/orderbook/instruments" => instruments(view.simulation, target),
-        "/v1/orderbook/supported_levels" => supported_levels(view.simulation, target),
-        "/v1/orderbook" => orderbooks(view, UpbitFamily::Upbit, target),
-        "/v1/trades/ticks" => ticks(view, UpbitFamily::Upbit, target),
+        "/v1/orderbook/instruments" => instruments(view.simulation, &FAMILY, target),
+        "/v1/orderbook/supported_levels" => supported_levels(view.simulation, &FAMILY, target),
+        "/v1/orderbook" => orderbooks(view, &FAMILY, target),
+        "/v1/trades/ticks" => ticks(view, &FAMILY, target),
         _ => match target.path_after("/v1/candles/") {
-            Some(path) => candles(view, UpbitFamily::Upbit, target, path),
+            Some(path) => candles(view, &FAMILY, target, path),
             None => Err(UpbitError::UnknownPath),
         },
     };
@@ -47,41 +150,9 @@ pub fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
     }
 }
 
-/// Why a request is refused; Bithumb's errors have the same bodies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpbitError {
-    /// The path does not exist.
-    UnknownPath,
-    /// A market is not listed.
-    UnknownMarket,
-    /// A parameter is missing.
-    MissingParameter,
-    /// A parameter is invalid.
-    InvalidParameter,
-    /// Too many markets in one request.
-    TooManyMarkets,
-}
-
-impl UpbitError {
-    /// Returns the response, with Upbit's status.
-    pub fn response(self) -> FakeResponse {
-        let (status, name, message) = match self {
-            Self::UnknownPath => (404, json_string("not_found"), "no Route matched with those values"),
-            Self::UnknownMarket => (404, "404".to_owned(), "Code not found"),
-            Self::MissingParameter => {
-                (400, "400".to_owned(), "Missing request parameter error. Check the required parameters!")
-            }
-            Self::InvalidParameter => (400, "400".to_owned(), "Type mismatch error. Check the parameters type!"),
-            Self::TooManyMarkets => (400, "400".to_owned(), "Too many markets requested"),
-        };
-        let error = Object::new().raw("name", name).text("message", message).end();
-        FakeResponse::json(status, Object::new().raw("error", error).end())
-    }
-}
-
 fn markets(simulation: &Simulation, target: &RequestTarget) -> String {
     let details = target.is_true(&["is_details", "isDetails"]);
-    array(simulation.markets_of(VENUE).map(|market| {
+    array(simulation.markets_of(FAMILY.id).map(|market| {
         let names = Object::new().text("market", &market.symbol).text("korean_name", market.asset.korean_name);
         let names = names.text("english_name", market.asset.english_name);
         if !details {
@@ -94,23 +165,10 @@ fn markets(simulation: &Simulation, target: &RequestTarget) -> String {
     }))
 }
 
-/// Returns the markets of the parameter `markets`, such as `KRW-BTC,krw-eth`; REST accepts lower case.
-///
-/// # Errors
-/// If the parameter is missing or a market is not listed.
-pub fn requested_markets<'a>(
-    simulation: &'a Simulation,
-    venue: &str,
-    target: &RequestTarget,
-) -> Result<Vec<&'a SimulatedMarket>, UpbitError> {
-    let codes = target.get("markets").ok_or(UpbitError::MissingParameter)?;
-    let find =
-        |code: &str| simulation.by_symbol(venue, &code.trim().to_ascii_uppercase()).ok_or(UpbitError::UnknownMarket);
-    codes.split(',').map(find).collect()
-}
-
 fn tickers(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, UpbitError> {
-    Ok(array(requested_markets(view.simulation, VENUE, target)?.into_iter().filter_map(|market| ticker(view, market))))
+    Ok(array(
+        requested_markets(view.simulation, FAMILY.id, target)?.into_iter().filter_map(|market| ticker(view, market)),
+    ))
 }
 
 fn tickers_of_quotes(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, UpbitError> {
@@ -118,7 +176,7 @@ fn tickers_of_quotes(view: &FaultView<'_>, target: &RequestTarget) -> Result<Str
     let quoted = |market: &&SimulatedMarket| {
         quotes.split(',').any(|quote| market.symbol.split('-').next() == Some(quote.trim()))
     };
-    Ok(array(view.simulation.markets_of(VENUE).filter(quoted).filter_map(|market| ticker(view, market))))
+    Ok(array(view.simulation.markets_of(FAMILY.id).filter(quoted).filter_map(|market| ticker(view, market))))
 }
 
 fn ticker(view: &FaultView<'_>, market: &SimulatedMarket) -> Option<String> {
@@ -155,10 +213,6 @@ fn ticker(view: &FaultView<'_>, market: &SimulatedMarket) -> Option<String> {
             .raw("timestamp", figures.now)
             .end(),
     )
-}
-
-fn delisting_date(market: &SimulatedMarket) -> String {
-    market.delisting_date.as_deref().map_or_else(|| "null".to_owned(), json_string)
 }
 
 /// Encodes a ticker frame in the format DEFAULT: large prices as `1.42187E8`, volumes with trailing zeros.
@@ -199,41 +253,5 @@ pub fn ticker_frame(figures: &TickerFigures<'_>, kind: &str) -> String {
         .raw("acc_trade_price_24h", plain(figures.rolling.quote_volume / 100_000_000, 8))
         .raw("acc_trade_volume_24h", fixed(figures.rolling.base_volume, 8))
         .text("stream_type", kind)
-        .end()
-}
-
-/// Encodes a ticker frame in the format SIMPLE: short names, prices without exponent, small volumes as
-/// `7.9276E-4`.
-pub fn simple_ticker_frame(figures: &TickerFigures<'_>, kind: &str) -> String {
-    let (trade, day) = (figures.trade, figures.day);
-    let change = figures.day_change();
-    Object::new()
-        .text("ty", "ticker")
-        .text("cd", &figures.market.symbol)
-        .raw("op", plain8(day.open))
-        .raw("hp", plain8(day.high))
-        .raw("lp", plain8(day.low))
-        .raw("tp", plain8(trade.price))
-        .raw("pcp", plain8(figures.previous_close))
-        .text("c", figures.direction())
-        .raw("cp", plain8(change.abs()))
-        .raw("scp", plain8(change))
-        .raw("cr", plain(figures.day_rate(10).abs(), 10))
-        .raw("scr", plain(figures.day_rate(10), 10))
-        .text("ab", if trade.taker_sold { "ASK" } else { "BID" })
-        .raw("tv", java_double(trade.base_volume))
-        .raw("atv", plain(day.base_volume, 8))
-        .raw("atv24h", plain(figures.rolling.base_volume, 8))
-        .raw("atp", plain(day.quote_volume / 100_000_000, 8))
-        .raw("atp24h", plain(figures.rolling.quote_volume / 100_000_000, 8))
-        .text("td", &format_time(trade.at, 0, "%Y%m%d"))
-        .text("ttm", &format_time(trade.at, 0, "%H%M%S"))
-        .raw("ttms", trade.at)
-        .text("ms", figures.market_state())
-        .raw("its", figures.market.halted)
-        .raw("dd", delisting_date(figures.market))
-        .text("mw", figures.market.market_warning())
-        .raw("tms", figures.now)
-        .text("st", kind)
         .end()
 }

@@ -4,23 +4,22 @@
 
 use std::collections::BTreeMap;
 
-use super::binance::{mini_ticker_frame, ticker_frame};
-use super::binance_depth::{SentLevels, average_frame, book_ticker_frame, diff_frame, partial_frame};
-use super::candle::{Grid, contiguous, newest_first};
-use super::fault_view::FaultView;
-use super::json::array;
-use super::simulated_market::SimulatedMarket;
-use super::ticker_figures::TickerFigures;
-use super::trade_log::{Ohlcv, Trade};
-use super::{binance_kline as kline, binance_trade as trade, binance_window as window};
+use super::depth::{SentLevels, average_frame, book_ticker_frame, diff_frame, partial_frame};
+use super::request::ID;
+use super::ticker::{mini_ticker_frame, ticker_frame};
+use super::{kline, trade, window};
+use crate::candle::{Grid, contiguous, newest_first};
+use crate::fault_view::FaultView;
+use crate::json::array;
+use crate::simulated_market::SimulatedMarket;
+use crate::ticker_figures::TickerFigures;
+use crate::trade_log::{Ohlcv, Trade};
 
 /// Maximum number of candles sent at once after a pause; older ones are skipped.
 const CANDLES_MAX: usize = 60;
 
 /// Maximum number of trades sent per poll; after a pause older ones are skipped.
 const BURST_MAX: usize = 1000;
-
-const VENUE: &str = "binance";
 
 /// The kind of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +98,7 @@ impl NamedStream {
             Some((Subject::All, kind)) => {
                 let kind = kind.clone();
                 let events: Vec<String> =
-                    view.simulation.markets_of(VENUE).flat_map(|market| self.event(view, market, &kind)).collect();
+                    view.simulation.markets_of(ID).flat_map(|market| self.event(view, market, &kind)).collect();
                 if events.is_empty() { Vec::new() } else { vec![(String::new(), array(events))] }
             }
             Some((Subject::One(symbol), kind)) => {
@@ -188,7 +187,7 @@ impl NamedStream {
 }
 
 fn find<'a>(view: &FaultView<'a>, subject: &str) -> Option<&'a SimulatedMarket> {
-    view.simulation.markets_of(VENUE).find(|market| market.symbol.to_ascii_lowercase() == subject)
+    view.simulation.markets_of(ID).find(|market| market.symbol.to_ascii_lowercase() == subject)
 }
 
 /// Parses a name into subject, kind and interval in ms; returns `None` if Binance does not know it.

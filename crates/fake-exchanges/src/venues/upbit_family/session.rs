@@ -7,16 +7,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::candle::{Grid, newest_first};
-use super::fault_view::FaultView;
-use super::json::{Object, array, json_string};
-use super::session::{Session, Step};
-use super::simulated_market::SimulatedMarket;
-use super::ticker_figures::TickerFigures;
-use super::trade_log::Trade;
-use super::upbit_family::UpbitFamily;
-use super::upbit_family_book::{BookShape, STREAM_LEVELS, UNITS_MAX};
-use super::{bithumb, units, upbit, upbit_family_book, upbit_family_candle, upbit_family_trade};
+use super::UpbitFamily;
+use super::book::{BookShape, STREAM_LEVELS, UNITS_MAX};
+use super::{book, candle, ticker, trade};
+use crate::candle::{Grid, newest_first};
+use crate::fault_view::FaultView;
+use crate::json::{Object, array, json_string};
+use crate::session::{FrameEncoding, Session, Step};
+use crate::simulated_market::SimulatedMarket;
+use crate::ticker_figures::TickerFigures;
+use crate::trade_log::Trade;
+use crate::units;
 
 /// Maximum number of frames per market and poll; after a pause older trades are skipped.
 const BURST_MAX: usize = 20;
@@ -35,7 +36,7 @@ const CLOSE_NORMAL: u16 = 1000;
 /// A session of Upbit or Bithumb.
 #[derive(Debug)]
 pub struct UpbitFamilySession {
-    venue: UpbitFamily,
+    venue: &'static UpbitFamily,
     ticket: String,
     /// Whether the format has short member names.
     simple: bool,
@@ -70,8 +71,8 @@ enum Channel {
 }
 
 impl Channel {
-    /// Parses a type; returns `None` if the venue does not have it. Bithumb has no candles on its stream.
-    fn parse(venue: UpbitFamily, kind: &str, level: i64, code: &str) -> Option<Self> {
+    /// Parses a type; returns `None` if the venue does not have it.
+    fn parse(venue: &UpbitFamily, kind: &str, level: i64, code: &str) -> Option<Self> {
         match kind {
             "ticker" => Some(Self::Ticker),
             "trade" => Some(Self::Trade),
@@ -80,7 +81,7 @@ impl Channel {
                 let count = count.filter(|count| STREAM_LEVELS.contains(count)).unwrap_or(UNITS_MAX);
                 Some(Self::Orderbook(BookShape { level, count }))
             }
-            _ if venue == UpbitFamily::Upbit => upbit_family_candle::stream_grid(kind).map(Self::Candle),
+            _ if venue.has_more_candles => candle::stream_grid(kind).map(Self::Candle),
             _ => None,
         }
     }
@@ -88,7 +89,7 @@ impl Channel {
 
 impl UpbitFamilySession {
     /// Creates the session of a new connection.
-    pub fn new(venue: UpbitFamily) -> Self {
+    pub fn new(venue: &'static UpbitFamily) -> Self {
         let ticket = String::new();
         Self { venue, ticket, simple: false, list: false, subscriptions: BTreeMap::new(), status_at: None }
     }
@@ -137,7 +138,7 @@ impl UpbitFamilySession {
         let codes = part.get("codes").and_then(Value::as_array).filter(|codes| !codes.is_empty());
         let codes = codes.ok_or_else(|| ("NO_CODES", "코드가 존재하지 않습니다.".to_owned()))?;
         let flag = |names: &[&str]| names.iter().any(|name| part.get(*name) == Some(&Value::Bool(true)));
-        let snake = |name: &'static str| if self.venue == UpbitFamily::Upbit { name } else { "" };
+        let snake = |name: &'static str| if self.venue.reads_snake_case { name } else { "" };
         let only_snapshot = flag(&["isOnlySnapshot", snake("is_only_snapshot")]);
         let only_realtime = flag(&["isOnlyRealtime", snake("is_only_realtime")]);
         for code in codes.iter().filter_map(Value::as_str).take(CODES_MAX) {
@@ -176,18 +177,17 @@ impl UpbitFamilySession {
                 trade,
                 stream,
             ),
-            Channel::Orderbook(shape) => upbit_family_book::frame(view, venue, (market, trade), shape, simple, stream),
+            Channel::Orderbook(shape) => book::frame(view, venue, (market, trade), shape, simple, stream),
             Channel::Candle(_) => None,
         }
     }
 
     /// Encodes the frame of a ticker or a trade.
-    fn encode(&self, channel: Channel, figures: &TickerFigures<'_>, trade: &Trade, stream: &str) -> Option<String> {
-        match (channel, self.venue, self.simple) {
-            (Channel::Ticker, _, true) => Some(upbit::simple_ticker_frame(figures, stream)),
-            (Channel::Ticker, UpbitFamily::Upbit, false) => Some(upbit::ticker_frame(figures, stream)),
-            (Channel::Ticker, UpbitFamily::Bithumb, false) => Some(bithumb::ticker_frame(figures, stream)),
-            (Channel::Trade, venue, simple) => Some(upbit_family_trade::frame(figures, venue, trade, simple, stream)),
+    fn encode(&self, channel: Channel, figures: &TickerFigures<'_>, last: &Trade, stream: &str) -> Option<String> {
+        match channel {
+            Channel::Ticker if self.simple => Some(ticker::short_frame(figures, stream)),
+            Channel::Ticker => Some((self.venue.ticker_frame)(figures, stream)),
+            Channel::Trade => Some(trade::frame(figures, self.venue, last, self.simple, stream)),
             _ => None,
         }
     }
@@ -230,7 +230,7 @@ impl UpbitFamilySession {
                     newest_first(&market.trade_log, grid).take_while(|candle| candle.last_id > subscription.last_sent);
                 let mut candles: Vec<_> = candles.take(if first { 1 } else { BURST_MAX }).collect();
                 candles.reverse();
-                let encode = |candle| upbit_family_candle::frame(view, market, kind, candle, self.simple, stream);
+                let encode = |candle| candle::frame(view, self.venue, market, kind, candle, self.simple, stream);
                 candles.iter().map(encode).collect()
             }
             Channel::Ticker | Channel::Trade if !first => {
@@ -248,7 +248,7 @@ impl UpbitFamilySession {
             let symbol =
                 if matches!(subscription.channel, Channel::Orderbook(_)) { code.split('.').next() } else { None };
             let symbol = symbol.unwrap_or(code);
-            let Some(market) = view.simulation.by_symbol(self.venue.id(), symbol) else { continue };
+            let Some(market) = view.simulation.by_symbol(self.venue.id, symbol) else { continue };
             let Some(last) = market.trade_log.last() else { continue };
             let (first, is_due) =
                 (subscription.last_sent == 0, last.id > subscription.last_sent && view.now >= subscription.next_at);
@@ -283,8 +283,8 @@ impl UpbitFamilySession {
 }
 
 impl Session for UpbitFamilySession {
-    fn sends_binary(&self) -> bool {
-        true
+    fn encoding(&self) -> FrameEncoding {
+        FrameEncoding::Binary
     }
 
     fn receive(&mut self, frame: &str, view: &FaultView<'_>) -> Vec<Step> {

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use super::binance::{BinanceError, encode_rows, format_average, limit_parameter, requested_market, requested_markets};
-use super::book::{Book, LEVELS_MAX, Level};
-use super::fault_view::FaultView;
-use super::json::{Object, array, json_string};
-use super::query::RequestTarget;
-use super::simulated_market::SimulatedMarket;
-use super::ticker_figures::window_ohlcv;
-use super::trade_log::Trade;
-use super::units::fixed8;
+use super::request::{BinanceError, encode_rows, format_average, limit_parameter, requested_market, requested_markets};
+use crate::book::{Book, LEVELS_MAX, Level};
+use crate::fault_view::FaultView;
+use crate::json::{Object, array, json_string};
+use crate::query::RequestTarget;
+use crate::simulated_market::SimulatedMarket;
+use crate::ticker_figures::window_ohlcv;
+use crate::trade_log::Trade;
+use crate::units::fixed8;
 
 /// Default and documented maximum of the levels of a response; books here have at most [`LEVELS_MAX`].
 const DEPTH_DEFAULT: usize = 100;

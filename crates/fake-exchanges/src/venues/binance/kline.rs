@@ -2,16 +2,16 @@
 //!
 //! Source: developers.binance.com, spot REST and streams, `klines`.
 
-use super::binance::{
+use super::request::{
     BinanceError, integer_parameter, limit_parameter, missing_parameter, requested_market, trade_count,
 };
-use super::candle::{Grid, contiguous};
-use super::fault_view::FaultView;
-use super::json::{Object, array, json_string};
-use super::query::RequestTarget;
-use super::simulated_market::SimulatedMarket;
-use super::trade_log::Ohlcv;
-use super::units::{fixed, fixed8};
+use crate::candle::{Grid, contiguous};
+use crate::fault_view::FaultView;
+use crate::json::{Object, array, json_string};
+use crate::query::RequestTarget;
+use crate::simulated_market::SimulatedMarket;
+use crate::trade_log::Ohlcv;
+use crate::units::{fixed, fixed8};
 
 /// Maximum and default number of rows of a response.
 const ROWS_MAX: usize = 1000;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::fault_view::FaultView;
-use super::json::{Object, json_string};
-use super::query::{KST_OFFSET_HOURS, KST_OFFSET_MS, format_time};
-use super::session::{Session, Step};
-use super::ticker_figures::TickerFigures;
-use super::units::{fixed, plain, plain8, ratio};
+use crate::fault_view::FaultView;
+use crate::json::{Object, json_string};
+use crate::query::{KST_OFFSET_HOURS, KST_OFFSET_MS, format_time};
+use crate::session::{Session, Step};
+use crate::ticker_figures::TickerFigures;
+use crate::units::{fixed, plain, plain8, ratio};
 
 const WINDOWS: [&str; 5] = ["30M", "1H", "12H", "24H", "MID"];
 
@@ -38,10 +38,6 @@ impl BithumbLegacySession {
 }
 
 impl Session for BithumbLegacySession {
-    fn sends_binary(&self) -> bool {
-        false
-    }
-
     fn open(&mut self, _view: &FaultView<'_>) -> Vec<Step> {
         vec![Step::Reply(r#"{"status":"0000","resmsg":"Connected Successfully"}"#.to_owned())]
     }

@@ -4,33 +4,126 @@
 //! without an offset is KST; errors come with HTTP 200. Source: apidocs.bithumb.com, payloads observed from
 //! 2025-08 to 2026-09.
 
-use super::fault_view::{FakeResponse, FaultView};
-use super::json::{Object, array};
-use super::query::{KST_OFFSET_HOURS, KST_OFFSET_MS, RequestTarget, format_time};
-use super::simulated_market::SimulatedMarket;
-use super::ticker_figures::TickerFigures;
-use super::units::{plain, plain8, python_float};
-use super::upbit::{UpbitError, requested_markets};
+mod legacy;
+mod legacy_session;
+
+use std::time::Duration;
+
+use self::legacy_session::BithumbLegacySession;
 use super::upbit_family::UpbitFamily;
-use super::upbit_family_book::orderbooks;
-use super::upbit_family_candle::candles;
-use super::upbit_family_trade::ticks;
+use super::upbit_family::book::orderbooks;
+use super::upbit_family::candle::candles;
+use super::upbit_family::request::{
+    CONNECT_GROUP, ROWS, TOO_MANY_REQUESTS, UpbitError, limit_group, requested_markets,
+};
+use super::upbit_family::session::UpbitFamilySession;
+use super::upbit_family::trade::ticks;
+use crate::fake_venue::{FakeVenue, RestRequest};
+use crate::fault_view::FaultView;
+use crate::json::{Object, RowShape, array};
+use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
+use crate::listing::Listing;
+use crate::query::{KST_OFFSET_HOURS, KST_OFFSET_MS, RequestTarget, format_time};
+use crate::response::FakeResponse;
+use crate::session::Session;
+use crate::simulated_market::SimulatedMarket;
+use crate::ticker_figures::TickerFigures;
+use crate::units::{plain, plain8, python_float};
+
+/// The fake Bithumb.
+#[derive(Debug)]
+pub struct Bithumb;
+
+/// Its days begin at 00:00 KST; the time of a streamed book is in microseconds (observed 2026-07), and the ids of
+/// streamed trades have 19 digits.
+const FAMILY: UpbitFamily = UpbitFamily {
+    id: "bithumb",
+    utc_offset_hours: KST_OFFSET_HOURS,
+    format_price: plain8,
+    format_stream_price: plain8,
+    format_short_volume: plain8,
+    ticker_frame,
+    has_more_candles: false,
+    groups_books: false,
+    pads_sizes: false,
+    book_time_factor: 1000,
+    streams_best_prices: false,
+    streamed_id_factor: 1_000_000,
+    reads_snake_case: false,
+};
+
+// The headers describe a token bucket that is refilled every second and holds one second's tokens, which is equivalent
+// to a window aligned with the clock.
+const REQUESTS: Limit = Limit { windows: &[Window::aligned(150, 1)], ban: Duration::from_secs(60), ban_status: 418 };
+const CONNECTIONS: Limit = Limit { windows: &[Window::aligned(10, 1)], ban: Duration::from_secs(600), ban_status: 429 };
+
+impl FakeVenue for Bithumb {
+    fn listing(&self) -> Listing {
+        Listing::in_krw(FAMILY.id, |asset| format!("KRW-{asset}"))
+    }
+
+    fn stream_path(&self) -> &'static str {
+        "/websocket/v1"
+    }
+
+    fn rest(&self, view: &FaultView<'_>, request: &RestRequest<'_>) -> FakeResponse {
+        match request.target.path.starts_with("/public/") {
+            true => legacy::rest(view, &request.target),
+            false => rest(view, &request.target),
+        }
+    }
+
+    fn open(&self, path: &str, _query: &str) -> Option<Box<dyn Session>> {
+        match path {
+            "/websocket/v1" => Some(Box::new(UpbitFamilySession::new(&FAMILY))),
+            "/pub/ws" => Some(Box::new(BithumbLegacySession::default())),
+            _ => None,
+        }
+    }
+
+    fn charges(&self, request: &CountedRequest<'_>) -> Vec<Charge> {
+        let (limit, group) = match request.target {
+            None => (&CONNECTIONS, CONNECT_GROUP),
+            Some(target) => (&REQUESTS, limit_group(&target.path)),
+        };
+        vec![Charge { limit, group, weight: 1 }]
+    }
+
+    fn limit_headers(&self, usages: &[Usage]) -> Vec<(&'static str, String)> {
+        let headers = |usage: &Usage| {
+            [
+                ("x-ratelimit-remaining", usage.max.saturating_sub(usage.used).to_string()),
+                ("x-ratelimit-requested-tokens", "1".to_owned()),
+                ("x-ratelimit-burst-capacity", usage.max.to_string()),
+                ("x-ratelimit-replenish-rate", usage.max.to_string()),
+            ]
+        };
+        usages.iter().flat_map(headers).collect()
+    }
+
+    fn row_shape(&self) -> RowShape {
+        ROWS
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> FakeResponse {
+        // Assumed: only the status is known.
+        FakeResponse::json(refusal.status, TOO_MANY_REQUESTS)
+    }
+}
 
 /// Maximum number of markets of one ticker request, since 2026-10-13.
 pub const MARKETS_MAX: usize = 200;
 
-const VENUE: &str = "bithumb";
-
 /// Returns the response to a REST request.
-pub fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
+fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
     let answer = match target.path.as_str() {
         "/v1/market/all" => Ok(markets(view, target)),
         "/v1/ticker" => tickers(view, target),
-        "/v1/orderbook" => orderbooks(view, UpbitFamily::Bithumb, target),
-        "/v1/trades/ticks" => ticks(view, UpbitFamily::Bithumb, target),
+        "/v1/orderbook" => orderbooks(view, &FAMILY, target),
+        "/v1/trades/ticks" => ticks(view, &FAMILY, target),
         "/v1/market/virtual_asset_warning" | "/v1/notices" => Ok("[]".to_owned()),
         _ => match target.path_after("/v1/candles/") {
-            Some(path) => candles(view, UpbitFamily::Bithumb, target, path),
+            Some(path) => candles(view, &FAMILY, target, path),
             None => Err(UpbitError::UnknownPath),
         },
     };
@@ -43,7 +136,7 @@ pub fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
 
 fn markets(view: &FaultView<'_>, target: &RequestTarget) -> String {
     let details = target.is_true(&["isDetails"]);
-    array(view.simulation.markets_of(VENUE).map(|market| {
+    array(view.simulation.markets_of(FAMILY.id).map(|market| {
         let names = Object::new().text("market", &market.symbol).text("korean_name", market.asset.korean_name);
         let names = names.text("english_name", market.asset.english_name);
         if details { names.text("market_warning", market.market_warning()).end() } else { names.end() }
@@ -51,7 +144,7 @@ fn markets(view: &FaultView<'_>, target: &RequestTarget) -> String {
 }
 
 fn tickers(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, UpbitError> {
-    let markets = requested_markets(view.simulation, VENUE, target)?;
+    let markets = requested_markets(view.simulation, FAMILY.id, target)?;
     if markets.len() > MARKETS_MAX {
         return Err(UpbitError::TooManyMarkets);
     }

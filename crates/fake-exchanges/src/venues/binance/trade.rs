@@ -2,13 +2,13 @@
 //!
 //! Source: developers.binance.com, spot REST and streams, `trades`, `aggTrades`.
 
-use super::binance::{BinanceError, integer_parameter, limit_parameter, requested_market};
-use super::fault_view::FaultView;
-use super::json::{Object, array};
-use super::query::RequestTarget;
-use super::simulated_market::SimulatedMarket;
-use super::trade_log::Trade;
-use super::units::{fixed, fixed8};
+use super::request::{BinanceError, integer_parameter, limit_parameter, requested_market};
+use crate::fault_view::FaultView;
+use crate::json::{Object, array};
+use crate::query::RequestTarget;
+use crate::simulated_market::SimulatedMarket;
+use crate::trade_log::Trade;
+use crate::units::{fixed, fixed8};
 
 /// Maximum and default number of trades of a response.
 const TRADES_MAX: usize = 1000;

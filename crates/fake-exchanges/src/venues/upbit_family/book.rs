@@ -3,15 +3,15 @@
 //! Source: docs.upbit.com/kr/reference (list-orderbooks, list-orderbook-instruments, websocket-orderbook),
 //! apidocs.bithumb.com (호가), payloads of 2026-07 and 2026-09.
 
-use super::book::{Book, LEVELS_MAX, Level};
-use super::fault_view::FaultView;
-use super::json::{Object, array, json_string};
-use super::query::RequestTarget;
-use super::simulated_market::{SimulatedMarket, Simulation};
-use super::trade_log::Trade;
-use super::units::{fixed, plain, plain8};
-use super::upbit::{UpbitError, requested_markets};
-use super::upbit_family::UpbitFamily;
+use super::UpbitFamily;
+use super::request::{UpbitError, requested_markets};
+use crate::book::{Book, LEVELS_MAX, Level};
+use crate::fault_view::FaultView;
+use crate::json::{Object, array, json_string};
+use crate::query::RequestTarget;
+use crate::simulated_market::{SimulatedMarket, Simulation};
+use crate::trade_log::Trade;
+use crate::units::{fixed, plain, plain8};
 
 /// Default and maximum number of levels of a book.
 pub const UNITS_MAX: usize = 30;
@@ -26,7 +26,7 @@ const GROUPING_STEPS_MAX: usize = 5;
 ///
 /// # Errors
 /// If the markets are missing or unknown, or the count or level is invalid.
-pub fn orderbooks(view: &FaultView<'_>, venue: UpbitFamily, target: &RequestTarget) -> Result<String, UpbitError> {
+pub fn orderbooks(view: &FaultView<'_>, venue: &UpbitFamily, target: &RequestTarget) -> Result<String, UpbitError> {
     let count = target
         .get("count")
         .map(|count| count.parse::<usize>().map_err(|_| UpbitError::InvalidParameter))
@@ -36,16 +36,16 @@ pub fn orderbooks(view: &FaultView<'_>, venue: UpbitFamily, target: &RequestTarg
         .map(|level| parse_units(level).ok_or(UpbitError::InvalidParameter))
         .transpose()?
         .unwrap_or(0);
-    let markets = requested_markets(view.simulation, venue.id(), target)?.into_iter();
-    let markets = markets.filter(|market| venue == UpbitFamily::Bithumb || grouping_steps(market).contains(&level));
+    let markets = requested_markets(view.simulation, venue.id, target)?.into_iter();
+    let markets = markets.filter(|market| !venue.groups_books || grouping_steps(market).contains(&level));
     let count = count.unwrap_or(UNITS_MAX).clamp(1, UNITS_MAX);
     Ok(array(markets.filter_map(|market| {
         let book = grouped(view, market, market.trade_log.last()?, venue, level, count);
         let object = Object::new().text("market", &market.symbol).raw("timestamp", view.reported_time(view.now));
         let object = sizes(object, ["total_ask_size", "total_bid_size"], &book, |size| plain(size, 8));
-        let price = |units| venue.format_price(units);
+        let price = |units| (venue.format_price)(units);
         let object = object.raw("orderbook_units", rows(&book, LONG, price, plain8));
-        Some(if venue == UpbitFamily::Upbit { object.raw("level", plain8(level)).end() } else { object.end() })
+        Some(if venue.groups_books { object.raw("level", plain8(level)).end() } else { object.end() })
     })))
 }
 
@@ -53,8 +53,8 @@ pub fn orderbooks(view: &FaultView<'_>, venue: UpbitFamily, target: &RequestTarg
 ///
 /// # Errors
 /// As [`requested_markets`].
-pub fn instruments(simulation: &Simulation, target: &RequestTarget) -> Result<String, UpbitError> {
-    Ok(array(requested_markets(simulation, "upbit", target)?.into_iter().map(|market| {
+pub fn instruments(simulation: &Simulation, venue: &UpbitFamily, target: &RequestTarget) -> Result<String, UpbitError> {
+    Ok(array(requested_markets(simulation, venue.id, target)?.into_iter().map(|market| {
         Object::new()
             .text("market", &market.symbol)
             .text("quote_currency", "KRW")
@@ -68,8 +68,12 @@ pub fn instruments(simulation: &Simulation, target: &RequestTarget) -> Result<St
 ///
 /// # Errors
 /// As [`requested_markets`].
-pub fn supported_levels(simulation: &Simulation, target: &RequestTarget) -> Result<String, UpbitError> {
-    Ok(array(requested_markets(simulation, "upbit", target)?.into_iter().map(|market| {
+pub fn supported_levels(
+    simulation: &Simulation,
+    venue: &UpbitFamily,
+    target: &RequestTarget,
+) -> Result<String, UpbitError> {
+    Ok(array(requested_markets(simulation, venue.id, target)?.into_iter().map(|market| {
         let levels = array(grouping_steps(market).into_iter().map(plain8));
         Object::new().text("market", &market.symbol).raw("supported_levels", levels).end()
     })))
@@ -87,18 +91,18 @@ pub fn grouping_steps(market: &SimulatedMarket) -> Vec<i64> {
 
 /// Parses an amount in KRW, such as `10000` or `0.1`, to units.
 fn parse_units(text: &str) -> Option<i64> {
-    super::units::from_decimal(text.parse().ok()?)
+    crate::units::from_decimal(text.parse().ok()?)
 }
 
 fn grouped(
     view: &FaultView<'_>,
     market: &SimulatedMarket,
     trade: &Trade,
-    venue: UpbitFamily,
+    venue: &UpbitFamily,
     level: i64,
     count: usize,
 ) -> Book {
-    let step = if venue == UpbitFamily::Upbit { level } else { 0 };
+    let step = if venue.groups_books { level } else { 0 };
     let raw = if step > 0 { LEVELS_MAX } else { count };
     let mut book = Book::after_trade(market, &view.reported_trade(market, trade), raw).grouped(step);
     book.bids.truncate(count);
@@ -118,30 +122,28 @@ pub struct BookShape {
 /// Encodes a frame, with short names if `simple`; returns `None` if the grouping step is not supported.
 pub fn frame(
     view: &FaultView<'_>,
-    venue: UpbitFamily,
+    venue: &UpbitFamily,
     (market, trade): (&SimulatedMarket, &Trade),
     shape: BookShape,
     simple: bool,
     stream: &str,
 ) -> Option<String> {
-    if venue == UpbitFamily::Upbit && !grouping_steps(market).contains(&shape.level) {
+    if venue.groups_books && !grouping_steps(market).contains(&shape.level) {
         return None;
     }
     let book = grouped(view, market, trade, venue, shape.level, shape.count);
-    let price = |units| if simple { plain8(units) } else { venue.format_stream_price(units) };
-    // Upbit pads sizes with trailing zeros.
-    let padded = venue == UpbitFamily::Upbit && !simple;
+    let price = |units| if simple { plain8(units) } else { (venue.format_stream_price)(units) };
+    let padded = venue.pads_sizes && !simple;
     let size = |size: i128| if padded { fixed(size, 8) } else { plain(size, 8) };
     let name = |long: &'static str, short: &'static str| if simple { short } else { long };
-    // Bithumb's timestamp is in microseconds, observed 2026-07.
-    let now = view.reported_time(view.now) * if venue == UpbitFamily::Bithumb { 1000 } else { 1 };
+    let now = view.reported_time(view.now) * venue.book_time_factor;
     let object = Object::new()
         .text(name("type", "ty"), "orderbook")
         .text(name("code", "cd"), &market.symbol)
         .raw(name("timestamp", "tms"), now);
     let totals = [name("total_ask_size", "tas"), name("total_bid_size", "tbs")];
     let object = sizes(object, totals, &book, size);
-    let level = if venue == UpbitFamily::Upbit { plain8(shape.level) } else { "1".to_owned() };
+    let level = if venue.groups_books { plain8(shape.level) } else { "1".to_owned() };
     let names = if simple { SHORT } else { LONG };
     let units = rows(&book, names, price, |units| size(units.into()));
     let object = object.raw(name("orderbook_units", "obu"), units);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::binance_stream::NamedStream;
-use super::fault_view::FaultView;
-use super::json::{Object, array, json_string};
-use super::session::{Session, Step};
+use super::stream::NamedStream;
+use crate::fault_view::FaultView;
+use crate::json::{Object, array, json_string};
+use crate::session::{Session, Step};
 
 /// Maximum number of streams of a connection.
 pub const STREAMS_MAX: usize = 1024;
@@ -115,10 +115,6 @@ fn error_reply(code: i32, message: &str) -> String {
 }
 
 impl Session for BinanceSession {
-    fn sends_binary(&self) -> bool {
-        false
-    }
-
     fn open(&mut self, view: &FaultView<'_>) -> Vec<Step> {
         for stream in self.streams.values_mut() {
             stream.start(view);

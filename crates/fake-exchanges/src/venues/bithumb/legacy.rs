@@ -1,11 +1,12 @@
 //! Bithumb's legacy API (`/public`): numbers as strings, and a change over rolling 24 hours, in percent.
 
-use super::fault_view::{FakeResponse, FaultView};
-use super::json::{Object, array, json_string};
-use super::query::{KST_OFFSET_MS, RequestTarget};
-use super::simulated_market::SimulatedMarket;
-use super::ticker_figures::TickerFigures;
-use super::units::{fixed, plain, plain8, ratio};
+use crate::fault_view::FaultView;
+use crate::json::{Object, array, json_string};
+use crate::query::{KST_OFFSET_MS, RequestTarget};
+use crate::response::FakeResponse;
+use crate::simulated_market::SimulatedMarket;
+use crate::ticker_figures::TickerFigures;
+use crate::units::{fixed, plain, plain8, ratio};
 
 /// Maximum number of candles of a response, the newest; the legacy API has no limit parameter.
 const CANDLES_MAX: usize = 1500;
@@ -79,7 +80,7 @@ fn candles(view: &FaultView<'_>, pair: &str, interval: &str) -> Option<String> {
     Some(array(rows))
 }
 
-fn row(bar: &super::trade_log::Ohlcv) -> String {
+fn row(bar: &crate::trade_log::Ohlcv) -> String {
     let prices = [bar.open, bar.close, bar.high, bar.low].map(|price| json_string(&plain8(price)));
     array([vec![bar.start.to_string()], prices.to_vec(), vec![json_string(&plain(bar.base_volume, 8))]].concat())
 }
