@@ -169,7 +169,7 @@ pub fn sample() -> String {
     }
     for venue in venue::ALL {
         let profile = venue.profile();
-        section(&mut text, "An exchange.", &format!("[venues.{}]", profile.id), &[]);
+        section(&mut text, &format!("The exchange `{}`.", profile.id), &format!("[venues.{}]", profile.id), &[]);
         let _ =
             writeln!(text, "# REST API.\n#rest = \"{}\"\n# WebSocket.\n#stream = \"{}\"", profile.rest, profile.stream);
         list(&mut text, VENUE);
