@@ -23,16 +23,16 @@ const FIRST_PRICE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Minimum time between two log lines about a venue.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// If a field can't be parsed in at least one of this many wanted markets, and in more than one, that is a problem
-/// of the venue, not of the markets.
+/// A field that can't be parsed in at least one in this many wanted markets, and in at least two markets, is a problem
+/// of the venue, not of single markets.
 const WIDESPREAD_DIVISOR: usize = 5;
 
 /// The code of a market that only needs more time.
 const AWAITED: &str = NoChange::Awaited.as_str();
 
-/// The last published health of a venue.
+/// What was last published and logged about the health of a venue.
 #[derive(Debug, Default)]
-pub struct ReportedHealth {
+pub struct HealthPublication {
     pub(super) health: Option<VenueHealth>,
     /// Since when each market has been missing what it is missing.
     missing_since: BTreeMap<(Market, MissingPart), Timestamp>,
@@ -69,7 +69,7 @@ impl Quotes {
         }
         let findings = self.collect_findings(&health, now);
         let started = self.started.monotonic;
-        let published = self.reported_health.entry(venue).or_default();
+        let published = self.health_publications.entry(venue).or_default();
         published.accepted |= findings.accepted > 0;
         let waited = published.accepted || now.monotonic.saturating_sub(started) >= FIRST_PRICE_TIMEOUT;
         let (state, reason) = findings.evaluate(&health, waited);
@@ -105,7 +105,7 @@ impl Quotes {
     ///
     /// Must be called about once a second.
     pub fn take_health_to_log(&mut self, now: Now) -> Vec<VenueHealth> {
-        let due = self.reported_health.values_mut().filter_map(|published| {
+        let due = self.health_publications.values_mut().filter_map(|published| {
             let health = published.health.as_ref()?;
             let current = (health.state, health.reason.as_ref().map(|reason| reason.code));
             let too_soon = published.logged_at.is_some_and(|at| now.monotonic.saturating_sub(at) < LOG_INTERVAL);
@@ -125,7 +125,7 @@ impl Quotes {
         let venue_now = feed::venue_now(self.clocks.get(&venue).copied(), now);
         let reported: BTreeMap<(&Market, MissingPart), &Missing> =
             health.missing.iter().map(|missing| ((&missing.market, missing.lacks), missing)).collect();
-        let last = self.reported_health.get(&venue);
+        let last = self.health_publications.get(&venue);
         let mut findings = Findings {
             wanted: 0,
             live: 0,

@@ -31,7 +31,7 @@ use crate::domain::{
 };
 
 use feed::Feed;
-use health::ReportedHealth;
+use health::HealthPublication;
 use listing::ListingObservation;
 use row::Row;
 
@@ -127,7 +127,7 @@ pub struct Quotes {
     jumps: Vec<Jump>,
     /// Markets of which another listing has begun, and the causes, until taken.
     relistings: Vec<Relisting>,
-    reported_health: BTreeMap<VenueId, ReportedHealth>,
+    health_publications: BTreeMap<VenueId, HealthPublication>,
     /// Minutes whose close in a candle differed from the one seen live.
     overruled: BTreeMap<VenueId, u64>,
     /// Markets whose price waits for a confirmation.
@@ -152,7 +152,7 @@ impl Quotes {
             problems: BTreeMap::new(),
             jumps: Vec::new(),
             relistings: Vec::new(),
-            reported_health: BTreeMap::new(),
+            health_publications: BTreeMap::new(),
             overruled: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
         };

@@ -38,7 +38,7 @@ pub use health::{
 };
 pub use implausible::{AHEAD_MAX, Implausible, MESSAGE_TIME, check_ticker_times, is_repeated};
 pub use market::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
-pub use minute::{Minute, Now, VenueClock, shifted};
+pub use minute::{Minute, Now, SECONDS_PER_MINUTE, VenueClock, shifted};
 pub use minute_set::MinuteSet;
 pub use movers::{Movers, MoversRule};
 pub use notice::{HaltReason, Notice, NoticeKind};

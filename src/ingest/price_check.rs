@@ -9,7 +9,8 @@ use super::context::VenueContext;
 use super::polling::{fetch_prices, poll_via};
 use crate::domain::{Market, Via};
 
-/// Fetches the requested markets until shutdown; those queued at the same time share one request.
+/// Fetches the requested markets until shutdown; those queued at the same time are fetched together, streamed and
+/// polled ones separately.
 ///
 /// A failed request is not repeated here: the board sends it again as long as it needs the price.
 pub async fn run(context: Arc<VenueContext>, mut markets: mpsc::Receiver<Market>) {
