@@ -50,7 +50,8 @@ pub enum TickerOutcome {
     Refuted,
     /// It is too far from the live price before it to be shown yet.
     Held,
-    /// It changes nothing: a price is held and stays held, or the market is not listed.
+    /// It was not accepted: a price is still held (possibly this one, in place of an earlier one), or the market is not
+    /// listed.
     Waiting,
 }
 
@@ -168,9 +169,9 @@ impl Feed {
     fn continues_with(&self, incoming: &ReceivedTicker, returned: Timestamp) -> Option<bool> {
         let Some(last) = self.last else { return Some(false) };
         let ticker = &incoming.ticker;
-        let venue_time = venue_now(incoming.clock, incoming.received);
-        let unit = Minute::of(ticker.venue_time().unwrap_or(venue_time));
-        let before = self.window.units().convert(last.price, self.unit_minute(venue_time), unit);
+        let received_venue_time = venue_now(incoming.clock, incoming.received);
+        let unit = Minute::of(ticker.venue_time().unwrap_or(received_venue_time));
+        let before = self.window.units().convert(last.price, self.unit_minute(received_venue_time), unit);
         let near = before.is_some_and(|before| !jump::is_jump(before, ticker.last, SAME_COIN_PERCENT));
         let dated = last.newest_trade.zip(ticker.traded_at);
         let order = match (last.trade_id.zip(ticker.trade_id), dated) {
@@ -197,9 +198,9 @@ impl Feed {
     fn jump_reference(&self, incoming: &ReceivedTicker, rule: JumpRule) -> Option<(Price, u32)> {
         let last = self.last?;
         let live = matches!(self.state(rule.stale_after, incoming.received), State::Live | State::Delayed);
-        let venue_time = venue_now(incoming.clock, incoming.received);
-        let unit = Minute::of(incoming.ticker.venue_time().unwrap_or(venue_time));
-        let before = self.window.units().convert(last.price, self.unit_minute(venue_time), unit)?;
+        let received_venue_time = venue_now(incoming.clock, incoming.received);
+        let unit = Minute::of(incoming.ticker.venue_time().unwrap_or(received_venue_time));
+        let before = self.window.units().convert(last.price, self.unit_minute(received_venue_time), unit)?;
         rule.max_percent.filter(|_| live).map(|max| (before, max))
     }
 
@@ -222,10 +223,10 @@ impl Feed {
     /// Applies an accepted ticker, which may still be too old to confirm anything.
     fn accept(&mut self, incoming: ReceivedTicker) {
         let ReceivedTicker { ticker, requested, received, via, clock } = incoming;
-        let venue_time = venue_now(clock, received);
+        let received_venue_time = venue_now(clock, received);
         let fetched = !matches!(via, Via::Stream { .. });
-        let reported_at = ticker.sent_at.unwrap_or(venue_time);
-        let requested_at = shifted(venue_now(clock, requested).min(venue_time), -FETCH_MARGIN);
+        let reported_at = ticker.sent_at.unwrap_or(received_venue_time);
+        let requested_at = shifted(venue_now(clock, requested).min(received_venue_time), -FETCH_MARGIN);
         let until = if fetched { ticker.sent_at.unwrap_or(requested_at).max(requested_at) } else { reported_at };
         if let Some(at) = ticker.traded_at
             && self.tracker.observe_trade(at)
@@ -238,15 +239,15 @@ impl Feed {
             // current message.
             Via::Stream { session } if self.session == Some(session) => {}
             Via::Stream { session } => {
-                self.session = (reported_at >= shifted(venue_time, -FIRST_LAG_MAX)).then_some(session);
+                self.session = (reported_at >= shifted(received_venue_time, -FIRST_LAG_MAX)).then_some(session);
             }
             Via::Poll => self.session = None,
             Via::Check => {}
         }
         // A stream that repeats old messages confirms nothing; a fetched response is current, whatever its
         // times are.
-        let fresh = fetched || !is_repeated(reported_at, venue_time);
-        self.track_late(fresh, reported_at, venue_time, received.monotonic);
+        let fresh = fetched || !is_repeated(reported_at, received_venue_time);
+        self.track_late(fresh, reported_at, received_venue_time, received.monotonic);
         let is_older = self.last.is_some_and(|last| last.is_newer_than(&ticker));
         if is_older && !(fetched && self.is_really_newest(&ticker, received.monotonic)) {
             return;
@@ -292,14 +293,14 @@ impl Feed {
     }
 
     /// Tracks old messages: a connection may begin with them, but must not continue with them.
-    fn track_late(&mut self, fresh: bool, reported_at: Timestamp, venue_time: Timestamp, at: Duration) {
+    fn track_late(&mut self, fresh: bool, reported_at: Timestamp, received_venue_time: Timestamp, at: Duration) {
         if fresh {
             self.late_since = None;
             return;
         }
         let since = *self.late_since.get_or_insert(at);
         if at.saturating_sub(since) >= LATE_COUNTED_AFTER {
-            let by = venue_time.duration_since(reported_at);
+            let by = received_venue_time.duration_since(reported_at);
             self.tolerated = Some(Implausible::Behind { what: MESSAGE_TIME, time: reported_at, by });
             self.rejection = self.tolerated;
         }

@@ -59,7 +59,7 @@ pub struct Feed {
     rescaled: bool,
     /// The minutes of jumps by a power of ten that another exchange made too: the market really moved.
     market_moves: BTreeSet<Minute>,
-    /// Since when only old messages have come.
+    /// Since when only old messages have been received.
     pub(super) late_since: Option<Duration>,
     /// The older trade (price and time) that fetched responses report, and since when.
     pub(super) older_trade: Option<(Price, Option<Timestamp>, Duration)>,
@@ -440,7 +440,7 @@ impl Feed {
     /// Returns why there is no base at `time`, if the venue's data explains it.
     pub fn why_no_base(&self, time: Timestamp) -> Option<NoChange> {
         if self.former.is_some() {
-            return Some(NoChange::Relisted);
+            return Some(NoChange::Returned);
         }
         if self.rescaled {
             return Some(NoChange::Rescaled);
@@ -456,7 +456,7 @@ impl Feed {
         let why = self.why_no_base(time)?;
         let detail = match (why, self.tracker.listed_since()) {
             (NoChange::Rescaled, _) => Implausible::Rescaled.to_string(),
-            (NoChange::Relisted, _) => Implausible::UnprovenListing.to_string(),
+            (NoChange::Returned, _) => Implausible::UnprovenListing.to_string(),
             (NoChange::NewListing, Some(since)) => format!("listed at {since}, after {time}"),
             _ => format!("its candles have no trade before {time}"),
         };

@@ -33,7 +33,7 @@ use feed::Feed;
 use jump::ReceivedTicker;
 use listing::ListingObservation;
 use row::Row;
-use venue_health::{HealthContext, ReportedHealth};
+use venue_health::{HealthContext, HealthPublication};
 
 pub use board_settings::{BoardSettings, BoardSpec};
 
@@ -65,7 +65,7 @@ pub struct Quotes {
     jumps: Vec<Jump>,
     /// Markets of which another listing has begun, and the causes, until taken.
     relistings: Vec<Relisting>,
-    reported_health: BTreeMap<VenueId, ReportedHealth>,
+    health_publications: BTreeMap<VenueId, HealthPublication>,
     /// Minutes whose close in a candle differed from the one seen live.
     overruled: BTreeMap<VenueId, u64>,
     /// Markets whose price waits for a confirmation.
@@ -90,7 +90,7 @@ impl Quotes {
             problems: BTreeMap::new(),
             jumps: Vec::new(),
             relistings: Vec::new(),
-            reported_health: BTreeMap::new(),
+            health_publications: BTreeMap::new(),
             overruled: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
         };
@@ -356,14 +356,14 @@ impl Quotes {
             started: self.started,
             now,
         };
-        self.reported_health.entry(venue).or_default().report(health, &context)
+        self.health_publications.entry(venue).or_default().report(health, &context)
     }
 
     /// Returns the venues whose state or reason differs from what was last logged, each at a limited rate.
     ///
     /// Must be called about once a second.
     pub fn take_health_to_log(&mut self, now: Now) -> Vec<VenueHealth> {
-        self.reported_health.values_mut().filter_map(|reported| reported.take_to_log(now)).collect()
+        self.health_publications.values_mut().filter_map(|reported| reported.take_to_log(now)).collect()
     }
 
     /// Returns what became of held prices since the last call.

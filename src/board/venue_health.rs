@@ -22,16 +22,16 @@ const FIRST_PRICE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Minimum time between two log lines about a venue.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// If a field can't be parsed in at least one of this many wanted markets, and in more than one, that is a problem
-/// of the venue, not of the markets.
+/// A field that can't be parsed in at least one in this many wanted markets, and in at least two markets, is a problem
+/// of the venue, not of single markets.
 const WIDESPREAD_DIVISOR: usize = 5;
 
 /// The code of a market that only needs more time.
 const AWAITED: &str = NoChange::Awaited.as_str();
 
-/// The last published health of a venue.
+/// What was last published and logged about the health of a venue.
 #[derive(Debug, Default)]
-pub struct ReportedHealth {
+pub struct HealthPublication {
     pub(super) health: Option<VenueHealth>,
     /// Since when each market has been missing what it is missing.
     missing_since: BTreeMap<(Market, MissingPart), Timestamp>,
@@ -75,7 +75,7 @@ impl HealthContext<'_> {
     }
 }
 
-impl ReportedHealth {
+impl HealthPublication {
     /// Combines the health that ingest reports with the state of the prices; returns it for publication, if it has
     /// changed.
     pub fn report(&mut self, mut health: VenueHealth, context: &HealthContext<'_>) -> Option<VenueHealth> {

@@ -58,7 +58,7 @@ const GENERAL: &[Setting] = &[
 const STORE: &[Setting] = &[default("retention_days", "8", "How long minute closes are kept, in days, 2 to 3650.")];
 
 const METRICS: &[Setting] =
-    &[example("listen", r#""127.0.0.1:9090""#, "Address that serves GET /metrics. Default: no metrics.")];
+    &[example("listen", r#""127.0.0.1:9464""#, "Address that serves GET /metrics. Default: no metrics.")];
 
 const TLS: &[Setting] =
     &[example("ca", r#""/etc/ssl/private-ca.pem""#, "PEM file with further authorities to trust for exchanges.")];
@@ -169,7 +169,7 @@ pub fn sample() -> String {
     }
     for venue in venue::ALL {
         let profile = venue.profile();
-        section(&mut text, "An exchange.", &format!("[venues.{}]", profile.id), &[]);
+        section(&mut text, &format!("The exchange `{}`.", profile.id), &format!("[venues.{}]", profile.id), &[]);
         let _ =
             writeln!(text, "# REST API.\n#rest = \"{}\"\n# WebSocket.\n#stream = \"{}\"", profile.rest, profile.stream);
         list(&mut text, VENUE);

@@ -23,7 +23,7 @@ pub enum Via {
     Check,
 }
 
-/// A transport to a venue; limits and bans apply to each separately.
+/// A transport to a venue. A cool-down applies to one transport, or to both if they share a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
     /// REST requests.

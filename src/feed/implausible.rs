@@ -30,7 +30,7 @@ pub enum Implausible {
         /// The difference.
         by: SignedDuration,
     },
-    /// A time is far in the past, as if in another unit or time zone.
+    /// A time is too far in the past: outdated messages keep coming, or the time is in another unit.
     #[error("the {what} time {time} is {} behind the exchange's clock", format_duration(*.by))]
     Behind {
         /// `trade` or `message`.

@@ -168,7 +168,7 @@ impl VenueContext {
                 self.reject("unknown-symbol", &symbol);
                 continue;
             };
-            ignored_fields.iter().for_each(|fault| self.ignore_field(market, fault));
+            ignored_fields.iter().for_each(|rejection| self.ignore_field(market, rejection));
             match ticker {
                 Ok(ticker) => {
                     let streamed = matches!(via, Via::Stream { .. });
@@ -208,7 +208,7 @@ impl VenueContext {
         self.record_rejection((what, None), None, detail, REJECTED);
     }
 
-    /// Like [`Self::reject`], for a record of `market` with a known fault.
+    /// Like [`Self::reject`], for a record of `market` whose rejected field is known.
     pub fn reject_record(&self, market: &Market, rejection: &Rejection) {
         self.record_rejection((rejection.problem, Some(rejection.field)), Some(market), rejection.describe(), REJECTED);
     }

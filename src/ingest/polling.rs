@@ -76,7 +76,7 @@ async fn poll_isolated(context: &VenueContext) {
 }
 
 /// Fetches the markets whose price the board wants confirmed immediately, until shutdown; those queued at
-/// the same time share one request.
+/// the same time are fetched together, streamed and polled ones separately.
 ///
 /// A failed request is not repeated here: the board sends it again as long as it needs the price.
 pub async fn run_checks(context: Arc<VenueContext>, mut markets: mpsc::Receiver<Market>) {

@@ -24,7 +24,7 @@ pub struct Settings {
     pub stream_proxy: Option<Proxy>,
     /// Whether to stream at all; otherwise the venue is only polled.
     pub stream_enabled: bool,
-    /// A connection without usable tickers for this long is checked by REST, and given up if it missed a trade or the
+    /// A connection without usable tickers for this long is checked by REST, and closed if it missed a trade or the
     /// check fails.
     pub silence_max: Duration,
     /// A market not confirmed for this long is stale.
@@ -57,7 +57,7 @@ pub struct Settings {
     pub backoff_min: Duration,
     /// Longest wait after a failure, before jitter.
     pub backoff_max: Duration,
-    /// The back-off is reset only after data has come for this long.
+    /// The back-off is reset only after data has been received for this long.
     pub good_after: Duration,
     /// Wait after 403 or 451.
     pub blocked_retry: Duration,

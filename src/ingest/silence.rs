@@ -12,8 +12,8 @@ use super::backoff::Backoff;
 use super::settings::Settings;
 use crate::market::{Market, Price, Ticker};
 
-/// A connection is replaced when the stream of one of its markets is found dead for this many times in a row; before
-/// and after that, the market is only subscribed to again.
+/// When the stream of a market is found dead this many times in a row, its connection is replaced; at any other count,
+/// the market is only subscribed to again.
 pub const STRIKES_MAX: u32 = 3;
 
 /// What distinguishes one trade from the next.

@@ -24,7 +24,7 @@ use crate::venue::Venue;
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Capacity of a connection manager's command queue; excess commands are dropped, and the next check repeats them.
-const COMMANDS_MAX: usize = 16;
+const MANAGER_COMMANDS_MAX: usize = 16;
 
 /// The board's requests to one venue.
 #[derive(Debug)]
@@ -78,17 +78,17 @@ pub async fn run(
     let mut managers = JoinSet::new();
     if context.settings.stream_enabled {
         for index in 0..context.markets_by_connection.len() {
-            let (sender, inbox) = mpsc::channel(COMMANDS_MAX);
+            let (sender, inbox) = mpsc::channel(MANAGER_COMMANDS_MAX);
             commands.push(sender);
             managers.spawn(failpoint::run("stream", manager::run(context.clone(), index, inbox)));
         }
     }
-    tasks.spawn(failpoint::run("listings", market_list::run(context.clone())));
-    tasks.spawn(failpoint::run("poller", polling::run(context.clone(), commands)));
+    tasks.spawn(failpoint::run("market-list", market_list::run(context.clone())));
+    tasks.spawn(failpoint::run("polling", polling::run(context.clone(), commands)));
     tasks.spawn(failpoint::run("backfill", backfill::task::run(context.clone(), requests.gaps)));
-    tasks.spawn(failpoint::run("recheck", polling::run_checks(context.clone(), requests.checks)));
-    tasks.spawn(failpoint::run("outbox", flush_events(context.clone())));
-    tasks.spawn(failpoint::run("report", report_health(context)));
+    tasks.spawn(failpoint::run("price-check", polling::run_checks(context.clone(), requests.checks)));
+    tasks.spawn(failpoint::run("event-queue", flush_events(context.clone())));
+    tasks.spawn(failpoint::run("health", report_health(context)));
 
     tokio::select! {
         () = shutdown.cancelled() => {}

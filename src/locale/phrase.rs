@@ -26,8 +26,8 @@ pub fn footnote(basis: Basis, lang: Lang) -> &'static str {
 pub fn basis_in_brackets(basis: Basis, lang: Lang) -> &'static str {
     match basis {
         Basis::Rolling24h => lang.pick("(24시간)", "(24 h)", "(24時間)"),
-        Basis::UtcDay => lang.pick("(오전 9시 대비)", "(since 00:00 UTC)", "(午前9時比)"),
-        Basis::KstDay => lang.pick("(0시 대비)", "(since 00:00 KST)", "(午前0時比)"),
+        Basis::UtcDay => lang.pick("(오전 9시 대비)", "(since 00:00 UTC)", "(午前9時から)"),
+        Basis::KstDay => lang.pick("(0시 대비)", "(since 00:00 KST)", "(午前0時から)"),
     }
 }
 
@@ -53,7 +53,7 @@ pub fn no_change(quote: &Quote, basis: Basis, lang: Lang) -> String {
             "価格の単位が変わった可能性",
         ),
         NoChange::TooWide => lang.pick("값이 너무 큼", "too large to calculate", "値が大きすぎます"),
-        NoChange::Relisted => lang.pick(
+        NoChange::Returned => lang.pick(
             "재상장 후 첫 거래 대기 중",
             "relisted, waiting for the first trade",
             "再上場後の最初の取引を待機中",

@@ -38,7 +38,7 @@ pub fn reason_text(code: ReasonCode, lang: Lang) -> &'static str {
         R::TlsRefused => lang.pick("보안 연결 실패", "secure connection failed", "安全な接続に失敗"),
         R::Upgrade => lang.pick("스트림 연결 거부됨", "stream refused", "ストリームが拒否されました"),
         R::Http => lang.pick("거래소 오류 응답", "error response", "取引所がエラーを返しました"),
-        R::Blocked => lang.pick("이 지역에서 차단됨", "blocked in this region", "この地域からは利用できません"),
+        R::Blocked => lang.pick("이 서버의 접속이 차단됨", "this server is blocked", "このサーバーは遮断されています"),
         R::Retired => lang.pick("서비스 종료", "service discontinued", "サービス終了"),
         R::RateLimited => lang.pick("요청 한도 초과", "rate limit reached", "リクエスト上限に到達"),
         R::Redirect => lang.pick("다른 주소로 이동됨", "redirected elsewhere", "別のURLに転送されました"),

@@ -51,8 +51,7 @@ pub struct Change {
 impl Change {
     /// Computes the change of `last` against `base`, rounded to `places` decimal places.
     ///
-    /// Rounds only once, on the exact quotient: rounding the quotient of a rounded division would round
-    /// twice. Returns `None` (unknown, never zero) if the exact figures have too many digits, or if `places`
+    /// Rounds only once, on the exact quotient: a rounded division followed by `round` would round twice. Returns `None` (unknown, never zero) if the exact figures have too many digits, or if `places`
     /// is above [`PLACES_MAX`].
     pub fn between(last: Price, base: Price, places: u32) -> Option<Self> {
         if places > PLACES_MAX {

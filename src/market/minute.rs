@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-const SECONDS: i64 = 60;
+/// Seconds in a minute.
+pub const SECONDS_PER_MINUTE: i64 = 60;
 
 /// The current time on both clocks: the wall clock gives dates, the monotonic clock measures durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +36,12 @@ impl Minute {
     pub fn of(at: Timestamp) -> Self {
         // Round towards the past, also before 1970 and within a second.
         let second = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
-        Self(second.div_euclid(SECONDS))
+        Self(second.div_euclid(SECONDS_PER_MINUTE))
     }
 
     /// Returns the instant at which the minute begins.
     pub fn start(self) -> Timestamp {
-        Timestamp::from_second(self.0.saturating_mul(SECONDS)).unwrap_or(Timestamp::MAX)
+        Timestamp::from_second(self.0.saturating_mul(SECONDS_PER_MINUTE)).unwrap_or(Timestamp::MAX)
     }
 
     /// Returns the instant at which the minute ends, which is the start of the next.

@@ -29,7 +29,7 @@ pub use candle::{Candle, CandleError};
 pub use change::{Change, Direction};
 pub use hour::{HourRecord, HourSource, MINUTES_PER_HOUR};
 pub use ids::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
-pub use minute::{Minute, MinuteSet, Now, VenueClock, shifted};
+pub use minute::{Minute, MinuteSet, Now, SECONDS_PER_MINUTE, VenueClock, shifted};
 pub use movers::{Movers, MoversRule};
 pub use notice::{HaltReason, Notice, NoticeKind};
 pub use printable::{escape_unprintable, is_unprintable};

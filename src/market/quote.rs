@@ -108,7 +108,7 @@ pub enum NoChange {
     /// The figures have too many digits to compute the change exactly.
     TooWide,
     /// The market is listed again, and no trade shows yet whether it is the same coin.
-    Relisted,
+    Returned,
 }
 
 impl NoChange {
@@ -121,7 +121,7 @@ impl NoChange {
             Self::NoEarlierTrade => "no-earlier-trade",
             Self::Rescaled => "rescaled",
             Self::TooWide => "too-wide",
-            Self::Relisted => "relisted",
+            Self::Returned => "relisted",
         }
     }
 }
@@ -192,7 +192,7 @@ impl Quote {
     pub fn no_change(&self, basis: Basis) -> Option<NoChange> {
         let at = Basis::ALL.iter().position(|&b| b == basis)?;
         let why = if self.bases[at].is_some() { NoChange::TooWide } else { self.no_base_reasons[at] };
-        let is_expected = self.last.is_some() || why == NoChange::Relisted;
+        let is_expected = self.last.is_some() || why == NoChange::Returned;
         (is_expected && self.change(basis).is_none()).then_some(why)
     }
 

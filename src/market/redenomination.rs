@@ -69,7 +69,7 @@ fn multiply_exactly(one: Decimal, other: Decimal) -> Option<Decimal> {
 const POWER_MAX: u32 = 12;
 
 /// Returns the exponent of the power of ten between `before` and `after`, if their ratio is within a quarter
-/// of one (the market moves meanwhile); otherwise 0.
+/// of that power (the market moves meanwhile); otherwise 0.
 pub fn power_of_ten(before: Price, after: Price) -> i32 {
     let (before, after) = (before.get(), after.get());
     let (small, large, sign) = if before < after { (before, after, 1) } else { (after, before, -1) };

@@ -5,13 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use crate::market::{HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, VenueId};
+use crate::market::{HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, SECONDS_PER_MINUTE, VenueId};
 
 use super::open::{self, OpenError, ReadOnlyFile};
 use super::row;
 use super::writer::WriterHandle;
-
-const SECONDS: i64 = 60;
 
 /// The read connection, opened on demand. Locked while a market is read, and while the writer opens the file.
 ///
@@ -76,7 +74,7 @@ fn read(from: &Connection, venue: VenueId, market: &Market, span: &Range<Minute>
         Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
     })?;
     let Some((oldest, newest)) = ends else { return Ok(hours) };
-    let minute = |seconds: i64| HourRecord::hour_of(Minute(seconds.div_euclid(SECONDS)));
+    let minute = |seconds: i64| HourRecord::hour_of(Minute(seconds.div_euclid(SECONDS_PER_MINUTE)));
     let mut hour = HourRecord::hour_of(span.start).max(minute(oldest));
     let end = span.end.min(minute(newest).plus(MINUTES_PER_HOUR));
     // The hour comes first in the primary key, so that current writes go to neighbouring pages. The hours of one

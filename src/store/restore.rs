@@ -7,11 +7,9 @@ use rusqlite::{Connection, Row, params};
 
 use crate::feed::{FeedRecords, Transport};
 use crate::market::window::KEPT_MINUTES;
-use crate::market::{HourRecord, MINUTES_PER_HOUR, Market, Minute, VenueId};
+use crate::market::{HourRecord, MINUTES_PER_HOUR, Market, Minute, SECONDS_PER_MINUTE, VenueId};
 
 use super::row::{self, DecodeResult};
-
-const SECONDS: i64 = 60;
 
 /// Records restored from the file.
 #[derive(Debug, Default)]
@@ -73,11 +71,12 @@ impl<'a> Reader<'a> {
         // hour.
         let known = from.query_row("SELECT max(hour) FROM hours", [], |row| row.get::<_, Option<i64>>(0));
         let (known, unknown) = known.map_or_else(|error| (None, Err(error)), |known| (known, Ok(())));
-        let end = known.map_or(newest, |hour| newest.min(Minute(hour.div_euclid(SECONDS)).plus(MINUTES_PER_HOUR)));
+        let end =
+            known.map_or(newest, |hour| newest.min(Minute(hour.div_euclid(SECONDS_PER_MINUTE)).plus(MINUTES_PER_HOUR)));
         let mut hour = HourRecord::hour_of(end.plus(-KEPT_MINUTES));
         let mut result = bans.and(last).and(listings).and(unknown);
         while hour <= end {
-            let span = format!("hours WHERE hour = {}", hour.0 * SECONDS);
+            let span = format!("hours WHERE hour = {}", hour.0 * SECONDS_PER_MINUTE);
             let read =
                 self.each(from, row::HOUR_COLUMNS, &span, row::decode_hour, |reader, (venue, market, record)| {
                     if let Some(feed) = reader.feed(&venue, market) {

@@ -10,9 +10,7 @@ use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
 use crate::feed::{LastRecord, ListingRecord, Transport};
-use crate::market::{HourRecord, Market, Minute, Price, amount};
-
-const SECONDS: i64 = 60;
+use crate::market::{HourRecord, Market, Minute, Price, SECONDS_PER_MINUTE, amount};
 
 /// Separator between columns in the checksummed text; no column contains it.
 const SEPARATOR: char = '\u{1f}';
@@ -32,14 +30,14 @@ pub type DecodeResult<T> = Result<T, DamagedRow>;
 
 /// Writes an hour record, merged with the stored one, since an earlier process may have known more of the hour.
 pub fn put_hour(to: &Connection, venue: &str, market: &str, record: &HourRecord) -> rusqlite::Result<()> {
-    let hour = record.hour.0.saturating_mul(SECONDS);
+    let hour = record.hour.0.saturating_mul(SECONDS_PER_MINUTE);
     let record = match get_hour(to, venue, market, record.hour)? {
         Some(stored) => &record.clone().merged(&stored),
         None => record,
     };
     let closes = encode_closes(record);
     let (covered, settled) = (record.covered.cast_signed(), record.settled.cast_signed());
-    let before_at = record.close_before.map(|(minute, _)| minute.0.saturating_mul(SECONDS));
+    let before_at = record.close_before.map(|(minute, _)| minute.0.saturating_mul(SECONDS_PER_MINUTE));
     let before_price = record.close_before.map(|(_, price)| price.to_string());
     let mut sum = Checksum::of("hours");
     sum.add(hour).add(venue).add(market).add(&closes).add(covered).add(settled);
@@ -57,7 +55,7 @@ pub fn put_hour(to: &Connection, venue: &str, market: &str, record: &HourRecord)
 pub fn get_hour(from: &Connection, venue: &str, market: &str, hour: Minute) -> rusqlite::Result<Option<HourRecord>> {
     let sql = format!("SELECT {HOUR_COLUMNS} FROM hours WHERE hour = ?1 AND venue = ?2 AND market = ?3");
     let mut statement = from.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![hour.0.saturating_mul(SECONDS), venue, market])?;
+    let mut rows = statement.query(params![hour.0.saturating_mul(SECONDS_PER_MINUTE), venue, market])?;
     let read = rows.next()?.map(self::decode_hour);
     Ok(read.and_then(Result::ok).map(|(_, _, record)| record))
 }
@@ -73,10 +71,12 @@ pub fn decode_hour(row: &Row<'_>) -> DecodeResult<(String, Market, HourRecord)> 
     sum.check(integer(row, 8)?)?;
 
     let before = match (before_at, before_price) {
-        (Some(at), Some(price)) => Some((Minute(at.div_euclid(SECONDS)), price.parse().map_err(|_| DamagedRow)?)),
+        (Some(at), Some(price)) => {
+            Some((Minute(at.div_euclid(SECONDS_PER_MINUTE)), price.parse().map_err(|_| DamagedRow)?))
+        }
         _ => None,
     };
-    let hour = Minute(hour.div_euclid(SECONDS));
+    let hour = Minute(hour.div_euclid(SECONDS_PER_MINUTE));
     let record = HourRecord {
         hour,
         closes: decode_closes(hour, closes)?,
@@ -192,8 +192,7 @@ pub fn decode_last(row: &Row<'_>) -> DecodeResult<(String, Market, LastRecord)> 
     Ok((venue.to_owned(), market.parse().map_err(|_| DamagedRow)?, record))
 }
 
-/// Writes a listing record, replacing the stored one; keeps the stored start of the listing if the new record has
-/// none.
+/// Writes a listing record, replacing the stored one; of the two starts of the listing, the later one is kept.
 pub fn put_listing(to: &Connection, venue: &str, market: &str, record: ListingRecord) -> rusqlite::Result<()> {
     let stored = {
         let sql = format!("SELECT {LISTING_COLUMNS} FROM listings WHERE venue = ?1 AND market = ?2");

@@ -12,7 +12,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::feed::StoreHealth;
-use crate::market::{HourRecord, Market, Minute, VenueId};
+use crate::market::{HourRecord, Market, Minute, SECONDS_PER_MINUTE, VenueId};
 
 use super::history::ReadConnection;
 use super::open::{self, FileId, OpenError};
@@ -38,8 +38,7 @@ const PRUNE_ROWS: i64 = 500;
 /// Old hours are pruned every this many flushes.
 const PRUNE_EVERY: u32 = 60;
 
-const SECONDS: i64 = 60;
-const DAY: i64 = 24 * 60;
+const MINUTES_PER_DAY: i64 = 24 * 60;
 
 /// Handle of the writer thread: queues records for it and reports its health. Shared by the store, the history
 /// reader and the thread itself.
@@ -444,12 +443,13 @@ fn prune(connection: &Connection, handle: &WriterHandle) -> Result<usize, OpenEr
     let Some(newest) = newest else { return Ok(0) };
     // If the clock is ahead, that must not cause all hours to be deleted: so measure from a day after the newest
     // stored hour at most.
-    let newest_minute = Minute::of(now).0.min(newest.div_euclid(SECONDS).saturating_add(DAY));
-    let cutoff = HourRecord::hour_of(Minute(newest_minute - i64::from(handle.settings.retention_days) * DAY));
+    let retention_end = Minute::of(now).0.min(newest.div_euclid(SECONDS_PER_MINUTE).saturating_add(MINUTES_PER_DAY));
+    let cutoff =
+        HourRecord::hour_of(Minute(retention_end - i64::from(handle.settings.retention_days) * MINUTES_PER_DAY));
     let deleted = connection.execute(
         "DELETE FROM hours WHERE (hour, venue, market) IN
            (SELECT hour, venue, market FROM hours WHERE hour < ?1 ORDER BY hour LIMIT ?2)",
-        params![cutoff.0.saturating_mul(SECONDS), PRUNE_ROWS],
+        params![cutoff.0.saturating_mul(SECONDS_PER_MINUTE), PRUNE_ROWS],
     )?;
     Ok(deleted)
 }

@@ -142,7 +142,7 @@ impl ChangeLog {
         match status {
             JumpStatus::Held if shown.is_none() => warn!(
                 %venue, %market, %held, suppressed,
-                "price held back: the market was relisted and the price is far from its last one; no price is shown until a second source confirms it (price-jump)"
+                "price held back: the market is back on the list and the price is far from its last one; no price is shown until a second source confirms it (price-jump)"
             ),
             JumpStatus::Held => warn!(
                 %venue, %market, %held, shown, suppressed,

@@ -18,8 +18,8 @@ pub fn widget_label(widget: Widget, lang: Lang) -> (&'static str, &'static str) 
             lang.pick("여러 종목을 한 표로", "A table of markets", "複数銘柄の表"),
         ),
         Widget::Tape => (
-            lang.pick("롤링 시세", "Tape", "テープ"),
-            lang.pick("한 줄로 흐르는 시세", "A scrolling line of markets", "1行で流れる価格"),
+            lang.pick("흐르는 시세", "Tape", "テープ"),
+            lang.pick("한 줄로 움직이는 시세", "A scrolling line of markets", "1行で流れる価格"),
         ),
         Widget::Card => (
             lang.pick("카드", "Card", "カード"),
@@ -30,8 +30,8 @@ pub fn widget_label(widget: Widget, lang: Lang) -> (&'static str, &'static str) 
             lang.pick("문장에 넣는 가격", "Inline price for running text", "文中に入れる価格"),
         ),
         Widget::Movers => (
-            lang.pick("급등락", "Movers", "騰落ランキング"),
-            lang.pick("상승·하락 종목", "Risers and fallers", "値上がり・値下がり銘柄"),
+            lang.pick("상승·하락 종목", "Movers", "騰落ランキング"),
+            lang.pick("많이 오르고 내린 종목", "Risers and fallers", "値上がり・値下がり銘柄"),
         ),
         Widget::Chart => (
             lang.pick("차트", "Chart", "チャート"),
@@ -43,10 +43,10 @@ pub fn widget_label(widget: Widget, lang: Lang) -> (&'static str, &'static str) 
 /// Returns the name of a column.
 pub fn column_label(column: Column, lang: Lang) -> &'static str {
     match column {
-        Column::Name => lang.pick("종목", "Name", "銘柄"),
+        Column::Name => lang.pick("종목", "Coin", "銘柄"),
         Column::Last => lang.pick("현재가", "Price", "現在値"),
         Column::Change => lang.pick("변동률", "Change", "変動率"),
-        Column::Amount => lang.pick("변동액", "Change (amount)", "変動幅"),
+        Column::Amount => lang.pick("변동액", "Difference", "変動幅"),
         Column::High => lang.pick("고가", "High", "高値"),
         Column::Low => lang.pick("저가", "Low", "安値"),
         Column::Volume => lang.pick("거래대금", "Turnover", "売買代金"),
@@ -72,7 +72,7 @@ pub fn value_label<'a>(name: &str, word: &'a str, lang: Lang) -> &'a str {
         ("size", "xl") => lang.pick("가장 크게", "Largest", "最大"),
         ("size", "inherit") => lang.pick("본문에 맞춤", "Match surrounding text", "本文に合わせる"),
         ("density", "normal") => lang.pick("보통", "Normal", "標準"),
-        ("density", "compact") => lang.pick("좁게", "Compact", "狭い"),
+        ("density", "compact") => lang.pick("좁게", "Compact", "コンパクト"),
         ("basis", "24h") => lang.pick("24시간 전", "24 hours ago", "24時間前"),
         ("basis", "utc-day") => lang.pick("오전 9시(UTC 0시)", "00:00 UTC", "午前9時（UTC 0時）"),
         ("basis", "kst-day") => lang.pick("0시(한국시간)", "00:00 KST", "午前0時（日本時間）"),

@@ -161,7 +161,7 @@ impl Plot {
             state: quote.map_or(State::Unknown, |quote| quote.state).as_str(),
             empty: segments
                 .is_empty()
-                .then(|| lang.pick("아직 기록이 없습니다", "No data yet", "まだ記録がありません")),
+                .then(|| lang.pick("아직 데이터가 없습니다", "No data yet", "まだデータがありません")),
             since,
             read_out: ReadOut::new(series, axes.as_ref(), digits),
         }
@@ -220,7 +220,7 @@ impl Axes {
         let first = series.segments.first().filter(|segment| self.x_of_minute(segment.from) > COMPLETE_FROM)?;
         let minutes = i64::try_from(first.from).unwrap_or(0);
         let at = locale::stamp(series.start.checked_add(SignedDuration::from_mins(minutes)).ok()?, lang);
-        Some(lang.pick(format!("{at}부터 기록"), format!("data since {at}"), format!("{at}から記録")))
+        Some(lang.pick(format!("{at} 이후 데이터"), format!("data since {at}"), format!("{at}以降のデータ")))
     }
 
     /// Returns the minute of the series at an x coordinate.
@@ -364,9 +364,9 @@ fn describe(
     let last = last.unwrap_or_else(|| locale::UNKNOWN.to_owned());
     let since = since.map_or_else(String::new, |since| format!(" {since}{}", lang.pick(".", ".", "。")));
     let text = lang.pick(
-        format!("1분 종가 기준 최고 {high}, 최저 {low}, 현재 {last}. 빈 구간은 기록이 없는 시간입니다."),
+        format!("1분 종가 기준 최고 {high}, 최저 {low}, 현재 {last}. 빈 구간은 데이터가 없는 시간입니다."),
         format!("Minute closes: high {high}, low {low}, now {last}. Gaps mean that there is no data."),
-        format!("1分終値ベースで高値 {high}、安値 {low}、現在値 {last}。空白は記録のない時間帯です。"),
+        format!("1分終値ベースで高値 {high}、安値 {low}、現在値 {last}。空白はデータのない時間帯です。"),
     );
     text + &since
 }

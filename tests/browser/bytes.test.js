@@ -29,7 +29,7 @@ const bytes = (path) =>
     }).on('error', reject);
   });
 
-test('the script is at most 5,000 bytes, the reference board complete at most 15,000', async () => {
+test('the script is at most 5,000 bytes, the default board complete at most 15,000', async () => {
   const script = await bytes('/sisepan.js');
   assert.ok(script <= 5_000, `${script}`);
   let sum = 0;
@@ -46,7 +46,7 @@ test('the sizes in docs/embed.md match those that are served', async () => {
     '`sisepan.js`': [await bytes('/sisepan.js')],
     [`${modules.join(', ')}: each only where it is used`]: [Math.min(...sizes), Math.max(...sizes)],
     '`sisepan.css`': [await bytes('/sisepan.css')],
-    'reference board complete: page, style, script': [await sum(['/embed/board?lang=ko', '/sisepan.css', '/sisepan.js'])],
+    'default board complete: page, style, script': [await sum(['/embed/board?lang=ko', '/sisepan.css', '/sisepan.js'])],
   };
   for (const [what, figures] of Object.entries(measured)) {
     const row = page.split('\n').find((line) => line.startsWith(`| ${what} |`));

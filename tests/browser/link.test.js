@@ -440,9 +440,12 @@ test('OUT-33 with some fallback requests delayed, no old price is shown as live'
   proxy.rules.held = (at) => at.includes('/snapshot');
   const polls = proxy.count('/api/v1/snapshot');
   await until('a poll is pending', async () => proxy.count('/api/v1/snapshot') > polls && proxy.waiting('/api/v1/snapshot') > 0);
+  /** Ids of the subscriptions that were answered over the WebSocket. */
+  const answered = new Set();
+  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => answered.add(JSON.parse(String(payload)).id)));
   proxy.rules.websocket = true;
   await page.evaluate(() => dispatchEvent(new Event('online')));
-  await until('all are live over the WebSocket', async () => proxy.open() === 1 && Object.values(await widgetStates()).every(({ live }) => live === 'on'));
+  await until('all are live over the WebSocket', async () => markets.every((_, i) => answered.has(i + 1)) && Object.values(await widgetStates()).every(({ live }) => live === 'on'));
   await page.evaluate(() => {
     globalThis.changes = [];
     document.addEventListener('sisepan:live', ({ detail }) => globalThis.changes.push(detail.live));

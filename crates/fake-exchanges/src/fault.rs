@@ -179,7 +179,7 @@ impl FaultSpec {
             "replay" if self.n.is_none() => "n",
             "gap" if self.ago.is_none() => "ago",
             "halt" | "warn" | "delist" | "rename" if self.symbol.is_none() => "symbol",
-            "warn" if !self.is_warning() => "caution (one of Upbit's) or date (as 2026-12-01), not both",
+            "warn" if !self.is_warning() => "at most one of caution (one of Upbit's) and date (as 2026-12-01)",
             "rename" if self.to.is_none() => "to",
             "raw" if self.payload.is_none() => "payload",
             "status" if !self.status.is_some_and(|status| (200..600).contains(&status)) => "status (200 to 599)",

@@ -185,7 +185,7 @@ impl<I> Client<I> {
         }
     }
 
-    /// Counts one message; returns whether more than `max` have come in the current window of a second.
+    /// Counts one message; returns whether more than `max` were received in the current one-second window.
     pub fn exceeds_message_rate(&mut self, now: Millis, max: u32) -> bool {
         if now.saturating_sub(self.window_start) >= RATE_WINDOW || self.messages_in_window == 0 {
             (self.window_start, self.messages_in_window) = (now, 0);

@@ -359,7 +359,7 @@ fn fc_14_a_permanently_outdated_response_never_replaces_a_price() {
 }
 
 #[test]
-fn fc_1_a_ticker_without_a_trade_time_makes_no_trade_outdated() {
+fn fc_14_a_ticker_without_a_trade_time_makes_no_trade_outdated() {
     let mut scene = Scene::new();
     let traded_at = Some(scene.truth - SignedDuration::from_hours(1));
     let sent =

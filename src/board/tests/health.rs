@@ -17,7 +17,7 @@ impl Scene {
         self.quotes.publish(self.now);
         self.quotes.republish_all();
         self.quotes.publish(self.now);
-        self.quotes.reported_health[&FIRST].health.clone().unwrap()
+        self.quotes.health_publications[&FIRST].health.clone().unwrap()
     }
 
     fn tick_ahead(&mut self, base: &str, ahead: i64) {

@@ -409,7 +409,7 @@ fn fc_11_a_ticker_that_does_not_prove_the_same_coin_shows_no_price_and_deletes_n
         scene.ticker(FIRST, "BTC", unproven, Via::Check);
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Unknown, None));
-        assert_eq!(row.no_change(Basis::Rolling24h), Some(crate::market::NoChange::Relisted));
+        assert_eq!(row.no_change(Basis::Rolling24h), Some(crate::market::NoChange::Returned));
     }
     assert_eq!(scene.counted("former-listing"), 2);
     let why = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().unwrap();

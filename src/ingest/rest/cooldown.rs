@@ -1,6 +1,6 @@
 //! Cool-downs: until when a venue's REST API and its stream must not be contacted.
 //!
-//! Rate limits count an address at a host. So if REST and the stream share a
+//! Venues apply rate limits per client address and host. So if REST and the stream share a
 //! host, a rate limit of either stops both; otherwise each has its own cool-down.
 
 use std::sync::{Mutex, PoisonError};
@@ -62,7 +62,8 @@ impl Cooldowns {
         cooldowns
     }
 
-    /// Starts a cool-down of this duration, unless a longer one is in effect. Returns its end (monotonic).
+    /// Starts a cool-down of this duration, unless a longer one is in effect. Returns the end
+    /// (monotonic) of the requested one in any case.
     ///
     /// Requests are counted per host, so a rate limit applies to everything on
     /// it; a refusal for another reason (403) applies to `transport` alone.

@@ -2,8 +2,8 @@
 //!
 //! It works over any byte stream, never connects, and knows neither the
 //! connection manager nor the venue's health: tests drive it over an in-memory
-//! pipe with the clock paused. Deadlines are stored instants; only usable
-//! tickers move the deadline for data.
+//! pipe with the clock paused. Deadlines are stored instants; the one for
+//! data is moved only by usable tickers and by the verdict of a silence check.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -44,7 +44,7 @@ pub trait ConnectionEvents: Send {
     fn tickers(&mut self, records: Vec<TickerRecord>) -> usize;
     /// Reports rejected data under the stable code `what`.
     fn rejected(&mut self, what: &'static str, detail: &str);
-    /// Reports that no data came, and that by REST there was none to send.
+    /// Called when no data arrived and the REST check showed that nothing was missed.
     fn quiet(&mut self);
     /// Asks for another connection to take over, and says why.
     fn hand_over(&mut self, why: &str);

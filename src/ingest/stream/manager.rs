@@ -27,7 +27,7 @@ use crate::market::Market;
 const REPORTS_MAX: usize = 16;
 
 /// Capacity of a connection's command queue; excess commands are dropped, and the next check repeats them.
-const COMMANDS_MAX: usize = 16;
+const CONNECTION_COMMANDS_MAX: usize = 16;
 
 /// A venue that closes this many connections in a row right after they open is refusing us.
 const EARLY_CLOSES_MAX: u32 = 5;
@@ -94,9 +94,9 @@ pub async fn run(context: Arc<VenueContext>, index: usize, mut commands: mpsc::R
 }
 
 /// Runs a session and turns a panic in it, such as over an unforeseen frame, into a failed connection.
-async fn catch_panic(session: u64, attempt: impl Future<Output = SessionEnd>) -> SessionEnd {
-    let attempt = AssertUnwindSafe(failpoint::run("attempt", attempt)).catch_unwind();
-    attempt.await.ok().flatten().unwrap_or_else(|| {
+async fn catch_panic(session: u64, work: impl Future<Output = SessionEnd>) -> SessionEnd {
+    let work = AssertUnwindSafe(failpoint::run("session", work)).catch_unwind();
+    work.await.ok().flatten().unwrap_or_else(|| {
         tracing::error!(session, "connection task failed; reconnecting");
         let reason = Reason::new(ReasonCode::Closed, "the connection task failed; see the log");
         SessionEnd { closed_early: false, ..SessionEnd::failed(session, reason.into()) }
@@ -149,9 +149,9 @@ impl ConnectionManager {
 
     fn open(&mut self) {
         let session = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (commands, inbox) = mpsc::channel(CONNECTION_COMMANDS_MAX);
         let cancel = CancellationToken::new();
-        let attempt = StreamSession {
+        let stream_session = StreamSession {
             context: self.context.clone(),
             session,
             desired: self.desired.subscribe(),
@@ -159,7 +159,7 @@ impl ConnectionManager {
             cancel: cancel.clone(),
             reports: self.reports.clone(),
         };
-        self.tasks.spawn(catch_panic(session, attempt.run()));
+        self.tasks.spawn(catch_panic(session, stream_session.run()));
         let handle = Some(ConnectionHandle { session, subscribed: false, up: false, cancel, commands });
         if self.primary.is_none() {
             self.primary = handle;

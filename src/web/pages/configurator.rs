@@ -397,7 +397,7 @@ impl Form {
             self.field::<Basis>(
                 "basis",
                 ui.pick("변동률 기준", "Change since", "変動率の基準"),
-                ui.pick("시세판 기준", "Board default", "ボードの基準"),
+                ui.pick("시세판 기본값", "Board default", "ボードのデフォルト"),
             ),
             self.interval(is_set("interval")),
             self.field_of(
@@ -425,7 +425,7 @@ impl Form {
             )),
             Widget::Movers => fields.push(self.field_of(
                 "count",
-                ui.pick("표시 개수", "Number of rows", "表示件数"),
+                ui.pick("상승·하락 각 개수", "Risers and fallers, each", "上昇・下落の各件数"),
                 default,
                 &["3", "5", "10"],
             )),
@@ -442,7 +442,7 @@ impl Form {
 
     /// Returns the field of the update interval, in ascending order and with the built-in default marked.
     fn interval(&self, is_set: bool) -> Field {
-        let label = self.ui.pick("최소 갱신 간격(ms)", "Update at most every (ms)", "最短更新間隔 (ms)");
+        let label = self.ui.pick("최소 갱신 간격(ms)", "Update at most every (ms)", "最短更新間隔（ms）");
         if is_set {
             return self.field_of("interval", label, "", &["0", "100", "250", "500", "1000", "2000", "5000"]);
         }

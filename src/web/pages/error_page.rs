@@ -108,11 +108,7 @@ pub fn page(app: &AppState, bad: &BadOption, context: ErrorContext) -> Result<St
 pub fn no_page(context: ErrorContext) -> Result<String, askama::Error> {
     let lang = context.lang;
     let title = lang.pick("페이지를 찾을 수 없습니다", "Page not found", "ページが見つかりません");
-    let message = lang.pick(
-        "주소를 다시 확인해 주세요.",
-        "Check the address, or go to the price board.",
-        "アドレスをご確認ください。",
-    );
+    let message = lang.pick("주소를 다시 확인해 주세요.", "Check the address.", "アドレスをご確認ください。");
     context.page(title.to_owned(), message.to_owned(), Vec::new())
 }
 

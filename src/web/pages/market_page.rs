@@ -228,8 +228,8 @@ fn base_view(quote: Option<&Quote>, basis: Basis, lang: Lang) -> BaseView {
 fn basis_label(basis: Basis, lang: Lang) -> &'static str {
     match basis {
         Basis::Rolling24h => lang.pick("24시간 전 대비", "Over 24 hours", "24時間前比"),
-        Basis::UtcDay => lang.pick("오전 9시(한국시간) 대비", "Since 00:00 UTC", "午前9時(日本時間)比"),
-        Basis::KstDay => lang.pick("0시(한국시간) 대비", "Since 00:00 KST", "午前0時(日本時間)比"),
+        Basis::UtcDay => lang.pick("오전 9시(한국시간) 대비", "Since 00:00 UTC", "午前9時（日本時間）から"),
+        Basis::KstDay => lang.pick("0시(한국시간) 대비", "Since 00:00 KST", "午前0時（日本時間）から"),
     }
 }
 

@@ -189,7 +189,7 @@ impl SnippetInput<'_> {
             title: self.lang.pick(
                 "서버 사이드 인클루드(SSI)",
                 "Server-side include (SSI)",
-                "サーバーサイドインクルード (SSI)",
+                "サーバーサイドインクルード（SSI）",
             ),
             note: self.lang.pick(
                 "처음부터 HTML에 가격이 들어 있습니다. 이 경로를 프록시하는 사이트의 nginx(ssi on)나 Apache(Options +Includes)에서 사용합니다.",
@@ -212,7 +212,7 @@ impl SnippetInput<'_> {
             title: self.lang.pick(
                 "엣지 사이드 인클루드(ESI)",
                 "Edge-side include (ESI)",
-                "エッジサイドインクルード (ESI)",
+                "エッジサイドインクルード（ESI）",
             ),
             note: self.lang.pick(
                 "Varnish나 CDN에서 같은 방식으로 사용합니다.",
@@ -312,7 +312,7 @@ impl SnippetInput<'_> {
         // Image proxies of mail services send no preferred language.
         let mail = Snippet {
             id: "mail",
-            title: self.lang.pick("이메일(PNG)", "Email (PNG)", "メール (PNG)"),
+            title: self.lang.pick("이메일(PNG)", "Email (PNG)", "メール（PNG）"),
             note: self.lang.pick(
                 "대부분의 메일 프로그램은 SVG를 표시하지 않습니다. PNG는 고해상도 화면에 맞춰 두 배 크기로 제공됩니다.",
                 "Most email clients do not display SVG. The PNG has twice the resolution, for high-density screens.",
@@ -366,7 +366,7 @@ impl SnippetInput<'_> {
         });
         Snippet {
             id: "pinned",
-            title: self.lang.pick("버전 고정(SRI)", "Pinned version (SRI)", "バージョン固定 (SRI)"),
+            title: self.lang.pick("버전 고정(SRI)", "Pinned version (SRI)", "バージョン固定（SRI）"),
             note: self.lang.pick(
                 "이 버전의 스크립트만 실행됩니다. 서버를 업데이트한 뒤에는 다시 복사하세요. 그때까지는 안의 링크가 표시됩니다.",
                 "Only this version of the script runs. Copy the code again after a server update; until then, the link inside is shown.",

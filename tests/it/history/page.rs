@@ -88,8 +88,8 @@ async fn the_page_shows_the_change_on_every_basis_with_its_base_price_and_time()
                 "142,187,000",
                 "1月14日 15:27 JST",
                 "24時間前比",
-                "午前9時(日本時間)比",
-                "午前0時(日本時間)比",
+                "午前9時（日本時間）から",
+                "午前0時（日本時間）から",
                 "取引所提供",
             ],
         ),
@@ -164,7 +164,7 @@ async fn a_plot_with_a_shorter_history_says_since_when() {
         }
     }
     let app = app(three_bases(), &rising(end - 360..end, 139_000_000), false);
-    for (lang, words) in [("ko", "01.15 09:28부터 기록"), ("ja", "01.15 09:28から記録")] {
+    for (lang, words) in [("ko", "01.15 09:28 이후 데이터"), ("ja", "01.15 09:28以降のデータ")] {
         let body = page(&app, &format!("/market/BTC-KRW?lang={lang}")).await;
         assert!(body.contains(&format!(">{words}</text>")), "{body}");
     }
@@ -181,7 +181,7 @@ async fn a_quiet_day_is_a_flat_line_and_a_missing_history_is_stated() {
     let heights: Vec<_> = line.split(['M', 'L']).skip(1).map(|point| point.split(' ').nth(1).unwrap()).collect();
     assert!(heights.iter().all(|y| *y == "7250") && line.len() < 40, "{line}");
     let body = page(&app(row, &MinuteCloses::new(), false), "/market/BTC-KRW?lang=ko").await;
-    assert!(body.contains("아직 기록이 없습니다") && body.contains("142,187,000"));
+    assert!(body.contains("아직 데이터가 없습니다") && body.contains("142,187,000"));
 }
 
 #[tokio::test]

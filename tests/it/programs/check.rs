@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use fake_exchanges::{self as fake, client_log::LogEntry};
 use tokio::process::Command;
 
 use super::{DEADLINE, POLL_INTERVAL, Program, folder, write_config};
@@ -198,18 +199,23 @@ async fn fc_08_a_live_check_rejects_what_serve_rejects() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Runs `check --live` against Upbit with faults and the default `stale_after_secs`; returns exit code and output.
-async fn live_check_of_upbit(name: &str, faults: &[&str]) -> (Option<i32>, String) {
+/// Runs `check --live` with three markets of Upbit against the fake exchanges at `url`.
+async fn live_check(name: &str, url: &str) -> (Option<i32>, String) {
     let folder = folder(&format!("check-{name}"));
-    let script = folder.join("faults.jsonl");
-    let faults: String = faults.iter().map(|fault| format!("{{{fault}}}\n")).collect();
-    let fake = Program::start(&["fake", "--listen", "127.0.0.1:0", "--script", write_file(&script, &faults)]).await;
-    let config = write_config(&folder, &fake.url, "listen = \"127.0.0.1:0\"\n");
+    let config = write_config(&folder, url, "listen = \"127.0.0.1:0\"\n");
     let text = std::fs::read_to_string(&config).unwrap().replace("stale_after_secs = 5\n", "")
         + "[[boards]]\nid = \"krw\"\nmarkets = [\"BTC-KRW\", \"ETH-KRW\", \"XRP-KRW\"]\nsource = \"upbit\"\n";
     let ended = sisepan(&["check", "--live", "--config", write_file(&config, &text)]).await;
-    fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
+    ended
+}
+
+/// Runs `check --live` against Upbit with faults and the default `stale_after_secs`; returns exit code and output.
+async fn live_check_of_upbit(name: &str, faults: &[&str]) -> (Option<i32>, String) {
+    let fake = fake::start(fake::Options::default()).await.unwrap();
+    faults.iter().for_each(|fault| fake.inject_fault(&format!("{{{fault}}}")).unwrap());
+    let ended = live_check(name, &format!("http://{}", fake.addr())).await;
+    fake.shutdown().await;
     ended
 }
 
@@ -217,9 +223,20 @@ async fn live_check_of_upbit(name: &str, faults: &[&str]) -> (Option<i32>, Strin
 #[tokio::test]
 async fn fc_08_a_live_check_does_not_pass_while_stream_prices_are_rejected() {
     let checks = ["40000", "-40000", "-20000"].map(|ms| async move {
-        let stream = format!(r#""at":0,"fault":"skew","ms":{ms},"on":"stream","seconds":600"#);
-        let rest = r#""at":3,"fault":"unit","unit":"us","on":"rest","seconds":600"#;
-        (ms, live_check_of_upbit(&format!("skew-{ms}"), &[&stream, rest]).await)
+        let fake = fake::start(fake::Options::default()).await.unwrap();
+        fake.inject_fault(&format!(r#"{{"fault":"skew","ms":{ms},"on":"stream"}}"#)).unwrap();
+        let url = format!("http://{}", fake.addr());
+        let answered = |entry: &LogEntry| entry.text.contains("/v1/ticker") && entry.status == Some(200);
+        let spoil = async {
+            while !fake.log().iter().any(answered) {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+            fake.inject_fault(r#"{"fault":"unit","unit":"us","on":"rest"}"#).unwrap();
+        };
+        let name = format!("skew-{ms}");
+        let (ended, ()) = tokio::join!(live_check(&name, &url), spoil);
+        fake.shutdown().await;
+        (ms, ended)
     });
     for (ms, (code, output)) in futures_util::future::join_all(checks).await {
         assert_eq!(code, Some(1), "{ms}: {output}");
@@ -231,7 +248,7 @@ async fn fc_08_a_live_check_does_not_pass_while_stream_prices_are_rejected() {
 
 #[tokio::test]
 async fn fc_08_one_bad_record_fails_no_live_check() {
-    let fault = r#""at":0,"fault":"set-field","field":"trade_price","payload":"\"x\"","symbol":"KRW-ETH","on":"rest","path":"/v1/ticker","times":1"#;
+    let fault = r#""fault":"set-field","field":"trade_price","payload":"\"x\"","symbol":"KRW-ETH","on":"rest","path":"/v1/ticker","times":1"#;
     let (code, output) = live_check_of_upbit("one-record", &[fault]).await;
     assert_eq!(code, Some(0), "{output}");
     for expected in ["prices   3 of 3", "stream   connected", "rejected malformed in trade_price (1x)"] {
@@ -242,10 +259,10 @@ async fn fc_08_one_bad_record_fails_no_live_check() {
 #[tokio::test]
 async fn fc_42_a_live_check_states_the_reason_of_a_failure() {
     let checks = [
-        ("upgrade", r#""at":0,"fault":"status","status":502,"on":"stream","seconds":600"#, "stream   failed: ", "502"),
+        ("upgrade", r#""fault":"status","status":502,"on":"stream","seconds":600"#, "stream   failed: ", "502"),
         (
             "list",
-            r#""at":0,"fault":"status","status":503,"path":"/v1/market/all","seconds":600"#,
+            r#""fault":"status","status":503,"path":"/v1/market/all","seconds":600"#,
             "list     not received: ",
             "503",
         ),

@@ -234,3 +234,40 @@ async fn fc_59_a_start_logs_no_lost_connection_and_an_ignored_field_rejects_no_r
     fake.kill().await;
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[tokio::test]
+async fn the_fake_exchanges_log_accept_failures_once_per_listener() {
+    let folder = folder("fake-accept");
+    let log = folder.join("log");
+    let stderr = std::fs::File::create(&log).unwrap();
+    let options = ["fake", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+    let fake = Program::start_with_log(&options, stderr.into()).await;
+    let read = || std::fs::read_to_string(&log).unwrap();
+    let control = read().lines().find_map(|line| Some(line.strip_prefix("control on ")?.to_owned())).unwrap();
+    let limit_files = async |max: u32| {
+        let id = fake.child.id().unwrap().to_string();
+        let status = Command::new("prlimit").args(["--pid", &id, &format!("--nofile={max}:")]).status().await;
+        assert!(status.unwrap().success());
+    };
+    limit_files(3).await;
+    let mut waiting = Vec::new();
+    for url in [&fake.url, &control] {
+        waiting.push(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap());
+    }
+    let failures = || read().matches("connections can't be accepted").count();
+    let both = async {
+        while failures() < 2 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, both).await.unwrap_or_else(|_| panic!("{}", read()));
+    // Long enough for several further attempts.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(failures(), 2, "{}", read());
+    limit_files(256).await;
+    drop(waiting);
+    for url in [format!("{}/upbit/v1/ticker?markets=KRW-BTC", fake.url), format!("{control}/truth")] {
+        assert!(reqwest::get(&url).await.unwrap().status().is_success(), "{url}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

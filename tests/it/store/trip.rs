@@ -178,6 +178,19 @@ fn a_ban_is_kept_until_it_is_over_or_lifted() {
 }
 
 #[test]
+fn an_expired_ban_is_deleted_although_no_hour_is_stored() {
+    let folder = Folder::new();
+    for (venue, now, end) in [(VENUES[0], 0, 30), (VENUES[1], 31, 60)] {
+        let store = setup::open(&folder.0, FIRST.plus(now)).0;
+        store.save_ban(venue, Transport::Rest, Some(FIRST.plus(end).start()));
+        store.close();
+    }
+    let file = rusqlite::Connection::open(folder.file()).unwrap();
+    let venues: String = file.query_row("SELECT group_concat(venue) FROM bans", [], |row| row.get(0)).unwrap();
+    assert_eq!(venues, VENUES[1].as_str());
+}
+
+#[test]
 fn what_is_older_than_the_retention_is_deleted_and_nothing_else() {
     let folder = Folder::new();
     let end = FIRST.plus(60 * 24 * 10);

@@ -235,8 +235,8 @@ async fn every_widget_with_a_change_states_its_basis() {
                     ("kst-day", "en") => "(since 00:00 KST)",
                     ("utc-day", "ko") => "(오전 9시 대비)",
                     ("kst-day", "ko") => "(0시 대비)",
-                    ("utc-day", _) => "(午前9時比)",
-                    _ => "(午前0時比)",
+                    ("utc-day", _) => "(午前9時から)",
+                    _ => "(午前0時から)",
                 };
                 let wanted = if *widget == "ticker" { short } else { words };
                 assert!(text.contains(wanted), "{path}: {text}");
