@@ -2,23 +2,19 @@
 //!
 //! Decimals are strings, times are RFC 3339 in UTC. The hub and the web handle prices only as these types.
 
-mod csv;
 mod directory;
 mod history;
 mod messages;
-mod problem;
 mod row;
 mod time;
 
-pub use csv::rows_csv;
 pub use directory::{BoardReadiness, MarketEntry, MarketNames, MarketSource, Readiness, VenueEntry};
 pub use history::{HistoryHead, history_csv, history_json};
 pub use messages::{
-    Closing, Delta, ErrorMessage, GroupId, Heartbeat, Limits, MessageHead, Pong, RequestId, SnapshotBody, Status,
-    Unsubscribed, Welcome,
+    Closing, Delta, ErrorMessage, GroupId, Heartbeat, Limits, MessageHead, Pong, ProblemDetails, RequestId,
+    SnapshotBody, Status, Unsubscribed, Welcome,
 };
-pub use problem::ProblemDetails;
-pub use row::{Row, RowChange, RowDelta, RowText};
+pub use row::{Row, RowChange, RowDelta, RowText, rows_csv};
 
 // Domain types that pass through the hub unchanged.
 pub use crate::feed::{BoardUpdate, Reason, VenueHealth, VenueState};

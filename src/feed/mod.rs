@@ -3,11 +3,12 @@
 mod event;
 mod health;
 mod implausible;
-mod record;
 
-pub use event::{BoardUpdate, Event, Gap, Jump, JumpStatus, Listing, Relisting, Transport, Urgency, Via};
+pub use event::{
+    BoardUpdate, Event, FeedRecords, Gap, Jump, JumpStatus, LastRecord, Listing, ListingRecord, Relisting, StoreHealth,
+    StoreHealthSource, Transport, Urgency, Via,
+};
 pub use health::{
     Example, MISSING_MAX, Missing, MissingPart, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState,
 };
 pub use implausible::{AHEAD_MAX, Implausible, MESSAGE_TIME, check_ticker_times, is_repeated};
-pub use record::{FeedRecords, LastRecord, ListingRecord, StoreHealth, StoreHealthSource};

@@ -5,22 +5,18 @@
 
 mod lang;
 mod name;
-mod notice;
 mod number;
 mod phrase;
 mod time;
-mod venue_status;
 
 pub use lang::{Lang, UnknownLang, negotiate};
 pub use name::{asset, initials, name, venue};
-pub use notice::{notice, notice_sentence};
 pub use number::{change, compact, grouped, last, percent, signed, volume};
 pub use phrase::{
-    as_of_caption, base_source, basis_in_brackets, direction, footnote, mark, no_change, price_column, range_source,
-    sentence, state, unit,
+    as_of_caption, base_source, basis_in_brackets, direction, footnote, mark, no_change, notice, notice_sentence,
+    price_column, range_source, reason_text, reason_texts, sentence, state, unit, venue_state, venue_status,
 };
 pub use time::{Zone, age, age_patterns, base, clock, day, moment, moment_exact, stamp, stamp_day, zone};
-pub use venue_status::{reason_text, reason_texts, venue_state, venue_status};
 
 /// Placeholder for an unknown figure.
 pub const UNKNOWN: &str = "–";

@@ -1,9 +1,11 @@
-//! Fixed phrases of pages and widgets: footnotes, states, headings, and sentences about a row.
+//! Phrases of pages and widgets: footnotes, states, headings, sentences about a row, notices of exchanges, and the
+//! connection state of an exchange.
 
 use jiff::Timestamp;
 
 use super::{Lang, age, last, name, percent, stamp, stamp_day, venue};
-use crate::market::{BaseSource, Basis, Direction, Market, NoChange, Quote, State};
+use crate::feed::{ReasonCode, VenueHealth, VenueState};
+use crate::market::{BaseSource, Basis, Direction, HaltReason, Market, NoChange, Notice, NoticeKind, Quote, State};
 
 /// Returns the footnote that names the basis of all changes of a board.
 pub fn footnote(basis: Basis, lang: Lang) -> &'static str {
@@ -169,8 +171,141 @@ pub fn sentence(quote: &Quote, basis: Basis, lang: Lang) -> String {
     }
 }
 
+/// Returns the short label shown beside a market's name (`유의`, `12.01 거래종료`), or an empty string.
+///
+/// A suspended market gets no label here: [`mark`](super::mark) already shows that state.
+pub fn notice(quote: &Quote, lang: Lang) -> String {
+    if quote.reason == Some(HaltReason::Delisted) {
+        return lang.pick("거래지원 종료", "delisted", "取扱終了").to_owned();
+    }
+    let Some(notice) = &quote.notice else { return String::new() };
+    match notice.date {
+        Some(date) => {
+            let day = date.strftime(lang.pick("%m.%d", "%-d %b", "%m.%d"));
+            lang.pick(format!("{day} 거래종료"), format!("delisting {day}"), format!("{day} 取扱終了"))
+        }
+        None => kind(notice.kind, lang).to_owned(),
+    }
+}
+
+/// Returns the full notice with the name of the exchange: `업비트: 유의 종목. 주의: 가격 급등락, 거래량 급등.`
+pub fn notice_sentence(quote: &Quote, lang: Lang) -> String {
+    let halt = quote.reason.map(|reason| match reason {
+        HaltReason::Delisted => lang.pick("거래지원 종료", "delisted", "取扱終了").to_owned(),
+        HaltReason::Suspended => lang.pick("거래 중단", "trading suspended", "取引停止中").to_owned(),
+    });
+    let notice = quote.notice.as_deref();
+    let parts: Vec<String> = [halt, notice.and_then(|it| headline(it, lang)), notice.and_then(|it| cautions(it, lang))]
+        .into_iter()
+        .flatten()
+        .collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    let (separator, end) = lang.pick((". ", "."), ("; ", "."), ("。", "。"));
+    format!("{}: {}{end}", venue(quote.venue, lang), parts.join(separator))
+}
+
+/// Returns the main part of a notice: the announced delisting or the warning.
+fn headline(notice: &Notice, lang: Lang) -> Option<String> {
+    match (notice.kind, notice.date) {
+        (NoticeKind::Delisting, Some(date)) => Some(lang.pick(
+            format!("{date} 거래지원 종료 예정"),
+            format!("to be delisted on {date} (Korean time)"),
+            format!("{date} 取扱終了予定"),
+        )),
+        (NoticeKind::Warning, _) => {
+            Some(lang.pick("유의 종목", "under an investment warning", "投資警告の対象").to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn cautions(notice: &Notice, lang: Lang) -> Option<String> {
+    let names: Vec<&str> = notice.cautions.iter().map(|name| caution(name, lang)).collect();
+    let separator = lang.pick(", ", ", ", "、");
+    (!names.is_empty()).then(|| format!("{}: {}", kind(NoticeKind::Caution, lang), names.join(separator)))
+}
+
+fn kind(kind: NoticeKind, lang: Lang) -> &'static str {
+    match kind {
+        NoticeKind::Caution => lang.pick("주의", "caution", "注意"),
+        NoticeKind::Warning => lang.pick("유의", "warning", "警告"),
+        NoticeKind::Delisting => lang.pick("거래지원 종료 예정", "to be delisted", "取扱終了予定"),
+    }
+}
+
+/// Translates a documented caution code; an unknown code is returned unchanged.
+fn caution(name: &str, lang: Lang) -> &str {
+    match name {
+        "PRICE_FLUCTUATIONS" => lang.pick("가격 급등락", "sharp price moves", "価格の急変動"),
+        "TRADING_VOLUME_SOARING" => lang.pick("거래량 급등", "volume surge", "出来高の急増"),
+        "DEPOSIT_AMOUNT_SOARING" => lang.pick("입금량 급등", "deposit surge", "入金の急増"),
+        "GLOBAL_PRICE_DIFFERENCES" => lang.pick("글로벌 시세와 차이", "price gap to global markets", "海外との価格差"),
+        "CONCENTRATION_OF_SMALL_ACCOUNTS" => lang.pick("소수 계정 집중", "few accounts dominate", "少数口座への集中"),
+        other => other,
+    }
+}
+
+/// Returns the text for the connection state of a venue.
+pub fn venue_state(state: VenueState, lang: Lang) -> &'static str {
+    match state {
+        VenueState::Connecting => lang.pick("연결 중", "connecting", "接続中"),
+        VenueState::Up => lang.pick("정상", "connected", "正常"),
+        VenueState::Delayed => lang.pick("지연", "delayed", "遅延"),
+        VenueState::Down => lang.pick("연결 끊김", "unreachable", "接続できません"),
+    }
+}
+
+/// Returns the name of a venue with its state and the reason, such as `빗썸 연결 끊김: 응답 시간 초과`.
+///
+/// Returns only the name while the venue is up.
+pub fn venue_status(health: &VenueHealth, lang: Lang) -> String {
+    let name = venue(health.venue, lang);
+    let state = venue_state(health.state, lang);
+    match (health.state, &health.reason) {
+        (VenueState::Up, _) => name.to_owned(),
+        // The venue is reachable, so the state would mislead: its prices are rejected.
+        (_, Some(why)) if why.code == ReasonCode::Unbelieved => format!("{name}: {}", reason_text(why.code, lang)),
+        (_, Some(why)) => format!("{name} {state}: {}", reason_text(why.code, lang)),
+        (_, None) => format!("{name} {state}"),
+    }
+}
+
+/// Returns the text for a reason code.
+pub fn reason_text(code: ReasonCode, lang: Lang) -> &'static str {
+    use ReasonCode as R;
+    match code {
+        R::Dns => lang.pick("주소를 찾을 수 없음", "host name not found (DNS)", "ホスト名が見つかりません"),
+        R::Connect => lang.pick("접속 실패", "connection failed", "接続に失敗"),
+        R::Timeout => lang.pick("응답 시간 초과", "timed out", "応答がありません"),
+        R::TlsRefused => lang.pick("보안 연결 실패", "secure connection failed", "安全な接続に失敗"),
+        R::Upgrade => lang.pick("스트림 연결 거부됨", "stream refused", "ストリームが拒否されました"),
+        R::Http => lang.pick("거래소 오류 응답", "error response", "取引所がエラーを返しました"),
+        R::Blocked => lang.pick("이 서버의 접속이 차단됨", "this server is blocked", "このサーバーは遮断されています"),
+        R::Retired => lang.pick("서비스 종료", "service discontinued", "サービス終了"),
+        R::RateLimited => lang.pick("요청 한도 초과", "rate limit reached", "リクエスト上限に到達"),
+        R::Redirect => lang.pick("다른 주소로 이동됨", "redirected elsewhere", "別のURLに転送されました"),
+        R::Payload => lang.pick("응답을 읽을 수 없음", "unreadable response", "応答を読み取れません"),
+        R::Refused => lang.pick("거래소가 요청을 거부함", "request refused", "取引所が要求を拒否"),
+        R::Unanswered => lang.pick("응답에 포함되지 않음", "missing from the response", "応答に含まれていません"),
+        R::Silent => lang.pick("데이터 수신 없음", "no data received", "データが届きません"),
+        R::Closed => lang.pick("연결이 종료됨", "connection closed", "接続が閉じられました"),
+        R::Unbelieved => lang.pick("신뢰할 수 있는 시세 없음", "no reliable prices", "信頼できる価格がありません"),
+        R::Unreadable => lang.pick("일부 값을 읽을 수 없음", "some figures are unreadable", "一部の値を読み取れません"),
+        R::Incomplete => lang.pick("일부 종목 데이터 누락", "some markets lack data", "一部の銘柄のデータが不足"),
+    }
+}
+
+/// Returns every reason code as written in JSON, with its text.
+pub fn reason_texts(lang: Lang) -> impl Iterator<Item = (&'static str, &'static str)> {
+    ReasonCode::ALL.into_iter().map(move |code| (code.as_str(), reason_text(code, lang)))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::tests_support::quote;
     use super::*;
 
@@ -226,5 +361,64 @@ mod tests {
         assert_eq!(mark(&row, now, Lang::Ko), "빗썸 · 12초 전");
         row.state = State::Live;
         assert_eq!(mark(&row, now, Lang::En), "Bithumb");
+    }
+
+    fn with_notice(notice: Option<Notice>, reason: Option<HaltReason>) -> Quote {
+        let state = if reason.is_some() { State::Halted } else { State::Live };
+        Quote { state, reason, notice: notice.map(Arc::new), ..quote("BTC-KRW", "1", None) }
+    }
+
+    #[test]
+    fn fc_11_every_notice_has_a_text_in_every_language() {
+        let date = Some("2026-12-01".parse().unwrap());
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let volume = names(&["TRADING_VOLUME_SOARING", "ZZZ_NEW"]);
+        let all = |quote: &Quote| Lang::ALL.map(|lang| (notice(quote, lang), notice_sentence(quote, lang)));
+        let texts = |pairs: [(&str, &str); 3]| pairs.map(|(short, long)| (short.to_owned(), long.to_owned()));
+        assert_eq!(all(&with_notice(None, None)), texts([("", ""), ("", ""), ("", "")]));
+        assert_eq!(
+            all(&with_notice(Notice::of(false, None, &volume), None)),
+            texts([
+                ("주의", "빗썸: 주의: 거래량 급등, ZZZ_NEW."),
+                ("caution", "Bithumb: caution: volume surge, ZZZ_NEW."),
+                ("注意", "ビッサム: 注意: 出来高の急増、ZZZ_NEW。"),
+            ])
+        );
+        assert_eq!(
+            all(&with_notice(Notice::of(true, None, &[]), None)),
+            texts([
+                ("유의", "빗썸: 유의 종목."),
+                ("warning", "Bithumb: under an investment warning."),
+                ("警告", "ビッサム: 投資警告の対象。"),
+            ])
+        );
+        assert_eq!(
+            all(&with_notice(Notice::of(true, date, &volume), None)),
+            texts([
+                ("12.01 거래종료", "빗썸: 2026-12-01 거래지원 종료 예정. 주의: 거래량 급등, ZZZ_NEW."),
+                (
+                    "delisting 1 Dec",
+                    "Bithumb: to be delisted on 2026-12-01 (Korean time); caution: volume surge, ZZZ_NEW.",
+                ),
+                ("12.01 取扱終了", "ビッサム: 2026-12-01 取扱終了予定。注意: 出来高の急増、ZZZ_NEW。"),
+            ])
+        );
+        assert_eq!(
+            all(&with_notice(None, Some(HaltReason::Delisted))),
+            texts([
+                ("거래지원 종료", "빗썸: 거래지원 종료."),
+                ("delisted", "Bithumb: delisted."),
+                ("取扱終了", "ビッサム: 取扱終了。"),
+            ])
+        );
+        let suspended = with_notice(None, Some(HaltReason::Suspended));
+        assert_eq!(all(&suspended)[0], (String::new(), "빗썸: 거래 중단.".to_owned()));
+    }
+
+    #[test]
+    fn reason_codes_are_written_as_in_json() {
+        for code in ReasonCode::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
     }
 }

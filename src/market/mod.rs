@@ -8,10 +8,8 @@
 pub mod amount;
 pub mod asset;
 mod basis;
-mod candle;
 pub mod change;
 pub mod history;
-mod hour;
 mod ids;
 mod minute;
 mod movers;
@@ -25,15 +23,15 @@ pub mod window;
 
 pub use amount::{AmountError, Price};
 pub use basis::{Basis, UnknownBasis};
-pub use candle::{Candle, CandleError};
 pub use change::{Change, Direction};
-pub use hour::{HourRecord, HourSource, MINUTES_PER_HOUR};
 pub use ids::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
-pub use minute::{Minute, MinuteSet, Now, SECONDS_PER_MINUTE, VenueClock, shifted};
+pub use minute::{
+    HourRecord, HourSource, MINUTES_PER_HOUR, Minute, MinuteSet, Now, SECONDS_PER_MINUTE, VenueClock, shifted,
+};
 pub use movers::{Movers, MoversRule};
 pub use notice::{HaltReason, Notice, NoticeKind};
 pub use printable::{escape_unprintable, is_unprintable};
 pub use quote::{Base, BaseSource, NoChange, Quote, SourceId, State};
 pub use redenomination::{Redenomination, UnitChanges, power_of_ten};
-pub use ticker::Ticker;
+pub use ticker::{Candle, CandleError, Ticker};
 pub use window::Window;

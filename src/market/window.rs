@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::hour::{HourRecord, MINUTES_PER_HOUR};
+use super::minute::{HourRecord, MINUTES_PER_HOUR};
 use super::redenomination::power_of_ten;
 use super::{Minute, MinuteSet, Price, UnitChanges};
 
