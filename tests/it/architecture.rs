@@ -1,56 +1,106 @@
 //! Architecture rules, checked in the sources: allowed dependencies between modules, no floats on the price path,
 //! and no venue names outside their own files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules, each with the modules of this crate that it may use. `ARCHITECTURE.md` shows the same table.
+use crate::imports::{Imports, circles};
+
+/// Modules, each with the modules and crates of this workspace that it may use. `ARCHITECTURE.md` shows the same table.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-    ("clock", &["domain"]),
-    ("venue", &["domain"]),
-    ("locale", &["domain"]),
-    ("board", &["domain"]),
-    ("ingest", &["venue", "domain", "clock", "failpoint"]),
-    ("api", &["domain", "locale"]),
-    ("websocket", &[]),
-    ("hub", &["api", "websocket", "clock", "failpoint"]),
-    ("delivery", &["hub", "websocket", "api", "clock", "failpoint", "metrics"]),
-    ("store", &["domain", "clock", "failpoint"]),
-    ("config", &["venue", "domain"]),
-    ("web", &["hub", "delivery", "websocket", "api", "locale", "config", "clock", "domain", "failpoint", "metrics"]),
-    ("fake", &["domain", "venue", "clock", "failpoint"]),
-    ("memory_history", &["domain"]),
-    ("telemetry", &["config", "domain"]),
+    ("market", &[]),
+    ("feed", &["market"]),
+    ("clock", &["market"]),
+    ("venue", &["market", "feed"]),
+    ("locale", &["market", "feed"]),
+    ("board", &["market", "feed"]),
+    ("ingest", &["venue", "market", "feed", "clock", "failpoint"]),
+    ("store", &["market", "feed", "clock", "failpoint"]),
+    ("api", &["market", "feed", "locale"]),
+    ("hub", &["api", "market", "feed", "locale", "clock", "failpoint", "fanout"]),
+    ("config", &["venue", "market", "locale"]),
+    ("widgets", &["api", "market", "feed", "locale", "config"]),
+    ("web", &[]),
+    ("telemetry", &["config", "market", "feed"]),
     ("failpoint", &[]),
     ("metrics", &[]),
 ];
 
 /// Modules that may use all others, since they connect the parts.
-const UNRESTRICTED: &[&str] = &["lib", "main", "run", "cli"];
+const UNRESTRICTED: &[&str] = &["lib", "main", "app", "cli"];
 
-/// Modules on the path of a price, in which floating point is forbidden.
-const PRICE_PATH: &[&str] =
-    &["domain", "venue", "board", "api", "locale", "hub", "fake", "ingest", "memory_history", "store"];
+/// Folders on the path of a price, in which floating point is forbidden.
+const PRICE_PATH: &[&str] = &[
+    "src/market",
+    "src/feed",
+    "src/venue",
+    "src/ingest",
+    "src/board",
+    "src/store",
+    "src/hub",
+    "src/api",
+    "src/locale",
+    "crates/fake-exchanges/src",
+];
+
+/// The root files of the crates.
+const CRATES: &[&str] = &["src/lib.rs", "crates/fanout/src/lib.rs", "crates/fake-exchanges/src/lib.rs"];
 
 #[test]
 fn modules_use_only_the_modules_they_may() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
-    let mut violations = Vec::new();
-    for file in sources() {
-        let module = module_of(&file);
+    let imports = Imports::read(&root().join("src/lib.rs"));
+    let (modules, crates) = (imports.files(), imports.crates(&["fanout", "fake_exchanges"]));
+    assert!(modules.len() > 100, "too few source files found");
+    let mut violations = BTreeSet::new();
+    for (file, used) in modules {
+        let module = module_of(file);
         if UNRESTRICTED.contains(&module.as_str()) {
             continue;
         }
         let may = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} is not in the table"));
-        for used in used_modules(&code(&file)) {
-            if used != module && !may.contains(&used.as_str()) {
-                violations.push(format!("{} uses crate::{used}", file.display()));
-            }
+        let used = used.into_iter().map(module_of).chain(crates[file].iter().map(|name| (*name).to_owned()));
+        for used in used.filter(|used| *used != module && !may.contains(&used.as_str())) {
+            violations.insert(format!("{} uses {used}", file.display()));
         }
     }
     assert!(violations.is_empty(), "{violations:#?}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    for crate_root in CRATES {
+        let imports = Imports::read(&root().join(crate_root));
+        let files = imports.files();
+        assert!(files.len() > 15, "{crate_root}: too few source files found");
+        let circles = circles(&files);
+        assert!(circles.is_empty(), "{crate_root}: {circles:#?}");
+    }
+}
+
+#[test]
+fn imports_are_followed_through_re_exports_to_the_file_that_defines_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        file
+    };
+    let lib = write("lib.rs", "mod a;\nmod b { pub mod inner; }\nmod c;\npub use c::*;\n");
+    let a = write("a/mod.rs", "use crate::b::inner::Renamed as Used;\npub fn of(used: Used) { used.x() }\n");
+    let inner = write("b/inner.rs", "pub use crate::Defined as Renamed;\npub struct Other;\n");
+    let c = write(
+        "c.rs",
+        "pub struct Defined;\nfn f() { crate::a::of(Defined) }\n#[cfg(test)]\nmod tests { use crate::b::inner::Other; }\n",
+    );
+    let imports = Imports::read(&lib);
+    let files = imports.files();
+    assert_eq!(files[a.as_path()], BTreeSet::from([c.as_path()]));
+    assert_eq!((files[inner.as_path()].len(), files[lib.as_path()].len()), (0, 0));
+    assert_eq!(files[c.as_path()], BTreeSet::from([a.as_path()]));
+    assert_eq!(circles(&files), [BTreeSet::from([a.as_path(), c.as_path()])]);
 }
 
 #[test]
@@ -69,7 +119,7 @@ fn the_architecture_page_shows_the_same_table() {
 
 #[test]
 fn no_float_is_used_on_the_price_path() {
-    for file in sources().into_iter().filter(|file| PRICE_PATH.contains(&module_of(file).as_str())) {
+    for file in PRICE_PATH.iter().flat_map(|folder| sources(folder)) {
         for (number, line) in code(&file).lines().enumerate() {
             let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
             let float = words.into_iter().any(|word| matches!(word, "f32" | "f64"));
@@ -80,9 +130,9 @@ fn no_float_is_used_on_the_price_path() {
 
 #[test]
 fn no_venue_is_named_outside_its_own_files() {
-    // Besides its adapter and its fake, a venue may be named in default settings and in display names.
-    let allowed = ["venue", "fake", "config", "locale"];
-    for file in sources() {
+    // Besides its adapter, a venue may be named in default settings and in display names.
+    let allowed = ["venue", "config", "locale"];
+    for file in sources("src") {
         if allowed.contains(&module_of(&file).as_str()) {
             continue;
         }
@@ -99,7 +149,8 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources() -> Vec<PathBuf> {
+/// Returns the source files of a folder, without test modules in files of their own.
+fn sources(folder: &str) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -111,8 +162,8 @@ fn sources() -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    walk(&root().join("src"), &mut found);
-    assert!(found.len() > 20, "too few source files found");
+    walk(&root().join(folder), &mut found);
+    assert!(!found.is_empty(), "{folder}: no source files found");
     found
 }
 
@@ -129,45 +180,4 @@ fn code(file: &Path) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let text = text.split("#[cfg(test)]\nmod tests_support {").next().unwrap();
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
-}
-
-/// Returns every `x` in `crate::x` and in `crate::{x, y::z, w::{v}}`.
-fn used_modules(code: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for part in code.split("crate::").skip(1) {
-        for item in part.strip_prefix('{').map_or_else(|| vec![part], items) {
-            let name: String = item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if name.chars().next().is_some_and(char::is_lowercase) {
-                names.push(name);
-            }
-        }
-    }
-    names
-}
-
-/// Returns the items of a use group up to its closing brace, with nested groups intact.
-fn items(group: &str) -> Vec<&str> {
-    let (mut depth, mut start, mut items) = (0, 0, Vec::new());
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => {
-                items.push(&group[start..at]);
-                return items;
-            }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                items.push(&group[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    panic!("unclosed use group: {group}");
-}
-
-#[test]
-fn names_in_use_groups_are_found() {
-    let code = "use crate::{domain::{a, b}, hub};\nuse crate::web::x;\nuse crate::{\n clock,\n locale::{self},\n};";
-    assert_eq!(used_modules(code), ["domain", "hub", "web", "clock", "locale"]);
 }

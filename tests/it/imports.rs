@@ -31,17 +31,18 @@ impl Imports {
     /// Reads a crate from its root file.
     pub fn read(root: &Path) -> Self {
         let mut imports = Self::default();
-        imports.read_file(root, Vec::new());
+        imports.read_file(root, root.parent().unwrap(), Vec::new());
         imports
     }
 
-    fn read_file(&mut self, file: &Path, path: Vec<String>) {
+    /// Reads a file whose submodules are in `folder`.
+    fn read_file(&mut self, file: &Path, folder: &Path, path: Vec<String>) {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        self.read_items(file, path, parsed.items);
+        self.read_items(file, folder, path, parsed.items);
     }
 
-    fn read_items(&mut self, file: &Path, path: Vec<String>, items: Vec<Item>) {
+    fn read_items(&mut self, file: &Path, folder: &Path, path: Vec<String>, items: Vec<Item>) {
         let mut module = Module { file: file.to_owned(), ..Module::default() };
         for item in items {
             if is_test(attributes(&item)) {
@@ -51,9 +52,12 @@ impl Imports {
                 Item::Mod(item) => {
                     let name = item.ident.to_string();
                     let inner = [path.clone(), vec![name.clone()]].concat();
+                    let inner_folder = folder.join(&name);
+                    let flat = folder.join(format!("{name}.rs"));
                     match item.content {
-                        Some((_, items)) => self.read_items(file, inner, items),
-                        None => self.read_file(&file_of(file, path.is_empty(), &name), inner),
+                        Some((_, items)) => self.read_items(file, &inner_folder, inner, items),
+                        None if flat.exists() => self.read_file(&flat, &inner_folder, inner),
+                        None => self.read_file(&inner_folder.join("mod.rs"), &inner_folder, inner),
                     }
                 }
                 Item::Use(item) => module.add_use(&item),
@@ -73,6 +77,17 @@ impl Imports {
             let used = files.entry(&module.file).or_default();
             let resolved = module.paths.iter().filter_map(|path| self.resolve(at, path, 0));
             used.extend(resolved.filter(|file| *file != module.file));
+        }
+        files
+    }
+
+    /// Returns the files, each with those of the named crates that it uses.
+    pub fn crates<'a>(&'a self, names: &[&'a str]) -> BTreeMap<&'a Path, BTreeSet<&'a str>> {
+        let mut files: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
+        for module in self.modules.values() {
+            let firsts = module.paths.iter().filter_map(|path| path.first());
+            let used = names.iter().copied().filter(|name| firsts.clone().any(|first| first == name));
+            files.entry(&module.file).or_default().extend(used);
         }
         files
     }
@@ -154,15 +169,6 @@ fn flatten(tree: &UseTree, prefix: Vec<String>, found: &mut Vec<(Option<String>,
     }
 }
 
-/// Returns the file of the module `name` declared in `file`.
-fn file_of(file: &Path, is_root: bool, name: &str) -> PathBuf {
-    let folder = file.parent().unwrap();
-    let stem = file.file_stem().unwrap();
-    let folder = if is_root || stem == "mod" { folder.to_owned() } else { folder.join(stem) };
-    let flat = folder.join(format!("{name}.rs"));
-    if flat.exists() { flat } else { folder.join(name).join("mod.rs") }
-}
-
 fn is_test(attributes: &[Attribute]) -> bool {
     let is_cfg_test = |meta: &syn::meta::ParseNestedMeta<'_>| meta.path.is_ident("test");
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
@@ -201,7 +207,7 @@ fn name_of(item: &Item) -> Option<String> {
     })
 }
 
-/// Returns the groups of files that import each other in a circle.
+/// Returns the groups of files that import each other in circles.
 pub fn circles<'a>(files: &BTreeMap<&'a Path, BTreeSet<&'a Path>>) -> Vec<BTreeSet<&'a Path>> {
     let reachable = |from: &'a Path| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
@@ -218,23 +224,4 @@ pub fn circles<'a>(files: &BTreeMap<&'a Path, BTreeSet<&'a Path>>) -> Vec<BTreeS
         }
     }
     circles
-}
-
-#[test]
-fn no_circles() {
-    for root in ["src/lib.rs", "crates/fanout/src/lib.rs", "crates/fake-exchanges/src/lib.rs"] {
-        let imports = Imports::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(root));
-        let files = imports.files();
-        for circle in circles(&files) {
-            println!("CIRCLE {}", circle.len());
-            for file in &circle {
-                let to: Vec<_> = files[file]
-                    .iter()
-                    .filter(|x| circle.contains(*x))
-                    .map(|x| x.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string())
-                    .collect();
-                println!("   {} -> {}", file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display(), to.join(" "));
-            }
-        }
-    }
 }
