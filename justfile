@@ -21,4 +21,4 @@ check:
 
 # Format everything
 fmt:
-    cargo fmt
+    cargo fmt --all
