@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 use tracing::info;
 
 use super::admission::ConnectionPermit;
-use super::response_cache::{CacheHit, ResponseCache};
+use super::cache::{CacheHit, ResponseCache};
 use super::state::AppState;
 use super::{error, layers};
 use crate::config::AccessLog;

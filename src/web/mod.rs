@@ -1,19 +1,37 @@
 //! HTTP server: pages, widgets, the JSON API, and streams.
 
 mod admission;
-mod compression;
+mod cache;
 mod connection_service;
 mod error;
-mod history_cache;
 mod layers;
 mod limits;
 mod listen;
-mod pages;
 mod query;
-mod response_cache;
 mod router;
-mod routes;
 mod state;
+
+mod pages {
+    //! HTML pages and widgets, rendered on the server and complete without script.
+
+    pub mod configurator;
+    pub mod embed;
+    pub mod home;
+    pub mod market_page;
+    pub mod page_response;
+    mod snippet;
+}
+
+mod routes {
+    //! What programs request: rows, history, streams, documents and files.
+
+    pub mod api_docs;
+    pub mod assets;
+    pub mod events;
+    pub mod market_data;
+    pub mod price_history;
+    pub mod stream;
+}
 
 pub use crate::config::Limits;
 pub use listen::listen;

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::ServiceExt as _;
 
-use super::pages::error_page;
+use super::pages::{configurator, embed, home, market_page};
 use super::routes::{api_docs, assets, events, market_data, price_history, stream};
 use super::state::AppState;
-use super::{error, layers, pages};
+use super::{error, layers};
 
 /// Returns all routes.
 pub fn router(state: AppState) -> Router {
@@ -34,12 +34,25 @@ pub fn router(state: AppState) -> Router {
         .merge(api)
         .merge(assets::routes())
         .merge(api_docs::routes(&state))
-        .merge(pages::routes())
-        .fallback(error_page::no_route)
+        .merge(pages())
+        .fallback(error::no_route)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(layers::compression())
         .with_state(state);
     nest_under_base(app, routes).layer(middleware::from_fn(layers::options_and_security))
+}
+
+/// Returns the routes of the pages, widgets, badges and the configurator.
+fn pages() -> Router<AppState> {
+    Router::new()
+        .route("/", get(home::home_page))
+        .route("/market/{id}", get(market_page::one_market))
+        .route("/embed/{widget}", get(embed::embed_page))
+        .route("/fragment/{widget}", get(embed::fragment))
+        .route("/badge/{file}", get(embed::badge))
+        .route("/sisepan-colors.css", get(embed::colors))
+        .route("/oembed", get(embed::oembed))
+        .route("/widgets", get(configurator::configurator))
 }
 
 /// Nests all routes under the base path, such as `/prices`.
@@ -68,11 +81,11 @@ async fn route_below_base(app: &AppState, routes: Router, mut request: Request) 
             let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
             return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{base}/{query}"))]).into_response();
         }
-        _ => return error_page::not_found(app, request.headers(), request.uri(), &format!("{base}/")),
+        _ => return error::not_found(app, request.headers(), request.uri(), &format!("{base}/")),
     };
     match rest.parse::<Uri>() {
         Ok(uri) => *request.uri_mut() = uri,
-        Err(_) => return error_page::not_found(app, request.headers(), request.uri(), &format!("{base}/")),
+        Err(_) => return error::not_found(app, request.headers(), request.uri(), &format!("{base}/")),
     }
     // The router's error type is `Infallible`.
     routes.oneshot(request).await.into_response()

@@ -9,9 +9,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::history_cache::HistoryCache;
+use super::cache::{HistoryCache, ResponseCache};
 use super::limits::AddressLimits;
-use super::response_cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{Board, Limits, Site};
 use crate::feed::StoreHealthSource;

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::labels::client_strings;
 use super::option_values::{Choice, Colors, Link, Widget};
 use super::options::{Options, Pick};
-use super::row_view::RowView;
+use super::row_view::{RowView, client_strings};
 use crate::clock::Clock;
 use crate::config::{Board, Site};
 use crate::feed::{VenueHealth, VenueState};

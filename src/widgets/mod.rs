@@ -11,7 +11,6 @@ mod card;
 mod chart;
 pub mod context;
 pub mod height;
-pub mod labels;
 pub mod movers;
 pub mod option_query;
 pub mod option_values;

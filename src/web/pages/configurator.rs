@@ -11,19 +11,20 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use url::Url;
 
-use super::error_page::{self, invalid_query_response};
 use super::home::parse_search;
 use super::page_response::{self, PageRequest, preferred_lang, read_options, status_of};
 use super::snippet::{Snippet, SnippetInput};
 use crate::locale::{self, Lang};
 use crate::market::Basis;
+use crate::web::error::{self, invalid_query_response};
 use crate::web::state::AppState;
 use crate::widgets::badge;
 use crate::widgets::context::{Placement, RenderContext, title, widget_title};
 use crate::widgets::height::{self, ReservedHeight};
-use crate::widgets::labels::{column_label, value_label, widget_label};
 use crate::widgets::option_query::BadOption;
-use crate::widgets::option_values::{Choice, Column, Density, Size, Switch, Widget, allowed, find};
+use crate::widgets::option_values::{
+    Choice, Column, Density, Size, Switch, Widget, allowed, column_label, find, value_label, widget_label,
+};
 use crate::widgets::options::{self, CARD_MARKETS_MAX, Options};
 
 /// Maximum length of the query in bytes, enough for the checkboxes of a large board.
@@ -149,7 +150,7 @@ fn page(
     let lang = form.ui;
     let (error_message, result) = match options {
         Ok(options) => (String::new(), Some(form.result_view(app, options, base_url))),
-        Err(bad) => (error_page::message(bad, lang), None),
+        Err(bad) => (error::message(bad, lang), None),
     };
     Page {
         lang,

@@ -13,14 +13,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use url::Url;
 
-use super::error_page::invalid_query_response;
 use super::page_response::{PageRequest, market_options, preferred_lang, read_options, rendered_page, status_of};
 use crate::api;
 use crate::locale::Lang;
-use crate::web::compression::Effort;
-use crate::web::error::Error;
+use crate::web::cache::{CachedBody, Freshness};
+use crate::web::error::{Error, invalid_query_response};
 use crate::web::layers;
-use crate::web::response_cache::{CachedBody, Freshness};
+use crate::web::layers::Effort;
 use crate::web::routes::price_history;
 use crate::web::state::AppState;
 use crate::widgets::badge::Badge;

@@ -5,11 +5,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::error_page::invalid_query_response;
 use super::page_response::{PageRequest, read_options, rendered_page};
 use crate::feed::VenueHealth;
 use crate::locale::{self, Lang};
 use crate::market::Basis;
+use crate::web::error::invalid_query_response;
 use crate::web::routes::price_history::{established_markets, load_days};
 use crate::web::state::AppState;
 use crate::widgets::board::BoardView;

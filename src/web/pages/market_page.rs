@@ -8,17 +8,17 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::embed::discovery;
-use super::error_page::invalid_query_response;
 use super::page_response::{PageRequest, market_options, rendered_page};
 use crate::locale::{self, Lang};
 use crate::market::{Basis, Direction, HaltReason, Market, Quote, State as RowState, VenueId};
+use crate::web::error::invalid_query_response;
 use crate::web::routes::price_history::for_page;
 use crate::web::state::AppState;
 use crate::widgets::context::{Placement, custom_colors_url};
-use crate::widgets::labels::client_strings;
 use crate::widgets::option_values::{Choice, Widget};
 use crate::widgets::options::Options;
 use crate::widgets::plot::Plot;
+use crate::widgets::row_view::client_strings;
 use crate::widgets::series::{HistoryQuery, INCOMPLETE_REFRESH_SECS, Series, Span};
 
 #[derive(Template)]

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use crate::locale::{Lang, negotiate};
-use crate::web::response_cache::Freshness;
+use crate::web::cache::Freshness;
 use crate::web::state::AppState;
 use crate::widgets::context::Placement;
 use crate::widgets::option_query::BadOption;

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use ring::digest::{SHA384, digest};
 use serde::Serialize;
 
-use crate::web::compression::Effort;
-use crate::web::response_cache::CachedBody;
+use crate::web::cache::CachedBody;
+use crate::web::layers::Effort;
 use crate::web::state::AppState;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";

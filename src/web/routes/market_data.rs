@@ -11,10 +11,10 @@ use crate::api::{self, BoardReadiness, Lang, MarketEntry, MarketNames, MarketSou
 use crate::config::Board;
 use crate::hub::RowsView;
 use crate::locale;
+use crate::web::cache::{Freshness, format_etag};
 use crate::web::error::Error;
 use crate::web::layers;
 use crate::web::query::{self, BadRequest, RowsQuery, find_board};
-use crate::web::response_cache::{Freshness, format_etag};
 use crate::web::state::AppState;
 
 /// HTTP caches hold rows for at most a second, and may serve them a little longer while fetching new ones.

@@ -14,10 +14,9 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::market::{HourSource, Market, Quote, VenueId};
+use crate::web::cache::{HistoryCache, etag, matches_etag};
 use crate::web::error::Error;
-use crate::web::history_cache::HistoryCache;
 use crate::web::query::{self, BadRequest, find_board, find_source, to_strings};
-use crate::web::response_cache::{etag, matches_etag};
 use crate::web::state::AppState;
 use crate::widgets::option_values::{ChartSpan, Widget};
 use crate::widgets::options::{CARD_MARKETS_MAX, Options, Pick};

@@ -1,4 +1,4 @@
-//! Response cache: each variant of a response is rendered and compressed once per change.
+//! Caches of history series and of responses. Each variant of a response is rendered and compressed once per change:
 //!
 //! ```text
 //!  request ─▶ lookup ── hit: the response, without routing and parsing
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A handler's key is the parsed request, so order, spelling and unknown parameters create no second entry. The
-//! size is bounded; the least recently used entry is evicted.
+//! response cache is bounded; its least recently used entry is evicted.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -19,12 +19,14 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
-use super::compression::{Coding, Effort};
-use super::layers;
+use super::layers::{self, Coding, Effort};
 use crate::api;
 use crate::clock::Clock;
 use crate::hub::Hub;
+use crate::widgets::series::{HistoryQuery, Series};
 
 /// Maximum number of cached bodies.
 const ENTRIES_MAX: usize = 256;
@@ -34,6 +36,24 @@ const REQUEST_KEYS_MAX: usize = 1024;
 
 /// Maximum length of such a request in bytes.
 const REQUEST_KEY_BYTES_MAX: usize = 1280;
+
+/// Maximum number of cached series, of at most about 1 MB each: a week of minutes.
+const SERIES_MAX: usize = 32;
+
+/// How long a series is cached, in seconds. Shorter than a minute, since the newest minute close arrives late.
+const SERIES_SECS: i64 = 10;
+
+/// Maximum number of cached sparkline series, of about 8 kB each.
+const SPARKS_MAX: usize = 512;
+
+/// How long a sparkline series is cached, in seconds; it has one point per quarter of an hour.
+const SPARKS_SECS: i64 = 60;
+
+/// How long a series with holes is cached after the start, in seconds, while candles are still being fetched.
+const GROWING_SECS: i64 = 1;
+
+/// Maximum number of concurrent reads of series; each may block a thread on a slow disk.
+const READS_MAX: usize = 4;
 
 /// How long a body is fresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +103,17 @@ pub struct RequestKey {
 /// Response extension that names the cache entry of the response.
 #[derive(Debug, Clone)]
 pub struct CacheHit(Arc<Entry>);
+
+/// Cache of history series.
+#[derive(Debug)]
+pub struct HistoryCache {
+    /// The series, each with the time of its read in Unix seconds.
+    entries: Mutex<HashMap<HistoryQuery, (i64, Arc<Series>)>>,
+    cached_max: usize,
+    cached_secs: i64,
+    /// Permits of reads.
+    pub reads: Arc<Semaphore>,
+}
 
 impl ResponseCache {
     /// Creates an empty cache of responses that show the rows of `hub`.
@@ -304,6 +335,54 @@ impl CachedBody {
     /// Returns whether the format is compressed by itself: a PNG.
     fn is_compressed_format(&self) -> bool {
         self.head.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "image/png")
+    }
+}
+
+impl Default for HistoryCache {
+    fn default() -> Self {
+        Self::with_size(SERIES_MAX, SERIES_SECS)
+    }
+}
+
+impl HistoryCache {
+    /// Creates a cache for the sparklines of many markets.
+    pub fn for_sparks() -> Self {
+        Self::with_size(SPARKS_MAX, SPARKS_SECS)
+    }
+
+    fn with_size(cached_max: usize, cached_secs: i64) -> Self {
+        Self { entries: Mutex::default(), cached_max, cached_secs, reads: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+
+    /// Returns a series that is still valid.
+    pub fn cached(&self, query: &HistoryQuery, now: Timestamp) -> Option<Arc<Series>> {
+        let entries = self.entries();
+        entries
+            .get(query)
+            .filter(|(at, series)| self.is_fresh(*at, series, now.as_second()))
+            .map(|(_, series)| series.clone())
+    }
+
+    /// Returns whether a cached series is still valid: all series read in one time slot expire together.
+    fn is_fresh(&self, at: i64, series: &Series, now: i64) -> bool {
+        let slot_secs = if series.is_growing { GROWING_SECS } else { self.cached_secs };
+        at.div_euclid(slot_secs) == now.div_euclid(slot_secs)
+    }
+
+    /// Caches a series that was read at a time in Unix seconds.
+    pub fn insert(&self, at: i64, series: &Arc<Series>) {
+        let mut entries = self.entries();
+        if entries.len() >= self.cached_max && !entries.contains_key(&series.query) {
+            entries.retain(|_, (read_at, series)| self.is_fresh(*read_at, series, at));
+        }
+        if entries.len() < self.cached_max || entries.contains_key(&series.query) {
+            entries.insert(series.query.clone(), (at, series.clone()));
+        }
+    }
+
+    // The lock is held briefly and never across an await.
+    fn entries(&self) -> MutexGuard<'_, HashMap<HistoryQuery, (i64, Arc<Series>)>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
