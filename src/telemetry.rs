@@ -17,15 +17,27 @@ use crate::market::{Market, Quote, SourceId, VenueId};
 /// Default of `RUST_LOG`: `info` for our own code, only errors of other crates.
 const FILTER_DEFAULT: &str = "error,sisepan=info";
 
+/// The crates of this workspace, to which the directives for `sisepan` apply too.
+const CRATES: [&str; 2] = ["fanout", "fake_exchanges"];
+
 /// Starts logging. Later calls have no effect: the first subscriber stays.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER_DEFAULT));
+    let requested = std::env::var(EnvFilter::DEFAULT_ENV).ok().and_then(|text| EnvFilter::try_new(for_crates(&text)).ok());
+    let filter = requested.unwrap_or_else(|| EnvFilter::new(for_crates(FILTER_DEFAULT)));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // The formatter escapes control characters in fields, so data from an exchange can't control the terminal.
     let _ = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+}
+
+/// Returns a filter with each directive for `sisepan` repeated for the crates that it consists of.
+fn for_crates(filter: &str) -> String {
+    let levels = filter.split(',').filter_map(|directive| directive.trim().strip_prefix("sisepan="));
+    let added = levels.flat_map(|level| CRATES.map(|name| format!("{name}={level},"))).collect::<String>();
+    // What the filter itself says of a crate comes later and replaces the repeated directive.
+    added + filter
 }
 
 /// Installs a hook that logs every panic, and exits with code 1 if the tokio runtime itself panics.
@@ -305,6 +317,17 @@ mod tests {
     use super::*;
     use crate::feed::{Missing, MissingPart};
     use crate::market::Price;
+
+    #[test]
+    fn the_level_of_the_program_is_that_of_its_crates() {
+        assert_eq!(for_crates("error,sisepan=info"), "fanout=info,fake_exchanges=info,error,sisepan=info");
+        let own = "sisepan=debug, fanout=off,sisepan::web=trace,hyper";
+        let filter = EnvFilter::new(for_crates(own)).to_string();
+        let directives: std::collections::BTreeSet<&str> = filter.split(',').collect();
+        let expected = ["sisepan=debug", "fanout=off", "fake_exchanges=debug", "sisepan::web=trace", "hyper=trace"];
+        assert_eq!(directives, std::collections::BTreeSet::from(expected), "{filter}");
+        assert_eq!(for_crates("warn"), "warn");
+    }
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
