@@ -7,7 +7,6 @@
 //! every wait is bounded.
 
 mod backfill;
-mod backoff;
 mod clock_offset;
 mod context;
 mod event_queue;
@@ -20,10 +19,8 @@ mod silence;
 mod stream;
 mod supervisor;
 
-pub use backoff::Backoff;
-pub use rest::proxy::Proxy;
-pub use rest::rate_limit::{Priority, TokenBucket};
-pub use rest::tls::{Tls, TlsError};
+pub use rest::limits::{Backoff, Priority, TokenBucket};
+pub use rest::outgoing::{Proxy, Tls, TlsError};
 pub use settings::Settings;
 pub use stream::connection::{Command, Connection, ConnectionEnd, ConnectionEvents, SilenceVerdict};
 pub use supervisor::{BoardRequests, run};

@@ -2,6 +2,5 @@
 
 pub mod connect;
 pub mod connection;
-pub mod decode;
 pub mod manager;
 pub mod session;
