@@ -17,8 +17,7 @@ use crate::feed::{MissingPart, Reason, ReasonCode, VenueState};
 use crate::market::{Market, State, VenueId};
 use crate::{ingest, store};
 
-use super::args::{ConfigArg, DataArg, ListenArg, load};
-use super::listen;
+use super::args::{self, ConfigArg, DataArg, ListenArg, load};
 use super::trial::{self, Trial};
 
 /// Arguments of `sisepan check`.
@@ -87,7 +86,7 @@ async fn obstacles(config: &Config) -> (Messages, Messages) {
     let (mut found, mut in_use) = (Vec::new(), Vec::new());
     let metrics = config.metrics.iter().map(|listen| ("metrics.listen", listen));
     for (key, listen) in std::iter::once(("listen", &config.listen)).chain(metrics) {
-        match listen::bind(listen).await {
+        match args::bind(listen).await {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => in_use.push((key, listen.clone())),
             Err(error) => found.push((key, format!("can't listen on {listen}: {error}"))),

@@ -16,10 +16,10 @@ use crate::failpoint;
 #[derive(Debug, Clone, clap::Args)]
 pub struct FakeArgs {
     /// Address of the exchanges; port 0 picks a free port.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000", value_parser = super::listen::address)]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000", value_parser = super::args::listen_address)]
     pub listen: SocketAddr,
     /// Address of the control server; port 0 picks a free port.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = super::listen::address)]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = super::args::listen_address)]
     pub control: SocketAddr,
     /// Seed of the price walk.
     #[arg(long, value_name = "N", default_value_t = 1)]

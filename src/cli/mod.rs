@@ -5,7 +5,6 @@ mod backup;
 mod check;
 mod demo;
 mod fake;
-mod listen;
 mod serve;
 mod trial;
 

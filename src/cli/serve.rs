@@ -13,8 +13,7 @@ use crate::app::{Listeners, ingest_settings, venues_of};
 use crate::clock::Clock;
 use crate::config::Config;
 
-use super::args::{ConfigArg, DataArg, ListenArg, LogArg, load};
-use super::listen;
+use super::args::{self, ConfigArg, DataArg, ListenArg, LogArg, load};
 
 /// Arguments of `sisepan serve`.
 #[derive(Debug, Clone, Args)]
@@ -53,7 +52,7 @@ pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: Cancell
 }
 
 async fn bind(listen: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = listen::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let listener = args::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
     let address = listener.local_addr().context("reading the local address")?;
     Ok((listener, address))
 }

@@ -7,20 +7,17 @@
 //! together, each with file, line and key. Without a file, the default board
 //! is served.
 
-mod address;
 mod limits;
 mod proxy;
 mod read;
-mod redenominations;
 mod sample;
 mod section;
 mod settings;
 mod site;
 mod widgets;
 
-pub use address::{Network, ParseNetworkError};
 pub use limits::Limits;
-pub use proxy::{Proxies, VARIABLES as PROXY_VARIABLES};
+pub use proxy::{Network, ParseNetworkError, Proxies, VARIABLES as PROXY_VARIABLES};
 pub use read::{load, parse};
 pub use sample::sample;
 pub use section::{ConfigError, ConfigErrors, Environment};

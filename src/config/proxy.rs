@@ -1,11 +1,12 @@
-//! Outgoing proxies: the settings `proxy` and `no_proxy`, or the common environment variables.
+//! Outgoing proxies: the settings `proxy` and `no_proxy`, or the common environment variables; and IP networks in
+//! CIDR notation, such as `10.0.0.0/8`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use url::{Host, Url};
 
-use super::address::Network;
 use super::section::{Found, Section, Source};
 
 /// Supported proxy schemes.
@@ -45,6 +46,62 @@ impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts = [&self.http, &self.https].map(|url| url.as_ref().and_then(Url::host_str));
         f.debug_struct("Proxies").field("hosts", &hosts).field("direct", &self.exceptions).finish()
+    }
+}
+
+/// An IP network: all addresses with a common prefix. IPv4-mapped IPv6 addresses count as IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    first: IpAddr,
+    bits: u32,
+}
+
+/// Error of parsing a [`Network`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an IP address or a CIDR range such as 10.0.0.0/8 or 2001:db8::/32")]
+pub struct ParseNetworkError(String);
+
+impl Network {
+    /// The loopback networks.
+    pub const LOOPBACK: [Self; 2] = [
+        Self { first: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), bits: 8 },
+        Self { first: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 },
+    ];
+
+    /// Returns whether the network contains an address.
+    pub fn contains(self, address: IpAddr) -> bool {
+        match (self.first, address.to_canonical()) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => {
+                let shift = 32u32.saturating_sub(self.bits);
+                let start = |address: Ipv4Addr| address.to_bits().checked_shr(shift);
+                start(first) == start(address)
+            }
+            (IpAddr::V6(first), IpAddr::V6(address)) => {
+                let shift = 128u32.saturating_sub(self.bits);
+                let start = |address: Ipv6Addr| address.to_bits().checked_shr(shift);
+                start(first) == start(address)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = ParseNetworkError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
+        let invalid = || ParseNetworkError(text.chars().take(64).collect());
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let first = address.parse::<IpAddr>().map_err(|_| invalid())?.to_canonical();
+        let bits_max = if first.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(bits_max), |bits| bits.parse().map_err(|_| invalid()))?;
+        if bits > bits_max { Err(invalid()) } else { Ok(Self { first, bits }) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.bits)
     }
 }
 
@@ -169,6 +226,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::parse;
+    use super::Network;
 
     fn proxy_for(text: &str, variables: &[(&str, &str)], target: &str) -> Option<String> {
         let environment: BTreeMap<_, _> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -281,5 +339,27 @@ mod tests {
         }
         let config = parse("test", "proxy = \"http://user:secret@p:1\"", &BTreeMap::new()).unwrap();
         assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+    }
+
+    #[test]
+    fn a_range_contains_addresses_with_its_prefix() {
+        for (range, address, contained) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "2001:db8::1", true),
+        ] {
+            let network: Network = range.parse().unwrap();
+            assert_eq!(network.contains(address.parse().unwrap()), contained, "{range} {address}");
+        }
+        for invalid in ["", "10.0.0.0/33", "10.0.0.0/x", "10.0.0/8", "::1/129", "localhost"] {
+            assert!(invalid.parse::<Network>().is_err(), "{invalid}");
+        }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -12,13 +14,12 @@ use toml::de::DeTable;
 use url::Url;
 
 use crate::market::change::PLACES_MAX;
-use crate::market::{Basis, Market, SourceId, VenueId};
+use crate::market::{Basis, Market, Minute, Price, Redenomination, SourceId, VenueId};
 use crate::venue;
 
-use super::address::{LISTEN_MUST_BE, is_listen_address};
 use super::section::{ConfigError, ConfigErrors, Environment, Found, Section, Source, known_venues};
 use super::settings::{Board, Config, LogFormat, TITLES, VenueConfig};
-use super::{limits, proxy, redenominations, site, widgets};
+use super::{limits, proxy, site, widgets};
 
 /// Most markets on one board.
 pub const MARKETS_MAX: usize = 128;
@@ -26,11 +27,17 @@ pub const MARKETS_MAX: usize = 128;
 /// Most boards.
 const BOARDS_MAX: usize = 64;
 
+/// Most redenominations.
+const REDENOMINATIONS_MAX: usize = 256;
+
 /// Allowed retention of minute closes in days; a change over 24 hours needs more than one day.
 const RETENTION_DAYS: std::ops::RangeInclusive<u64> = 2..=3650;
 
 /// Largest configuration file read, in bytes.
 const FILE_MAX: u64 = 1 << 20;
+
+/// Description of a valid listen address, for error messages.
+const LISTEN_MUST_BE: &str = "must be an address and a port such as 127.0.0.1:8080, localhost:8080 or :8080";
 
 /// Prefixes of variables that are not settings: the path of the file, those that Kubernetes sets for a service
 /// named `sisepan`, and those of the tests.
@@ -140,7 +147,7 @@ pub(super) fn read_all(source: &Source<'_>, table: &DeTable<'_>) -> Config {
         config.boards = read_boards(source, boards, basis);
     }
     if let Some(entries) = root.tables("redenominations") {
-        config.redenominations = redenominations::read(source, entries);
+        config.redenominations = read_redenominations(source, entries);
     }
     root.finish();
     config
@@ -153,6 +160,16 @@ fn read_listen(source: &Source<'_>, section: &mut Section<'_>) -> Option<String>
     }
     source.report(location, section.key("listen"), format!("{}, is {value:?}", LISTEN_MUST_BE));
     None
+}
+
+/// Returns whether `text` is a valid listen address: IP address and port, host name and
+/// port, or a port alone. Host names are resolved later.
+fn is_listen_address(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
+    let is_host_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    text.rsplit_once(':').is_some_and(|(host, port)| port.parse::<u16>().is_ok() && host.bytes().all(is_host_byte))
 }
 
 /// Checks a PEM file of certificate authorities.
@@ -324,4 +341,90 @@ fn read_basis(source: &Source<'_>, section: &mut Section<'_>, default: Basis) ->
         source.report(found.location, section.key("basis"), error.to_string());
         default
     })
+}
+
+/// Reads the changes of price units. Invalid ones are left out and their errors reported.
+fn read_redenominations(source: &Source<'_>, sections: Vec<(Section<'_>, String)>) -> Vec<Redenomination> {
+    if sections.len() > REDENOMINATIONS_MAX {
+        let message = format!("must have at most {REDENOMINATIONS_MAX} entries, has {}", sections.len());
+        source.report(source.name.to_owned(), "redenominations", message);
+    }
+    let mut entries: Vec<Redenomination> = Vec::new();
+    for (mut section, location) in sections {
+        let entry = read_redenomination(source, &mut section, &location);
+        let same = |a: &Redenomination, b: &Redenomination| a.venue == b.venue && a.market == b.market && a.at == b.at;
+        match entry {
+            Some(entry) if entries.iter().any(|other| same(other, &entry)) => {
+                source.report(
+                    location,
+                    section.key("at"),
+                    format!("{} at {} has two entries for the same minute", entry.market, entry.venue),
+                );
+            }
+            entry => entries.extend(entry),
+        }
+        section.finish();
+    }
+    entries
+}
+
+fn read_redenomination(source: &Source<'_>, section: &mut Section<'_>, location: &str) -> Option<Redenomination> {
+    let mut value = |key: &'static str, must_be: &str, is_valid: &dyn Fn(&str) -> bool| {
+        let problem_count = source.problems.borrow().len();
+        let Some(found) = section.string(key) else {
+            // A value that is not a string has been reported already.
+            if source.problems.borrow().len() == problem_count {
+                source.report(location.to_owned(), section.key(key), format!("is missing; must be {must_be}"));
+            }
+            return None;
+        };
+        if !is_valid(&found.value) {
+            source.report(found.location, section.key(key), format!("must be {must_be}, is {:?}", found.value));
+            return None;
+        }
+        Some(found.value)
+    };
+    let is_venue = |text: &str| venue::find(text).is_some();
+    let venue = value("venue", &format!("an exchange; known: {}", known_venues()), &is_venue);
+    let market = value("market", "a market such as BTC-KRW", &|text| text.parse::<Market>().is_ok());
+    let at = value("at", "the start of a minute such as \"2026-03-01T00:00:00Z\"", &|text| {
+        parse_minute_start(text).is_some()
+    });
+    let must_be =
+        "the factor for older prices, a positive decimal in quotes such as \"0.01\", or \"1\" for a real price move";
+    let factor = value("factor", must_be, &|text| parse_factor(text).is_some());
+    Some(Redenomination {
+        venue: venue::find(&venue?)?.profile().id,
+        market: market?.parse().ok()?,
+        at: parse_minute_start(&at?)?,
+        factor: parse_factor(&factor?)?,
+    })
+}
+
+/// Parses a time that is exactly the start of a minute, since the unit changes between two minutes.
+fn parse_minute_start(text: &str) -> Option<Minute> {
+    let at: Timestamp = text.parse().ok()?;
+    Some(Minute::of(at)).filter(|minute| minute.start() == at)
+}
+
+fn parse_factor(text: &str) -> Option<Price> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fc_55_names_and_ports_alone_are_accepted() {
+        for valid in ["127.0.0.1:8080", "[::1]:0", "localhost:8080", ":8080", "board.internal.example:80", "0.0.0.0:1"]
+        {
+            assert!(is_listen_address(valid), "{valid}");
+        }
+        for invalid in
+            ["", ":", "8080", "localhost", "localhost:", ":x", ":65536", "::1:x", "a b:1", "http://x:1", "::1:8080"]
+        {
+            assert!(!is_listen_address(invalid), "{invalid}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::address::Network;
+use super::proxy::Network;
 use super::section::{Found, Section, Source};
 use super::widgets::{Widgets, read_movers};
 use crate::market::MoversRule;

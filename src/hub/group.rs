@@ -2,22 +2,19 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fanout::Watcher;
-use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::update::{EncodedUpdate, SharedBody};
-use super::{Hub, Newest, RowEntry, RowsView, VenueReport};
+use super::newest::{Changes, Newest, RowEntry, RowsView, VenueReport};
+use super::update::{EncodedUpdate, Encoding, SharedBody};
 use crate::api::{self, Delta, GroupId, Heartbeat, MessageHead, Row, RowDelta, Status, VenueHealth};
-use crate::failpoint;
 
 /// Maximum time between two frames of a group.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -124,41 +121,6 @@ pub(super) struct CatchUp {
     pub messages: Arc<EncodedUpdate>,
 }
 
-/// Changes of a view since a sequence.
-struct Changes {
-    sequence: u64,
-    as_of: Option<Timestamp>,
-    rows: Vec<(usize, RowEntry)>,
-    venues: Vec<(u64, VenueHealth)>,
-}
-
-impl Newest {
-    /// Returns the rows and venues of a view that changed after `since`.
-    fn changes(&self, view: &RowsView, since: u64) -> Changes {
-        let rows = view.rows.iter().enumerate();
-        let found = rows.filter_map(|(index, (source, market))| Some((index, self.find(source, market)?)));
-        Changes {
-            sequence: self.sequence,
-            as_of: self.as_of,
-            rows: found
-                .filter(|(_, entry)| entry.changed > since)
-                .map(|(index, entry)| (index, entry.clone()))
-                .collect(),
-            venues: self
-                .venues_of(view)
-                .filter(|venue| venue.changed > since)
-                .map(VenueReport::with_sequence)
-                .collect(),
-        }
-    }
-
-    /// Returns the venues that occur in the sources of a view.
-    pub(super) fn venues_of<'a>(&'a self, view: &'a RowsView) -> impl Iterator<Item = &'a VenueReport> {
-        let feeds = |name: &str| view.rows.iter().any(|(source, _)| source.as_str().split(',').any(|id| id == name));
-        self.venues.iter().filter(move |venue| feeds(venue.health.venue.as_str()))
-    }
-}
-
 impl Group {
     /// Creates a group whose members start from the state in `newest`.
     pub(super) fn new(key: GroupKey, newest: &Newest, permit: Option<GroupPermit>) -> Self {
@@ -231,14 +193,13 @@ impl Group {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Runs [`Group::run`]; if it panics, removes the group from the hub and notifies its members.
-    pub(super) async fn supervise(self: Arc<Self>, hub: Hub) {
-        let work = failpoint::run("group", self.clone().run(hub.clone()));
-        let _ = AssertUnwindSafe(work).catch_unwind().await;
-        if self.ended.is_cancelled() {
-            return;
-        }
-        hub.remove_group(&self);
+    /// Returns whether the last member has left.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Closes the members after the task has failed.
+    pub(super) fn fail(&self) {
         tracing::error!(
             markets = self.key.view.rows.len(),
             "encoding the updates of a group failed; its clients are closed with code 3011"
@@ -249,15 +210,15 @@ impl Group {
     }
 
     /// Encodes a frame after each change, at most one per interval, and a heartbeat when idle, until the last
-    /// member leaves.
-    pub(super) async fn run(self: Arc<Self>, hub: Hub) {
+    /// member leaves. `changes` returns what has changed of a view since a sequence.
+    pub(super) async fn run(&self, encoding: &Encoding, changes: impl Fn(&RowsView, u64) -> Changes) {
         let mut idle = std::pin::pin!(tokio::time::sleep(HEARTBEAT));
         loop {
             let sent = tokio::select! {
                 biased;
                 () = self.ended.cancelled() => return,
-                () = self.changed.notified() => self.encode_changes(&hub),
-                () = &mut idle => self.heartbeat(&hub),
+                () = self.changed.notified() => self.encode_changes(encoding, &changes),
+                () = &mut idle => self.heartbeat(encoding, &changes),
             };
             if !sent {
                 continue;
@@ -274,9 +235,9 @@ impl Group {
     }
 
     /// Publishes a frame of everything that changed since the last one; returns whether anything changed.
-    fn encode_changes(&self, hub: &Hub) -> bool {
+    fn encode_changes(&self, encoding: &Encoding, changes: impl Fn(&RowsView, u64) -> Changes) -> bool {
         let since = self.sent().sequence;
-        let changes = hub.newest().changes(&self.key.view, since);
+        let changes = changes(&self.key.view, since);
         let mut sent = self.sent();
         let mut changed_rows = Vec::new();
         for (index, entry) in changes.rows {
@@ -295,34 +256,34 @@ impl Group {
             let old = |index: usize| sent.rows.get(index).and_then(Option::as_ref).map(|old| &old.row);
             let rows: Vec<_> =
                 changed_rows.iter().map(|(index, new)| RowDelta { old: old(*index), new: &new.row }).collect();
-            let body = api::json(&Delta { epoch: hub.epoch(), sequence, previous, rows: &rows });
+            let body = api::json(&Delta { epoch: &encoding.epoch, sequence, previous, rows: &rows });
             texts.push(self.delta(&body));
         }
-        texts.extend(encode_statuses(hub, self.id, sequence, &changes.venues));
+        texts.extend(encode_statuses(encoding, self.id, sequence, &changes.venues));
         sent.apply(sequence, changed_rows, changes.venues);
         let messages = Arc::new(EncodedUpdate::new(texts));
-        self.publish(hub, Frame { previous, sequence, is_heartbeat: false, messages });
+        self.publish(encoding, Frame { previous, sequence, is_heartbeat: false, messages });
         true
     }
 
     /// Publishes a heartbeat, or the changes that the task has not been woken for yet.
-    fn heartbeat(&self, hub: &Hub) -> bool {
+    fn heartbeat(&self, encoding: &Encoding, changes: impl Fn(&RowsView, u64) -> Changes) -> bool {
         let since = self.sent().sequence;
-        let Changes { sequence, as_of, rows, venues } = hub.newest().changes(&self.key.view, since);
+        let Changes { sequence, as_of, rows, venues } = changes(&self.key.view, since);
         if !rows.is_empty() || !venues.is_empty() {
             // They changed a moment ago, or only in fields that this view does not show.
-            return self.encode_changes(hub) || self.publish_heartbeat(hub, sequence, as_of);
+            return self.encode_changes(encoding, changes) || self.publish_heartbeat(encoding, sequence, as_of);
         }
-        self.publish_heartbeat(hub, sequence, as_of)
+        self.publish_heartbeat(encoding, sequence, as_of)
     }
 
-    fn publish_heartbeat(&self, hub: &Hub, sequence: u64, as_of: Option<Timestamp>) -> bool {
+    fn publish_heartbeat(&self, encoding: &Encoding, sequence: u64, as_of: Option<Timestamp>) -> bool {
         let mut sent = self.sent();
         let previous = sent.sequence;
-        let text = api::json(&Heartbeat { group: self.id, epoch: hub.epoch(), sequence, as_of });
+        let text = api::json(&Heartbeat { group: self.id, epoch: &encoding.epoch, sequence, as_of });
         sent.apply(sequence, Vec::new(), Vec::new());
         let messages = Arc::new(EncodedUpdate::new([text.into()]));
-        self.publish(hub, Frame { previous, sequence, is_heartbeat: true, messages });
+        self.publish(encoding, Frame { previous, sequence, is_heartbeat: true, messages });
         true
     }
 
@@ -333,8 +294,8 @@ impl Group {
     }
 
     // Called with `sent` locked, so that no member sees a frame that `sent` does not include.
-    fn publish(&self, hub: &Hub, frame: Frame) {
-        hub.0.frames_encoded.fetch_add(1, Ordering::Relaxed);
+    fn publish(&self, encoding: &Encoding, frame: Frame) {
+        encoding.frames_encoded.fetch_add(1, Ordering::Relaxed);
         self.newest.send_replace(Arc::new(frame));
     }
 
@@ -345,7 +306,7 @@ impl Group {
     }
 
     /// Returns the update for a member at sequence `seen` and its new sequence; `None` if there is none.
-    pub(super) fn update_since(&self, hub: &Hub, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
+    pub(super) fn update_since(&self, encoding: &Encoding, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
         let frame = self.newest.borrow();
         let applies = frame.previous == seen || (frame.is_heartbeat && frame.previous < seen);
         if applies && frame.sequence >= seen && (frame.is_heartbeat || frame.sequence > seen) {
@@ -354,13 +315,13 @@ impl Group {
         let is_behind = frame.sequence > seen;
         drop(frame);
         is_behind.then(|| {
-            let catch_up = self.catch_up(hub, seen);
+            let catch_up = self.catch_up(encoding, seen);
             (catch_up.sequence, catch_up.messages)
         })
     }
 
     /// Returns the complete newest rows of those that changed after `since`.
-    pub(super) fn catch_up(&self, hub: &Hub, since: u64) -> CatchUp {
+    pub(super) fn catch_up(&self, encoding: &Encoding, since: u64) -> CatchUp {
         let mut sent = self.sent();
         if let Some(cached) = sent.catch_ups.get(&since) {
             return cached.clone();
@@ -369,10 +330,10 @@ impl Group {
         let sequence = sent.sequence.max(since);
         let newer = sent.rows.iter().flatten().filter(|row| row.changed > since);
         let rows: Vec<_> = newer.map(|sent| RowDelta { old: None, new: &sent.row }).collect();
-        let body = Bytes::from(api::json(&Delta { epoch: hub.epoch(), sequence, previous: since, rows: &rows }));
+        let body = Bytes::from(api::json(&Delta { epoch: &encoding.epoch, sequence, previous: since, rows: &rows }));
         let venues: Vec<_> = sent.venues.iter().filter(|(changed, _)| *changed > since).cloned().collect();
         let mut texts = vec![self.delta(&body)];
-        texts.extend(encode_statuses(hub, self.id, sequence, &venues));
+        texts.extend(encode_statuses(encoding, self.id, sequence, &venues));
         let catch_up =
             CatchUp { sequence, body: SharedBody::new(&body), messages: Arc::new(EncodedUpdate::new(texts)) };
         if sent.catch_ups.len() < CATCH_UPS_MAX {
@@ -410,10 +371,10 @@ fn has_same_content(old: &Row, new: &Row) -> bool {
 
 /// Encodes the status messages of `venues`.
 pub(super) fn encode_statuses(
-    hub: &Hub,
+    encoding: &Encoding,
     group: GroupId,
     sequence: u64,
     venues: &[(u64, VenueHealth)],
 ) -> impl Iterator<Item = Bytes> {
-    venues.iter().map(move |(_, health)| api::json(&Status::new(group, hub.epoch(), sequence, health)).into())
+    venues.iter().map(move |(_, health)| api::json(&Status::new(group, &encoding.epoch, sequence, health)).into())
 }

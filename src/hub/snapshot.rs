@@ -1,13 +1,14 @@
 //! Snapshots: all rows of a view as JSON, encoded once per change and shared.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::update::SharedBody;
-use super::{Hub, Newest, RowsView};
+use super::newest::{Newest, RowsView};
+use super::update::{Encoding, SharedBody};
 use crate::api::{self, Quote, Row, SnapshotBody};
 
 /// Maximum number of views whose snapshot is cached. Snapshots of further views are encoded per request.
@@ -27,7 +28,11 @@ pub struct Snapshot {
 }
 
 /// Shared cell of one encoded snapshot. The first caller encodes it while the others wait.
-pub(super) type Cell = Arc<OnceLock<Snapshot>>;
+type Cell = Arc<OnceLock<Snapshot>>;
+
+/// Cached snapshots of views, each with the version of its rows.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots(Mutex<HashMap<RowsView, (u64, Cell)>>);
 
 /// A snapshot that is either encoded already or still to be encoded.
 pub(super) enum Draft {
@@ -35,15 +40,9 @@ pub(super) enum Draft {
     Rows { cell: Cell, sequence: u64, as_of: Option<Timestamp>, quotes: Vec<Arc<Quote>> },
 }
 
-impl Hub {
-    /// Returns the snapshot of a view; rows that were never published are omitted.
-    pub fn snapshot(&self, view: &RowsView) -> Snapshot {
-        let draft = self.draft_snapshot(&self.newest(), view);
-        self.encode_snapshot(view, draft)
-    }
-
-    /// Collects the rows, which is quick, so that the slow encoding can run without the lock of `newest`.
-    pub(super) fn draft_snapshot(&self, newest: &Newest, view: &RowsView) -> Draft {
+impl Snapshots {
+    /// Collects the rows, which is quick, so that the slow encoding can run without the lock of the rows.
+    pub fn draft(&self, newest: &Newest, view: &RowsView) -> Draft {
         let cell = self.cell(view, newest.version);
         if let Some(encoded) = cell.get() {
             return Draft::Encoded(encoded.clone());
@@ -57,27 +56,9 @@ impl Hub {
         }
     }
 
-    /// Encodes a draft, unless another caller has done so.
-    pub(super) fn encode_snapshot(&self, view: &RowsView, draft: Draft) -> Snapshot {
-        let (cell, sequence, as_of, quotes) = match draft {
-            Draft::Encoded(snapshot) => return snapshot,
-            Draft::Rows { cell, sequence, as_of, quotes } => (cell, sequence, as_of, quotes),
-        };
-        let encoded = cell.get_or_init(|| {
-            let rows: Vec<_> = quotes.iter().map(|quote| Row::new(quote, view.basis, view.lang)).collect();
-            let (epoch, board) = (self.epoch(), view.board.as_deref());
-            let (basis, demo, missing) = (view.basis, view.demo, &*view.missing);
-            let body = SnapshotBody { epoch, sequence, as_of, board, basis, demo, missing, rows: &rows };
-            let (body, tag) = (Bytes::from(api::json(&body)), body.content_tag());
-            self.0.snapshots_encoded.fetch_add(1, Ordering::Relaxed);
-            Snapshot { sequence, tag, shared_body: SharedBody::new(&body), body }
-        });
-        encoded.clone()
-    }
-
     /// Returns the cell of a view at this version; an unshared cell if the cache is full.
     fn cell(&self, view: &RowsView, version: u64) -> Cell {
-        let mut cached = self.0.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match cached.get(view) {
             Some((of, cell)) if *of == version => return cell.clone(),
             // Another caller has cached newer rows meanwhile.
@@ -92,5 +73,25 @@ impl Hub {
             cached.insert(view.clone(), (version, cell.clone()));
         }
         cell
+    }
+}
+
+impl Draft {
+    /// Encodes the snapshot, unless another caller has done so.
+    pub fn encode(self, encoding: &Encoding, view: &RowsView) -> Snapshot {
+        let (cell, sequence, as_of, quotes) = match self {
+            Self::Encoded(snapshot) => return snapshot,
+            Self::Rows { cell, sequence, as_of, quotes } => (cell, sequence, as_of, quotes),
+        };
+        let encoded = cell.get_or_init(|| {
+            let rows: Vec<_> = quotes.iter().map(|quote| Row::new(quote, view.basis, view.lang)).collect();
+            let (epoch, board) = (&*encoding.epoch, view.board.as_deref());
+            let (basis, demo, missing) = (view.basis, view.demo, &*view.missing);
+            let body = SnapshotBody { epoch, sequence, as_of, board, basis, demo, missing, rows: &rows };
+            let (body, tag) = (Bytes::from(api::json(&body)), body.content_tag());
+            encoding.snapshots_encoded.fetch_add(1, Ordering::Relaxed);
+            Snapshot { sequence, tag, shared_body: SharedBody::new(&body), body }
+        });
+        encoded.clone()
     }
 }

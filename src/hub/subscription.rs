@@ -1,6 +1,5 @@
 //! Joining a group, and the membership that updates are read from.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +7,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::group::{Frame, Group, GroupKey, GroupPermit, encode_statuses};
+use super::newest::{RowsView, VenueReport};
+use super::shared::Shared;
 use super::update::{EncodedUpdate, InitialState};
-use super::{Hub, RowsView, VenueReport};
 use crate::api::{RequestId, VenueState};
 
 /// Position from which a client resumes.
@@ -24,7 +24,7 @@ pub struct Resume {
 /// Membership in a group. Dropping it leaves the group; the last member to leave ends the group.
 #[derive(Debug)]
 pub struct Member {
-    hub: Hub,
+    shared: Arc<Shared>,
     group: Arc<Group>,
     /// Requested markets that are unknown.
     missing: Arc<[String]>,
@@ -39,95 +39,51 @@ pub struct Subscription {
     sequence: u64,
 }
 
-impl Hub {
-    /// Joins the group of a view and returns its initial state.
-    ///
-    /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists,
-    /// else a snapshot. No change is lost between it and what [`fanout::Member::update_since`] returns for its sequence.
-    /// `interval` is the minimum time between two frames. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// Returns the error of `admit`, which is called with the number of groups if a new group is needed.
-    pub fn join<E>(
-        &self,
+impl Member {
+    /// Joins the group of a view: see [`Hub::join`](super::Hub::join).
+    pub(super) fn join<E>(
+        shared: &Arc<Shared>,
         view: RowsView,
         interval: Duration,
         resume: Option<&Resume>,
         admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
-    ) -> Result<(Member, InitialState), E> {
-        self.join_group(view, interval, resume, admit).map(|(member, initial, _)| (member, initial))
-    }
-
-    /// Like [`Hub::join`], for a member that awaits its updates; returns the initial state as JSON messages.
-    ///
-    /// # Errors
-    /// As for [`Hub::join`].
-    pub fn try_subscribe<E>(
-        &self,
-        view: RowsView,
-        interval: Duration,
-        id: Option<&RequestId>,
-        resume: Option<&Resume>,
-        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
-    ) -> Result<(Subscription, Vec<Bytes>), E> {
-        let (member, initial, frames) = self.join_group(view, interval, resume, admit)?;
-        Ok((Subscription { member, frames, sequence: initial.sequence }, initial.texts(id)))
-    }
-
-    /// Like [`Hub::try_subscribe`], without an admission check.
-    pub fn subscribe(
-        &self,
-        view: RowsView,
-        interval: Duration,
-        id: Option<&RequestId>,
-        resume: Option<&Resume>,
-    ) -> (Subscription, Vec<Bytes>) {
-        let Ok(subscribed) = self.try_subscribe(view, interval, id, resume, |_| Ok::<_, Infallible>(None));
-        subscribed
-    }
-
-    fn join_group<E>(
-        &self,
-        view: RowsView,
-        interval: Duration,
-        resume: Option<&Resume>,
-        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
-    ) -> Result<(Member, InitialState, watch::Receiver<Arc<Frame>>), E> {
+    ) -> Result<(Self, InitialState, watch::Receiver<Arc<Frame>>), E> {
         let key = GroupKey::new(&view, interval);
-        let mut newest = self.newest();
-        let known = resume.filter(|resume| resume.epoch == self.epoch() && resume.sequence <= newest.sequence);
-        let group = match newest.groups.get_mut(&key) {
+        let mut state = shared.state();
+        let known =
+            resume.filter(|resume| resume.epoch == shared.encoding.epoch && resume.sequence <= state.newest.sequence);
+        let group = match state.groups.get_mut(&key) {
             Some((group, members)) => {
                 *members += 1;
                 group.clone()
             }
             None => {
-                let permit = admit(newest.groups.len())?;
-                let group = Arc::new(Group::new(key.clone(), &newest, permit));
-                newest.add(&group);
-                self.0.tasks.spawn(group.clone().supervise(self.clone()));
+                let permit = admit(state.groups.len())?;
+                let group = Arc::new(Group::new(key.clone(), &state.newest, permit));
+                state.add(&group);
+                shared.tasks.spawn(shared.clone().supervise(group.clone()));
                 group
             }
         };
-        // While `newest` is locked, so that no frame is missed.
+        // While the state is locked, so that no frame is missed.
         let frames = group.frames();
         let is_down = |venue: &&VenueReport| venue.health.state != VenueState::Up;
-        let down: Vec<_> = newest.venues_of(&key.view).filter(is_down).map(VenueReport::with_sequence).collect();
-        let draft = known.is_none().then(|| self.draft_snapshot(&newest, &view));
-        drop(newest);
+        let down: Vec<_> = state.newest.venues_of(&key.view).filter(is_down).map(VenueReport::with_sequence).collect();
+        let draft = known.is_none().then(|| shared.snapshots.draft(&state.newest, &view));
+        drop(state);
 
-        let member = Member { hub: self.clone(), group, missing: view.missing.clone() };
+        let member = Self { shared: shared.clone(), group, missing: view.missing.clone() };
         let initial = match draft {
             None => member.recover(known.map_or(u64::MAX, |resume| resume.sequence)),
             Some(draft) => {
-                let snapshot = self.encode_snapshot(&view, draft);
+                let snapshot = draft.encode(&shared.encoding, &view);
                 let group = member.group.id();
                 InitialState {
                     sequence: snapshot.sequence,
                     kind: "snapshot",
                     recovered: resume.map(|_| false),
                     group,
-                    statuses: encode_statuses(self, group, snapshot.sequence, &down).collect(),
+                    statuses: encode_statuses(&shared.encoding, group, snapshot.sequence, &down).collect(),
                     body: snapshot.shared_body,
                     // The body lists them already.
                     missing: Arc::default(),
@@ -136,20 +92,18 @@ impl Hub {
         };
         Ok((member, initial, frames))
     }
-}
 
-impl Member {
     /// Returns the update for a member at sequence `seen` and its new sequence; `None` if there is none.
     ///
     /// Members that kept up share the same bytes. One that fell behind gets the newest rows in one message, however
     /// far behind it is.
     fn newest_since(&self, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
-        self.group.update_since(&self.hub, seen)
+        self.group.update_since(&self.shared.encoding, seen)
     }
 
     /// Returns the rows changed after `since` as the initial state of a resumed subscription.
     pub fn recover(&self, since: u64) -> InitialState {
-        let catch_up = self.group.catch_up(&self.hub, since);
+        let catch_up = self.group.catch_up(&self.shared.encoding, since);
         InitialState {
             sequence: catch_up.sequence,
             kind: "delta",
@@ -188,19 +142,32 @@ impl fanout::Member for Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let mut newest = self.hub.newest();
+        let mut state = self.shared.state();
         // After a failure, a new group may have the same key.
-        let same = newest.groups.get_mut(self.group.key()).filter(|(group, _)| Arc::ptr_eq(group, &self.group));
+        let same = state.groups.get_mut(self.group.key()).filter(|(group, _)| Arc::ptr_eq(group, &self.group));
         let Some((group, members)) = same else { return };
         *members = members.saturating_sub(1);
         if *members == 0 {
             group.end();
-            newest.remove(&self.group);
+            state.remove(&self.group);
         }
     }
 }
 
 impl Subscription {
+    /// Joins the group of a view: see [`Hub::try_subscribe`](super::Hub::try_subscribe).
+    pub(super) fn join<E>(
+        shared: &Arc<Shared>,
+        view: RowsView,
+        interval: Duration,
+        id: Option<&RequestId>,
+        resume: Option<&Resume>,
+        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
+    ) -> Result<(Self, Vec<Bytes>), E> {
+        let (member, initial, frames) = Member::join(shared, view, interval, resume, admit)?;
+        Ok((Self { member, frames, sequence: initial.sequence }, initial.texts(id)))
+    }
+
     /// Waits for the next update and returns its JSON messages; `None` if the group has failed and the client
     /// must be closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Arc<[Bytes]>> {

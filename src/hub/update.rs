@@ -1,11 +1,26 @@
 //! Encoded updates: the JSON messages and, computed once on demand, their WebSocket frames.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use fanout::websocket;
 
 use crate::api::{GroupId, MessageHead, RequestId};
+
+/// What all messages and snapshots of a hub have in common: the epoch in them, and how many were encoded.
+#[derive(Debug)]
+pub(super) struct Encoding {
+    pub epoch: String,
+    pub frames_encoded: AtomicU64,
+    pub snapshots_encoded: AtomicU64,
+}
+
+impl Encoding {
+    pub fn new(epoch: String) -> Self {
+        Self { epoch, frames_encoded: AtomicU64::new(0), snapshots_encoded: AtomicU64::new(0) }
+    }
+}
 
 /// One update: its JSON messages and, computed once on demand, their WebSocket frames.
 #[derive(Debug)]

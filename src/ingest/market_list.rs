@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::backoff::Backoff;
 use super::context::VenueContext;
 use super::health::quoted;
 use super::polling::poll_via;
-use super::rest::rate_limit::Priority;
+use super::rest::limits::{Backoff, Priority};
 use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
 use super::silence::TradeKey;
 use crate::feed::{Event, Listing, Reason, ReasonCode, Via};

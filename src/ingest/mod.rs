@@ -6,24 +6,58 @@
 //! `venue`; the board decides what the prices mean. Retries never end, and
 //! every wait is bounded.
 
-mod backfill;
-mod backoff;
 mod clock_offset;
 mod context;
 mod event_queue;
 mod health;
 mod market_list;
 mod polling;
-mod rest;
 mod settings;
 mod silence;
-mod stream;
 mod supervisor;
 
-pub use backoff::Backoff;
-pub use rest::proxy::Proxy;
-pub use rest::rate_limit::{Priority, TokenBucket};
-pub use rest::tls::{Tls, TlsError};
+mod backfill {
+    //! Backfill: fetches minute closes by REST for the spans that the board lacks.
+    //!
+    //! One request at a time, the most urgent first, and always with less priority
+    //! than prices: bases, then the newest minutes and older gaps in turns, then
+    //! minutes that were seen live. Among equals the oldest minute comes first, and
+    //! a span is filled from its oldest minute on: that is the one that the next
+    //! base needs, so a page fetched for a base serves the bases of the next hours
+    //! too. If spans were filled from their newest end, the base of each minute
+    //! would use up all requests of a venue with many markets.
+    //!
+    //! A failed request affects its market alone: the market is retried with growing
+    //! waits, in parallel with the others. A slow request does not delay the next one. So
+    //! neither failures nor silence hold up other markets. All of them wait only if
+    //! the host fails, or if several markets in a row fail that had not failed
+    //! before. A request that finds no candle is not repeated for a while.
+
+    mod jobs;
+    pub mod task;
+}
+
+mod rest {
+    //! Requests by REST: sent within the limits of the exchange, through a proxy if configured, and not during a
+    //! cool-down.
+
+    pub mod http;
+    pub mod limits;
+    pub mod outgoing;
+    pub mod rest_query;
+}
+
+mod stream {
+    //! Prices by stream: opens WebSockets, keeps them subscribed, and replaces those that fail.
+
+    pub mod connect;
+    pub mod connection;
+    pub mod manager;
+    pub mod session;
+}
+
+pub use rest::limits::{Backoff, Priority, TokenBucket};
+pub use rest::outgoing::{Proxy, Tls, TlsError};
 pub use settings::Settings;
 pub use stream::connection::{Command, Connection, ConnectionEnd, ConnectionEvents, SilenceVerdict};
 pub use supervisor::{BoardRequests, run};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::backoff::Backoff;
 use super::context::VenueContext;
+use super::rest::limits::Backoff;
 use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
 use super::silence::STRIKES_MAX;
 use super::stream::connection::{ManagerCommand, SilenceVerdict};

@@ -7,13 +7,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::backfill::task as backfill;
 use super::context::VenueContext;
-use super::rest::cooldown::Cooldowns;
 use super::rest::http::RestClient;
-use super::rest::tls::Tls;
+use super::rest::limits::Cooldowns;
+use super::rest::outgoing::Tls;
 use super::settings::Settings;
 use super::stream::manager;
-use super::{backfill, market_list, polling};
+use super::{market_list, polling};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::feed::{Event, Gap, VenueHealth, VenueState};
@@ -85,7 +86,7 @@ pub async fn run(
     }
     tasks.spawn(failpoint::run("market-list", market_list::run(context.clone())));
     tasks.spawn(failpoint::run("polling", polling::run(context.clone(), commands)));
-    tasks.spawn(failpoint::run("backfill", backfill::task::run(context.clone(), requests.gaps)));
+    tasks.spawn(failpoint::run("backfill", backfill::run(context.clone(), requests.gaps)));
     tasks.spawn(failpoint::run("price-check", polling::run_checks(context.clone(), requests.checks)));
     tasks.spawn(failpoint::run("event-queue", flush_events(context.clone())));
     tasks.spawn(failpoint::run("health", report_health(context)));

@@ -1,35 +1,15 @@
 //! Reads stored hours, on a connection separate from the writer's.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use crate::market::{HourRecord, HourSource, MINUTES_PER_HOUR, Market, Minute, SECONDS_PER_MINUTE, VenueId};
 
-use super::open::{self, OpenError, ReadOnlyFile};
+use super::open::{self, OpenError};
 use super::row;
 use super::writer::WriterHandle;
-
-/// The read connection, opened on demand. Locked while a market is read, and while the writer opens the file.
-///
-/// SQLite shares the log's index among the connections of a process. A connection to a read-only disk maps the
-/// index read-only, and while it is open no other connection can write, even after the disk has become writable.
-#[derive(Debug, Default)]
-pub struct ReadConnection(Mutex<Option<ReadOnlyFile>>);
-
-impl ReadConnection {
-    /// Closes the connection unless it reads a copy. None is opened while the returned guard is held.
-    pub fn pause(&self) -> MutexGuard<'_, Option<ReadOnlyFile>> {
-        let mut guard = self.lock();
-        guard.take_if(|database| !database.is_copy());
-        guard
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<ReadOnlyFile>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Reader of the stored hours.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::feed::{FeedRecords, StoreHealth, StoreHealthSource, Transport};
+use crate::feed::{FeedRecords, StoreHealthSource, Transport};
 use crate::market::{HourSource, VenueId};
 
 use open::OpenError;
@@ -46,23 +46,7 @@ pub use backup::{BackupError, BackupSummary, backup};
 pub use memory::{FEEDS_MAX, HOURS_MAX, MemoryHistory, RescaledHistory};
 pub use open::{DATABASE_FILE, LOCK_FILE, Refused};
 pub use restore::Restored;
-
-/// Settings of the store.
-#[derive(Debug, Clone)]
-pub struct StoreSettings {
-    /// Hour records older than this many days are deleted.
-    pub retention_days: u32,
-    /// Pending records are written at least this often.
-    pub flush_every: Duration,
-    /// Largest size of the file in pages of 8 KiB; beyond it, writes fail as on a full disk. Default: no limit.
-    pub pages_max: Option<u32>,
-}
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self { retention_days: 8, flush_every: Duration::from_secs(1), pages_max: None }
-    }
-}
+pub use writer::StoreSettings;
 
 /// Checks that [`Store::open`] would accept the file in `directory`. Writes nothing.
 ///
@@ -196,12 +180,6 @@ impl Drop for Store {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-impl StoreHealthSource for WriterHandle {
-    fn health(&self) -> StoreHealth {
-        Self::health(self)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -233,6 +234,26 @@ impl ReadOnlyFile {
 impl From<Connection> for ReadOnlyFile {
     fn from(connection: Connection) -> Self {
         Self { connection, is_complete: true, copy: None }
+    }
+}
+
+/// The read connection, opened on demand. Locked while a market is read, and while the writer opens the file.
+///
+/// SQLite shares the log's index among the connections of a process. A connection to a read-only disk maps the
+/// index read-only, and while it is open no other connection can write, even after the disk has become writable.
+#[derive(Debug, Default)]
+pub struct ReadConnection(Mutex<Option<ReadOnlyFile>>);
+
+impl ReadConnection {
+    /// Closes the connection unless it reads a copy. None is opened while the returned guard is held.
+    pub fn pause(&self) -> MutexGuard<'_, Option<ReadOnlyFile>> {
+        let mut guard = self.lock();
+        guard.take_if(|database| !database.is_copy());
+        guard
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Option<ReadOnlyFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

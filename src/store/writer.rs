@@ -11,14 +11,13 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::clock::Clock;
 use crate::failpoint;
-use crate::feed::StoreHealth;
+use crate::feed::{StoreHealth, StoreHealthSource};
 use crate::market::{HourRecord, Market, Minute, SECONDS_PER_MINUTE, VenueId};
 
-use super::history::ReadConnection;
-use super::open::{self, FileId, OpenError};
+use super::open::{self, FileId, OpenError, ReadConnection};
 use super::pending::{Pending, PendingFeed};
 use super::restore::{Reader, Restored};
-use super::{StoreSettings, row};
+use super::row;
 
 /// Delay before the next attempt after a failed write.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -39,6 +38,23 @@ const PRUNE_ROWS: i64 = 500;
 const PRUNE_EVERY: u32 = 60;
 
 const MINUTES_PER_DAY: i64 = 24 * 60;
+
+/// Settings of the store.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// Hour records older than this many days are deleted.
+    pub retention_days: u32,
+    /// Pending records are written at least this often.
+    pub flush_every: Duration,
+    /// Largest size of the file in pages of 8 KiB; beyond it, writes fail as on a full disk. Default: no limit.
+    pub pages_max: Option<u32>,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { retention_days: 8, flush_every: Duration::from_secs(1), pages_max: None }
+    }
+}
 
 /// Handle of the writer thread: queues records for it and reports its health. Shared by the store, the history
 /// reader and the thread itself.
@@ -203,6 +219,12 @@ impl WriterHandle {
                 }
             }
         }
+    }
+}
+
+impl StoreHealthSource for WriterHandle {
+    fn health(&self) -> StoreHealth {
+        Self::health(self)
     }
 }
 

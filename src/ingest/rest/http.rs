@@ -12,9 +12,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 
-use super::cooldown::{Cooldowns, cooldown_from, http_date};
-use super::rate_limit::{Priority, RateLimiter};
-use super::tls::{Tls, find_tls_error};
+use super::limits::{Cooldowns, Priority, RateLimiter, cooldown_from, http_date};
+use super::outgoing::{Tls, find_tls_error};
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode, Transport};
 use crate::ingest::clock_offset::ClockSample;

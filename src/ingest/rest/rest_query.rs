@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 
 use super::http::{Body, CallError};
-use super::rate_limit::Priority;
+use super::limits::Priority;
 use crate::feed::{Reason, ReasonCode};
 use crate::ingest::context::VenueContext;
 use crate::ingest::health::quoted;

@@ -6,10 +6,12 @@
 //! data is moved only by usable tickers and by the verdict of a silence check.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::read::MultiGzDecoder;
 use futures_util::{SinkExt, StreamExt};
 use rand::RngExt;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,14 +20,16 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::decode::{self, DecodeError};
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode};
 use crate::ingest::health::quoted;
-use crate::ingest::rest::rate_limit::TokenBucket;
+use crate::ingest::rest::limits::TokenBucket;
 use crate::ingest::settings::Settings;
 use crate::market::Market;
 use crate::venue::{Incoming, Keepalive, ParseError, TickerRecord, Venue};
+
+/// First bytes of a gzip frame.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Time limit of a close handshake.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -363,7 +367,7 @@ impl Connection<'_> {
         };
         match message {
             Message::Text(text) => self.text(state, text.as_str(), events),
-            Message::Binary(bytes) => match decode::decode_binary(&bytes, self.settings.message_max) {
+            Message::Binary(bytes) => match decode_binary(&bytes, self.settings.message_max) {
                 Ok(text) => self.text(state, &text, events),
                 Err(error) => {
                     events.rejected(error.code(), &error.to_string());
@@ -441,4 +445,43 @@ fn rejection_code(error: &tungstenite::Error) -> Option<&'static str> {
         tungstenite::Error::Protocol(_) => Some("protocol"),
         _ => None,
     }
+}
+
+/// Why a frame can't be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum DecodeError {
+    #[error("frame is not UTF-8")]
+    Utf8,
+    #[error("frame inflates to more than {max} bytes")]
+    TooLarge { max: usize },
+    #[error("compressed frame is truncated or corrupt")]
+    Inflate,
+}
+
+impl DecodeError {
+    /// Returns the stable code under which the frame is counted.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf8",
+            Self::TooLarge { .. } => "too-large",
+            Self::Inflate => "inflate",
+        }
+    }
+}
+
+/// Returns the text of a binary frame, inflated if it is gzip; at most `max` bytes when inflated.
+///
+/// Frames are decoded by their content and not by their declared type: exchanges have switched compression on
+/// without notice, sent plain JSON in binary frames and compressed bytes in text frames.
+fn decode_binary(bytes: &[u8], max: usize) -> Result<String, DecodeError> {
+    if !bytes.starts_with(&GZIP_MAGIC) {
+        return std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::Utf8);
+    }
+    let mut text = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut text).map_err(|_| DecodeError::Inflate)?;
+    if text.len() > max {
+        return Err(DecodeError::TooLarge { max });
+    }
+    String::from_utf8(text).map_err(|_| DecodeError::Utf8)
 }

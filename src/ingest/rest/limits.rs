@@ -1,12 +1,16 @@
-//! Cool-downs: until when a venue's REST API and its stream must not be contacted.
+//! When a venue may be contacted: rate limits, cool-downs, and back-off after failures.
 //!
-//! Venues apply rate limits per client address and host. So if REST and the stream share a
-//! host, a rate limit of either stops both; otherwise each has its own cool-down.
+//! Rate limiting uses token buckets at half of the limits that a venue documents. A cool-down is a time until which
+//! a venue's REST API or its stream must not be contacted. Venues apply rate limits per client address and host. So
+//! if REST and the stream share a host, a rate limit of either stops both; otherwise each has its own cool-down.
+//! Back-off after failures is capped, jittered, and without end.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rand::RngExt;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
@@ -14,9 +18,135 @@ use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode, Transport};
 use crate::ingest::health::quoted;
 use crate::ingest::settings::Settings;
+use crate::venue::Limit;
+
+/// Longest single wait for tokens before trying again.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Longest cool-down accepted from a venue.
 const COOLDOWN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Doublings after which the cap is reached with any settings.
+const DOUBLINGS_MAX: u32 = 20;
+
+/// Which requests go first when tokens are short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Prices and the market list.
+    Price,
+    /// Candles; these leave a part of the bucket to prices.
+    Backfill,
+}
+
+/// A token bucket. Time is an argument, so that it is exact with a paused clock.
+#[derive(Debug, Clone)]
+pub struct TokenBucket {
+    capacity: u64,
+    /// Tokens that are refilled per window.
+    refill: u64,
+    /// Tokens available, each counted as `per_token` units, so that refilling is exact in integers.
+    level: u128,
+    /// Length of the window in nanoseconds.
+    per_token: u128,
+    filled_at: Duration,
+}
+
+impl TokenBucket {
+    /// Returns a full bucket of `capacity` (at least 1) tokens that refills completely in `window`.
+    pub fn new(capacity: u32, window: Duration, now: Duration) -> Self {
+        let capacity = u64::from(capacity.max(1));
+        let per_token = window.as_nanos().max(1);
+        Self { capacity, refill: capacity, level: u128::from(capacity) * per_token, per_token, filled_at: now }
+    }
+
+    /// Returns a bucket that never exceeds the documented limit `weight` in any window: half of it is available at
+    /// once, and half of it is refilled per window. For limits that start with the bucket, such as a connection's.
+    pub fn half_of(weight: u32, window: Duration, now: Duration) -> Self {
+        Self::new(weight / 2, window, now)
+    }
+
+    /// Returns a bucket for a limit that outlives the process: it refills half of the documented limit `weight` per
+    /// window, and holds half of that at most.
+    ///
+    /// It starts empty, since a previous process may have spent tokens a moment
+    /// ago. So even a series of restarts spends no more than three quarters of
+    /// the limit in any window; the last quarter is for requests that are
+    /// delayed in transit.
+    pub fn for_limit(weight: u32, window: Duration, now: Duration) -> Self {
+        let refill = u64::from((weight / 2).max(1));
+        Self { refill, ..Self::new(weight / 4, window, now).emptied() }
+    }
+
+    /// Returns the bucket without any tokens.
+    pub fn emptied(self) -> Self {
+        Self { level: 0, ..self }
+    }
+
+    /// Takes `tokens` if `reserve` remains after that; otherwise returns how long until it would.
+    ///
+    /// # Errors
+    /// The wait. A request that costs more than the capacity waits for a full bucket.
+    pub fn try_acquire(&mut self, tokens: u32, reserve: u32, now: Duration) -> Result<(), Duration> {
+        let full = u128::from(self.capacity) * self.per_token;
+        let gained = now.saturating_sub(self.filled_at).as_nanos().saturating_mul(u128::from(self.refill));
+        self.level = self.level.saturating_add(gained).min(full);
+        self.filled_at = now;
+        let cost = u128::from(tokens).saturating_mul(self.per_token).min(full);
+        let needed = cost.saturating_add(u128::from(reserve).saturating_mul(self.per_token)).min(full);
+        if self.level >= needed {
+            self.level -= cost;
+            return Ok(());
+        }
+        let wait = (needed - self.level).div_ceil(u128::from(self.refill));
+        Err(Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
+    }
+
+    /// Returns the tokens reserved for higher priorities: a quarter of the bucket, at most one second of refill.
+    fn reserve(&self, priority: Priority) -> u32 {
+        const SECOND: u128 = 1_000_000_000;
+        let second = u128::from(self.refill) * SECOND / self.per_token;
+        match priority {
+            Priority::Price => 0,
+            Priority::Backfill => u32::try_from(u128::from(self.capacity / 4).min(second)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Rate limiter of one venue's REST API, shared by polling, price checks and backfill.
+#[derive(Debug)]
+pub struct RateLimiter {
+    clock: Clock,
+    /// Locked for the arithmetic only.
+    buckets: Mutex<BTreeMap<&'static str, TokenBucket>>,
+}
+
+impl RateLimiter {
+    /// Creates a bucket for each limit.
+    pub fn new(limits: &[Limit], clock: Clock) -> Self {
+        let now = clock.monotonic();
+        let buckets =
+            limits.iter().map(|limit| (limit.group, TokenBucket::for_limit(limit.weight, limit.window, now))).collect();
+        Self { clock, buckets: Mutex::new(buckets) }
+    }
+
+    /// Waits until `weight` units of `group` may be spent, and spends them.
+    ///
+    /// A group without a documented limit gets one request per second, so that a
+    /// forgotten limit makes requests slow and never too many.
+    pub async fn acquire(&self, group: &'static str, weight: u32, priority: Priority) {
+        while let Err(wait) = self.try_acquire(group, weight, priority) {
+            tokio::time::sleep(wait.min(WAIT_MAX)).await;
+        }
+    }
+
+    fn try_acquire(&self, group: &'static str, weight: u32, priority: Priority) -> Result<(), Duration> {
+        let now = self.clock.monotonic();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.entry(group).or_insert_with(|| TokenBucket::new(1, Duration::from_secs(1), now).emptied());
+        let reserve = bucket.reserve(priority);
+        bucket.try_acquire(weight, reserve, now)
+    }
+}
 
 /// The cool-downs of one venue. They outlive the process: see [`Cooldowns::not_before`].
 #[derive(Debug)]
@@ -107,6 +237,49 @@ impl Cooldowns {
     pub fn not_before(&self, transport: Transport) -> Option<Timestamp> {
         let left = self.remaining(transport)?.0;
         self.clock.now().checked_add(SignedDuration::try_from(left).ok()?).ok()
+    }
+}
+
+/// Exponential back-off: computes the wait before the next attempt, and never gives up.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    min: Duration,
+    max: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    /// Returns a back-off with waits of up to `min` at first, growing up to `max`.
+    pub fn new(min: Duration, max: Duration) -> Self {
+        Self { min: min.min(max), max, failures: 0 }
+    }
+
+    /// Counts a failure and returns how long to wait: at random between a tenth
+    /// of `min` and an upper bound, which is `min` at first, doubles each time
+    /// and is at most `max`.
+    ///
+    /// The jitter is full, at the cap too, so that clients that failed together do not return together.
+    pub fn after_failure(&mut self) -> Duration {
+        let ceiling = self.next_ceiling();
+        let floor = (self.min / 10).min(ceiling);
+        rand::rng().random_range(floor..=ceiling)
+    }
+
+    /// Like [`Self::after_failure`], but at least half of the upper bound: for a peer that refuses us.
+    pub fn after_refusal(&mut self) -> Duration {
+        let ceiling = self.next_ceiling();
+        rand::rng().random_range(ceiling / 2..=ceiling)
+    }
+
+    fn next_ceiling(&mut self) -> Duration {
+        let ceiling = self.min.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(self.max);
+        self.failures = self.failures.saturating_add(1);
+        ceiling
+    }
+
+    /// Resets the failure count, after a success.
+    pub fn reset(&mut self) {
+        self.failures = 0;
     }
 }
 

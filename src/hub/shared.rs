@@ -1,0 +1,176 @@
+//! What the hub shares with its members and with the tasks of its groups: the newest rows and the groups that show
+//! them, behind one lock.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio_util::task::TaskTracker;
+
+use super::group::{Group, GroupKey};
+use super::newest::{Newest, RowEntry, RowsView, VenueReport};
+use super::snapshot::Snapshots;
+use super::update::Encoding;
+use crate::api::{BoardUpdate, Market, SourceId};
+use crate::clock::Clock;
+use crate::failpoint;
+
+/// Time after the last [`Hub::keep_alive`](super::Hub::keep_alive) from which rows count as stale: the process was
+/// stopped, or the machine slept.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(5);
+
+/// The inside of a [`Hub`](super::Hub).
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub encoding: Encoding,
+    /// Clock of the keep-alive check; without one, rows are never marked as stale here.
+    clock: Option<Clock>,
+    state: Mutex<State>,
+    pub snapshots: Snapshots,
+    pub wakes: AtomicU64,
+    pub tasks: TaskTracker,
+}
+
+/// The newest rows, and the groups that show them.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub newest: Newest,
+    /// The groups, each with the number of its members.
+    pub groups: HashMap<GroupKey, (Arc<Group>, usize)>,
+    /// The groups that show a market, by address of the group; only these are woken when it changes.
+    shown_by: HashMap<(SourceId, Market), HashMap<usize, Arc<Group>>>,
+}
+
+impl Shared {
+    pub fn new(epoch: String, clock: Option<Clock>) -> Self {
+        let kept_alive_at = clock.as_ref().map(Clock::monotonic).unwrap_or_default();
+        let newest = Newest { kept_alive_at, ..Newest::default() };
+        Self {
+            encoding: Encoding::new(epoch),
+            clock,
+            state: Mutex::new(State { newest, ..State::default() }),
+            snapshots: Snapshots::default(),
+            wakes: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Locks the rows and groups, after marking the rows as stale if the board is not running.
+    ///
+    /// The lock is held briefly and never across an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock();
+        let Some(clock) = self.clock.as_ref().filter(|_| !state.newest.lapsed) else { return state };
+        if clock.monotonic().saturating_sub(state.newest.kept_alive_at) <= KEEP_ALIVE_MAX {
+            return state;
+        }
+        state.newest.lapse();
+        let woken = state.all_groups();
+        drop(state);
+        self.wake(&woken);
+        lock()
+    }
+
+    /// Applies a batch from the board and wakes the groups that it concerns.
+    pub fn publish(&self, batch: BoardUpdate) {
+        let woken = self.state().apply(batch);
+        self.wake(&woken);
+    }
+
+    /// Wakes groups to check for changes.
+    fn wake(&self, groups: &[Arc<Group>]) {
+        groups.iter().for_each(|group| group.wake());
+        self.wakes.fetch_add(u64::try_from(groups.len()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Runs the task of a group; if it panics, removes the group and notifies its members.
+    pub async fn supervise(self: Arc<Self>, group: Arc<Group>) {
+        let changes = |view: &RowsView, since| self.state().newest.changes(view, since);
+        let work = failpoint::run("group", group.run(&self.encoding, changes));
+        let _ = AssertUnwindSafe(work).catch_unwind().await;
+        if group.has_ended() {
+            return;
+        }
+        self.remove_group(&group);
+        group.fail();
+    }
+
+    /// Removes a failed group, so that the next subscriber with the same key gets a new one.
+    fn remove_group(&self, failed: &Arc<Group>) {
+        let mut state = self.state();
+        if state.groups.get(failed.key()).is_some_and(|(group, _)| Arc::ptr_eq(group, failed)) {
+            state.remove(failed);
+        }
+    }
+}
+
+impl State {
+    /// Applies a batch; returns the groups that it concerns.
+    fn apply(&mut self, batch: BoardUpdate) -> Vec<Arc<Group>> {
+        let BoardUpdate { at, changed, confirmed, venues } = batch;
+        self.newest.version += 1;
+        self.newest.as_of = Some(at);
+        // A row that is confirmed before it was ever published counts as changed.
+        let (confirmed, unseen): (Vec<_>, Vec<_>) =
+            confirmed.into_iter().partition(|quote| self.newest.find(&quote.source, &quote.market).is_some());
+        for quote in confirmed {
+            if let Some(entry) = self.newest.rows.get_mut(&quote.source).and_then(|rows| rows.get_mut(&quote.market)) {
+                entry.quote = quote;
+            }
+        }
+        for health in venues {
+            match self.newest.venues.iter_mut().find(|venue| venue.health.venue == health.venue) {
+                Some(venue) => venue.health = health,
+                None => self.newest.venues.push(VenueReport::new(health, at)),
+            }
+        }
+        let must_report = self.newest.venues.iter().any(|venue| venue.must_report(at));
+        if changed.is_empty() && unseen.is_empty() && !must_report {
+            return Vec::new();
+        }
+        self.newest.sequence += 1;
+        for venue in self.newest.venues.iter_mut().filter(|venue| venue.must_report(at)) {
+            venue.mark_reported(self.newest.sequence, at);
+        }
+        // All groups, since no index by venue is kept: the state of a venue seldom changes.
+        let mut woken = if must_report { self.all_groups() } else { Vec::new() };
+        woken.retain(|group| group.mark_woken(self.newest.sequence));
+        for quote in changed.into_iter().chain(unseen) {
+            let key = (quote.source.clone(), quote.market.clone());
+            let showing = self.shown_by.get(&key).into_iter().flat_map(HashMap::values);
+            woken.extend(showing.filter(|group| group.mark_woken(self.newest.sequence)).cloned());
+            let (source, market) = key;
+            let entry = RowEntry { quote, changed: self.newest.sequence };
+            self.newest.rows.entry(source).or_default().insert(market, entry);
+        }
+        woken
+    }
+
+    fn all_groups(&self) -> Vec<Arc<Group>> {
+        self.groups.values().map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Adds a group with one member.
+    pub fn add(&mut self, group: &Arc<Group>) {
+        self.groups.insert(group.key().clone(), (group.clone(), 1));
+        for row in group.key().view.rows.iter() {
+            self.shown_by.entry(row.clone()).or_default().insert(Arc::as_ptr(group).addr(), group.clone());
+        }
+    }
+
+    pub fn remove(&mut self, group: &Arc<Group>) {
+        self.groups.remove(group.key());
+        for row in group.key().view.rows.iter() {
+            if let Some(groups) = self.shown_by.get_mut(row) {
+                groups.remove(&Arc::as_ptr(group).addr());
+                if groups.is_empty() {
+                    self.shown_by.remove(row);
+                }
+            }
+        }
+    }
+}

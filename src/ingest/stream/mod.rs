@@ -1,7 +1,0 @@
-//! Prices by stream: opens WebSockets, keeps them subscribed, and replaces those that fail.
-
-pub mod connect;
-pub mod connection;
-pub mod decode;
-pub mod manager;
-pub mod session;
