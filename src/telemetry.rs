@@ -22,7 +22,8 @@ const CRATES: [&str; 2] = ["fanout", "fake_exchanges"];
 
 /// Starts logging. Later calls have no effect: the first subscriber stays.
 pub fn start(format: LogFormat) {
-    let requested = std::env::var(EnvFilter::DEFAULT_ENV).ok().and_then(|text| EnvFilter::try_new(for_crates(&text)).ok());
+    let requested =
+        std::env::var(EnvFilter::DEFAULT_ENV).ok().and_then(|text| EnvFilter::try_new(for_crates(&text)).ok());
     let filter = requested.unwrap_or_else(|| EnvFilter::new(for_crates(FILTER_DEFAULT)));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // The formatter escapes control characters in fields, so data from an exchange can't control the terminal.

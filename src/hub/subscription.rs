@@ -1,5 +1,6 @@
 //! Joining a group, and the membership that updates are read from.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 
 use super::group::{Frame, Group, GroupKey, GroupPermit, encode_statuses};
 use super::newest::{RowsView, VenueReport};
-use super::shared::Shared;
+use super::state::{Hub, Shared};
 use super::update::{EncodedUpdate, InitialState};
 use crate::api::{RequestId, VenueState};
 
@@ -39,8 +40,55 @@ pub struct Subscription {
     sequence: u64,
 }
 
+impl Hub {
+    /// Joins the group of a view and returns its initial state.
+    ///
+    /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists,
+    /// else a snapshot. No change is lost between it and what [`fanout::Member::update_since`] returns for its sequence.
+    /// `interval` is the minimum time between two frames. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Returns the error of `admit`, which is called with the number of groups if a new group is needed.
+    pub fn join<E>(
+        &self,
+        view: RowsView,
+        interval: Duration,
+        resume: Option<&Resume>,
+        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
+    ) -> Result<(Member, InitialState), E> {
+        Member::join(&self.0, view, interval, resume, admit).map(|(member, initial, _)| (member, initial))
+    }
+
+    /// Like [`Hub::join`], for a member that awaits its updates; returns the initial state as JSON messages.
+    ///
+    /// # Errors
+    /// As for [`Hub::join`].
+    pub fn try_subscribe<E>(
+        &self,
+        view: RowsView,
+        interval: Duration,
+        id: Option<&RequestId>,
+        resume: Option<&Resume>,
+        admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
+    ) -> Result<(Subscription, Vec<Bytes>), E> {
+        Subscription::join(&self.0, view, interval, id, resume, admit)
+    }
+
+    /// Like [`Hub::try_subscribe`], without an admission check.
+    pub fn subscribe(
+        &self,
+        view: RowsView,
+        interval: Duration,
+        id: Option<&RequestId>,
+        resume: Option<&Resume>,
+    ) -> (Subscription, Vec<Bytes>) {
+        let Ok(subscribed) = self.try_subscribe(view, interval, id, resume, |_| Ok::<_, Infallible>(None));
+        subscribed
+    }
+}
+
 impl Member {
-    /// Joins the group of a view: see [`Hub::join`](super::Hub::join).
+    /// Joins the group of a view: see [`Hub::join`].
     pub(super) fn join<E>(
         shared: &Arc<Shared>,
         view: RowsView,
@@ -155,7 +203,7 @@ impl Drop for Member {
 }
 
 impl Subscription {
-    /// Joins the group of a view: see [`Hub::try_subscribe`](super::Hub::try_subscribe).
+    /// Joins the group of a view: see [`Hub::try_subscribe`].
     pub(super) fn join<E>(
         shared: &Arc<Shared>,
         view: RowsView,

@@ -44,8 +44,8 @@ const LIFETIME_TENTHS: u32 = 9;
 pub trait ConnectionEvents: Send {
     /// Called after subscribe frames for `markets`, which are new to this connection, have been queued.
     fn subscribed(&mut self, markets: &[Market]);
-    /// Handles the records of a message; returns how many are usable.
-    fn tickers(&mut self, records: Vec<TickerRecord>) -> usize;
+    /// Called after records that confirm these markets have been delivered.
+    fn confirmed(&mut self, markets: Vec<Market>);
     /// Reports rejected data under the stable code `what`.
     fn rejected(&mut self, what: &'static str, detail: &str);
     /// Called when no data arrived and the REST check showed that nothing was missed.
@@ -98,6 +98,8 @@ pub struct Connection<'a> {
     pub clock: &'a Clock,
     /// The host name, for error messages.
     pub host: &'a str,
+    /// Delivers the records of a message; returns the markets that they confirm. Must not block.
+    pub deliver: &'a (dyn Fn(Vec<TickerRecord>) -> Vec<Market> + Send + Sync),
     /// Checks by REST whether these markets are quiet.
     pub verify_silence: &'a (dyn Fn(Vec<Market>) -> PendingVerdict + Send + Sync),
     /// The markets to be subscribed to; may change.
@@ -398,7 +400,9 @@ impl Connection<'_> {
     fn text<S>(&mut self, state: &mut State<S>, text: &str, events: &mut dyn ConnectionEvents) {
         match self.venue.parse(text) {
             Ok(Incoming::Tickers(records)) => {
-                if events.tickers(records) > 0 {
+                let confirmed = (self.deliver)(records);
+                if !confirmed.is_empty() {
+                    events.confirmed(confirmed);
                     state.has_data = true;
                     state.verdict = None;
                     state.data_deadline = self.clock.monotonic() + self.settings.silence_max;

@@ -14,7 +14,6 @@ use crate::ingest::context::VenueContext;
 use crate::ingest::health::quoted;
 use crate::ingest::polling;
 use crate::market::Market;
-use crate::venue::TickerRecord;
 
 /// What a session, by its number, reports to its connection manager; each kind at most once.
 pub enum SessionReport {
@@ -92,6 +91,7 @@ impl StreamSession {
             settings: &context.settings,
             clock: &context.clock,
             host: &host,
+            deliver: &|records| context.deliver(records, Via::Stream { session }, None),
             verify_silence: &move |markets| {
                 let context = verifying_context.clone();
                 Box::pin(async move { polling::verify_silence(&context, &markets).await })
@@ -178,22 +178,17 @@ impl ConnectionEvents for Listener<'_> {
         }
     }
 
-    fn tickers(&mut self, records: Vec<TickerRecord>) -> usize {
-        let confirmed = self.context.deliver(records, Via::Stream { session: self.session }, None);
-        let usable = confirmed.len();
-        if usable > 0 {
-            self.up();
-        }
+    fn confirmed(&mut self, markets: Vec<Market>) {
+        self.up();
         if !self.ready {
-            self.seen.extend(confirmed);
+            self.seen.extend(markets);
             let waited = self.context.now().saturating_sub(self.opened_at) >= self.context.settings.first_message;
             let all = self.desired.borrow().iter().all(|market| self.seen.contains(market));
-            if usable > 0 && (all || waited) {
+            if all || waited {
                 self.seen.clear();
                 self.ready();
             }
         }
-        usable
     }
 
     fn rejected(&mut self, what: &'static str, detail: &str) {

@@ -32,10 +32,8 @@ impl ConnectionEvents for Recorder {
     fn subscribed(&mut self, markets: &[Market]) {
         self.0.lock().unwrap().subscribed.extend(markets.iter().cloned());
     }
-    fn tickers(&mut self, records: Vec<TickerRecord>) -> usize {
-        let usable = records.iter().filter(|record| record.ticker.is_ok()).count();
-        self.0.lock().unwrap().usable += usable;
-        usable
+    fn confirmed(&mut self, markets: Vec<Market>) {
+        self.0.lock().unwrap().usable += markets.len();
     }
     fn rejected(&mut self, _: &'static str, _: &str) {}
     fn quiet(&mut self) {
@@ -79,11 +77,16 @@ async fn rig(symbols: &[&str], profile: Profile, verdict: SilenceVerdict, bytes:
             let verdict = verdict.clone();
             Box::pin(async move { verdict })
         };
+        let confirmed = |records: Vec<TickerRecord>| {
+            let usable = records.into_iter().filter(|record| record.ticker.is_ok());
+            usable.flat_map(|record| markets(&[&record.symbol])).collect()
+        };
         let connection = Connection {
             venue,
             settings: &settings,
             clock: &time,
             host: "peer.example",
+            deliver: &confirmed,
             verify_silence: &check_silence,
             desired: desired_in,
             commands: commands_in,

@@ -1,5 +1,4 @@
-//! What the hub shares with its members and with the tasks of its groups: the newest rows and the groups that show
-//! them, behind one lock.
+//! The hub: the newest rows and the groups that show them, behind one lock.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -8,21 +7,144 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
 use super::group::{Group, GroupKey};
 use super::newest::{Newest, RowEntry, RowsView, VenueReport};
-use super::snapshot::Snapshots;
+use super::snapshot::{Snapshot, Snapshots};
 use super::update::Encoding;
-use crate::api::{BoardUpdate, Market, SourceId};
+use crate::api::{BoardUpdate, Market, Quote, SourceId, VenueHealth};
 use crate::clock::Clock;
 use crate::failpoint;
 
-/// Time after the last [`Hub::keep_alive`](super::Hub::keep_alive) from which rows count as stale: the process was
-/// stopped, or the machine slept.
+/// Time after the last [`Hub::keep_alive`] from which rows count as stale: the process was stopped, or the machine
+/// slept.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(5);
 
-/// The inside of a [`Hub`](super::Hub).
+/// Newest rows and the groups of their subscribers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hub(pub(super) Arc<Shared>);
+
+/// Counters of the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubStats {
+    /// Number of groups.
+    pub groups: usize,
+    /// Number of members of all groups.
+    pub members: usize,
+    /// Number of running group tasks.
+    pub tasks: usize,
+    /// Number of frames encoded since the start.
+    pub frames_encoded: u64,
+    /// Number of snapshots encoded since the start.
+    pub snapshots_encoded: u64,
+    /// Number of times that a group was woken since the start.
+    pub wakes: u64,
+}
+
+impl Hub {
+    /// Creates an empty hub; `epoch` identifies this numbering of sequences.
+    pub fn new(epoch: String) -> Self {
+        Self(Arc::new(Shared::new(epoch, None)))
+    }
+
+    /// Creates an empty hub whose rows are live only as long as [`Hub::keep_alive`] is called.
+    ///
+    /// This covers the time after a pause of the process, when requests may arrive before the board has run.
+    pub fn with_keep_alive(epoch: String, clock: Clock) -> Self {
+        Self(Arc::new(Shared::new(epoch, Some(clock))))
+    }
+
+    /// Returns the epoch, which identifies this numbering of sequences.
+    pub fn epoch(&self) -> &str {
+        &self.0.encoding.epoch
+    }
+
+    /// Returns the current sequence.
+    pub fn sequence(&self) -> u64 {
+        self.0.state().newest.sequence
+    }
+
+    /// Returns a number that rises with each batch, even one that only confirms rows.
+    pub fn version(&self) -> u64 {
+        self.0.state().newest.version
+    }
+
+    /// Returns the time of the board's last batch.
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.0.state().newest.as_of
+    }
+
+    /// Applies a batch from the board and wakes the groups that it concerns.
+    pub fn publish(&self, batch: BoardUpdate) {
+        self.0.publish(batch);
+    }
+
+    /// Returns the newest rows of `markets` from `source`, in that order; rows never published are omitted.
+    pub fn rows(&self, source: &SourceId, markets: &[Market]) -> Vec<Arc<Quote>> {
+        self.find(markets.iter().map(|market| (source, market))).into_iter().flatten().collect()
+    }
+
+    /// Returns the newest row of each market from its source, if one was ever published, in one consistent read.
+    pub fn find<'a>(&self, keys: impl Iterator<Item = (&'a SourceId, &'a Market)>) -> Vec<Option<Arc<Quote>>> {
+        let state = self.0.state();
+        keys.map(|(source, market)| state.newest.find(source, market).map(|entry| entry.quote.clone())).collect()
+    }
+
+    /// Returns the newest row of a market from a source, if one was ever published.
+    pub fn row(&self, source: &SourceId, market: &Market) -> Option<Arc<Quote>> {
+        self.0.state().newest.find(source, market).map(|entry| entry.quote.clone())
+    }
+
+    /// Returns the first source by name that has published a market.
+    pub fn source_of(&self, market: &Market) -> Option<SourceId> {
+        let state = self.0.state();
+        state.newest.rows.iter().filter(|(_, rows)| rows.contains_key(market)).map(|(source, _)| source.clone()).min()
+    }
+
+    /// Returns the newest row of every market and source, sorted by market.
+    pub fn all_rows(&self) -> Vec<Arc<Quote>> {
+        let mut rows: Vec<_> =
+            self.0.state().newest.rows.values().flat_map(HashMap::values).map(|entry| entry.quote.clone()).collect();
+        rows.sort_by(|a, b| (&a.market, &a.source).cmp(&(&b.market, &b.source)));
+        rows
+    }
+
+    /// Returns the health of every venue.
+    pub fn venues(&self) -> Vec<VenueHealth> {
+        self.0.state().newest.venues.iter().map(|venue| venue.health.clone()).collect()
+    }
+
+    /// Returns the snapshot of a view; rows that were never published are omitted.
+    pub fn snapshot(&self, view: &RowsView) -> Snapshot {
+        let draft = self.0.snapshots.draft(&self.0.state().newest, view);
+        draft.encode(&self.0.encoding, view)
+    }
+
+    /// Returns the counters, for metrics and tests.
+    pub fn stats(&self) -> HubStats {
+        let state = self.0.state();
+        HubStats {
+            groups: state.groups.len(),
+            members: state.groups.values().map(|(_, members)| members).sum(),
+            tasks: self.0.tasks.len(),
+            frames_encoded: self.0.encoding.frames_encoded.load(Ordering::Relaxed),
+            snapshots_encoded: self.0.encoding.snapshots_encoded.load(Ordering::Relaxed),
+            wakes: self.0.wakes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Records that the board is running at the monotonic time `now`. Returns whether the rows were marked as stale
+    /// before, so that all of them must be published again.
+    pub fn keep_alive(&self, now: Duration) -> bool {
+        let newest = &mut self.0.state().newest;
+        newest.kept_alive_at = newest.kept_alive_at.max(now);
+        std::mem::take(&mut newest.lapsed)
+    }
+}
+
+/// The inside of a [`Hub`].
 #[derive(Debug)]
 pub(super) struct Shared {
     pub encoding: Encoding,
