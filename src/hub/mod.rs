@@ -21,6 +21,6 @@ mod update;
 pub use group::{GroupPermit, HEARTBEAT};
 pub use newest::RowsView;
 pub use snapshot::Snapshot;
-pub use state::{Hub, HubStats};
-pub use subscription::{Member, Resume, Subscription};
+pub use state::{Hub, HubStats, Member};
+pub use subscription::{Resume, Subscription};
 pub use update::{EncodedUpdate, InitialState};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::group::{Group, GroupKey};
 use super::newest::{Newest, RowEntry, RowsView, VenueReport};
 use super::snapshot::{Snapshot, Snapshots};
-use super::update::Encoding;
+use super::update::{EncodedUpdate, Encoding};
 use crate::api::{BoardUpdate, Market, Quote, SourceId, VenueHealth};
 use crate::clock::Clock;
 use crate::failpoint;
@@ -41,6 +42,15 @@ pub struct HubStats {
     pub snapshots_encoded: u64,
     /// Number of times that a group was woken since the start.
     pub wakes: u64,
+}
+
+/// Membership in a group. Dropping it leaves the group; the last member to leave ends the group.
+#[derive(Debug)]
+pub struct Member {
+    pub(super) shared: Arc<Shared>,
+    pub(super) group: Arc<Group>,
+    /// Requested markets that are unknown.
+    pub(super) missing: Arc<[String]>,
 }
 
 impl Hub {
@@ -293,6 +303,54 @@ impl State {
                     self.shown_by.remove(row);
                 }
             }
+        }
+    }
+}
+
+impl Member {
+    /// Returns the update for a member at sequence `seen` and its new sequence; `None` if there is none.
+    ///
+    /// Members that kept up share the same bytes. One that fell behind gets the newest rows in one message, however
+    /// far behind it is.
+    pub(super) fn newest_since(&self, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
+        self.group.update_since(&self.shared.encoding, seen)
+    }
+
+    /// Returns the view of the group.
+    pub fn view(&self) -> &RowsView {
+        &self.group.key().view
+    }
+}
+
+impl fanout::Member for Member {
+    fn group(&self) -> usize {
+        Arc::as_ptr(&self.group).addr()
+    }
+
+    fn update_since(&self, seen: u64, deflate: bool) -> Option<(u64, Bytes)> {
+        let (sequence, update) = self.newest_since(seen)?;
+        Some((sequence, update.frames(deflate).clone()))
+    }
+
+    fn has_failed(&self) -> bool {
+        self.group.has_failed()
+    }
+
+    fn add_watcher(&self, watcher: &Arc<dyn fanout::Watcher>) {
+        self.group.add_watcher(watcher);
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        // After a failure, a new group may have the same key.
+        let same = state.groups.get_mut(self.group.key()).filter(|(group, _)| Arc::ptr_eq(group, &self.group));
+        let Some((group, members)) = same else { return };
+        *members = members.saturating_sub(1);
+        if *members == 0 {
+            group.end();
+            state.remove(&self.group);
         }
     }
 }

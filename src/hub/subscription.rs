@@ -1,4 +1,4 @@
-//! Joining a group, and the membership that updates are read from.
+//! Joining a group, and members that wait for updates.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::group::{Frame, Group, GroupKey, GroupPermit, encode_statuses};
 use super::newest::{RowsView, VenueReport};
-use super::state::{Hub, Shared};
-use super::update::{EncodedUpdate, InitialState};
+use super::state::{Hub, Member, Shared};
+use super::update::InitialState;
 use crate::api::{RequestId, VenueState};
 
 /// Position from which a client resumes.
@@ -20,15 +20,6 @@ pub struct Resume {
     pub epoch: String,
     /// The last sequence that the client received.
     pub sequence: u64,
-}
-
-/// Membership in a group. Dropping it leaves the group; the last member to leave ends the group.
-#[derive(Debug)]
-pub struct Member {
-    shared: Arc<Shared>,
-    group: Arc<Group>,
-    /// Requested markets that are unknown.
-    missing: Arc<[String]>,
 }
 
 /// Member that waits for updates asynchronously.
@@ -141,14 +132,6 @@ impl Member {
         Ok((member, initial, frames))
     }
 
-    /// Returns the update for a member at sequence `seen` and its new sequence; `None` if there is none.
-    ///
-    /// Members that kept up share the same bytes. One that fell behind gets the newest rows in one message, however
-    /// far behind it is.
-    fn newest_since(&self, seen: u64) -> Option<(u64, Arc<EncodedUpdate>)> {
-        self.group.update_since(&self.shared.encoding, seen)
-    }
-
     /// Returns the rows changed after `since` as the initial state of a resumed subscription.
     pub fn recover(&self, since: u64) -> InitialState {
         let catch_up = self.group.catch_up(&self.shared.encoding, since);
@@ -160,44 +143,6 @@ impl Member {
             body: catch_up.body,
             missing: self.missing.clone(),
             statuses: catch_up.messages.texts().iter().skip(1).cloned().collect(),
-        }
-    }
-
-    /// Returns the view of the group.
-    pub fn view(&self) -> &RowsView {
-        &self.group.key().view
-    }
-}
-
-impl fanout::Member for Member {
-    fn group(&self) -> usize {
-        Arc::as_ptr(&self.group).addr()
-    }
-
-    fn update_since(&self, seen: u64, deflate: bool) -> Option<(u64, Bytes)> {
-        let (sequence, update) = self.newest_since(seen)?;
-        Some((sequence, update.frames(deflate).clone()))
-    }
-
-    fn has_failed(&self) -> bool {
-        self.group.has_failed()
-    }
-
-    fn add_watcher(&self, watcher: &Arc<dyn fanout::Watcher>) {
-        self.group.add_watcher(watcher);
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let mut state = self.shared.state();
-        // After a failure, a new group may have the same key.
-        let same = state.groups.get_mut(self.group.key()).filter(|(group, _)| Arc::ptr_eq(group, &self.group));
-        let Some((group, members)) = same else { return };
-        *members = members.saturating_sub(1);
-        if *members == 0 {
-            group.end();
-            state.remove(&self.group);
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Broadcast of a group's newest frame to its members, and the deadlines of clients.
 
-use bytes::Bytes;
-
-use super::client::{self, OfferResult};
+use super::clients;
 use super::close::CloseReason;
 use super::member::Member as _;
 use super::service::Service;
@@ -12,12 +10,6 @@ use crate::websocket::{self, Opcode};
 
 /// Delay before the ping of a blocked client is tried again.
 const PING_RETRY: Millis = 1000;
-
-/// Cached result for all members at one sequence: the next sequence and the bytes to send.
-struct CachedUpdate {
-    since: u64,
-    update: Option<(u64, Bytes)>,
-}
 
 impl<S: Service> Thread<S> {
     /// Writes a group's newest frame to every member that is not blocked; the others get the newest state once their
@@ -33,33 +25,10 @@ impl<S: Service> Thread<S> {
             }
             return;
         }
-        let mut broken = Vec::new();
-        // Nearly all members are at the same sequence, so the update is computed once, compressed and not.
-        let mut cached: [Option<CachedUpdate>; 2] = [None, None];
-        for subscriber in &mut group.subscribers {
-            let Some(client) = self.clients.get_mut(subscriber.client) else { continue };
-            if client.blocked_since.is_some() {
-                continue;
-            }
-            let Some(entry) = cached.get_mut(usize::from(client.deflate)) else { continue };
-            let current = match entry {
-                Some(current) if current.since == subscriber.sequence => current,
-                _ => {
-                    let update = subscriber.member.update_since(subscriber.sequence, client.deflate);
-                    entry.insert(CachedUpdate { since: subscriber.sequence, update })
-                }
-            };
-            let Some((sequence, frame)) = &current.update else { continue };
-            match client.offer(frame, self.now) {
-                Ok(OfferResult::Accepted) => subscriber.sequence = *sequence,
-                Ok(OfferResult::Blocked) => {}
-                Err(_) => broken.push(subscriber.client),
-            }
-            if client.blocked_since.is_some() {
-                let at = self.now + millis(self.settings.write_within);
-                self.timers.arm(subscriber.client, &mut client.armed_deadline, at);
-            }
-        }
+        let (timers, write_by) = (&mut self.timers, self.now + millis(self.settings.write_within));
+        let broken = self.clients.broadcast(&mut group.subscribers, self.now, |key, client| {
+            timers.arm(key, &mut client.armed_deadline, write_by);
+        });
         for key in broken {
             if let Some(client) = self.clients.take(key) {
                 self.disconnect(key, client, false);
@@ -117,7 +86,7 @@ impl<S: Service> Thread<S> {
 }
 
 /// Returns a client's nearest deadline.
-fn next_deadline<I>(client: &client::Client<I>, write_within: Millis) -> Millis {
+fn next_deadline<I>(client: &clients::Client<I>, write_within: Millis) -> Millis {
     if let Some(by) = client.closing_by {
         return by;
     }

@@ -4,9 +4,8 @@ use std::any::Any;
 
 use bytes::Bytes;
 
-use super::client::Client;
-use super::clients::Clients;
-use super::groups::{Groups, Subscriber};
+use super::clients::{Client, Clients, Subscriber};
+use super::groups::Groups;
 use super::member::Member;
 use crate::websocket;
 

@@ -3,20 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::client::Client;
-use super::clients::Clients;
+use super::clients::{Client, Clients, Subscriber};
 use super::member::{Member, Watcher};
 use super::signal::{DirtyFlag, Signal};
-
-/// One client's membership in a group.
-#[derive(Debug)]
-pub(super) struct Subscriber<M> {
-    /// Key of the client.
-    pub client: u32,
-    /// The last sequence sent to the client.
-    pub sequence: u64,
-    pub member: M,
-}
 
 /// A group's members on this thread.
 #[derive(Debug)]

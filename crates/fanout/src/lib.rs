@@ -20,7 +20,6 @@
 pub mod websocket;
 
 mod broadcast;
-mod client;
 mod clients;
 mod close;
 mod context;

@@ -11,8 +11,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::client;
-use super::clients::Clients;
+use super::clients::{self, Clients};
 use super::close::CloseReason;
 use super::context::ClientContext;
 use super::groups::Groups;
@@ -44,7 +43,7 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 
 /// A client of the service `S`.
-pub(super) type Client<S> = client::Client<<S as Service>::SubscriptionId>;
+pub(super) type Client<S> = clients::Client<<S as Service>::SubscriptionId>;
 
 /// State of a delivery thread.
 pub(super) struct Thread<S: Service> {
@@ -289,7 +288,7 @@ impl<S: Service> Thread<S> {
             let update = subscriber.member.update_since(subscriber.sequence, client.deflate);
             let Some((sequence, frames)) = update else { continue };
             if sequence > subscriber.sequence
-                && client.offer(&frames, self.now)? == super::client::OfferResult::Accepted
+                && client.offer(&frames, self.now)? == super::clients::OfferResult::Accepted
             {
                 subscriber.sequence = sequence;
             }
