@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use syn::visit::Visit;
+
 use crate::imports::{Imports, circles};
 
 /// Modules, each with the modules and crates of this workspace that it may use. `ARCHITECTURE.md` shows the same table.
@@ -114,6 +116,177 @@ fn the_architecture_page_shows_the_same_table() {
         };
         let line = format!("| `{module}` | {may} |");
         assert!(page.contains(&line), "ARCHITECTURE.md lacks the line {line}");
+    }
+}
+
+/// Most files that a price may pass on its way from the exchange's frame to the cell of a page.
+const PATH_FILES_MAX: usize = 13;
+
+/// The types that a price travels in, as the one argument that hands it over.
+const PRICE_CARRIERS: &[&str] =
+    &["TickerRecord", "ReceivedTicker", "Ticker", "Event", "Quote", "BoardUpdate", "SentRow", "Frame"];
+
+/// Files that also take one of those by value, although a price does not pass them on its way.
+const BESIDE_THE_PATH: &[(&str, &str)] = &[
+    ("src/board/jump.rs", "keeps a price that is held back"),
+    ("src/venue/adapter.rs", "is called by the exchange's own file"),
+];
+
+/// A step of the path of a price, as in the table of `ARCHITECTURE.md`.
+struct Step {
+    file: String,
+    functions: Vec<String>,
+    /// The number of the step that calls it, if it is called.
+    called_by: Option<usize>,
+}
+
+fn path_of_a_price() -> Vec<Step> {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let section = page.split("\n## The path of a price\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1).filter(|line| !line.starts_with("| --- "));
+    let steps: Vec<Step> = rows
+        .enumerate()
+        .map(|(at, line)| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells[0], (at + 1).to_string(), "{line}");
+            let called_by = cells[3].strip_prefix("called by ").map(|number| number.parse().unwrap());
+            let plain = |cell: &str| cell.trim_matches('`').to_owned();
+            Step { file: plain(cells[1]), functions: cells[2].split(", ").map(plain).collect(), called_by }
+        })
+        .collect();
+    assert!(steps.len() > 5, "too few steps found");
+    steps
+}
+
+#[test]
+fn each_step_of_a_price_is_called_by_the_one_that_the_architecture_page_names() {
+    let steps = path_of_a_price();
+    assert!(steps.len() <= PATH_FILES_MAX, "{} files", steps.len());
+    let rust = |step: &Step| step.file.ends_with(".rs").then(|| Functions::of(&root().join(&step.file)));
+    let files: Vec<Option<Functions>> = steps.iter().map(rust).collect();
+    for (Step { file, functions, called_by }, code) in steps.iter().zip(&files) {
+        let caller = called_by.map(|number| (&steps[number - 1], files[number - 1].as_ref().unwrap()));
+        for function in functions {
+            match code {
+                Some(code) => assert!(code.calls.contains_key(function), "{file} has no function {function}"),
+                None => assert!(fs::read_to_string(root().join(file)).unwrap().contains(&format!(" {function}("))),
+            }
+            if let Some((caller, code)) = caller {
+                let is_called = caller.functions.iter().any(|from| code.reached_from(from).contains(function.as_str()));
+                assert!(is_called, "{} does not call {function} of {file}", caller.file);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_price_passes_no_file_that_the_architecture_page_does_not_list() {
+    let steps = path_of_a_price();
+    let listed: BTreeSet<PathBuf> = steps.iter().map(|step| root().join(&step.file)).collect();
+    assert_eq!(listed.len(), steps.len(), "a file is listed twice");
+    let beside = BESIDE_THE_PATH.iter().map(|(file, _)| root().join(file));
+    let known: BTreeSet<PathBuf> = listed.into_iter().chain(beside).collect();
+    let files = ["src", "crates/fanout/src"].iter().flat_map(|folder| sources(folder));
+    let taking: BTreeSet<PathBuf> = files.filter(|file| Functions::of(file).take_prices).collect();
+    let unknown: Vec<_> = taking.difference(&known).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    // The exceptions are still needed, and the check finds what it looks for.
+    for (file, _) in BESIDE_THE_PATH {
+        assert!(taking.contains(&root().join(file)), "{file} takes no price");
+    }
+    assert!(taking.contains(&root().join("src/ingest/event_queue.rs")));
+}
+
+/// The functions of a file, without those of its tests.
+#[derive(Debug, Default)]
+struct Functions {
+    /// Names of functions, each with the names of what it calls.
+    calls: BTreeMap<String, BTreeSet<String>>,
+    /// Whether one of them takes a price by value.
+    take_prices: bool,
+    current: String,
+}
+
+impl Functions {
+    fn of(file: &Path) -> Self {
+        let mut functions = Self::default();
+        functions.visit_file(&syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap());
+        functions
+    }
+
+    /// Returns the names of all that a function calls, itself or through others of this file.
+    fn reached_from<'a>(&'a self, function: &'a str) -> BTreeSet<&'a str> {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![function]);
+        while let Some(name) = open.pop() {
+            let called = self.calls.get(name).into_iter().flatten().map(String::as_str);
+            open.extend(called.filter(|called| seen.insert(*called)));
+        }
+        seen
+    }
+
+    fn enter(&mut self, signature: &syn::Signature, visit: impl FnOnce(&mut Self)) {
+        let mut carriers = Carriers::default();
+        signature.inputs.iter().for_each(|input| carriers.visit_fn_arg(input));
+        self.take_prices |= carriers.found;
+        let outer = std::mem::replace(&mut self.current, signature.ident.to_string());
+        self.calls.entry(self.current.clone()).or_default();
+        visit(self);
+        self.current = outer;
+    }
+
+    fn call(&mut self, name: String) {
+        self.calls.entry(self.current.clone()).or_default().insert(name);
+    }
+}
+
+impl<'ast> Visit<'ast> for Functions {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if item.ident != "tests" {
+            syn::visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.enter(&item.sig, |functions| syn::visit::visit_block(functions, &item.block));
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.enter(&item.sig, |functions| syn::visit::visit_block(functions, &item.block));
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        self.call(call.method.to_string());
+        syn::visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        let mut function = &*call.func;
+        while let syn::Expr::Paren(inner) = function {
+            function = &inner.expr;
+        }
+        match function {
+            syn::Expr::Path(path) => self.call(path.path.segments.last().unwrap().ident.to_string()),
+            syn::Expr::Field(syn::ExprField { member: syn::Member::Named(name), .. }) => self.call(name.to_string()),
+            _ => {}
+        }
+        syn::visit::visit_expr_call(self, call);
+    }
+}
+
+/// Looks for [`PRICE_CARRIERS`] in a type that owns them or receives them from a channel.
+#[derive(Debug, Default)]
+struct Carriers {
+    found: bool,
+}
+
+impl<'ast> Visit<'ast> for Carriers {
+    fn visit_type_reference(&mut self, _: &'ast syn::TypeReference) {}
+
+    fn visit_path_segment(&mut self, segment: &'ast syn::PathSegment) {
+        self.found |= PRICE_CARRIERS.iter().any(|carrier| segment.ident == carrier);
+        if segment.ident != "Sender" && segment.ident != "FnOnce" {
+            syn::visit::visit_path_segment(self, segment);
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rust_decimal::Decimal;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,6 +15,8 @@ use super::response::FakeResponse;
 use super::simulated_market::Truth;
 use super::socket::Socket;
 use super::state::{FakeState, lock};
+use super::units;
+use super::units;
 
 /// Accepts control connections until shutdown.
 pub async fn accept(state: Arc<FakeState>, listener: TcpListener) {
@@ -84,8 +85,7 @@ struct SetPrice {
 
 fn price(state: &FakeState, body: &str) -> Result<String, String> {
     let request: SetPrice = serde_json::from_str(body).map_err(|error| format!("invalid request: {error}"))?;
-    let price =
-        Decimal::from_str_exact(&request.price).map_err(|error| format!("price {:?}: {error}", request.price))?;
+    let price = units::parse(&request.price).map_err(|error| format!("price {:?}: {error}", request.price))?;
     state.set_price(&request.venue, &request.market, price, request.hold)?;
     Ok(OK.to_owned())
 }

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use anyhow::Context;
-use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
 use super::trade_log::Trade;
@@ -90,7 +89,7 @@ impl CandleSeries {
 fn candle(row: &[&RawValue; 6]) -> anyhow::Result<Candle> {
     let number = |index: usize| {
         let text = row[index].get();
-        let amount = Decimal::from_str_exact(text).map_err(|error| anyhow::anyhow!("{text}: {error}"))?;
+        let amount = units::parse(text).map_err(|error| anyhow::anyhow!("{text}: {error}"))?;
         units::from_decimal(amount).with_context(|| format!("{text} has more than 8 decimal places or is too large"))
     };
     let start: i64 = row[0].get().parse().context("the open time is not a whole number of ms")?;

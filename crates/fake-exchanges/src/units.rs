@@ -18,6 +18,18 @@ pub fn from_decimal(value: Decimal) -> Option<i64> {
     i64::try_from(value.mantissa().checked_mul(10_i128.pow(scale))?).ok()
 }
 
+/// Parses a number as it is written in JSON, also one with an exponent: `9.417e-05`.
+///
+/// # Errors
+/// If it is not a number or has too many digits.
+pub fn parse(text: &str) -> Result<Decimal, rust_decimal::Error> {
+    // The library also reads digits that are grouped by underscores.
+    if text.contains('_') {
+        return Err(rust_decimal::Error::from("a digit is expected, not an underscore"));
+    }
+    if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) }
+}
+
 /// Converts units to a decimal.
 pub fn to_decimal(units: i64) -> Decimal {
     Decimal::new(units, PLACES)

@@ -1,5 +1,6 @@
 //! Candles of every length, checked against a naive grouping of the trade log.
 
+use fake_exchanges::series::CandleSeries;
 use fake_exchanges::trade_log::Trade;
 use fake_exchanges::{FaultView, Simulation, rest};
 use jiff::civil::Date;
@@ -210,4 +211,15 @@ fn klines_respect_start_time_end_time_and_limit() {
     assert!(opens("&startTime=0&limit=1000").len() > 26, "not from the first trade on");
     let zoned = get(&simulation, "binance", "/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=1&timeZone=9");
     assert_eq!(zoned[0][0], hour("2026-01-14T15:00:00Z"));
+}
+
+#[test]
+fn numbers_of_a_series_may_have_an_exponent() {
+    let series = |open: &str| CandleSeries::parse(&format!("[[60000,{open},2e-4,9e-05,1.1E-4,12.5]]"));
+    let written = [series("9.417e-05").unwrap(), series("0.00009417").unwrap()].map(|series| format!("{series:?}"));
+    assert_eq!(written[0], written[1]);
+    for wrong in ["\"1\"", "9.417e-07", "1e30", "-1"] {
+        let error = format!("{:#}", series(wrong).unwrap_err());
+        assert!(error.starts_with("candle 0: "), "{wrong}: {error}");
+    }
 }
