@@ -16,7 +16,6 @@ use super::simulated_market::Truth;
 use super::socket::Socket;
 use super::state::{FakeState, lock};
 use super::units;
-use super::units;
 
 /// Accepts control connections until shutdown.
 pub async fn accept(state: Arc<FakeState>, listener: TcpListener) {
