@@ -12,7 +12,6 @@ mod acceptance;
 mod board_settings;
 mod day;
 mod feed;
-mod gaps;
 mod jump;
 mod listing;
 mod row;
@@ -414,8 +413,7 @@ impl Quotes {
 
     /// Returns the gaps that candles should fill, most urgent first.
     pub fn gaps(&self, now: Now) -> Vec<Gap> {
-        let mut gaps: Vec<Gap> =
-            self.rows.iter().flat_map(|row| gaps::of_row(row, &self.feeds, &self.clocks, now)).collect();
+        let mut gaps: Vec<Gap> = self.rows.iter().flat_map(|row| row.gaps(&self.feeds, &self.clocks, now)).collect();
         gaps.sort_by_key(|gap| (gap.urgency, gap.span.start));
         gaps.dedup();
         gaps

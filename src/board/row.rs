@@ -1,14 +1,33 @@
-//! One row of a board: the market, the venue that it is taken from, and its figures.
+//! One row of a board: the market, the venue that it is taken from, its figures, and the minutes that it lacks.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::feed::{MissingPart, VenueHealth};
-use crate::market::{Basis, Market, NoChange, Now, Quote, SourceId, State, VenueClock, VenueId};
+use jiff::SignedDuration;
 
 use super::board_settings::{BoardSettings, BoardSpec};
 use super::feed::{self, Feed};
+use crate::feed::{Gap, MissingPart, Urgency, VenueHealth};
+use crate::market::{Basis, Market, Minute, NoChange, Now, Quote, SourceId, State, VenueClock, VenueId};
+
+/// A minute is left to the stream until it has been over for this long, because its last trade may still
+/// arrive.
+const STREAM_GRACE: SignedDuration = SignedDuration::from_secs(15);
+
+/// Gaps among this many of the newest minutes take precedence over older ones; one candle response covers
+/// them all.
+const RECENT_MINUTES: i64 = 180;
+
+/// A base is settled once it is older than this many minutes.
+const SETTLE_BASE_AFTER: i64 = 3;
+
+/// Minutes seen live are settled once this many of them have accumulated.
+const SETTLE_BATCH: i64 = 60;
+
+/// Minutes in a day.
+const DAY_MINUTES: i64 = 24 * 60;
 
 /// A row and its current choice of venue.
 #[derive(Debug)]
@@ -175,5 +194,58 @@ impl Row {
             .feeds
             .get(&(venue, self.market.clone()))
             .map_or(State::Unknown, |feed| feed.state(stale_after, context.now))
+    }
+
+    /// Returns the gaps in the windows behind the row.
+    pub fn gaps(
+        &self,
+        feeds: &HashMap<(VenueId, Market), Feed>,
+        clocks: &BTreeMap<VenueId, VenueClock>,
+        now: Now,
+    ) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        for &venue in &self.venues {
+            let venue_now = feed::venue_now(clocks.get(&venue).copied(), now);
+            let current = Minute::of(venue_now);
+            let Some(feed) = feeds.get(&(venue, self.market.clone())).filter(|feed| !feed.is_unavailable()) else {
+                continue;
+            };
+            let window = feed.window();
+            let mut add = |span: Range<Minute>, urgency| {
+                gaps.push(Gap { venue, market: self.market.clone(), span, urgency });
+            };
+            for basis in Basis::ALL {
+                let base = Minute::of(basis.base_time(venue_now));
+                if window.clip_to_listing(base.plus(-1)..base).is_empty() {
+                    continue;
+                }
+                let unknown = window.price_before(base.start()).is_none();
+                if unknown {
+                    add(base.plus(-1)..base, if basis == self.basis { Urgency::Base } else { Urgency::Older });
+                } else if base < current.plus(-SETTLE_BASE_AFTER) && !window.unsettled(base.plus(-1)..base).is_empty() {
+                    // The base was the current price until a moment ago: what was seen live still has to be
+                    // settled.
+                    add(base.plus(-1)..base, Urgency::Settle);
+                }
+            }
+            let closed_until = Minute::of(venue_now.saturating_sub(STREAM_GRACE).unwrap_or(venue_now));
+            let recent = current.plus(-RECENT_MINUTES);
+            let day = current.plus(-DAY_MINUTES - 1)..closed_until;
+            let missing = window.missing(day.clone());
+            if missing.is_empty() {
+                let unsettled = window.unsettled(day).into_iter();
+                unsettled
+                    .filter(|span| span.end.0 - span.start.0 >= SETTLE_BATCH)
+                    .for_each(|span| add(span, Urgency::Settle));
+            }
+            for range in missing {
+                let parts = [
+                    (range.start..range.end.min(recent), Urgency::Older),
+                    (range.start.max(recent)..range.end, Urgency::Recent),
+                ];
+                parts.into_iter().filter(|(span, _)| !span.is_empty()).for_each(|(span, urgency)| add(span, urgency));
+            }
+        }
+        gaps
     }
 }

@@ -7,14 +7,11 @@
 
 pub mod amount;
 pub mod asset;
-mod basis;
 pub mod change;
 pub mod history;
 mod ids;
 mod minute;
 mod movers;
-mod notice;
-mod printable;
 mod quote;
 mod redenomination;
 pub mod tick_size;
@@ -22,16 +19,13 @@ mod ticker;
 pub mod window;
 
 pub use amount::{AmountError, Price};
-pub use basis::{Basis, UnknownBasis};
-pub use change::{Change, Direction};
-pub use ids::{ASSET_BYTES_MAX, Market, MarketError, VenueId};
+pub use change::{Basis, Change, Direction, UnknownBasis};
+pub use ids::{ASSET_BYTES_MAX, Market, MarketError, VenueId, escape_unprintable, is_unprintable};
 pub use minute::{
     HourRecord, HourSource, MINUTES_PER_HOUR, Minute, MinuteSet, Now, SECONDS_PER_MINUTE, VenueClock, shifted,
 };
 pub use movers::{Movers, MoversRule};
-pub use notice::{HaltReason, Notice, NoticeKind};
-pub use printable::{escape_unprintable, is_unprintable};
-pub use quote::{Base, BaseSource, NoChange, Quote, SourceId, State};
+pub use quote::{Base, BaseSource, HaltReason, NoChange, Notice, NoticeKind, Quote, SourceId, State};
 pub use redenomination::{Redenomination, UnitChanges, power_of_ten};
 pub use ticker::{Candle, CandleError, Ticker};
 pub use window::Window;

@@ -76,7 +76,8 @@ fn modules_use_only_the_modules_they_may() {
         }
     }
     assert!(violations.is_empty(), "{violations:#?}");
-    let rules = MAY_USE.iter().flat_map(|(module, may)| may.iter().map(|used| ((*module).to_owned(), (*used).to_owned())));
+    let rules =
+        MAY_USE.iter().flat_map(|(module, may)| may.iter().map(|used| ((*module).to_owned(), (*used).to_owned())));
     let unneeded: Vec<_> = rules.filter(|rule| !needed.contains(rule)).collect();
     assert!(unneeded.is_empty(), "not needed: {unneeded:?}");
 }
