@@ -33,7 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &[]),
 ];
 
-/// Modules that may use all others, since they connect the parts.
+/// Modules that may use all others, since they connect the parts. Only `cli` may use the fake exchanges.
 const UNRESTRICTED: &[&str] = &["lib", "main", "app", "cli"];
 
 /// Folders on the path of a price, in which floating point is forbidden.
@@ -62,6 +62,9 @@ fn modules_use_only_the_modules_they_may() {
     let (mut violations, mut needed) = (BTreeSet::new(), BTreeSet::new());
     for (file, used) in modules {
         let module = module_of(file);
+        if module != "cli" && crates[file].contains("fake_exchanges") {
+            violations.insert(format!("{} uses fake_exchanges", file.display()));
+        }
         if UNRESTRICTED.contains(&module.as_str()) {
             continue;
         }
