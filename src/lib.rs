@@ -6,7 +6,7 @@
 //!  exchanges                                                                  browsers, clients
 //!    │ REST, WebSocket                                                              ▲ frames
 //!    ▼                                                                              │
-//!  ingest ──text──▶ venue ──tickers──▶ board ──changed rows──▶ hub ──bytes──▶ web (stream)
+//!  ingest ──text──▶ venue ──tickers──▶ board ──changed rows──▶ hub ──bytes──▶ fanout (streams)
 //!    ▲ connect, limit, watch, back off  │  window, change,      │ newest rows
 //!    └───────────── gaps ◀──────────────┘  sources              └──────▶ web (pages, JSON)
 //! ```
@@ -33,7 +33,6 @@ pub mod ingest;
 pub mod locale;
 pub mod market;
 pub mod metrics;
-
 pub mod store;
 pub mod telemetry;
 pub mod venue;
