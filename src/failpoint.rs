@@ -30,7 +30,8 @@ pub async fn run<T>(name: &str, work: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// Returns whether the failpoint of the component `name` ends it now. For threads, which have no future to drop.
+/// Returns whether the failpoint of the component `name` ends it now. For threads and for
+/// code of other crates, which have no future to drop.
 ///
 /// # Panics
 /// If the failpoint's file contains `panic`.

@@ -33,10 +33,11 @@ pub fn start(format: LogFormat) {
     };
 }
 
-/// Returns a filter with each directive for `sisepan` repeated for the crates that it consists of.
+/// Returns a filter with each directive for all of `sisepan` repeated for the crates that it consists of.
 fn for_crates(filter: &str) -> String {
-    let levels = filter.split(',').filter_map(|directive| directive.trim().strip_prefix("sisepan="));
-    let added = levels.flat_map(|level| CRATES.map(|name| format!("{name}={level},"))).collect::<String>();
+    let levels = filter.split(',').filter_map(|directive| directive.strip_prefix("sisepan"));
+    let levels = levels.filter(|level| level.is_empty() || level.starts_with('='));
+    let added = levels.flat_map(|level| CRATES.map(|name| format!("{name}{level},"))).collect::<String>();
     // What the filter itself says of a crate comes later and replaces the repeated directive.
     added + filter
 }
@@ -322,11 +323,12 @@ mod tests {
     #[test]
     fn the_level_of_the_program_is_that_of_its_crates() {
         assert_eq!(for_crates("error,sisepan=info"), "fanout=info,fake_exchanges=info,error,sisepan=info");
-        let own = "sisepan=debug, fanout=off,sisepan::web=trace,hyper";
+        let own = "sisepan=debug,fanout=off,sisepan::web=trace,hyper";
         let filter = EnvFilter::new(for_crates(own)).to_string();
         let directives: std::collections::BTreeSet<&str> = filter.split(',').collect();
         let expected = ["sisepan=debug", "fanout=off", "fake_exchanges=debug", "sisepan::web=trace", "hyper=trace"];
         assert_eq!(directives, std::collections::BTreeSet::from(expected), "{filter}");
+        assert_eq!(for_crates("sisepan"), "fanout,fake_exchanges,sisepan");
         assert_eq!(for_crates("warn"), "warn");
     }
 

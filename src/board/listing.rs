@@ -1,8 +1,7 @@
 //! Lifecycle of a market's listing: whether its venue lists it, has halted it, or no longer has it.
 //!
 //! A name that disappeared and returned may stand for another coin, or for the same one in other units. A
-//! return after a long absence starts a new listing; after a short one, the first trades decide
-//! (the feed).
+//! return after a long absence starts a new listing; after a short one, the first trades decide.
 
 use std::sync::Arc;
 

@@ -35,8 +35,8 @@ impl Hub {
     /// Joins the group of a view and returns its initial state.
     ///
     /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists,
-    /// else a snapshot. No change is lost between it and what [`fanout::Member::update_since`] returns for its sequence.
-    /// `interval` is the minimum time between two frames. Must be called within a tokio runtime.
+    /// else a snapshot. No change is lost between it and what [`fanout::Member::update_since`] returns for its
+    /// sequence. `interval` is the minimum time between two frames. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Returns the error of `admit`, which is called with the number of groups if a new group is needed.

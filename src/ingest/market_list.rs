@@ -12,10 +12,10 @@ use jiff::SignedDuration;
 
 use super::context::VenueContext;
 use super::health::quoted;
+use super::limits::{Backoff, Priority};
+use super::liveness::TradeKey;
 use super::polling::poll_via;
-use super::rest::limits::{Backoff, Priority};
 use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
-use super::silence::TradeKey;
 use crate::feed::{Event, Listing, Reason, ReasonCode, Via};
 use crate::market::{Market, Now, Ticker};
 use crate::venue::{RejectedListing, Rejection, Response, RestQuery, TickerRecord};

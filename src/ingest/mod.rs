@@ -10,10 +10,12 @@ mod clock_offset;
 mod context;
 mod event_queue;
 mod health;
+mod limits;
+mod liveness;
 mod market_list;
+mod outgoing;
 mod polling;
 mod settings;
-mod silence;
 mod supervisor;
 
 mod backfill {
@@ -38,12 +40,9 @@ mod backfill {
 }
 
 mod rest {
-    //! Requests by REST: sent within the limits of the exchange, through a proxy if configured, and not during a
-    //! cool-down.
+    //! Requests by REST: sent within the limits of the exchange, and not during a cool-down.
 
     pub mod http;
-    pub mod limits;
-    pub mod outgoing;
     pub mod rest_query;
 }
 
@@ -56,8 +55,8 @@ mod stream {
     pub mod session;
 }
 
-pub use rest::limits::{Backoff, Priority, TokenBucket};
-pub use rest::outgoing::{Proxy, Tls, TlsError};
+pub use limits::{Backoff, Priority, TokenBucket};
+pub use outgoing::{Proxy, Tls, TlsError};
 pub use settings::Settings;
 pub use stream::connection::{Command, Connection, ConnectionEnd, ConnectionEvents, SilenceVerdict};
 pub use supervisor::{BoardRequests, run};

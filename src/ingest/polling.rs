@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::context::VenueContext;
-use super::rest::limits::Backoff;
+use super::limits::Backoff;
+use super::liveness::STRIKES_MAX;
 use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
-use super::silence::STRIKES_MAX;
 use super::stream::connection::{ManagerCommand, SilenceVerdict};
 use crate::feed::{MissingPart, Reason, ReasonCode, Via};
 use crate::market::Market;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::rest::outgoing::Proxy;
+use super::outgoing::Proxy;
 use crate::venue::Profile;
 
 /// Default average interval between connections; twice the interval that the venue's profile allows is used instead

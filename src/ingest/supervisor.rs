@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::backfill::task as backfill;
 use super::context::VenueContext;
+use super::limits::Cooldowns;
+use super::outgoing::Tls;
 use super::rest::http::RestClient;
-use super::rest::limits::Cooldowns;
-use super::rest::outgoing::Tls;
 use super::settings::Settings;
 use super::stream::manager;
 use super::{market_list, polling};

@@ -1,5 +1,5 @@
 //! Persistent state: minute closes, last rows, listings and bans (cool-downs that exchanges imposed), in one
-//! SQLite file.
+//! SQLite file. Without one, minute closes are kept in memory ([`MemoryHistory`]).
 //!
 //! One thread writes. Callers never wait for it: they put records into a map
 //! in memory that keeps only the newest record of each key ([`pending`]), and

@@ -22,7 +22,8 @@ pub struct Profile {
     pub quotes: &'static [&'static str],
     /// How the connection is kept open.
     pub keepalive: Keepalive,
-    /// A connection without usable tickers for this long is checked by REST, and given up if it missed a trade.
+    /// A connection without usable tickers for this long is checked by REST, and closed if it missed a trade or the
+    /// check fails.
     pub silence_max: Duration,
     /// A market not confirmed for this long is stale.
     pub stale_after: Duration,

@@ -6,7 +6,7 @@
 //! I/O is in `ingest`, implemented once for all venues.
 //!
 //! To add an exchange: one file here, one line in [`ALL`], its fixtures, and
-//! its encoder and session in `fake`.
+//! the same exchange in `crates/fake-exchanges`.
 
 mod adapter;
 mod binance;

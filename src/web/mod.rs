@@ -12,7 +12,7 @@ mod router;
 mod state;
 
 mod pages {
-    //! HTML pages and widgets, rendered on the server and complete without script.
+    //! HTML pages, widgets to be embedded, badges and oEmbed: complete without script.
 
     pub mod configurator;
     pub mod embed;

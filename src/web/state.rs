@@ -254,7 +254,7 @@ impl std::ops::Deref for AppState {
     }
 }
 
-/// Implements the stream protocol of docs/api.md. Holds the state weakly, so that delivery threads do not keep
+/// The service of the streams, whose protocol (docs/api.md) is in `routes/stream.rs`. Holds the state weakly, so that delivery threads do not keep
 /// it alive.
 #[derive(Debug, Clone)]
 pub struct StreamService {

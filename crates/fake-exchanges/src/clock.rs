@@ -41,7 +41,7 @@ impl Clock {
         }
     }
 
-    /// Returns the time since the clock was created.
+    /// Returns the time since the clock was created. The system's does not include the time that the machine sleeps.
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
             Kind::System { start } => start.elapsed(),

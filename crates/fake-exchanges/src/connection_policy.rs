@@ -1,6 +1,4 @@
 //! The connection policy of a venue's streams: keep-alive, limit of inbound frames, and lifetime.
-//!
-//! Keep-alive by text frames is the session's: it sends the texts and closes a connection that does not answer.
 
 use std::collections::VecDeque;
 use std::time::Duration;

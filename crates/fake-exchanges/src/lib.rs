@@ -4,8 +4,8 @@
 //! market, a trade log ([`trade_log`]) keeps them, and the simulation ([`simulated_market`]) holds all markets and
 //! knows the exact price at any instant. Each exchange is a [`FakeVenue`](fake_venue::FakeVenue) in [`venues`]: it turns
 //! that into its wire format, declares its limits, and has pure sessions ([`session`]) for its side of a stream. Only
-//! [`server`], [`listener`], [`connection`], [`stream`], [`control`], [`http`] and [`socket`] do I/O; [`fault`] decides
-//! which faults apply.
+//! [`server`], [`listener`], [`connection`], [`stream`], [`control`], [`http`] and [`socket`] use sockets, only
+//! [`series`], [`recordings`] and [`script`] read files; [`fault`] decides which faults apply.
 //!
 //! Programs are tested against these servers, so they share no code with any of them, and they count in whole units of
 //! 10^-8, never in floats.

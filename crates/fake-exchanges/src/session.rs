@@ -1,8 +1,8 @@
 //! A venue's side of a stream as a pure state machine: text in, steps out.
 //!
 //! A session has no socket and no clock. The server calls [`Session::poll`] after the simulation has advanced, and
-//! the session returns what the venue would send. What a connection remembers, such as its channel ids, is in the
-//! session; a body is JSON even at a venue that sends another encoding, so that faults can edit it.
+//! the session returns what the venue would send. What a connection remembers is in the session. A body is JSON,
+//! however it is encoded into frames, so that faults can edit it.
 
 use super::fault_view::FaultView;
 

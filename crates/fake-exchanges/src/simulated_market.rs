@@ -32,7 +32,7 @@ pub struct SimulatedMarket {
     pub venue: &'static str,
     /// The venue's listing that it belongs to.
     pub listing: Listing,
-    /// The market's name as the product spells it: `BTC-KRW`.
+    /// The market's name, base and quote: `BTC-KRW`.
     pub name: String,
     /// The venue's current symbol: `KRW-BTC`, `BTCUSDT`.
     pub symbol: String,

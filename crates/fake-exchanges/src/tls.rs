@@ -40,8 +40,8 @@ pub struct Identity {
 /// # Errors
 /// If a key or certificate can't be created.
 pub fn identity(kind: Certificate) -> anyhow::Result<Identity> {
-    let trusted = authority("sisepan fake CA").context("creating the certificate authority")?;
-    let other = authority("another fake CA").context("creating the other certificate authority")?;
+    let trusted = authority("fake exchanges CA").context("creating the certificate authority")?;
+    let other = authority("another CA").context("creating the other certificate authority")?;
     let signer = if kind == Certificate::UnknownCa { &other } else { &trusted };
     let key = KeyPair::generate().context("creating the server's key")?;
     let certificate = leaf(kind)?.signed_by(&key, signer).context("signing the server's certificate")?;
@@ -67,7 +67,7 @@ fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Err
 
 fn leaf(kind: Certificate) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "sisepan fake");
+    params.distinguished_name.push(DnType::CommonName, "fake exchanges");
     let host = if kind == Certificate::WrongName { "elsewhere.example" } else { "localhost" };
     params.subject_alt_names = vec![SanType::DnsName(host.try_into().context("encoding the host name")?)];
     if kind != Certificate::WrongName {

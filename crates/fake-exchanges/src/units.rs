@@ -18,16 +18,33 @@ pub fn from_decimal(value: Decimal) -> Option<i64> {
     i64::try_from(value.mantissa().checked_mul(10_i128.pow(scale))?).ok()
 }
 
-/// Parses a number as it is written in JSON, also one with an exponent: `9.417e-05`.
+/// Parses a number exactly: digits with an optional sign, point and exponent, such as `9.417e-05`.
 ///
 /// # Errors
-/// If it is not a number or has too many digits.
-pub fn parse(text: &str) -> Result<Decimal, rust_decimal::Error> {
-    // The library also reads digits that are grouped by underscores.
-    if text.contains('_') {
-        return Err(rust_decimal::Error::from("a digit is expected, not an underscore"));
+/// If it is not a number, or has more digits than a [`Decimal`].
+pub fn parse(text: &str) -> Result<Decimal, &'static str> {
+    const MALFORMED: &str = "number is malformed";
+    const INEXACT: &str = "number can't be represented exactly";
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse::<i32>().map_err(|_| MALFORMED)?),
+        None => (text, 0),
+    };
+    // The library also reads `1_000`, `.5` and `5.`.
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let unsigned = number.strip_prefix(['-', '+']).unwrap_or(number);
+    if !is_digit(unsigned.chars().next()) || !is_digit(unsigned.chars().last()) || unsigned.contains('_') {
+        return Err(MALFORMED);
     }
-    if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) }
+    let value = Decimal::from_str_exact(number).map_err(|error| match error {
+        rust_decimal::Error::Underflow | rust_decimal::Error::ExceedsMaximumPossibleValue => INEXACT,
+        _ => MALFORMED,
+    })?;
+    let value = value.normalize();
+    let scale = i64::from(value.scale()) - i64::from(exponent);
+    let power = u32::try_from(scale.min(0).unsigned_abs()).map_err(|_| INEXACT)?;
+    let mantissa = 10_i128.checked_pow(power).and_then(|power| value.mantissa().checked_mul(power)).ok_or(INEXACT)?;
+    let scale = u32::try_from(scale.max(0)).map_err(|_| INEXACT)?;
+    Decimal::try_from_i128_with_scale(mantissa, scale).map_err(|_| INEXACT)
 }
 
 /// Converts units to a decimal.

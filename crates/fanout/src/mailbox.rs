@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::service::{Service, Upgraded};
 use super::signal::Signal;
 
-/// Mailbox of a thread. Its content is bounded, since each new client holds an admission permit.
+/// Mailbox of a thread. Its content is bounded by the guards of [`Upgraded`], if these are permits.
 #[derive(Debug)]
 pub(super) struct Mailbox<S: Service> {
     pub signal: Arc<Signal>,

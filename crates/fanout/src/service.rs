@@ -54,7 +54,7 @@ pub trait Service: fmt::Debug + Send + Sync + Sized + 'static {
     /// sleeps.
     fn now(&self) -> Duration;
 
-    /// Called when a connection is closed with `code`, by the client or by the server. As in the browser API, 1006
+    /// Called when the connection of an admitted client is closed with `code`, by the client or by the server. As in the browser API, 1006
     /// stands for a lost connection and 1005 for a close frame without a code.
     fn on_close(&self, code: u16, by_client: bool) {
         let _ = (code, by_client);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::feed::{Gap, Urgency};
-use crate::ingest::rest::limits::Backoff;
+use crate::ingest::limits::Backoff;
 use crate::market::{Market, Minute};
 
 /// Maximum number of queued jobs; the board requests dropped ones again.

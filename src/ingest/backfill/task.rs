@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::jobs::{Cutoffs, Job, Jobs, Lane, NOT_OVER_RETRY, accept_gap};
 use crate::feed::{Event, Gap, MissingPart, Reason, ReasonCode};
 use crate::ingest::context::{ListedMarkets, VenueContext};
-use crate::ingest::rest::limits::{Backoff, Priority};
+use crate::ingest::limits::{Backoff, Priority};
 use crate::ingest::rest::rest_query::{self, QueryError};
 use crate::market::{Candle, Market, Minute};
 use crate::venue::{Response, RestQuery};

@@ -12,12 +12,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 
-use super::limits::{Cooldowns, Priority, RateLimiter, cooldown_from, http_date};
-use super::outgoing::{Tls, find_tls_error};
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode, Transport};
 use crate::ingest::clock_offset::ClockSample;
 use crate::ingest::health::quoted;
+use crate::ingest::limits::{Cooldowns, Priority, RateLimiter, cooldown_from, http_date};
+use crate::ingest::outgoing::{Tls, find_tls_error};
 use crate::ingest::settings::Settings;
 use crate::market::Now;
 use crate::venue::{Profile, Request};

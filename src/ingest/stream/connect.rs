@@ -23,9 +23,9 @@ use url::Url;
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode};
 use crate::ingest::health::quoted;
+use crate::ingest::limits::cooldown_from;
+use crate::ingest::outgoing::{ByteStream, Proxy, Tls, tls_cause};
 use crate::ingest::rest::http::{USER_AGENT, resolve_host, strip_resolver_prefix};
-use crate::ingest::rest::limits::cooldown_from;
-use crate::ingest::rest::outgoing::{ByteStream, Proxy, Tls, tls_cause};
 use crate::ingest::settings::Settings;
 
 /// Head start of an address before the next one is tried in parallel (RFC 8305).

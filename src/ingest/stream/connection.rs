@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode};
 use crate::ingest::health::quoted;
-use crate::ingest::rest::limits::TokenBucket;
+use crate::ingest::limits::TokenBucket;
 use crate::ingest::settings::Settings;
 use crate::market::Market;
 use crate::venue::{Incoming, Keepalive, ParseError, TickerRecord, Venue};

@@ -20,7 +20,7 @@ use super::session::{SessionEnd, SessionReport, StreamSession};
 use crate::failpoint;
 use crate::feed::{Reason, ReasonCode, Transport};
 use crate::ingest::context::VenueContext;
-use crate::ingest::rest::limits::Backoff;
+use crate::ingest::limits::Backoff;
 use crate::market::Market;
 
 /// Capacity of a manager's report queue; a connection sends four kinds of report, each at most once.
@@ -290,9 +290,9 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::ingest::limits::Cooldowns;
+    use crate::ingest::outgoing::Tls;
     use crate::ingest::rest::http::RestClient;
-    use crate::ingest::rest::limits::Cooldowns;
-    use crate::ingest::rest::outgoing::Tls;
     use crate::ingest::settings::Settings;
     use crate::market::{Price, Ticker};
 

@@ -1,4 +1,5 @@
-//! The fake exchanges: each is one file or folder here, and one line in [`ALL`].
+//! The fake exchanges: each is one file or folder here, and one line in [`ALL`]. [`upbit_family`] is what Upbit and
+//! Bithumb share.
 
 pub mod binance;
 pub mod bithumb;

@@ -104,7 +104,7 @@ impl FakeVenue for Upbit {
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {
-        // Assumed, as with which body it refuses a connection: only the status is known.
+        // Assumed for a refused connection, of which only the status is known.
         let body = match refusal.status {
             418 => format!(
                 r#"{{"error":{{"name":"blocked","message":"Blocked for {} seconds due to too many requests."}}}}"#,

@@ -2,6 +2,7 @@
 
 use fake_exchanges::series::CandleSeries;
 use fake_exchanges::trade_log::Trade;
+use fake_exchanges::units::parse;
 use fake_exchanges::{FaultView, Simulation, rest};
 use jiff::civil::Date;
 use jiff::tz::Offset;
@@ -218,8 +219,24 @@ fn numbers_of_a_series_may_have_an_exponent() {
     let series = |open: &str| CandleSeries::parse(&format!("[[60000,{open},2e-4,9e-05,1.1E-4,12.5]]"));
     let written = [series("9.417e-05").unwrap(), series("0.00009417").unwrap()].map(|series| format!("{series:?}"));
     assert_eq!(written[0], written[1]);
-    for wrong in ["\"1\"", "9.417e-07", "1e30", "-1"] {
+    assert_eq!(format!("{:?}", series("1200e-4").unwrap()), format!("{:?}", series("0.12").unwrap()));
+    for wrong in ["\"1\"", "9.417e-07", "1e30", "1e-30", "0.12345678901234567890123456789", "1e999999999999", "-1"] {
         let error = format!("{:#}", series(wrong).unwrap_err());
         assert!(error.starts_with("candle 0: "), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_number_is_read_exactly_or_not_at_all() {
+    for (text, value) in [("5", "5"), ("-0.50", "-0.5"), ("+1e2", "100"), ("100e-29", "0.000000000000000000000000001")]
+    {
+        assert_eq!(parse(text).unwrap().to_string(), value, "{text}");
+    }
+    for malformed in ["", "-", ".5", "5.", "1.e3", "1_000", "1e", "1e-+5", "e5", "0x10", "1 ", "٣"] {
+        assert_eq!(parse(malformed), Err("number is malformed"), "{malformed}");
+    }
+    for inexact in ["0.12345678901234567890123456789", "1e29", "1e-29", "1e2147483647", "79228162514264337593543950336"]
+    {
+        assert_eq!(parse(inexact), Err("number can't be represented exactly"), "{inexact}");
     }
 }

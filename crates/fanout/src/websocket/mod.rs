@@ -1,7 +1,7 @@
 //! Server side of the WebSocket protocol (RFC 6455) with compression (RFC 7692). Pure: bytes in, bytes out.
 //!
-//! It exists beside the client library because a stream's frames are encoded once for all clients and written
-//! to raw sockets, and no library exposes the bytes of a frame. Has no I/O and no clock, and does not interpret
+//! A stream's frames are encoded once for all clients and written to raw sockets, and WebSocket libraries don't
+//! expose the bytes of a frame. Has no I/O and no clock, and does not interpret
 //! messages.
 
 mod deflate;

@@ -1,5 +1,4 @@
-//! Binance: REST dispatch, market list, tickers and ticker frames. Candles, trades, books and windows have their
-//! own files.
+//! Binance: REST dispatch, market list, limits. Tickers, candles, trades, books and windows have their own files.
 //!
 //! Numbers are strings with eight decimal places; the change is over rolling 24 hours, in percent; candles come
 //! oldest first, and minutes without trades are flat rows. Source: developers.binance.com, spot API, and payloads
@@ -92,7 +91,7 @@ impl FakeVenue for Binance {
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {
-        // Assumed, as with which body it refuses a connection: only the status is known.
+        // Assumed for a refused connection, of which only the status is known. `retry-after` is known of Binance alone.
         let seconds = refusal.wait_seconds();
         let message = match refusal.status {
             429 => "Too much request weight used; current limit is 6000 request weight per 1 MINUTE.".to_owned(),

@@ -106,7 +106,7 @@ impl FakeVenue for Bithumb {
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {
-        // Assumed: only the status is known.
+        // Assumed for a refused connection, of which only the status is known.
         FakeResponse::json(refusal.status, TOO_MANY_REQUESTS)
     }
 }

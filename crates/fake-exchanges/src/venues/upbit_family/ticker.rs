@@ -6,7 +6,7 @@ use crate::simulated_market::SimulatedMarket;
 use crate::ticker_figures::TickerFigures;
 use crate::units::{java_double, plain, plain8};
 
-/// Returns the value of `delisting_date` at Upbit.
+/// Returns the value of `delisting_date`: a date or `null`.
 pub fn delisting_date(market: &SimulatedMarket) -> String {
     market.delisting_date.as_deref().map_or_else(|| "null".to_owned(), json_string)
 }

@@ -21,8 +21,8 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use tower::Service;
 use url::Url;
 
+use super::health::quoted;
 use crate::feed::{Reason, ReasonCode};
-use crate::ingest::health::quoted;
 
 /// Port of a SOCKS proxy whose URL has none.
 const SOCKS_PORT: u16 = 1080;
@@ -68,7 +68,7 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(in crate::ingest) fn config(&self) -> &Arc<ClientConfig> {
+    pub(super) fn config(&self) -> &Arc<ClientConfig> {
         &self.0
     }
 }
@@ -138,25 +138,25 @@ impl Proxy {
     }
 
     /// Returns the URL, including the credentials.
-    pub(in crate::ingest) fn url(&self) -> &Url {
+    pub(super) fn url(&self) -> &Url {
         &self.0
     }
 
     /// Returns whether the connection to the proxy itself uses TLS.
-    pub(in crate::ingest) fn is_secure(&self) -> bool {
+    pub(super) fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    pub(in crate::ingest) fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
-    pub(in crate::ingest) fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(SOCKS_PORT)
     }
 
     /// Opens a tunnel to `host` through the proxy at the other end of `bytes`.
-    pub(in crate::ingest) async fn tunnel(
+    pub(super) async fn tunnel(
         &self,
         bytes: Box<dyn ByteStream>,
         host: &str,

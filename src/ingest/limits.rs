@@ -14,10 +14,10 @@ use rand::RngExt;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
+use super::health::quoted;
+use super::settings::Settings;
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode, Transport};
-use crate::ingest::health::quoted;
-use crate::ingest::settings::Settings;
 use crate::venue::Limit;
 
 /// Longest single wait for tokens before trying again.

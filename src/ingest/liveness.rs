@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::rest::limits::Backoff;
+use super::limits::Backoff;
 use super::settings::Settings;
 use crate::market::{Market, Price, Ticker};
 
