@@ -16,8 +16,6 @@ mod gaps;
 mod jump;
 mod listing;
 mod row;
-#[cfg(test)]
-mod tests;
 mod venue_health;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
