@@ -635,3 +635,34 @@ pub struct Figures {
     pub traded_at: Option<Timestamp>,
     pub received_at: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::jump::{JumpRule, ReceivedTicker};
+    use crate::feed::Via;
+
+    #[test]
+    fn a_price_that_is_no_longer_confirmed_keeps_its_base_without_more_closes_in_the_window() {
+        let start = Now { wall: "2026-01-15T06:27:00Z".parse().unwrap(), monotonic: Duration::from_secs(100) };
+        let price = |units: i64| Price::new(units.into()).unwrap();
+        let mut feed = Feed::new(UnitChanges::default());
+        let (from, to) = (Minute::of(start.wall).plus(-1441), Minute::of(start.wall));
+        let closes: Vec<_> = (0..1441).map(|n| (from.plus(n), price(1000 + n))).collect();
+        feed.settle(from..to, &closes);
+        let ticker = Ticker { traded_at: Some(start.wall), sent_at: Some(start.wall), ..Ticker::new(price(2000)) };
+        let via = Via::Stream { session: 1 };
+        let incoming = ReceivedTicker { ticker, requested: start, received: start, via, clock: None };
+        let rule = JumpRule { max_percent: None, stale_after: Duration::from_secs(15) };
+        feed.apply_ticker(incoming, rule).unwrap();
+        let bases = feed.bases(start.wall);
+        assert_eq!(bases[0].map(|base| base.price), Some(price(1000)));
+        for minutes in 1..=3 * 24 * 60u64 {
+            let passed = Duration::from_secs(60 * minutes);
+            let wall = start.wall + jiff::SignedDuration::try_from(passed).unwrap();
+            feed.prune(wall, Now { wall, monotonic: start.monotonic + passed });
+            assert_eq!(feed.bases(start.wall), bases, "{minutes} min");
+            assert!(feed.window().len() < 1600, "{minutes} min");
+        }
+    }
+}

@@ -15,8 +15,6 @@ mod feed;
 mod jump;
 mod listing;
 mod row;
-#[cfg(test)]
-mod tests;
 mod venue_health;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -5,6 +5,7 @@
 mod api;
 mod architecture;
 mod bases;
+mod board;
 mod config;
 mod end_to_end;
 mod feed;

@@ -1,5 +1,7 @@
 //! Single bad prices among good ones, and real jumps.
 
+use sisepan::market::Redenomination;
+
 use super::*;
 
 const REST: Via = Via::Check;
@@ -29,7 +31,7 @@ impl JumpScene {
             basis: Basis::Rolling24h,
         };
         let settings = BoardSettings { jump_max_percent: Some(20), ..BoardSettings::default() };
-        scene.quotes = Quotes::new(&[spec], settings, scene.now);
+        scene.start_board(spec, settings);
         let mut one = Self { scene, dialect, trade: 1000 };
         one.trade("100");
         one
@@ -70,8 +72,8 @@ impl JumpScene {
         assert_eq!(self.shown(), (last.to_owned(), State::Live), "{:?}", self.dialect);
     }
 
-    fn counted(&self, what: &str) -> u64 {
-        self.scene.quotes.rejected.get(&(FIRST, what)).copied().unwrap_or(0)
+    fn counted(&mut self, what: &str) -> u64 {
+        self.scene.counted(what)
     }
 }
 
@@ -257,7 +259,7 @@ fn fc_16_a_configured_redenomination_needs_no_confirmation() {
     one.scene.sleep(58);
     one.trade("100");
     let at = Minute::of(one.scene.truth).plus(1);
-    let declared = crate::market::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("100") };
+    let declared = Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("100") };
     let spec = BoardSpec {
         source: SourceId::new(["first"]),
         venues: vec![FIRST],
@@ -266,7 +268,7 @@ fn fc_16_a_configured_redenomination_needs_no_confirmation() {
     };
     let settings =
         BoardSettings { jump_max_percent: Some(20), redenominations: vec![declared], ..BoardSettings::default() };
-    one.scene.quotes = Quotes::new(&[spec], settings, one.scene.now);
+    one.scene.start_board(spec, settings);
     one.trade("100");
     one.scene.sleep(3);
     one.trade("10100");
@@ -276,7 +278,7 @@ fn fc_16_a_configured_redenomination_needs_no_confirmation() {
 
 #[test]
 fn fc_59_each_held_price_is_reported_once_and_so_is_its_end() {
-    use crate::feed::JumpStatus::{Held, Refuted, Released};
+    use sisepan::feed::JumpStatus::{Held, Refuted, Released};
     for (then, end) in [("100", Refuted), ("901", Released)] {
         let mut one = JumpScene::new(Dialect::Dated);
         assert_eq!(one.scene.quotes.take_jumps(), []);

@@ -1,4 +1,6 @@
 //! Tests of the board with hand-made events, on a clock that moves only on request.
+//!
+//! They use only what the board offers to the rest of the program: what it publishes, records, requests and reports.
 
 mod clocks;
 mod digits;
@@ -8,13 +10,14 @@ mod listings;
 mod moves;
 mod notices;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-
-use super::{BoardSettings, BoardSpec, Quotes};
-use crate::feed::{Event, Listing, Urgency, Via};
-use crate::market::{BaseSource, Basis, Market, Minute, Now, Price, Quote, SourceId, State, Ticker, VenueId};
+use sisepan::board::{BoardSettings, BoardSpec, Quotes};
+use sisepan::feed::{BoardUpdate, Event, Listing, MissingPart, Urgency, VenueHealth, VenueState, Via};
+use sisepan::market::{BaseSource, Basis, Market, Minute, Now, Price, Quote, SourceId, State, Ticker, VenueId, Window};
 
 const FIRST: VenueId = VenueId("first");
 const SECOND: VenueId = VenueId("second");
@@ -25,18 +28,33 @@ struct Scene {
     now: Now,
     /// What the venues' clocks show; ours may be wrong.
     truth: Timestamp,
+    /// When [`Scene::pass`] last ticked the board: at that moment it publishes whatever has changed.
+    ticked_at: Option<Now>,
+    /// The rows as last published.
+    rows: BTreeMap<Market, Arc<Quote>>,
+    /// The health of the venues as last published.
+    health: BTreeMap<VenueId, VenueHealth>,
 }
 
 impl Scene {
     fn new() -> Self {
         let now = Now { wall: "2026-01-15T06:27:00Z".parse().unwrap(), monotonic: Duration::from_secs(100) };
-        let spec = BoardSpec {
-            source: SourceId::new(["first", "second"]),
-            venues: vec![FIRST, SECOND],
-            markets: vec![market("BTC"), market("ETH")],
-            basis: Basis::Rolling24h,
-        };
-        Self { quotes: Quotes::new(&[spec], BoardSettings::default(), now), now, truth: now.wall }
+        Self {
+            quotes: Quotes::new(&[two_markets()], BoardSettings::default(), now),
+            now,
+            truth: now.wall,
+            ticked_at: None,
+            rows: BTreeMap::new(),
+            health: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces the board with an empty one that starts now.
+    fn start_board(&mut self, spec: BoardSpec, settings: BoardSettings) {
+        self.quotes = Quotes::new(&[spec], settings, self.now);
+        self.ticked_at = None;
+        self.rows.clear();
+        self.health.clear();
     }
 
     /// Restarts the process with what it has recorded.
@@ -44,13 +62,7 @@ impl Scene {
         let records = self.quotes.take_unrecorded();
         let mut next = Self::new();
         (next.now, next.truth) = (self.now, self.truth);
-        let specs = [BoardSpec {
-            source: SourceId::new(["first", "second"]),
-            venues: vec![FIRST, SECOND],
-            markets: vec![market("BTC"), market("ETH")],
-            basis: Basis::Rolling24h,
-        }];
-        next.quotes = Quotes::new(&specs, BoardSettings::default(), next.now);
+        next.start_board(two_markets(), BoardSettings::default());
         records.iter().for_each(|record| next.quotes.restore(record));
         next
     }
@@ -61,6 +73,7 @@ impl Scene {
             self.sleep(1);
             if second % 4 == 0 || second == seconds {
                 self.quotes.tick(self.now);
+                self.ticked_at = Some(self.now);
             }
         }
     }
@@ -112,16 +125,87 @@ impl Scene {
         self.settle(FIRST, "BTC", &from.to_string(), &closes);
     }
 
-    /// Returns the row as a reader would see it now.
+    /// Lets the board publish what has changed; returns it as well.
+    fn publish(&mut self) -> BoardUpdate {
+        let update = self.quotes.publish(self.now);
+        let rows = update.changed.iter().chain(&update.confirmed);
+        self.rows.extend(rows.map(|row| (row.market.clone(), Arc::clone(row))));
+        self.health.extend(update.venues.iter().map(|health| (health.venue, health.clone())));
+        update
+    }
+
+    /// Returns the row as a new reader would see it now.
     fn row(&mut self, base: &str) -> Quote {
-        self.quotes.dirty_rows.extend(0..self.quotes.rows.len());
-        self.quotes.publish(self.now);
-        let row = self.quotes.rows.iter().find(|row| row.market == market(base)).unwrap();
-        Quote::clone(&row.published.as_ref().unwrap().quote)
+        self.publish();
+        let seen = self.rows.get(&market(base)).cloned();
+        self.quotes.republish_all();
+        let update = self.publish();
+        let row = update.changed.iter().find(|row| row.market == market(base)).unwrap();
+        if self.ticked_at == Some(self.now) {
+            let confirmed_at = row.confirmed_at;
+            let seen = seen.map(|seen| Quote { confirmed_at, ..Quote::clone(&seen) });
+            assert_eq!(seen.as_ref(), Some(&**row), "an earlier reader sees another row");
+        }
+        Quote::clone(row)
+    }
+
+    /// Returns the health of a venue whose connection works, as the board publishes it now.
+    ///
+    /// The board publishes no health of a venue whose connection was never reported, so this reports it. Like every
+    /// event, that ends a pause: call this only at a moment at which the board was called anyway.
+    fn connected_health(&mut self, venue: VenueId) -> VenueHealth {
+        let health = VenueHealth { state: VenueState::Up, ..VenueHealth::new(venue, 2, self.now.wall) };
+        self.quotes.apply(Event::Health(health), self.now);
+        self.publish();
+        self.health[&venue].clone()
+    }
+
+    /// Returns how many records of the first venue the board has rejected for this cause; `None` if it was never one.
+    /// See [`Scene::connected_health`].
+    fn rejected(&mut self, cause: &str) -> Option<u64> {
+        self.connected_health(FIRST).rejected.get(cause).copied()
+    }
+
+    /// Like [`Scene::rejected`], with zero for a cause that it never was.
+    fn counted(&mut self, cause: &str) -> u64 {
+        self.rejected(cause).unwrap_or(0)
+    }
+
+    /// Returns how many records of both venues the board has rejected. See [`Scene::connected_health`].
+    fn all_rejected(&mut self) -> u64 {
+        [FIRST, SECOND].into_iter().flat_map(|venue| self.connected_health(venue).rejected.into_values()).sum()
+    }
+
+    /// Returns why the first venue has no live price of a market, if it has none. See [`Scene::connected_health`].
+    fn why_no_price(&mut self, base: &str) -> Option<&'static str> {
+        let missing = self.connected_health(FIRST).missing;
+        missing.iter().find(|m| m.market == market(base) && m.lacks == MissingPart::Price).map(|m| m.code)
+    }
+
+    /// Returns what the first venue's window of `BTC` knows, as a restart would restore it from its records.
+    fn recorded_window(&mut self) -> Window {
+        self.quotes.mark_all_unrecorded();
+        let records = self.quotes.take_unrecorded();
+        // Nothing is missing after a restart.
+        self.quotes.mark_all_unrecorded();
+        let mut window = Window::default();
+        let of = records.iter().filter(|records| records.venue == FIRST && records.market == market("BTC"));
+        of.for_each(|records| window.restore(&records.hours));
+        window
     }
 
     fn percent(&mut self, base: &str, basis: Basis) -> Option<String> {
         self.row(base).change(basis).map(|change| change.percent.to_string())
+    }
+}
+
+/// Two markets from the first venue, or else from the second.
+fn two_markets() -> BoardSpec {
+    BoardSpec {
+        source: SourceId::new(["first", "second"]),
+        venues: vec![FIRST, SECOND],
+        markets: vec![market("BTC"), market("ETH")],
+        basis: Basis::Rolling24h,
     }
 }
 
@@ -217,7 +301,7 @@ fn in_44_a_ticker_from_the_future_or_in_another_time_unit_is_rejected_and_counte
         scene.ticker(FIRST, "BTC", ticker, STREAM);
         assert_eq!(scene.row("BTC").last, Some(price("300")), "{time}");
     }
-    assert_eq!(scene.quotes.rejected.values().sum::<u64>(), 4);
+    assert_eq!(scene.all_rejected(), 4);
 }
 
 #[test]
@@ -387,15 +471,15 @@ fn a_confirmation_alone_is_not_published_as_a_change() {
     let mut scene = Scene::new();
     let ticker = Ticker { traded_at: Some(scene.now.wall), ..Ticker::new(price("300")) };
     scene.ticker(FIRST, "BTC", ticker.clone(), STREAM);
-    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
+    assert_eq!(scene.publish().changed.len(), 2);
     for _ in 0..12 {
         scene.now.monotonic += Duration::from_secs(1);
         scene.now.wall += SignedDuration::from_secs(1);
         scene.ticker(FIRST, "BTC", ticker.clone(), Via::Check);
-        let publish = scene.quotes.publish(scene.now);
+        let publish = scene.publish();
         assert!(publish.changed.is_empty(), "{publish:?}");
     }
-    let row = scene.row("BTC");
+    let row = &scene.rows[&market("BTC")];
     assert!(row.confirmed_at.is_some_and(|at| at > row.received_at.unwrap()));
 }
 
@@ -438,7 +522,7 @@ fn the_time_between_two_runs_is_a_gap() {
     after.tick(FIRST, "BTC", "400", STREAM);
     after.pass(60);
     after.tick(FIRST, "BTC", "401", STREAM);
-    let window = after.quotes.feeds[&(FIRST, market("BTC"))].window();
+    let window = after.recorded_window();
     let at = |text: &str| window.price_before(text.parse().unwrap());
     assert_eq!(at("2026-01-15T06:28:00Z"), Some(price("300")), "seen by the previous run");
     assert_eq!(at("2026-01-15T06:33:00Z"), None, "seen by neither run");
@@ -520,8 +604,8 @@ fn repeated(at_time: &str, last: &str) -> Ticker {
     Ticker { traded_at: at(at_time), sent_at: at(at_time), ..Ticker::new(price(last)) }
 }
 
-fn close_before(scene: &Scene, time: &str) -> Option<Price> {
-    scene.quotes.feeds[&(FIRST, market("BTC"))].window().price_before(time.parse().unwrap())
+fn close_before(scene: &mut Scene, time: &str) -> Option<Price> {
+    scene.recorded_window().price_before(time.parse().unwrap())
 }
 
 #[test]
@@ -531,10 +615,14 @@ fn in_46_a_trade_repeated_as_a_connections_first_message_proves_nothing() {
     scene.ticker(FIRST, "BTC", repeated("2026-01-15T06:27:10Z", "300"), STREAM);
     scene.pass(60);
     scene.tick(FIRST, "BTC", "310", STREAM);
-    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "other trades may have followed it in its minute");
+    assert_eq!(
+        close_before(&mut scene, "2026-01-15T06:28:00Z"),
+        None,
+        "other trades may have followed it in its minute"
+    );
     scene.pass(60);
     scene.tick(FIRST, "BTC", "320", STREAM);
-    assert_eq!(close_before(&scene, "2026-01-15T06:30:00Z"), Some(price("310")));
+    assert_eq!(close_before(&mut scene, "2026-01-15T06:30:00Z"), Some(price("310")));
 }
 
 #[test]
@@ -551,7 +639,7 @@ fn a_trade_older_than_the_last_one_recorded_proves_nothing_after_a_restart() {
     after.ticker(FIRST, "BTC", Ticker { traded_at: at("2026-01-15T06:27:10Z"), ..Ticker::new(price("336")) }, STREAM);
     after.pass(60);
     after.tick(FIRST, "BTC", "334", STREAM);
-    assert_ne!(close_before(&after, "2026-01-15T06:28:00Z"), Some(price("336")));
+    assert_ne!(close_before(&mut after, "2026-01-15T06:28:00Z"), Some(price("336")));
 }
 
 #[test]
@@ -564,16 +652,16 @@ fn a_fetched_response_counts_as_of_its_request() {
     let soon_after = scene.now;
     scene.pass(6);
     scene.respond(FIRST, "BTC", ticker.clone(), requested, Via::Check);
-    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None, "it was requested before the end of the minute");
+    assert_eq!(close_before(&mut scene, "2026-01-15T06:28:00Z"), None, "it was requested before the end of the minute");
     scene.respond(FIRST, "BTC", ticker.clone(), soon_after, Via::Check);
     assert_eq!(
-        close_before(&scene, "2026-01-15T06:28:00Z"),
+        close_before(&mut scene, "2026-01-15T06:28:00Z"),
         None,
         "or so soon after it that it may be before by the venue's clock"
     );
     assert_eq!(scene.row("BTC").state, State::Live);
     scene.respond(FIRST, "BTC", ticker, scene.now, Via::Check);
-    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), Some(price("300")));
+    assert_eq!(close_before(&mut scene, "2026-01-15T06:28:00Z"), Some(price("300")));
 }
 
 /// Returns the gaps among the newest minutes of a market, and those among its older ones.

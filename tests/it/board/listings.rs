@@ -1,5 +1,8 @@
 //! Markets that disappear and return, are halted, or change their unit.
 
+use sisepan::feed::{FeedRecords, Gap, JumpStatus, ListingRecord, Relisting};
+use sisepan::market::{Change, NoChange, Redenomination};
+
 use super::*;
 
 const HOUR: u64 = 3600;
@@ -25,13 +28,9 @@ impl Scene {
         self.tick(FIRST, "BTC", last, STREAM);
     }
 
-    fn gaps_of(&self, venue: VenueId) -> Vec<crate::feed::Gap> {
+    fn gaps_of(&self, venue: VenueId) -> Vec<Gap> {
         let gaps = self.quotes.gaps(self.now).into_iter();
         gaps.filter(|gap| gap.venue == venue && gap.market == market("BTC")).collect()
-    }
-
-    fn counted(&self, what: &str) -> u64 {
-        self.quotes.rejected.get(&(FIRST, what)).copied().unwrap_or(0)
     }
 }
 
@@ -196,7 +195,7 @@ fn in_53_a_market_that_falls_gradually_is_shown_as_it_falls() {
         last = last * 9 / 10;
         scene.pass(60);
         scene.tick(FIRST, "BTC", &last.to_string(), STREAM);
-        let exact = crate::market::Change::between(price(&last.to_string()), price("1000"), 2).unwrap();
+        let exact = Change::between(price(&last.to_string()), price("1000"), 2).unwrap();
         assert_eq!(scene.percent("BTC", Basis::Rolling24h), Some(exact.percent.to_string()));
     }
     assert_eq!(scene.counted("rescaled"), 0);
@@ -207,20 +206,14 @@ impl Scene {
     fn restarted_with(&mut self, entries: &[(Timestamp, &str)]) -> Self {
         let records = self.quotes.take_unrecorded();
         let mut next = self.restarted();
-        let of = |&(at, factor): &(Timestamp, &str)| crate::market::Redenomination {
+        let of = |&(at, factor): &(Timestamp, &str)| Redenomination {
             venue: FIRST,
             market: market("BTC"),
             at: Minute::of(at),
             factor: price(factor),
         };
         let settings = BoardSettings { redenominations: entries.iter().map(of).collect(), ..BoardSettings::default() };
-        let spec = BoardSpec {
-            source: SourceId::new(["first", "second"]),
-            venues: vec![FIRST, SECOND],
-            markets: vec![market("BTC"), market("ETH")],
-            basis: Basis::Rolling24h,
-        };
-        next.quotes = Quotes::new(&[spec], settings, next.now);
+        next.start_board(two_markets(), settings);
         records.iter().for_each(|record| next.quotes.restore(record));
         next
     }
@@ -319,7 +312,7 @@ fn in_52_the_venues_rolling_base_from_before_a_new_listing_is_not_used() {
 }
 
 /// Returns what the store receives for the first market at the first venue.
-fn recorded(scene: &mut Scene) -> Option<crate::feed::FeedRecords> {
+fn recorded(scene: &mut Scene) -> Option<FeedRecords> {
     let records = scene.quotes.take_unrecorded();
     records.into_iter().find(|records| records.venue == FIRST && records.market == market("BTC"))
 }
@@ -350,7 +343,7 @@ fn fc_11_a_market_back_after_a_short_absence_keeps_its_window_and_its_stored_hou
         let gaps = scene.gaps_of(FIRST);
         assert!(gaps.iter().any(|gap| gap.span.contains(&Minute::of(scene.truth).plus(-5))), "{gaps:?}");
         let records = recorded(&mut scene).unwrap();
-        assert!(!records.reset && records.listing.unwrap() == crate::feed::ListingRecord::default(), "{records:?}");
+        assert!(!records.reset && records.listing.unwrap() == ListingRecord::default(), "{records:?}");
         assert_eq!(scene.quotes.take_relistings(), []);
         let mut scene = scene.restarted();
         scene.tick(FIRST, "BTC", "301", STREAM);
@@ -409,11 +402,10 @@ fn fc_11_a_ticker_that_does_not_prove_the_same_coin_shows_no_price_and_deletes_n
         scene.ticker(FIRST, "BTC", unproven, Via::Check);
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Unknown, None));
-        assert_eq!(row.no_change(Basis::Rolling24h), Some(crate::market::NoChange::Returned));
+        assert_eq!(row.no_change(Basis::Rolling24h), Some(NoChange::Returned));
     }
     assert_eq!(scene.counted("former-listing"), 2);
-    let why = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().unwrap();
-    assert_eq!(why.0, "former-listing");
+    assert_eq!(scene.why_no_price("BTC"), Some("former-listing"));
     // When it is gone again, its previous data is back.
     scene.list(FIRST, &["ETH"]);
     scene.list(FIRST, &["ETH"]);
@@ -450,10 +442,10 @@ fn fc_11_only_the_time_off_the_list_counts_as_an_absence() {
             }
         }
         scene.tick(FIRST, "BTC", "301", STREAM);
-        let about_btc = |relisting: &crate::feed::Relisting| relisting.market == market("BTC");
+        let about_btc = |relisting: &Relisting| relisting.market == market("BTC");
         assert!(!scene.quotes.take_relistings().iter().any(about_btc), "{restarted}");
         let records = recorded(&mut scene).unwrap();
-        assert!(!records.reset && records.listing.unwrap() == crate::feed::ListingRecord::default(), "{records:?}");
+        assert!(!records.reset && records.listing.unwrap() == ListingRecord::default(), "{records:?}");
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"), "{restarted}");
     }
 }
@@ -528,8 +520,7 @@ fn fc_11_one_distant_price_of_a_market_that_is_back_shows_nothing_and_deletes_no
         scene.ticker(FIRST, "BTC", again, STREAM);
         assert_eq!((scene.row("BTC").state, scene.row("BTC").last), (State::Unknown, None));
         assert_eq!((scene.counted("price-jump"), scene.quotes.take_relistings().len()), (1, 0));
-        let why = scene.quotes.feeds[&key].why_no_price().map(|(code, _)| code);
-        assert_eq!(why, Some("former-listing"));
+        assert_eq!(scene.why_no_price("BTC"), Some("former-listing"));
         assert!(recorded(&mut scene).is_none_or(|records| !records.reset));
         if restarted {
             scene.quotes.mark_all_unrecorded();
@@ -570,21 +561,35 @@ fn fc_11_a_distant_price_of_a_market_that_is_back_is_accepted_once_it_is_confirm
     }
 }
 
+/// Returns the price that is held back of a market that was at 300: the next trade near that refutes it.
+fn held_until_refuted(mut scene: Scene) -> Option<Price> {
+    scene.quotes.take_jumps();
+    scene.pass(1);
+    scene.tick(FIRST, "BTC", "301", STREAM);
+    let jumps = scene.quotes.take_jumps();
+    assert!(jumps.len() <= 1 && jumps.iter().all(|jump| jump.status == JumpStatus::Refuted), "{jumps:?}");
+    jumps.first().map(|jump| jump.held)
+}
+
 #[test]
 fn fc_11_a_distant_price_of_a_market_that_is_back_gives_way_to_the_exchanges_response() {
-    let mut scene = back_at_300();
-    let key = (FIRST, market("BTC"));
-    let real = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("390")) };
-    scene.pass(2);
-    scene.tick(FIRST, "BTC", "3", STREAM);
-    // A response from before the bad record proves nothing about it.
-    scene.respond(FIRST, "BTC", real.clone(), scene.now.earlier_by(Duration::from_secs(1)), Via::Check);
-    assert_eq!(scene.quotes.feeds[&key].held_price(), Some(price("3")));
-    for (held, last) in [(Some("390"), None), (None, Some("390"))] {
-        scene.pass(1);
-        scene.ticker(FIRST, "BTC", real.clone(), Via::Check);
-        let is = (scene.quotes.feeds[&key].held_price(), scene.row("BTC").last);
-        assert_eq!(is, (held.map(price), last.map(price)), "a repeated response is accepted");
+    let after_responses = |responses: usize| {
+        let mut scene = back_at_300();
+        let real = Ticker { traded_at: Some(scene.truth), ..Ticker::new(price("390")) };
+        scene.pass(2);
+        scene.tick(FIRST, "BTC", "3", STREAM);
+        // A response from before the bad record proves nothing about it.
+        scene.respond(FIRST, "BTC", real.clone(), scene.now.earlier_by(Duration::from_secs(1)), Via::Check);
+        for _ in 0..responses {
+            scene.pass(1);
+            scene.ticker(FIRST, "BTC", real.clone(), Via::Check);
+        }
+        scene
+    };
+    for (responses, held, last) in [(0, Some("3"), None), (1, Some("390"), None), (2, None, Some("390"))] {
+        let mut scene = after_responses(responses);
+        assert_eq!(scene.row("BTC").last, last.map(price), "a repeated response is accepted");
+        assert_eq!(held_until_refuted(scene), held.map(price), "after {responses} responses");
     }
 }
 
@@ -600,10 +605,10 @@ fn fc_11_a_distant_price_that_nothing_confirms_is_checked_for_a_minute() {
     }
     assert!((10..=16).contains(&requested), "{requested}");
     // The next trade decides, however late.
-    let held = scene.now;
     scene.tick(FIRST, "BTC", "301", STREAM);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.50"));
-    assert!(scene.quotes.take_relistings().is_empty() && !scene.quotes.feeds[&key].needs_check(held));
+    scene.quotes.tick(scene.now);
+    assert!(scene.quotes.take_relistings().is_empty() && !scene.quotes.take_unconfirmed().contains(&key));
 }
 
 #[test]
@@ -663,7 +668,7 @@ fn fc_11_a_trade_between_the_list_without_a_market_and_the_next_one_with_it_coun
         scene.ticker(FIRST, "BTC", ticker.clone(), Via::Check);
         assert_eq!(scene.row("BTC").state, State::Live, "{hours} h, {restarted}");
         if hours == 7 {
-            assert_eq!(scene.row("BTC").no_change(Basis::Rolling24h), Some(crate::market::NoChange::NewListing));
+            assert_eq!(scene.row("BTC").no_change(Basis::Rolling24h), Some(NoChange::NewListing));
             scene.sleep(25 * HOUR);
             scene.quotes.tick(scene.now);
             let from = Minute::of(traded);

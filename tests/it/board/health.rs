@@ -1,8 +1,9 @@
 //! Health of a venue whose connection works, depending on whether its prices are accepted.
 
+use sisepan::feed::{Example, Implausible, Missing, Problem, Problems, Reason, ReasonCode};
+use sisepan::market::NoChange;
+
 use super::*;
-use crate::feed::{Implausible, Missing, MissingPart, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState};
-use crate::market::NoChange;
 
 impl Scene {
     /// Reports the state of the connection, as ingest does.
@@ -14,10 +15,10 @@ impl Scene {
     /// Returns the published health of the first venue.
     fn published_health(&mut self) -> VenueHealth {
         self.quotes.tick(self.now);
-        self.quotes.publish(self.now);
+        self.publish();
         self.quotes.republish_all();
-        self.quotes.publish(self.now);
-        self.quotes.health_publications[&FIRST].health.clone().unwrap()
+        self.publish();
+        self.health[&FIRST].clone()
     }
 
     fn tick_ahead(&mut self, base: &str, ahead: i64) {
@@ -97,7 +98,7 @@ fn fc_08_a_venue_whose_connection_works_is_not_up_without_a_price() {
                 for base in ["BTC", "ETH"] {
                     let text = || "E: time: 1788063972650000".to_owned();
                     problems.add(("time", Some("E")), Some(&market(base)), text, scene.now.wall);
-                    health.missing.push(crate::feed::Missing {
+                    health.missing.push(Missing {
                         market: market(base),
                         lacks: MissingPart::Price,
                         code: "time",
@@ -217,7 +218,7 @@ fn fc_06_one_field_that_is_unreadable_in_many_markets_is_the_venues_reason() {
         field: Some("market_state"),
         count: 40,
         markets: 2,
-        example: crate::feed::Example { market: Some(market("BTC")), text: "market_state: type: 1".to_owned() },
+        example: Example { market: Some(market("BTC")), text: "market_state: type: 1".to_owned() },
         last_at: scene.now.wall,
     };
     let health =
@@ -254,7 +255,7 @@ fn fc_08_a_start_with_stored_prices_is_no_outage() {
     scene.pass(5);
     assert_eq!(up(&scene.published_health()), (VenueState::Connecting, None, 0));
     // The wait is limited, whatever the state of the connection.
-    scene.quotes.started = Now { monotonic: scene.now.monotonic - Duration::from_secs(16), ..scene.quotes.started };
+    scene.pass(11);
     assert_eq!(up(&scene.published_health()), (VenueState::Down, Some(ReasonCode::Unbelieved), 0));
     scene.tick(FIRST, "BTC", "300", STREAM);
     scene.report_connection(VenueState::Up, None);

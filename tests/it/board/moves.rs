@@ -1,5 +1,7 @@
 //! Real moves by a power of ten, and what proves them.
 
+use sisepan::market::Redenomination;
+
 use super::*;
 
 /// A market that was at 100 for a day at both venues: it falls to a tenth at the first one, and to `second`
@@ -12,7 +14,7 @@ fn fallen(second: Option<&str>, settings: BoardSettings, venue_base: Option<&str
         markets: vec![market("BTC")],
         basis: Basis::Rolling24h,
     };
-    scene.quotes = Quotes::new(&[spec], settings, scene.now);
+    scene.start_board(spec, settings);
     let from = (scene.truth - SignedDuration::from_mins(1500)).to_string();
     for venue in [FIRST, SECOND] {
         scene.settle(venue, "BTC", &from, &["100"; 1500]);
@@ -42,7 +44,7 @@ fn fc_15_without_confirmation_a_tenth_of_the_price_may_be_another_unit() {
     for second in [None, Some("100"), Some("55"), Some("1000")] {
         let mut scene = fallen(second, BoardSettings::default(), None);
         assert_eq!(change(&mut scene), None, "{second:?}");
-        assert_eq!(scene.quotes.rejected.get(&(FIRST, "rescaled")), Some(&1), "the reason is counted");
+        assert_eq!(scene.rejected("rescaled"), Some(1), "the reason is counted");
     }
     // A venue's figure in the new unit shows that the unit has changed.
     assert_eq!(change(&mut fallen(None, BoardSettings::default(), Some("10"))), None);
@@ -52,7 +54,7 @@ fn fc_15_without_confirmation_a_tenth_of_the_price_may_be_another_unit() {
 fn fc_15_another_exchange_that_fell_too_proves_a_real_move() {
     let mut scene = fallen(Some("10.5"), BoardSettings::default(), None);
     assert_eq!(change(&mut scene).as_deref(), Some("-90.00"));
-    assert_eq!(scene.quotes.rejected.get(&(FIRST, "rescaled")), None);
+    assert_eq!(scene.rejected("rescaled"), None);
     // Also after a restart.
     scene.quotes.mark_all_unrecorded();
     let mut scene = scene.restarted();
@@ -71,10 +73,10 @@ fn fc_15_the_exchanges_own_rolling_figure_proves_a_real_move() {
 #[test]
 fn fc_15_the_operator_can_declare_a_real_move() {
     let at = Minute::of("2026-01-15T06:28:00Z".parse().unwrap());
-    let declared = crate::market::Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("1") };
+    let declared = Redenomination { venue: FIRST, market: market("BTC"), at, factor: price("1") };
     let settings = BoardSettings { redenominations: vec![declared.clone()], ..BoardSettings::default() };
     assert_eq!(change(&mut fallen(None, settings, None)).as_deref(), Some("-90.00"));
-    let elsewhere = crate::market::Redenomination { at: at.plus(-5), ..declared };
+    let elsewhere = Redenomination { at: at.plus(-5), ..declared };
     let settings = BoardSettings { redenominations: vec![elsewhere], ..BoardSettings::default() };
     assert_eq!(change(&mut fallen(None, settings, None)), None, "of another minute");
 }

@@ -1,7 +1,8 @@
 //! Notices from a venue's list and from its tickers.
 
+use sisepan::market::{HaltReason, NoticeKind};
+
 use super::*;
-use crate::market::{HaltReason, NoticeKind};
 
 impl Scene {
     /// Applies a list with the given warning and cautions for `BTC`.
@@ -104,7 +105,7 @@ fn fc_11_a_halted_row_has_a_reason() {
         let ticker = halted(is_halted, delisted, &scene);
         scene.ticker(FIRST, "BTC", ticker, STREAM);
         assert_eq!(scene.row("BTC").reason, reason);
-        let name = scene.quotes.feeds[&(FIRST, market("BTC"))].why_no_price().map(|(code, _)| code);
+        let name = scene.why_no_price("BTC");
         let code = reason.map(|reason| if reason == HaltReason::Delisted { "delisted" } else { "halted" });
         assert_eq!(name, code);
     }

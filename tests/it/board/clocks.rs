@@ -1,7 +1,10 @@
 //! Wall clocks that are wrong or adjusted, a stopped process, a machine that slept.
 
+use std::collections::BTreeSet;
+
+use sisepan::market::VenueClock;
+
 use super::*;
-use crate::market::VenueClock;
 
 const DAY: u64 = 86_400;
 
@@ -33,8 +36,8 @@ impl Scene {
     }
 
     /// Returns the minutes since `from` whose close is known, as `minute of the hour: close`.
-    fn known_since(&self, from: &str) -> Vec<String> {
-        let window = self.quotes.feeds[&(FIRST, market("BTC"))].window();
+    fn known_since(&mut self, from: &str) -> Vec<String> {
+        let window = self.recorded_window();
         let from = Minute::of(from.parse().unwrap());
         let minutes = (0..Minute::of(self.truth).0 - from.0).map(|n| from.plus(n));
         let known = minutes.filter_map(|m| Some((m, window.price_before(m.end())?)));
@@ -62,7 +65,7 @@ fn in_43_a_step_of_our_clock_moves_no_base_and_rejects_no_price() {
             let at = day_ago + SignedDuration::from_mins(i64::try_from(minute).unwrap());
             assert_eq!(scene.base(), Some(((100 + minute).to_string(), at)), "{step} s");
         }
-        assert_eq!(scene.quotes.rejected.values().sum::<u64>(), 0, "{step} s");
+        assert_eq!(scene.all_rejected(), 0, "{step} s");
         let (known, gaps) = (scene.known_since("2026-01-15T06:26:00Z"), scene.quotes.gaps(scene.now));
         assert_eq!(known, ["26: 1540", "27: 2001", "28: 2002", "29: 2003"], "{step} s: nothing is dropped");
         assert!(!gaps.iter().any(|gap| gap.venue == FIRST && gap.market == market("BTC")), "{step} s: {gaps:?}");
@@ -221,7 +224,7 @@ fn a_step_of_the_wall_clock_during_a_request_proves_nothing() {
     let requested = scene.now;
     scene.step_wall(3_600);
     scene.respond(FIRST, "BTC", ticker, requested, Via::Check);
-    assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), None);
+    assert_eq!(close_before(&mut scene, "2026-01-15T06:28:00Z"), None);
 }
 
 #[test]
@@ -232,12 +235,17 @@ fn a_stale_row_keeps_its_change_for_as_long_as_it_is_stale() {
     scene.tick(FIRST, "BTC", "2000", STREAM);
     let base = scene.base();
     assert!(base.is_some());
+    let mut recorded = BTreeSet::new();
     for _ in 0..6 {
         scene.pass(DAY / 2);
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Stale, Some(price("2000"))));
         assert_eq!(scene.base(), base);
-        assert!(scene.quotes.feeds[&(FIRST, market("BTC"))].window().len() < 1600, "without storing more for it");
+        scene.quotes.mark_all_unrecorded();
+        let records = scene.quotes.take_unrecorded();
+        let of = records.iter().filter(|records| records.venue == FIRST && records.market == market("BTC"));
+        recorded.extend(of.flat_map(|records| &records.hours).flat_map(|hour| &hour.closes).map(|close| close.0));
+        assert!((1..1600).contains(&recorded.len()), "without storing more for it");
     }
 }
 
@@ -246,12 +254,12 @@ fn all_rows_are_published_again_on_request() {
     let mut scene = Scene::new();
     scene.settle_day();
     scene.tick(FIRST, "BTC", "2000", STREAM);
-    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
+    assert_eq!(scene.publish().changed.len(), 2);
     scene.quotes.tick(scene.now);
-    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
+    assert_eq!(scene.publish().changed.len(), 0);
     scene.quotes.republish_all();
-    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 2);
-    assert_eq!(scene.quotes.publish(scene.now).changed.len(), 0);
+    assert_eq!(scene.publish().changed.len(), 2);
+    assert_eq!(scene.publish().changed.len(), 0);
 }
 
 /// As on Binance, where messages are dated and trades are not.
@@ -264,7 +272,7 @@ fn only_an_unchanged_trade_id_proves_that_there_was_no_trade_between_two_message
             let dated = Ticker { sent_at: Some(scene.truth), trade_id: Some(id), ..Ticker::new(price("300")) };
             scene.ticker(FIRST, "BTC", dated, STREAM);
         }
-        assert_eq!(close_before(&scene, "2026-01-15T06:28:00Z"), known);
+        assert_eq!(close_before(&mut scene, "2026-01-15T06:28:00Z"), known);
     }
 }
 
@@ -326,7 +334,7 @@ fn fc_14_a_quiet_market_whose_trade_was_dated_ahead_is_confirmed_again_by_repeat
         assert!(states.contains(&State::Stale), "{what}: it waits for repeated responses: {states:?}");
         let row = scene.row("BTC");
         assert_eq!((row.state, row.last), (State::Live, Some(price(price_now))), "{what}: {states:?}");
-        assert!(scene.quotes.rejected.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "{what}: counted");
+        assert!(scene.rejected("time-behind").is_some_and(|count| count > 0), "{what}: counted");
     }
 }
 
@@ -355,7 +363,7 @@ fn fc_14_a_permanently_outdated_response_never_replaces_a_price() {
         assert_eq!(scene.row("BTC").last, Some(price("300")));
     }
     assert_eq!(scene.row("BTC").state, State::Stale);
-    assert!(scene.quotes.rejected.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "and it is counted");
+    assert!(scene.rejected("time-behind").is_some_and(|count| count > 0), "and it is counted");
 }
 
 #[test]
@@ -380,7 +388,7 @@ fn fc_14_a_ticker_without_a_trade_time_makes_no_trade_outdated() {
         assert!(states.iter().all(|state| matches!(state, State::Live | State::Delayed)), "{via:?}: {states:?}");
         assert_eq!(scene.row("BTC").traded_at, traded_at, "{via:?}");
     }
-    assert_eq!(scene.quotes.rejected.get(&(FIRST, "time-behind")), None);
+    assert_eq!(scene.rejected("time-behind"), None);
 
     // An older trade or an older message still does not replace the price.
     scene.pass(1);
@@ -412,7 +420,7 @@ fn fc_14_a_trade_that_was_dated_much_too_late_costs_half_a_minute_if_the_price_i
     }
     let row = scene.row("BTC");
     assert_eq!((row.state, row.last, row.traded_at), (State::Live, Some(price("300")), right.traded_at));
-    assert!(scene.quotes.rejected.get(&(FIRST, "time-behind")).is_some_and(|&count| count > 0), "counted");
+    assert!(scene.rejected("time-behind").is_some_and(|count| count > 0), "counted");
 }
 
 #[test]
