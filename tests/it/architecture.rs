@@ -358,14 +358,14 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns the source files of a folder, without test modules in files of their own.
+/// Returns the source files of a folder.
 fn sources(folder: &str) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(&path, found);
-            } else if path.extension().is_some_and(|suffix| suffix == "rs") && path.file_stem().unwrap() != "tests" {
+            } else if path.extension().is_some_and(|suffix| suffix == "rs") {
                 found.push(path);
             }
         }
