@@ -30,19 +30,18 @@ pub fn parse(text: &str) -> Result<Decimal, &'static str> {
         None => (text, 0),
     };
     // The library also reads `1_000`, `.5` and `5.`.
-    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     let unsigned = number.strip_prefix(['-', '+']).unwrap_or(number);
-    if !is_digit(unsigned.chars().next()) || !is_digit(unsigned.chars().last()) || unsigned.contains('_') {
+    let mut parts = unsigned.splitn(2, '.');
+    if !parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err(MALFORMED);
     }
-    let value = Decimal::from_str_exact(number).map_err(|error| match error {
-        rust_decimal::Error::Underflow | rust_decimal::Error::ExceedsMaximumPossibleValue => INEXACT,
-        _ => MALFORMED,
-    })?;
-    let value = value.normalize();
-    let scale = i64::from(value.scale()) - i64::from(exponent);
+    let value = Decimal::from_str_exact(number).map_err(|_| INEXACT)?;
+    let (mut mantissa, mut scale) = (value.mantissa(), i64::from(value.scale()) - i64::from(exponent));
+    while scale > 0 && mantissa % 10 == 0 && mantissa != 0 {
+        (mantissa, scale) = (mantissa / 10, scale - 1);
+    }
     let power = u32::try_from(scale.min(0).unsigned_abs()).map_err(|_| INEXACT)?;
-    let mantissa = 10_i128.checked_pow(power).and_then(|power| value.mantissa().checked_mul(power)).ok_or(INEXACT)?;
+    let mantissa = 10_i128.checked_pow(power).and_then(|power| mantissa.checked_mul(power)).ok_or(INEXACT)?;
     let scale = u32::try_from(scale.max(0)).map_err(|_| INEXACT)?;
     Decimal::try_from_i128_with_scale(mantissa, scale).map_err(|_| INEXACT)
 }

@@ -228,7 +228,8 @@ fn numbers_of_a_series_may_have_an_exponent() {
 
 #[test]
 fn a_number_is_read_exactly_or_not_at_all() {
-    for (text, value) in [("5", "5"), ("-0.50", "-0.5"), ("+1e2", "100"), ("100e-29", "0.000000000000000000000000001")]
+    for (text, value) in
+        [("5", "5"), ("-0.50", "-0.5"), ("+1e2", "100"), ("0e5", "0"), ("100e-29", "0.000000000000000000000000001")]
     {
         assert_eq!(parse(text).unwrap().to_string(), value, "{text}");
     }
