@@ -173,7 +173,7 @@ pub fn sentence(quote: &Quote, basis: Basis, lang: Lang) -> String {
 
 /// Returns the short label shown beside a market's name (`유의`, `12.01 거래종료`), or an empty string.
 ///
-/// A suspended market gets no label here: [`mark`](super::mark) already shows that state.
+/// A suspended market gets no label here: [`mark`] already shows that state.
 pub fn notice(quote: &Quote, lang: Lang) -> String {
     if quote.reason == Some(HaltReason::Delisted) {
         return lang.pick("거래지원 종료", "delisted", "取扱終了").to_owned();
