@@ -39,4 +39,4 @@ pub mod venue;
 pub mod web;
 mod widgets;
 
-pub use app::run;
+pub use app::{run, run_with_boards};

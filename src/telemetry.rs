@@ -142,6 +142,9 @@ impl ChangeLog {
     /// Logs the changes in what the board publishes.
     pub fn note(&mut self, publish: &BoardUpdate) {
         publish.venues.iter().for_each(|health| self.note_venue(health, publish.at));
+        publish.removed.iter().for_each(|row| {
+            self.rows.remove(row);
+        });
         self.note_rows(&publish.changed, publish.at);
     }
 
@@ -372,7 +375,7 @@ mod tests {
             let mut log = ChangeLog::default();
             for &(at, state, code) in changes {
                 let venues = vec![health(state, code)];
-                log.note(&BoardUpdate { at: second(at), changed: Vec::new(), confirmed: Vec::new(), venues });
+                log.note(&BoardUpdate { at: second(at), venues, ..BoardUpdate::default() });
             }
         })
     }

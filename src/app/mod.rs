@@ -2,5 +2,7 @@
 
 mod serve;
 
-pub use serve::run;
-pub(crate) use serve::{Listeners, board_settings, ingest_settings, markets_of, open_store, run_with, venues_of};
+pub(crate) use serve::{
+    Listeners, board_settings, fixed_boards, ingest_settings, markets_of, open_store, run_with, venues_of,
+};
+pub use serve::{run, run_with_boards};

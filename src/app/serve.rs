@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use crate::board::{self, BoardSpec, Quotes};
 use crate::clock::Clock;
 use crate::config::{Board, Config, VenueConfig};
 use crate::failpoint;
-use crate::feed::{Event, Gap, Transport, VenueHealth};
+use crate::feed::{Event, Gap, Reason, ReasonCode, Transport, VenueHealth, VenueState};
 use crate::hub::Hub;
 use crate::market::{HourSource, Market, VenueId};
 use crate::store::{self, Restored, Store};
@@ -69,8 +69,31 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let boards = fixed_boards(&config);
+    run_with_boards(config, boards, listener, clock, shutdown).await
+}
+
+/// Like [`run`], with boards that may change at any time; those of the configuration are not used. As in a
+/// configuration, there must be at least one, with unique ids, and each with up to 128 markets.
+///
+/// The venues are those of the boards at the start: a row of any other venue stays unknown.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_with_boards(
+    config: Config,
+    boards: watch::Receiver<Arc<[Board]>>,
+    listener: TcpListener,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let opened = open_store(&config, &clock).await?;
-    run_with(config, opened, Listeners { site: listener, metrics: None }, clock, shutdown).await
+    run_with(config, boards, opened, Listeners { site: listener, metrics: None }, clock, shutdown).await
+}
+
+/// Returns the boards of the configuration, which do not change.
+pub(crate) fn fixed_boards(config: &Config) -> watch::Receiver<Arc<[Board]>> {
+    watch::channel(config.boards.as_slice().into()).1
 }
 
 /// The listeners to serve on.
@@ -91,17 +114,18 @@ pub(crate) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result
     Ok(Some(tokio::task::spawn_blocking(open).await.context("opening the store")??))
 }
 
-/// Like [`run`], with the store already open.
+/// Like [`run_with_boards`], with the store already open.
 pub(crate) async fn run_with(
     config: Config,
+    mut boards: watch::Receiver<Arc<[Board]>>,
     opened: Option<(Store, Restored)>,
     listeners: Listeners,
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let tls = ingest::Tls::new(config.tls_ca.as_deref())?;
-    let specs: Vec<BoardSpec> = config.boards.iter().map(board_spec).collect();
-    let mut quotes = Quotes::new(&specs, board_settings(&config), clock.read());
+    let config = Config { boards: boards.borrow_and_update().to_vec(), ..config };
+    let mut quotes = Quotes::new(&board_specs(&config.boards), board_settings(&config), clock.read());
     let hub = Hub::with_keep_alive(epoch(clock.now()), clock.clone());
     let (store, restored) = opened.unzip();
     let restored = restored.unwrap_or_default();
@@ -119,12 +143,12 @@ pub(crate) async fn run_with(
     let mut request_senders = BTreeMap::new();
     for venue in venues_of(&config) {
         let id = venue.profile().id;
-        let (senders, requests) = RequestSenders::new();
+        let (wanted, markets) = watch::channel(Arc::new(markets_of(&config.boards, id)));
+        let (senders, requests) = RequestSenders::new(wanted);
         request_senders.insert(id, senders);
         let mut settings = ingest_settings(venue, &config);
         settings.not_before = restored.bans.get(&(id, Transport::Rest)).copied();
         settings.stream_not_before = restored.bans.get(&(id, Transport::Stream)).copied();
-        let markets = markets_of(&config, id);
         let (tls, clock, events, stop) = (tls.clone(), clock.clone(), events.clone(), stop.clone());
         let reading = ingest::run(venue, settings, markets, tls, clock, events, requests, stop);
         let reading = failpoint::run("venue", reading);
@@ -136,8 +160,9 @@ pub(crate) async fn run_with(
     drop(events);
     let bans = restored.bans.into_iter().map(|(key, end)| (key, Some(end))).collect();
     let persistence = Persistence { store, memory_history, bans };
+    let inputs = BoardInputs { events: inbox, boards: boards.clone() };
     let running_board =
-        run_board(quotes, inbox, request_senders, hub.clone(), persistence, clock.clone(), stop.clone());
+        run_board(quotes, inputs, request_senders, hub.clone(), persistence, clock.clone(), stop.clone());
     tasks.spawn(async move {
         failpoint::run("board", running_board).await;
         "board"
@@ -151,7 +176,7 @@ pub(crate) async fn run_with(
         });
     }
 
-    let (boards, demo) = (config.boards, config.demo);
+    let demo = config.demo;
     let parts = web::AppParts { hub, boards, clock, history: Some(history), store_health, demo };
     let state = web::AppState::with_site(parts, config.limits.fit_open_files(raise_open_file_limit()), config.site);
     let serving = AssertUnwindSafe(serve(listeners.site, state.clone(), shutdown.clone())).catch_unwind();
@@ -207,10 +232,17 @@ async fn serve(listener: TcpListener, state: web::AppState, shutdown: Cancellati
     }
 }
 
-/// Task that owns the board: applies events, publishes rows, requests gaps, and saves records.
+/// What the board's task reads.
+struct BoardInputs {
+    events: mpsc::Receiver<Event>,
+    boards: watch::Receiver<Arc<[Board]>>,
+}
+
+/// Task that owns the board: applies events and changes of the boards, publishes rows, requests gaps, and saves
+/// records.
 async fn run_board(
     mut quotes: Quotes,
-    mut inbox: mpsc::Receiver<Event>,
+    mut inputs: BoardInputs,
     request_senders: BTreeMap<VenueId, RequestSenders>,
     hub: Hub,
     mut persistence: Persistence,
@@ -223,9 +255,31 @@ async fn run_board(
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0u32;
     loop {
+        let mut is_revision = false;
         tokio::select! {
             () = shutdown.cancelled() => break,
-            count = inbox.recv_many(&mut batch, BATCH) => {
+            // The web server has them already: it reads the same value.
+            Ok(()) = inputs.boards.changed() => {
+                let boards = inputs.boards.borrow_and_update().clone();
+                let markets: usize = boards.iter().map(|board| board.markets.len()).sum();
+                info!(boards = boards.len(), markets, "the boards have changed");
+                let now = clock.read();
+                quotes.set_boards(&board_specs(&boards), now);
+                for venue in unread_venues(&boards, &request_senders) {
+                    let reason = Reason::new(ReasonCode::Incomplete, "not read until the next start of the program");
+                    let health = VenueHealth::new(venue, markets_of(&boards, venue).len(), now.wall);
+                    let health = VenueHealth { state: VenueState::Down, reason: Some(reason), ..health };
+                    quotes.apply(Event::Health(health), now);
+                }
+                // Only after the board knows the markets: it ignores events of markets that it does not know.
+                for (venue, senders) in &request_senders {
+                    senders.set_wanted(markets_of(&boards, *venue));
+                }
+                // The gaps of new rows are requested with the next tick.
+                ticks = 0;
+                is_revision = true;
+            }
+            count = inputs.events.recv_many(&mut batch, BATCH) => {
                 if count == 0 {
                     break;
                 }
@@ -261,7 +315,10 @@ async fn run_board(
             quotes.republish_all();
         }
         let publish = quotes.publish(now);
-        if !(publish.changed.is_empty() && publish.confirmed.is_empty() && publish.venues.is_empty()) {
+        if is_revision {
+            log.note(&publish);
+            hub.revise(publish);
+        } else if !(publish.changed.is_empty() && publish.confirmed.is_empty() && publish.venues.is_empty()) {
             log.note(&publish);
             hub.publish(publish);
         }
@@ -317,17 +374,28 @@ impl Persistence {
     }
 }
 
-/// Queues of requests from the board to one venue.
+/// Requests from the board to one venue: the markets to read, and queues.
 struct RequestSenders {
+    wanted: watch::Sender<Arc<BTreeSet<Market>>>,
     gaps: mpsc::Sender<Gap>,
     checks: mpsc::Sender<Market>,
 }
 
 impl RequestSenders {
-    fn new() -> (Self, ingest::BoardRequests) {
+    fn new(wanted: watch::Sender<Arc<BTreeSet<Market>>>) -> (Self, ingest::BoardRequests) {
         let (gaps, gap_requests) = mpsc::channel(GAPS_WAITING);
         let (checks, check_requests) = mpsc::channel(CHECKS_WAITING);
-        (Self { gaps, checks }, ingest::BoardRequests { gaps: gap_requests, checks: check_requests })
+        (Self { wanted, gaps, checks }, ingest::BoardRequests { gaps: gap_requests, checks: check_requests })
+    }
+
+    fn set_wanted(&self, markets: BTreeSet<Market>) {
+        self.wanted.send_if_modified(|wanted| {
+            let is_changed = **wanted != markets;
+            if is_changed {
+                *wanted = Arc::new(markets);
+            }
+            is_changed
+        });
     }
 }
 
@@ -340,13 +408,19 @@ fn request_gaps(quotes: &Quotes, request_senders: &BTreeMap<VenueId, RequestSend
     }
 }
 
-fn board_spec(board: &Board) -> BoardSpec {
-    BoardSpec {
+fn board_specs(boards: &[Board]) -> Vec<BoardSpec> {
+    let spec = |board: &Board| BoardSpec {
         source: board.source.clone(),
         venues: board.venues(),
         markets: board.markets.to_vec(),
         basis: board.basis,
-    }
+    };
+    boards.iter().map(spec).collect()
+}
+
+/// Returns the exchanges of the boards that are not read.
+fn unread_venues(boards: &[Board], request_senders: &BTreeMap<VenueId, RequestSenders>) -> BTreeSet<VenueId> {
+    boards.iter().flat_map(Board::venues).filter(|venue| !request_senders.contains_key(venue)).collect()
 }
 
 /// Returns the exchanges that the boards use.
@@ -356,10 +430,9 @@ pub(crate) fn venues_of(config: &Config) -> Vec<&'static dyn Venue> {
 }
 
 /// Returns every market that the boards need from an exchange.
-pub(crate) fn markets_of(config: &Config, venue: VenueId) -> Vec<Market> {
-    let boards = config.boards.iter().filter(|board| board.venues().contains(&venue));
-    let markets: BTreeSet<Market> = boards.flat_map(|board| board.markets.iter().cloned()).collect();
-    markets.into_iter().collect()
+pub(crate) fn markets_of(boards: &[Board], venue: VenueId) -> BTreeSet<Market> {
+    let boards = boards.iter().filter(|board| board.venues().contains(&venue));
+    boards.flat_map(|board| board.markets.iter().cloned()).collect()
 }
 
 /// Returns the board's settings: the configured values over the defaults.

@@ -225,6 +225,11 @@ impl Feed {
         let ReceivedTicker { ticker, requested, received, via, clock } = incoming;
         let received_venue_time = venue_now(clock, received);
         let fetched = !matches!(via, Via::Stream { .. });
+        // Of two prices without times and ids, the streamed one counts if it came while the other was requested.
+        let is_undated = ticker.venue_time().is_none() && ticker.trade_id.is_none();
+        if fetched && is_undated && self.streamed_at.is_some_and(|at| at > requested.monotonic) {
+            return;
+        }
         let reported_at = ticker.sent_at.unwrap_or(received_venue_time);
         let requested_at = shifted(venue_now(clock, requested).min(received_venue_time), -FETCH_MARGIN);
         let until = if fetched { ticker.sent_at.unwrap_or(requested_at).max(requested_at) } else { reported_at };
@@ -253,6 +258,9 @@ impl Feed {
             return;
         }
         self.older_trade = None;
+        if !fetched {
+            self.streamed_at = Some(received.monotonic);
+        }
 
         let received_at = received.wall;
         // An older trade that the venue keeps reporting replaces every later one.

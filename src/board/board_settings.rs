@@ -1,4 +1,4 @@
-//! What a board shows, and by which rules: set once at the start.
+//! What a board shows, and by which rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct BoardSettings {
     pub stale_after_default: Duration,
     /// How long a preferred venue must be healthy before a row returns to it.
     pub return_after: Duration,
-    /// How long a row waits for its preferred venue after the start.
+    /// How long a new row waits for its preferred venue.
     pub startup_wait: Duration,
     /// A longer time without a call to the board is a pause (we were stopped or asleep), in which data may
     /// have been missed.

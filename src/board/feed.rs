@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use super::day::{Extremes, ReportedDay};
 use super::jump::{self, HeldTicker};
 use super::listing::{ListingChange, ListingObservation, ListingTracker, Notices};
-use crate::feed::{FeedRecords, Implausible, LastRecord};
+use crate::feed::{FeedRecords, Implausible, LastRecord, ListingRecord};
 use crate::market::{
     Base, BaseSource, Basis, Change, HaltReason, HourRecord, Market, Minute, NoChange, Notice, Now, Price, State,
     Ticker, UnitChanges, VenueClock, VenueId, Window, tick_size,
@@ -59,6 +59,8 @@ pub struct Feed {
     rescaled: bool,
     /// The minutes of jumps by a power of ten that another exchange made too: the market really moved.
     market_moves: BTreeSet<Minute>,
+    /// When the stream last delivered a price, by the monotonic clock.
+    pub(super) streamed_at: Option<Duration>,
     /// Since when only old messages have been received.
     pub(super) late_since: Option<Duration>,
     /// The older trade (price and time) that fetched responses report, and since when.
@@ -313,6 +315,19 @@ impl Feed {
             base_volume_24h: self.reported.base_volume(as_of),
             quote_volume_24h: self.reported.quote_volume(as_of),
         })
+    }
+
+    /// Returns the listing record, if it is not empty.
+    pub fn listing_record(&self) -> Option<ListingRecord> {
+        Some(self.tracker.record()).filter(|record| *record != ListingRecord::default())
+    }
+
+    /// Restores the listing record of an earlier feed of this market, which is recorded already.
+    pub fn restore_listing(&mut self, record: ListingRecord) {
+        self.tracker.restore(record);
+        if let Some(since) = self.tracker.listed_since() {
+            self.window.start_at(Minute::of(since));
+        }
     }
 
     /// Restores the records of a previous run: the last price is stale until it is confirmed.

@@ -203,6 +203,11 @@ impl ListingTracker {
         self.record.since
     }
 
+    /// Returns the record.
+    pub fn record(&self) -> ListingRecord {
+        self.record
+    }
+
     /// Makes [`Self::take_unrecorded`] return the record again, if it is not empty.
     pub fn mark_unrecorded(&mut self) {
         self.unrecorded |= self.record != ListingRecord::default();

@@ -17,13 +17,14 @@ mod listing;
 mod row;
 mod venue_health;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::feed::{
-    BoardUpdate, Event, FeedRecords, Gap, Implausible, Jump, JumpStatus, Listing, Problems, Relisting, VenueHealth,
+    BoardUpdate, Event, FeedRecords, Gap, Implausible, Jump, JumpStatus, Listing, ListingRecord, Problems, Relisting,
+    VenueHealth,
 };
-use crate::market::{Market, Minute, Now, UnitChanges, VenueClock, VenueId};
+use crate::market::{Market, Minute, Now, SourceId, UnitChanges, VenueClock, VenueId};
 
 use acceptance::TickerOutcome;
 use feed::Feed;
@@ -44,7 +45,6 @@ const JUMPS_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Quotes {
     settings: BoardSettings,
-    started: Now,
     /// When the board was last called, by the monotonic clock.
     active_at: Duration,
     clocks: BTreeMap<VenueId, VenueClock>,
@@ -65,16 +65,24 @@ pub struct Quotes {
     health_publications: BTreeMap<VenueId, HealthPublication>,
     /// Minutes whose close in a candle differed from the one seen live.
     overruled: BTreeMap<VenueId, u64>,
+    /// The last list of markets of each venue, for feeds that are created later.
+    listings: BTreeMap<VenueId, HashMap<Market, Listing>>,
     /// Markets whose price waits for a confirmation.
     unconfirmed: BTreeSet<(VenueId, Market)>,
+    /// Rows that no board has any more, until published.
+    removed: BTreeSet<(SourceId, Market)>,
+    /// Records of dropped feeds that have not been taken yet.
+    dropped: Vec<FeedRecords>,
+    /// What is known of the listings of dropped feeds: a base must not come from an earlier listing of a market that
+    /// returns.
+    dropped_listings: BTreeMap<(VenueId, Market), ListingRecord>,
 }
 
 impl Quotes {
-    /// Creates one row for each market of each board, all of them unknown.
+    /// Creates one row for each source and market of the boards, all of them unknown.
     pub fn new(specs: &[BoardSpec], settings: BoardSettings, now: Now) -> Self {
         let mut quotes = Self {
             settings,
-            started: now,
             active_at: now.monotonic,
             clocks: BTreeMap::new(),
             feeds: HashMap::new(),
@@ -89,28 +97,78 @@ impl Quotes {
             relistings: Vec::new(),
             health_publications: BTreeMap::new(),
             overruled: BTreeMap::new(),
+            listings: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            dropped: Vec::new(),
+            dropped_listings: BTreeMap::new(),
         };
-        for spec in specs {
-            for market in &spec.markets {
-                quotes.add_row(spec, market);
-            }
-        }
+        quotes.set_boards(specs, now);
         quotes
     }
 
-    fn add_row(&mut self, spec: &BoardSpec, market: &Market) {
-        if spec.venues.is_empty() || self.rows.iter().any(|row| row.is_for(&spec.source, market)) {
-            return;
+    /// Replaces the boards.
+    ///
+    /// A row that stays keeps its state, and a feed that some row still reads its data. New rows are unknown; a market
+    /// that returns starts again, with the gaps of its whole window. Rows that no board has any more are removed with
+    /// the next [`Self::publish`], and feeds that no row reads are dropped; [`Self::take_unrecorded`] still returns
+    /// their records.
+    pub fn set_boards(&mut self, specs: &[BoardSpec], now: Now) {
+        let mut old: HashMap<(SourceId, Market), Row> =
+            std::mem::take(&mut self.rows).into_iter().map(|row| (row.key(), row)).collect();
+        let mut seen = HashSet::new();
+        self.rows_by_feed.clear();
+        for spec in specs.iter().filter(|spec| !spec.venues.is_empty()) {
+            for market in &spec.markets {
+                let key = (spec.source.clone(), market.clone());
+                if !seen.insert(key.clone()) {
+                    continue;
+                }
+                for &venue in &spec.venues {
+                    self.rows_by_feed.entry((venue, market.clone())).or_default().push(self.rows.len());
+                }
+                let mut row = old.remove(&key).unwrap_or_else(|| Row::new(spec, market.clone(), now));
+                row.follow(spec);
+                self.rows.push(row);
+                self.removed.remove(&key);
+            }
         }
-        let index = self.rows.len();
-        self.rows.push(Row::new(spec, market.clone()));
-        self.dirty_rows.insert(index);
-        for &venue in &spec.venues {
-            let units = UnitChanges::of(&self.settings.redenominations, venue, market);
-            self.feeds.entry((venue, market.clone())).or_insert_with(|| Feed::new(units));
-            self.rows_by_feed.entry((venue, market.clone())).or_default().push(index);
+        self.removed.extend(old.into_keys());
+        self.dirty_rows = (0..self.rows.len()).collect();
+        self.set_feeds(now);
+    }
+
+    /// Drops the feeds that no row reads, and creates those that are missing.
+    fn set_feeds(&mut self, now: Now) {
+        let (rows_by_feed, dropped, listings) = (&self.rows_by_feed, &mut self.dropped, &mut self.dropped_listings);
+        self.feeds.retain(|key, feed| {
+            let is_read = rows_by_feed.contains_key(key);
+            if !is_read {
+                dropped.extend(feed.take_unrecorded(key.0, &key.1));
+                listings.extend(feed.listing_record().map(|record| (key.clone(), record)));
+            }
+            is_read
+        });
+        self.unconfirmed.retain(|key| rows_by_feed.contains_key(key));
+        let kept: BTreeSet<VenueId> = self.feeds.keys().map(|(venue, _)| *venue).collect();
+        for (venue, market) in self.rows_by_feed.keys() {
+            let key = (*venue, market.clone());
+            self.feeds.entry(key).or_insert_with_key(|key| {
+                let mut feed = Feed::new(UnitChanges::of(&self.settings.redenominations, *venue, market));
+                if let Some(record) = self.dropped_listings.remove(key) {
+                    feed.restore_listing(record);
+                }
+                if let Some(listing) = self.listings.get(venue).and_then(|listings| listings.get(market)) {
+                    let venue_now = feed::venue_now(self.clocks.get(venue).copied(), now);
+                    feed.observe_listing(ListingObservation::Listed(listing.clone()), venue_now);
+                }
+                if !kept.contains(venue) {
+                    self.health_publications.entry(*venue).or_default().await_first_price(now);
+                }
+                feed
+            });
         }
+        self.health_changed.extend(self.health.keys());
     }
 
     /// Applies one event.
@@ -242,10 +300,10 @@ impl Quotes {
 
     fn apply_listings(&mut self, venue: VenueId, listings: Vec<Listing>, unreadable: &[Market], now: Now) {
         let venue_now = feed::venue_now(self.clocks.get(&venue).copied(), now);
-        let mut listed: HashMap<Market, Listing> = listings.into_iter().map(|l| (l.market.clone(), l)).collect();
+        let listed: HashMap<Market, Listing> = listings.into_iter().map(|l| (l.market.clone(), l)).collect();
         for ((_, market), feed) in self.feeds.iter_mut().filter(|((v, _), _)| *v == venue) {
-            let observation = match listed.remove(market) {
-                Some(listing) => ListingObservation::Listed(listing),
+            let observation = match listed.get(market) {
+                Some(listing) => ListingObservation::Listed(listing.clone()),
                 None if unreadable.contains(market) => ListingObservation::Unreadable,
                 None => ListingObservation::Missing,
             };
@@ -255,6 +313,7 @@ impl Quotes {
             }
             self.dirty_rows.extend(self.rows_by_feed.get(&(venue, market.clone())).into_iter().flatten());
         }
+        self.listings.insert(venue, listed);
     }
 
     /// Marks every row for recomputation: ages grow, bases move on, windows are pruned.
@@ -308,14 +367,14 @@ impl Quotes {
         }
     }
 
-    /// Returns the rows and the health of venues that have changed since the last call.
+    /// Returns the rows and the health of venues that have changed since the last call, and the rows removed since.
     pub fn publish(&mut self, now: Now) -> BoardUpdate {
-        let mut update = BoardUpdate { at: now.wall, changed: Vec::new(), confirmed: Vec::new(), venues: Vec::new() };
+        let removed = std::mem::take(&mut self.removed).into_iter().collect();
+        let mut update = BoardUpdate { at: now.wall, removed, ..BoardUpdate::default() };
         for index in std::mem::take(&mut self.dirty_rows) {
             let row = &mut self.rows[index];
             let (feeds, clocks, health) = (&self.feeds, &self.clocks, &self.health);
-            let context =
-                row::RowContext { feeds, clocks, health, settings: &self.settings, started: self.started, now };
+            let context = row::RowContext { feeds, clocks, health, settings: &self.settings, now };
             let quote = row.quote(&context);
             match &row.published {
                 Some(old) if old.quote.eq_ignoring_confirmation(&quote) => {
@@ -350,7 +409,6 @@ impl Quotes {
             rows_by_feed: &self.rows_by_feed,
             clocks: &self.clocks,
             settings: &self.settings,
-            started: self.started,
             now,
         };
         self.health_publications.entry(venue).or_default().report(health, &context)
@@ -375,8 +433,10 @@ impl Quotes {
 
     /// Returns the records that have changed since the last call, to be persisted.
     pub fn take_unrecorded(&mut self) -> Vec<FeedRecords> {
+        let mut records = std::mem::take(&mut self.dropped);
         let feeds = self.feeds.iter_mut();
-        feeds.filter_map(|((venue, market), feed)| feed.take_unrecorded(*venue, market)).collect()
+        records.extend(feeds.filter_map(|((venue, market), feed)| feed.take_unrecorded(*venue, market)));
+        records
     }
 
     /// Makes [`Self::take_unrecorded`] return all data again: what was recorded before is lost.

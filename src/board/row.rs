@@ -41,6 +41,8 @@ pub struct Row {
     chosen: usize,
     /// Since when a venue before the chosen one has been healthy.
     better_since: Option<Duration>,
+    /// When it was added, by the monotonic clock.
+    added_at: Duration,
 }
 
 /// A published quote, and when it was published.
@@ -58,13 +60,12 @@ pub struct RowContext<'a> {
     pub clocks: &'a BTreeMap<VenueId, VenueClock>,
     /// The health of the venues, as reported by ingest.
     pub health: &'a BTreeMap<VenueId, VenueHealth>,
-    pub started: Now,
     pub now: Now,
 }
 
 impl Row {
     /// Creates a row that was never published.
-    pub fn new(entry: &BoardSpec, market: Market) -> Self {
+    pub fn new(entry: &BoardSpec, market: Market, now: Now) -> Self {
         Self {
             source: entry.source.clone(),
             venues: entry.venues.clone(),
@@ -73,12 +74,24 @@ impl Row {
             published: None,
             chosen: 0,
             better_since: None,
+            added_at: now.monotonic,
         }
     }
 
-    /// Returns whether this is the row of `market` from `source`.
-    pub fn is_for(&self, source: &SourceId, market: &Market) -> bool {
-        self.source == *source && self.market == *market
+    /// Returns what identifies the row: its source and its market.
+    pub fn key(&self) -> (SourceId, Market) {
+        (self.source.clone(), self.market.clone())
+    }
+
+    /// Takes venues and basis from the board that has the row now; the chosen venue stays, if it is one of them.
+    pub fn follow(&mut self, spec: &BoardSpec) {
+        self.basis = spec.basis;
+        if self.venues != spec.venues {
+            let chosen = self.venues.get(self.chosen).copied();
+            self.chosen = spec.venues.iter().position(|venue| Some(*venue) == chosen).unwrap_or(0);
+            self.venues.clone_from(&spec.venues);
+            self.better_since = None;
+        }
     }
 
     /// Chooses the venue and computes the row.
@@ -145,7 +158,7 @@ impl Row {
         quote
     }
 
-    /// Chooses the first healthy venue, but neither leaves the chosen one too early after the start nor
+    /// Chooses the first healthy venue, but neither leaves the chosen one too early after the row was added nor
     /// returns to a better one before it is stable.
     fn choose_venue(&mut self, context: &RowContext<'_>) {
         let healthy = |index: usize| matches!(self.state_of(index, context), State::Live | State::Delayed);
@@ -178,11 +191,11 @@ impl Row {
         }
     }
 
-    /// Returns whether the row may leave its venue: the wait after the start is over, the venue has had a
+    /// Returns whether the row may leave its venue: the wait after it was added is over, the venue has had a
     /// price, or it does not list the market.
     fn may_leave(&self, context: &RowContext<'_>) -> bool {
         let feed = context.feeds.get(&(self.venues[self.chosen], self.market.clone()));
-        let waited = context.now.monotonic.saturating_sub(context.started.monotonic) >= context.settings.startup_wait;
+        let waited = context.now.monotonic.saturating_sub(self.added_at) >= context.settings.startup_wait;
         let seen = self.state_of(self.chosen, context) != State::Unknown;
         waited || seen || feed.is_some_and(Feed::is_unavailable)
     }

@@ -37,6 +37,8 @@ pub struct HealthPublication {
     missing_since: BTreeMap<(Market, MissingPart), Timestamp>,
     /// Whether a price was ever accepted.
     accepted: bool,
+    /// Since when the first price has been awaited, by the monotonic clock.
+    awaited_since: Duration,
     logged: Option<(VenueState, Option<ReasonCode>)>,
     logged_at: Option<Duration>,
 }
@@ -64,7 +66,6 @@ pub struct HealthContext<'a> {
     /// The venues' clocks, as far as known.
     pub clocks: &'a BTreeMap<VenueId, VenueClock>,
     pub settings: &'a BoardSettings,
-    pub started: Now,
     pub now: Now,
 }
 
@@ -76,13 +77,18 @@ impl HealthContext<'_> {
 }
 
 impl HealthPublication {
+    /// Starts to wait for a first price: none of the venue's markets was wanted before.
+    pub fn await_first_price(&mut self, now: Now) {
+        (self.accepted, self.awaited_since) = (false, now.monotonic);
+    }
+
     /// Combines the health that ingest reports with the state of the prices; returns it for publication, if it has
     /// changed.
     pub fn report(&mut self, mut health: VenueHealth, context: &HealthContext<'_>) -> Option<VenueHealth> {
         let now = context.now;
         let findings = Findings::collect(&health, &self.missing_since, context);
         self.accepted |= findings.accepted > 0;
-        let waited = self.accepted || now.monotonic.saturating_sub(context.started.monotonic) >= FIRST_PRICE_TIMEOUT;
+        let waited = self.accepted || now.monotonic.saturating_sub(self.awaited_since) >= FIRST_PRICE_TIMEOUT;
         let (state, reason) = findings.evaluate(&health, waited);
         health.markets_live = findings.live;
         let count_missing = |what: MissingPart| findings.missing.iter().filter(|missing| missing.lacks == what).count();

@@ -34,7 +34,8 @@ pub struct FakeArgs {
     /// Inject timed faults: one JSON object per line, with "at" in seconds after the start.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// Lifetime of a Binance stream in seconds; announced 10 minutes (at most a tenth of it) before the end.
+    /// Lifetime of a stream of Binance or KuCoin in seconds; Binance announces the end 10 minutes before (at most a
+    /// tenth of it).
     #[arg(long, value_name = "SECS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
     pub lifetime: u64,
     /// Disable the exchanges' limits of requests, connections and frames.

@@ -48,7 +48,8 @@ pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: Cancell
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("writing to standard output")?;
     let listeners = Listeners { site, metrics: metrics.map(|((listener, _), counted)| (listener, counted)) };
-    crate::app::run_with(config, opened, listeners, clock, shutdown).await
+    let boards = crate::app::fixed_boards(&config);
+    crate::app::run_with(config, boards, opened, listeners, clock, shutdown).await
 }
 
 async fn bind(listen: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {

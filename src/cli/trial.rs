@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{board_settings, ingest_settings, markets_of};
@@ -121,15 +121,15 @@ impl Trial {
 pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, clock: &Clock) -> Trial {
     let id = venue.profile().id;
     let settings = ingest_settings(venue, config);
-    let wanted = markets_of(config, id);
+    let wanted = markets_of(&config.boards, id);
     let rows = BoardSpec {
         source: SourceId::new([id.as_str()]),
         venues: vec![id],
-        markets: wanted.clone(),
+        markets: wanted.iter().cloned().collect(),
         basis: Basis::default(),
     };
     let mut trial = Trial {
-        wanted: wanted.clone(),
+        wanted: wanted.iter().cloned().collect(),
         streaming: settings.stream_enabled,
         listed: None,
         connection: None,
@@ -145,6 +145,8 @@ pub(super) async fn run(venue: &'static dyn Venue, config: &Config, tls: Tls, cl
     let requests = ingest::BoardRequests { gaps, checks };
     let stop = CancellationToken::new();
     let stopped = stop.clone().drop_guard();
+    // Without a sender, the wanted markets are constant.
+    let wanted = watch::channel(Arc::new(wanted)).1;
     let reading = ingest::run(venue, settings, wanted, tls, clock.clone(), events, requests, stop);
     let mut reading = Box::pin(reading.fuse());
     let mut tick = tokio::time::interval(CHECK_EVERY);

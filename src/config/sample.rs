@@ -1,6 +1,7 @@
 //! The sample configuration: every setting with its default, commented out.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::venue;
 
@@ -114,11 +115,9 @@ const MOVERS: &[Setting] = &[
     default("count", "5", "Number of risers and of fallers, 1 to 20."),
 ];
 
-/// The settings of every exchange after `rest` and `stream`.
+/// Settings that have the same default for every exchange.
 const VENUE: &[Setting] = &[
     default("streaming", "true", "false polls only."),
-    default("stale_after_secs", "15", "A price not confirmed for this long is stale."),
-    default("silence_max_secs", "10", "A stream without data for this long is checked over REST."),
     default("confirm_after_secs", "5", "A market without an update for this long is requested over REST."),
     default("poll_every_ms", "2000", "How often prices are fetched while streaming is down."),
 ];
@@ -170,8 +169,15 @@ pub fn sample() -> String {
     for venue in venue::ALL {
         let profile = venue.profile();
         section(&mut text, &format!("The exchange `{}`.", profile.id), &format!("[venues.{}]", profile.id), &[]);
-        let _ =
-            writeln!(text, "# REST API.\n#rest = \"{}\"\n# WebSocket.\n#stream = \"{}\"", profile.rest, profile.stream);
+        let mut own = |key, value: String, doc| {
+            let _ = writeln!(text, "# {doc}\n#{key} = {value}");
+        };
+        own("rest", format!("\"{}\"", profile.rest), "REST API.");
+        own("stream", format!("\"{}\"", profile.stream), "WebSocket.");
+        let seconds = |duration: Duration| duration.as_secs().to_string();
+        own("stale_after_secs", seconds(profile.stale_after), "A price not confirmed for this long is stale.");
+        let doc = "A stream without data for this long is checked over REST.";
+        own("silence_max_secs", seconds(profile.silence_max), doc);
         list(&mut text, VENUE);
     }
     section(&mut text, "Boards: at least one; the first is the default board.", "[[boards]]", BOARD);
@@ -220,6 +226,8 @@ mod tests {
             let profile = venue::find(id.as_str()).unwrap().profile();
             assert_eq!(settings.rest.as_deref(), Some(profile.rest));
             assert_eq!(settings.stream.as_deref(), Some(profile.stream));
+            assert_eq!(settings.stale_after, Some(profile.stale_after));
+            assert_eq!(settings.silence_max, Some(profile.silence_max));
         }
         config.site.widgets = Default::default();
         assert_eq!(config, Config::default());

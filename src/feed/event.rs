@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::VenueHealth;
-use crate::market::{HourRecord, Market, Minute, Now, Price, Quote, Ticker, VenueClock, VenueId};
+use crate::market::{HourRecord, Market, Minute, Now, Price, Quote, SourceId, Ticker, VenueClock, VenueId};
 
 /// How a ticker was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +195,7 @@ pub enum JumpStatus {
 }
 
 /// What the board sends to the hub after a batch of events.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct BoardUpdate {
     /// When the update was made, by our wall clock.
     pub at: Timestamp,
@@ -205,6 +205,8 @@ pub struct BoardUpdate {
     pub confirmed: Vec<Arc<Quote>>,
     /// Venues whose health changed.
     pub venues: Vec<VenueHealth>,
+    /// Rows that no board has any more, by source and market.
+    pub removed: Vec<(SourceId, Market)>,
 }
 
 /// The latest figures of one market at one venue.

@@ -1,7 +1,7 @@
 //! The health of a venue's connections, as shown on pages, in logs and in the API.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
@@ -238,6 +238,11 @@ impl Problems {
         if let Some(market) = market {
             tally.markets.insert(market.clone(), at);
         }
+    }
+
+    /// Forgets all markets that are not `wanted`.
+    pub fn retain_markets(&mut self, wanted: &BTreeSet<Market>) {
+        self.0.values_mut().for_each(|tally| tally.markets.retain(|market, _| wanted.contains(market)));
     }
 
     /// Returns all problems as of `at`.

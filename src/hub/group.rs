@@ -205,6 +205,11 @@ impl Group {
             "encoding the updates of a group failed; its clients are closed with code 3011"
         );
         self.failed.store(true, Ordering::SeqCst);
+        self.wake_members();
+    }
+
+    /// Wakes the members, although there is no new frame.
+    pub(super) fn wake_members(&self) {
         self.newest.send_modify(|_| ());
         self.notify_watchers();
     }
@@ -234,10 +239,23 @@ impl Group {
         }
     }
 
-    /// Publishes a frame of everything that changed since the last one; returns whether anything changed.
-    fn encode_changes(&self, encoding: &Encoding, changes: impl Fn(&RowsView, u64) -> Changes) -> bool {
+    /// Returns what has changed since the last frame, and forgets rows that no longer exist: if one returns, it is
+    /// sent complete.
+    fn changes(&self, changes: impl Fn(&RowsView, u64) -> Changes) -> Changes {
         let since = self.sent().sequence;
         let changes = changes(&self.key.view, since);
+        let mut sent = self.sent();
+        for &index in &changes.absent {
+            if let Some(row) = sent.rows.get_mut(index) {
+                *row = None;
+            }
+        }
+        changes
+    }
+
+    /// Publishes a frame of everything that changed since the last one; returns whether anything changed.
+    fn encode_changes(&self, encoding: &Encoding, changes: impl Fn(&RowsView, u64) -> Changes) -> bool {
+        let changes = self.changes(changes);
         let mut sent = self.sent();
         let mut changed_rows = Vec::new();
         for (index, entry) in changes.rows {
@@ -268,8 +286,7 @@ impl Group {
 
     /// Publishes a heartbeat, or the changes that the task has not been woken for yet.
     fn heartbeat(&self, encoding: &Encoding, changes: impl Fn(&RowsView, u64) -> Changes) -> bool {
-        let since = self.sent().sequence;
-        let Changes { sequence, as_of, rows, venues } = changes(&self.key.view, since);
+        let Changes { sequence, as_of, rows, venues, .. } = self.changes(&changes);
         if !rows.is_empty() || !venues.is_empty() {
             // They changed a moment ago, or only in fields that this view does not show.
             return self.encode_changes(encoding, changes) || self.publish_heartbeat(encoding, sequence, as_of);

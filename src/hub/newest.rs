@@ -1,6 +1,7 @@
 //! The newest rows and the health of the venues, numbered by the sequence of their last change.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub(super) struct Newest {
     pub kept_alive_at: Duration,
     /// Whether rows are marked as stale for lack of it.
     pub lapsed: bool,
+    /// The sequence at which the boards last changed. A client with an earlier one may have rows that no longer exist.
+    pub revised_at: u64,
     pub rows: HashMap<SourceId, HashMap<Market, RowEntry>>,
     pub venues: Vec<VenueReport>,
 }
@@ -68,7 +71,18 @@ pub(super) struct Changes {
     pub sequence: u64,
     pub as_of: Option<Timestamp>,
     pub rows: Vec<(usize, RowEntry)>,
+    /// Indices of the rows that do not exist, or no longer.
+    pub absent: Vec<usize>,
     pub venues: Vec<(u64, VenueHealth)>,
+}
+
+impl RowsView {
+    /// Returns a hash of the view.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 impl Newest {
@@ -78,15 +92,19 @@ impl Newest {
 
     /// Returns the rows and venues of a view that changed after `since`.
     pub fn changes(&self, view: &RowsView, since: u64) -> Changes {
-        let rows = view.rows.iter().enumerate();
-        let found = rows.filter_map(|(index, (source, market))| Some((index, self.find(source, market)?)));
+        let (mut rows, mut absent) = (Vec::new(), Vec::new());
+        for (index, (source, market)) in view.rows.iter().enumerate() {
+            match self.find(source, market) {
+                Some(entry) if entry.changed > since => rows.push((index, entry.clone())),
+                Some(_) => {}
+                None => absent.push(index),
+            }
+        }
         Changes {
             sequence: self.sequence,
             as_of: self.as_of,
-            rows: found
-                .filter(|(_, entry)| entry.changed > since)
-                .map(|(index, entry)| (index, entry.clone()))
-                .collect(),
+            rows,
+            absent,
             venues: self
                 .venues_of(view)
                 .filter(|venue| venue.changed > since)
@@ -99,6 +117,15 @@ impl Newest {
     pub fn venues_of<'a>(&'a self, view: &'a RowsView) -> impl Iterator<Item = &'a VenueReport> {
         let feeds = |name: &str| view.rows.iter().any(|(source, _)| source.as_str().split(',').any(|id| id == name));
         self.venues.iter().filter(move |venue| feeds(venue.health.venue.as_str()))
+    }
+
+    /// Removes a row.
+    pub fn remove(&mut self, source: &SourceId, market: &Market) {
+        let Some(rows) = self.rows.get_mut(source) else { return };
+        rows.remove(market);
+        if rows.is_empty() {
+            self.rows.remove(source);
+        }
     }
 
     /// Marks all rows as stale for lack of [`Hub::keep_alive`](super::Hub::keep_alive).

@@ -88,7 +88,21 @@ impl Hub {
 
     /// Applies a batch from the board and wakes the groups that it concerns.
     pub fn publish(&self, batch: BoardUpdate) {
-        self.0.publish(batch);
+        let is_revision = !batch.removed.is_empty();
+        self.0.publish(batch, is_revision);
+    }
+
+    /// Applies the first batch after a change of the boards: every member checks whether its view is still the same
+    /// ([`Subscription::take_revision`](super::Subscription::take_revision), [`fanout::Service::on_revision`]).
+    ///
+    /// Whoever resolves views must see the changed boards before this is called.
+    pub fn revise(&self, batch: BoardUpdate) {
+        self.0.publish(batch, true);
+    }
+
+    /// Returns a number that rises when the boards change; starts at 0.
+    pub fn revision(&self) -> u64 {
+        self.0.revision()
     }
 
     /// Returns the newest rows of `markets` from `source`, in that order; rows never published are omitted.
@@ -162,6 +176,8 @@ pub(super) struct Shared {
     clock: Option<Clock>,
     state: Mutex<State>,
     pub snapshots: Snapshots,
+    /// Rises when the boards change, while the rows are locked.
+    revision: AtomicU64,
     pub wakes: AtomicU64,
     pub tasks: TaskTracker,
 }
@@ -185,6 +201,7 @@ impl Shared {
             clock,
             state: Mutex::new(State { newest, ..State::default() }),
             snapshots: Snapshots::default(),
+            revision: AtomicU64::new(0),
             wakes: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         }
@@ -207,10 +224,21 @@ impl Shared {
         lock()
     }
 
-    /// Applies a batch from the board and wakes the groups that it concerns.
-    pub fn publish(&self, batch: BoardUpdate) {
-        let woken = self.state().apply(batch);
+    /// Applies a batch from the board and wakes the groups that it concerns; after a change of the boards, their
+    /// members too.
+    pub fn publish(&self, batch: BoardUpdate, is_revision: bool) {
+        let mut state = self.state();
+        let woken = state.apply(batch, is_revision);
+        let revised = if is_revision { state.all_groups() } else { Vec::new() };
+        // While the rows are locked, so that whoever sees the new sequence sees the new revision.
+        self.revision.fetch_add(u64::from(is_revision), Ordering::Release);
+        drop(state);
         self.wake(&woken);
+        revised.iter().for_each(|group| group.wake_members());
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// Wakes groups to check for changes.
@@ -242,10 +270,11 @@ impl Shared {
 
 impl State {
     /// Applies a batch; returns the groups that it concerns.
-    fn apply(&mut self, batch: BoardUpdate) -> Vec<Arc<Group>> {
-        let BoardUpdate { at, changed, confirmed, venues } = batch;
+    fn apply(&mut self, batch: BoardUpdate, is_revision: bool) -> Vec<Arc<Group>> {
+        let BoardUpdate { at, changed, confirmed, venues, removed } = batch;
         self.newest.version += 1;
         self.newest.as_of = Some(at);
+        removed.iter().for_each(|(source, market)| self.newest.remove(source, market));
         // A row that is confirmed before it was ever published counts as changed.
         let (confirmed, unseen): (Vec<_>, Vec<_>) =
             confirmed.into_iter().partition(|quote| self.newest.find(&quote.source, &quote.market).is_some());
@@ -261,10 +290,13 @@ impl State {
             }
         }
         let must_report = self.newest.venues.iter().any(|venue| venue.must_report(at));
-        if changed.is_empty() && unseen.is_empty() && !must_report {
+        if changed.is_empty() && unseen.is_empty() && !must_report && !is_revision {
             return Vec::new();
         }
         self.newest.sequence += 1;
+        if is_revision {
+            self.newest.revised_at = self.newest.sequence;
+        }
         for venue in self.newest.venues.iter_mut().filter(|venue| venue.must_report(at)) {
             venue.mark_reported(self.newest.sequence, at);
         }
@@ -334,6 +366,10 @@ impl fanout::Member for Member {
 
     fn has_failed(&self) -> bool {
         self.group.has_failed()
+    }
+
+    fn revision(&self) -> u64 {
+        self.shared.revision()
     }
 
     fn add_watcher(&self, watcher: &Arc<dyn fanout::Watcher>) {

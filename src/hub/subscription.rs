@@ -29,14 +29,17 @@ pub struct Subscription {
     frames: watch::Receiver<Arc<Frame>>,
     /// The last sequence returned to the member.
     sequence: u64,
+    /// The revision of the boards that its view is from.
+    revision: u64,
 }
 
 impl Hub {
     /// Joins the group of a view and returns its initial state.
     ///
-    /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists,
-    /// else a snapshot. No change is lost between it and what [`fanout::Member::update_since`] returns for its
-    /// sequence. `interval` is the minimum time between two frames. Must be called within a tokio runtime.
+    /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists and is
+    /// not from before the last change of the boards, else a snapshot. No change is lost between it and what
+    /// [`fanout::Member::update_since`] returns for its sequence. `interval` is the minimum time between two frames.
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Returns the error of `admit`, which is called with the number of groups if a new group is needed.
@@ -89,8 +92,9 @@ impl Member {
     ) -> Result<(Self, InitialState, watch::Receiver<Arc<Frame>>), E> {
         let key = GroupKey::new(&view, interval);
         let mut state = shared.state();
+        let positions = state.newest.revised_at..=state.newest.sequence;
         let known =
-            resume.filter(|resume| resume.epoch == shared.encoding.epoch && resume.sequence <= state.newest.sequence);
+            resume.filter(|resume| resume.epoch == shared.encoding.epoch && positions.contains(&resume.sequence));
         let group = match state.groups.get_mut(&key) {
             Some((group, members)) => {
                 *members += 1;
@@ -157,12 +161,13 @@ impl Subscription {
         resume: Option<&Resume>,
         admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
     ) -> Result<(Self, Vec<Bytes>), E> {
+        let revision = shared.revision();
         let (member, initial, frames) = Member::join(shared, view, interval, resume, admit)?;
-        Ok((Self { member, frames, sequence: initial.sequence }, initial.texts(id)))
+        Ok((Self { member, frames, sequence: initial.sequence, revision }, initial.texts(id)))
     }
 
-    /// Waits for the next update and returns its JSON messages; `None` if the group has failed and the client
-    /// must be closed. Cancel-safe.
+    /// Waits for the next update and returns its JSON messages; `None` if the boards have changed
+    /// ([`Subscription::take_revision`]), or if the group has failed and the client must be closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Arc<[Bytes]>> {
         loop {
             self.frames.changed().await.ok()?;
@@ -170,11 +175,25 @@ impl Subscription {
                 return None;
             }
             self.frames.mark_unchanged();
-            if let Some((sequence, messages)) = self.member.newest_since(self.sequence) {
+            let update = self.member.newest_since(self.sequence);
+            // Checked after the update was read: one from after a change of the boards would move a member with an
+            // outdated view to a sequence from which it could resume.
+            if self.member.shared.revision() != self.revision {
+                return None;
+            }
+            if let Some((sequence, messages)) = update {
                 self.sequence = sequence;
                 return Some(messages.texts().clone());
             }
         }
+    }
+
+    /// Returns whether the boards have changed since the last call, or since the member joined. The member may
+    /// continue if its view is still the same; else it has to join again.
+    pub fn take_revision(&mut self) -> bool {
+        let revision = self.member.shared.revision();
+        self.frames.mark_changed();
+        std::mem::replace(&mut self.revision, revision) != revision
     }
 
     /// Returns the last sequence returned to the member.

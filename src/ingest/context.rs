@@ -1,6 +1,6 @@
 //! Context of one venue: what its tasks share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,8 +17,11 @@ use super::liveness::Liveness;
 use super::outgoing::Tls;
 use super::rest::http::RestClient;
 use super::settings::Settings;
+use super::wanted::WantedMarkets;
 use crate::clock::Clock;
-use crate::feed::{Event, MissingPart, Reason, ReasonCode, Transport, Via, check_ticker_times, is_repeated};
+use crate::feed::{
+    Event, MissingPart, Reason, ReasonCode, Transport, VenueState, Via, check_ticker_times, is_repeated,
+};
 use crate::market::{Market, Now, Ticker, VenueId};
 use crate::venue::{RejectedListing, Rejection, TickerRecord, Venue};
 
@@ -30,9 +33,6 @@ const IGNORED: &str = "field ignored; the rest of the record is used";
 
 /// REST counts as working for this many polling intervals after its last response.
 const POLLS_MISSED_MAX: u32 = 3;
-
-/// The wanted markets that may be requested: those that the venue lists, or all while no list has been received.
-pub type ListedMarkets = Arc<BTreeSet<Market>>;
 
 /// Returns whether a ticker is current by its times; only a current one proves that a stream is alive.
 fn is_current(ticker: &Ticker, streamed: bool, venue_now: Timestamp) -> bool {
@@ -54,13 +54,8 @@ pub struct VenueContext {
     pub http: RestClient,
     pub cooldowns: Arc<Cooldowns>,
     pub event_queue: EventQueue,
-    pub wanted: Vec<Market>,
-    /// The markets of each connection.
-    pub markets_by_connection: Vec<Vec<Market>>,
-    pub listed: watch::Sender<ListedMarkets>,
-    pub has_list: watch::Sender<bool>,
+    pub markets: watch::Sender<Arc<WantedMarkets>>,
     pub shutdown: CancellationToken,
-    symbols: BTreeMap<String, Market>,
     /// This lock and those of the fields below are held for a few lines, and never two at once.
     liveness: Mutex<Liveness>,
     health: Mutex<Health>,
@@ -73,30 +68,24 @@ impl VenueContext {
     pub fn new(
         venue: &'static dyn Venue,
         settings: Settings,
-        wanted: Vec<Market>,
+        wanted: &BTreeSet<Market>,
         tls: Tls,
         clock: Clock,
         (http, cooldowns): (RestClient, Arc<Cooldowns>),
         events: mpsc::Sender<Event>,
         shutdown: CancellationToken,
     ) -> Self {
-        let profile = venue.profile();
-        let wanted: Vec<Market> = wanted.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let markets_by_connection: Vec<Vec<Market>> =
-            wanted.chunks(profile.markets_per_connection.max(1)).map(<[Market]>::to_vec).collect();
         let now = clock.monotonic();
-        Self {
-            liveness: Mutex::new(Liveness::new(&markets_by_connection, &settings)),
-            health: Mutex::new(Health::new(profile.id, wanted.len(), clock.now())),
+        let context = Self {
+            liveness: Mutex::new(Liveness::new(&settings)),
+            health: Mutex::new(Health::new(venue.profile().id, wanted.len(), clock.now())),
             clock_offset: Mutex::default(),
             // Starts empty: the previous process may have used up the limit a moment ago.
             connects: Mutex::new(
                 TokenBucket::new(settings.connect_burst, settings.connect_every * settings.connect_burst.max(1), now)
                     .emptied(),
             ),
-            symbols: wanted.iter().map(|market| (venue.symbol(market), market.clone())).collect(),
-            listed: watch::Sender::new(Arc::new(wanted.iter().cloned().collect())),
-            has_list: watch::Sender::new(false),
+            markets: watch::Sender::new(Arc::new(WantedMarkets::none(venue))),
             event_queue: EventQueue::new(events),
             venue,
             settings,
@@ -104,10 +93,10 @@ impl VenueContext {
             clock,
             http,
             cooldowns,
-            wanted,
-            markets_by_connection,
             shutdown,
-        }
+        };
+        context.set_wanted(wanted);
+        context
     }
 
     pub fn id(&self) -> VenueId {
@@ -118,9 +107,30 @@ impl VenueContext {
         self.clock.monotonic()
     }
 
-    /// Returns the wanted market with this symbol.
-    pub fn market(&self, symbol: &str) -> Option<&Market> {
-        self.symbols.get(symbol)
+    /// Returns the markets that are wanted now.
+    pub fn markets(&self) -> Arc<WantedMarkets> {
+        self.markets.borrow().clone()
+    }
+
+    pub fn is_wanted(&self, market: &Market) -> bool {
+        self.markets.borrow().wanted.contains(market)
+    }
+
+    /// Replaces the wanted markets. Those that stay keep their connection and everything that is known of them.
+    ///
+    /// Only the supervisor calls this.
+    pub fn set_wanted(&self, wanted: &BTreeSet<Market>) {
+        let mut connections = self.markets().connections.clone();
+        connections.update(wanted);
+        // First, so that no subscription to a new market is missed.
+        self.liveness().set_markets(&connections);
+        self.markets.send_modify(|markets| {
+            *markets = Arc::new(markets.with_wanted(self.venue, wanted, connections));
+        });
+        if wanted.is_empty() {
+            // Nothing is read any more, so nothing fails.
+            self.health().forget_failures();
+        }
     }
 
     /// Returns the current venue time, or our wall clock's time while there is no estimate of it.
@@ -162,9 +172,12 @@ impl VenueContext {
         let venue_now = self.venue_now();
         let (requested, now) = (requested.unwrap_or(received), received.monotonic);
         let mut confirmed = Vec::with_capacity(records.len());
+        let markets = self.markets();
         for TickerRecord { symbol, ticker, ignored_fields } in records {
-            let Some(market) = self.market(&symbol) else {
-                self.reject("unknown-symbol", &symbol);
+            let Some(market) = markets.market(&symbol) else {
+                if !markets.is_retired(&symbol) {
+                    self.reject("unknown-symbol", &symbol);
+                }
                 continue;
             };
             ignored_fields.iter().for_each(|rejection| self.ignore_field(market, rejection));
@@ -213,13 +226,14 @@ impl VenueContext {
     }
 
     /// Like [`Self::reject`], for a row of the market list; returns its market if that is known and wanted.
-    pub fn reject_listing(&self, rejected: &RejectedListing) -> Option<&Market> {
+    pub fn reject_listing(&self, rejected: &RejectedListing) -> Option<Market> {
         let RejectedListing { symbol, rejection } = rejected;
-        let market = symbol.as_ref().and_then(|symbol| self.market(symbol));
+        let markets = self.markets();
+        let market = symbol.as_ref().and_then(|symbol| markets.market(symbol));
         let of = symbol.as_ref().filter(|_| market.is_none()).map_or_else(String::new, |symbol| format!(" ({symbol})"));
         let detail = format!("row of the market list{of}: {}", rejection.describe());
         self.record_rejection((rejection.problem, Some(rejection.field)), market, detail, REJECTED);
-        market
+        market.cloned()
     }
 
     /// Like [`Self::reject`], for a single field of a record that is otherwise used.
@@ -248,6 +262,9 @@ impl VenueContext {
     ///
     /// `code` is a stable code, `detail` is for the operator. Call it on every occurrence.
     pub fn set_missing(&self, market: &Market, lacks: MissingPart, code: &'static str, detail: impl Into<String>) {
+        if !self.is_wanted(market) {
+            return;
+        }
         self.health().set_missing(market, lacks, (code, detail.into()), self.clock.now());
     }
 
@@ -255,6 +272,9 @@ impl VenueContext {
     ///
     /// Logs it once, and again when the cause changes.
     pub fn market_failed(&self, market: &Market, lacks: MissingPart, reason: &Reason) {
+        if !self.is_wanted(market) {
+            return;
+        }
         let (at, code, detail) = (self.clock.now(), reason.code.as_str(), &reason.message);
         let what = if reason.code == ReasonCode::Unanswered { "unanswered" } else { "refused-market" };
         let is_new = {
@@ -264,6 +284,19 @@ impl VenueContext {
         };
         if is_new {
             tracing::warn!(venue = %self.id(), %market, ?lacks, code, detail, "no usable response for one market; retrying it separately");
+        }
+    }
+
+    /// Records that the venue refused to stream the market of `symbol`, which is polled instead.
+    pub fn refuse_stream(&self, symbol: &str, message: &str) {
+        let markets = self.markets();
+        match markets.market(symbol) {
+            Some(market) => {
+                self.liveness().record_refusal(market);
+                self.market_failed(market, MissingPart::Price, &Reason::new(ReasonCode::Refused, quoted(message)));
+            }
+            None if markets.is_retired(symbol) => {}
+            None => self.reject("refused", &format!("{symbol}: {message}")),
         }
     }
 
@@ -342,30 +375,36 @@ impl VenueContext {
         self.publish_health(false);
     }
 
-    /// Returns the connections with at least one listed market.
-    fn active_connections(&self) -> Vec<usize> {
-        let listed = self.listed.borrow().clone();
-        let is_active =
-            |connection: &usize| self.markets_by_connection[*connection].iter().any(|market| listed.contains(market));
-        (0..self.markets_by_connection.len()).filter(is_active).collect()
+    /// Records that a connection was closed because none of its markets is wanted and listed.
+    pub fn stream_closed(&self, connection: usize) {
+        self.liveness().forget_connection(connection);
+        // At the end of the program, that is no change of the venue's state.
+        if !self.shutdown.is_cancelled() {
+            self.publish_health(false);
+        }
     }
 
     /// Publishes the health of the venue if its state changed or, with `figures`, if anything else did.
     pub fn publish_health(&self, figures: bool) {
         let Now { wall: at, monotonic: now } = self.clock.read();
         let skew = self.clock_offset().estimate().map(|clock| clock.at(now).duration_since(at));
-        let active = self.active_connections();
-        let (streaming, partly, confirmed) = {
+        let markets = self.markets();
+        let active = markets.active_connections();
+        let (all_up, any_up, any_failed, confirmed) = {
             let liveness = self.liveness();
-            let partly = active.iter().any(|&connection| liveness.all_up(&[connection]));
-            let streaming = self.settings.stream_enabled && !active.is_empty() && liveness.all_up(&active);
-            (streaming, partly, liveness.count_confirmed_within(self.settings.stale_after, now))
+            let all_up = !active.is_empty() && liveness.all_up(&active);
+            let confirmed = liveness.count_confirmed_within(self.settings.stale_after, now);
+            (all_up, liveness.any_up(), liveness.any_failed(), confirmed)
         };
         let [not_before, stream_not_before] =
             [Transport::Rest, Transport::Stream].map(|transport| self.cooldowns.not_before(transport));
         let recent_max = self.settings.poll_every * POLLS_MISSED_MAX + self.settings.request;
         let changed = {
             let mut health = self.health();
+            // A venue that is up stays up while a connection for new markets is opened for the first time.
+            let is_extended = health.current().state == VenueState::Up && !active.is_empty() && any_up && !any_failed;
+            let streaming = self.settings.stream_enabled && (all_up || is_extended);
+            health.retain_wanted(&markets.wanted);
             let polling = health.rest_failure.is_none()
                 && health
                     .rest_succeeded_at
@@ -376,7 +415,7 @@ impl VenueContext {
             health.current().not_before = not_before;
             health.current().stream_not_before = stream_not_before;
             health.current().requests_failed = self.http.failed_requests();
-            health.take_update(Connectivity { streaming, partly_streaming: partly, polling, starting }, at, figures)
+            health.take_update(Connectivity { streaming, partly_streaming: any_up, polling, starting }, at, figures)
         };
         if let Some(changed) = changed {
             self.event_queue.push(Event::Health(changed));

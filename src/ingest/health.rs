@@ -1,6 +1,6 @@
 //! Health of one venue, as published at `/api/v1/venues` and in the log, and when to publish it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -120,6 +120,19 @@ impl Health {
             return None;
         }
         self.missing.remove(&(market.clone(), what)).map(|missing| missing.since)
+    }
+
+    /// Forgets what was recorded about markets that are not wanted any more.
+    pub fn retain_wanted(&mut self, wanted: &BTreeSet<Market>) {
+        self.current.markets_wanted = wanted.len();
+        self.missing.retain(|(market, _), _| wanted.contains(market));
+        self.problems.retain_markets(wanted);
+    }
+
+    /// Forgets why reading from the venue failed.
+    pub fn forget_failures(&mut self) {
+        (self.stream_failure, self.rest_failure, self.rest_failing_since) = (None, None, None);
+        (self.current.list_reason, self.current.list_failed) = (None, None);
     }
 
     /// Returns whether a line of this kind (cause and message) may be logged now: `Some` with the number of lines

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::assignment::Assignment;
 use super::limits::Backoff;
 use super::settings::Settings;
 use crate::market::{Market, Price, Ticker};
@@ -29,6 +30,11 @@ impl TradeKey {
         Self { traded_at: ticker.traded_at, trade_id: ticker.trade_id, last: ticker.last }
     }
 
+    /// Returns whether it has more than a price, so that of two different trades the later one is known.
+    fn is_ordered(&self) -> bool {
+        self.trade_id.is_some() || self.traded_at.is_some()
+    }
+
     /// Returns whether this trade is later than `other`, by the best criterion that both have: id, time, or else a
     /// different price.
     pub fn is_later_than(&self, other: &Self) -> bool {
@@ -46,7 +52,11 @@ struct MarketLiveness {
     connection: usize,
     /// Whether a connection has subscribed to it, delivering or not.
     subscribed: bool,
+    /// Whether the venue has refused that subscription.
+    refused: bool,
     confirmed_at: Option<Duration>,
+    /// When the stream last delivered a price.
+    streamed_at: Option<Duration>,
     requested_at: Option<Duration>,
     /// Set while it is requested alone, since it was refused, missing, unreadable or late: not before this time.
     isolated: Option<(Duration, Backoff)>,
@@ -67,8 +77,8 @@ struct MarketLiveness {
 #[derive(Debug)]
 pub struct Liveness {
     markets: BTreeMap<Market, MarketLiveness>,
-    /// Whether each connection delivers.
-    up: Vec<bool>,
+    /// Whether each connection delivers or has failed; those that are being opened for the first time are absent.
+    up: BTreeMap<usize, bool>,
     /// When silent markets were last checked.
     checked_at: Option<Duration>,
     confirm_after: Duration,
@@ -88,6 +98,11 @@ pub struct Due {
 }
 
 impl MarketLiveness {
+    /// Returns whether the stream of the market is down, given whether its connection delivers.
+    fn is_down(&self, up: &BTreeMap<usize, bool>) -> bool {
+        self.dead || self.refused || up.get(&self.connection) != Some(&true)
+    }
+
     fn record_newest(&mut self, seen: TradeKey) {
         if self.newest.is_none_or(|newest| seen.is_later_than(&newest)) {
             self.newest = Some(seen);
@@ -96,15 +111,11 @@ impl MarketLiveness {
 }
 
 impl Liveness {
-    /// Starts with no market confirmed; `markets_by_connection` lists the markets of each connection.
-    pub fn new(markets_by_connection: &[Vec<Market>], settings: &Settings) -> Self {
-        let state = |connection| MarketLiveness { connection, ..MarketLiveness::default() };
-        let states = markets_by_connection.iter().enumerate();
+    /// Starts without markets.
+    pub fn new(settings: &Settings) -> Self {
         Self {
-            markets: states
-                .flat_map(|(connection, markets)| markets.iter().map(move |m| (m.clone(), state(connection))))
-                .collect(),
-            up: vec![false; markets_by_connection.len()],
+            markets: BTreeMap::new(),
+            up: BTreeMap::new(),
             checked_at: None,
             confirm_after: settings.confirm_after,
             poll_every: settings.poll_every,
@@ -114,14 +125,42 @@ impl Liveness {
         }
     }
 
+    /// Forgets the markets that are not assigned any more, and starts with no new one confirmed.
+    pub fn set_markets(&mut self, connections: &Assignment) {
+        let mut markets = BTreeMap::new();
+        for (connection, assigned) in connections.iter() {
+            for market in assigned {
+                let state = self.markets.remove(market);
+                let state = state.unwrap_or_else(|| MarketLiveness { connection, ..MarketLiveness::default() });
+                markets.insert(market.clone(), state);
+            }
+        }
+        self.markets = markets;
+    }
+
     /// Records that a new connection subscribed to `markets`: it is not measured by what the old one delivered.
     pub fn record_subscription(&mut self, markets: &[Market]) {
         for market in markets {
             if let Some(state) = self.markets.get_mut(market) {
                 state.subscribed = true;
+                state.refused = false;
                 (state.reference, state.watched_since, state.missed) = (None, None, None);
             }
         }
+    }
+
+    /// Records that the venue refused to stream a market: it is polled, and its trades are no evidence against the
+    /// connection, until there is another subscription or the stream delivers it after all.
+    pub fn record_refusal(&mut self, market: &Market) {
+        if let Some(state) = self.markets.get_mut(market) {
+            state.refused = true;
+            (state.reference, state.watched_since, state.missed) = (None, None, None);
+        }
+    }
+
+    /// Returns whether the venue refused to stream all of these markets.
+    pub fn all_refused(&self, markets: &[Market]) -> bool {
+        markets.iter().all(|market| self.markets.get(market).is_some_and(|state| state.refused))
     }
 
     /// Records that a failed connection was replaced by one that had subscribed to `markets` before the failure:
@@ -139,11 +178,14 @@ impl Liveness {
         let Some(state) = self.markets.get_mut(market) else { return };
         let seen = TradeKey::of(ticker);
         state.record_newest(seen);
-        state.confirmed_at = Some(now);
-        if state.missed.is_none_or(|(_, missed)| !missed.is_later_than(&seen)) {
+        (state.confirmed_at, state.streamed_at) = (Some(now), Some(now));
+        (state.subscribed, state.refused) = (true, false);
+        // By its price alone, any other trade looks later than the missed one; but a price that moves is not dead.
+        let has_moved = !seen.is_ordered() && state.reference.is_some_and(|reference| reference.last != seen.last);
+        if has_moved || state.missed.is_none_or(|(_, missed)| !missed.is_later_than(&seen)) {
             (state.missed, state.found_dead_at, state.strikes, state.dead) = (None, None, 0, false);
         }
-        if state.reference.is_none_or(|reference| !reference.is_later_than(&seen)) {
+        if state.reference.is_none_or(|reference| !seen.is_ordered() || !reference.is_later_than(&seen)) {
             state.reference = Some(seen);
             state.watched_since.get_or_insert(now);
         }
@@ -155,13 +197,17 @@ impl Liveness {
         let seen = TradeKey::of(ticker);
         state.record_newest(seen);
         state.confirmed_at = Some(now);
+        // Without times, a price that was requested before the stream's last one proves nothing.
+        let is_outdated = !seen.is_ordered() && state.requested_at.is_some_and(|at| state.streamed_at > Some(at));
         state.requested_at = Some(now);
         match state.reference {
-            _ if !state.subscribed => {}
+            _ if !state.subscribed || state.refused || is_outdated => {}
             None => (state.reference, state.watched_since) = (Some(seen), Some(now)),
             Some(reference) if seen.is_later_than(&reference) => {
                 state.missed.get_or_insert((now, seen));
             }
+            // A response that was under way while the price went up and down again.
+            Some(_) if !seen.is_ordered() && !state.dead => state.missed = None,
             Some(_) => {}
         }
     }
@@ -173,10 +219,21 @@ impl Liveness {
 
     /// Records that a connection started or stopped delivering.
     pub fn set_connection_up(&mut self, connection: usize, up: bool) {
-        self.up[connection] = up;
+        self.up.insert(connection, up);
+        self.set_subscribed(connection, up);
+    }
+
+    /// Records that a connection was closed because it is not needed.
+    pub fn forget_connection(&mut self, connection: usize) {
+        self.up.remove(&connection);
+        self.set_subscribed(connection, false);
+    }
+
+    fn set_subscribed(&mut self, connection: usize, up: bool) {
         for state in self.markets.values_mut().filter(|state| state.connection == connection) {
             state.subscribed = up;
             if !up {
+                state.refused = false;
                 (state.missed, state.found_dead_at) = (None, None);
             }
         }
@@ -184,12 +241,26 @@ impl Liveness {
 
     /// Returns whether all of these connections deliver.
     pub fn all_up(&self, connections: &[usize]) -> bool {
-        connections.iter().all(|&connection| self.up[connection])
+        connections.iter().all(|connection| self.is_up(*connection))
+    }
+
+    /// Returns whether any connection delivers.
+    pub fn any_up(&self) -> bool {
+        self.up.values().any(|up| *up)
+    }
+
+    /// Returns whether any connection has failed and does not deliver again yet.
+    pub fn any_failed(&self) -> bool {
+        self.up.values().any(|up| !up)
+    }
+
+    fn is_up(&self, connection: usize) -> bool {
+        self.up.get(&connection) == Some(&true)
     }
 
     /// Returns whether the stream delivers a market.
     pub fn is_streamed(&self, market: &Market) -> bool {
-        self.markets.get(market).is_some_and(|state| self.up[state.connection] && !state.dead)
+        self.markets.get(market).is_some_and(|state| !state.is_down(&self.up))
     }
 
     /// Isolates a market without a usable response: from now on it is requested alone, with growing delays.
@@ -218,7 +289,7 @@ impl Liveness {
     pub fn due_isolated(&self, listed: &BTreeSet<Market>, now: Duration) -> Vec<(Market, bool)> {
         let states = self.markets.iter().filter(|(market, _)| listed.contains(*market));
         let due = states.filter_map(|(market, state)| {
-            let is_polled = state.dead || !self.up[state.connection];
+            let is_polled = state.is_down(&self.up);
             let is_unconfirmed = state.confirmed_at.is_none_or(|at| now.saturating_sub(at) >= self.confirm_after);
             let (until, _) = state.isolated.as_ref()?;
             (*until <= now && (is_polled || is_unconfirmed)).then(|| (market.clone(), is_polled))
@@ -233,12 +304,12 @@ impl Liveness {
     pub fn due(&mut self, listed: &BTreeSet<Market>, now: Duration) -> Due {
         let age = |since: Option<Duration>| since.map_or(Duration::MAX, |since| now.saturating_sub(since));
         let mut due = Due::default();
-        let (mut poll_now, mut check_now) = (false, false);
+        let (mut poll_now, mut check_now, mut is_new) = (false, false, false);
         let is_batched =
             |(market, state): &(&Market, &MarketLiveness)| listed.contains(*market) && state.isolated.is_none();
         for (market, state) in self.markets.iter().filter(is_batched) {
             let since_request = age(state.requested_at);
-            if state.dead || !self.up[state.connection] {
+            if state.is_down(&self.up) {
                 if since_request >= self.poll_every / 2 {
                     due.poll.push(market.clone());
                     poll_now |= since_request >= self.poll_every;
@@ -248,10 +319,12 @@ impl Liveness {
                 if unconfirmed >= self.confirm_after / 2 {
                     due.check.push(market.clone());
                     check_now |= unconfirmed >= self.confirm_after;
+                    is_new |= state.requested_at.is_none() && state.confirmed_at.is_none();
                 }
             }
         }
-        check_now &= age(self.checked_at) >= self.confirm_after;
+        // A new market does not wait for the next check.
+        check_now &= is_new || age(self.checked_at) >= self.confirm_after;
         if check_now {
             self.checked_at = Some(now);
         } else {
@@ -307,5 +380,99 @@ impl Liveness {
     /// Returns how many markets were confirmed within `age`, by any source.
     pub fn count_confirmed_within(&self, age: Duration, now: Duration) -> usize {
         self.markets.values().filter(|state| state.confirmed_at.is_some_and(|at| now.saturating_sub(at) <= age)).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::venue;
+
+    const GRACE: Duration = Duration::from_secs(2);
+
+    fn ticker(price: &str) -> Ticker {
+        Ticker::new(price.parse().unwrap())
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Returns the liveness of one market whose stream has delivered `price`, without times and trade ids.
+    fn streaming(price: &str) -> (Liveness, Market) {
+        let market: Market = "BTC-USD".parse().unwrap();
+        let settings = Settings { lag_grace: GRACE, ..Settings::defaults(venue::find("bitfinex").unwrap().profile()) };
+        let mut liveness = Liveness::new(&settings);
+        let mut assignment = Assignment::new(1);
+        assignment.update(&BTreeSet::from([market.clone()]));
+        liveness.set_markets(&assignment);
+        liveness.set_connection_up(0, true);
+        liveness.record_subscription(std::slice::from_ref(&market));
+        liveness.record_streamed(&market, &ticker(price), at(0));
+        (liveness, market)
+    }
+
+    #[test]
+    fn a_price_that_moves_on_is_not_dead_although_the_response_was_never_streamed() {
+        let (mut liveness, market) = streaming("100");
+        liveness.record_fetched(&market, &ticker("101"), at(1));
+        assert!(liveness.first_missed(std::slice::from_ref(&market)).is_some());
+        liveness.record_streamed(&market, &ticker("102"), at(2));
+        assert_eq!(liveness.mark_dead(at(1) + GRACE), []);
+    }
+
+    #[test]
+    fn a_response_is_compared_with_the_price_that_was_streamed_last() {
+        let (mut liveness, market) = streaming("100");
+        liveness.record_streamed(&market, &ticker("101"), at(1));
+        liveness.record_fetched(&market, &ticker("101"), at(2));
+        assert_eq!(liveness.first_missed(std::slice::from_ref(&market)), None);
+        liveness.record_fetched(&market, &ticker("100"), at(3));
+        assert_eq!(liveness.mark_dead(at(3) + GRACE).len(), 1);
+    }
+
+    #[test]
+    fn a_stream_that_agrees_with_the_next_response_has_missed_nothing() {
+        let (mut liveness, market) = streaming("100");
+        liveness.record_fetched(&market, &ticker("101"), at(1));
+        liveness.record_fetched(&market, &ticker("100"), at(2));
+        assert_eq!(liveness.mark_dead(at(1) + GRACE), []);
+    }
+
+    #[test]
+    fn a_response_that_was_requested_before_the_last_streamed_price_proves_nothing() {
+        let (mut liveness, market) = streaming("100");
+        liveness.record_request(std::slice::from_ref(&market), at(1));
+        liveness.record_streamed(&market, &ticker("101"), at(2));
+        liveness.record_fetched(&market, &ticker("100"), at(3));
+        assert_eq!(liveness.first_missed(std::slice::from_ref(&market)), None);
+        liveness.record_request(std::slice::from_ref(&market), at(4));
+        liveness.record_fetched(&market, &ticker("102"), at(5));
+        assert_eq!(liveness.mark_dead(at(5) + GRACE).len(), 1);
+    }
+
+    #[test]
+    fn a_stream_that_repeats_an_old_price_is_dead() {
+        let (mut liveness, market) = streaming("100");
+        liveness.record_fetched(&market, &ticker("101"), at(1));
+        liveness.record_streamed(&market, &ticker("100"), at(2));
+        assert_eq!(liveness.mark_dead(at(1) + GRACE), [(market.clone(), 0, 1)]);
+        // It stays dead when the market happens to come back to the price that the stream is stuck at.
+        liveness.record_fetched(&market, &ticker("100"), at(5));
+        assert!(!liveness.is_streamed(&market));
+        liveness.record_streamed(&market, &ticker("103"), at(6));
+        assert!(liveness.is_streamed(&market));
+    }
+
+    #[test]
+    fn a_trade_with_a_time_is_missed_until_one_as_late_is_streamed() {
+        let (mut liveness, market) = streaming("100");
+        let traded =
+            |price, second| Ticker { traded_at: Some(Timestamp::from_second(second).unwrap()), ..ticker(price) };
+        liveness.record_subscription(std::slice::from_ref(&market));
+        liveness.record_streamed(&market, &traded("100", 10), at(1));
+        liveness.record_fetched(&market, &traded("101", 20), at(2));
+        liveness.record_streamed(&market, &traded("102", 15), at(3));
+        assert_eq!(liveness.mark_dead(at(2) + GRACE), [(market, 0, 1)]);
     }
 }

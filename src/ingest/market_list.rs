@@ -1,5 +1,8 @@
 //! The market list: fetched at the start and every ten minutes, and never accepted when empty.
 //!
+//! Markets that become wanted later are checked against the last complete list. If it lacks one, the market may be new
+//! at the exchange: the list is fetched again, unless it is less than a minute old.
+//!
 //! A list that lacks a market may be faulty, and so may two. A market is dropped only when two lists in a row
 //! lack it (the second is requested soon) and the exchange, when asked for its price, reports no newer trade. A
 //! list much shorter than the previous one removes nothing.
@@ -9,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::sync::watch;
 
 use super::context::VenueContext;
 use super::health::quoted;
@@ -16,6 +20,7 @@ use super::limits::{Backoff, Priority};
 use super::liveness::TradeKey;
 use super::polling::poll_via;
 use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
+use super::wanted::WantedMarkets;
 use crate::feed::{Event, Listing, Reason, ReasonCode, Via};
 use crate::market::{Market, Now, Ticker};
 use crate::venue::{RejectedListing, Rejection, Response, RestQuery, TickerRecord};
@@ -42,6 +47,14 @@ struct List {
     unreadable: Vec<Market>,
     /// Number of rows, parsed or not.
     rows: usize,
+    /// The markets that were wanted when it was read.
+    markets: Arc<WantedMarkets>,
+}
+
+/// The last list that was accepted as complete.
+struct CompleteList {
+    listings: Vec<Listing>,
+    received_at: Duration,
 }
 
 /// What earlier lists contained.
@@ -50,6 +63,9 @@ struct ListHistory {
     markets: BTreeMap<Market, MarketHistory>,
     /// Number of rows of the last list that was accepted as complete.
     rows: usize,
+    complete: Option<CompleteList>,
+    /// When the last list was received, complete or not.
+    received_at: Duration,
     /// Since when lists have been much shorter.
     short_since: Option<Duration>,
     /// Wait for the next list while the only missing markets are some that no list has ever contained.
@@ -94,14 +110,19 @@ pub async fn run(context: Arc<VenueContext>) {
     let mut backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
     let mut history = ListHistory::default();
     let mut failing_since = None;
+    let mut markets = context.markets.subscribe();
     loop {
+        // Without wanted markets, the list is of no use.
+        if markets.wait_for(|markets| !markets.wanted.is_empty()).await.is_err() {
+            return;
+        }
         let wait = match fetch(&context).await {
             Some(Ok(list)) => {
                 backoff.reset();
                 failing_since = None;
                 context.health().current().list_failed = None;
                 let wait = publish(&context, list, &mut history).await;
-                update_tick_sizes(&context).await;
+                update_tick_sizes(&context, &context.markets().listed).await;
                 wait
             }
             Some(Err(reason)) => {
@@ -118,13 +139,79 @@ pub async fn run(context: Arc<VenueContext>) {
             }
             None => return,
         };
-        tokio::time::sleep(wait).await;
+        let mut next_at = context.now() + wait;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(next_at.saturating_sub(context.now())) => break,
+                () = wait_for_new_markets(&mut markets) => {
+                    let again = admit(&context, &mut history).await;
+                    // While the list can't be fetched, that is tried again after the back-off.
+                    if let Some(at) = again.filter(|_| failing_since.is_none()) {
+                        next_at = next_at.min(at);
+                    }
+                }
+            }
+        }
     }
+}
+
+/// Waits for markets that were added since the last list was evaluated.
+async fn wait_for_new_markets(markets: &mut watch::Receiver<Arc<WantedMarkets>>) {
+    // An error means that the venue's context is gone, and this task with it.
+    let _ = markets.wait_for(|markets| !markets.unchecked.is_empty()).await;
+}
+
+/// Returns how long to wait for the next list if something is expected to change.
+fn list_again(context: &VenueContext) -> Duration {
+    context.settings.list_again.min(context.settings.list_every)
+}
+
+/// Checks the new markets against the last complete list, and reports their rows of it to the board; returns when the
+/// list is to be fetched again because it lacks one of them.
+async fn admit(context: &VenueContext, history: &mut ListHistory) -> Option<Duration> {
+    let complete = history.complete.as_ref()?;
+    let (now, list_again) = (context.now(), list_again(context));
+    let markets = context.markets();
+    let (found, lacking): (BTreeSet<_>, BTreeSet<_>) =
+        markets.unchecked.iter().cloned().partition(|market| markets.listed.contains(market));
+    let is_new_list = now.saturating_sub(complete.received_at) < list_again;
+    context.markets.send_modify(|now| *now = Arc::new(now.with_checked(&markets.unchecked)));
+    if is_new_list || !found.is_empty() {
+        // The others are not affected by a list that they have been checked against before.
+        let listings = complete.listings.clone();
+        let listed: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
+        let kept = markets.listed.iter().filter(|market| !listed.contains(market));
+        let undecided = lacking.iter().filter(|_| !is_new_list);
+        let unreadable = kept.chain(undecided).cloned().collect();
+        context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable });
+    }
+    for market in &found {
+        history.markets.insert(market.clone(), MarketHistory { was_listed: true, ..MarketHistory::default() });
+    }
+    for market in &lacking {
+        history.markets.remove(market);
+        if is_new_list {
+            report_unlisted(context, market);
+            history.markets.insert(market.clone(), MarketHistory::default());
+        }
+    }
+    context.publish_health(false);
+    update_tick_sizes(context, &found).await;
+    if lacking.is_empty() {
+        return None;
+    }
+    history.next_wait = Duration::ZERO;
+    Some(history.received_at + list_again)
+}
+
+fn report_unlisted(context: &VenueContext, market: &Market) {
+    tracing::warn!(venue = %context.id(), %market, "market not listed by the exchange; no prices until it is");
+    context.health().count("unlisted", 1);
 }
 
 async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
     let request = context.venue.request(&RestQuery::Markets)?;
-    let body = match context.http.get(&request, Priority::Price).await {
+    let body = match context.http.call(&request, Priority::Price).await {
         Ok(body) => body,
         Err(error) => return Some(Err(error.reason)),
     };
@@ -136,7 +223,7 @@ async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
             return Some(Err(Reason::new(ReasonCode::Payload, format!("the list of markets is unreadable: {text}"))));
         }
     };
-    let rows = records.len();
+    let (rows, markets) = (records.len(), context.markets());
     let (mut listings, mut unreadable, mut has_nameless) = (Vec::with_capacity(rows), BTreeSet::new(), false);
     let mut seen = BTreeSet::new();
     for record in records {
@@ -144,7 +231,7 @@ async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
             Ok(listing) => listings.push(listing),
             Err(rejected) => match context.reject_listing(&rejected) {
                 Some(market) => {
-                    unreadable.insert(market.clone());
+                    unreadable.insert(market);
                 }
                 None => has_nameless |= rejected.symbol.is_none(),
             },
@@ -154,16 +241,16 @@ async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
         return Some(Err(Reason::new(ReasonCode::Payload, "the list of markets is empty; keeping the previous one")));
     }
     context.rest_succeeded(body.clock_sample);
-    for (market, rejection) in ignored_fields.iter().filter(|(market, _)| context.wanted.contains(market)) {
+    for (market, rejection) in ignored_fields.iter().filter(|(market, _)| markets.wanted.contains(market)) {
         context.ignore_field(market, rejection);
     }
     let parsed: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
     // A row that can't be parsed still lists its market: look for the symbol in the text.
     let named = |market: &&Market| body.text.contains(&format!("\"{}\"", context.venue.symbol(market)));
-    let unparsed = context.wanted.iter().filter(|market| !parsed.contains(market));
+    let unparsed = markets.wanted.iter().filter(|market| !parsed.contains(market));
     let is_listed = |market: &&Market| unreadable.contains(*market) || (has_nameless && named(market));
     let unreadable = unparsed.filter(is_listed).cloned().collect();
-    Some(Ok(List { listings, unreadable, rows }))
+    Some(Ok(List { listings, unreadable, rows, markets }))
 }
 
 /// Rejects a listing whose symbol is not that of its market, and any but the first one of a market, which would
@@ -184,10 +271,9 @@ fn check_listing(
     Err(RejectedListing { symbol: Some(listing.symbol), rejection })
 }
 
-/// Fetches the tick sizes of the listed markets, if the list lacks them; if that fails, the known ones are kept.
-async fn update_tick_sizes(context: &VenueContext) {
-    let listed = context.listed.borrow().clone();
-    let markets: Vec<Market> = context.wanted.iter().filter(|market| listed.contains(*market)).cloned().collect();
+/// Fetches the tick sizes of listed markets, if the list lacks them; if that fails, the known ones are kept.
+async fn update_tick_sizes(context: &VenueContext, markets: &BTreeSet<Market>) {
+    let markets: Vec<Market> = markets.iter().cloned().collect();
     let record_failure = |market: &Market, reason: &Reason| {
         let rejection = Rejection { field: "tick_size", problem: "refused-market", excerpt: reason.message.clone() };
         context.ignore_field(market, &rejection);
@@ -269,19 +355,26 @@ impl Prices {
 
 /// Publishes a list; returns how long to wait for the next one.
 async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) -> Duration {
-    let List { listings, mut unreadable, rows } = list;
-    let now = context.now();
-    let list_again = context.settings.list_again.min(context.settings.list_every);
+    let List { listings, mut unreadable, rows, markets } = list;
+    let (now, list_again) = (context.now(), list_again(context));
     let all: BTreeMap<&Market, &Listing> = listings.iter().map(|listing| (&listing.market, listing)).collect();
-    let first = !*context.has_list.borrow();
-    let before = context.listed.borrow().clone();
+    let before = &markets.listed;
     let previous_rows = history.shortfall(rows, now);
+    history.received_at = now;
+    history.markets.retain(|market, _| markets.wanted.contains(market) && !markets.unchecked.contains(market));
+    let first_checked: BTreeSet<&Market> =
+        markets.wanted.iter().filter(|market| !history.markets.contains_key(market)).collect();
+    for market in &markets.unchecked {
+        // The last list may have had it.
+        let entry = MarketHistory { was_listed: before.contains(market), ..MarketHistory::default() };
+        history.markets.insert(market.clone(), entry);
+    }
 
     let mut listed = BTreeSet::new();
     let (mut halted, mut was_any_listed) = (false, false);
     // Markets wrongly missing from the list, and those for which that is still to be determined.
     let (mut wrongly_missing, mut doubtful) = (BTreeSet::new(), Vec::new());
-    for market in &context.wanted {
+    for market in &markets.wanted {
         let entry = history.markets.entry(market.clone()).or_default();
         if let Some(listing) = all.get(market) {
             *entry = MarketHistory { was_listed: true, ..MarketHistory::default() };
@@ -290,7 +383,7 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
         } else if unreadable.contains(market) {
             entry.lists_missed = 0;
             listed.insert(market.clone());
-        } else if previous_rows.is_some() {
+        } else if previous_rows.is_some() && (before.contains(market) || !first_checked.contains(market)) {
             entry.lists_missed = 0;
             wrongly_missing.extend(before.contains(market).then(|| market.clone()));
         } else {
@@ -349,10 +442,9 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
     let kept = wrongly_missing.union(&undetermined);
     listed.extend(kept.clone().cloned());
     unreadable.extend(kept.cloned());
-    for market in context.wanted.iter().filter(|market| !listed.contains(*market)) {
-        if first || before.contains(market) {
-            tracing::warn!(venue = %context.id(), %market, "market not listed by the exchange; no prices until it is");
-            context.health().count("unlisted", 1);
+    for market in markets.wanted.iter().filter(|market| !listed.contains(*market)) {
+        if first_checked.contains(market) || before.contains(market) {
+            report_unlisted(context, market);
         }
     }
     // A market that no list has contained may be a wrong name: it is looked for less and less often.
@@ -363,20 +455,18 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
         || is_undetermined
         || previous_rows.is_some()
         || !wrongly_missing.is_empty();
-    report_incomplete(context, (rows, previous_rows), &wrongly_missing, history);
+    report_incomplete(context, (rows, previous_rows), (&wrongly_missing, markets.wanted.len()), history);
 
-    context.listed.send_if_modified(|now| {
-        let changed = **now != listed;
-        if changed {
-            *now = Arc::new(listed);
-        }
-        changed
-    });
-    context.has_list.send_replace(true);
+    let is_complete = previous_rows.is_none();
+    let last_list = is_complete.then(|| all.into_keys().cloned().collect());
+    context.markets.send_modify(|now| *now = Arc::new(now.with_list(&markets, &listed, last_list)));
+    if is_complete {
+        history.complete = Some(CompleteList { listings: listings.clone(), received_at: now });
+    }
     context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable });
     for (records, requested) in prices.answers {
         for record in records {
-            let Some(market) = context.market(&record.symbol).filter(|market| wrongly_missing.contains(*market)) else {
+            let Some(market) = markets.market(&record.symbol).filter(|market| wrongly_missing.contains(*market)) else {
                 continue;
             };
             let is_streamed = context.liveness().is_streamed(market);
@@ -399,12 +489,12 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
 fn report_incomplete(
     context: &VenueContext,
     (rows, previous_rows): (usize, Option<usize>),
-    wrongly_missing: &BTreeSet<Market>,
+    (wrongly_missing, wanted): (&BTreeSet<Market>, usize),
     history: &mut ListHistory,
 ) {
     let is_now = (previous_rows.is_some(), wrongly_missing.clone());
     let example = wrongly_missing.first().map_or_else(String::new, |market| format!(", such as {market}"));
-    let lacks = format!("{} of {} wanted markets{example}", wrongly_missing.len(), context.wanted.len());
+    let lacks = format!("{} of {wanted} wanted markets{example}", wrongly_missing.len());
     let message = match previous_rows {
         Some(previous) => {
             format!("the list of markets has {rows} rows, the previous one had {previous}; it lacks {lacks}")

@@ -6,6 +6,7 @@
 //! `venue`; the board decides what the prices mean. Retries never end, and
 //! every wait is bounded.
 
+mod assignment;
 mod clock_offset;
 mod context;
 mod event_queue;
@@ -17,6 +18,7 @@ mod outgoing;
 mod polling;
 mod settings;
 mod supervisor;
+mod wanted;
 
 mod backfill {
     //! Backfill: fetches minute closes by REST for the spans that the board lacks.

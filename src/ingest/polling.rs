@@ -25,20 +25,22 @@ const LIST_WAIT: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
 /// Polls prices until shutdown.
-pub async fn run(context: Arc<VenueContext>, managers: Vec<mpsc::Sender<ManagerCommand>>) {
-    tokio::join!(poll_batches(&context, managers), poll_isolated(&context));
+///
+/// `commands` reaches the manager of the connection with that index.
+pub async fn run(context: Arc<VenueContext>, commands: mpsc::Sender<(usize, ManagerCommand)>) {
+    tokio::join!(poll_batches(&context, commands), poll_isolated(&context));
 }
 
-async fn poll_batches(context: &VenueContext, managers: Vec<mpsc::Sender<ManagerCommand>>) {
-    let mut has_list = context.has_list.subscribe();
-    let _ = tokio::time::timeout(LIST_WAIT, has_list.wait_for(|has| *has)).await;
+async fn poll_batches(context: &VenueContext, commands: mpsc::Sender<(usize, ManagerCommand)>) {
+    let mut markets = context.markets.subscribe();
+    let _ = tokio::time::timeout(LIST_WAIT, markets.wait_for(|markets| markets.has_list())).await;
     let max = context.settings.backoff_max.min(RETRY_MAX);
     let mut backoff = Backoff::new(context.settings.poll_every.min(max), max);
     let mut retry_at = Duration::ZERO;
     loop {
-        handle_dead_streams(context, &managers);
-        let listed = context.listed.borrow().clone();
-        let due = context.liveness().due(&listed, context.now());
+        handle_dead_streams(context, &commands);
+        let markets = context.markets();
+        let due = context.liveness().due(&markets.listed, context.now());
         if context.now() >= retry_at {
             let poll = fetch_prices(context, &due.poll, poll_via(context)).await;
             let check = fetch_prices(context, &due.check, Via::Check).await;
@@ -58,8 +60,8 @@ async fn poll_batches(context: &VenueContext, managers: Vec<mpsc::Sender<Manager
 /// Requests the isolated markets (refused, missing, unreadable or late) one at a time, in parallel with the batches.
 async fn poll_isolated(context: &VenueContext) {
     loop {
-        let listed = context.listed.borrow().clone();
-        let due = context.liveness().due_isolated(&listed, context.now());
+        let markets = context.markets();
+        let due = context.liveness().due_isolated(&markets.listed, context.now());
         for (market, is_polled) in due {
             let via = if is_polled { poll_via(context) } else { Via::Check };
             context.liveness().record_request(std::slice::from_ref(&market), context.now());
@@ -85,6 +87,7 @@ pub async fn run_checks(context: Arc<VenueContext>, mut markets: mpsc::Receiver<
         while let Ok(next) = markets.try_recv() {
             due.insert(next);
         }
+        due.retain(|market| context.is_wanted(market));
         let is_streamed = |market: &Market| context.liveness().is_streamed(market);
         let (streamed, polled): (Vec<_>, Vec<_>) = due.into_iter().partition(is_streamed);
         for (markets, via) in [(streamed, Via::Check), (polled, poll_via(&context))] {
@@ -100,12 +103,11 @@ pub async fn run_checks(context: Arc<VenueContext>, mut markets: mpsc::Receiver<
 /// Returns how to mark fetched prices: until streaming has failed once, they are as good as streamed ones.
 pub fn poll_via(context: &VenueContext) -> Via {
     let failed = context.health().stream_failure.is_some();
-    let any_up = (0..context.markets_by_connection.len()).any(|connection| context.liveness().all_up(&[connection]));
-    if context.settings.stream_enabled && !failed && !any_up { Via::Check } else { Via::Poll }
+    if context.settings.stream_enabled && !failed && !context.liveness().any_up() { Via::Check } else { Via::Poll }
 }
 
 /// Commands the connections of markets with a dead stream to resubscribe, or to be replaced.
-fn handle_dead_streams(context: &VenueContext, managers: &[mpsc::Sender<ManagerCommand>]) {
+fn handle_dead_streams(context: &VenueContext, commands: &mpsc::Sender<(usize, ManagerCommand)>) {
     let dead = context.liveness().mark_dead(context.now());
     for (market, connection, strikes) in dead {
         context.health().count("missed-trade", 1);
@@ -117,14 +119,16 @@ fn handle_dead_streams(context: &VenueContext, managers: &[mpsc::Sender<ManagerC
             ManagerCommand::Resubscribe(vec![market])
         };
         // A full queue already holds such commands; the market will be found again.
-        if let Some(manager) = managers.get(connection) {
-            let _ = manager.try_send(command);
-        }
+        let _ = commands.try_send((connection, command));
     }
 }
 
 /// Checks by REST whether the markets of a silent connection are quiet, or the connection is dead.
 pub async fn verify_silence(context: &VenueContext, markets: &[Market]) -> SilenceVerdict {
+    if context.liveness().all_refused(markets) {
+        let message = "the exchange refused to stream every market of the connection";
+        return SilenceVerdict::Dead(Reason::new(ReasonCode::Refused, message));
+    }
     let batched = context.liveness().not_isolated(markets);
     let (streamed, polled): (Vec<_>, Vec<_>) =
         batched.into_iter().partition(|market| context.liveness().is_streamed(market));
@@ -138,16 +142,18 @@ pub async fn verify_silence(context: &VenueContext, markets: &[Market]) -> Silen
         }
     };
     let complete = match check.await {
+        Ok((count, complete)) if count > 0 => complete,
+        // What was requested is not wanted any more: its failure is no evidence.
+        _ if !markets.iter().all(|market| context.is_wanted(market)) => return SilenceVerdict::Unknown,
         Err(reason) => {
             context.rest_failed("prices", &reason);
             let message = format!("no data on the open stream, and the REST check failed: {reason}");
             return SilenceVerdict::Dead(Reason::new(ReasonCode::Silent, message));
         }
-        Ok((0, _)) => {
+        Ok(_) => {
             let message = "no data on the open stream, and the REST check returned no prices";
             return SilenceVerdict::Dead(Reason::new(ReasonCode::Silent, message));
         }
-        Ok((_, complete)) => complete,
     };
     if context.liveness().first_missed(markets).is_none() {
         // Another connection may just have subscribed to the same markets, which resets what this one missed; or
@@ -173,8 +179,8 @@ pub async fn fetch_prices(context: &VenueContext, markets: &[Market], via: Via) 
 async fn fetch_batch(context: &VenueContext, batch: &[Market], via: Via) -> Result<usize, Reason> {
     context.liveness().record_request(batch, context.now());
     // If most markets, or as many as fit into one request, get no response, that is a failure of the host.
-    let is_most =
-        batch.len() * 2 > context.listed.borrow().len() || batch.len() >= context.venue.profile().markets_per_request;
+    let is_most = batch.len() * 2 > context.markets.borrow().listed.len()
+        || batch.len() >= context.venue.profile().markets_per_request;
     let result = rest_query::query_batch(batch, is_most, |part| fetch_part(context, part, via)).await;
     let BatchResult { values, failed, undetermined: _ } =
         result.inspect_err(|reason| context.http.record_host_failure(reason))?;

@@ -11,6 +11,9 @@ use crate::venue::Profile;
 /// if it is longer.
 const CONNECT_EVERY: Duration = Duration::from_secs(1);
 
+/// Time that a trade may be in transit.
+const LAG_GRACE: Duration = Duration::from_secs(2);
+
 /// Settings for reading one venue. The operator can set all of them; the defaults are in [`Settings::defaults`].
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -94,7 +97,7 @@ impl Settings {
             stale_after: profile.stale_after,
             confirm_after: Duration::from_secs(5),
             poll_every: Duration::from_secs(2),
-            lag_grace: Duration::from_secs(2),
+            lag_grace: LAG_GRACE + profile.lag,
             first_message: Duration::from_secs(10),
             list_every: Duration::from_secs(600),
             list_again: Duration::from_secs(60),
@@ -111,7 +114,10 @@ impl Settings {
             limited_retry: Duration::from_secs(60),
             banned_retry: Duration::from_secs(300),
             empty_retry_max: Duration::from_secs(600),
-            connect_every: CONNECT_EVERY.max(2 * profile.connects_window / profile.connects_max.max(1)),
+            connect_every: profile
+                .connects
+                .iter()
+                .fold(CONNECT_EVERY, |every, rate| every.max(2 * rate.window / rate.units.max(1))),
             connect_burst: 3,
             message_max: 4 << 20,
             body_max: 32 << 20,

@@ -1,10 +1,11 @@
 //! Starts and stops the tasks of one venue.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::backfill::task as backfill;
@@ -13,6 +14,7 @@ use super::limits::Cooldowns;
 use super::outgoing::Tls;
 use super::rest::http::RestClient;
 use super::settings::Settings;
+use super::stream::connection::ManagerCommand;
 use super::stream::manager;
 use super::{market_list, polling};
 use crate::clock::Clock;
@@ -24,7 +26,7 @@ use crate::venue::Venue;
 /// Changed health figures are published at this interval.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Capacity of a connection manager's command queue; excess commands are dropped, and the next check repeats them.
+/// Capacity of the queues of commands to connection managers; excess ones are dropped, and the next check repeats them.
 const MANAGER_COMMANDS_MAX: usize = 16;
 
 /// The board's requests to one venue.
@@ -38,6 +40,9 @@ pub struct BoardRequests {
 
 /// Reads the markets `wanted` from `venue` until `shutdown`: streams, polls, checks prices and fills gaps.
 ///
+/// The wanted markets may change at any time, and are constant once the sender is dropped. Add a market to the board
+/// before adding it here: events that the board ignores are not sent again.
+///
 /// Sends everything to `events`, including the answers to `requests`. It
 /// retries without end, and returns once `shutdown` is cancelled, all tasks
 /// have ended and all sockets are closed. It returns earlier only if one of its
@@ -47,7 +52,7 @@ pub struct BoardRequests {
 pub async fn run(
     venue: &'static dyn Venue,
     settings: Settings,
-    wanted: Vec<Market>,
+    mut wanted: watch::Receiver<Arc<BTreeSet<Market>>>,
     tls: Tls,
     clock: Clock,
     events: mpsc::Sender<Event>,
@@ -63,47 +68,109 @@ pub async fn run(
             let health = VenueHealth {
                 state: VenueState::Down,
                 reason: Some(reason),
-                ..VenueHealth::new(id, wanted.len(), clock.now())
+                ..VenueHealth::new(id, wanted.borrow().len(), clock.now())
             };
             let _ = events.send(Event::Health(health)).await;
             shutdown.cancelled().await;
             return;
         }
     };
+    let first = wanted.borrow_and_update().clone();
     let context =
-        Arc::new(VenueContext::new(venue, settings, wanted, tls, clock, (http, cooldowns), events, shutdown.clone()));
+        Arc::new(VenueContext::new(venue, settings, &first, tls, clock, (http, cooldowns), events, shutdown.clone()));
     context.publish_health(true);
 
     let mut tasks = JoinSet::new();
-    let mut commands = Vec::new();
-    let mut managers = JoinSet::new();
-    if context.settings.stream_enabled {
-        for index in 0..context.markets_by_connection.len() {
-            let (sender, inbox) = mpsc::channel(MANAGER_COMMANDS_MAX);
-            commands.push(sender);
-            managers.spawn(failpoint::run("stream", manager::run(context.clone(), index, inbox)));
-        }
-    }
+    let (commands, mut inbox) = mpsc::channel(MANAGER_COMMANDS_MAX);
+    let mut managers = Managers { context: context.clone(), running: BTreeMap::new(), tasks: JoinSet::new() };
     tasks.spawn(failpoint::run("market-list", market_list::run(context.clone())));
     tasks.spawn(failpoint::run("polling", polling::run(context.clone(), commands)));
     tasks.spawn(failpoint::run("backfill", backfill::run(context.clone(), requests.gaps)));
     tasks.spawn(failpoint::run("price-check", polling::run_checks(context.clone(), requests.checks)));
     tasks.spawn(failpoint::run("event-queue", flush_events(context.clone())));
-    tasks.spawn(failpoint::run("health", report_health(context)));
+    tasks.spawn(failpoint::run("health", report_health(context.clone())));
 
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        // Tasks never end by themselves: this one panicked, and nothing does its work any more.
-        _ = tasks.join_next() => {}
-        Some(_) = managers.join_next() => {}
+    loop {
+        managers.follow_assignment();
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            // Tasks never end by themselves: this one panicked, and nothing does its work any more.
+            _ = tasks.join_next() => break,
+            Some(ended) = managers.tasks.join_next() => if !managers.was_stopped(ended) {
+                break;
+            },
+            Ok(()) = wanted.changed() => {
+                let changed = wanted.borrow_and_update().clone();
+                context.set_wanted(&changed);
+                context.publish_health(true);
+            }
+            Some((connection, command)) = inbox.recv() => managers.forward(connection, command),
+        }
     }
     if !shutdown.is_cancelled() {
         tracing::error!(venue = %venue.profile().id, "a task of this exchange ended unexpectedly; stopping");
         return;
     }
     // Connections are closed cleanly; all other tasks are aborted where they wait.
-    while managers.join_next().await.is_some() {}
+    while managers.tasks.join_next().await.is_some() {}
     tasks.shutdown().await;
+}
+
+/// The connection managers of one venue: one for each connection that has markets.
+struct Managers {
+    context: Arc<VenueContext>,
+    running: BTreeMap<usize, ManagerHandle>,
+    /// Each returns the index of its connection.
+    tasks: JoinSet<usize>,
+}
+
+struct ManagerHandle {
+    stop: CancellationToken,
+    commands: mpsc::Sender<ManagerCommand>,
+}
+
+impl Managers {
+    /// Stops the managers of connections without markets, and starts those of new ones.
+    ///
+    /// The next manager of a connection is started when the previous one has ended, so that there are never more
+    /// connections than necessary.
+    fn follow_assignment(&mut self) {
+        if !self.context.settings.stream_enabled || self.context.shutdown.is_cancelled() {
+            return;
+        }
+        let connections = self.context.markets().connections.clone();
+        for (index, manager) in &self.running {
+            if connections.markets_of(*index).is_none() {
+                manager.stop.cancel();
+            }
+        }
+        for (index, _) in connections.iter() {
+            if self.running.contains_key(&index) {
+                continue;
+            }
+            let stop = self.context.shutdown.child_token();
+            let (commands, inbox) = mpsc::channel(MANAGER_COMMANDS_MAX);
+            let running = manager::run(self.context.clone(), index, inbox, stop.clone());
+            self.tasks.spawn(async move {
+                failpoint::run("stream", running).await;
+                index
+            });
+            self.running.insert(index, ManagerHandle { stop, commands });
+        }
+    }
+
+    /// Removes a manager that has ended; returns whether it was stopped.
+    fn was_stopped(&mut self, ended: Result<usize, JoinError>) -> bool {
+        let ended = ended.ok().and_then(|index| self.running.remove(&index));
+        ended.is_some_and(|manager| manager.stop.is_cancelled())
+    }
+
+    fn forward(&self, connection: usize, command: ManagerCommand) {
+        if let Some(manager) = self.running.get(&connection) {
+            // A full queue already holds such commands.
+            let _ = manager.commands.try_send(command);
+        }
+    }
 }
 
 async fn flush_events(context: Arc<VenueContext>) {

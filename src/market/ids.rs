@@ -1,9 +1,10 @@
 //! Venue ids and market names: [`VenueId`] and [`Market`], and the characters that names and messages from outside must
 //! not contain.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -12,14 +13,43 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Exchanges list names that are not ASCII (`币安人生`), so a name is opaque text.
 pub const ASSET_BYTES_MAX: usize = 64;
 
+/// Maximum length of a venue id, in bytes.
+const VENUE_ID_BYTES_MAX: usize = 32;
+
 /// The id of an exchange, in lower case: `upbit`.
+///
+/// An id that is not known at compile time is parsed from text. Each different one is kept until the program ends, so
+/// only text from the operator may be parsed, never text from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct VenueId(pub &'static str);
+
+/// A text that is not a venue id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no exchange id: 1 to {VENUE_ID_BYTES_MAX} characters of a to z, 0 to 9 and _, the first a letter")]
+pub struct VenueIdError(String);
 
 impl VenueId {
     /// Returns the id as text.
     pub fn as_str(self) -> &'static str {
         self.0
+    }
+}
+
+impl FromStr for VenueId {
+    type Err = VenueIdError;
+
+    fn from_str(text: &str) -> Result<Self, VenueIdError> {
+        static PARSED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let is_id = text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(is_allowed);
+        if !is_id || text.len() > VENUE_ID_BYTES_MAX {
+            return Err(VenueIdError(text.chars().take(VENUE_ID_BYTES_MAX).collect()));
+        }
+        let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = parsed.get(text).copied();
+        let id = known.unwrap_or_else(|| Box::leak(text.into()));
+        parsed.insert(id);
+        Ok(Self(id))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an exchange adapter is: its facts, and the trait that translates its messages.
+//! What an exchange adapter is: its facts, and the traits that translate its messages.
 
 use std::time::Duration;
 
@@ -27,19 +27,17 @@ pub struct Profile {
     pub silence_max: Duration,
     /// A market not confirmed for this long is stale.
     pub stale_after: Duration,
+    /// The stream may report a price this long after REST does; zero if it reports each trade.
+    pub lag: Duration,
     /// The venue closes connections of this age; a new one is opened before that.
     pub lifetime: Option<Duration>,
     /// Maximum number of markets on one connection.
     pub markets_per_connection: usize,
-    /// Maximum number of frames sent over one connection per `frames_window`.
-    pub frames_max: u32,
-    /// See `frames_max`.
-    pub frames_window: Duration,
-    /// Maximum number of connections opened to the stream's host per `connects_window`.
-    pub connects_max: u32,
-    /// See `connects_max`.
-    pub connects_window: Duration,
-    /// Request limits by group; a request names its group.
+    /// How many frames may be sent over one connection.
+    pub frames: &'static [Rate],
+    /// How many connections may be opened to the stream's host.
+    pub connects: &'static [Rate],
+    /// Request limits by group; a request names the groups that it counts towards.
     pub limits: &'static [Limit],
     /// Maximum number of markets in one ticker request.
     pub markets_per_request: usize,
@@ -63,17 +61,47 @@ pub enum Keepalive {
     ServerPings(Duration),
 }
 
-/// A request budget: `weight` units in `window`, shared by all requests of `group`.
+impl Keepalive {
+    /// Returns it with its interval within `min` and `max`.
+    pub fn clamp(self, min: Duration, max: Duration) -> Self {
+        match self {
+            Self::Ping(every) => Self::Ping(every.clamp(min, max)),
+            Self::Text(text, every) => Self::Text(text, every.clamp(min, max)),
+            Self::ServerPings(within) => Self::ServerPings(within.clamp(min, max)),
+        }
+    }
+}
+
+/// At most `units` in any `window`.
 ///
 /// These are the documented limits; ingest uses half of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Units per window.
+    pub units: u32,
+    /// The window.
+    pub window: Duration,
+}
+
+impl Rate {
+    /// Returns a limit of `units` per second.
+    pub const fn per_second(units: u32) -> Self {
+        Self { units, window: Duration::from_secs(1) }
+    }
+
+    /// Returns a limit of `units` per minute.
+    pub const fn per_minute(units: u32) -> Self {
+        Self { units, window: Duration::from_secs(60) }
+    }
+}
+
+/// A request budget, shared by all requests of `group`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The group's name.
     pub group: &'static str,
-    /// Units per window.
-    pub weight: u32,
-    /// The window.
-    pub window: Duration,
+    /// All of these hold.
+    pub rates: &'static [Rate],
 }
 
 /// A query to a venue's REST API.
@@ -97,15 +125,55 @@ pub enum RestQuery<'a> {
     },
 }
 
-/// A GET request, complete except for the host.
+/// A request, complete except for the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// The method.
+    pub method: Method,
     /// Path and query, to be appended to [`Profile::rest`].
     pub path: String,
-    /// The [`Limit::group`] that it counts towards.
-    pub group: &'static str,
-    /// The units that it costs there.
-    pub weight: u32,
+    /// What it costs: units of each [`Limit::group`] that it counts towards, each named once; at most a quarter of
+    /// a limit.
+    pub costs: Vec<(&'static str, u32)>,
+}
+
+/// The method of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST without a body.
+    Post,
+}
+
+impl Request {
+    /// Returns a GET request that costs `weight` units of `group`.
+    pub fn get(path: impl Into<String>, group: &'static str, weight: u32) -> Self {
+        Self { method: Method::Get, path: path.into(), costs: vec![(group, weight)] }
+    }
+}
+
+/// How the URL of a stream is found.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// It is always that of the settings, by default [`Profile::stream`].
+    Fixed,
+    /// The venue gives it out by REST, for one connection.
+    Negotiated {
+        /// The request.
+        request: Request,
+        /// Parses the body of its response.
+        read: fn(&str) -> Result<Opening, ParseError>,
+    },
+}
+
+/// The response to a request for an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The URL, with everything that the connection needs to be accepted.
+    pub url: String,
+    /// How this connection is kept open, if not by [`Profile::keepalive`].
+    pub keepalive: Option<Keepalive>,
 }
 
 /// The parsed body of a response.
@@ -174,6 +242,11 @@ pub(super) fn optional_field<T>(
     })
 }
 
+/// Returns the markets of `markets` that are not in `other`.
+pub(super) fn without<'a>(markets: &'a [Market], other: &'a [Market]) -> impl Iterator<Item = &'a Market> {
+    markets.iter().filter(|market| !other.contains(market))
+}
+
 /// The code for a value that contradicts the rest of its record.
 pub(super) const CONTRADICTION: &str = "contradiction";
 
@@ -213,6 +286,15 @@ pub enum Incoming {
     Reply(String),
     /// The venue refused something that we sent.
     Refused(String),
+    /// The venue refused to stream a market.
+    RefusedMarket {
+        /// The venue's symbol of the market.
+        symbol: String,
+        /// What it said.
+        message: String,
+    },
+    /// The venue expects these texts in return.
+    Send(Vec<String>),
     /// The venue asks us to reconnect.
     Reconnect(String),
     /// A message of an unknown type, or one that we did not request; it is counted.
@@ -243,19 +325,13 @@ pub trait Venue: Send + Sync {
     /// Returns the venue's symbol of a market.
     fn symbol(&self, market: &Market) -> String;
 
-    /// Returns the frames that make a connection deliver tickers for exactly `markets`.
-    ///
-    /// `current` are the markets that the connection is subscribed to (none on a new
-    /// one): some venues replace the whole list, others add and remove. Where
-    /// the whole list is replaced, it can't become empty: without markets there
-    /// is no frame, and the connection is closed instead.
-    fn subscribe(&self, markets: &[Market], current: &[Market]) -> Vec<String>;
+    /// Returns how the URL of a stream is found.
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Fixed
+    }
 
-    /// Parses one frame.
-    ///
-    /// # Errors
-    /// [`ParseError::Payload`] if it is not a message of this venue.
-    fn parse(&self, text: &str) -> Result<Incoming, ParseError>;
+    /// Returns the session of a new connection.
+    fn session(&self) -> Box<dyn Session>;
 
     /// Encodes a query as a request; returns `None` if the venue does not support it.
     fn request(&self, query: &RestQuery<'_>) -> Option<Request>;
@@ -267,4 +343,40 @@ pub trait Venue: Send + Sync {
     /// [`ParseError`] if the whole response can't be used; single records are
     /// rejected within the response.
     fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError>;
+}
+
+/// Our side of one connection: what it must remember of the connection, such as the ids of its channels.
+pub trait Session: Send + Sync {
+    /// Returns the frames that make the connection deliver tickers for exactly `markets`.
+    ///
+    /// `current` are the markets that the connection is subscribed to (none on a new
+    /// one): some venues replace the whole list, others add and remove. Where
+    /// the whole list is replaced, it can't become empty: without markets there
+    /// is no frame, and the connection is closed instead.
+    fn subscribe(&mut self, markets: &[Market], current: &[Market]) -> Vec<String>;
+
+    /// Parses one frame.
+    ///
+    /// # Errors
+    /// [`ParseError::Payload`] if it is not a message of this venue.
+    fn parse(&mut self, text: &str) -> Result<Incoming, ParseError>;
+}
+
+/// Session of a venue whose frames can be parsed without knowing earlier ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Stateless {
+    /// See [`Session::subscribe`].
+    pub subscribe: fn(&[Market], &[Market]) -> Vec<String>,
+    /// See [`Session::parse`].
+    pub parse: fn(&str) -> Result<Incoming, ParseError>,
+}
+
+impl Session for Stateless {
+    fn subscribe(&mut self, markets: &[Market], current: &[Market]) -> Vec<String> {
+        (self.subscribe)(markets, current)
+    }
+
+    fn parse(&mut self, text: &str) -> Result<Incoming, ParseError> {
+        (self.parse)(text)
+    }
 }

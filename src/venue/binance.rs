@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::adapter::{
-    CONTRADICTION, Incoming, Keepalive, Limit, Profile, RejectedListing, Request, Response, RestQuery, TickerRecord,
-    Venue, drop_contradictions, optional_field,
+    CONTRADICTION, Incoming, Keepalive, Limit, Profile, Rate, RejectedListing, Request, Response, RestQuery, Session,
+    Stateless, TickerRecord, Venue, drop_contradictions, optional_field, without,
 };
 use super::candles;
 use super::json::{self, ParseError, RawMember, Rejection, Shape, payload_error, rejection};
@@ -38,17 +38,16 @@ static PROFILE: Profile = Profile {
     keepalive: Keepalive::ServerPings(Duration::from_secs(60)),
     silence_max: Duration::from_secs(10),
     stale_after: Duration::from_secs(15),
+    lag: Duration::ZERO,
     // The venue disconnects after 24 h.
     lifetime: Some(Duration::from_secs(23 * 3600)),
     // 1,024 streams per connection, one per market.
     markets_per_connection: 1024,
     // 5 messages per second including pongs, for which one is reserved.
-    frames_max: 4,
-    frames_window: Duration::from_secs(1),
+    frames: &[Rate::per_second(4)],
+    connects: &[Rate { units: 300, window: Duration::from_secs(300) }],
     // A weight of 6,000 per minute and address, for all requests together.
-    connects_max: 300,
-    connects_window: Duration::from_secs(300),
-    limits: &[Limit { group: "weight", weight: 6000, window: Duration::from_secs(60) }],
+    limits: &[Limit { group: "weight", rates: &[Rate::per_minute(6000)] }],
     // The cheapest step: 20 symbols weigh 2, 21 weigh 40.
     markets_per_request: 20,
     candles_per_request: 1000,
@@ -65,37 +64,8 @@ impl Venue for Binance {
         format!("{}{}", market.base(), market.quote())
     }
 
-    /// Frames add and remove streams; streams are removed first, to stay within the limit.
-    fn subscribe(&self, markets: &[Market], current: &[Market]) -> Vec<String> {
-        let without = |from: &[Market], other: &[Market]| -> Vec<String> {
-            from.iter().filter(|market| !other.contains(market)).map(stream).collect()
-        };
-        let (removed, added) = (without(current, markets), without(markets, current));
-        let steps = removed.chunks(STREAMS_PER_FRAME).map(|params| ("UNSUBSCRIBE", params));
-        let steps = steps.chain(added.chunks(STREAMS_PER_FRAME).map(|params| ("SUBSCRIBE", params)));
-        steps
-            .zip(1..)
-            .filter_map(|((method, params), id)| serde_json::to_string(&Call { method, params, id }).ok())
-            .collect()
-    }
-
-    fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
-        if json::shape(text)? == Shape::Array {
-            // `!miniTicker@arr`, the same events in a list: not requested, but easy to parse.
-            return Ok(Incoming::Tickers(json::list(text)?.into_iter().map(parse_record::<TickerEvent<'_>>).collect()));
-        }
-        // Nearly all frames are tickers, which are parsed once; only other frames are parsed again.
-        if let Some(ticker) = ticker(text)? {
-            return Ok(ticker);
-        }
-        let frame: Frame<'_> = json::object(text)?;
-        match frame.data.non_null().or(frame.event.non_null()) {
-            Some(inner) if inner.get().starts_with('{') => match ticker(inner.get())? {
-                Some(ticker) => Ok(ticker),
-                None => Ok(other(&json::object(inner.get())?)),
-            },
-            _ => Ok(other(&frame)),
-        }
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(Stateless { subscribe, parse })
     }
 
     fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
@@ -122,7 +92,7 @@ impl Venue for Binance {
                 (format!("/api/v3/klines?symbol={symbol}&interval=1m&endTime={end}&limit={limit}"), 2)
             }
         };
-        Some(Request { path, group: "weight", weight })
+        Some(Request::get(path, "weight", weight))
     }
 
     fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
@@ -138,6 +108,37 @@ impl Venue for Binance {
             RestQuery::TickSizes(_) => Err(payload_error("unsupported query")),
             RestQuery::Candles { end, .. } => candles::parse(&json::list(body)?, *end, candle).map(Response::Candles),
         }
+    }
+}
+
+/// Frames add and remove streams; streams are removed first, to stay within the limit.
+fn subscribe(markets: &[Market], current: &[Market]) -> Vec<String> {
+    let removed: Vec<String> = without(current, markets).map(stream).collect();
+    let added: Vec<String> = without(markets, current).map(stream).collect();
+    let steps = removed.chunks(STREAMS_PER_FRAME).map(|params| ("UNSUBSCRIBE", params));
+    let steps = steps.chain(added.chunks(STREAMS_PER_FRAME).map(|params| ("SUBSCRIBE", params)));
+    steps
+        .zip(1..)
+        .filter_map(|((method, params), id)| serde_json::to_string(&Call { method, params, id }).ok())
+        .collect()
+}
+
+fn parse(text: &str) -> Result<Incoming, ParseError> {
+    if json::shape(text)? == Shape::Array {
+        // `!miniTicker@arr`, the same events in a list: not requested, but easy to parse.
+        return Ok(Incoming::Tickers(json::list(text)?.into_iter().map(parse_record::<TickerEvent<'_>>).collect()));
+    }
+    // Nearly all frames are tickers, which are parsed once; only other frames are parsed again.
+    if let Some(ticker) = ticker(text)? {
+        return Ok(ticker);
+    }
+    let frame: Frame<'_> = json::object(text)?;
+    match frame.data.non_null().or(frame.event.non_null()) {
+        Some(inner) if inner.get().starts_with('{') => match ticker(inner.get())? {
+            Some(ticker) => Ok(ticker),
+            None => Ok(other(&json::object(inner.get())?)),
+        },
+        _ => Ok(other(&frame)),
     }
 }
 
@@ -391,7 +392,7 @@ fn tick_size(filters: RawMember<'_>, ignored_fields: &mut Vec<Rejection>) -> Opt
     }
     let raw = filters.non_null()?;
     let unreadable = || filters.rejection("filters", "type");
-    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+    let Ok(all) = json::cells(raw) else {
         ignored_fields.push(unreadable());
         return None;
     };
@@ -408,7 +409,7 @@ fn tick_size(filters: RawMember<'_>, ignored_fields: &mut Vec<Rejection>) -> Opt
 ///
 /// A quiet minute has a flat candle at the previous close.
 fn candle(raw: &RawValue) -> Result<Candle, Rejection> {
-    let row: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| rejection("record", "type"))?;
+    let row = json::cells(raw)?;
     let &[start, open, high, low, close, volume, end, quote_volume, ..] = row.as_slice() else {
         return Err(rejection("record", "type"));
     };

@@ -25,8 +25,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::adapter::{
-    Incoming, Keepalive, Limit, Profile, Request, Response, RestQuery, TickerRecord, Venue, drop_contradictions,
-    optional_field,
+    Incoming, Keepalive, Limit, Profile, Rate, Request, Response, RestQuery, Session, Stateless, TickerRecord, Venue,
+    drop_contradictions, optional_field,
 };
 use super::candles;
 use super::json::{self, ParseError, RawMember, Rejection, Shape, payload_error, rejection};
@@ -49,19 +49,18 @@ static PROFILE: Profile = Profile {
     keepalive: Keepalive::Text("PING", Duration::from_secs(20)),
     silence_max: Duration::from_secs(10),
     stale_after: Duration::from_secs(15),
+    lag: Duration::ZERO,
     lifetime: None,
     // No documented limit; 493 codes in one frame were all served (2026-09).
     markets_per_connection: 400,
     // Not documented; Upbit's limit.
-    frames_max: 5,
-    frames_window: Duration::from_secs(3),
+    frames: &[Rate::per_second(5), Rate::per_minute(100)],
+    connects: &[Rate::per_second(10)],
     // 150 requests per second and address, for each category separately.
-    connects_max: 10,
-    connects_window: Duration::from_secs(1),
     limits: &[
-        Limit { group: "other", weight: 150, window: Duration::from_secs(1) },
-        Limit { group: "ticker", weight: 150, window: Duration::from_secs(1) },
-        Limit { group: "candle", weight: 150, window: Duration::from_secs(1) },
+        Limit { group: "other", rates: &[Rate::per_second(150)] },
+        Limit { group: "ticker", rates: &[Rate::per_second(150)] },
+        Limit { group: "candle", rates: &[Rate::per_second(150)] },
     ],
     // At most 200 from 2026-10-13 on; more get HTTP 400.
     markets_per_request: 200,
@@ -79,12 +78,8 @@ impl Venue for Bithumb {
         upbit_like::symbol(market)
     }
 
-    fn subscribe(&self, markets: &[Market], _current: &[Market]) -> Vec<String> {
-        upbit_like::subscribe_frames(markets, None)
-    }
-
-    fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
-        upbit_like::parse_frame(text, parse_legacy_frame)
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(Stateless { subscribe, parse })
     }
 
     fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
@@ -105,7 +100,7 @@ impl Venue for Bithumb {
                 ("candle", format!("/v1/candles/minutes/1?market={symbol}&to={to}&count={count}"))
             }
         };
-        Some(Request { path, group, weight: 1 })
+        Some(Request::get(path, group, 1))
     }
 
     fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
@@ -126,6 +121,14 @@ impl Venue for Bithumb {
             }
         }
     }
+}
+
+fn subscribe(markets: &[Market], _current: &[Market]) -> Vec<String> {
+    upbit_like::subscribe_frames(markets, None)
+}
+
+fn parse(text: &str) -> Result<Incoming, ParseError> {
+    upbit_like::parse_frame(text, parse_legacy_frame)
 }
 
 /// Parses the ticker of a row of `/v1/ticker`.
@@ -267,7 +270,7 @@ fn legacy_base(last: Price, fluctate: RawMember<'_>) -> Result<Option<Price>, Re
 
 /// Parses `[ms, open, close, high, low, volume]`; the close comes second.
 fn legacy_candle(raw: &RawValue) -> Result<Candle, Rejection> {
-    let row: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| rejection("record", "type"))?;
+    let row = json::cells(raw)?;
     let &[start, open, close, high, low, volume] = row.as_slice() else { return Err(rejection("record", "type")) };
     candles::checked(Candle {
         minute: candles::minute("time", RawMember::of(start).optional_time("time")?)?,

@@ -68,6 +68,14 @@ pub enum ParseError {
         /// The venue's message, shortened.
         message: String,
     },
+    /// The same, for too many requests.
+    #[error("the exchange answered {code}: {message}")]
+    RateLimited {
+        /// The venue's code or name.
+        code: String,
+        /// The venue's message, shortened.
+        message: String,
+    },
 }
 
 /// A member of a JSON object, or an element of an array, as its source text. A `null` member counts as present.
@@ -267,6 +275,11 @@ pub(super) fn record<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Rej
     if !raw.get().starts_with('{') {
         return Err(rejection("record", "type"));
     }
+    serde_json::from_str(raw.get()).map_err(|_| rejection("record", "type"))
+}
+
+/// Splits a record that is an array into its cells.
+pub(super) fn cells(raw: &RawValue) -> Result<Vec<&RawValue>, Rejection> {
     serde_json::from_str(raw.get()).map_err(|_| rejection("record", "type"))
 }
 

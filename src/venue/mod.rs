@@ -10,19 +10,23 @@
 
 mod adapter;
 mod binance;
+mod bitfinex;
 mod bithumb;
 mod candles;
 mod json;
+mod kucoin;
 mod upbit;
 mod upbit_like;
 
 pub use adapter::{
-    Incoming, Keepalive, Limit, Profile, RejectedListing, Request, Response, RestQuery, TickerRecord, Venue,
+    Endpoint, Incoming, Keepalive, Limit, Method, Opening, Profile, Rate, RejectedListing, Request, Response,
+    RestQuery, Session, Stateless, TickerRecord, Venue,
 };
 pub use json::{ParseError, Rejection};
 
 /// All supported exchanges.
-pub static ALL: &[&dyn Venue] = &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance];
+pub static ALL: &[&dyn Venue] =
+    &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance, &bitfinex::Bitfinex, &kucoin::KuCoin];
 
 /// Returns an exchange by its id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {

@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use super::adapter::{Incoming, Keepalive, Limit, Profile, Request, Response, RestQuery, Venue};
+use super::adapter::{
+    Incoming, Keepalive, Limit, Profile, Rate, Request, Response, RestQuery, Session, Stateless, Venue,
+};
 use super::json::ParseError;
 use super::upbit_like;
 use crate::market::{Market, VenueId};
@@ -27,20 +29,18 @@ static PROFILE: Profile = Profile {
     keepalive: Keepalive::Text("PING", Duration::from_secs(20)),
     silence_max: Duration::from_secs(10),
     stale_after: Duration::from_secs(15),
+    lag: Duration::ZERO,
     lifetime: None,
     // No documented limit; 855 codes in one frame were all served (2026-09).
     markets_per_connection: 500,
-    // 5 per second and 100 per minute: 5 per 3 s keeps both.
-    frames_max: 5,
-    frames_window: Duration::from_secs(3),
+    frames: &[Rate::per_second(5), Rate::per_minute(100)],
+    connects: &[Rate::per_second(5)],
     // 10 requests per second and address, for each group separately.
-    connects_max: 5,
-    connects_window: Duration::from_secs(1),
     limits: &[
-        Limit { group: "market", weight: 10, window: Duration::from_secs(1) },
-        Limit { group: "ticker", weight: 10, window: Duration::from_secs(1) },
-        Limit { group: "orderbook", weight: 10, window: Duration::from_secs(1) },
-        Limit { group: "candle", weight: 10, window: Duration::from_secs(1) },
+        Limit { group: "market", rates: &[Rate::per_second(10)] },
+        Limit { group: "ticker", rates: &[Rate::per_second(10)] },
+        Limit { group: "orderbook", rates: &[Rate::per_second(10)] },
+        Limit { group: "candle", rates: &[Rate::per_second(10)] },
     ],
     // No documented limit; this keeps the URL at about a kilobyte.
     markets_per_request: 100,
@@ -58,12 +58,8 @@ impl Venue for Upbit {
         upbit_like::symbol(market)
     }
 
-    fn subscribe(&self, markets: &[Market], _current: &[Market]) -> Vec<String> {
-        upbit_like::subscribe_frames(markets, Some("DEFAULT"))
-    }
-
-    fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
-        upbit_like::parse_frame(text, |_| None)
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(Stateless { subscribe, parse })
     }
 
     fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
@@ -83,7 +79,7 @@ impl Venue for Upbit {
                 ("candle", format!("/v1/candles/minutes/1?market={symbol}&to={to}&count={count}"))
             }
         };
-        Some(Request { path, group, weight: 1 })
+        Some(Request::get(path, group, 1))
     }
 
     fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
@@ -102,4 +98,12 @@ impl Venue for Upbit {
             }
         }
     }
+}
+
+fn subscribe(markets: &[Market], _current: &[Market]) -> Vec<String> {
+    upbit_like::subscribe_frames(markets, Some("DEFAULT"))
+}
+
+fn parse(text: &str) -> Result<Incoming, ParseError> {
+    upbit_like::parse_frame(text, |_| None)
 }

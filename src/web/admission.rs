@@ -118,6 +118,12 @@ impl StreamPermit {
             None => Err(limit_reached(" for this address")),
         }
     }
+
+    /// Counts a new group for a list of markets that was admitted before the boards changed. It is never refused: the
+    /// group that it replaces still counts while its members move.
+    pub fn readmit_group(&self, app: &AppState) -> Option<GroupPermit> {
+        Some(Box::new(app.group_limits().acquire(self.client?)))
+    }
 }
 
 /// Counts a stream for the client of a trusted proxy. A proxy that names no client has no limit.

@@ -90,6 +90,8 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     version: u64,
+    /// The revision of the boards.
+    revision: u64,
     second: i64,
 }
 
@@ -131,20 +133,22 @@ impl ResponseCache {
 
     /// Responds with the body of `key`, rendered by `render` if the cached one is not fresh.
     ///
-    /// `render` returns headers and bytes. While one caller renders, others with the same key wait.
+    /// `render` returns headers and bytes. While one caller renders, others with the same key wait. `revision` is that
+    /// of the boards that `render` uses; a body of outdated boards is not served to later requests.
     ///
     /// # Errors
     /// Returns the error of `render`; nothing is cached then.
     pub fn get_or_render<E>(
         &self,
         request_headers: &HeaderMap,
+        revision: u64,
         key: String,
         freshness: Freshness,
         render: impl FnOnce() -> Result<(HeaderMap, Bytes), E>,
     ) -> Result<Response, E> {
         let entry = self.entry(&key, freshness);
         let mut newest = entry.newest();
-        let stamp = self.stamp(&entry);
+        let stamp = Stamp { revision, ..self.stamp(&entry) };
         let fresh = newest.as_ref().filter(|(rendered_from, _)| *rendered_from == stamp).map(|(_, body)| body.clone());
         let body = match fresh {
             Some(body) => body,
@@ -238,7 +242,7 @@ impl ResponseCache {
             Freshness::UntilPublish => 0,
             Freshness::UntilSecond => self.clock.now().as_second(),
         };
-        Stamp { version: self.hub.version(), second }
+        Stamp { version: self.hub.version(), revision: self.hub.revision(), second }
     }
 
     fn remove(&self, key: &str) {

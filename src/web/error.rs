@@ -127,7 +127,7 @@ struct ErrorContext {
 impl ErrorContext {
     /// Creates the context for the error of a page or fragment request.
     fn for_request(request: PageRequest<'_>) -> Self {
-        let PageRequest { app, headers, query, placement } = request;
+        let PageRequest { app, headers, query, placement, .. } = request;
         let root = if placement == Placement::Page { "" } else { "../" };
         let context = Self::for_path(app, headers, query, root);
         let langs = if placement == Placement::Embed { Vec::new() } else { context.langs };
@@ -247,7 +247,7 @@ fn url_of(app: &AppState, name: &str, word: &str, context: &ErrorContext) -> Opt
     match name {
         "market" | "markets" => Some(format!("{root}market/{part}?lang={lang}")),
         "board" => {
-            app.boards.iter().any(|board| board.id == word).then(|| format!("{root}./?board={part}&lang={lang}"))
+            app.boards().iter().any(|board| board.id == word).then(|| format!("{root}./?board={part}&lang={lang}"))
         }
         _ => None,
     }

@@ -106,12 +106,19 @@ impl AddressLimits {
 
     /// Counts one more connection; returns `None` if the limit of the address or its network is reached.
     pub fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Option<AddressPermit> {
-        let keys = keys_of(address);
         let mut counts = self.counts();
         let is_below_max = |key: &CountKey| counts.get(key).is_none_or(|count| *count < self.max_of(*key));
-        if !keys.iter().flatten().all(is_below_max) {
-            return None;
-        }
+        let is_admitted = keys_of(address).iter().flatten().all(is_below_max);
+        is_admitted.then(|| self.count(&mut counts, address))
+    }
+
+    /// Counts one more connection, also beyond the limits.
+    pub fn acquire(self: &Arc<Self>, address: IpAddr) -> AddressPermit {
+        self.count(&mut self.counts(), address)
+    }
+
+    fn count(self: &Arc<Self>, counts: &mut HashMap<CountKey, usize>, address: IpAddr) -> AddressPermit {
+        let keys = keys_of(address);
         for key in keys.iter().flatten() {
             if counts.len() >= KEYS_MAX && !counts.contains_key(key) {
                 let evicted = counts.keys().next().copied();
@@ -119,7 +126,7 @@ impl AddressLimits {
             }
             *counts.entry(*key).or_default() += 1;
         }
-        Some(AddressPermit { addresses: self.clone(), keys })
+        AddressPermit { addresses: self.clone(), keys }
     }
 
     fn max_of(&self, key: CountKey) -> usize {

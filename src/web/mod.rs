@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod query;
 mod router;
+mod rows_query;
 mod state;
 
 mod pages {

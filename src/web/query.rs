@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rows_query::RowsQuery;
 use super::state::AppState;
 use crate::api::{Basis, Lang, Market, SourceId};
 use crate::config::Board;
@@ -16,21 +17,6 @@ const INTERVAL_MS_DEFAULT: u64 = 250;
 
 /// Length to which an invalid value is truncated in an error, in characters.
 const VALUE_CHARS_MAX: usize = 64;
-
-/// Query for rows, not yet validated.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct RowsQuery {
-    /// Id of a board.
-    pub board: Option<String>,
-    /// Names of markets.
-    pub markets: Option<Vec<String>>,
-    /// Basis of the changes.
-    pub basis: Option<String>,
-    /// Language of the texts.
-    pub lang: Option<String>,
-    /// Minimum time between two frames, in milliseconds.
-    pub interval_ms: Option<String>,
-}
 
 /// Why a request is invalid or exceeds a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,20 +60,40 @@ impl RowsQuery {
     ///
     /// # Errors
     /// Returns [`BadRequest`] with the parameter, its value and the allowed values.
-    pub fn resolve(&self, app: &AppState) -> Result<RowsView, BadRequest> {
-        let board = self.board(app)?;
+    pub fn resolve(&self, app: &AppState, boards: &[Board]) -> Result<RowsView, BadRequest> {
+        self.view(app, boards, false)
+    }
+
+    /// Resolves the query of a subscription again: a board that is gone has no rows, and markets that are gone are
+    /// missing.
+    ///
+    /// # Errors
+    /// As [`RowsQuery::resolve`]. A query that was accepted once does not fail.
+    pub fn resolve_again(&self, app: &AppState, boards: &[Board]) -> Result<RowsView, BadRequest> {
+        self.view(app, boards, true)
+    }
+
+    fn view(&self, app: &AppState, boards: &[Board], may_be_gone: bool) -> Result<RowsView, BadRequest> {
+        let (board, is_gone) = match find_board(boards, self.board.as_deref()) {
+            Err(_) if may_be_gone => (None, true),
+            found => (found?, false),
+        };
+        let default = boards.first().filter(|_| !is_gone);
         let mut missing = Vec::new();
-        let rows: Arc<[(SourceId, Market)]> = match (&self.markets, board.or(app.boards.first())) {
-            (Some(markets), _) => self.rows(app, board, markets, &mut missing)?.into(),
+        let rows: Arc<[(SourceId, Market)]> = match (&self.markets, board.or(default)) {
+            (Some(markets), _) => {
+                let boards = if is_gone { None } else { Some((boards, board)) };
+                find_rows(app, boards, markets, may_be_gone, &mut missing)?.into()
+            }
             (None, Some(board)) => board.markets.iter().map(|market| (board.source.clone(), market.clone())).collect(),
             (None, None) => Arc::new([]),
         };
-        let named = board.or(if self.markets.is_none() { app.boards.first() } else { None });
+        let named = board.or(if self.markets.is_none() { default } else { None });
         let basis = match &self.basis {
             Some(text) => text
                 .parse()
                 .map_err(|_| BadRequest::unknown("unknown-basis", "basis", text, to_strings(&Basis::ALL)))?,
-            None => named.or(app.boards.first()).map(|board| board.basis).unwrap_or_default(),
+            None => named.or(boards.first()).map(|board| board.basis).unwrap_or_default(),
         };
         let lang = match &self.lang {
             Some(text) => Some(
@@ -95,7 +101,7 @@ impl RowsQuery {
             ),
             None => None,
         };
-        let board = named.map(|board| board.id.as_str().into());
+        let board = if is_gone { self.board.as_deref() } else { named.map(|board| board.id.as_str()) }.map(Arc::from);
         Ok(RowsView { board, rows, basis, lang, demo: app.demo, missing: missing.into() })
     }
 
@@ -108,61 +114,61 @@ impl RowsQuery {
         let interval = parse_interval(text).map(Duration::from_millis);
         interval.ok_or_else(|| BadRequest::unknown("bad-interval", "interval_ms", text, to_strings(&INTERVALS_MS)))
     }
+}
 
-    fn board<'a>(&self, app: &'a AppState) -> Result<Option<&'a Board>, BadRequest> {
-        find_board(app, self.board.as_deref())
+/// Returns the rows of a list of markets, and adds the others to `missing`; without boards, all are missing.
+///
+/// # Errors
+/// Returns [`BadRequest`] if there are too many, or none of them exists, unless `may_be_gone`.
+fn find_rows(
+    app: &AppState,
+    boards: Option<(&[Board], Option<&Board>)>,
+    markets: &[String],
+    may_be_gone: bool,
+    missing: &mut Vec<String>,
+) -> Result<Vec<(SourceId, Market)>, BadRequest> {
+    let max = app.limits().markets_max;
+    if markets.len() > max {
+        let detail = format!("markets has {} markets, at most {max} are allowed", markets.len());
+        return Err(BadRequest::new("too-many-markets", "markets", detail));
     }
-
-    fn rows(
-        &self,
-        app: &AppState,
-        board: Option<&Board>,
-        markets: &[String],
-        missing: &mut Vec<String>,
-    ) -> Result<Vec<(SourceId, Market)>, BadRequest> {
-        let max = app.limits().markets_max;
-        if markets.len() > max {
-            let detail = format!("markets has {} markets, at most {max} are allowed", markets.len());
-            return Err(BadRequest::new("too-many-markets", "markets", detail));
-        }
-        let mut seen = HashSet::new();
-        let mut rows = Vec::with_capacity(markets.len());
-        let mut first_error = None;
-        for (index, text) in markets.iter().enumerate() {
-            match find_market(app, board, index, text) {
-                Ok((source, market)) => {
-                    if seen.insert(market.clone()) {
-                        rows.push((source, market));
-                    }
-                }
-                Err(error) => {
-                    let name = error.value.clone().unwrap_or_default();
-                    if !missing.contains(&name) {
-                        missing.push(name);
-                    }
-                    first_error.get_or_insert(error);
+    let mut seen = HashSet::new();
+    let mut rows = Vec::with_capacity(markets.len());
+    let mut first_error = None;
+    for (index, text) in markets.iter().enumerate() {
+        match find_market(app, boards, index, text) {
+            Ok((source, market)) => {
+                if seen.insert(market.clone()) {
+                    rows.push((source, market));
                 }
             }
+            Err(error) => {
+                let name = error.value.clone().unwrap_or_default();
+                if !missing.contains(&name) {
+                    missing.push(name);
+                }
+                first_error.get_or_insert(error);
+            }
         }
-        match first_error {
-            // Unknown markets are reported; the others are served.
-            Some(error) if rows.is_empty() => Err(error),
-            _ => Ok(rows),
-        }
+    }
+    match first_error {
+        // Unknown markets are reported; the others are served.
+        Some(error) if rows.is_empty() && !may_be_gone => Err(error),
+        _ => Ok(rows),
     }
 }
 
 /// Parses the market at `index` of a list and finds its source.
 fn find_market(
     app: &AppState,
-    board: Option<&Board>,
+    boards: Option<(&[Board], Option<&Board>)>,
     index: usize,
     text: &str,
 ) -> Result<(SourceId, Market), BadRequest> {
     let unknown = || BadRequest::unknown("unknown-market", "markets", text, Vec::new());
     let market: Market =
         text.parse().map_err(|error| BadRequest { detail: format!("markets[{index}]: {error}"), ..unknown() })?;
-    let source = find_source(app, board, &market).ok_or_else(unknown)?;
+    let source = boards.and_then(|(boards, board)| find_source(app, boards, board, &market)).ok_or_else(unknown)?;
     Ok((source, market))
 }
 
@@ -170,12 +176,12 @@ fn find_market(
 ///
 /// # Errors
 /// Returns [`BadRequest`] with the existing boards if there is no such board.
-pub fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<Option<&'a Board>, BadRequest> {
+pub fn find_board<'a>(boards: &'a [Board], id: Option<&str>) -> Result<Option<&'a Board>, BadRequest> {
     let Some(id) = id else { return Ok(None) };
-    match app.boards.iter().find(|board| board.id == *id) {
+    match boards.iter().find(|board| board.id == *id) {
         Some(board) => Ok(Some(board)),
         None => {
-            let known = app.boards.iter().map(|board| board.id.clone()).collect();
+            let known = boards.iter().map(|board| board.id.clone()).collect();
             Err(BadRequest::unknown("unknown-board", "board", id, known))
         }
     }
@@ -183,12 +189,12 @@ pub fn find_board<'a>(app: &'a AppState, id: Option<&str>) -> Result<Option<&'a 
 
 /// Returns the source of a market: that of `board` if given; else of the first board with the market, of the
 /// default board, or any that publishes it.
-pub fn find_source(app: &AppState, board: Option<&Board>, market: &Market) -> Option<SourceId> {
+pub fn find_source(app: &AppState, boards: &[Board], board: Option<&Board>, market: &Market) -> Option<SourceId> {
     if let Some(board) = board {
         return board.markets.contains(market).then(|| board.source.clone());
     }
-    let on_board = app.boards.iter().find(|board| board.markets.contains(market));
-    let default = app.boards.first().filter(|board| app.hub.row(&board.source, market).is_some());
+    let on_board = boards.iter().find(|board| board.markets.contains(market));
+    let default = boards.first().filter(|board| app.hub.row(&board.source, market).is_some());
     on_board.or(default).map(|board| board.source.clone()).or_else(|| app.hub.source_of(market))
 }
 

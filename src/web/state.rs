@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use fanout::{Delivery, Upgraded};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cache::{HistoryCache, ResponseCache};
 use super::limits::AddressLimits;
+use super::rows_query::SharedQueries;
 use crate::clock::Clock;
 use crate::config::{Board, Limits, Site};
 use crate::feed::StoreHealthSource;
@@ -43,6 +44,7 @@ struct Inner {
     history_cache: HistoryCache,
     spark_cache: HistoryCache,
     response_cache: ResponseCache,
+    shared_queries: SharedQueries,
     /// Monotonic time at which the server started.
     started_at: Duration,
 }
@@ -52,8 +54,8 @@ struct Inner {
 pub struct AppParts {
     /// Newest rows and subscriptions.
     pub hub: Hub,
-    /// The boards, the default one first.
-    pub boards: Vec<Board>,
+    /// The boards, the default one first. They may change; [`Hub::revise`] must follow each change.
+    pub boards: watch::Receiver<Arc<[Board]>>,
     /// The clocks.
     pub clock: Clock,
     /// Source of history, if any is stored.
@@ -62,6 +64,22 @@ pub struct AppParts {
     pub store_health: Option<Arc<dyn StoreHealthSource>>,
     /// Whether the prices are simulated, which every page and stream shows.
     pub demo: bool,
+}
+
+/// The boards at one moment, the default one first.
+#[derive(Debug, Clone)]
+pub struct Boards {
+    /// A revision of the hub; the boards are at least as new.
+    pub revision: u64,
+    list: Arc<[Board]>,
+}
+
+impl std::ops::Deref for Boards {
+    type Target = [Board];
+
+    fn deref(&self) -> &[Board] {
+        &self.list
+    }
 }
 
 impl AppState {
@@ -92,9 +110,22 @@ impl AppState {
             history_cache: HistoryCache::default(),
             spark_cache: HistoryCache::for_sparks(),
             response_cache: ResponseCache::new(parts.hub.clone(), parts.clock.clone()),
+            shared_queries: SharedQueries::default(),
             limits,
             parts,
         }))
+    }
+
+    /// Returns the boards as they are now.
+    pub fn boards(&self) -> Boards {
+        // In this order, so that the boards are at least as new as the revision.
+        let revision = self.hub.revision();
+        Boards { revision, list: self.boards.borrow().clone() }
+    }
+
+    /// Returns the queries that stream clients share.
+    pub(super) fn shared_queries(&self) -> &SharedQueries {
+        &self.0.shared_queries
     }
 
     /// Returns the time since the server started.

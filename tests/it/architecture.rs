@@ -201,8 +201,7 @@ fn a_price_passes_no_file_that_the_architecture_page_does_not_list() {
     assert_eq!(listed.len(), steps.len(), "a file is listed twice");
     let beside = BESIDE_THE_PATH.iter().map(|(file, _)| root().join(file));
     let known: BTreeSet<PathBuf> = listed.into_iter().chain(beside).collect();
-    let files = ["src", "crates/fanout/src"].iter().flat_map(|folder| sources(folder));
-    let taking: BTreeSet<PathBuf> = files.filter(|file| Functions::of(file).take_prices).collect();
+    let taking: BTreeSet<PathBuf> = sources("src").into_iter().filter(|file| Functions::of(file).take_prices).collect();
     let unknown: Vec<_> = taking.difference(&known).collect();
     assert!(unknown.is_empty(), "{unknown:#?}");
     // The exceptions are still needed, and the check finds what it looks for.
@@ -346,7 +345,7 @@ fn no_venue_is_named_outside_its_own_files() {
             continue;
         }
         let code = code(&file).to_lowercase();
-        for venue in ["upbit", "bithumb", "binance"] {
+        for venue in sisepan::venue::ALL.iter().map(|venue| venue.profile().id.as_str()) {
             let is_named =
                 code.lines().any(|line| line.contains(&format!("\"{venue}\"")) || line.contains(&format!("{venue}::")));
             assert!(!is_named, "{} names {venue}", file.display());

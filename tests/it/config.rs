@@ -5,6 +5,7 @@ use std::process::Command;
 
 use sisepan::config::{self, Config, LogFormat};
 use sisepan::market::Basis;
+use sisepan::venue;
 
 fn problems(text: &str) -> Vec<String> {
     let errors = config::parse("sisepan.toml", text, &BTreeMap::new()).unwrap_err();
@@ -13,6 +14,11 @@ fn problems(text: &str) -> Vec<String> {
 
 fn parsed(text: &str) -> Config {
     config::parse("sisepan.toml", text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Returns the ids of all exchanges, as messages list them.
+fn exchanges() -> String {
+    venue::ALL.iter().map(|venue| venue.profile().id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// A configuration with five different errors.
@@ -36,7 +42,7 @@ fn five_errors_are_reported_together_with_line_and_key() {
         [
             r#"sisepan.toml:1: listen: must be an address and a port such as 127.0.0.1:8080, localhost:8080 or :8080, is "8080""#,
             r#"sisepan.toml:2: log: must be text or json, is "loud""#,
-            "sisepan.toml:4: venues.upbt: unknown exchange; known: upbit, bithumb, binance",
+            &format!("sisepan.toml:4: venues.upbt: unknown exchange; known: {}", exchanges()),
             r#"sisepan.toml:9: boards[0].markets: market "BTCKRW" is not of the form BASE-QUOTE"#,
             r#"sisepan.toml:11: boards[0].basis: unknown basis "12h": use 24h, utc-day or kst-day"#,
         ]
@@ -205,7 +211,10 @@ fn in_53_a_redenomination_is_parsed_and_each_error_in_one_is_reported() {
     assert_eq!(
         found,
         [
-            r#"sisepan.toml:2: redenominations[0].venue: must be an exchange; known: upbit, bithumb, binance, is "upbt""#,
+            &format!(
+                r#"sisepan.toml:2: redenominations[0].venue: must be an exchange; known: {}, is "upbt""#,
+                exchanges()
+            ),
             r#"sisepan.toml:3: redenominations[0].market: must be a market such as BTC-KRW, is "BTCKRW""#,
             r#"sisepan.toml:4: redenominations[0].at: must be the start of a minute such as "2026-03-01T00:00:00Z", is "2026-03-01T00:00:30Z""#,
             r#"sisepan.toml:5: redenominations[0].factor: must be the factor for older prices, a positive decimal in quotes such as "0.01", or "1" for a real price move, is "0""#,

@@ -24,8 +24,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A running service under test.
 pub(super) struct Service {
     pub(super) address: std::net::SocketAddr,
-    shutdown: CancellationToken,
-    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    pub(super) shutdown: CancellationToken,
+    pub(super) task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 impl Service {

@@ -22,7 +22,7 @@ async fn text(service: &Service, path: &str) -> String {
     reqwest::get(format!("http://{}{path}", service.address)).await.unwrap().text().await.unwrap()
 }
 
-/// Replaces all faults by notices about `BTC-KRW`.
+/// Replaces all faults by notices about `BTC-KRW`, and lets it trade, so that a message reports them.
 fn set_notices(fake: &Fake, venue: &str, kinds: &[Value]) {
     fake.inject_fault(r#"{"fault":"none"}"#).unwrap();
     for kind in kinds {
@@ -30,6 +30,8 @@ fn set_notices(fake: &Fake, venue: &str, kinds: &[Value]) {
         fault.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
         fake.inject_fault(&fault.to_string()).unwrap();
     }
+    let last = fake.truth(venue, "BTC-KRW").unwrap().last;
+    fake.set_price(venue, "BTC-KRW", last, false).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,8 +93,8 @@ fn app_with(quotes: Vec<Quote>, venues: Vec<VenueHealth>, markets: &[&str], demo
     hub.publish(BoardUpdate {
         at: now(),
         changed: quotes.into_iter().map(Arc::new).collect(),
-        confirmed: vec![],
         venues,
+        ..BoardUpdate::default()
     });
     app_of(hub, markets, demo)
 }
@@ -114,7 +114,7 @@ fn app_of(hub: Hub, markets: &[&str], demo: bool) -> axum::Router {
     ];
     router(AppState::new(AppParts {
         hub,
-        boards,
+        boards: crate::api::setup::fixed_boards(boards),
         clock: Clock::manual(now()),
         history: None,
         store_health: None,
@@ -390,7 +390,7 @@ async fn fc_39_the_table_and_the_movers_of_the_start_page_show_the_same_price() 
     let publish = |hub: &Hub, price: u64| {
         let row = quote(market, &price.to_string(), Some("139290000"));
         let row = Quote { quote_volume_24h: Some(10_000_000_000_u64.into()), ..row };
-        hub.publish(BoardUpdate { at: now(), changed: vec![Arc::new(row)], confirmed: vec![], venues: vec![] });
+        hub.publish(BoardUpdate { at: now(), changed: vec![Arc::new(row)], ..BoardUpdate::default() });
     };
     publish(&hub, 140_000_000);
     // The more rows precede the market, the more likely a second read sees another price.

@@ -9,18 +9,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fake_exchanges::series::CandleSeries;
-use fake_exchanges::ticker_figures::TickerFigures;
-use fake_exchanges::venues::{binance, bithumb, upbit};
-use fake_exchanges::{self as fake, FaultView, Options, Simulation};
+use fake_exchanges::{self as fake, FaultView, Options, Simulation, venues};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::config::{Board, Config, VenueConfig};
 use sisepan::feed::{Event, Via};
 use sisepan::market::{BaseSource, Basis, Market, Minute, Now, SourceId};
-use sisepan::venue::{self, Incoming, Response, RestQuery, Venue};
+use sisepan::venue::{self, Response, RestQuery, Venue};
 
 use super::end_to_end::Service;
+use super::joined::Joined;
 
 /// The minute, counted from the first candle's; the last price in it; the base price; the change in percent.
 const EXPECTED: [(usize, &str, &str, &str); 50] = [
@@ -79,8 +78,6 @@ const EXPECTED: [(usize, &str, &str, &str); 50] = [
 /// Second of a minute from which the last price is the candle's close; all its prices are traded before that.
 const SETTLED_SECOND: i64 = 10;
 
-const KST_MS: i64 = 9 * 3_600_000;
-
 fn file() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/fixtures/series/minute-candles-2017-11.json"].iter().collect()
 }
@@ -92,8 +89,7 @@ struct Replay {
     quotes: Quotes,
     now: Now,
     market: Market,
-    /// Id of the newest trade that was streamed.
-    streamed_id: u64,
+    connection: Joined,
     candles: usize,
 }
 
@@ -109,7 +105,8 @@ impl Replay {
         let markets = vec![market.clone()];
         let wanted = BoardSpec { source, venues: vec![id], markets, basis: Basis::Rolling24h };
         let quotes = Quotes::new(&[wanted], BoardSettings::default(), now);
-        Self { venue, simulation, quotes, now, market, streamed_id: 0, candles: 0 }
+        let connection = Joined::open(venue, std::slice::from_ref(&market), &FaultView::new(&simulation));
+        Self { venue, simulation, quotes, now, market, connection, candles: 0 }
     }
 
     /// Advances the time by seconds: streams each trade, and queries REST every five seconds without one.
@@ -118,28 +115,10 @@ impl Replay {
             self.now.wall += SignedDuration::from_secs(1);
             self.now.monotonic += Duration::from_secs(1);
             self.simulation.advance(self.now.wall);
-            let frames: Vec<String> = {
-                let view = FaultView::new(&self.simulation);
-                let simulated = self.simulation.markets_of(self.venue.profile().id.as_str()).next().unwrap();
-                let offset = if simulated.venue == "bithumb" { KST_MS } else { 0 };
-                let figures = simulated
-                    .trade_log
-                    .after_id(self.streamed_id, 10)
-                    .map(|trade| TickerFigures::at_trade(&view, simulated, trade, offset));
-                let frame = |figures: TickerFigures<'_>| match simulated.venue {
-                    "upbit" => upbit::ticker_frame(&figures, "REALTIME"),
-                    "bithumb" => bithumb::ticker_frame(&figures, "REALTIME"),
-                    _ => binance::ticker_frame(&figures),
-                };
-                let frames = figures.map(frame).collect();
-                self.streamed_id = simulated.trade_log.last().map_or(0, |last| last.id);
-                frames
-            };
-            for frame in &frames {
-                let Incoming::Tickers(records) = self.venue.parse(frame).unwrap() else { panic!("{frame}") };
-                self.apply(records, Via::Stream { session: 1 });
-            }
-            if frames.is_empty() && self.streamed_id > 0 && self.now.monotonic.as_secs().is_multiple_of(5) {
+            let records = self.connection.poll(&FaultView::new(&self.simulation));
+            let is_quiet = records.is_empty();
+            self.apply(records, Via::Stream { session: 1 });
+            if is_quiet && self.now.monotonic.as_secs().is_multiple_of(5) {
                 let markets = [self.market.clone()];
                 let Response::Tickers(records) = self.query(&RestQuery::Tickers(&markets)) else {
                     panic!("no tickers")
@@ -223,10 +202,10 @@ fn a_board_that_was_filled_from_candles_shows_the_fifty_changes_of_a_real_day() 
     }
 }
 
-/// Without Binance: it dates its tickers, not its trades, so its closes seen live are not all certain.
+/// Without the exchanges that don't date their trades: their closes seen live are not all certain.
 #[test]
 fn a_board_that_streamed_for_a_day_shows_the_same_changes_without_a_candle() {
-    for venue in venue::ALL.iter().filter(|venue| venue.profile().id.as_str() != "binance") {
+    for venue in venue::ALL.iter().filter(|venue| venue.profile().has_trade_times) {
         let mut replay = Replay::start(*venue, 0);
         replay.advance(60 * EXPECTED[0].0);
         for expected in EXPECTED {
@@ -256,7 +235,7 @@ async fn the_whole_program_shows_the_change_of_a_real_day_of_each_exchange() {
         let id = venue.profile().id;
         let (rest, stream) = (Some(fake.rest_url(id.as_str())), Some(fake.stream_url(id.as_str())));
         config.venues.insert(id, VenueConfig { rest, stream, ..VenueConfig::default() });
-        let market = if id.as_str() == "binance" { "BTC-USDT" } else { "BTC-KRW" };
+        let market = format!("BTC-{}", venues::find(id.as_str()).unwrap().listing().quote);
         config.boards.push(Board {
             id: id.to_string(),
             titles: std::array::from_fn(|_| id.to_string()),

@@ -51,7 +51,13 @@ pub fn array(values: impl IntoIterator<Item = String>) -> String {
 }
 
 /// Replaces the value of a member wherever it occurs, nested objects included; all other text stays as it is.
+///
+/// In a row that is an array, `name` is the index of the value.
 pub fn set_member(json: &str, name: &str, value: &str) -> String {
+    if let (Ok(index), Ok(cells)) = (name.parse::<usize>(), serde_json::from_str::<Vec<&RawValue>>(json)) {
+        let cell = |(at, cell): (usize, &&RawValue)| if at == index { value } else { cell.get() }.to_owned();
+        return array(cells.iter().enumerate().map(cell));
+    }
     let key = format!("{}:", json_string(name));
     let mut out = String::with_capacity(json.len());
     let mut rest = json;
@@ -79,7 +85,7 @@ pub struct RowShape {
 
 /// Passes each row of a response body through `edit`, which may drop it; all other text stays as it is.
 ///
-/// A body without an array of rows is one row.
+/// A body without an array of rows is one row, or has one row in a member of `shape.lists`.
 pub fn edit_rows(json: &str, shape: RowShape, mut edit: impl FnMut(&str) -> Option<String>) -> String {
     let rows_at = |from: usize| {
         let mut values = serde_json::Deserializer::from_str(&json[from..]).into_iter::<Vec<&RawValue>>();
@@ -98,8 +104,22 @@ pub fn edit_rows(json: &str, shape: RowShape, mut edit: impl FnMut(&str) -> Opti
             let rows = array(rows.into_iter().filter_map(|row| edit(row.get())));
             format!("{}{rows}{}", &json[..from], &json[to..])
         }
-        None => edit(json).unwrap_or_default(),
+        None => match shape.lists.iter().find_map(|name| object_at(json, name)) {
+            Some((from, to)) => {
+                format!("{}{}{}", &json[..from], edit(&json[from..to]).unwrap_or_default(), &json[to..])
+            }
+            None => edit(json).unwrap_or_default(),
+        },
     }
+}
+
+/// Returns where the object begins and ends that is the value of a member, or `None`.
+fn object_at(json: &str, name: &str) -> Option<(usize, usize)> {
+    let key = format!("{}:", json_string(name));
+    let from = json.find(&key)? + key.len();
+    let mut values = serde_json::Deserializer::from_str(&json[from..]).into_iter::<&RawValue>();
+    let is_object = values.next()?.ok()?.get().starts_with('{');
+    is_object.then(|| (from, from + values.byte_offset()))
 }
 
 /// Returns the symbol that a row names, or `None`.

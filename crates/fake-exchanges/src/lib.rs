@@ -42,6 +42,7 @@ pub mod simulated_market;
 mod socket;
 mod state;
 mod stream;
+pub mod subscriptions;
 pub mod ticker_figures;
 pub mod tls;
 pub mod trade_log;

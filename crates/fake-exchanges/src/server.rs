@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Timeout of a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// Default lifetime of a stream at venues that limit it: that of Binance.
+/// Default lifetime of a stream at venues that limit it.
 const STREAM_LIFETIME: Duration = Duration::from_secs(86_400);
 
 /// How long [`Fake::shutdown`] waits for tasks to end.

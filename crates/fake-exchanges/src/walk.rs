@@ -48,6 +48,8 @@ pub struct Walk {
     listing: Listing,
     /// End of the history in Unix ms.
     begin: i64,
+    /// The first minute of the history, since the Unix epoch.
+    first_minute: i64,
     /// The next minute to plan, since the Unix epoch.
     minute: i64,
     /// Fair value in units × [`FAIR_SCALE`].
@@ -77,6 +79,7 @@ impl Walk {
             odd_index: index % 2 == 1,
             listing,
             begin,
+            first_minute: from / MINUTE,
             minute: from / MINUTE,
             fair: 0,
             shift: 0,
@@ -131,6 +134,7 @@ impl Walk {
     fn plan_minute(&mut self) {
         let start = self.minute * MINUTE;
         let mut rng = Rng::keyed(&[self.seed, self.venue, key(self.asset.id), self.minute.cast_unsigned()]);
+        let is_first = self.minute == self.first_minute;
         self.minute += 1;
         self.fair += (self.path(start) - self.fair) / REVERSION;
         let mean_interval = self.asset.mean_interval;
@@ -142,6 +146,10 @@ impl Walk {
         };
         if start < self.begin {
             count = count.min(HISTORY_TRADES_MAX);
+        }
+        // Even a quiet market has a price of 24 hours ago.
+        if is_first {
+            count = count.max(1);
         }
         let mut times: Vec<i64> = (0..count).map(|_| start + i64::from(rng.below(60_000))).collect();
         times.sort_unstable();

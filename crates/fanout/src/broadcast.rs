@@ -2,7 +2,7 @@
 
 use super::clients;
 use super::close::CloseReason;
-use super::member::Member as _;
+use super::member::{Member as _, Watcher as _};
 use super::service::Service;
 use super::thread::{Client, Thread};
 use super::timers::{Millis, align_ping, millis};
@@ -25,10 +25,25 @@ impl<S: Service> Thread<S> {
             }
             return;
         }
+        if let Some(revision) = group.new_revision() {
+            group.revision = revision;
+            let keys: Vec<u32> = group.subscribers.iter().map(|subscriber| subscriber.client).collect();
+            for key in keys {
+                if let Some(mut client) = self.clients.take(key) {
+                    let result = self.revise(key, &mut client);
+                    self.put_back_or_close(key, client, result);
+                }
+            }
+        }
+        // The group may have lost its members, and its number may have passed to another group.
+        let Some(group) = self.groups.get_mut(number) else { return };
         let (timers, write_by) = (&mut self.timers, self.now + millis(self.settings.write_within));
-        let broken = self.clients.broadcast(&mut group.subscribers, self.now, |key, client| {
+        let broken = self.clients.broadcast(&mut group.subscribers, group.revision, self.now, |key, client| {
             timers.arm(key, &mut client.armed_deadline, write_by);
         });
+        if group.new_revision().is_some() {
+            group.dirty.changed();
+        }
         for key in broken {
             if let Some(client) = self.clients.take(key) {
                 self.disconnect(key, client, false);

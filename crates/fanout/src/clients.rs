@@ -48,6 +48,8 @@ pub(super) struct Client<I> {
     pub deflate: bool,
     /// Whether the socket may hold unread data.
     pub is_readable: bool,
+    /// Whether a revision could not be handled, because the client was blocked, see [`Member::revision`].
+    pub awaits_revision: bool,
     /// Whether input is read and discarded.
     pub ignores_input: bool,
     /// Whether the client has sent a close frame.
@@ -123,6 +125,7 @@ impl<I> Client<I> {
             messages_in_window: 0,
             deflate,
             is_readable: false,
+            awaits_revision: false,
             ignores_input: false,
             has_closed: false,
         }
@@ -301,11 +304,14 @@ impl<I> Clients<I> {
     /// Writes the newest frame of a group to every member that is not blocked; the others get the newest state once
     /// their sockets are writable again.
     ///
-    /// Calls `on_blocked` for each client whose socket accepts no more data; returns the keys of those whose connection is
-    /// broken.
+    /// Stops when the members have another revision than `revision`, so that no member gets an update from after it.
+    ///
+    /// Calls `on_blocked` for each client whose socket accepts no more data; returns the keys of those whose
+    /// connection is broken.
     pub fn broadcast<M: Member>(
         &mut self,
         subscribers: &mut [Subscriber<M>],
+        revision: u64,
         now: Millis,
         mut on_blocked: impl FnMut(u32, &mut Client<I>),
     ) -> Vec<u32> {
@@ -322,6 +328,9 @@ impl<I> Clients<I> {
                 Some(current) if current.since == subscriber.sequence => current,
                 _ => {
                     let update = subscriber.member.update_since(subscriber.sequence, client.deflate);
+                    if subscriber.member.revision() != revision {
+                        break;
+                    }
                     entry.insert(CachedUpdate { since: subscriber.sequence, update })
                 }
             };

@@ -72,10 +72,13 @@ impl<I: PartialEq, M: Member> ClientContext<'_, I, M> {
             None => self.groups.add(Subscriber { client: self.key, sequence, member }),
         };
         self.outgoing.extend(frames);
-        let replaced = self.client.subscriptions.iter().find(|one| one.id == id);
-        match replaced.map(|one| one.group == group) {
-            Some(true) => return,
-            Some(false) => self.unsubscribe(&id),
+        let replaced = self.client.subscriptions.iter_mut().find(|one| one.id == id);
+        match replaced {
+            Some(one) if one.group == group => {
+                one.id = id;
+                return;
+            }
+            Some(_) => self.unsubscribe(&id),
             None => {}
         }
         self.client.subscribe(id, group, position);

@@ -12,6 +12,9 @@ use super::signal::{DirtyFlag, Signal};
 pub(super) struct Group<M> {
     pub dirty: Arc<DirtyFlag>,
     pub subscribers: Vec<Subscriber<M>>,
+    /// The revision that the members were last checked for, see [`Member::revision`]. Starts at 0, so that members are
+    /// checked even if it rose while they joined.
+    pub revision: u64,
     /// Identifies the group, see [`Member::group`].
     id: usize,
 }
@@ -23,6 +26,14 @@ pub(super) struct Groups<M> {
     slots: Vec<Option<Group<M>>>,
     free: Vec<u32>,
     by_id: HashMap<usize, u32>,
+}
+
+impl<M: Member> Group<M> {
+    /// Returns the revision that the members must be checked for before they get another update, if there is one.
+    pub fn new_revision(&self) -> Option<u64> {
+        let revision = self.subscribers.first()?.member.revision();
+        (revision != self.revision).then_some(revision)
+    }
 }
 
 impl<M: Member> Groups<M> {
@@ -68,7 +79,7 @@ impl<M: Member> Groups<M> {
         // A frame may have been published before the watcher was registered, so check once.
         watcher.changed();
         self.by_id.insert(member.group(), number);
-        let group = Group { dirty, subscribers: Vec::new(), id: member.group() };
+        let group = Group { dirty, subscribers: Vec::new(), revision: 0, id: member.group() };
         if let Some(slot) = usize::try_from(number).ok().and_then(|number| self.slots.get_mut(number)) {
             *slot = Some(group);
         }

@@ -19,12 +19,20 @@ pub trait Member: fmt::Debug + Send + 'static {
     /// Returns whether the group has failed: no more updates follow, and its members are closed with 3011.
     fn has_failed(&self) -> bool;
 
+    /// Returns a number that rises when the client's subscriptions may stand for other groups than before; starts at 0.
+    /// The watchers are called after it has risen, and then each client is passed to
+    /// [`Service::on_revision`](super::Service::on_revision) before it gets another update.
+    fn revision(&self) -> u64 {
+        0
+    }
+
     /// Registers a callback for new frames of the group until `watcher` is dropped.
     fn add_watcher(&self, watcher: &Arc<dyn Watcher>);
 }
 
-/// Callback for new frames of a group. Called without holding any lock that a [`Member`] needs.
+/// Callback for new frames of a group. It may be called while the group's list of watchers is locked, so it must not
+/// call [`Member::add_watcher`].
 pub trait Watcher: fmt::Debug + Send + Sync {
-    /// Called when the group has a new frame or has failed.
+    /// Called when the group has a new frame, has failed, or has another [`Member::revision`].
     fn changed(&self);
 }

@@ -47,6 +47,16 @@ pub trait Service: fmt::Debug + Send + Sync + Sized + 'static {
     fn on_message(&self, context: &mut ServiceContext<'_, Self>, message: ClientMessage<'_>)
     -> Result<(), CloseReason>;
 
+    /// Called for each client of a group whose [`Member::revision`] has risen: replaces the subscriptions that now
+    /// stand for another group. Called at least once; a call when nothing has changed must do nothing.
+    ///
+    /// # Errors
+    /// Returns [`CloseReason`] if the connection must be closed.
+    fn on_revision(&self, context: &mut ServiceContext<'_, Self>) -> Result<(), CloseReason> {
+        let _ = context;
+        Ok(())
+    }
+
     /// Returns the last text message of a connection that is closed because the server shuts down.
     fn closing_message(&self) -> Vec<u8>;
 
@@ -54,8 +64,8 @@ pub trait Service: fmt::Debug + Send + Sync + Sized + 'static {
     /// sleeps.
     fn now(&self) -> Duration;
 
-    /// Called when the connection of an admitted client is closed with `code`, by the client or by the server. As in the browser API, 1006
-    /// stands for a lost connection and 1005 for a close frame without a code.
+    /// Called when the connection of an admitted client is closed with `code`, by the client or by the server. As in
+    /// the browser API, 1006 stands for a lost connection and 1005 for a close frame without a code.
     fn on_close(&self, code: u16, by_client: bool) {
         let _ = (code, by_client);
     }

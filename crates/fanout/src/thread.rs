@@ -255,7 +255,7 @@ impl<S: Service> Thread<S> {
         client.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         let mut result = Ok(());
         if event.is_writable() && client.blocked_since.is_some() {
-            result = self.unblock(&mut client);
+            result = self.unblock(key, &mut client);
         }
         if client.blocked_since.is_some() && event.is_read_closed() {
             // The client neither reads nor writes any more.
@@ -272,13 +272,16 @@ impl<S: Service> Thread<S> {
     }
 
     /// Writes the queued bytes and then the newest state of each subscription.
-    fn unblock(&mut self, client: &mut Client<S>) -> Result<(), CloseReason> {
+    fn unblock(&mut self, key: u32, client: &mut Client<S>) -> Result<(), CloseReason> {
         if !client.flush(self.now)? {
             return Ok(());
         }
         client.unblock(self.now);
         if client.closing_by.is_some() {
             return Ok(());
+        }
+        if client.awaits_revision {
+            self.revise(key, client)?;
         }
         for at in 0..client.subscriptions.len() {
             let Some((group, position)) = client.subscriptions.get(at).map(|one| (one.group, one.position)) else {
@@ -287,6 +290,11 @@ impl<S: Service> Thread<S> {
             let Some(subscriber) = self.groups.subscriber_mut(group, position) else { continue };
             let update = subscriber.member.update_since(subscriber.sequence, client.deflate);
             let Some((sequence, frames)) = update else { continue };
+            if self.groups.get_mut(group).is_some_and(|group| group.new_revision().is_some()) {
+                // The group's watchers are called for the revision; the update follows.
+                continue;
+            }
+            let Some(subscriber) = self.groups.subscriber_mut(group, position) else { continue };
             if sequence > subscriber.sequence
                 && client.offer(&frames, self.now)? == super::clients::OfferResult::Accepted
             {
@@ -294,6 +302,17 @@ impl<S: Service> Thread<S> {
             }
         }
         Ok(())
+    }
+
+    /// Lets the service replace the subscriptions of a client after a revision; later, if the client is blocked, so
+    /// that nothing is queued.
+    pub(super) fn revise(&mut self, key: u32, client: &mut Client<S>) -> Result<(), CloseReason> {
+        client.awaits_revision = client.blocked_since.is_some();
+        if client.awaits_revision {
+            return Ok(());
+        }
+        let service = self.service.clone();
+        self.call(key, client, |context| service.on_revision(context))
     }
 
     /// Reads available data, unless the client is blocked and replies would have to be queued.

@@ -151,6 +151,7 @@ impl Jobs {
         self.queued.retain(|job| listed.contains(&job.market));
         self.empty_spans.retain(|market, _| listed.contains(market));
         self.retries.retain(|market, _| listed.contains(market));
+        self.has_candles.retain(|market| listed.contains(market));
     }
 
     /// Returns the first page of a job: the minutes from its oldest on that fit into one response and are over.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::jobs::{Cutoffs, Job, Jobs, Lane, NOT_OVER_RETRY, accept_gap};
 use crate::feed::{Event, Gap, MissingPart, Reason, ReasonCode};
-use crate::ingest::context::{ListedMarkets, VenueContext};
+use crate::ingest::context::VenueContext;
 use crate::ingest::limits::{Backoff, Priority};
 use crate::ingest::rest::rest_query::{self, QueryError};
 use crate::market::{Candle, Market, Minute};
@@ -44,17 +44,16 @@ pub async fn run(context: Arc<VenueContext>, mut gaps: mpsc::Receiver<Gap>) {
     let mut filler = Filler::new(&context);
     let mut in_flight = FuturesUnordered::new();
     let mut open = true;
-    let mut changes = context.listed.subscribe();
-    let mut listed: ListedMarkets = changes.borrow_and_update().clone();
+    let mut changes = context.markets.subscribe();
     loop {
         if changes.has_changed().unwrap_or(false) {
-            listed = changes.borrow_and_update().clone();
-            filler.jobs.retain_listed(&listed);
+            let markets = changes.borrow_and_update().clone();
+            filler.jobs.retain_listed(&markets.listed);
         }
         let open_minute = Minute::of(context.venue_now().saturating_sub(SETTLE_AFTER).unwrap_or_default());
         while let Some((job, lane)) = filler.next_job(open_minute) {
-            let page =
-                filler.jobs.page(&job, open_minute, context.venue.profile().candles_per_request, context.wanted.len());
+            let (max, wanted) = (context.venue.profile().candles_per_request, context.markets.borrow().wanted.len());
+            let page = filler.jobs.page(&job, open_minute, max, wanted);
             let context = &context;
             in_flight.push(async move {
                 let answer = fetch_page(context, &job.market, page.clone()).await;
@@ -66,7 +65,7 @@ pub async fn run(context: Arc<VenueContext>, mut gaps: mpsc::Receiver<Gap>) {
                 filler.handle_response(job, lane, page, open_minute, answer).await;
             }
             gap = gaps.recv(), if open => match gap {
-                Some(gap) => accept_gap(&mut filler.jobs, &listed, gap, context.now()),
+                Some(gap) => accept_gap(&mut filler.jobs, &context.markets().listed, gap, context.now()),
                 None => open = false,
             },
             () = tokio::time::sleep(SLEEP_MAX) => {}
@@ -133,7 +132,9 @@ impl<'a> Filler<'a> {
     ) {
         let Self { context, jobs, .. } = self;
         jobs.in_flight.remove(&job.market);
-        let Some(answer) = answer else { return };
+        // The market may have been removed meanwhile.
+        let is_listed = context.markets.borrow().listed.contains(&job.market);
+        let Some(answer) = answer.filter(|_| is_listed) else { return };
         let (candles, date) = match answer {
             Ok(answer) => answer,
             Err(error) => return self.handle_failure(job, lane, &error),

@@ -1,4 +1,4 @@
-//! REST calls: sends GET requests within the rate limits, and classifies the responses.
+//! REST calls: sends requests within the rate limits, and classifies the responses.
 //!
 //! No request is sent during a cool-down that the venue imposed (429, 418), nor
 //! while it does not serve us (403 or 451 for several markets). Redirects are
@@ -20,7 +20,7 @@ use crate::ingest::limits::{Cooldowns, Priority, RateLimiter, cooldown_from, htt
 use crate::ingest::outgoing::{Tls, find_tls_error};
 use crate::ingest::settings::Settings;
 use crate::market::Now;
-use crate::venue::{Profile, Request};
+use crate::venue::{Method, Profile, Request};
 
 /// The `User-Agent` of our requests.
 pub const USER_AGENT: &str = concat!("sisepan/", env!("CARGO_PKG_VERSION"));
@@ -166,15 +166,15 @@ impl RestClient {
     }
 
     /// Sends `request` as soon as the rate limits allow it, and reads the response.
-    pub async fn get(&self, request: &Request, priority: Priority) -> Result<Body, CallError> {
+    pub async fn call(&self, request: &Request, priority: Priority) -> Result<Body, CallError> {
         self.check_cooldown()?;
-        self.rate_limiter.acquire(request.group, request.weight, priority).await;
+        self.rate_limiter.acquire(&request.costs, priority).await;
         // Another call may have started a cool-down meanwhile.
         self.check_cooldown()?;
         let response = match self.send(request).await {
             Err((error, true)) => {
                 tracing::debug!(host = %self.host, %error, "reused connection was closed; retrying once");
-                self.rate_limiter.acquire(request.group, request.weight, priority).await;
+                self.rate_limiter.acquire(&request.costs, priority).await;
                 self.check_cooldown()?;
                 self.send(request).await.map_err(|(error, _)| error.into())
             }
@@ -200,6 +200,13 @@ impl RestClient {
         }
     }
 
+    /// Starts the cool-down for a rate limit that the venue reports in the body of a response.
+    pub fn record_rate_limit(&self, reason: &Reason) {
+        if reason.code == ReasonCode::RateLimited && self.remaining_cooldown().is_none() {
+            self.cooldowns.start(Transport::Rest, self.settings.limited_retry, reason);
+        }
+    }
+
     /// Returns the time left of the cool-down in effect, and its reason.
     pub fn remaining_cooldown(&self) -> Option<(Duration, Reason)> {
         self.cooldowns.remaining(Transport::Rest)
@@ -217,7 +224,11 @@ impl RestClient {
     async fn send(&self, request: &Request) -> Result<RawResponse, (Reason, bool)> {
         let url = format!("{}{}", self.settings.rest, request.path);
         let requested = self.clock.read();
-        let mut response = self.client.get(url).send().await.map_err(|error| {
+        let call = match request.method {
+            Method::Get => self.client.get(url),
+            Method::Post => self.client.post(url),
+        };
+        let mut response = call.send().await.map_err(|error| {
             let may_repeat = error.is_request() && !error.is_timeout() && !error.is_connect();
             (self.transport_reason(&error), may_repeat)
         })?;

@@ -55,9 +55,13 @@ pub async fn send(
     priority: Priority,
 ) -> Option<Result<(Response, Body), QueryError>> {
     let request = context.venue.request(query)?;
-    Some(match context.http.get(&request, priority).await {
+    Some(match context.http.call(&request, priority).await {
         Ok(body) => parse(context, query, body),
-        Err(error) => Err(QueryError::of(failure_reason(context, query, error))),
+        Err(error) => {
+            let reason = failure_reason(error, |body| context.venue.response(query, body));
+            context.http.record_rate_limit(&reason);
+            Err(QueryError::of(reason))
+        }
     })
 }
 
@@ -65,23 +69,28 @@ fn parse(context: &VenueContext, query: &RestQuery<'_>, body: Body) -> Result<(R
     body.check_age().map_err(QueryError::Query)?;
     match context.venue.response(query, &body.text) {
         Ok(answer) => Ok((answer, body)),
-        Err(error) => Err(QueryError::Query(parse_reason(&error))),
+        Err(error) => {
+            let reason = parse_reason(&error);
+            context.http.record_rate_limit(&reason);
+            Err(QueryError::of(reason))
+        }
     }
 }
 
-/// Returns the reason of a failed call: the venue's own error, if its response contains one.
-fn failure_reason(context: &VenueContext, query: &RestQuery<'_>, error: CallError) -> Reason {
+/// Returns the reason of a failed call: the venue's own error, if its response contains one. `parse` parses it.
+pub fn failure_reason<T>(error: CallError, parse: impl FnOnce(&str) -> Result<T, ParseError>) -> Reason {
     let may_explain = matches!(error.reason.code, ReasonCode::Http | ReasonCode::Retired);
-    let venue_error = error.body.filter(|_| may_explain).and_then(|body| context.venue.response(query, &body).err());
-    match venue_error {
-        Some(refused @ ParseError::Refused { .. }) => parse_reason(&refused),
+    match error.body.filter(|_| may_explain).map(|body| parse(&body)) {
+        Some(Err(refused @ (ParseError::Refused { .. } | ParseError::RateLimited { .. }))) => parse_reason(&refused),
         _ => error.reason,
     }
 }
 
-fn parse_reason(error: &ParseError) -> Reason {
+/// Returns the reason for a response that can't be used.
+pub fn parse_reason(error: &ParseError) -> Reason {
     let code = match error {
         ParseError::Refused { .. } => ReasonCode::Refused,
+        ParseError::RateLimited { .. } => ReasonCode::RateLimited,
         ParseError::Payload(_) => ReasonCode::Payload,
     };
     Reason::new(code, quoted(&error.to_string()))

@@ -51,10 +51,10 @@ impl From<Reason> for ConnectError {
     }
 }
 
-/// Opens a WebSocket to `settings.stream`.
-pub async fn connect(settings: &Settings, tls: &Tls, clock: &Clock) -> Result<Socket, ConnectError> {
-    let url = Url::parse(&settings.stream)
-        .map_err(|error| Reason::new(ReasonCode::Connect, format!("invalid stream URL: {error}")))?;
+/// Opens a WebSocket to `url`.
+pub async fn connect(url: &str, settings: &Settings, tls: &Tls, clock: &Clock) -> Result<Socket, ConnectError> {
+    let url =
+        Url::parse(url).map_err(|error| Reason::new(ReasonCode::Connect, format!("invalid stream URL: {error}")))?;
     let host = url.host_str().unwrap_or_default().to_owned();
     let secure = url.scheme() == "wss";
     let port = url.port().unwrap_or(if secure { 443 } else { 80 });
@@ -68,7 +68,7 @@ pub async fn connect(settings: &Settings, tls: &Tls, clock: &Clock) -> Result<So
     if secure {
         bytes = with_timeout(settings.tls, "TLS handshake", &host, handshake(&host, tls, bytes)).await?;
     }
-    match tokio::time::timeout(settings.upgrade, upgrade(settings, &host, bytes, clock)).await {
+    match tokio::time::timeout(settings.upgrade, upgrade(&url, settings, &host, bytes, clock)).await {
         Ok(done) => done,
         Err(_) => Err(timeout(settings.upgrade, "WebSocket upgrade", &host).into()),
     }
@@ -167,6 +167,7 @@ async fn handshake(host: &str, tls: &Tls, tcp: Box<dyn ByteStream>) -> Result<Bo
 }
 
 async fn upgrade(
+    url: &Url,
     settings: &Settings,
     host: &str,
     bytes: Box<dyn ByteStream>,
@@ -178,7 +179,7 @@ async fn upgrade(
     config.read_buffer_size = READ_BUFFER_BYTES;
     config.write_buffer_size = 0;
     config.max_write_buffer_size = WRITE_BUFFER_BYTES_MAX;
-    let request = settings.stream.as_str().into_client_request();
+    let request = url.as_str().into_client_request();
     let mut request = request
         .map_err(|error| Reason::new(ReasonCode::Upgrade, format!("invalid upgrade request to {host}: {error}")))?;
     request.headers_mut().insert(http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT));

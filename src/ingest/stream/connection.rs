@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::feed::{Reason, ReasonCode};
 use crate::ingest::health::quoted;
-use crate::ingest::limits::TokenBucket;
+use crate::ingest::limits::{Priority, TokenBuckets};
 use crate::ingest::settings::Settings;
 use crate::market::Market;
-use crate::venue::{Incoming, Keepalive, ParseError, TickerRecord, Venue};
+use crate::venue::{Incoming, Keepalive, ParseError, Profile, Session, TickerRecord};
 
 /// First bytes of a gzip frame.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -36,6 +36,10 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// Longest sleep of the event loop, which then checks all deadlines again.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+/// Most frames waiting to be sent when the venue requests another one, which is then not sent; enough for the
+/// subscriptions of any venue.
+const OUTGOING_MAX: usize = 1024;
 
 /// A connection is replaced at this many tenths of its lifetime, less up to one tenth of jitter.
 const LIFETIME_TENTHS: u32 = 9;
@@ -48,6 +52,8 @@ pub trait ConnectionEvents: Send {
     fn confirmed(&mut self, markets: Vec<Market>);
     /// Reports rejected data under the stable code `what`.
     fn rejected(&mut self, what: &'static str, detail: &str);
+    /// Reports that the venue refused to stream the market of `symbol`.
+    fn refused(&mut self, symbol: &str, message: &str);
     /// Called when no data arrived and the REST check showed that nothing was missed.
     fn quiet(&mut self);
     /// Asks for another connection to take over, and says why.
@@ -90,8 +96,12 @@ type PendingVerdict = Pin<Box<dyn Future<Output = SilenceVerdict> + Send>>;
 
 /// Dependencies and inputs of one connection.
 pub struct Connection<'a> {
-    /// The venue that encodes and parses the messages.
-    pub venue: &'static dyn Venue,
+    /// The facts about the venue.
+    pub profile: &'static Profile,
+    /// Encodes and parses the messages.
+    pub session: Box<dyn Session>,
+    /// How the connection is kept open.
+    pub keepalive: Keepalive,
     /// Limits and deadlines.
     pub settings: &'a Settings,
     /// The clock.
@@ -125,7 +135,7 @@ struct State<S> {
     /// The markets that the peer was asked to send.
     subscribed: Vec<Market>,
     outgoing: VecDeque<Message>,
-    frames: TokenBucket,
+    frames: TokenBuckets,
     data_deadline: Duration,
     ping_at: Option<Duration>,
     server_ping_deadline: Option<Duration>,
@@ -155,8 +165,8 @@ impl Connection<'_> {
     }
 
     fn initial_state<S>(&self, socket: WebSocketStream<S>) -> State<S> {
-        let (profile, now) = (self.venue.profile(), self.clock.monotonic());
-        let (ping_at, server_ping_deadline) = match profile.keepalive {
+        let (profile, now) = (self.profile, self.clock.monotonic());
+        let (ping_at, server_ping_deadline) = match self.keepalive {
             Keepalive::Ping(every) | Keepalive::Text(_, every) => (Some(now + every), None),
             Keepalive::ServerPings(within) => (None, Some(now + within)),
         };
@@ -168,7 +178,7 @@ impl Connection<'_> {
             socket,
             subscribed: Vec::new(),
             outgoing: VecDeque::new(),
-            frames: TokenBucket::half_of(profile.frames_max, profile.frames_window, now),
+            frames: TokenBuckets::half_of(profile.frames, now),
             data_deadline: now + self.settings.first_message,
             ping_at,
             server_ping_deadline,
@@ -212,7 +222,8 @@ impl Connection<'_> {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Input::Cancelled,
-            Ok(()) = self.desired.changed() => Input::Desired,
+            // Changes in quick succession are combined: their frames would be queued without bound.
+            Ok(()) = self.desired.changed(), if state.outgoing.is_empty() => Input::Desired,
             Some(command) = self.commands.recv() => Input::Command(Some(command)),
             frame = state.socket.next() => Input::Frame(frame),
             verdict = verdict => Input::Verdict(verdict),
@@ -236,7 +247,7 @@ impl Connection<'_> {
         }
         let mut wait = SLEEP_MAX;
         if !state.outgoing.is_empty() {
-            match state.frames.try_acquire(1, 0, now) {
+            match state.frames.try_acquire(1, Priority::Price, now) {
                 Ok(()) => {
                     self.send_one(state).await?;
                     wait = Duration::ZERO;
@@ -258,7 +269,7 @@ impl Connection<'_> {
             return Ok(());
         }
         // Queued first, but within the frame limit: some venues count our pings as messages.
-        match self.venue.profile().keepalive {
+        match self.keepalive {
             Keepalive::Ping(every) => {
                 state.ping_at = Some(now + every);
                 state.outgoing.push_front(Message::Ping(Vec::new().into()));
@@ -300,7 +311,7 @@ impl Connection<'_> {
         if *desired == state.subscribed {
             return Ok(());
         }
-        let frames = self.venue.subscribe(&desired, &state.subscribed);
+        let frames = self.session.subscribe(&desired, &state.subscribed);
         state.outgoing.extend(frames.into_iter().map(Message::text));
         let new: Vec<Market> = desired.iter().filter(|market| !state.subscribed.contains(market)).cloned().collect();
         state.subscribed = desired.to_vec();
@@ -308,17 +319,17 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn resubscribe<S>(&self, state: &mut State<S>, markets: &[Market]) {
+    fn resubscribe<S>(&mut self, state: &mut State<S>, markets: &[Market]) {
         let rest: Vec<Market> = state.subscribed.iter().filter(|market| !markets.contains(market)).cloned().collect();
         // Some venues reject an empty list, but all accept the whole list again.
         let before = if rest.is_empty() { &rest } else { &state.subscribed };
-        let unsubscribe = if rest.is_empty() { Vec::new() } else { self.venue.subscribe(&rest, before) };
-        let subscribe = self.venue.subscribe(&state.subscribed, &rest);
+        let unsubscribe = if rest.is_empty() { Vec::new() } else { self.session.subscribe(&rest, before) };
+        let subscribe = self.session.subscribe(&state.subscribed, &rest);
         state.outgoing.extend(unsubscribe.into_iter().chain(subscribe).map(Message::text));
     }
 
     fn apply_verdict<S>(
-        &self,
+        &mut self,
         state: &mut State<S>,
         verdict: SilenceVerdict,
         events: &mut dyn ConnectionEvents,
@@ -382,7 +393,7 @@ impl Connection<'_> {
             },
             // The library only queues the pong: it is sent with the next flush.
             Message::Ping(_) => {
-                if let Keepalive::ServerPings(within) = self.venue.profile().keepalive {
+                if let Keepalive::ServerPings(within) = self.keepalive {
                     state.server_ping_deadline = Some(self.clock.monotonic() + within);
                 }
                 self.write_in_time(state.socket.flush()).await?;
@@ -398,7 +409,7 @@ impl Connection<'_> {
     }
 
     fn text<S>(&mut self, state: &mut State<S>, text: &str, events: &mut dyn ConnectionEvents) {
-        match self.venue.parse(text) {
+        match self.session.parse(text) {
             Ok(Incoming::Tickers(records)) => {
                 let confirmed = (self.deliver)(records);
                 if !confirmed.is_empty() {
@@ -413,10 +424,20 @@ impl Connection<'_> {
                 events.rejected("refused", &what);
                 state.last_error = Some(quoted(&what));
             }
+            Ok(Incoming::RefusedMarket { symbol, message }) => events.refused(&symbol, &message),
+            Ok(Incoming::Send(texts)) => {
+                for text in texts {
+                    if state.outgoing.len() >= OUTGOING_MAX {
+                        events.rejected("too-many-replies", &text);
+                    } else {
+                        state.outgoing.push_back(Message::text(text));
+                    }
+                }
+            }
             Ok(Incoming::Reconnect(why)) => events.hand_over(&quoted(&why)),
             Ok(Incoming::Unknown(kind)) => events.rejected("unknown-type", &kind),
             Err(error @ ParseError::Payload(_)) => events.rejected("payload", &error.to_string()),
-            Err(error @ ParseError::Refused { .. }) => {
+            Err(error @ (ParseError::Refused { .. } | ParseError::RateLimited { .. })) => {
                 events.rejected("refused", &error.to_string());
                 state.last_error = Some(quoted(&error.to_string()));
             }

@@ -3,7 +3,6 @@
 //! A planned replacement overlaps: the old connection is closed only once the
 //! new one delivers, so that nothing is missed in between.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +20,7 @@ use crate::failpoint;
 use crate::feed::{Reason, ReasonCode, Transport};
 use crate::ingest::context::VenueContext;
 use crate::ingest::limits::Backoff;
+use crate::ingest::wanted::WantedMarkets;
 use crate::market::Market;
 
 /// Capacity of a manager's report queue; a connection sends four kinds of report, each at most once.
@@ -66,16 +66,21 @@ struct ConnectionManager {
     open_at: Option<Duration>,
 }
 
-/// Keeps connection `index` streaming until shutdown; returns once all of its tasks have ended.
-pub async fn run(context: Arc<VenueContext>, index: usize, mut commands: mpsc::Receiver<ManagerCommand>) {
-    let mut listed = context.listed.subscribe();
+/// Keeps connection `index` streaming until `stop`; returns once all of its tasks have ended.
+pub async fn run(
+    context: Arc<VenueContext>,
+    index: usize,
+    mut commands: mpsc::Receiver<ManagerCommand>,
+    stop: CancellationToken,
+) {
+    let mut markets = context.markets.subscribe();
     let (mut manager, mut inbox) = ConnectionManager::new(context.clone(), index);
-    manager.set_desired(&listed.borrow_and_update().clone());
+    manager.update_desired(&markets.borrow_and_update().clone());
     loop {
         let open_in = manager.open_in();
         tokio::select! {
-            () = context.shutdown.cancelled() => break,
-            Ok(()) = listed.changed() => manager.set_desired(&listed.borrow_and_update().clone()),
+            () = stop.cancelled() => break,
+            Ok(()) = markets.changed() => manager.update_desired(&markets.borrow_and_update().clone()),
             Some(command) = commands.recv() => manager.handle_command(command),
             Some(report) = inbox.recv() => manager.handle_report(report),
             Some(done) = manager.tasks.join_next(), if !manager.tasks.is_empty() => {
@@ -87,9 +92,7 @@ pub async fn run(context: Arc<VenueContext>, index: usize, mut commands: mpsc::R
             () = tokio::time::sleep(open_in.unwrap_or_default()), if open_in.is_some() => manager.open(),
         }
     }
-    for handle in [manager.primary.take(), manager.successor.take()].into_iter().flatten() {
-        handle.cancel.cancel();
-    }
+    manager.close();
     while manager.tasks.join_next().await.is_some() {}
 }
 
@@ -126,9 +129,13 @@ impl ConnectionManager {
         (manager, inbox)
     }
 
-    fn set_desired(&mut self, listed: &BTreeSet<Market>) {
-        let markets = &self.context.markets_by_connection[self.index];
-        let desired: Vec<Market> = markets.iter().filter(|market| listed.contains(*market)).cloned().collect();
+    /// Adopts the markets of this connection that may be requested; without any, it is closed.
+    fn update_desired(&mut self, markets: &WantedMarkets) {
+        let assigned = markets.connections.markets_of(self.index).into_iter().flatten();
+        let desired: Vec<Market> = assigned.filter(|market| markets.listed.contains(*market)).cloned().collect();
+        if desired.is_empty() {
+            self.close();
+        }
         self.desired.send_if_modified(|now| {
             let changed = **now != desired;
             if changed {
@@ -136,6 +143,15 @@ impl ConnectionManager {
             }
             changed
         });
+    }
+
+    /// Closes the connection, which is not needed, and forgets that it was replaced or has failed.
+    fn close(&mut self) {
+        for handle in [self.primary.take(), self.successor.take()].into_iter().flatten() {
+            handle.cancel.cancel();
+        }
+        self.replacing = false;
+        self.context.stream_closed(self.index);
     }
 
     /// Returns how long until the next connection is due, if one is wanted.
@@ -286,6 +302,8 @@ impl ConnectionManager {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use jiff::Timestamp;
 
     use super::*;
@@ -302,11 +320,11 @@ mod tests {
         let cooldowns = Arc::new(Cooldowns::new(&settings, clock.clone()));
         let http = RestClient::new(venue.profile(), &settings, &tls, &clock, cooldowns.clone()).unwrap();
         let (events, _) = mpsc::channel(1);
-        let wanted = vec![market.clone()];
-        let context =
-            VenueContext::new(venue, settings, wanted, tls, clock, (http, cooldowns), events, CancellationToken::new());
+        let (wanted, stop) = (BTreeSet::from([market.clone()]), CancellationToken::new());
+        let context = VenueContext::new(venue, settings, &wanted, tls, clock, (http, cooldowns), events, stop);
+        let markets = context.markets();
         let (mut manager, _) = ConnectionManager::new(Arc::new(context), 0);
-        manager.set_desired(&BTreeSet::from([market.clone()]));
+        manager.update_desired(&markets);
         manager
     }
 

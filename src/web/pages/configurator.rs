@@ -14,6 +14,7 @@ use url::Url;
 use super::home::parse_search;
 use super::page_response::{self, PageRequest, preferred_lang, read_options, status_of};
 use super::snippet::{Snippet, SnippetInput};
+use crate::config::Board;
 use crate::locale::{self, Lang};
 use crate::market::Basis;
 use crate::web::error::{self, invalid_query_response};
@@ -119,15 +120,16 @@ struct Field {
 /// `GET /widgets`: the configurator.
 pub async fn configurator(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = query.as_deref().unwrap_or_default();
-    let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::Page };
+    let boards = app.boards();
+    let request = PageRequest { app: &app, boards: &boards, headers: &headers, query, placement: Placement::Page };
     let form = match Form::read(&headers, query) {
         Ok(form) => form,
         Err(bad) => return invalid_query_response(request, &bad),
     };
     let base_url = app.public_url().map_or_else(|| requested_url(&headers, app.base_path()), str::to_owned);
-    let options = form.options(&app, &headers);
+    let options = form.options(&app, &boards, &headers);
     let status = options.as_ref().map_or_else(status_of, |_| StatusCode::OK);
-    let render = || page(&app, &form, &options, &base_url);
+    let render = || page(&app, &boards, &form, &options, &base_url);
     let mut response = if app.public_url().is_some() && status == StatusCode::OK {
         page_response::rendered_page(request, &format!("widgets {form:?} {}", preferred_lang(&headers)), render)
     } else {
@@ -143,6 +145,7 @@ pub async fn configurator(State(app): State<AppState>, headers: HeaderMap, RawQu
 
 fn page(
     app: &AppState,
+    boards: &[Board],
     form: &Form,
     options: &Result<Options<'_>, BadOption>,
     base_url: &str,
@@ -158,9 +161,9 @@ fn page(
         demo: app.demo,
         langs: form.tabs(),
         widgets: form.widgets(),
-        boards: form.boards(app),
+        boards: form.boards(boards),
         search: &form.search,
-        markets: form.markets(app, lang),
+        markets: form.markets(boards, lang),
         fields: form.fields(app),
         error_message,
         result,
@@ -263,8 +266,8 @@ impl Form {
     }
 
     /// Parses the options and adapts them to the widget.
-    fn options<'a>(&self, app: &'a AppState, headers: &HeaderMap) -> Result<Options<'a>, BadOption> {
-        let mut options = read_options(app, headers, &self.query())?;
+    fn options<'a>(&self, app: &AppState, boards: &'a [Board], headers: &HeaderMap) -> Result<Options<'a>, BadOption> {
+        let mut options = read_options(app, boards, headers, &self.query())?;
         // Surplus markets are dropped, not rejected: they were valid before the visitor changed the widget.
         let max = markets_max(self.widget);
         options.picks.truncate(max);
@@ -340,21 +343,21 @@ impl Form {
         Widget::EVERY.iter().map(item).collect()
     }
 
-    fn boards(&self, app: &AppState) -> Vec<Item> {
-        let item = |board: &crate::config::Board| Item {
+    fn boards(&self, boards: &[Board]) -> Vec<Item> {
+        let item = |board: &Board| Item {
             value: board.id.clone(),
             text: title(board, self.ui).to_owned(),
             about: "",
             checked: board.id == self.get("board"),
         };
-        app.boards.iter().map(item).collect()
+        boards.iter().map(item).collect()
     }
 
     /// Returns every market of every board, the chosen ones first, in their order.
-    fn markets(&self, app: &AppState, lang: Lang) -> Vec<MarketItem> {
+    fn markets(&self, boards: &[Board], lang: Lang) -> Vec<MarketItem> {
         let chosen: Vec<&str> = self.get("markets").split(',').filter(|market| !market.is_empty()).collect();
         let mut known = HashSet::new();
-        let all = app.boards.iter().flat_map(|board| board.markets.iter());
+        let all = boards.iter().flat_map(|board| board.markets.iter());
         let words = self.search.to_lowercase();
         let mut items: Vec<MarketItem> = all
             .filter(|market| known.insert(market.as_str()))

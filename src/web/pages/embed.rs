@@ -15,6 +15,7 @@ use url::Url;
 
 use super::page_response::{PageRequest, market_options, preferred_lang, read_options, rendered_page, status_of};
 use crate::api;
+use crate::config::Board;
 use crate::locale::Lang;
 use crate::web::cache::{CachedBody, Freshness};
 use crate::web::error::{Error, invalid_query_response};
@@ -59,13 +60,14 @@ async fn widget_response(
     placement: Placement,
 ) -> Response {
     let query = query.unwrap_or_default();
-    let request = PageRequest { app, headers, query, placement };
+    let boards = app.boards();
+    let request = PageRequest { app, boards: &boards, headers, query, placement };
     let read = || {
         let found = find::<Widget>(widget);
         let widget = found.ok_or_else(|| {
             BadOption::not_found("widget", widget, Widget::EVERY.iter().map(|it| it.keyword().to_owned()).collect())
         })?;
-        Ok((options::adapt_options(read_options(app, headers, query)?, widget)?, widget))
+        Ok((options::adapt_options(read_options(app, &boards, headers, query)?, widget)?, widget))
     };
     match read() {
         Ok((options, widget)) => {
@@ -203,12 +205,14 @@ pub async fn badge(
     RawQuery(query): RawQuery,
 ) -> Response {
     let (id, format) = Format::of(&file);
-    let response = match market_options(&app, &headers, query.as_deref().unwrap_or_default(), id) {
+    let boards = app.boards();
+    let response = match market_options(&app, &boards, &headers, query.as_deref().unwrap_or_default(), id) {
         Ok(options) => {
             let draw =
                 || Ok((badge_head(format, BADGE_CACHE), format.write(&Badge::of_options(app.server(), &options))?));
             app.response_cache().get_or_render(
                 &headers,
+                boards.revision,
                 format!("badge {format:?} {}", options.query()),
                 Freshness::UntilPublish,
                 draw,
@@ -299,7 +303,8 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
         let detail = "the URL of this server is not known, since public_url is not set";
         Error::new(StatusCode::NOT_FOUND, "no-embed", "Nothing to embed", detail)
     })?;
-    let (widget, options) = read(&app, base_url, url)?;
+    let boards = app.boards();
+    let (widget, options) = read(&app, &boards, base_url, url)?;
 
     let context = RenderContext::new(app.server(), &options, Placement::Embed);
     let title = widget_title(&context, widget);
@@ -346,7 +351,7 @@ pub fn discovery(app: &AppState, options: &Options<'_>, widget: Widget) -> Optio
 
 /// Parses a URL of this server into the widget and its options. The URL of
 /// the iframe is built from these, never copied.
-fn read<'a>(app: &'a AppState, base_url: &str, url: &str) -> Result<(Widget, Options<'a>), Error> {
+fn read<'a>(app: &AppState, boards: &'a [Board], base_url: &str, url: &str) -> Result<(Widget, Options<'a>), Error> {
     let not_embeddable = || {
         let detail = format!("url must be a page of {} that can be embedded: /embed/…, /market/… or /", base_url);
         Error::new(StatusCode::NOT_FOUND, "no-embed", "Nothing to embed", detail)
@@ -358,18 +363,18 @@ fn read<'a>(app: &'a AppState, base_url: &str, url: &str) -> Result<(Widget, Opt
     let path = target.path().strip_prefix(base.path().trim_end_matches('/')).ok_or_else(not_embeddable)?;
     let (query, headers) = (target.query().unwrap_or_default(), HeaderMap::new());
     let read = || match path.strip_prefix('/')?.split_once('/') {
-        None if path == "/" => Some(read_options(app, &headers, query).map(|options| (Widget::Board, options))),
+        None if path == "/" => Some(read_options(app, boards, &headers, query).map(|options| (Widget::Board, options))),
         Some(("embed", widget)) => {
             let widget = find::<Widget>(widget)?;
             Some(
-                read_options(app, &headers, query)
+                read_options(app, boards, &headers, query)
                     .and_then(|it| options::adapt_options(it, widget))
                     .map(|it| (widget, it)),
             )
         }
         Some(("market", id)) => {
             let id = url::form_urlencoded::parse(id.replace('+', "%2B").as_bytes()).next()?.0.into_owned();
-            Some(market_options(app, &headers, query, &id).map(|options| (Widget::Chart, options)))
+            Some(market_options(app, boards, &headers, query, &id).map(|options| (Widget::Chart, options)))
         }
         _ => None,
     };

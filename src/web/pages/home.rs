@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::page_response::{PageRequest, read_options, rendered_page};
+use crate::config::Board;
 use crate::feed::VenueHealth;
 use crate::locale::{self, Lang};
 use crate::market::Basis;
@@ -166,11 +167,11 @@ pub struct HomeOptions<'a> {
 
 impl<'a> HomeOptions<'a> {
     /// Selects the markets of the table and of the movers.
-    pub fn new(app: &'a AppState, options: Options<'a>, home_query: &HomeQuery) -> Self {
+    pub fn new(app: &AppState, boards: &'a [Board], options: Options<'a>, home_query: &HomeQuery) -> Self {
         let board = Options { link: Link::Market, ..options };
         let all =
             Options { picks: board_picks(board.board), all_on_board: true, names_markets: false, ..board.clone() };
-        Self { table: if home_query.search.is_empty() { board } else { search(app, &board, home_query) }, all }
+        Self { table: if home_query.search.is_empty() { board } else { search(app, boards, &board, home_query) }, all }
     }
 
     /// Returns a string that identifies the content, for the cache key.
@@ -188,14 +189,15 @@ impl<'a> HomeOptions<'a> {
 /// `GET /`: the boards with search and sorting, the movers, and the state of each exchange.
 pub async fn home_page(State(app): State<AppState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = query.as_deref().unwrap_or_default();
-    let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::Page };
-    let read = || Ok((HomeQuery::parse(query)?, read_options(&app, &headers, query)?));
+    let boards = app.boards();
+    let request = PageRequest { app: &app, boards: &boards, headers: &headers, query, placement: Placement::Page };
+    let read = || Ok((HomeQuery::parse(query)?, read_options(&app, &boards, &headers, query)?));
     match read() {
         Ok((home_query, options)) => {
-            let shown = HomeOptions::new(&app, options, &home_query);
+            let shown = HomeOptions::new(&app, &boards, options, &home_query);
             let history = shown.load_history(&app).await;
             rendered_page(request, &format!("home {home_query:?} {}", shown.query()), || {
-                page(&app, &shown, &home_query, &history)
+                page(&app, &boards, &shown, &home_query, &history)
             })
         }
         Err(bad) => invalid_query_response(request, &bad),
@@ -208,6 +210,7 @@ pub async fn home_page(State(app): State<AppState>, headers: HeaderMap, RawQuery
 /// If the template can't be rendered.
 pub fn page(
     app: &AppState,
+    boards: &[Board],
     shown: &HomeOptions<'_>,
     home_query: &HomeQuery,
     history: &PageHistory,
@@ -236,8 +239,7 @@ pub fn page(
         search: &home_query.search,
         searched: !home_query.search.is_empty(),
         all: HomeQuery::default().query(&LinkTarget { board: id, basis, lang, theme }, None),
-        boards: app
-            .boards
+        boards: boards
             .iter()
             .map(|board| Item {
                 text: title(board, lang).to_owned(),
@@ -269,8 +271,8 @@ pub fn page(
 }
 
 /// Searches the markets of every board, those of the current board first; each market is listed once.
-fn search<'a>(app: &'a AppState, options: &Options<'a>, home_query: &HomeQuery) -> Options<'a> {
-    let others = app.boards.iter().filter(|board| board.id != options.board.id);
+fn search<'a>(app: &AppState, boards: &'a [Board], options: &Options<'a>, home_query: &HomeQuery) -> Options<'a> {
+    let others = boards.iter().filter(|board| board.id != options.board.id);
     let mut picks: Vec<Pick> = Vec::new();
     for pick in std::iter::once(options.board).chain(others).flat_map(board_picks) {
         let known = picks.iter().any(|known| known.market == pick.market);

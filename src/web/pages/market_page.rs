@@ -114,8 +114,10 @@ pub async fn one_market(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.as_deref().unwrap_or_default();
-    let request = PageRequest { app: &app, headers: &headers, query, placement: Placement::NestedPage };
-    match market_options(&app, &headers, query, &id) {
+    let boards = app.boards();
+    let request =
+        PageRequest { app: &app, boards: &boards, headers: &headers, query, placement: Placement::NestedPage };
+    match market_options(&app, &boards, &headers, query, &id) {
         Ok(options) => {
             let data = load(&app, &options).await;
             rendered_page(request, &format!("market {}", options.query()), || page(&app, &options, &data))

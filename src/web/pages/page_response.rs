@@ -4,9 +4,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
+use crate::config::Board;
 use crate::locale::{Lang, negotiate};
 use crate::web::cache::Freshness;
-use crate::web::state::AppState;
+use crate::web::state::{AppState, Boards};
 use crate::widgets::context::Placement;
 use crate::widgets::option_query::BadOption;
 use crate::widgets::options::Options;
@@ -26,6 +27,8 @@ const CSP_PAGE: &str = "form-action 'self'; frame-ancestors 'none'";
 pub struct PageRequest<'a> {
     /// The state of the server.
     pub app: &'a AppState,
+    /// The boards.
+    pub boards: &'a Boards,
     /// The request headers.
     pub headers: &'a HeaderMap,
     /// The query string.
@@ -46,10 +49,11 @@ pub fn cached_page<E>(
     key: &str,
     render: impl FnOnce() -> Result<String, E>,
 ) -> Result<Response, E> {
-    let PageRequest { app, headers, query, placement } = request;
+    let PageRequest { app, boards, headers, query, placement } = request;
     // With a language in the query the response does not depend on the browser's preference.
     let vary = if names_language(query) { "accept-encoding" } else { "accept-encoding, accept-language" };
-    app.response_cache().get_or_render(headers, format!("{key} {vary}"), Freshness::UntilSecond, || {
+    let key = format!("{key} {vary}");
+    app.response_cache().get_or_render(headers, boards.revision, key, Freshness::UntilSecond, || {
         let body = render()?;
         let mut head = HeaderMap::new();
         set_headers(&mut head, app, placement);
@@ -142,8 +146,13 @@ pub fn status_of(bad: &BadOption) -> StatusCode {
 ///
 /// # Errors
 /// As [`Options::read`].
-pub fn read_options<'a>(app: &'a AppState, headers: &HeaderMap, query: &str) -> Result<Options<'a>, BadOption> {
-    Options::read(&app.boards, app.default_options(), app.limits().markets_max, preferred_lang(headers), query)
+pub fn read_options<'a>(
+    app: &AppState,
+    boards: &'a [Board],
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Options<'a>, BadOption> {
+    Options::read(boards, app.default_options(), app.limits().markets_max, preferred_lang(headers), query)
 }
 
 /// Parses the options of a market page, see [`Options::for_market`].
@@ -151,12 +160,13 @@ pub fn read_options<'a>(app: &'a AppState, headers: &HeaderMap, query: &str) -> 
 /// # Errors
 /// As [`Options::for_market`].
 pub fn market_options<'a>(
-    app: &'a AppState,
+    app: &AppState,
+    boards: &'a [Board],
     headers: &HeaderMap,
     query: &str,
     id: &str,
 ) -> Result<Options<'a>, BadOption> {
-    Options::for_market(&app.boards, app.default_options(), preferred_lang(headers), query, id)
+    Options::for_market(boards, app.default_options(), preferred_lang(headers), query, id)
 }
 
 /// Returns the language that the request prefers.

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -16,12 +17,13 @@ use futures_util::{Stream, stream};
 use tokio::time::sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::stream::{closing_message, welcome};
+use super::stream::{closing_message, join_current, welcome};
 use crate::hub::{HEARTBEAT, Resume, Subscription};
 use crate::web::admission::StreamPermit;
 use crate::web::error::Error;
 use crate::web::query;
-use crate::web::query::RowsQuery;
+use crate::web::query::BadRequest;
+use crate::web::rows_query::RowsQuery;
 use crate::web::state::AppState;
 
 /// Maximum length of a resume position in bytes.
@@ -41,18 +43,22 @@ pub async fn events(
     let [board, markets, basis, lang, interval_ms, resume] = query::parse_parameters(query.as_deref(), names)?;
     let markets = markets.map(|list| list.split(',').map(str::to_owned).collect());
     let query = RowsQuery { board, markets, basis, lang, interval_ms };
-    let (view, interval) = (query.resolve(&app)?, query.interval()?);
     // The browser's `Last-Event-ID` is newer than the position in the URL.
     let last = headers.get("last-event-id").filter(|id| !id.is_empty()).map(HeaderValue::as_bytes);
     let position = last.or(resume.as_ref().map(String::as_bytes)).map(parse_position);
     let is_board = query.markets.is_none();
     let admit = |groups| if is_board { Ok(None) } else { permit.admit_group(&app, groups) };
-    let (subscription, texts) = app.hub.try_subscribe(view, interval, None, position.as_ref(), admit)?;
+    let (subscription, texts, view) = join_current(&app, |boards| {
+        let (view, interval) = (query.resolve(&app, boards)?, query.interval()?);
+        let fingerprint = view.fingerprint();
+        let (subscription, texts) = app.hub.try_subscribe(view, interval, None, position.as_ref(), admit)?;
+        Ok::<_, BadRequest>((subscription, texts, fingerprint))
+    })?;
     let mut first = format!("retry: {}\n", rand::random_range(RETRY_MS));
     write_event(&mut first, None, &welcome(&app, 1));
     write_events(&mut first, &app, &subscription, &texts);
     let stopped = Box::pin(app.shutdown().clone().cancelled_owned());
-    let client = EventClient { app, subscription, stopped, _permit: permit };
+    let client = EventClient { app, query, view, subscription, stopped, permit };
     let mut response = Response::new(Body::from_stream(client.stream(first.into())));
     let headers = response.headers_mut();
     for (name, value) in [
@@ -70,9 +76,12 @@ pub async fn events(
 /// Client of an event stream.
 struct EventClient {
     app: AppState,
+    query: RowsQuery,
+    /// Fingerprint of the view that the client has.
+    view: u64,
     subscription: Subscription,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
-    _permit: StreamPermit,
+    permit: StreamPermit,
 }
 
 impl EventClient {
@@ -84,17 +93,44 @@ impl EventClient {
     }
 
     async fn next(mut self: Box<Self>) -> Option<(Bytes, Option<Box<Self>>)> {
-        tokio::select! {
-            biased;
-            () = &mut self.stopped => Some((closing(&self.app, "shutdown"), None)),
-            texts = self.subscription.next() => {
-                let Some(texts) = texts else { return Some((closing(&self.app, "failed"), None)) };
-                let mut events = String::new();
-                write_events(&mut events, &self.app, &self.subscription, &texts);
-                Some((events.into(), Some(self)))
-            }
-            () = sleep(HEARTBEAT) => Some((Bytes::from_static(b":\n\n"), Some(self))),
+        loop {
+            let texts = tokio::select! {
+                biased;
+                () = &mut self.stopped => return Some((closing(&self.app, "shutdown"), None)),
+                texts = self.subscription.next() => match texts {
+                    Some(texts) => texts,
+                    None if self.subscription.take_revision() => match self.subscribe_again() {
+                        Ok(Some(texts)) => texts,
+                        Ok(None) => continue,
+                        Err(_) => return Some((closing(&self.app, "failed"), None)),
+                    },
+                    None => return Some((closing(&self.app, "failed"), None)),
+                },
+                () = sleep(HEARTBEAT) => return Some((Bytes::from_static(b":\n\n"), Some(self))),
+            };
+            let mut events = String::new();
+            write_events(&mut events, &self.app, &self.subscription, &texts);
+            return Some((events.into(), Some(self)));
         }
+    }
+
+    /// Subscribes again with the rows that the query stands for since the boards have changed; returns the snapshot,
+    /// or `None` if they are the same.
+    fn subscribe_again(&mut self) -> Result<Option<Arc<[Bytes]>>, BadRequest> {
+        let is_board = self.query.markets.is_none();
+        let joined = join_current(&self.app, |boards| {
+            let (view, interval) = (self.query.resolve_again(&self.app, boards)?, self.query.interval()?);
+            let fingerprint = view.fingerprint();
+            if fingerprint == self.view {
+                return Ok(None);
+            }
+            let admit = |_| Ok::<_, BadRequest>(if is_board { None } else { self.permit.readmit_group(&self.app) });
+            let (subscription, texts) = self.app.hub.try_subscribe(view, interval, None, None, admit)?;
+            Ok(Some((subscription, texts, fingerprint)))
+        });
+        let Some((subscription, texts, fingerprint)) = joined? else { return Ok(None) };
+        (self.subscription, self.view) = (subscription, fingerprint);
+        Ok(Some(texts.into()))
     }
 }
 

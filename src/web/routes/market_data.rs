@@ -14,7 +14,8 @@ use crate::locale;
 use crate::web::cache::{Freshness, format_etag};
 use crate::web::error::Error;
 use crate::web::layers;
-use crate::web::query::{self, BadRequest, RowsQuery, find_board};
+use crate::web::query::{self, BadRequest, find_board};
+use crate::web::rows_query::RowsQuery;
 use crate::web::state::AppState;
 
 /// HTTP caches hold rows for at most a second, and may serve them a little longer while fetching new ones.
@@ -31,8 +32,10 @@ pub async fn snapshot(
     let query = query::parse_rows_query(query.as_deref())?;
     // It has no effect here, but is validated, since the same query may be used for a stream.
     query.interval()?;
-    app.response_cache().get_or_render(&headers, key("snapshot", &query), Freshness::UntilPublish, || {
-        let view = query.resolve(&app)?;
+    let boards = app.boards();
+    let key = key("snapshot", &query);
+    app.response_cache().get_or_render(&headers, boards.revision, key, Freshness::UntilPublish, || {
+        let view = query.resolve(&app, &boards)?;
         let snapshot = app.hub.snapshot(&view);
         Ok((tagged(head(JSON, CACHE_SNAPSHOT), snapshot.tag), snapshot.body))
     })
@@ -46,8 +49,10 @@ pub async fn snapshot_csv(
 ) -> Result<Response, Error> {
     let query = query::parse_rows_query(query.as_deref())?;
     query.interval()?;
-    app.response_cache().get_or_render(&headers, key("snapshot.csv", &query), Freshness::UntilPublish, || {
-        let view = query.resolve(&app)?;
+    let boards = app.boards();
+    let key = key("snapshot.csv", &query);
+    app.response_cache().get_or_render(&headers, boards.revision, key, Freshness::UntilPublish, || {
+        let view = query.resolve(&app, &boards)?;
         let quotes = view.rows.iter().filter_map(|(source, market)| app.hub.row(source, market));
         let rows: Vec<Row> = quotes.map(|quote| Row::new(&quote, view.basis, None)).collect();
         let content: Vec<Row> = rows.iter().map(Row::without_confirmation).collect();
@@ -60,10 +65,11 @@ pub async fn snapshot_csv(
     })
 }
 
-/// `GET /api/v1/markets`: every market that was ever published.
+/// `GET /api/v1/markets`: every market that has a row now.
 pub async fn markets(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Error> {
-    let make = || Ok((head(JSON, "public, max-age=10"), all_markets(&app).into()));
-    app.response_cache().get_or_render(&headers, "markets".to_owned(), Freshness::UntilPublish, make)
+    let boards = app.boards();
+    let make = || Ok((head(JSON, "public, max-age=10"), all_markets(&app, &boards).into()));
+    app.response_cache().get_or_render(&headers, boards.revision, "markets".to_owned(), Freshness::UntilPublish, make)
 }
 
 /// `GET /api/v1/venues`: health of each venue.
@@ -72,7 +78,8 @@ pub async fn venues(State(app): State<AppState>, headers: HeaderMap) -> Result<R
     struct Body<'a> {
         venues: Vec<VenueEntry<'a>>,
     }
-    app.response_cache().get_or_render(&headers, "venues".to_owned(), Freshness::UntilPublish, || {
+    let revision = app.hub.revision();
+    app.response_cache().get_or_render(&headers, revision, "venues".to_owned(), Freshness::UntilPublish, || {
         let mut venues = app.hub.venues();
         venues.sort_by_key(|health| health.venue);
         let body = Body { venues: venues.iter().map(VenueEntry::from).collect() };
@@ -97,7 +104,7 @@ fn missing(view: &RowsView) -> Option<HeaderValue> {
     (!names.is_empty()).then(|| HeaderValue::from_str(&names.join(",")).ok())?
 }
 
-fn all_markets(app: &AppState) -> Vec<u8> {
+fn all_markets(app: &AppState, boards: &[Board]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         markets: Vec<MarketEntry<'a>>,
@@ -114,7 +121,7 @@ fn all_markets(app: &AppState) -> Vec<u8> {
                 en: locale::name(row, Lang::En),
                 ja: locale::name(row, Lang::Ja),
             },
-            boards: app.boards.iter().filter(|b| b.markets.contains(&row.market)).map(|b| b.id.as_str()).collect(),
+            boards: boards.iter().filter(|b| b.markets.contains(&row.market)).map(|b| b.id.as_str()).collect(),
             sources: Vec::new(),
         });
         entry.sources.push(MarketSource {
@@ -166,8 +173,9 @@ pub async fn ready(State(app): State<AppState>, RawQuery(query): RawQuery) -> Re
             return Err(BadRequest::unknown("bad-field", "require", other, allowed).into());
         }
     };
-    let requested = find_board(&app, board.as_deref())?;
-    let selected = app.boards.iter().filter(|board| requested.is_none_or(|requested| requested.id == board.id));
+    let configured = app.boards();
+    let requested = find_board(&configured, board.as_deref())?;
+    let selected = configured.iter().filter(|board| requested.is_none_or(|requested| requested.id == board.id));
     let boards: Vec<_> = selected.map(|board| count(&app, board)).collect();
     let missing = boards.iter().filter(|board| !board.has_price()).map(|board| board.board).collect();
     let ready = boards.iter().any(|board| if live { board.is_live() } else { board.has_price() });

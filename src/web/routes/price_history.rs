@@ -127,7 +127,7 @@ fn history_query(
     chart_span: ChartSpan,
     coarse: bool,
 ) -> Option<HistoryQuery> {
-    let venues: Vec<VenueId> = app.boards.iter().find(|board| board.source == pick.source)?.venues();
+    let venues: Vec<VenueId> = app.boards().iter().find(|board| board.source == pick.source)?.venues();
     let venue = quote.map(|quote| quote.venue).or(venues.first().copied())?;
     let span = Span::from(chart_span);
     let step = if coarse { span.spark_step() } else { span.plot_step() };
@@ -140,11 +140,12 @@ fn history_query(
 /// Returns an error that names the invalid parameter and its allowed values.
 fn parse_query(app: &AppState, market: &str, values: [Option<String>; 4]) -> Result<HistoryQuery, Error> {
     let [board, venue, span, step] = values;
-    let board = find_board(app, board.as_deref())?;
+    let boards = app.boards();
+    let board = find_board(&boards, board.as_deref())?;
     let parsed: Option<Market> = market.parse().ok();
-    let found = parsed.and_then(|market| find_source(app, board, &market).map(|source| (market, source)));
+    let found = parsed.and_then(|market| find_source(app, &boards, board, &market).map(|source| (market, source)));
     let (market, source) = found.ok_or_else(|| unknown_market(market))?;
-    let venues = app.boards.iter().find(|board| board.source == source).map(|board| board.venues());
+    let venues = boards.iter().find(|board| board.source == source).map(|board| board.venues());
     let venues = venues.unwrap_or_default();
     let venue = match venue {
         Some(id) => *venues

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -19,12 +20,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, warn};
 
 use crate::api::{self, Closing, ErrorMessage, Pong, RequestId, Unsubscribed, Welcome};
-use crate::hub::{HEARTBEAT, Member, Resume, RowsView};
+use crate::hub::{GroupPermit, HEARTBEAT, InitialState, Member, Resume, RowsView};
 use crate::web::admission::StreamPermit;
 use crate::web::connection_service::Socket;
 use crate::web::error::Error;
-use crate::web::query::{BadRequest, RowsQuery, parse_rows_query};
-use crate::web::state::{AppState, StreamService};
+use crate::web::query::{BadRequest, parse_rows_query};
+use crate::web::rows_query::RowsQuery;
+use crate::web::state::{AppState, Boards, StreamService};
 use crate::{failpoint, metrics};
 
 /// Supported version of the WebSocket protocol.
@@ -164,6 +166,22 @@ const BAD_REQUEST: CloseReason = CloseReason::Service(3501, "bad request");
 
 type ClientContext<'a> = fanout::ServiceContext<'a, StreamService>;
 
+/// A subscription of a client, identified by its request id alone.
+#[derive(Debug, Clone)]
+pub struct StreamSubscription {
+    id: Option<RequestId>,
+    /// The query, which is resolved again when the boards change.
+    query: Arc<RowsQuery>,
+    /// Fingerprint of the view that the client has.
+    view: u64,
+}
+
+impl PartialEq for StreamSubscription {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
 impl StreamService {
     /// Returns a callback that sends the welcome message and subscribes to the rows of the URL, if any.
     pub fn on_connect(self, query: Result<RowsQuery, BadRequest>) -> OnConnect<Self> {
@@ -185,7 +203,7 @@ impl StreamService {
 }
 
 impl Service for StreamService {
-    type SubscriptionId = Option<RequestId>;
+    type SubscriptionId = StreamSubscription;
     type Member = Member;
 
     fn on_message(&self, context: &mut ClientContext<'_>, message: ClientMessage<'_>) -> Result<(), CloseReason> {
@@ -195,7 +213,7 @@ impl Service for StreamService {
         match request {
             Ok(ClientRequest::Ping) => context.send(&api::json(&Pong { id, server_time: app.clock.now() })),
             Ok(ClientRequest::Unsubscribe) => {
-                context.unsubscribe(&id);
+                context.unsubscribe(&StreamSubscription { id: id.clone(), query: Arc::default(), view: 0 });
                 context.send(&api::json(&Unsubscribed { id }));
             }
             Ok(ClientRequest::Subscribe { query, resume }) => {
@@ -204,6 +222,18 @@ impl Service for StreamService {
                 }
             }
             Err(error) => send_error(context, id, error),
+        }
+        Ok(())
+    }
+
+    fn on_revision(&self, context: &mut ClientContext<'_>) -> Result<(), CloseReason> {
+        let app = self.app.upgrade().ok_or(CloseReason::Shutdown)?;
+        let subscriptions: Vec<_> = context.subscriptions().map(|(subscription, _)| subscription.clone()).collect();
+        for subscription in subscriptions {
+            let id = subscription.id.clone();
+            if let Err(error) = subscribe_again(&app, context, subscription) {
+                send_error(context, id, error);
+            }
         }
         Ok(())
     }
@@ -233,14 +263,18 @@ fn subscribe(
     query: &RowsQuery,
     resume: Option<&Resume>,
 ) -> Result<(), BadRequest> {
-    let (view, interval) = (query.resolve(app)?, query.interval()?);
-    check_limits(app, context, id.as_ref(), &view)?;
     let is_board = query.markets.is_none();
-    let (member, mut initial) =
-        app.hub.join(view, interval, resume, |groups| match context.guard().downcast_ref::<StreamPermit>() {
+    let (member, mut initial, fingerprint) = join_current(app, |boards| {
+        let (view, interval) = (query.resolve(app, boards)?, query.interval()?);
+        check_limits(app, context, id.as_ref(), &view)?;
+        let fingerprint = view.fingerprint();
+        let admit = |groups| match permit(context) {
             Some(permit) if !is_board => permit.admit_group(app, groups),
             _ => Ok(None),
-        })?;
+        };
+        let (member, initial) = app.hub.join(view, interval, resume, admit)?;
+        Ok((member, initial, fingerprint))
+    })?;
     if let Some(sequence) = context.sequence_in_group_of(&member)
         && initial.is_recovery()
         && resume.is_some_and(|resume| resume.sequence > sequence)
@@ -248,9 +282,64 @@ fn subscribe(
         // Another subscription of this client to the same group is further behind; both continue from here.
         initial = member.recover(sequence);
     }
-    let frames = initial.frames(id.as_ref(), context.deflate());
-    context.subscribe(id, member, initial.sequence, frames);
+    let query = app.shared_queries().share(query);
+    send_initial(context, StreamSubscription { id, query, view: fingerprint }, member, &initial);
     Ok(())
+}
+
+/// Subscribes again with the rows that the subscription stands for since the boards have changed, starting with a
+/// snapshot; does nothing if they are the same.
+fn subscribe_again(
+    app: &AppState,
+    context: &mut ClientContext<'_>,
+    subscription: StreamSubscription,
+) -> Result<(), BadRequest> {
+    let query = &subscription.query;
+    let interval = query.interval()?;
+    let joined = join_current(app, |boards| {
+        let view = query.resolve_again(app, boards)?;
+        let fingerprint = view.fingerprint();
+        if fingerprint == subscription.view {
+            return Ok(None);
+        }
+        let is_board = query.markets.is_none();
+        let admit = |_| -> Result<Option<GroupPermit>, BadRequest> {
+            Ok(permit(context).filter(|_| !is_board).and_then(|permit| permit.readmit_group(app)))
+        };
+        let (member, initial) = app.hub.join(view, interval, None, admit)?;
+        Ok(Some((member, initial, fingerprint)))
+    });
+    let Some((member, initial, fingerprint)) = joined? else { return Ok(()) };
+    send_initial(context, StreamSubscription { view: fingerprint, ..subscription }, member, &initial);
+    Ok(())
+}
+
+/// Calls `join` with the boards, again if they change meanwhile: a subscription must not begin with outdated rows at
+/// the sequence of the change, because it could be resumed from there.
+pub fn join_current<T, E>(app: &AppState, mut join: impl FnMut(&Boards) -> Result<T, E>) -> Result<T, E> {
+    loop {
+        let boards = app.boards();
+        let joined = join(&boards);
+        if app.hub.revision() == boards.revision {
+            return joined;
+        }
+    }
+}
+
+/// Returns the admission permit of a client.
+fn permit<'a>(context: &'a ClientContext<'_>) -> Option<&'a StreamPermit> {
+    context.guard().downcast_ref()
+}
+
+/// Adds or replaces a subscription and sends its initial state.
+fn send_initial(
+    context: &mut ClientContext<'_>,
+    subscription: StreamSubscription,
+    member: Member,
+    initial: &InitialState,
+) {
+    let frames = initial.frames(subscription.id.as_ref(), context.deflate());
+    context.subscribe(subscription, member, initial.sequence, frames);
 }
 
 /// Checks the limits of subscriptions and markets with this one added or replaced.
@@ -261,7 +350,7 @@ fn check_limits(
     view: &RowsView,
 ) -> Result<(), BadRequest> {
     let limits = app.limits();
-    let others = || context.subscriptions().filter(|(other, _)| other.as_ref() != id);
+    let others = || context.subscriptions().filter(|(other, _)| other.id.as_ref() != id);
     let max = limits.subscriptions_max;
     if others().count() >= max {
         let detail = format!("a connection may have at most {max} subscriptions");

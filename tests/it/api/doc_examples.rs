@@ -63,6 +63,7 @@ fn app() -> AppState {
     hub.publish(changed([bitcoin()]));
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW"])];
     let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    let boards = fixed_boards(boards);
     AppState::new(AppParts { hub, boards, clock, demo: false, history: Some(history()), store_health: None })
 }
 

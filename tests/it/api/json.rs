@@ -47,7 +47,7 @@ async fn a_demo_snapshot_is_marked() {
     let hub = hub();
     let parts = AppParts {
         hub,
-        boards: vec![board("krw", &["BTC-KRW"])],
+        boards: fixed_boards(vec![board("krw", &["BTC-KRW"])]),
         clock: sisepan::clock::Clock::system(),
         history: None,
         store_health: None,
@@ -354,7 +354,7 @@ async fn fc_31_as_many_markets_as_documented_fit_into_a_query() {
     let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
     let parts = AppParts {
         hub,
-        boards: vec![board("all", &borrowed)],
+        boards: fixed_boards(vec![board("all", &borrowed)]),
         clock: sisepan::clock::Clock::system(),
         history: None,
         store_health: None,
@@ -403,7 +403,7 @@ async fn fc_56_the_etag_of_a_snapshot_stays_while_no_row_changes() {
             let confirmed = vec![Quote { confirmed_at, ..bitcoin() }.into()];
             let figures = sisepan::feed::VenueHealth { data_at: Some(at), ..health(VenueState::Up) };
             let (changed, venues) = (vec![quote("SOL-KRW", &second.to_string()).into()], vec![figures]);
-            app.hub.publish(sisepan::feed::BoardUpdate { at, changed, confirmed, venues });
+            app.hub.publish(sisepan::feed::BoardUpdate { at, changed, confirmed, venues, removed: Vec::new() });
             let (new_tag, body) = tag_and_body(&app).await;
             assert_eq!(new_tag, tag, "{path}");
             assert_ne!(body, first, "the body has the newest times");

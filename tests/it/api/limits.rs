@@ -28,7 +28,7 @@ async fn out_10_a_sixth_message_within_a_second_ends_the_stream() {
     let hub = hub();
     let parts = sisepan::web::AppParts {
         hub: hub.clone(),
-        boards: vec![board("krw", &["BTC-KRW"])],
+        boards: fixed_boards(vec![board("krw", &["BTC-KRW"])]),
         clock: sisepan::clock::Clock::manual(time("2026-01-15T06:27:04Z")),
         history: None,
         store_health: None,

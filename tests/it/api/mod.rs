@@ -1,5 +1,6 @@
 //! The JSON API and the stream from a client's view.
 
+mod changes;
 mod doc_examples;
 mod hub;
 mod json;

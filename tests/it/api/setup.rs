@@ -16,6 +16,7 @@ use sisepan::hub::Hub;
 use sisepan::market::{Base, BaseSource, Basis, Market, Price, Quote, SourceId, State, VenueId};
 use sisepan::web::{AppParts, AppState, Limits};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
@@ -89,14 +90,13 @@ pub fn changed(quotes: impl IntoIterator<Item = Quote>) -> BoardUpdate {
     BoardUpdate {
         at: time("2026-01-15T06:27:03.5Z"),
         changed: quotes.into_iter().map(Arc::new).collect(),
-        confirmed: Vec::new(),
-        venues: Vec::new(),
+        ..BoardUpdate::default()
     }
 }
 
 pub fn confirmed(quotes: impl IntoIterator<Item = Quote>) -> BoardUpdate {
     let BoardUpdate { at, changed, .. } = changed(quotes);
-    BoardUpdate { at, changed: Vec::new(), confirmed: changed, venues: Vec::new() }
+    BoardUpdate { at, confirmed: changed, ..BoardUpdate::default() }
 }
 
 pub fn health(state: VenueState) -> VenueHealth {
@@ -143,11 +143,23 @@ pub fn board(id: &str, markets: &[&str]) -> Board {
     }
 }
 
+/// Boards that never change.
+pub fn fixed_boards(boards: Vec<Board>) -> watch::Receiver<Arc<[Board]>> {
+    watch::channel(boards.into()).1
+}
+
 pub fn app_state_with(hub: &Hub, limits: Limits) -> AppState {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::tokio(time("2026-01-15T06:27:04Z"));
     AppState::with_limits(
-        AppParts { hub: hub.clone(), boards, clock, history: None, store_health: None, demo: false },
+        AppParts {
+            hub: hub.clone(),
+            boards: fixed_boards(boards),
+            clock,
+            history: None,
+            store_health: None,
+            demo: false,
+        },
         limits,
     )
 }

@@ -2,6 +2,7 @@
 //!
 //! They use only what the board offers to the rest of the program: what it publishes, records, requests and reports.
 
+mod changes;
 mod clocks;
 mod digits;
 mod health;
@@ -290,6 +291,22 @@ fn in_45_an_older_trade_never_replaces_a_newer_one() {
         scene.ticker(FIRST, "BTC", old.clone(), via);
         assert_eq!((scene.row("BTC").last, scene.row("BTC").state), (Some(price("300")), State::Live));
     }
+}
+
+#[test]
+fn of_two_prices_without_times_the_one_that_was_streamed_after_the_request_counts() {
+    let mut scene = Scene::new();
+    scene.ticker(FIRST, "BTC", Ticker::new(price("99")), STREAM);
+    let requested = scene.now;
+    scene.pass(1);
+    scene.ticker(FIRST, "BTC", Ticker::new(price("101")), STREAM);
+    scene.pass(1);
+    scene.respond(FIRST, "BTC", Ticker::new(price("100")), requested, Via::Check);
+    assert_eq!((scene.row("BTC").last, scene.row("BTC").state), (Some(price("101")), State::Live));
+    let requested = scene.now;
+    scene.pass(1);
+    scene.respond(FIRST, "BTC", Ticker::new(price("102")), requested, Via::Check);
+    assert_eq!(scene.row("BTC").last, Some(price("102")), "the stream has delivered nothing since the request");
 }
 
 #[test]

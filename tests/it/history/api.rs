@@ -36,7 +36,7 @@ pub fn app(history: Option<Arc<dyn HourSource>>) -> (AppState, Clock) {
     (
         AppState::new(AppParts {
             hub,
-            boards: vec![board],
+            boards: crate::api::setup::fixed_boards(vec![board]),
             clock: clock.clone(),
             demo: false,
             history,

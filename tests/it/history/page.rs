@@ -31,7 +31,7 @@ fn app(row: Quote, closes: &MinuteCloses, demo: bool) -> AppState {
     let boards = vec![board("krw", &[&name, "ETH-KRW"]), board("other", &["ADA-KRW"])];
     AppState::new(AppParts {
         hub,
-        boards,
+        boards: crate::api::setup::fixed_boards(boards),
         clock: Clock::manual(time(NOW)),
         demo,
         history: Some(history),

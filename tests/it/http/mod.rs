@@ -21,7 +21,14 @@ fn app_state_with_site(hub: &Hub, limits: Limits, site: Site) -> AppState {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::tokio(time("2026-01-15T06:27:04Z"));
     AppState::with_site(
-        AppParts { hub: hub.clone(), boards, clock, history: None, store_health: None, demo: false },
+        AppParts {
+            hub: hub.clone(),
+            boards: crate::api::setup::fixed_boards(boards),
+            clock,
+            history: None,
+            store_health: None,
+            demo: false,
+        },
         limits,
         site,
     )

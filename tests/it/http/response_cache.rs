@@ -27,6 +27,7 @@ const CACHED: [&str; 7] = [
 fn app_with_stopped_clock(hub: &Hub) -> AppState {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    let boards = crate::api::setup::fixed_boards(boards);
     AppState::new(AppParts { hub: hub.clone(), boards, clock, history: None, store_health: None, demo: false })
 }
 

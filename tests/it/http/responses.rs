@@ -299,7 +299,7 @@ async fn fc_50_an_error_page_uses_the_requested_language_and_suggests_similar_na
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let parts = AppParts {
         hub: hub(),
-        boards: vec![board("krw", &many)],
+        boards: crate::api::setup::fixed_boards(vec![board("krw", &many)]),
         clock: Clock::tokio(time("2026-01-15T06:27:04Z")),
         history: None,
         store_health: None,

@@ -196,8 +196,8 @@ async fn candles_are_paced_at_half_of_the_venues_limit() {
     let end = now().plus(-10);
     let mut profile = Toy::profile();
     const LIMITS: &[sisepan::venue::Limit] = &[
-        sisepan::venue::Limit { group: "all", weight: 1000, window: Duration::from_secs(1) },
-        sisepan::venue::Limit { group: "candle", weight: 8, window: Duration::from_secs(1) },
+        sisepan::venue::Limit { group: "all", rates: const { &[sisepan::venue::Rate::per_second(1000)] } },
+        sisepan::venue::Limit { group: "candle", rates: const { &[sisepan::venue::Rate::per_second(8)] } },
     ];
     profile.limits = LIMITS;
     let bench = Bench::start_with(&server, &symbols, profile, |_| {});

@@ -1,5 +1,6 @@
 //! Runs ingest against the toy venue's server and waits for its events.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use sisepan::clock::Clock;
 use sisepan::feed::{Event, Gap, ReasonCode, VenueHealth, VenueState, Via};
 use sisepan::ingest::{BoardRequests, Settings, Tls, run};
 use sisepan::market::Market;
-use sisepan::venue::Profile;
-use tokio::sync::mpsc;
+use sisepan::venue::{Profile, Venue};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,7 @@ pub struct Bench {
     pub events: mpsc::Receiver<Event>,
     pub gaps: mpsc::Sender<Gap>,
     pub checks: mpsc::Sender<Market>,
+    pub wanted: watch::Sender<Arc<BTreeSet<Market>>>,
     pub shutdown: CancellationToken,
     pub task: JoinHandle<()>,
     pub seen: Vec<Event>,
@@ -52,6 +54,11 @@ pub fn markets(symbols: &[&str]) -> Vec<Market> {
     symbols.iter().map(|symbol| Market::new(&symbol.to_uppercase(), "KRW").unwrap()).collect()
 }
 
+/// Returns these markets as the wanted ones.
+pub fn market_set(symbols: &[&str]) -> Arc<BTreeSet<Market>> {
+    Arc::new(markets(symbols).into_iter().collect())
+}
+
 impl Bench {
     pub fn start(server: &Arc<Server>, wanted: &[&str]) -> Self {
         Self::start_with(server, wanted, Toy::profile(), |_| {})
@@ -69,16 +76,25 @@ impl Bench {
     }
 
     pub fn start_tls(server: &Arc<Server>, wanted: &[&str], profile: Profile, settings: Settings, tls: Tls) -> Self {
+        Self::start_venue(server, wanted, Toy::leak(profile), settings, tls)
+    }
+
+    pub fn start_venue(
+        server: &Arc<Server>,
+        wanted: &[&str],
+        venue: &'static dyn Venue,
+        settings: Settings,
+        tls: Tls,
+    ) -> Self {
         let (sender, events) = mpsc::channel(4096);
         let (gaps, wanted_gaps) = mpsc::channel(64);
         let (checks, wanted_checks) = mpsc::channel(64);
         let requests = BoardRequests { gaps: wanted_gaps, checks: wanted_checks };
         let shutdown = CancellationToken::new();
-        let venue = Toy::leak(profile);
-        let wanted = markets(wanted);
-        let running = run(venue, settings, wanted, tls, Clock::system(), sender, requests, shutdown.clone());
+        let (wanted, wanted_markets) = watch::channel(market_set(wanted));
+        let running = run(venue, settings, wanted_markets, tls, Clock::system(), sender, requests, shutdown.clone());
         let task = tokio::spawn(running);
-        Self { server: server.clone(), events, gaps, checks, shutdown, task, seen: Vec::new() }
+        Self { server: server.clone(), events, gaps, checks, wanted, shutdown, task, seen: Vec::new() }
     }
 
     /// Waits for the first event for which `fits` returns a value, and skips the events before it.

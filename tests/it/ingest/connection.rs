@@ -8,13 +8,14 @@ use sisepan::clock::Clock;
 use sisepan::feed::{Reason, ReasonCode};
 use sisepan::ingest::{Command, Connection, ConnectionEnd, ConnectionEvents, Settings, SilenceVerdict};
 use sisepan::market::Market;
-use sisepan::venue::{Keepalive, Profile, TickerRecord};
+use sisepan::venue::{Keepalive, Profile, Rate, TickerRecord, Venue};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 use tokio_util::sync::CancellationToken;
 
+use super::sessions::Talker;
 use super::toy::{Toy, markets};
 
 /// The connection events seen so far.
@@ -24,6 +25,7 @@ struct Seen {
     subscribed: Vec<Market>,
     hand_overs: usize,
     quiet: usize,
+    rejected: Vec<&'static str>,
 }
 
 struct Recorder(Arc<Mutex<Seen>>);
@@ -35,7 +37,10 @@ impl ConnectionEvents for Recorder {
     fn confirmed(&mut self, markets: Vec<Market>) {
         self.0.lock().unwrap().usable += markets.len();
     }
-    fn rejected(&mut self, _: &'static str, _: &str) {}
+    fn rejected(&mut self, what: &'static str, _: &str) {
+        self.0.lock().unwrap().rejected.push(what);
+    }
+    fn refused(&mut self, _: &str, _: &str) {}
     fn quiet(&mut self) {
         self.0.lock().unwrap().quiet += 1;
     }
@@ -58,6 +63,10 @@ struct Rig {
 
 /// Runs a connection to a peer over a pipe that holds `bytes`; every check of silence returns `verdict`.
 async fn rig(symbols: &[&str], profile: Profile, verdict: SilenceVerdict, bytes: usize) -> Rig {
+    rig_of(Toy::leak(profile), symbols, verdict, bytes).await
+}
+
+async fn rig_of(venue: &'static dyn Venue, symbols: &[&str], verdict: SilenceVerdict, bytes: usize) -> Rig {
     let (near, far) = tokio::io::duplex(bytes);
     let socket = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
     let peer = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
@@ -69,8 +78,7 @@ async fn rig(symbols: &[&str], profile: Profile, verdict: SilenceVerdict, bytes:
     let checks = Arc::new(Mutex::new(Vec::new()));
     let (mut recorder, token, time, log) = (Recorder(seen.clone()), cancel.clone(), clock.clone(), checks.clone());
     let end = tokio::spawn(async move {
-        let settings = Settings::defaults(&profile);
-        let venue = Toy::leak(profile);
+        let settings = Settings::defaults(venue.profile());
         let check_clock = time.clone();
         let check_silence = move |_: Vec<Market>| -> std::pin::Pin<Box<dyn Future<Output = SilenceVerdict> + Send>> {
             log.lock().unwrap().push(check_clock.monotonic());
@@ -82,7 +90,9 @@ async fn rig(symbols: &[&str], profile: Profile, verdict: SilenceVerdict, bytes:
             usable.flat_map(|record| markets(&[&record.symbol])).collect()
         };
         let connection = Connection {
-            venue,
+            profile: venue.profile(),
+            session: venue.session(),
+            keepalive: venue.profile().keepalive,
             settings: &settings,
             clock: &time,
             host: "peer.example",
@@ -201,7 +211,7 @@ async fn in_09_our_pings_count_towards_the_frame_rate_limit() {
     let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
     let mut profile = profile();
     profile.keepalive = Keepalive::Ping(Duration::from_millis(700));
-    (profile.frames_max, profile.frames_window) = (4, Duration::from_secs(1));
+    profile.frames = const { &[Rate::per_second(4)] };
     let mut rig = rig(&symbols, profile, SilenceVerdict::Quiet, 65_536).await;
     let (mut at, mut pings) = (Vec::new(), 0);
     while at.len() < 30 {
@@ -214,6 +224,73 @@ async fn in_09_our_pings_count_towards_the_frame_rate_limit() {
         let inside = at.iter().filter(|other| *other >= from && **other < *from + Duration::from_secs(1)).count();
         assert!(inside <= 4, "{inside} frames in a second");
     }
+    rig.cancel.cancel();
+}
+
+/// Checks that no window of `rate` holds more frames than it allows.
+fn check_rate(at: &[Duration], rate: Rate) {
+    for from in at {
+        let inside = at.iter().filter(|other| *other >= from && **other < *from + rate.window).count();
+        assert!(inside <= rate.units as usize, "{inside} frames in {rate:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_obey_every_window_of_their_limit() {
+    const RATES: &[Rate] = &[Rate::per_second(5), Rate::per_minute(100)];
+    let symbols: Vec<String> = (0..150).map(|at| format!("s{at}")).collect();
+    let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+    let profile = Profile { frames: RATES, keepalive: Keepalive::Ping(Duration::from_secs(7)), ..profile() };
+    let mut rig = rig(&symbols, profile, SilenceVerdict::Quiet, 65_536).await;
+    let (mut at, mut subscriptions) = (Vec::new(), 0);
+    while subscriptions < 150 {
+        let message = rig.peer.next().await.unwrap().unwrap();
+        subscriptions += usize::from(message.is_text());
+        at.push(rig.clock.monotonic());
+    }
+    RATES.iter().for_each(|rate| check_rate(&at, *rate));
+    // Half of both windows is used: 2 per second until 50 are spent, then 50 per minute.
+    let whole = rig.clock.monotonic();
+    assert!(whole < Duration::from_secs(200), "{whole:?}");
+    rig.cancel.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_frames_to_answer_delays_no_price_and_exceeds_no_limit() {
+    const STORM: usize = 5000;
+    let rate = Rate::per_second(100);
+    let profile = Profile { frames: const { &[Rate::per_second(100)] }, ..profile() };
+    let mut rig = rig_of(Talker::leak(profile, false), &["btc"], SilenceVerdict::Quiet, 1 << 20).await;
+    rig.peer.send(Message::text(r#"{"hello":"id1"}"#)).await.unwrap();
+    assert_eq!(text(&mut rig.peer).await, r#"{"id":"id1","sub":["btc"]}"#);
+    for at in 0..STORM {
+        rig.peer.send(Message::text(format!(r#"{{"ping":{at}}}"#))).await.unwrap();
+    }
+    rig.peer.send(ticker(1)).await.unwrap();
+    let seen = rig.seen.clone();
+    let delivered = async {
+        while seen.lock().unwrap().usable == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), delivered).await.expect("the price waits for the answers");
+    let dropped = rig.seen.lock().unwrap().rejected.len();
+    assert!(dropped > STORM / 2, "{dropped} answers are not kept");
+    assert!(rig.seen.lock().unwrap().rejected.iter().all(|what| *what == "too-many-replies"));
+
+    // The others are sent in order, within the limit.
+    let mut at = vec![rig.clock.monotonic()];
+    for expected in 0..STORM - dropped {
+        assert_eq!(text(&mut rig.peer).await, format!(r#"{{"id":"id1","pong":{expected}}}"#));
+        at.push(rig.clock.monotonic());
+    }
+    // The pipe held the first ones, whose time is not known: all within a second is too many.
+    let took = rig.clock.monotonic();
+    assert!(took >= Duration::from_secs((STORM - dropped) as u64 / 100), "{took:?} for {} answers", STORM - dropped);
+    check_rate(&at[at.len() / 2..], rate);
+    // Later pings are answered again.
+    rig.peer.send(Message::text(r#"{"ping":"last"}"#)).await.unwrap();
+    assert_eq!(text(&mut rig.peer).await, r#"{"id":"id1","pong":"last"}"#);
     rig.cancel.cancel();
 }
 

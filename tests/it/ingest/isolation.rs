@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fake_exchanges::{self as fake, Fake};
@@ -14,7 +15,7 @@ use sisepan::feed::{Event, Gap, MissingPart, Urgency, VenueHealth, Via};
 use sisepan::ingest::{BoardRequests, Settings, Tls, run};
 use sisepan::market::{Market, Minute};
 use sisepan::venue::{self, Venue};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::toy::WAIT_MAX;
@@ -240,6 +241,7 @@ impl<'a> Bench<'a> {
         let requests = BoardRequests { gaps: wanted_gaps, checks: mpsc::channel(1).1 };
         let stop = CancellationToken::new();
         let wanted = OTHERS.iter().chain([&VICTIM]).map(|base| exchange.market(base)).collect();
+        let wanted = watch::channel(Arc::new(wanted)).1;
         let tls = Tls::new(None).unwrap();
         tokio::spawn(run(translator, settings, wanted, tls, Clock::system(), sender, requests, stop.clone()));
         let cell = format!("{} × {channel:?} × {}", exchange.id, defect.0);

@@ -4,12 +4,15 @@
 
 mod backfill;
 mod bench;
+mod changing;
 mod connection;
 mod isolation;
 mod lists;
+mod negotiated;
 mod pacing;
 mod rest;
 mod server;
+mod sessions;
 mod stream;
 mod tls;
 mod toy;

@@ -39,6 +39,27 @@ async fn in_21_after_a_429_no_request_is_sent_before_retry_after() {
 }
 
 #[tokio::test]
+async fn in_21_a_rate_limit_that_only_the_body_reports_stops_all_requests_like_a_429() {
+    for status in ["200 OK", "500 Internal Server Error"] {
+        let server = Server::start(&["btc", "eth"]).await;
+        let mut bench = Bench::start_with(&server, &["btc", "eth"], Toy::profile(), |settings| {
+            (settings.stream_enabled, settings.limited_retry) = (false, Duration::from_secs(2));
+        });
+        bench.state(VenueState::Delayed).await;
+        server.reply("/tickers", status, r#"{"error":"too many"}"#);
+        let health = bench.reason(ReasonCode::RateLimited).await;
+        assert!(health.not_before.is_some(), "{health:?}");
+        let refused = *server.logged("get /tickers").last().unwrap();
+        server.with(|state| state.replies.clear());
+        server.trade("btc", "102");
+        bench.price("btc", "102", polled).await;
+        let next = server.logged("get").into_iter().find(|at| *at > refused).unwrap();
+        assert!(next - refused >= Duration::from_secs(2), "{status}: {refused:?}, {next:?}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn in_21_a_418_bans_rest_until_the_time_in_its_body_and_the_stream_stays() {
     let server = Server::start(&["btc"]).await;
     let mut bench = Bench::start(&server, &["btc"]);

@@ -29,6 +29,8 @@ pub enum Mode {
     RawResponse(String),
     /// Closes connections that send more frames than this in a second.
     FramesMax(usize),
+    /// Greets every connection with its own id, and closes it when a frame has another one, or came before the greeting.
+    Greeting,
 }
 
 /// An action on every open stream.
@@ -59,7 +61,17 @@ pub struct ServerState {
     pub stalled: BTreeSet<String>,
     /// Symbols left out of all streams.
     pub dropped: BTreeSet<String>,
-    /// Canned responses by path prefix: status line with headers, and body. The status `late` sends no response.
+    /// Symbols whose subscriptions are refused.
+    pub refused: BTreeSet<String>,
+    /// URL of the streams, to which a token is added that is valid once; if there is none, streams need no token.
+    pub endpoint: Option<String>,
+    /// The keep-alive interval given out with the URL.
+    pub ping_ms: u64,
+    tokens: BTreeSet<String>,
+    /// Tokens and connection ids given out so far.
+    issued: usize,
+    /// Canned responses by path prefix: status line with headers, and body. The status `late` sends no response,
+    /// `cut` ends the connection without one.
     pub replies: BTreeMap<String, (String, Vec<u8>)>,
     pub candles: BTreeMap<String, Vec<(i64, String)>>,
     /// Everything received, with the time since the start.
@@ -206,8 +218,16 @@ where
     let log = |line: String| state.lock().unwrap().log.push((clock.monotonic(), line));
     log(format!("{} {path}", if upgrade { "ws" } else { "get" }));
     if upgrade {
-        let mode = state.lock().unwrap().mode.clone();
+        let (mode, has_token) = {
+            let mut state = state.lock().unwrap();
+            let token = path.split_once("token=").map_or("", |(_, token)| token);
+            (state.mode.clone(), state.endpoint.is_none() || state.tokens.remove(token))
+        };
         match mode {
+            _ if !has_token => {
+                log("bad token".to_owned());
+                let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await;
+            }
             Mode::StallUpgrade => {
                 let _ = stream.read_u8().await;
             }
@@ -215,13 +235,23 @@ where
                 let _ = stream.write_all(bytes.as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
-            _ => session(Prefixed(head, 0, stream), &state, streams.subscribe(), &log).await,
+            mode => {
+                let greeting = (mode == Mode::Greeting).then(|| {
+                    let mut state = state.lock().unwrap();
+                    state.issued += 1;
+                    format!("id{}", state.issued)
+                });
+                session(Prefixed(head, 0, stream), greeting, &state, streams.subscribe(), &log).await;
+            }
         }
         return;
     }
     let (status, body) = respond(&mut state.lock().unwrap(), &path);
     if status == "late" {
         let _ = stream.read_u8().await;
+        return;
+    }
+    if status == "cut" {
         return;
     }
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -252,7 +282,13 @@ fn respond(state: &mut ServerState, path: &str) -> (String, Vec<u8>) {
         let query = path.split_once('?').map_or("", |(_, query)| query);
         query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap_or_default().to_owned()
     };
-    let value = if path.starts_with("/markets") {
+    let value = if path.starts_with("/token") {
+        state.issued += 1;
+        let token = format!("secret{}", state.issued);
+        state.tokens.insert(token.clone());
+        let endpoint = state.endpoint.clone().unwrap_or_default();
+        json!({"url": format!("{endpoint}?token={token}"), "ping_ms": state.ping_ms})
+    } else if path.starts_with("/markets") {
         for symbol in &state.trade_on_list {
             if let Some((_, id)) = state.prices.get_mut(symbol) {
                 *id += 1;
@@ -284,6 +320,7 @@ fn respond(state: &mut ServerState, path: &str) -> (String, Vec<u8>) {
 
 async fn session<S>(
     stream: S,
+    greeting: Option<String>,
     state: &Mutex<ServerState>,
     mut actions: broadcast::Receiver<StreamAction>,
     log: &(impl Fn(String) + Sync),
@@ -294,6 +331,17 @@ async fn session<S>(
     let mut subscribed = BTreeSet::new();
     let mut frames = Vec::new();
     let clock = Clock::system();
+    if let Some(id) = &greeting {
+        // What is sent before the greeting is wrong.
+        let early = tokio::time::timeout(Duration::from_millis(50), socket.next()).await;
+        if let Ok(Some(Ok(frame))) = early {
+            return log(format!("bad frame {frame}"));
+        }
+        log(format!("greeting {id}"));
+        if socket.send(Message::text(json!({"hello": id}).to_string())).await.is_err() {
+            return;
+        }
+    }
     loop {
         let out = tokio::select! {
             message = socket.next() => {
@@ -303,6 +351,9 @@ async fn session<S>(
                         log(format!("frame {text}"));
                         frames.push(clock.monotonic());
                         let value: Value = serde_json::from_str(&text).unwrap();
+                        if greeting.as_ref().is_some_and(|id| value["id"] != id.as_str()) {
+                            return log(format!("bad frame {text}"));
+                        }
                         let on: Vec<String> = value["sub"].as_array().into_iter().flatten()
                             .filter_map(Value::as_str).map(str::to_owned).collect();
                         for gone in value["unsub"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -324,6 +375,7 @@ async fn session<S>(
                     let state = state.lock().unwrap();
                     let is_sent = subscribed.contains(&symbol)
                         && !state.dropped.contains(&symbol)
+                        && !state.refused.contains(&symbol)
                         && state.mode != Mode::AckOnly;
                     let record = streamed_ticker(&state, &symbol).filter(|_| is_sent);
                     record.map(|record| Some(Message::text(json!({"t": [record]}).to_string()))).into_iter().collect()
@@ -349,8 +401,14 @@ fn subscribe_replies(state: &ServerState, on: &[String], frames: &[Duration], no
     if state.mode == Mode::AckOnly {
         return out;
     }
-    let tickers: Vec<_> =
-        on.iter().filter(|s| !state.dropped.contains(*s)).filter_map(|s| streamed_ticker(state, s)).collect();
+    for symbol in on.iter().filter(|symbol| state.refused.contains(*symbol)) {
+        out.push(Some(Message::text(json!({"refused": symbol}).to_string())));
+    }
+    let tickers: Vec<_> = on
+        .iter()
+        .filter(|s| !state.dropped.contains(*s) && !state.refused.contains(*s))
+        .filter_map(|s| streamed_ticker(state, s))
+        .collect();
     if !tickers.is_empty() {
         out.push(Some(Message::text(json!({"t": tickers}).to_string())));
         if state.mode == Mode::CloseAfterFirst {

@@ -410,7 +410,7 @@ async fn in_13_frames_are_paced_at_half_of_the_venues_limit() {
     let server = Server::start(&symbols).await;
     server.with(|state| state.mode = Mode::FramesMax(8));
     let mut profile = Toy::profile();
-    (profile.frames_max, profile.frames_window) = (8, Duration::from_secs(1));
+    profile.frames = const { &[sisepan::venue::Rate::per_second(8)] };
     let bench = Bench::start_with(&server, &symbols, profile, |_| {});
     until("all subscribed", || server.logged("frame").len() == 12).await;
     assert_eq!(server.logged("ws").len(), 1, "the venue closed for too many frames");
@@ -552,7 +552,7 @@ async fn a_board_that_lags_still_gets_the_newest_price() {
     let shutdown = tokio_util::sync::CancellationToken::new();
     let tls = sisepan::ingest::Tls::new(None).unwrap();
     let clock = sisepan::clock::Clock::system();
-    let wanted = super::toy::markets(&["btc"]);
+    let wanted = tokio::sync::watch::channel(super::toy::market_set(&["btc"])).1;
     let venue = Toy::leak(profile);
     let task =
         tokio::spawn(sisepan::ingest::run(venue, settings, wanted, tls, clock, sender, requests, shutdown.clone()));

@@ -8,18 +8,18 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
 use sisepan::feed::Listing;
-use sisepan::market::{Candle, Market, Minute, Price, Ticker, VenueId};
+use sisepan::market::{Candle, Market, Minute, Price, Ticker};
 use sisepan::venue::{
-    Incoming, Keepalive, Limit, ParseError, Profile, RejectedListing, Rejection, Request, Response, RestQuery,
-    TickerRecord, Venue,
+    Incoming, Keepalive, Limit, ParseError, Profile, Rate, RejectedListing, Rejection, Request, Response, RestQuery,
+    Session, Stateless, TickerRecord, Venue,
 };
 
 /// Longest wait for any condition in these tests.
 pub const WAIT_MAX: Duration = Duration::from_secs(40);
 
-const LIMITS: &[Limit] = &[
-    Limit { group: "all", weight: 2000, window: Duration::from_secs(1) },
-    Limit { group: "candle", weight: 200, window: Duration::from_secs(1) },
+pub const LIMITS: &[Limit] = &[
+    Limit { group: "all", rates: &[Rate::per_second(2000)] },
+    Limit { group: "candle", rates: &[Rate::per_second(200)] },
 ];
 
 pub struct Toy(pub Profile);
@@ -27,19 +27,18 @@ pub struct Toy(pub Profile);
 impl Toy {
     pub fn profile() -> Profile {
         Profile {
-            id: VenueId("toy"),
+            id: "toy".parse().unwrap(),
             rest: "http://127.0.0.1:1",
             stream: "ws://127.0.0.1:1",
             quotes: &[],
             keepalive: Keepalive::Ping(Duration::from_secs(20)),
             silence_max: Duration::from_millis(400),
             stale_after: Duration::from_secs(5),
+            lag: Duration::ZERO,
             lifetime: None,
             markets_per_connection: 100,
-            frames_max: 2000,
-            frames_window: Duration::from_secs(1),
-            connects_max: 2000,
-            connects_window: Duration::from_secs(1),
+            frames: const { &[Rate::per_second(2000)] },
+            connects: const { &[Rate::per_second(2000)] },
             limits: LIMITS,
             markets_per_request: 50,
             candles_per_request: 10,
@@ -53,7 +52,7 @@ impl Toy {
     }
 }
 
-fn payload(text: &str) -> Result<Value, ParseError> {
+pub fn payload(text: &str) -> Result<Value, ParseError> {
     serde_json::from_str(text).map_err(|error| ParseError::Payload(error.to_string()))
 }
 
@@ -75,50 +74,34 @@ impl Venue for Toy {
     }
 
     fn symbol(&self, market: &Market) -> String {
-        market.base().to_lowercase()
+        symbol(market)
     }
 
-    fn subscribe(&self, markets: &[Market], subscribed: &[Market]) -> Vec<String> {
-        let one = |verb: &str, market: &Market| json!({verb: [self.symbol(market)]}).to_string();
-        let off = subscribed.iter().filter(|market| !markets.contains(market)).map(|market| one("unsub", market));
-        let on = markets.iter().filter(|market| !subscribed.contains(market)).map(|market| one("sub", market));
-        off.chain(on).collect()
-    }
-
-    fn parse(&self, text: &str) -> Result<Incoming, ParseError> {
-        let value = payload(text)?;
-        assert!(!value["boom"].is_boolean(), "the toy panics on this frame, as requested");
-        Ok(if value["t"].is_array() {
-            Incoming::Tickers(records(&value["t"]))
-        } else if value["bye"].is_string() {
-            Incoming::Reconnect("bye".to_owned())
-        } else if value["no"].is_string() {
-            Incoming::Refused("no".to_owned())
-        } else if value["ok"].is_boolean() {
-            Incoming::Reply("ok".to_owned())
-        } else {
-            Incoming::Unknown("other".to_owned())
-        })
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(Stateless { subscribe, parse })
     }
 
     fn request(&self, query: &RestQuery<'_>) -> Option<Request> {
         let (path, group) = match query {
             RestQuery::Markets => ("/markets".to_owned(), "all"),
             RestQuery::Tickers(markets) => {
-                let symbols: Vec<_> = markets.iter().map(|market| self.symbol(market)).collect();
+                let symbols: Vec<_> = markets.iter().map(symbol).collect();
                 (format!("/tickers?s={}", symbols.join(",")), "all")
             }
             RestQuery::TickSizes(_) => return None,
             RestQuery::Candles { market, end, count } => {
-                (format!("/candles?s={}&end={}&count={count}", self.symbol(market), end.0), "candle")
+                (format!("/candles?s={}&end={}&count={count}", symbol(market), end.0), "candle")
             }
         };
-        Some(Request { path, group, weight: 1 })
+        Some(Request::get(path, group, 1))
     }
 
     fn response(&self, query: &RestQuery<'_>, body: &str) -> Result<Response, ParseError> {
         let value = payload(body)?;
         assert!(!value["boom"].is_boolean(), "the toy panics on this response, as requested");
+        if value["error"] == "too many" {
+            return Err(ParseError::RateLimited { code: "too many".to_owned(), message: "toy".to_owned() });
+        }
         if let Some(code) = value["error"].as_str() {
             return Err(ParseError::Refused { code: code.to_owned(), message: "toy".to_owned() });
         }
@@ -135,6 +118,33 @@ impl Venue for Toy {
             RestQuery::Candles { .. } => Response::Candles(field("candles")?.iter().map(candle).collect()),
         })
     }
+}
+
+pub fn symbol(market: &Market) -> String {
+    market.base().to_lowercase()
+}
+
+fn subscribe(markets: &[Market], subscribed: &[Market]) -> Vec<String> {
+    let one = |verb: &str, market: &Market| json!({verb: [symbol(market)]}).to_string();
+    let off = subscribed.iter().filter(|market| !markets.contains(market)).map(|market| one("unsub", market));
+    let on = markets.iter().filter(|market| !subscribed.contains(market)).map(|market| one("sub", market));
+    off.chain(on).collect()
+}
+
+pub fn parse(text: &str) -> Result<Incoming, ParseError> {
+    let value = payload(text)?;
+    assert!(!value["boom"].is_boolean(), "the toy panics on this frame, as requested");
+    Ok(if value["t"].is_array() {
+        Incoming::Tickers(records(&value["t"]))
+    } else if value["bye"].is_string() {
+        Incoming::Reconnect("bye".to_owned())
+    } else if value["no"].is_string() {
+        Incoming::Refused("no".to_owned())
+    } else if value["ok"].is_boolean() {
+        Incoming::Reply("ok".to_owned())
+    } else {
+        Incoming::Unknown("other".to_owned())
+    })
 }
 
 fn listing(value: &Value) -> Result<Listing, RejectedListing> {

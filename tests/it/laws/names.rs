@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sisepan::market::{ASSET_BYTES_MAX, Market, Price, tick_size};
+use sisepan::market::{ASSET_BYTES_MAX, Market, Price, VenueId, tick_size};
+use sisepan::venue;
 
 proptest! {
     #[test]
@@ -31,6 +32,21 @@ proptest! {
                 prop_assert!(tick_size::digits(listed, quote, last, sent) >= sent);
             }
         }
+    }
+}
+
+#[test]
+fn a_venue_id_from_text_is_that_of_the_program_and_kept_once() {
+    let parse = |text: &str| text.parse::<VenueId>();
+    for venue in venue::ALL {
+        let id = venue.profile().id;
+        assert_eq!(parse(id.as_str()), Ok(id));
+    }
+    let (first, again) = (parse("house_2").unwrap(), parse("house_2").unwrap());
+    assert_eq!((first.as_str(), first.as_str().as_ptr()), ("house_2", again.as_str().as_ptr()));
+    for invalid in ["", "Upbit", "2nd", "_x", "a,b", "a b", "a-b", "업비트", &"a".repeat(33)] {
+        let error = parse(invalid).unwrap_err().to_string();
+        assert!(error.contains("is no exchange id"), "{error}");
     }
 }
 

@@ -6,9 +6,10 @@ use num_traits::Signed;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sisepan::market::{AmountError, Price, amount};
-use sisepan::venue::{self, Incoming};
+use sisepan::venue::{self, Incoming, Venue};
 
 use super::exact;
+use crate::venues::{streamed, subscribed};
 
 /// Returns whether a decimal of 96 bits and up to 28 places can hold the value.
 fn fits(value: &BigRational) -> bool {
@@ -27,10 +28,12 @@ fn decimals() -> impl Strategy<Value = Decimal> {
     (mantissa, 0u32..=28).prop_map(|(mantissa, scale)| Decimal::from_i128_with_scale(mantissa, scale))
 }
 
-/// Parses `source` as the last price of a ticker frame.
-fn last_price(source: &str) -> Result<Price, &'static str> {
-    let text = format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":{source}}}"#);
-    let Ok(Incoming::Tickers(records)) = venue::find("upbit").unwrap().parse(&text) else { return Err("frame") };
+/// Parses `source` as the last price of a venue's ticker frame.
+fn last_price(venue: &dyn Venue, source: &str) -> Result<Price, &'static str> {
+    let text = streamed(venue.profile().id.as_str(), source);
+    let Ok(Incoming::Tickers(records)) = subscribed(venue).parse(&text) else {
+        return Err("frame");
+    };
     records[0].ticker.clone().map(|ticker| ticker.last).map_err(|rejection| rejection.problem)
 }
 
@@ -49,8 +52,9 @@ proptest! {
     #[test]
     fn both_json_forms_print_as_written(value in decimals()) {
         let text = value.abs().to_string();
-        for source in [text.clone(), format!("\"{text}\"")] {
-            match last_price(&source) {
+        let sources = [text.clone(), format!("\"{text}\"")];
+        for (venue, source) in venue::ALL.iter().flat_map(|venue| sources.iter().map(move |source| (venue, source))) {
+            match last_price(*venue, source) {
                 Ok(price) => prop_assert_eq!(price.to_string(), &*text),
                 Err(problem) => prop_assert!(value.is_zero() && problem == "not-positive", "{}: {}", source, problem),
             }
@@ -95,7 +99,7 @@ proptest! {
     #[test]
     fn junk_in_a_frame_is_never_a_price(text in "\\PC{0,80}") {
         for venue in venue::ALL {
-            if let Ok(Incoming::Tickers(records)) = venue.parse(&text) {
+            if let Ok(Incoming::Tickers(records)) = subscribed(*venue).parse(&text) {
                 prop_assert!(records.iter().all(|record| record.ticker.is_err()));
             }
         }
@@ -172,6 +176,8 @@ fn recorded_exponents_are_read_digit_for_digit() {
     ] {
         assert!(frame.contains(&format!(":{written}")), "{written} is not in the recording");
         assert_eq!(amount::parse(written).unwrap().to_string(), read, "{written}");
-        assert_eq!(last_price(written).unwrap().to_string(), read, "{written}");
+        for venue in venue::ALL {
+            assert_eq!(last_price(*venue, written).unwrap().to_string(), read, "{written}");
+        }
     }
 }

@@ -366,7 +366,7 @@ impl Day {
 
     fn parse_and_apply(&mut self, at: usize, text: &str) {
         let id = self.models[at].id;
-        let Incoming::Tickers(records) = adapter(id).parse(text).unwrap() else { panic!("{id} sent {text}") };
+        let Incoming::Tickers(records) = adapter(id).session().parse(text).unwrap() else { panic!("{id} sent {text}") };
         self.apply_ticker(at, records, Via::Stream { session: self.session }, self.program_time());
     }
 

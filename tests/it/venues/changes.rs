@@ -18,12 +18,14 @@ enum Base {
     Member(&'static str),
     /// As the last price minus this member.
     LastMinus(&'static str),
+    /// Nowhere as a 24-hour base: it is the last price minus this member, of a day whose beginning is not documented.
+    DayOf(&'static str),
 }
 
-use Base::{LastMinus, Member};
+use Base::{DayOf, LastMinus, Member};
 
 /// File, index of the row, member with the last price, base price, and the change in percent as noted with the
-/// recording.
+/// recording. A member of an array is its index.
 ///
 /// The bases of Upbit's and Bithumb's `v1` rows are those of a calendar day: they serve for the arithmetic, but no row
 /// may show them as a 24-hour change.
@@ -50,6 +52,10 @@ const RECORDED: &[Recorded] = &[
     ("binance/ws-miniticker-combined-btcusdt.json", 0, "c", Member("o"), "-2.50073"),
     ("binance/ws-miniticker-combined-atomusdt.json", 0, "c", Member("o"), "-3.54824"),
     ("binance/rest-tickers.json", 0, "lastPrice", Member("openPrice"), "-0.63288"),
+    ("bitfinex/ws-ticker.json", 0, "6", DayOf("4"), "0.38522"),
+    ("kucoin/ws-ticker.json", 0, "lastTradedPrice", Member("open"), "-5.34609"),
+    ("kucoin/rest-tickers.json", 0, "last", Member("open"), "2.15203"),
+    ("kucoin/rest-stats.json", 0, "last", LastMinus("changePrice"), "-0.10602"),
 ];
 
 #[test]
@@ -83,7 +89,8 @@ fn the_change_of_recorded_prices_is_exact_and_rounded_once() {
 fn a_row_shows_the_change_of_a_recorded_payload_only_if_its_base_is_rolling() {
     for (file, nth, last, base, _) in RECORDED {
         let (id, name) = file.split_once('/').unwrap();
-        let is_rolling = id == "binance" || name.starts_with("rest-public") || name == "ws-legacy-ticker.json";
+        let is_rolling =
+            ["binance", "kucoin"].contains(&id) || name.starts_with("rest-public") || name == "ws-legacy-ticker.json";
         let record = &records(id, name)[*nth];
         let (last, base) = last_and_base(file, *nth, last, base);
         let Ok(ticker) = record.ticker.clone() else {
@@ -123,12 +130,18 @@ fn shown(id: &str, ticker: sisepan::market::Ticker, wall: Timestamp) -> sisepan:
 fn records(id: &str, name: &str) -> Vec<TickerRecord> {
     let (venue, body) = (venue::find(id).unwrap(), fixture(id, name));
     if name.starts_with("ws-") {
-        match venue.parse(&body).unwrap() {
+        let mut session = venue.session();
+        if id == "bitfinex" {
+            session.subscribe(&[market("BTC-USD")], &[]);
+            session.parse(&fixture(id, "ws-subscribed.json")).unwrap();
+        }
+        match session.parse(&body).unwrap() {
             Incoming::Tickers(records) => records,
             other => panic!("{id}/{name} reads as {other:?}"),
         }
     } else {
-        match venue.response(&RestQuery::Tickers(&[market("BTC-KRW"), market("ETH-KRW")]), &body).unwrap() {
+        let requested = ["BTC-KRW", "ETH-KRW", "BTC-USDT", "CLANKER-USDT"].map(market);
+        match venue.response(&RestQuery::Tickers(&requested), &body).unwrap() {
             Response::Tickers(records) => records,
             other => panic!("{id}/{name} reads as {other:?}"),
         }
@@ -142,7 +155,7 @@ fn last_and_base(file: &str, nth: usize, last: &str, base: &Base) -> (String, St
     let last = member(&body, last, nth).unwrap_or_else(|| panic!("{file} has no {last}"));
     let base = match base {
         Member(name) => member(&body, name, nth).unwrap_or_else(|| panic!("{file} has no {name}")),
-        LastMinus(name) => {
+        LastMinus(name) | DayOf(name) => {
             let less = member(&body, name, nth).unwrap_or_else(|| panic!("{file} has no {name}"));
             (last.parse::<Decimal>().unwrap() - less.parse::<Decimal>().unwrap()).to_string()
         }
@@ -152,6 +165,9 @@ fn last_and_base(file: &str, nth: usize, last: &str, base: &Base) -> (String, St
 
 /// Returns the text of the `nth` member of that name, without a JSON parser, which might change its digits.
 fn member(body: &str, name: &str, nth: usize) -> Option<String> {
+    if let Ok(index) = name.parse::<usize>() {
+        return body.rsplit('[').next()?.split([',', ']']).nth(index).map(str::to_owned);
+    }
     let rest = body.split(&format!("\"{name}\"")).nth(nth + 1)?.trim_start().strip_prefix(':')?.trim_start();
     let value = rest.trim_start_matches('"').split(['"', ',', '}', '\n']).next()?;
     Some(value.trim().to_owned())

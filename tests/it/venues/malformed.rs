@@ -3,7 +3,7 @@
 use sisepan::market::Minute;
 use sisepan::venue::{self, Incoming, ParseError, Response, RestQuery, TickerRecord, Venue};
 
-use super::{market, markets, parse_frame, parse_response};
+use super::{market, markets, parse_frame, parse_response, snapshot, streamed, subscribed};
 
 const END: Minute = Minute(1_788_064_020 / 60);
 
@@ -14,21 +14,22 @@ fn find(id: &str) -> &'static dyn Venue {
 /// Returns a ticker row of a venue's REST response, with `price` verbatim as its last price.
 fn row(id: &str, symbol: &str, price: &str) -> String {
     match id {
+        "upbit" | "bithumb" => format!(r#"{{"market":"{symbol}","trade_price":{price}}}"#),
         "binance" => format!(r#"{{"symbol":"{symbol}","lastPrice":{price}}}"#),
-        _ => format!(r#"{{"market":"{symbol}","trade_price":{price}}}"#),
+        "bitfinex" => format!(r#"["{symbol}",1,1,1,1,1,1,{price},1,1,1]"#),
+        "kucoin" => format!(r#"{{"symbol":"{symbol}","last":{price}}}"#),
+        _ => panic!("no row for {id}"),
     }
 }
 
-/// Returns a ticker frame of a venue's stream, with `price` verbatim as its last price.
-fn streamed(id: &str, price: &str) -> String {
-    match id {
-        "binance" => format!(r#"{{"e":"24hrTicker","s":"BTCUSDT","c":{price}}}"#),
-        _ => format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":{price}}}"#),
-    }
+/// Returns a venue's REST response with these ticker rows.
+fn rows(id: &str, rows: &[String]) -> String {
+    let list = format!("[{}]", rows.join(","));
+    if id == "kucoin" { format!(r#"{{"code":"200000","data":{{"time":1,"ticker":{list}}}}}"#) } else { list }
 }
 
 fn record(venue: &dyn Venue, text: &str) -> TickerRecord {
-    let Ok(Incoming::Tickers(mut records)) = venue.parse(text) else { panic!("no ticker: {text}") };
+    let Ok(Incoming::Tickers(mut records)) = subscribed(venue).parse(text) else { panic!("no ticker: {text}") };
     records.remove(0)
 }
 
@@ -55,7 +56,7 @@ fn input_that_is_not_json_is_rejected_with_a_short_description() {
                 RestQuery::Candles { market: &one, end: END, count: 1 },
             ];
             let errors = queries.iter().map(|query| venue.response(query, body).unwrap_err());
-            for error in errors.chain([venue.parse(body).unwrap_err()]) {
+            for error in errors.chain([venue.session().parse(body).unwrap_err()]) {
                 let ParseError::Payload(message) = &error else { panic!("{error}") };
                 let named = message.contains(description) || (body.starts_with('[') && message.contains("got a list"));
                 assert!(named, "{body:.40}: {message}");
@@ -67,7 +68,9 @@ fn input_that_is_not_json_is_rejected_with_a_short_description() {
 
 #[test]
 fn an_empty_market_list_is_rejected() {
-    for (venue, body) in venue::ALL.iter().zip(["[]", "[]", r#"{"symbols":[]}"#]) {
+    let bodies = ["[]", "[]", r#"{"symbols":[]}"#, "[[]]", r#"{"code":"200000","data":[]}"#];
+    assert_eq!(bodies.len(), venue::ALL.len());
+    for (venue, body) in venue::ALL.iter().zip(bodies) {
         assert!(matches!(venue.response(&RestQuery::Markets, body), Err(ParseError::Payload(_))));
     }
 }
@@ -75,7 +78,8 @@ fn an_empty_market_list_is_rejected() {
 #[test]
 fn an_empty_ticker_response_has_no_records() {
     for venue in venue::ALL {
-        assert_eq!(venue.response(&RestQuery::Tickers(&markets("BTC-KRW")), "[]"), Ok(Response::Tickers(Vec::new())));
+        let body = rows(venue.profile().id.as_str(), &[]);
+        assert_eq!(venue.response(&RestQuery::Tickers(&markets("BTC-KRW")), &body), Ok(Response::Tickers(Vec::new())));
     }
 }
 
@@ -128,9 +132,12 @@ fn an_unusable_price_rejects_its_record_with_a_code() {
             assert_eq!(rejection.problem, problem, "{id}: {price:.40}");
         }
     }
-    for absent in [r#"{"type":"ticker","code":"KRW-BTC"}"#, r#"{"e":"24hrTicker","s":"BTCUSDT"}"#] {
-        let venue = find(if absent.contains("code") { "upbit" } else { "binance" });
-        assert_eq!(record(venue, absent).ticker.unwrap_err().problem, "missing");
+    for (id, absent) in [
+        ("upbit", r#"{"type":"ticker","code":"KRW-BTC"}"#),
+        ("binance", r#"{"e":"24hrTicker","s":"BTCUSDT"}"#),
+        ("kucoin", &snapshot(r#""symbol":"BTC-USDT""#)),
+    ] {
+        assert_eq!(record(find(id), absent).ticker.unwrap_err().problem, "missing");
     }
 }
 
@@ -139,22 +146,22 @@ fn one_bad_record_affects_no_other() {
     for venue in venue::ALL {
         let id = venue.profile().id.as_str();
         let long = "长".repeat(3000);
+        let requested = markets("BTC-KRW 币安人生-KRW 🚀-KRW NULL-KRW");
+        let symbols: Vec<String> = requested.iter().map(|market| venue.symbol(market)).collect();
         let bad = [
-            row(id, "KRW-NULL", "null"),
+            row(id, &symbols[3], "null"),
             row(id, "", "1"),
             row(id, &long, "1"),
             "null".to_owned(),
             "[\"KRW-BTC\",1]".to_owned(),
             "7".to_owned(),
-            r#"{"market":7,"symbol":7,"trade_price":1,"lastPrice":1}"#.to_owned(),
+            r#"{"market":7,"symbol":7,"trade_price":1,"lastPrice":1,"last":1}"#.to_owned(),
             r#"{"market":"A","market":"B","symbol":"A","symbol":"B"}"#.to_owned(),
         ];
-        let good = ["KRW-BTC", "币安人生USDT", "🚀USDT"];
-        let rows = good.iter().flat_map(|symbol| [row(id, symbol, "1.50")].into_iter().chain(bad.iter().cloned()));
-        let body = format!("[{}]", rows.collect::<Vec<_>>().join(","));
-        let Ok(Response::Tickers(records)) = venue.response(&RestQuery::Tickers(&markets("BTC-KRW")), &body) else {
-            panic!()
-        };
+        let good = &symbols[..3];
+        let all = good.iter().flat_map(|symbol| [row(id, symbol, "1.50")].into_iter().chain(bad.iter().cloned()));
+        let body = rows(id, &all.collect::<Vec<_>>());
+        let Ok(Response::Tickers(records)) = venue.response(&RestQuery::Tickers(&requested), &body) else { panic!() };
         assert_eq!(records.len(), good.len() * (bad.len() + 1));
         let read: Vec<&str> = records.iter().filter(|r| r.ticker.is_ok()).map(|r| r.symbol.as_str()).collect();
         assert_eq!(read, good, "{id}");
@@ -200,6 +207,62 @@ fn one_bad_listing_affects_no_other() {
             "ZUSDT Z-USDT",
         ]
     );
+    let bitfinex = r#"[["BTCUSD","BTCUS","","币安人生:UST",null,7,["ETHUSD"],"BTC:","A:B:C","A B:USD","\u202eUSD"],[["UST","USDt"]]]"#;
+    assert_eq!(
+        parse_response(find("bitfinex"), &RestQuery::Markets, bitfinex),
+        [
+            "tBTCUSD BTC-USD",
+            "rejected pair: symbol",
+            "rejected pair: symbol",
+            "t币安人生:UST 币安人生-USDT",
+            "rejected pair: type",
+            "rejected pair: type",
+            "rejected pair: type",
+            "rejected pair: symbol",
+            "rejected pair: symbol",
+            "rejected pair: symbol",
+            "rejected pair: symbol",
+        ]
+    );
+    let listed = |symbol: &str, base: &str, more: &str| {
+        format!(r#"{{"symbol":{symbol},"baseCurrency":{base},"quoteCurrency":"USDT"{more}}}"#)
+    };
+    let enabled = r#","enableTrading":true"#;
+    let kucoin = [
+        listed(r#""BTC-USDT""#, r#""BTC""#, enabled),
+        listed(r#""币安人生-USDT""#, r#""币安人生""#, enabled),
+        listed("null", r#""X""#, enabled),
+        listed(r#""X-USDT""#, "7", enabled),
+        listed(r#""X-USDT""#, r#""A B""#, enabled),
+        listed(r#""X-USDT""#, r#""X""#, ""),
+        listed(r#""X-USDT""#, r#""X""#, r#","enableTrading":null"#),
+        listed(r#""X-USDT""#, r#""X""#, r#","enableTrading":"true""#),
+        listed(r#""X-USDT""#, r#""X""#, r#","enableTrading":true,"symbol":"Y""#),
+        "null".to_owned(),
+        r#"{"symbol":"X-USDT","baseCurrency":"X","enableTrading":true}"#.to_owned(),
+        listed(r#""OLD-USDT""#, r#""OLD""#, r#","enableTrading":false,"priceIncrement":"0.01""#),
+    ];
+    assert_eq!(
+        parse_response(
+            find("kucoin"),
+            &RestQuery::Markets,
+            &format!(r#"{{"code":"200000","data":[{}]}}"#, kucoin.join(","))
+        ),
+        [
+            "BTC-USDT BTC-USDT",
+            "币安人生-USDT 币安人生-USDT",
+            "rejected symbol: type",
+            "rejected baseCurrency: type",
+            "rejected baseCurrency: symbol",
+            "rejected enableTrading: missing",
+            "rejected enableTrading: missing",
+            "rejected enableTrading: type",
+            "rejected record: type",
+            "rejected record: type",
+            "rejected quoteCurrency: missing",
+            "OLD-USDT OLD-USDT step=0.01 halted",
+        ]
+    );
 }
 
 #[test]
@@ -214,6 +277,20 @@ fn unknown_fields_and_types_are_ignored() {
     let binance = find("binance");
     assert_eq!(parse_frame(binance, r#"{"e":"kline","s":"BTCUSDT"}"#), ["unknown kline"]);
     assert_eq!(parse_frame(binance, r#"{"stream":"a@depth","data":{"lastUpdateId":1}}"#), ["unknown "]);
+    let bitfinex = find("bitfinex");
+    assert_eq!(parse_frame(bitfinex, r#"{"event":"auth","status":"OK"}"#), ["unknown auth"]);
+    assert_eq!(parse_frame(bitfinex, r#"{"event":7}"#), ["unknown 7"]);
+    assert_eq!(parse_frame(bitfinex, "{}"), ["unknown "]);
+    let kucoin = find("kucoin");
+    let more = snapshot(r#""symbol":"A-USDT","lastTradedPrice":1.5,"marketChange24h":{"open":[1,null]},"new":"x""#);
+    assert_eq!(parse_frame(kucoin, &more), ["A-USDT last=1.5"]);
+    assert_eq!(
+        parse_frame(kucoin, r#"{"type":"message","subject":"trade.l2update","data":{}}"#),
+        ["unknown trade.l2update"]
+    );
+    assert_eq!(parse_frame(kucoin, r#"{"type":"notice"}"#), ["unknown notice"]);
+    assert_eq!(parse_frame(kucoin, r#"{"type":7}"#), ["unknown 7"]);
+    assert_eq!(parse_frame(kucoin, "{}"), ["unknown "]);
 }
 
 #[test]
@@ -230,6 +307,14 @@ fn a_figure_that_is_not_sent_is_absent_and_never_zero() {
     // A market without a trade in 24 hours has no open, no high, no low and no trade id.
     let quiet = r#"{"e":"24hrTicker","s":"AUSDT","c":"1.5","o":"0.00","h":"0.00","l":"0.00","v":"0.00","L":-1}"#;
     assert_eq!(parse_frame(find("binance"), quiet), ["AUSDT last=1.5 base_volume=0.00"]);
+    let kucoin = |more: &str| {
+        parse_frame(find("kucoin"), &snapshot(&format!(r#""symbol":"A-USDT","lastTradedPrice":1.5{more}"#)))
+    };
+    let absent = r#","vol":null,"volValue":"","datetime":null,"high":null,"low":"","open":null,"changePrice":null"#;
+    assert_eq!(kucoin(absent), ["A-USDT last=1.5"]);
+    // An open of zero is none: the change beside it says nothing.
+    let quiet = r#","open":0,"changePrice":0,"high":0,"low":0,"vol":0E-20,"volValue":0"#;
+    assert_eq!(kucoin(quiet), ["A-USDT last=1.5 base_volume=0.00000000000000000000 quote_volume=0"]);
 }
 
 #[test]
@@ -249,6 +334,9 @@ fn a_time_out_of_range_rejects_its_record() {
     ] {
         let text = format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":1,"trade_timestamp":{time}}}"#);
         assert_eq!(parse_frame(upbit, &text), [reads], "{time}");
+        let text = snapshot(&format!(r#""symbol":"KRW-BTC","lastTradedPrice":1,"datetime":{time}"#));
+        let reads = reads.replace("traded=", "sent=").replace("trade_timestamp", "datetime");
+        assert_eq!(parse_frame(find("kucoin"), &text), [reads], "{time}");
     }
 }
 
@@ -277,6 +365,10 @@ fn a_market_that_does_not_trade_is_halted() {
     assert_eq!(with(r#""delisting_date":20260922"#), Some(true));
     assert_eq!(with(r#""delisting_date":"soon""#), None);
     assert_eq!(with(r#""delisting_date":"""#), None);
+    for (trading, halted) in [("true", Some(false)), ("false", Some(true)), ("null", None), ("\"false\"", None)] {
+        let text = snapshot(&format!(r#""symbol":"A-USDT","lastTradedPrice":1,"trading":{trading}"#));
+        assert_eq!(record(find("kucoin"), &text).ticker.unwrap().halted, halted, "{trading}");
+    }
 }
 
 #[test]
@@ -316,6 +408,11 @@ fn the_change_that_a_venue_sends_is_ignored() {
     for id in ["upbit", "bithumb"] {
         assert_eq!(parse_frame(find(id), text), ["KRW-BTC last=100"]);
     }
+    let text = snapshot(r#""symbol":"BTC-USDT","lastTradedPrice":100,"changeRate":0.5,"averagePrice":66"#);
+    assert_eq!(parse_frame(find("kucoin"), &text), ["BTC-USDT last=100"]);
+    // Change, relative change, high and low of a day whose beginning is not documented.
+    let row = r#"[["tBTCUSD",99,1,101,1,50,0.5,100,1234,300,2]]"#;
+    assert_eq!(parse_response(find("bitfinex"), &RestQuery::Tickers(&markets("BTC-USD")), row), ["tBTCUSD last=100"]);
 }
 
 #[test]
@@ -352,7 +449,7 @@ fn texts_of_a_venue_are_escaped_and_shortened() {
 
 /// Payloads of one market for each venue and transport: venue, whether it is a frame, text, and the members that its
 /// price depends on.
-const PAYLOADS: [(&str, bool, &str, &[&str]); 7] = [
+const PAYLOADS: [(&str, bool, &str, &[&str]); 10] = [
     (
         "upbit",
         true,
@@ -409,6 +506,30 @@ const PAYLOADS: [(&str, bool, &str, &[&str]); 7] = [
         "quoteVolume":"1","openTime":1,"closeTime":1788063972650,"firstId":1,"lastId":9,"count":9}]"#,
         &["symbol", "lastPrice", "closeTime"],
     ),
+    (
+        "kucoin",
+        true,
+        r#"{"type":"message","topic":"/market/snapshot:BTC-USDT","subject":"trade.snapshot","data":{"sequence":"1","data":{"averagePrice":1,
+        "baseCurrency":"BTC","board":1,"buy":1,"changePrice":"1","changeRate":0.1,"close":1,"datetime":1788063972650,"high":"9",
+        "lastTradedPrice":7,"low":"5","makerCoefficient":1,"marginTrade":true,"mark":0,"market":"USDS","markets":["USDS"],"open":"6",
+        "quoteCurrency":"USDT","sell":1,"sort":1,"symbol":"BTC-USDT","symbolCode":"BTC-USDT","trading":true,"vol":1,"volValue":1}}}"#,
+        &["type", "subject", "data", "datetime", "lastTradedPrice", "symbol"],
+    ),
+    (
+        "kucoin",
+        false,
+        r#"{"code":"200000","data":{"time":1788063972650,"ticker":[{"symbol":"BTC-USDT","symbolName":"BTC-USDT","buy":"1","bestBidSize":"1",
+        "sell":"1","bestAskSize":"1","changeRate":"0.1","changePrice":"1","open":"6","high":"9","low":"5","vol":"1","volValue":"1","last":"7",
+        "lastSize":"1","averagePrice":"1","takerFeeRate":"0.001","makerFeeRate":"0.001"}]}}"#,
+        &["code", "data", "time", "ticker", "symbol", "last"],
+    ),
+    (
+        "kucoin",
+        false,
+        r#"{"code":"200000","data":{"time":1788063972650,"symbol":"BTC-USDT","buy":"1","sell":"1","changeRate":"0.1","changePrice":"1","high":"9",
+        "low":"5","vol":"1","volValue":"1","last":"7","averagePrice":"1","takerFeeRate":"0.001","makerFeeRate":"0.001"}}"#,
+        &["code", "data", "time", "symbol", "last"],
+    ),
 ];
 
 /// Values that a member may have against its documentation.
@@ -440,12 +561,12 @@ const ODD_VALUES: [&str; 22] = [
 /// Returns the last price of a payload's market, if the board would accept its times, and the fields ignored.
 fn accepted_price(id: &str, stream: bool, text: &str) -> (Option<String>, Vec<&'static str>) {
     let records = if stream {
-        match find(id).parse(text) {
+        match find(id).session().parse(text) {
             Ok(Incoming::Tickers(records)) => records,
             _ => Vec::new(),
         }
     } else {
-        let base = if id == "binance" { "BTC-USDT" } else { "BTC-KRW" };
+        let base = if ["binance", "kucoin"].contains(&id) { "BTC-USDT" } else { "BTC-KRW" };
         match find(id).response(&RestQuery::Tickers(&markets(base)), text) {
             Ok(Response::Tickers(records)) => records,
             _ => Vec::new(),
@@ -499,16 +620,42 @@ fn fc_06_ignored_fields_are_named() {
         let field = member.split('"').nth(1).unwrap();
         assert_eq!(accepted_price(id, stream, &changed), (Some("7".to_owned()), vec![field]), "{odd}");
     }
+    let mut tried = 0;
+    for (id, stream, text, _) in PAYLOADS.into_iter().filter(|(id, ..)| *id == "kucoin") {
+        for (member, odd) in [
+            ("\"trading\":true", "\"trading\":\"true\""),
+            ("\"high\":\"9\"", "\"high\":\"x\""),
+            ("\"low\":\"5\"", "\"low\":-1"),
+            ("\"open\":\"6\"", "\"open\":[]"),
+            ("\"vol\":1", "\"vol\":\"NaN\""),
+            ("\"volValue\":\"1\"", "\"volValue\":\"-1\""),
+        ] {
+            let changed = text.replace(member, odd);
+            let field = member.split('"').nth(1).unwrap();
+            let ignored = if changed == text { vec![] } else { vec![field] };
+            tried += ignored.len();
+            assert_eq!(accepted_price(id, stream, &changed), (Some("7".to_owned()), ignored), "{odd}");
+        }
+        // Without an open, the base depends on the change.
+        let changed = text.replace(r#""changePrice":"1""#, r#""changePrice":"x""#);
+        let ignored = if text.contains("\"open\"") { vec![] } else { vec!["changePrice"] };
+        assert_eq!(accepted_price(id, stream, &changed), (Some("7".to_owned()), ignored), "{id}");
+    }
+    assert_eq!(tried, 12, "a field of each kind in each payload that has it");
 }
 
 #[test]
 fn fc_06_only_the_figure_that_contradicts_its_record_is_ignored() {
     // Names of the members for high, low, price of a day ago, and change.
-    let names = [("h", "l", "o", "p"), ("highPrice", "lowPrice", "openPrice", "priceChange")];
+    let names = [
+        ("h", "l", "o", "p"),
+        ("highPrice", "lowPrice", "openPrice", "priceChange"),
+        ("high", "low", "open", "changePrice"),
+    ];
     let mut tried = 0;
     for (id, stream, text, _) in PAYLOADS {
         let Some((high, low, base, change)) =
-            names.into_iter().find(|(high, ..)| text.contains(&format!("\"{high}\":")))
+            names.into_iter().find(|(_, _, base, _)| text.contains(&format!("\"{base}\":")))
         else {
             continue;
         };
@@ -547,5 +694,5 @@ fn fc_06_only_the_figure_that_contradicts_its_record_is_ignored() {
             );
         }
     }
-    assert_eq!(tried, 27, "three payloads have high, low and open");
+    assert_eq!(tried, 45, "five payloads have high, low and open");
 }

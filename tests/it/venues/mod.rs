@@ -4,9 +4,12 @@
 //! in Unix milliseconds. A figure that is not named is absent.
 
 mod binance;
+mod bitfinex;
 mod bithumb;
 mod candles;
 mod changes;
+mod documented;
+mod kucoin;
 mod malformed;
 mod notices;
 mod requests;
@@ -17,12 +20,19 @@ use std::path::PathBuf;
 
 use sisepan::feed::Listing;
 use sisepan::market::{Candle, Market, Minute, Ticker};
-use sisepan::venue::{self, Incoming, RejectedListing, Rejection, Response, RestQuery, TickerRecord, Venue};
+use sisepan::venue::{
+    self, Endpoint, Incoming, Keepalive, ParseError, RejectedListing, Rejection, Response, RestQuery, Session,
+    TickerRecord, Venue,
+};
 
 /// How a payload is received.
 enum PayloadKind {
     /// As a frame of the stream.
     Frame,
+    /// As a frame of a connection that is subscribed to this market, after the frames in these files.
+    FrameAfter(&'static str, &'static [&'static str]),
+    /// As the response to the request for the stream's URL.
+    Opening,
     /// As the ticker response for these markets.
     Tickers(&'static str),
     /// As the candle response for a market before a minute, given in Unix seconds.
@@ -45,8 +55,14 @@ const fn expect(file: &'static str, by: PayloadKind, reads: &'static str) -> Exp
     Expected { file, by, reads }
 }
 
-fn folders() -> [(&'static str, &'static [Expected]); 3] {
-    [("upbit", upbit::EXPECTED), ("bithumb", bithumb::EXPECTED), ("binance", binance::EXPECTED)]
+fn folders() -> [(&'static str, &'static [Expected]); 5] {
+    [
+        ("upbit", upbit::EXPECTED),
+        ("bithumb", bithumb::EXPECTED),
+        ("binance", binance::EXPECTED),
+        ("bitfinex", bitfinex::EXPECTED),
+        ("kucoin", kucoin::EXPECTED),
+    ]
 }
 
 #[test]
@@ -57,6 +73,15 @@ fn every_recorded_payload_parses_as_expected() {
             let body = fixture(id, file);
             let found = match by {
                 PayloadKind::Frame => parse_frame(venue, &body),
+                PayloadKind::FrameAfter(symbol, files) => {
+                    let mut session = venue.session();
+                    session.subscribe(&[market(symbol)], &[]);
+                    for file in *files {
+                        session.parse(&fixture(id, file)).unwrap();
+                    }
+                    describe(session.parse(&body))
+                }
+                PayloadKind::Opening => opening(venue, &body),
                 PayloadKind::Tickers(symbols) => parse_response(venue, &RestQuery::Tickers(&markets(symbols)), &body),
                 PayloadKind::Candles(symbol, end) => parse_response(
                     venue,
@@ -116,12 +141,74 @@ fn markets(text: &str) -> Vec<Market> {
     text.split_whitespace().map(market).collect()
 }
 
+/// The welcome that some exchanges send before they accept a subscription; for the others it is a frame of an unknown
+/// type.
+const WELCOME: &str = r#"{"id":"any","type":"welcome"}"#;
+
+/// Returns the frames by which a new connection subscribes to `markets`.
+fn subscribe(venue: &dyn Venue, markets: &[Market]) -> Vec<String> {
+    let mut session = welcomed(venue);
+    session.subscribe(markets, &[])
+}
+
+fn welcomed(venue: &dyn Venue) -> Box<dyn Session> {
+    let mut session = venue.session();
+    // An error at an exchange that has no such frame.
+    let _ = session.parse(WELCOME);
+    session
+}
+
+/// Returns a session that can receive the frames of [`streamed`].
+pub fn subscribed(venue: &dyn Venue) -> Box<dyn Session> {
+    let mut session = welcomed(venue);
+    session.subscribe(&[market("BTC-USD")], &[]);
+    // Only one exchange numbers its channels.
+    let _ = session.parse(r#"{"event":"subscribed","channel":"ticker","chanId":17,"symbol":"tBTCUSD"}"#);
+    session
+}
+
+/// Returns a ticker frame of a venue's stream, with `price` verbatim as its last price.
+pub fn streamed(id: &str, price: &str) -> String {
+    match id {
+        "upbit" | "bithumb" => format!(r#"{{"type":"ticker","code":"KRW-BTC","trade_price":{price}}}"#),
+        "binance" => format!(r#"{{"e":"24hrTicker","s":"BTCUSDT","c":{price}}}"#),
+        "bitfinex" => format!("[17,[1,1,1,1,1,1,{price},1,1,1]]"),
+        "kucoin" => snapshot(&format!(r#""symbol":"BTC-USDT","lastTradedPrice":{price}"#)),
+        _ => panic!("no frame for {id}"),
+    }
+}
+
+/// Returns a frame of KuCoin whose snapshot has these members.
+fn snapshot(members: &str) -> String {
+    format!(r#"{{"type":"message","subject":"trade.snapshot","data":{{"data":{{{members}}}}}}}"#)
+}
+
+fn opening(venue: &dyn Venue, body: &str) -> Vec<String> {
+    let Endpoint::Negotiated { read, .. } = venue.endpoint() else { panic!("the URL is not negotiated") };
+    match read(body) {
+        Ok(opening) => {
+            let keepalive = match opening.keepalive {
+                Some(Keepalive::Text(text, every)) => format!("{text} every {every:?}"),
+                other => format!("{other:?}"),
+            };
+            vec![opening.url, keepalive]
+        }
+        Err(error) => vec![format!("error {error}")],
+    }
+}
+
 fn parse_frame(venue: &dyn Venue, text: &str) -> Vec<String> {
-    match venue.parse(text) {
+    describe(venue.session().parse(text))
+}
+
+fn describe(parsed: Result<Incoming, ParseError>) -> Vec<String> {
+    match parsed {
         Ok(Incoming::Tickers(records)) => records.iter().map(record).collect(),
         Ok(Incoming::Reply(text)) => vec![format!("reply {text}")],
         Ok(Incoming::Refused(text)) => vec![format!("refused {text}")],
         Ok(Incoming::Reconnect(text)) => vec![format!("reconnect {text}")],
+        Ok(Incoming::RefusedMarket { symbol, message }) => vec![format!("refused {symbol}: {message}")],
+        Ok(Incoming::Send(texts)) => texts.iter().map(|text| format!("send {text}")).collect(),
         Ok(Incoming::Unknown(text)) => vec![format!("unknown {text}")],
         Err(error) => vec![format!("error {error}")],
     }
@@ -150,7 +237,7 @@ fn sent(venue: &dyn Venue, markets: &[Market], recorded: &str) -> Vec<String> {
         }
         value
     };
-    let frames = venue.subscribe(markets, &[]);
+    let frames = subscribe(venue, markets);
     let same = frames.len() == 1 && plain(&frames[0]) == plain(recorded);
     vec![if same { "as we send it".to_owned() } else { format!("we send {frames:?}") }]
 }

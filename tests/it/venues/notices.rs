@@ -47,6 +47,33 @@ fn fc_11_bithumbs_market_list_has_warnings() {
 }
 
 #[test]
+fn fc_11_kucoins_market_list_marks_markets_under_special_treatment() {
+    let listed = |symbol: &str, base: &str, members: &str| {
+        format!(
+            r#"{{"symbol":"{symbol}","baseCurrency":"{base}","quoteCurrency":"USDT","enableTrading":true{members}}}"#
+        )
+    };
+    let row = |members: &str| {
+        let rows = [listed("BTC-USDT", "BTC", members), listed("ETH-USDT", "ETH", r#","st":false"#)];
+        list("kucoin", &format!(r#"{{"code":"200000","data":[{}]}}"#, rows.join(",")))
+    };
+    let other = "ETH-USDT warning=Some(false) cautions=None";
+    assert_eq!(row(r#","st":true"#), ["BTC-USDT warning=Some(true) cautions=None", other]);
+    for absent in ["", r#","st":null"#] {
+        assert_eq!(row(absent), ["BTC-USDT warning=None cautions=None", other], "{absent}");
+    }
+    for odd in ["1", "[]", r#""true""#, r#""""#] {
+        let notices = row(&format!(r#","st":{odd}"#));
+        assert_eq!(notices, ["BTC-USDT warning=None cautions=None", other, "BTC-USDT ignored st: type"], "{odd}");
+    }
+    for (odd, problem) in [("-1", "not-positive"), (r#""x""#, "malformed"), ("[]", "type")] {
+        let notices = row(&format!(r#","st":true,"priceIncrement":{odd}"#));
+        let ignored = format!("BTC-USDT ignored priceIncrement: {problem}");
+        assert_eq!(notices, ["BTC-USDT warning=Some(true) cautions=None", other, &ignored], "{odd}");
+    }
+}
+
+#[test]
 fn fc_11_a_malformed_member_of_the_market_list_is_ignored_for_that_market_alone() {
     let upbit = |event: &str| {
         let odd = format!(r#"{{"market":"KRW-BTC","korean_name":"비트코인","market_event":{event}}}"#);
@@ -96,7 +123,7 @@ fn fc_11_tickers_have_warnings_and_the_delisting_date() {
         let venue = venue::find(id).unwrap();
         let with = |more: &str| {
             let text = format!(r#"{{"type":"ticker","code":"KRW-A","trade_price":1,"timestamp":1790134742106{more}}}"#);
-            let Ok(Incoming::Tickers(mut records)) = venue.parse(&text) else { panic!("{text}") };
+            let Ok(Incoming::Tickers(mut records)) = venue.session().parse(&text) else { panic!("{text}") };
             let TickerRecord { ticker, ignored_fields: ignored, .. } = records.remove(0);
             let ticker = ticker.unwrap();
             let ignored: Vec<String> = ignored.iter().map(ToString::to_string).collect();

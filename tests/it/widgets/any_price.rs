@@ -168,15 +168,14 @@ async fn request_everything(rows: [Figures; 2], later: Figures, closes: Vec<Deci
         assert!(!snapshot.is_empty());
         for changed in [&later, &Figures { last: Decimal::ONE, ..later.clone() }] {
             let changed = vec![row(MARKETS[0], changed).into()];
-            app.hub.publish(BoardUpdate { at: now(), changed, confirmed: vec![], venues: vec![] });
+            app.hub.publish(BoardUpdate { at: now(), changed, ..BoardUpdate::default() });
         }
         let texts = tokio::time::timeout(DEADLINE, member.next()).await.unwrap();
         assert!(texts.is_some_and(|texts| !texts.is_empty()), "the stream continues");
         app.hub.publish(BoardUpdate {
             at: now(),
             changed: vec![row(MARKETS[0], &with_another_price(&later)).into()],
-            confirmed: vec![],
-            venues: vec![],
+            ..BoardUpdate::default()
         });
     }
 }

@@ -168,12 +168,7 @@ async fn fc_29_every_format_has_the_headers_of_the_svg_and_is_rendered_once_per_
             }
             assert_eq!(render_count(), before, "{path}: one rendering for all of them");
             let changed = quote("BTC-KRW", &format!("1{}000000", form.len()), Some("139290000"));
-            app.hub.publish(BoardUpdate {
-                at: now(),
-                changed: vec![changed.into()],
-                confirmed: vec![],
-                venues: vec![],
-            });
+            app.hub.publish(BoardUpdate { at: now(), changed: vec![changed.into()], ..BoardUpdate::default() });
             assert_ne!(get(&app, &path).await.bytes, first, "{path}: a new price gives a new picture");
             assert_eq!(render_count(), before + 1);
         }

@@ -151,7 +151,7 @@ async fn fc_45_visitors_read_the_reason_in_their_language_and_operators_the_deta
                 reason: Some(Reason::new(code, DETAIL)),
                 ..VenueHealth::new(VenueId("bithumb"), 4, super::now())
             };
-            app.hub.publish(BoardUpdate { at: super::now(), changed: vec![], confirmed: vec![], venues: vec![health] });
+            app.hub.publish(BoardUpdate { at: super::now(), venues: vec![health], ..BoardUpdate::default() });
             for lang in Lang::ALL {
                 for path in ["/", "/embed/board", "/embed/chart", "/fragment/card", "/market/BTC-KRW", "/widgets"] {
                     let response = get(&app, &format!("{path}?lang={lang}&ui={lang}")).await;

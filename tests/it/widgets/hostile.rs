@@ -1,7 +1,5 @@
 //! Hostile names from exchanges and requests, through every template.
 
-use std::sync::Arc;
-
 use sisepan::feed::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueState};
 use sisepan::market::{Quote, VenueId};
 
@@ -37,7 +35,7 @@ fn venue_down(message: &str) -> BoardUpdate {
         requests_failed: 1,
         ..VenueHealth::new(VenueId("bithumb"), 1, now())
     };
-    BoardUpdate { at: now(), changed: Vec::<Arc<Quote>>::new(), confirmed: vec![], venues: vec![health] }
+    BoardUpdate { at: now(), venues: vec![health], ..BoardUpdate::default() }
 }
 
 #[tokio::test]

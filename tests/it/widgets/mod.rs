@@ -131,7 +131,8 @@ impl AppFixture {
         let Self { quotes, boards, history, site, demo } = self;
         let hub = Hub::new("epoch".to_owned());
         let changed = quotes.into_iter().map(Arc::new).collect();
-        hub.publish(BoardUpdate { at: now(), changed, confirmed: vec![], venues: vec![] });
+        hub.publish(BoardUpdate { at: now(), changed, ..BoardUpdate::default() });
+        let boards = crate::api::setup::fixed_boards(boards);
         let parts = AppParts { hub, boards, clock: Clock::manual(now()), history, store_health: None, demo };
         AppState::with_site(parts, Limits::default(), site)
     }

@@ -2,7 +2,9 @@
 //! Bithumb share.
 
 pub mod binance;
+pub mod bitfinex;
 pub mod bithumb;
+pub mod kucoin;
 pub mod upbit;
 pub mod upbit_family;
 
@@ -18,7 +20,8 @@ use crate::session::Session;
 use crate::simulated_market::Simulation;
 
 /// All fake exchanges.
-pub const ALL: &[&dyn FakeVenue] = &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance];
+pub const ALL: &[&dyn FakeVenue] =
+    &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance, &bitfinex::Bitfinex, &kucoin::KuCoin];
 
 /// Returns the ids of all venues.
 pub fn ids() -> impl Iterator<Item = &'static str> {
@@ -42,11 +45,14 @@ pub fn has_caution(name: &str) -> bool {
 
 /// Returns the response to a GET request to a venue's REST API; the path is without the venue prefix.
 ///
-/// Does not count or enforce rate limits.
+/// Does not count or enforce rate limits. A stream's URL in the response is on 127.0.0.1.
 pub fn rest(venue: &str, view: &FaultView<'_>, path_and_query: &str) -> FakeResponse {
-    let request = RestRequest { method: "GET", target: RequestTarget::parse(path_and_query), stream_url: "" };
     match find(venue) {
-        Some(venue) => venue.rest(view, &request),
+        Some(found) => {
+            let stream_url = format!("ws://127.0.0.1/{venue}{}", found.stream_path());
+            let target = RequestTarget::parse(path_and_query);
+            found.rest(view, &RestRequest { method: "GET", target, stream_url: &stream_url })
+        }
         None => FakeResponse::json(404, r#"{"error":{"name":"not_found","message":"no such venue"}}"#),
     }
 }

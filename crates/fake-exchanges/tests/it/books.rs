@@ -110,7 +110,9 @@ fn binance_trades_are_served_by_id_and_by_time() {
 fn a_book_encloses_the_last_trade_with_a_spread_of_one_tick() {
     let mut simulation = Simulation::new(5, start_time());
     run_live(&mut simulation, 30, |_| {});
-    for market in simulation.all_markets() {
+    // The others serve no books.
+    let has_books = |venue| ["upbit", "bithumb", "binance"].contains(&venue);
+    for market in simulation.all_markets().iter().filter(|market| has_books(market.venue)) {
         let last = market.trade_log.last().unwrap();
         let (bids, asks): (Vec<_>, Vec<_>) = if market.venue == "binance" {
             let book = get(&simulation, market.venue, &format!("/api/v3/depth?symbol={}&limit=20", market.symbol));

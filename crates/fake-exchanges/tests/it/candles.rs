@@ -156,6 +156,52 @@ fn daily_candles_have_the_previous_close_and_longer_ones_their_first_day() {
 }
 
 #[test]
+fn candles_of_bitfinex_and_kucoin_come_newest_first_without_quiet_minutes() {
+    let simulation = live_simulation();
+    for (venue, symbol) in
+        [("bitfinex", "tBTCUSD"), ("bitfinex", "tSAND:USD"), ("kucoin", "BTC-USDT"), ("kucoin", "SAND-USDT")]
+    {
+        let is_kucoin = venue == "kucoin";
+        let rows = |from: i64, to: i64| -> Vec<(i64, Vec<i128>)> {
+            let path = if is_kucoin {
+                let (from, to) = (from / 1000, to / 1000);
+                format!("/api/v1/market/candles?type=1min&symbol={symbol}&startAt={from}&endAt={to}")
+            } else {
+                format!("/v2/candles/trade:1m:{symbol}/hist?start={from}&end={to}&limit=1500")
+            };
+            let body = rest(venue, &FaultView::new(&simulation), &path).body;
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let rows = body.get("data").unwrap_or(&body).as_array().unwrap();
+            let read = |row: &Value| {
+                let cells = row.as_array().unwrap();
+                assert_eq!(cells.len(), if is_kucoin { 7 } else { 6 }, "{venue} {row}");
+                // In seconds and as a string, or in milliseconds and as a number.
+                let start = match &cells[0] {
+                    Value::String(second) => second.parse::<i64>().unwrap() * 1000,
+                    ms => ms.as_i64().unwrap(),
+                };
+                (start, cells[1..6].iter().map(units).collect())
+            };
+            rows.iter().map(read).collect()
+        };
+        let trades: Vec<Trade> = simulation.by_symbol(venue, symbol).unwrap().trade_log.trades().copied().collect();
+        let wanted: Vec<(i64, Vec<i128>)> = naive(&trades, "1m", 0)
+            .into_iter()
+            .map(|candle| {
+                let [open, high, low, close] = candle.prices.map(i128::from);
+                (candle.begin, vec![open, close, high, low, candle.volume])
+            })
+            .rev()
+            .collect();
+        assert_eq!(rows(0, simulation.now()), wanted[..wanted.len().min(1500)], "{venue} {symbol}");
+        // Both ends are inclusive.
+        let (newest, oldest) = (wanted[1].0, wanted[9].0);
+        assert_eq!(rows(oldest, newest), wanted[1..=9], "{venue} {symbol}");
+        assert_eq!(rows(oldest + 1000, newest - 1000), wanted[2..9], "{venue} {symbol}");
+    }
+}
+
+#[test]
 fn klines_have_no_gaps_and_equal_those_of_the_trade_log() {
     let simulation = live_simulation();
     let names = "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M";

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't continue should panic")]
 
+mod bitfinex;
 mod books;
 mod candles;
 mod client;
 mod faults;
+mod kucoin;
 mod limits;
 mod rest;
 mod sessions;

@@ -75,6 +75,27 @@ async fn errors_are_those_of_each_venue() {
             400,
             Some(json!({"code": -1120, "msg": "Invalid interval."})),
         ),
+        ("bitfinex", "/v2/candles/trade:1m:tNOPEUSD/hist", 500, Some(json!(["error", 10_020, "symbol: invalid"]))),
+        (
+            "bitfinex",
+            "/v2/candles/trade:1m:tBTCUSD/hist?limit=10001",
+            500,
+            Some(json!(["error", 10_020, "limit: invalid"])),
+        ),
+        ("bitfinex", "/v2/nothing", 404, None),
+        (
+            "kucoin",
+            "/api/v1/market/candles?symbol=BTC-USDT&type=2min",
+            200,
+            Some(json!({"code": "400100", "msg": "Incorrect candlestick type."})),
+        ),
+        (
+            "kucoin",
+            "/api/v1/market/candles?symbol=NOPE&type=1min",
+            200,
+            Some(json!({"code": "400100", "msg": "symbol not exists"})),
+        ),
+        ("kucoin", "/api/v1/nothing", 404, None),
     ] {
         let got = get(&format!("{}{path}", fake.rest_url(venue))).await;
         assert_eq!(got.status, status, "{venue} {path}: {}", got.text);
@@ -90,7 +111,9 @@ async fn numbers_are_formatted_as_each_venue_does() {
     let (fake, _clock) = start_with_manual_clock().await;
     fake.set_price("upbit", "BTC-KRW", "142187000".parse().unwrap(), true).unwrap();
     fake.set_price("bithumb", "BTC-KRW", "142187000".parse().unwrap(), true).unwrap();
-    fake.set_price("binance", "PEPE-USDT", "0.00000512".parse().unwrap(), true).unwrap();
+    for (venue, market) in [("binance", "PEPE-USDT"), ("bitfinex", "PEPE-USD"), ("kucoin", "PEPE-USDT")] {
+        fake.set_price(venue, market, "0.00000512".parse().unwrap(), true).unwrap();
+    }
     for (venue, path, wanted) in [
         ("upbit", "/v1/ticker?markets=KRW-BTC", r#""trade_price":142187000.0,"#),
         ("binance", "/api/v3/ticker/price?symbol=PEPEUSDT", r#""price":"0.00000512""#),
@@ -99,6 +122,8 @@ async fn numbers_are_formatted_as_each_venue_does() {
         ("upbit", "/v1/orderbook/instruments?markets=KRW-BTC", r#""tick_size":"1000""#),
         ("upbit", "/v1/ticker/all?quote_currencies=KRW", r#""market":"KRW-XRP""#),
         ("binance", "/api/v3/exchangeInfo?symbol=BTCUSDT", r#""tickSize":"0.01000000""#),
+        ("bitfinex", "/v2/tickers?symbols=tPEPE:USD", ",0.00000512,"),
+        ("kucoin", "/api/v1/market/stats?symbol=PEPE-USDT", r#""last":"0.00000512""#),
         ("bithumb", "/public/ticker/ALL_KRW", r#""fluctate_rate_24H":""#),
         ("bithumb", "/public/ticker/BTC_KRW", r#""closing_price":"142187000""#),
         ("bithumb", "/public/candlestick/BTC_KRW/1m", r#""status":"0000""#),
@@ -168,7 +193,7 @@ async fn the_control_server_serves_the_truth_and_rejects_invalid_requests() {
     let truth = get(&format!("{base}/truth?venue=bithumb&market=BTC-KRW")).await.json();
     assert_eq!(truth["markets"][0]["last"], "142187000");
     assert!(truth["markets"][0]["minutes"]["2026-01-14T06:27:00Z"].is_string());
-    assert_eq!(get(&format!("{base}/truth")).await.json()["markets"].as_array().unwrap().len(), 62);
+    assert_eq!(get(&format!("{base}/truth")).await.json()["markets"].as_array().unwrap().len(), 102);
     for (path, body, wanted) in [
         ("fault", r#"{"fault":"explode"}"#, "unknown fault"),
         ("fault", r#"{"fault":"mute","venue":"kraken"}"#, "unknown venue"),

@@ -72,29 +72,40 @@ fn prices_are_multiples_of_the_tick_size_near_the_reference_and_some_markets_are
 fn truth_candles_and_tickers_agree() {
     let mut simulation = Simulation::new(3, start_time());
     simulation.advance(after(600));
-    for (venue, market, symbol) in
-        [("upbit", "BTC-KRW", "KRW-BTC"), ("bithumb", "SAND-KRW", "KRW-SAND"), ("binance", "PEPE-USDT", "PEPEUSDT")]
-    {
+    for (venue, market, symbol) in [
+        ("upbit", "BTC-KRW", "KRW-BTC"),
+        ("bithumb", "SAND-KRW", "KRW-SAND"),
+        ("binance", "PEPE-USDT", "PEPEUSDT"),
+        ("bitfinex", "DOGE-USD", "tDOGE:USD"),
+        ("kucoin", "BTC-USDT", "BTC-USDT"),
+    ] {
         let truth = simulation.truth(venue, market).unwrap();
         let closes: std::collections::BTreeMap<i64, Decimal> =
             truth.minutes.iter().map(|(start, close)| (start.as_millisecond(), *close)).collect();
         assert!(closes.len() > 24 * 60, "{venue}: only {} minutes", closes.len());
         let (ticker, last, candles) = match venue {
-            "binance" => (format!("/api/v3/ticker/24hr?symbols=[%22{symbol}%22]"), "lastPrice", 1000),
-            _ => (format!("/v1/ticker?markets={symbol}"), "trade_price", 200),
+            "binance" => (format!("/api/v3/ticker/24hr?symbols=[%22{symbol}%22]"), "/0/lastPrice", 1000),
+            "bitfinex" => (format!("/v2/tickers?symbols={symbol}"), "/0/7", 1000),
+            "kucoin" => (format!("/api/v1/market/stats?symbol={symbol}"), "/data/last", 1000),
+            _ => (format!("/v1/ticker?markets={symbol}"), "/0/trade_price", 200),
         };
-        assert_eq!(number(&get(&simulation, venue, &ticker)[0][last]), truth.last, "{venue}");
+        assert_eq!(number(get(&simulation, venue, &ticker).pointer(last).unwrap()), truth.last, "{venue}");
+        let newest = simulation.now() / 60_000 * 60;
         let path = match venue {
             "binance" => format!("/api/v3/klines?symbol={symbol}&interval=1m&limit={candles}"),
+            "bitfinex" => format!("/v2/candles/trade:1m:{symbol}/hist?limit={candles}"),
+            "kucoin" => format!("/api/v1/market/candles?type=1min&symbol={symbol}&startAt={}", newest - 999 * 60),
             _ => format!("/v1/candles/minutes/1?market={symbol}&count={candles}"),
         };
         let rows = get(&simulation, venue, &path);
-        let rows = rows.as_array().unwrap();
+        let rows = rows.get("data").unwrap_or(&rows).as_array().unwrap();
         assert_eq!(rows.len(), candles, "{venue}");
         let mut compared = 0;
         for row in rows {
             let (start, close) = match venue {
                 "binance" => (row[0].as_i64().unwrap(), &row[4]),
+                "bitfinex" => (row[0].as_i64().unwrap(), &row[2]),
+                "kucoin" => (row[0].as_str().unwrap().parse::<i64>().unwrap() * 1000, &row[2]),
                 _ => (utc(row["candle_date_time_utc"].as_str().unwrap()), &row["trade_price"]),
             };
             if let Some(wanted) = closes.get(&start) {

@@ -70,6 +70,56 @@ fn a_member_that_does_not_read_gets_the_newest_state_only() {
 }
 
 #[test]
+fn each_client_of_a_group_is_passed_to_the_service_before_an_update_of_a_new_revision() {
+    let server = serve(settings());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        client.send("subscribe a");
+        assert_eq!(client.text(), "subscribed a");
+    }
+    clients[0].send("subscribe b");
+    assert_eq!(clients[0].text(), "subscribed b");
+    server.shared.group.revise("one");
+    for (client, ids) in clients.iter_mut().zip(["a,b", "a", "a"]) {
+        assert_eq!(client.text(), format!("revision 1 of {ids}"));
+        assert_eq!(client.text(), "one");
+    }
+    server.shared.group.publish("two");
+    for client in &mut clients {
+        assert_eq!(client.text(), "two", "once per revision");
+    }
+}
+
+#[test]
+fn a_member_that_does_not_read_is_passed_to_the_service_once_it_reads_again() {
+    let server = serve(settings());
+    let (mut slow, mut quick) = (Client::connect(&server), Client::connect(&server));
+    for client in [&mut slow, &mut quick] {
+        client.send("subscribe a");
+        assert_eq!(client.text(), "subscribed a");
+    }
+    let text = |number: u32| format!("{number} {}", "x".repeat(60_000));
+    for number in 1..=200 {
+        server.shared.group.publish(text(number));
+        assert_eq!(quick.text(), text(number));
+    }
+    // Far more than fits into the buffers of the kernel: the slow client is blocked.
+    let last = 400;
+    for number in 201..=last {
+        server.shared.group.revise(text(number));
+        assert_eq!(quick.text(), format!("revision {} of a", number - 200));
+        assert_eq!(quick.text(), text(number));
+    }
+    let mut received = vec![slow.text()];
+    while received.last() != Some(&text(last)) {
+        received.push(slow.text());
+    }
+    let revisions: Vec<&String> = received.iter().filter(|text| text.starts_with("revision")).collect();
+    assert_eq!(revisions, ["revision 200 of a"], "nothing is queued for a client that does not read");
+    assert_eq!(received.len(), received.iter().position(|text| text.starts_with("revision")).unwrap() + 2);
+}
+
+#[test]
 fn a_member_that_blocks_a_write_for_too_long_is_closed() {
     let server = serve(Settings { write_within: Duration::from_millis(50), ..settings() });
     let mut slow = Client::connect(&server);

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ pub struct Group {
     newest: Mutex<(u64, String)>,
     watchers: Mutex<Vec<Weak<dyn Watcher>>>,
     failed: AtomicBool,
+    revision: AtomicU64,
 }
 
 impl Group {
@@ -34,6 +35,12 @@ impl Group {
             *newest = (newest.0 + 1, text.into());
         }
         self.notify();
+    }
+
+    /// Publishes a text of the next revision.
+    pub fn revise(&self, text: impl Into<String>) {
+        self.revision.fetch_add(1, Ordering::SeqCst);
+        self.publish(text);
     }
 
     pub fn fail(&self) {
@@ -64,6 +71,10 @@ impl Member for Membership {
 
     fn has_failed(&self) -> bool {
         self.0.failed.load(Ordering::SeqCst)
+    }
+
+    fn revision(&self) -> u64 {
+        self.0.revision.load(Ordering::SeqCst)
     }
 
     fn add_watcher(&self, watcher: &Arc<dyn Watcher>) {
@@ -117,6 +128,13 @@ impl Service for TestService {
             _ if text == "close" => return Err(CloseReason::Service(4000, "as requested")),
             _ => context.send(text.as_bytes()),
         }
+        Ok(())
+    }
+
+    fn on_revision(&self, context: &mut ServiceContext<'_, Self>) -> Result<(), CloseReason> {
+        let revision = self.0.group.revision.load(Ordering::SeqCst);
+        let ids: Vec<String> = context.subscriptions().map(|(id, _)| id.clone()).collect();
+        context.send(format!("revision {revision} of {}", ids.join(",")).as_bytes());
         Ok(())
     }
 

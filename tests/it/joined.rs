@@ -1,0 +1,63 @@
+//! A connection between an adapter and a fake exchange without sockets: each side's session gets what the other sends.
+
+use std::collections::VecDeque;
+
+use fake_exchanges::session::{Session as FakeSession, Step};
+use fake_exchanges::{FaultView, venues};
+use sisepan::market::Market;
+use sisepan::venue::{Endpoint, Incoming, Session, TickerRecord, Venue};
+
+/// Both sides of a connection.
+pub struct Joined {
+    ours: Box<dyn Session>,
+    theirs: Box<dyn FakeSession>,
+    /// What they have sent and we have not read.
+    sent: VecDeque<Step>,
+}
+
+impl Joined {
+    /// Connects, and subscribes to `markets`.
+    pub fn open(venue: &dyn Venue, markets: &[Market], view: &FaultView<'_>) -> Self {
+        let id = venue.profile().id.as_str();
+        let path = match venue.endpoint() {
+            Endpoint::Fixed => venues::find(id).unwrap().stream_path().to_owned(),
+            Endpoint::Negotiated { request, read } => {
+                let response = venues::rest(id, view, &request.path);
+                let opening = read(std::str::from_utf8(&response.body).unwrap()).unwrap();
+                opening.url.split_once(&format!("/{id}")).unwrap().1.to_owned()
+            }
+        };
+        let mut theirs = venues::open(id, &path).unwrap();
+        let sent = theirs.open(view).into();
+        let mut joined = Self { ours: venue.session(), theirs, sent };
+        let frames = joined.ours.subscribe(markets, &[]);
+        joined.send(frames, view);
+        joined
+    }
+
+    fn send(&mut self, frames: Vec<String>, view: &FaultView<'_>) {
+        let steps = frames.iter().flat_map(|frame| self.theirs.receive(frame, view)).collect::<Vec<_>>();
+        self.sent.extend(steps);
+    }
+
+    /// Returns the records that arrive now.
+    pub fn poll(&mut self, view: &FaultView<'_>) -> Vec<TickerRecord> {
+        let mut records = Vec::new();
+        loop {
+            let Some(step) = self.sent.pop_front() else {
+                self.sent.extend(self.theirs.poll(view));
+                if self.sent.is_empty() {
+                    return records;
+                }
+                continue;
+            };
+            let (Step::Data { body: text, .. } | Step::Reply(text)) = step else { panic!("{step:?}") };
+            match self.ours.parse(&text).unwrap() {
+                Incoming::Tickers(found) => records.extend(found),
+                Incoming::Send(frames) => self.send(frames, view),
+                Incoming::Reply(_) => {}
+                unexpected => panic!("{unexpected:?}: {text}"),
+            }
+        }
+    }
+}
