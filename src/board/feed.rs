@@ -204,6 +204,9 @@ impl Feed {
 
     /// Applies a candle response; returns the number of minutes whose known close it corrects.
     pub fn settle(&mut self, span: Range<Minute>, closes: &[(Minute, Price)]) -> usize {
+        if self.tracker.is_other_asset() {
+            return 0;
+        }
         let overruled = self.window.settle(span, closes);
         self.extremes.invalidate();
         self.update_extremes();

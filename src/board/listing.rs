@@ -34,6 +34,8 @@ pub struct ListingTracker {
     /// When it returned from an absence and how long that was, while it is undecided whether the listing is
     /// the same.
     returned: Option<(Timestamp, SignedDuration)>,
+    /// Whether the newest list that shows it says that its symbol stands for other assets.
+    is_other_asset: bool,
     /// Since when the market did not trade before its last return, if this process has seen that.
     away_since: Option<Timestamp>,
     unrecorded: bool,
@@ -57,6 +59,8 @@ pub enum ListingObservation {
     Unreadable,
     /// The list lacks it.
     Missing,
+    /// Its symbol stands for other assets.
+    OtherAsset,
 }
 
 /// How a list changes the state of a listing.
@@ -99,6 +103,15 @@ impl ListingTracker {
                 }
                 ListingChange::None
             }
+            ListingObservation::OtherAsset if self.is_other_asset => ListingChange::None,
+            ListingObservation::OtherAsset => {
+                self.is_other_asset = true;
+                self.begin_listing(venue_time);
+                self.list_state = ListState::Absent;
+                // However soon the name returns, also after a restart, it is another listing.
+                self.record.gone_since = Some(shifted(venue_time, -ABSENCE_MAX));
+                ListingChange::Relisted("its name stands for another asset".to_owned())
+            }
         };
         self.unrecorded |= self.record != before;
         change
@@ -126,6 +139,12 @@ impl ListingTracker {
         // What is recorded is the length of the absence: time since the return does not count.
         if let Some((_, away)) = self.returned {
             self.record.gone_since = Some(shifted(venue_time, -away));
+        }
+        if std::mem::take(&mut self.is_other_asset) {
+            self.list_state = ListState::Unknown;
+            self.away_since = None;
+            self.begin_listing(venue_time);
+            return ListingChange::Relisted("its name stood for another asset".to_owned());
         }
         let Some(gone_since) = self.record.gone_since.filter(|_| self.is_gone()) else { return ListingChange::None };
         self.list_state = ListState::Unknown;
@@ -169,6 +188,11 @@ impl ListingTracker {
     /// Returns whether the market is no longer listed.
     pub fn is_gone(&self) -> bool {
         matches!(self.list_state, ListState::Absent)
+    }
+
+    /// Returns whether the symbol stands for other assets, so that no data under it is the market's.
+    pub fn is_other_asset(&self) -> bool {
+        self.is_other_asset
     }
 
     /// Returns when the current listing was first seen, if there was, or may have been, another one before

@@ -231,7 +231,9 @@ impl Quotes {
                     *self.overruled.entry(venue).or_default() += u64::try_from(overruled).unwrap_or(u64::MAX);
                 }
             }
-            Event::Listings { venue, listings, unreadable } => self.apply_listings(venue, listings, &unreadable, now),
+            Event::Listings { venue, listings, unreadable, other_assets } => {
+                self.apply_listings(venue, listings, (&unreadable, &other_assets), now);
+            }
             Event::TickSizes { venue, sizes } => {
                 for (market, size) in sizes {
                     self.with_feed(venue, market, now, |feed| {
@@ -298,12 +300,19 @@ impl Quotes {
         }
     }
 
-    fn apply_listings(&mut self, venue: VenueId, listings: Vec<Listing>, unreadable: &[Market], now: Now) {
+    fn apply_listings(
+        &mut self,
+        venue: VenueId,
+        listings: Vec<Listing>,
+        (unreadable, other_assets): (&[Market], &[Market]),
+        now: Now,
+    ) {
         let venue_now = feed::venue_now(self.clocks.get(&venue).copied(), now);
         let listed: HashMap<Market, Listing> = listings.into_iter().map(|l| (l.market.clone(), l)).collect();
         for ((_, market), feed) in self.feeds.iter_mut().filter(|((v, _), _)| *v == venue) {
             let observation = match listed.get(market) {
                 Some(listing) => ListingObservation::Listed(listing.clone()),
+                None if other_assets.contains(market) => ListingObservation::OtherAsset,
                 None if unreadable.contains(market) => ListingObservation::Unreadable,
                 None => ListingObservation::Missing,
             };

@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use super::board_settings::BoardSettings;
 use super::feed::{self, Feed};
 use super::row::Row;
-use crate::feed::{MISSING_MAX, Missing, MissingPart, Problem, Reason, ReasonCode, VenueHealth, VenueState};
+use crate::feed::{
+    MISSING_MAX, Missing, MissingPart, Problem, Reason, ReasonCode, UNKNOWN_NAME, VenueHealth, VenueState,
+};
 use crate::market::{Basis, Market, NoChange, Now, State, VenueClock, VenueId};
 
 /// How long the first price of a venue may take before the venue counts as down.
@@ -181,6 +183,7 @@ impl Findings {
             };
             let connection_reason = health.reason.as_ref().filter(|_| lacks == MissingPart::Price);
             let (code, detail) = match (own, reported.get(&(market, lacks)), connection_reason) {
+                (_, Some(reported), _) if reported.code == UNKNOWN_NAME => (reported.code, reported.detail.clone()),
                 // What follows from the venue's data is more specific than the failure of a request.
                 (Some((code, detail)), ..) => (code, detail),
                 (None, Some(reported), _) => (reported.code, reported.detail.clone()),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::venues_of;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors};
-use crate::feed::{MissingPart, Reason, ReasonCode, VenueState};
+use crate::feed::{MissingPart, Reason, ReasonCode, UNKNOWN_NAME, VenueState};
 use crate::market::{Market, State, VenueId};
 use crate::{ingest, store};
 
@@ -208,7 +208,10 @@ fn write_report(text: &mut String, venue: VenueId, trial: &Trial) {
 
 /// Returns why a market has no current price.
 fn explain_no_price(trial: &Trial, market: &Market) -> String {
-    if trial.is_unlisted(market) {
+    let missing = trial.health.iter().flat_map(|health| &health.missing);
+    let missing =
+        missing.filter(|missing| missing.lacks == MissingPart::Price).find(|missing| missing.market == *market);
+    if trial.is_unlisted(market) && missing.is_none_or(|missing| missing.code != UNKNOWN_NAME) {
         let swapped = Market::new(market.quote(), market.base()).ok();
         let swapped = swapped.filter(|swapped| !trial.is_unlisted(swapped));
         return match swapped {
@@ -216,10 +219,7 @@ fn explain_no_price(trial: &Trial, market: &Market) -> String {
             None => "is not listed".to_owned(),
         };
     }
-    let missing = trial.health.iter().flat_map(|health| &health.missing);
-    if let Some(missing) =
-        missing.filter(|missing| missing.lacks == MissingPart::Price).find(|missing| missing.market == *market)
-    {
+    if let Some(missing) = missing {
         return format!("no price ({}): {}", missing.code, missing.detail);
     }
     let state = trial.quotes.get(market).map_or(State::Unknown, |quote| quote.state);

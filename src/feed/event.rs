@@ -75,6 +75,8 @@ pub enum Event {
         /// Markets that exist although the list gives no details: their row could not be parsed, or the list
         /// omits them by mistake.
         unreadable: Vec<Market>,
+        /// Wanted markets whose symbols stand for other assets, as the list shows.
+        other_assets: Vec<Market>,
     },
     /// Tick sizes, from a venue whose list of markets does not include them.
     TickSizes {

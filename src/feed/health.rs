@@ -268,6 +268,9 @@ pub enum MissingPart {
     Change,
 }
 
+/// The code for a market with a name that means another asset at the venue, or that the venue's table lacks.
+pub const UNKNOWN_NAME: &str = "unknown-name";
+
 /// A wanted market without a live price, a base or a change, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {

@@ -9,6 +9,7 @@ pub use event::{
     StoreHealthSource, Transport, Urgency, Via,
 };
 pub use health::{
-    Example, MISSING_MAX, Missing, MissingPart, Problem, Problems, Reason, ReasonCode, VenueHealth, VenueState,
+    Example, MISSING_MAX, Missing, MissingPart, Problem, Problems, Reason, ReasonCode, UNKNOWN_NAME, VenueHealth,
+    VenueState,
 };
 pub use implausible::{AHEAD_MAX, Implausible, MESSAGE_TIME, check_ticker_times, is_repeated};

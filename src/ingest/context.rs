@@ -180,6 +180,10 @@ impl VenueContext {
                 }
                 continue;
             };
+            // The list has not confirmed this symbol, or has shown that it means another asset.
+            if self.venue.profile().needs_list && !markets.listed.contains(market) {
+                continue;
+            }
             ignored_fields.iter().for_each(|rejection| self.ignore_field(market, rejection));
             match ticker {
                 Ok(ticker) => {
@@ -225,13 +229,15 @@ impl VenueContext {
         self.record_rejection((rejection.problem, Some(rejection.field)), Some(market), rejection.describe(), REJECTED);
     }
 
-    /// Like [`Self::reject`], for a row of the market list; returns its market if that is known and wanted.
-    pub fn reject_listing(&self, rejected: &RejectedListing) -> Option<Market> {
-        let RejectedListing { symbol, rejection } = rejected;
-        let markets = self.markets();
+    /// Like [`Self::reject`], for a row of the market list; returns its market if that is one of `markets`.
+    pub fn reject_listing(&self, rejected: &RejectedListing, markets: &WantedMarkets) -> Option<Market> {
+        let RejectedListing { symbol, rejection, is_other_asset } = rejected;
         let market = symbol.as_ref().and_then(|symbol| markets.market(symbol));
         let of = symbol.as_ref().filter(|_| market.is_none()).map_or_else(String::new, |symbol| format!(" ({symbol})"));
         let detail = format!("row of the market list{of}: {}", rejection.describe());
+        if let Some(market) = market.filter(|_| *is_other_asset) {
+            self.set_missing(market, MissingPart::Price, rejection.problem, detail.clone());
+        }
         self.record_rejection((rejection.problem, Some(rejection.field)), market, detail, REJECTED);
         market.cloned()
     }
@@ -292,7 +298,7 @@ impl VenueContext {
         let markets = self.markets();
         match markets.market(symbol) {
             Some(market) => {
-                self.liveness().record_refusal(market);
+                self.liveness().record_refusal(market, self.now());
                 self.market_failed(market, MissingPart::Price, &Reason::new(ReasonCode::Refused, quoted(message)));
             }
             None if markets.is_retired(symbol) => {}

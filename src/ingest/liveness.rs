@@ -52,8 +52,8 @@ struct MarketLiveness {
     connection: usize,
     /// Whether a connection has subscribed to it, delivering or not.
     subscribed: bool,
-    /// Whether the venue has refused that subscription.
-    refused: bool,
+    /// When the venue refused that subscription, or when it was last sent again after that; `None` if not refused.
+    refused_at: Option<Duration>,
     confirmed_at: Option<Duration>,
     /// When the stream last delivered a price.
     streamed_at: Option<Duration>,
@@ -85,6 +85,7 @@ pub struct Liveness {
     poll_every: Duration,
     lag_grace: Duration,
     first_message: Duration,
+    refused_retry: Duration,
     isolation_backoff: Backoff,
 }
 
@@ -100,7 +101,7 @@ pub struct Due {
 impl MarketLiveness {
     /// Returns whether the stream of the market is down, given whether its connection delivers.
     fn is_down(&self, up: &BTreeMap<usize, bool>) -> bool {
-        self.dead || self.refused || up.get(&self.connection) != Some(&true)
+        self.dead || self.refused_at.is_some() || up.get(&self.connection) != Some(&true)
     }
 
     fn record_newest(&mut self, seen: TradeKey) {
@@ -121,6 +122,7 @@ impl Liveness {
             poll_every: settings.poll_every,
             lag_grace: settings.lag_grace,
             first_message: settings.first_message,
+            refused_retry: settings.refused_retry,
             isolation_backoff: Backoff::new(settings.poll_every, settings.backoff_max),
         }
     }
@@ -143,7 +145,7 @@ impl Liveness {
         for market in markets {
             if let Some(state) = self.markets.get_mut(market) {
                 state.subscribed = true;
-                state.refused = false;
+                state.refused_at = None;
                 (state.reference, state.watched_since, state.missed) = (None, None, None);
             }
         }
@@ -151,16 +153,29 @@ impl Liveness {
 
     /// Records that the venue refused to stream a market: it is polled, and its trades are no evidence against the
     /// connection, until there is another subscription or the stream delivers it after all.
-    pub fn record_refusal(&mut self, market: &Market) {
+    pub fn record_refusal(&mut self, market: &Market, now: Duration) {
         if let Some(state) = self.markets.get_mut(market) {
-            state.refused = true;
+            state.refused_at = Some(now);
             (state.reference, state.watched_since, state.missed) = (None, None, None);
         }
     }
 
     /// Returns whether the venue refused to stream all of these markets.
     pub fn all_refused(&self, markets: &[Market]) -> bool {
-        markets.iter().all(|market| self.markets.get(market).is_some_and(|state| state.refused))
+        markets.iter().all(|market| self.markets.get(market).is_some_and(|state| state.refused_at.is_some()))
+    }
+
+    /// Returns the markets to subscribe to again because their refusal is long ago, by connection. They are polled
+    /// until the stream delivers them.
+    pub fn take_due_refused(&mut self, listed: &BTreeSet<Market>, now: Duration) -> BTreeMap<usize, Vec<Market>> {
+        let mut due: BTreeMap<usize, Vec<Market>> = BTreeMap::new();
+        for (market, state) in self.markets.iter_mut().filter(|(market, _)| listed.contains(*market)) {
+            if state.refused_at.is_some_and(|at| now.saturating_sub(at) >= self.refused_retry) {
+                state.refused_at = Some(now);
+                due.entry(state.connection).or_default().push(market.clone());
+            }
+        }
+        due
     }
 
     /// Records that a failed connection was replaced by one that had subscribed to `markets` before the failure:
@@ -179,7 +194,7 @@ impl Liveness {
         let seen = TradeKey::of(ticker);
         state.record_newest(seen);
         (state.confirmed_at, state.streamed_at) = (Some(now), Some(now));
-        (state.subscribed, state.refused) = (true, false);
+        (state.subscribed, state.refused_at) = (true, None);
         // By its price alone, any other trade looks later than the missed one; but a price that moves is not dead.
         let has_moved = !seen.is_ordered() && state.reference.is_some_and(|reference| reference.last != seen.last);
         if has_moved || state.missed.is_none_or(|(_, missed)| !missed.is_later_than(&seen)) {
@@ -201,7 +216,7 @@ impl Liveness {
         let is_outdated = !seen.is_ordered() && state.requested_at.is_some_and(|at| state.streamed_at > Some(at));
         state.requested_at = Some(now);
         match state.reference {
-            _ if !state.subscribed || state.refused || is_outdated => {}
+            _ if !state.subscribed || state.refused_at.is_some() || is_outdated => {}
             None => (state.reference, state.watched_since) = (Some(seen), Some(now)),
             Some(reference) if seen.is_later_than(&reference) => {
                 state.missed.get_or_insert((now, seen));
@@ -233,7 +248,7 @@ impl Liveness {
         for state in self.markets.values_mut().filter(|state| state.connection == connection) {
             state.subscribed = up;
             if !up {
-                state.refused = false;
+                state.refused_at = None;
                 (state.missed, state.found_dead_at) = (None, None);
             }
         }

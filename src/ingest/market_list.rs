@@ -1,5 +1,9 @@
 //! The market list: fetched at the start and every ten minutes, and never accepted when empty.
 //!
+//! A symbol that the list shows to stand for other assets is not read from then on, whether or not it trades. A venue
+//! with names of its own ([`Profile::needs_list`](crate::venue::Profile::needs_list)) is read only after its first list,
+//! and only the markets that a list has confirmed.
+//!
 //! Markets that become wanted later are checked against the last complete list. If it lacks one, the market may be new
 //! at the exchange: the list is fetched again, unless it is less than a minute old.
 //!
@@ -45,6 +49,8 @@ const RECENT: SignedDuration = SignedDuration::from_secs(60);
 struct List {
     listings: Vec<Listing>,
     unreadable: Vec<Market>,
+    /// The symbols that stand for other assets.
+    other_symbols: BTreeSet<String>,
     /// Number of rows, parsed or not.
     rows: usize,
     /// The markets that were wanted when it was read.
@@ -77,8 +83,10 @@ struct ListHistory {
 /// History of one wanted market in the lists.
 #[derive(Default)]
 struct MarketHistory {
-    /// Whether any list has contained it.
+    /// Whether any list has contained it, and none since has shown its symbol to stand for other assets.
     was_listed: bool,
+    /// Whether a list has shown that, and none has contained it since.
+    was_other_asset: bool,
     /// Number of lists in a row without it, since it was last seen to trade nevertheless.
     lists_missed: u32,
     /// Whether it was seen to trade although lists lack it.
@@ -183,7 +191,8 @@ async fn admit(context: &VenueContext, history: &mut ListHistory) -> Option<Dura
         let kept = markets.listed.iter().filter(|market| !listed.contains(market));
         let undecided = lacking.iter().filter(|_| !is_new_list);
         let unreadable = kept.chain(undecided).cloned().collect();
-        context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable });
+        let (venue, other_assets) = (context.id(), Vec::new());
+        context.event_queue.push(Event::Listings { venue, listings, unreadable, other_assets });
     }
     for market in &found {
         history.markets.insert(market.clone(), MarketHistory { was_listed: true, ..MarketHistory::default() });
@@ -225,19 +234,22 @@ async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
     };
     let (rows, markets) = (records.len(), context.markets());
     let (mut listings, mut unreadable, mut has_nameless) = (Vec::with_capacity(rows), BTreeSet::new(), false);
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut other_symbols) = (BTreeSet::new(), BTreeSet::new());
     for record in records {
         match record.and_then(|listing| check_listing(context, listing, &mut seen)) {
             Ok(listing) => listings.push(listing),
-            Err(rejected) => match context.reject_listing(&rejected) {
-                Some(market) => {
-                    unreadable.insert(market);
+            Err(rejected) => {
+                let market = context.reject_listing(&rejected, &markets);
+                has_nameless |= rejected.symbol.is_none();
+                if rejected.is_other_asset {
+                    other_symbols.extend(rejected.symbol);
+                } else {
+                    unreadable.extend(market);
                 }
-                None => has_nameless |= rejected.symbol.is_none(),
-            },
+            }
         }
     }
-    if listings.is_empty() {
+    if listings.is_empty() && other_symbols.is_empty() {
         return Some(Err(Reason::new(ReasonCode::Payload, "the list of markets is empty; keeping the previous one")));
     }
     context.rest_succeeded(body.clock_sample);
@@ -249,8 +261,11 @@ async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
     let named = |market: &&Market| body.text.contains(&format!("\"{}\"", context.venue.symbol(market)));
     let unparsed = markets.wanted.iter().filter(|market| !parsed.contains(market));
     let is_listed = |market: &&Market| unreadable.contains(*market) || (has_nameless && named(market));
-    let unreadable = unparsed.filter(is_listed).cloned().collect();
-    Some(Ok(List { listings, unreadable, rows, markets }))
+    let is_other = |market: &Market| other_symbols.contains(&context.venue.symbol(market));
+    let unreadable = unparsed.filter(is_listed).filter(|market| !is_other(market)).cloned().collect();
+    // One such row is enough, even if another row lists the market.
+    listings.retain(|listing| !other_symbols.contains(&listing.symbol));
+    Some(Ok(List { listings, unreadable, other_symbols, rows, markets }))
 }
 
 /// Rejects a listing whose symbol is not that of its market, and any but the first one of a market, which would
@@ -268,7 +283,7 @@ fn check_listing(
         return Ok(listing);
     };
     let rejection = Rejection { field: "symbol", problem, excerpt: format!("belongs to {}", listing.market) };
-    Err(RejectedListing { symbol: Some(listing.symbol), rejection })
+    Err(RejectedListing::new(listing.symbol, rejection))
 }
 
 /// Fetches the tick sizes of listed markets, if the list lacks them; if that fails, the known ones are kept.
@@ -355,7 +370,12 @@ impl Prices {
 
 /// Publishes a list; returns how long to wait for the next one.
 async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) -> Duration {
-    let List { listings, mut unreadable, rows, markets } = list;
+    let List { listings, mut unreadable, other_symbols, rows, markets } = list;
+    let is_other = |market: &Market| other_symbols.contains(&context.venue.symbol(market));
+    let other_assets: Vec<Market> = markets.wanted.iter().filter(|market| is_other(market)).cloned().collect();
+    let needs_list = context.venue.profile().needs_list;
+    // Whether only a row of the list can show that the symbol is the market's.
+    let must_be_listed = |entry: &MarketHistory| !entry.was_listed && (needs_list || entry.was_other_asset);
     let (now, list_again) = (context.now(), list_again(context));
     let all: BTreeMap<&Market, &Listing> = listings.iter().map(|listing| (&listing.market, listing)).collect();
     let before = &markets.listed;
@@ -376,11 +396,13 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
     let (mut wrongly_missing, mut doubtful) = (BTreeSet::new(), Vec::new());
     for market in &markets.wanted {
         let entry = history.markets.entry(market.clone()).or_default();
-        if let Some(listing) = all.get(market) {
+        if other_assets.contains(market) {
+            *entry = MarketHistory { was_other_asset: true, ..MarketHistory::default() };
+        } else if let Some(listing) = all.get(market) {
             *entry = MarketHistory { was_listed: true, ..MarketHistory::default() };
             halted |= listing.halted;
             listed.insert(market.clone());
-        } else if unreadable.contains(market) {
+        } else if unreadable.contains(market) && !must_be_listed(entry) {
             entry.lists_missed = 0;
             listed.insert(market.clone());
         } else if previous_rows.is_some() && (before.contains(market) || !first_checked.contains(market)) {
@@ -398,7 +420,10 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
         }
     }
 
-    let is_due = |market: &&Market| history.markets.get(*market).is_none_or(|entry| entry.price_check_at <= now);
+    let is_due = |market: &&Market| {
+        let entry = history.markets.get(*market);
+        entry.is_none_or(|entry| entry.price_check_at <= now && !must_be_listed(entry))
+    };
     let requested: Vec<Market> = doubtful.iter().filter(is_due).cloned().collect();
     let prices = Prices::fetch(context, &requested).await;
     let (mut undetermined, mut is_undetermined, mut is_priced) = (BTreeSet::new(), false, false);
@@ -442,7 +467,8 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
     let kept = wrongly_missing.union(&undetermined);
     listed.extend(kept.clone().cloned());
     unreadable.extend(kept.cloned());
-    for market in markets.wanted.iter().filter(|market| !listed.contains(*market)) {
+    unreadable.retain(|market| listed.contains(market));
+    for market in markets.wanted.iter().filter(|market| !listed.contains(*market) && !other_assets.contains(*market)) {
         if first_checked.contains(market) || before.contains(market) {
             report_unlisted(context, market);
         }
@@ -453,17 +479,20 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
         || was_any_listed
         || is_priced
         || is_undetermined
+        || !other_assets.is_empty()
         || previous_rows.is_some()
         || !wrongly_missing.is_empty();
     report_incomplete(context, (rows, previous_rows), (&wrongly_missing, markets.wanted.len()), history);
 
     let is_complete = previous_rows.is_none();
     let last_list = is_complete.then(|| all.into_keys().cloned().collect());
-    context.markets.send_modify(|now| *now = Arc::new(now.with_list(&markets, &listed, last_list)));
+    context.markets.send_modify(|now| *now = Arc::new(now.with_list(&markets, &listed, last_list, is_other)));
     if is_complete {
         history.complete = Some(CompleteList { listings: listings.clone(), received_at: now });
+    } else if let Some(complete) = &mut history.complete {
+        complete.listings.retain(|listing| !other_symbols.contains(&listing.symbol));
     }
-    context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable });
+    context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable, other_assets });
     for (records, requested) in prices.answers {
         for record in records {
             let Some(market) = markets.market(&record.symbol).filter(|market| wrongly_missing.contains(*market)) else {

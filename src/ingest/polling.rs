@@ -38,7 +38,7 @@ async fn poll_batches(context: &VenueContext, commands: mpsc::Sender<(usize, Man
     let mut backoff = Backoff::new(context.settings.poll_every.min(max), max);
     let mut retry_at = Duration::ZERO;
     loop {
-        handle_dead_streams(context, &commands);
+        resubscribe_where_needed(context, &commands);
         let markets = context.markets();
         let due = context.liveness().due(&markets.listed, context.now());
         if context.now() >= retry_at {
@@ -106,8 +106,8 @@ pub fn poll_via(context: &VenueContext) -> Via {
     if context.settings.stream_enabled && !failed && !context.liveness().any_up() { Via::Check } else { Via::Poll }
 }
 
-/// Commands the connections of markets with a dead stream to resubscribe, or to be replaced.
-fn handle_dead_streams(context: &VenueContext, commands: &mpsc::Sender<(usize, ManagerCommand)>) {
+/// Commands connections to subscribe again to markets whose stream is dead, or was refused long ago; or to be replaced.
+fn resubscribe_where_needed(context: &VenueContext, commands: &mpsc::Sender<(usize, ManagerCommand)>) {
     let dead = context.liveness().mark_dead(context.now());
     for (market, connection, strikes) in dead {
         context.health().count("missed-trade", 1);
@@ -120,6 +120,10 @@ fn handle_dead_streams(context: &VenueContext, commands: &mpsc::Sender<(usize, M
         };
         // A full queue already holds such commands; the market will be found again.
         let _ = commands.try_send((connection, command));
+    }
+    let refused = context.liveness().take_due_refused(&context.markets().listed, context.now());
+    for (connection, markets) in refused {
+        let _ = commands.try_send((connection, ManagerCommand::RetryRefused(markets)));
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Settings {
     pub backoff_max: Duration,
     /// The back-off is reset only after data has been received for this long.
     pub good_after: Duration,
+    /// A market that the venue refused to stream is subscribed to again after this long.
+    pub refused_retry: Duration,
     /// Wait after 403 or 451.
     pub blocked_retry: Duration,
     /// Wait after a 429 that states no time.
@@ -110,6 +112,7 @@ impl Settings {
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(60),
             good_after: Duration::from_secs(60),
+            refused_retry: Duration::from_secs(600),
             blocked_retry: Duration::from_secs(600),
             limited_retry: Duration::from_secs(60),
             banned_retry: Duration::from_secs(300),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use super::json::{ParseError, Rejection};
-use crate::feed::Listing;
+use crate::feed::{Listing, UNKNOWN_NAME};
 use crate::market::{Candle, Market, Minute, Price, Ticker, VenueId};
 
 /// Facts about a venue, as data; constant while the program runs.
@@ -48,6 +48,9 @@ pub struct Profile {
     pub has_quiet_candles: bool,
     /// Whether its tickers contain the time of the trade, and not only that of the message.
     pub has_trade_times: bool,
+    /// Whether a market must have been in a market list before it is read: for a venue with names of its own, whose
+    /// list shows what they stand for.
+    pub needs_list: bool,
 }
 
 /// How a venue requires a connection to be kept alive.
@@ -309,11 +312,27 @@ pub struct RejectedListing {
     pub symbol: Option<String>,
     /// Why the row is rejected.
     pub rejection: Rejection,
+    /// Whether the symbol stands for other assets than we take it for: its prices are those of another market.
+    pub is_other_asset: bool,
+}
+
+impl RejectedListing {
+    /// Creates the rejection of a row that can't be used; its market may still be listed.
+    pub fn new(symbol: impl Into<String>, rejection: Rejection) -> Self {
+        Self { symbol: Some(symbol.into()), rejection, is_other_asset: false }
+    }
+
+    /// Creates the rejection of a row whose `field` shows that the symbol means other assets; `excerpt` is the venue's
+    /// text.
+    pub fn other_asset(symbol: impl Into<String>, field: &'static str, excerpt: impl Into<String>) -> Self {
+        let rejection = Rejection { field, problem: UNKNOWN_NAME, excerpt: excerpt.into() };
+        Self { is_other_asset: true, ..Self::new(symbol, rejection) }
+    }
 }
 
 impl From<Rejection> for RejectedListing {
     fn from(rejection: Rejection) -> Self {
-        Self { symbol: None, rejection }
+        Self { symbol: None, rejection, is_other_asset: false }
     }
 }
 

@@ -53,6 +53,7 @@ static PROFILE: Profile = Profile {
     candles_per_request: 1000,
     has_quiet_candles: true,
     has_trade_times: false,
+    needs_list: false,
 };
 
 impl Venue for Binance {
@@ -362,7 +363,7 @@ struct Listed<'a> {
 fn listing(raw: &RawValue, ignored_fields: &mut Vec<(Market, Rejection)>) -> Result<Listing, RejectedListing> {
     let row: Listed<'_> = json::record(raw)?;
     let symbol = row.symbol.symbol("symbol")?.into_owned();
-    let with_symbol = |rejection| RejectedListing { symbol: Some(symbol.clone()), rejection };
+    let with_symbol = |rejection| RejectedListing::new(symbol.clone(), rejection);
     let (market, halted) = required_fields(&row).map_err(with_symbol)?;
     let mut ignored = Vec::new();
     let tick_size = tick_size(row.filters, &mut ignored);

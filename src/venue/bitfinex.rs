@@ -20,7 +20,7 @@ use super::adapter::{
 };
 use super::candles;
 use super::json::{self, ParseError, RawMember, Rejection, Shape, payload_error, rejection};
-use crate::feed::Listing;
+use crate::feed::{Listing, UNKNOWN_NAME};
 use crate::market::{Candle, Market, Ticker, VenueId};
 
 /// The exchange.
@@ -53,10 +53,11 @@ static PROFILE: Profile = Profile {
     candles_per_request: 10_000,
     has_quiet_candles: false,
     has_trade_times: false,
+    needs_list: true,
 };
 
-/// Bitfinex's names of assets and ours. The market list has Bitfinex's own table, `pub:map:currency:sym`; a market that
-/// it names otherwise is not used.
+/// Bitfinex's names of assets and ours. The market list has Bitfinex's own table, `pub:map:currency:sym`; a market
+/// whose names stand for other assets there is not used.
 const ALIASES: &[(&str, &str)] = &[
     ("ALG", "ALGO"),
     ("AMP", "AMPL"),
@@ -343,25 +344,32 @@ fn listings(rows: &[&RawValue]) -> Result<Response, ParseError> {
     if pairs.is_empty() {
         return Err(payload_error("it is an empty list of markets"));
     }
-    let text = |raw| RawMember::of(raw).lossy_text();
-    let names: BTreeMap<String, String> = names
-        .into_iter()
-        .filter_map(|raw| match json::cells(raw).ok()?.as_slice() {
-            &[own, name, ..] => Some((text(own), text(name).to_ascii_uppercase())),
-            _ => None,
-        })
-        .collect();
+    // Without the whole table, a name of another asset would pass for ours.
+    let named = |raw: &RawValue| match json::cells(raw).ok()?.as_slice() {
+        &[own, name, ..] => {
+            let [own, name] = [own, name].map(|raw| RawMember::of(raw).lossy_text());
+            Some((own, name.to_ascii_uppercase()))
+        }
+        _ => None,
+    };
+    let names: Option<BTreeMap<String, String>> = names.into_iter().map(named).collect();
+    let names = names.filter(|names| !names.is_empty());
+    let names = names.ok_or_else(|| payload_error("the table of the names of assets is empty or unreadable"))?;
     // A name that Bitfinex gives to another asset than we do would show the price of another coin.
-    let is_ours = |own: &str| names.get(own).map_or(own, String::as_str) == our_name(own);
+    let other = |own: &str| names.get(own).filter(|name| *name != our_name(own)).map(|name| format!("{own} is {name}"));
+    // The table has only names that differ from the usual ones, so each of our aliases must be in it.
+    let is_unconfirmed = |own: &str| !names.contains_key(own) && our_name(own) != own;
     let listing = |raw: &RawValue| -> Result<Listing, RejectedListing> {
         let member = RawMember::of(raw);
         let pair = member.symbol("pair")?;
         let symbol = format!("t{pair}");
-        let rejected =
-            |problem| RejectedListing { symbol: Some(symbol.clone()), rejection: member.rejection("pair", problem) };
+        let rejected = |problem| RejectedListing::new(symbol.clone(), member.rejection("pair", problem));
         let (base, quote) = split_pair(&pair).ok_or_else(|| rejected("symbol"))?;
-        if !is_ours(base) || !is_ours(quote) {
-            return Err(rejected("unknown-name"));
+        if let Some(other) = other(base).or_else(|| other(quote)) {
+            return Err(RejectedListing::other_asset(symbol, "pair", json::shorten(&other)));
+        }
+        if is_unconfirmed(base) || is_unconfirmed(quote) {
+            return Err(rejected(UNKNOWN_NAME));
         }
         let market = Market::new(our_name(base), our_name(quote)).map_err(|_| rejected("symbol"))?;
         Ok(Listing::new(symbol, market))

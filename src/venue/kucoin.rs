@@ -63,6 +63,7 @@ static PROFILE: Profile = Profile {
     candles_per_request: 1500,
     has_quiet_candles: false,
     has_trade_times: false,
+    needs_list: false,
 };
 
 impl Venue for KuCoin {
@@ -430,7 +431,7 @@ fn listing(raw: &RawValue, ignored_fields: &mut Vec<(Market, Rejection)>) -> Res
     }
     let row: Listed<'_> = json::record(raw)?;
     let symbol = row.symbol.symbol("symbol")?.into_owned();
-    let with_symbol = |rejection| RejectedListing { symbol: Some(symbol.clone()), rejection };
+    let with_symbol = |rejection| RejectedListing::new(symbol.clone(), rejection);
     let base = row.base_currency.symbol("baseCurrency").map_err(with_symbol)?;
     let quote = row.quote_currency.symbol("quoteCurrency").map_err(with_symbol)?;
     let market =

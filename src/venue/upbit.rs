@@ -47,6 +47,7 @@ static PROFILE: Profile = Profile {
     candles_per_request: 200,
     has_quiet_candles: false,
     has_trade_times: true,
+    needs_list: false,
 };
 
 impl Venue for Upbit {

@@ -319,7 +319,7 @@ fn listing(raw: &RawValue, ignored_fields: &mut Vec<(Market, Rejection)>) -> Res
     let row: Row<'_> = json::record(raw)?;
     let symbol = row.market.symbol("market")?;
     let Some(market) = parse_symbol(&symbol) else {
-        return Err(RejectedListing { symbol: Some(symbol.into_owned()), rejection: rejection("market", "symbol") });
+        return Err(RejectedListing::new(symbol, rejection("market", "symbol")));
     };
     let mut ignored = Vec::new();
     let name = |name: RawMember<'_>, field, ignored: &mut Vec<Rejection>| {

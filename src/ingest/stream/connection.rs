@@ -77,6 +77,8 @@ pub enum SilenceVerdict {
 pub enum Command {
     /// Subscribe to these markets again: their stream is dead.
     Resubscribe(Vec<Market>),
+    /// Try again to subscribe to these markets, which the venue refused.
+    RetryRefused(Vec<Market>),
 }
 
 /// A command from the poller to a connection manager.
@@ -84,6 +86,8 @@ pub enum Command {
 pub enum ManagerCommand {
     /// Subscribe to these markets again: their stream is dead.
     Resubscribe(Vec<Market>),
+    /// Try again to subscribe to these markets, which the venue refused.
+    RetryRefused(Vec<Market>),
     /// Replace the connection for this reason: resubscribing did not help.
     Replace(String),
 }
@@ -203,6 +207,7 @@ impl Connection<'_> {
                 Input::Frame(frame) => self.frame(state, frame, events).await?,
                 Input::Desired => self.reconcile(state, events)?,
                 Input::Command(Some(Command::Resubscribe(markets))) => self.resubscribe(state, &markets),
+                Input::Command(Some(Command::RetryRefused(markets))) => self.retry_refused(state, &markets),
                 Input::Command(None) | Input::Time => {}
                 Input::Verdict(verdict) => self.apply_verdict(state, verdict, events)?,
             }
@@ -326,6 +331,12 @@ impl Connection<'_> {
         let unsubscribe = if rest.is_empty() { Vec::new() } else { self.session.subscribe(&rest, before) };
         let subscribe = self.session.subscribe(&state.subscribed, &rest);
         state.outgoing.extend(unsubscribe.into_iter().chain(subscribe).map(Message::text));
+    }
+
+    fn retry_refused<S>(&mut self, state: &mut State<S>, markets: &[Market]) {
+        let rest: Vec<Market> = state.subscribed.iter().filter(|market| !markets.contains(market)).cloned().collect();
+        let frames = self.session.subscribe(&state.subscribed, &rest);
+        state.outgoing.extend(frames.into_iter().map(Message::text));
     }
 
     fn apply_verdict<S>(

@@ -44,6 +44,8 @@ struct ConnectionHandle {
     /// Whether it has subscribed to the markets.
     subscribed: bool,
     up: bool,
+    /// Why it asked to be replaced, if it did so while it was still the successor.
+    hand_over: Option<String>,
     cancel: CancellationToken,
     commands: mpsc::Sender<Command>,
 }
@@ -176,7 +178,8 @@ impl ConnectionManager {
             reports: self.reports.clone(),
         };
         self.tasks.spawn(catch_panic(session, stream_session.run()));
-        let handle = Some(ConnectionHandle { session, subscribed: false, up: false, cancel, commands });
+        let handle =
+            Some(ConnectionHandle { session, subscribed: false, up: false, hand_over: None, cancel, commands });
         if self.primary.is_none() {
             self.primary = handle;
         } else {
@@ -186,13 +189,16 @@ impl ConnectionManager {
 
     fn handle_command(&mut self, command: ManagerCommand) {
         match command {
-            ManagerCommand::Resubscribe(markets) => {
-                if let Some(primary) = &self.primary {
-                    // A full queue already holds such commands.
-                    let _ = primary.commands.try_send(Command::Resubscribe(markets));
-                }
-            }
+            ManagerCommand::Resubscribe(markets) => self.command_primary(Command::Resubscribe(markets)),
+            ManagerCommand::RetryRefused(markets) => self.command_primary(Command::RetryRefused(markets)),
             ManagerCommand::Replace(why) => self.replace(&why),
+        }
+    }
+
+    fn command_primary(&self, command: Command) {
+        if let Some(primary) = &self.primary {
+            // A full queue already holds such commands.
+            let _ = primary.commands.try_send(command);
         }
     }
 
@@ -235,6 +241,8 @@ impl ConnectionManager {
             SessionReport::HandOver(session, why) => {
                 if self.primary.as_ref().is_some_and(|handle| handle.session == session) {
                     self.replace(&why);
+                } else if let Some(handle) = self.successor.as_mut().filter(|handle| handle.session == session) {
+                    handle.hand_over = Some(why);
                 }
             }
         }
@@ -247,6 +255,12 @@ impl ConnectionManager {
             Some(handle) if handle.up => self.context.stream_changed(self.index, None),
             Some(handle) if handle.subscribed => self.context.liveness().record_takeover(&self.desired.borrow()),
             Some(_) | None => {}
+        }
+        if let Some(why) = self.primary.as_mut().and_then(|handle| handle.hand_over.take()) {
+            // A venue that asks every new connection for that is not connected to without a pause.
+            let open_at = self.open_at.unwrap_or_default().max(self.context.now() + self.backoff.after_failure());
+            self.replace(&why);
+            self.open_at = Some(open_at);
         }
     }
 
@@ -330,12 +344,32 @@ mod tests {
 
     fn handle(session: u64) -> ConnectionHandle {
         let (commands, _) = mpsc::channel(1);
-        ConnectionHandle { session, subscribed: false, up: false, cancel: CancellationToken::new(), commands }
+        let cancel = CancellationToken::new();
+        ConnectionHandle { session, subscribed: false, up: false, hand_over: None, cancel, commands }
     }
 
     fn trade(second: i64) -> Ticker {
         let price: Price = "100".parse().unwrap();
         Ticker { traded_at: Some(Timestamp::from_second(second).unwrap()), ..Ticker::new(price) }
+    }
+
+    #[tokio::test]
+    async fn a_successor_that_asked_to_be_replaced_is_replaced_once_it_has_taken_over() {
+        let market: Market = "BTC-KRW".parse().unwrap();
+        for end_first in [false, true] {
+            let mut manager = manager_of(&market);
+            (manager.primary, manager.successor) = (Some(handle(1)), Some(handle(2)));
+            manager.replacing = true;
+            manager.handle_report(SessionReport::HandOver(2, "restart".to_owned()));
+            assert_eq!(manager.open_in(), None, "one replacement at a time");
+            if end_first {
+                manager.handle_end(SessionEnd::failed(1, Reason::new(ReasonCode::Closed, "cut").into()));
+            } else {
+                manager.handle_report(SessionReport::Ready(2));
+            }
+            assert_eq!(manager.primary.as_ref().map(|primary| primary.session), Some(2));
+            assert!(manager.open_in().is_some_and(|wait| !wait.is_zero()), "end first: {end_first}");
+        }
     }
 
     /// The end of a connection and the report of its successor reach the manager on two channels, in either order.

@@ -10,7 +10,10 @@ const HOUR: u64 = 3600;
 impl Scene {
     fn list_halted(&mut self, base: &str) {
         let listings = vec![listing(base, true)];
-        self.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable: Vec::new() }, self.now);
+        self.quotes.apply(
+            Event::Listings { venue: FIRST, listings, unreadable: Vec::new(), other_assets: Vec::new() },
+            self.now,
+        );
     }
 
     /// Leaves the market out of two lists, then lists it again.
@@ -108,7 +111,7 @@ fn one_faulty_list_or_an_unreadable_row_deletes_no_history() {
     }
     for _ in 0..5 {
         let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
-        scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable }, scene.now);
+        scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable, other_assets: Vec::new() }, scene.now);
     }
     scene.list(FIRST, &["BTC"]);
     scene.tick(FIRST, "BTC", "300", STREAM);
@@ -117,7 +120,7 @@ fn one_faulty_list_or_an_unreadable_row_deletes_no_history() {
     // Two lists lack it, but they are not consecutive.
     scene.list(FIRST, &["ETH"]);
     let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
-    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable }, scene.now);
+    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable, other_assets: Vec::new() }, scene.now);
     scene.list(FIRST, &["ETH"]);
     assert_eq!(scene.row("BTC").state, State::Live);
 }
@@ -361,7 +364,7 @@ fn fc_11_a_market_that_still_trades_although_its_list_lacks_it_is_back() {
     assert_eq!(scene.row("BTC").state, State::Halted);
     scene.pass(60);
     let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
-    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable }, scene.now);
+    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable, other_assets: Vec::new() }, scene.now);
     scene.tick(FIRST, "BTC", "303", STREAM);
     assert_eq!(scene.row("BTC").state, State::Live);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("51.50"));
@@ -698,4 +701,36 @@ fn in_54_after_a_long_halt_the_last_trade_before_it_does_not_belong_to_the_new_l
     scene.list(FIRST, &["BTC"]);
     scene.ticker(FIRST, "BTC", Ticker { traded_at: Some(old), ..Ticker::new(price("200")) }, Via::Check);
     assert_eq!((scene.row("BTC").last, scene.counted("former-listing")), (None, 1));
+}
+
+#[test]
+fn a_symbol_that_stands_for_another_asset_loses_its_price_at_once_and_returns_as_another_listing() {
+    for restarts in [false, true] {
+        let mut scene = Scene::new();
+        scene.settle_past(1500, "200");
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        scene.list(FIRST, &["BTC"]);
+        assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
+        // A single list is enough, and neither what is still under way nor a list that lacks it changes anything.
+        let (listings, other_assets) = (vec![listing("ETH", false)], vec![market("BTC")]);
+        scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable: Vec::new(), other_assets }, scene.now);
+        for _ in 0..2 {
+            let row = scene.row("BTC");
+            assert_eq!((row.state, row.last, row.bases), (State::Unknown, None, [None; 3]));
+            scene.tick_twice("301");
+            scene.settle_past(1500, "7");
+            scene.list(FIRST, &["ETH"]);
+        }
+        assert_eq!(scene.quotes.take_relistings().len(), 1);
+        if restarts {
+            scene = scene.restarted();
+        }
+        scene.pass(60);
+        scene.list(FIRST, &["BTC"]);
+        scene.tick_twice("3");
+        scene.settle_past(1500, "7");
+        let row = scene.row("BTC");
+        assert_eq!((row.state, row.last, row.bases), (State::Live, Some(price("3")), [None; 3]), "{restarts}");
+        assert_eq!(scene.quotes.take_relistings().len(), 1);
+    }
 }

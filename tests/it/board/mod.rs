@@ -116,7 +116,8 @@ impl Scene {
 
     fn list(&mut self, venue: VenueId, bases: &[&str]) {
         let listings = bases.iter().map(|base| listing(base, false)).collect();
-        self.quotes.apply(Event::Listings { venue, listings, unreadable: Vec::new() }, self.now);
+        self.quotes
+            .apply(Event::Listings { venue, listings, unreadable: Vec::new(), other_assets: Vec::new() }, self.now);
     }
 
     /// Applies a candle response for the minutes up to now, all of them at `close`.

@@ -6,6 +6,7 @@ use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::clock::Clock;
 use sisepan::feed::{Event, VenueHealth};
 use sisepan::market::{Basis, HaltReason, Market, Price, SourceId, State, VenueId};
+use sisepan::venue::Profile;
 
 use super::toy::*;
 
@@ -20,6 +21,7 @@ struct Board {
     quotes: Quotes,
     clock: Clock,
     rows: std::collections::BTreeMap<Market, (State, Option<HaltReason>, Option<Price>)>,
+    health: Option<VenueHealth>,
 }
 
 impl Board {
@@ -32,18 +34,27 @@ impl Board {
             basis: Basis::Rolling24h,
         };
         let quotes = Quotes::new(&[wanted], BoardSettings::default(), clock.read());
-        Self { quotes, clock, rows: std::collections::BTreeMap::new() }
+        Self { quotes, clock, rows: std::collections::BTreeMap::new(), health: None }
     }
 
     fn apply(&mut self, event: &Event) {
         self.quotes.apply(event.clone(), self.clock.read());
-        for quote in self.quotes.publish(self.clock.read()).changed {
+        let update = self.quotes.publish(self.clock.read());
+        self.health = update.venues.into_iter().next().or(self.health.take());
+        for quote in update.changed {
             self.rows.insert(quote.market.clone(), (quote.state, quote.reason, quote.last));
         }
     }
 
     fn row(&self, symbol: &str) -> (State, Option<HaltReason>, Option<Price>) {
         self.rows.get(&markets(&[symbol])[0]).copied().unwrap_or((State::Unknown, None, None))
+    }
+
+    /// Returns the code of the reason why a market has no price.
+    fn why_no_price(&self, symbol: &str) -> Option<&'static str> {
+        let market = markets(&[symbol]).remove(0);
+        let mut missing = self.health.iter().flat_map(|health| &health.missing);
+        missing.find(|missing| missing.market == market).map(|missing| missing.code)
     }
 
     fn all_live(&self) -> bool {
@@ -313,4 +324,96 @@ async fn fc_14_a_failed_list_request_is_reported_with_its_reason() {
         .await;
         bench.stop().await;
     }
+}
+
+/// Sets the list to `listed` and rows that say that the symbols `others` stand for other assets.
+fn set_list_with_others(server: &Server, listed: &[&str], others: &[&str]) {
+    let rows = listed.iter().map(|symbol| format!(r#""{symbol}""#));
+    let rows = rows.chain(others.iter().map(|symbol| format!(r#"{{"s":"{symbol}","other":true}}"#)));
+    server.reply("/markets", "200 OK", format!(r#"{{"markets":[{}]}}"#, rows.collect::<Vec<_>>().join(",")));
+}
+
+#[tokio::test]
+async fn a_symbol_that_stands_for_another_asset_gives_no_price_however_often_it_trades() {
+    for needs_list in [false, true] {
+        let server = Server::start(&SYMBOLS).await;
+        set_list_with_others(&server, &SYMBOLS[..5], &["link"]);
+        let profile = Profile { needs_list, ..Toy::profile() };
+        // It is subscribed to before the first list, if the venue doesn't need that: its first price comes late.
+        server.with(|state| state.dropped = ["link".to_owned()].into());
+        server.reply("/tickers?s=btc,eth,xrp,sol,ada,link", "503 Service Unavailable", "");
+        let mut bench = Bench::start_with(&server, &SYMBOLS, profile, with_frequent_lists);
+        let mut board = Board::new();
+        let is_off = |board: &Board| {
+            SYMBOLS[..5].iter().all(|symbol| board.row(symbol).0 == State::Live)
+                && board.why_no_price("link") == Some("unknown-name")
+        };
+        until_board(&mut bench, &mut board, &SYMBOLS, "the other asset reported", |board, _| is_off(board)).await;
+        server.with(|state| state.dropped.clear());
+        let requests = list_requests(&server);
+        until_board(&mut bench, &mut board, &SYMBOLS, "more lists", |board, health| {
+            assert_eq!(board.row("link"), (State::Unknown, None, None));
+            assert!(!health.is_some_and(|health| health.rejected.contains_key("unlisted")), "{health:?}");
+            list_requests(&server) > requests + 5 && is_off(board)
+        })
+        .await;
+        // Once the list confirms it, it is read; and not any more once the list says otherwise, even a short one.
+        server.with(|state| state.replies.clear());
+        until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
+        for listed in [&SYMBOLS[..5], &SYMBOLS[..1]] {
+            set_list_with_others(&server, listed, &["link"]);
+            until_board(&mut bench, &mut board, &SYMBOLS, "taken off", |board, _| {
+                is_off(board) && board.row("link") == (State::Unknown, None, None)
+            })
+            .await;
+            let requests = list_requests(&server);
+            until_board(&mut bench, &mut board, &SYMBOLS, "more lists", |board, _| {
+                assert_eq!(board.row("link"), (State::Unknown, None, None));
+                list_requests(&server) > requests + 5 && is_off(board)
+            })
+            .await;
+            server.with(|state| state.replies.clear());
+            until_board(&mut bench, &mut board, &SYMBOLS, "live again", |board, _| board.all_live()).await;
+        }
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_venue_that_needs_its_list_is_read_only_as_far_as_a_list_has_confirmed_it() {
+    let server = Server::start(&SYMBOLS).await;
+    server.reply("/markets", "503 Service Unavailable", "");
+    let profile = Profile { needs_list: true, ..Toy::profile() };
+    let mut bench = Bench::start_with(&server, &SYMBOLS, profile, |settings| {
+        with_frequent_lists(settings);
+        settings.list_again = Duration::from_millis(100);
+    });
+    let mut board = Board::new();
+    until_board(&mut bench, &mut board, &SYMBOLS, "the failure reported", |_, health| {
+        let reason = health.and_then(|health| health.reason.as_ref());
+        list_requests(&server) > 5 && reason.is_some_and(|reason| reason.message.contains("503"))
+    })
+    .await;
+    assert_eq!((server.logged("get /tickers").len(), server.logged("ws").len()), (0, 0));
+    // Some rows can't be parsed, and one market is not listed at all: its trades alone prove nothing.
+    let rows = r#"{"markets":["btc","eth","xrp",{"s":"sol","of":""},{"s":""}]}"#;
+    server.reply("/markets", "200 OK", rows);
+    let requests = list_requests(&server);
+    until_board(&mut bench, &mut board, &SYMBOLS, "three live", |board, _| {
+        SYMBOLS[..3].iter().all(|symbol| board.row(symbol).0 == State::Live) && list_requests(&server) > requests + 5
+    })
+    .await;
+    let is_for_others = |line: &str| SYMBOLS[3..].iter().any(|symbol| line.contains(symbol));
+    server.with(|state| assert!(!state.log.iter().any(|(_, line)| is_for_others(line)), "{:?}", state.log));
+    server.with(|state| state.replies.clear());
+    until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
+    // A row that was confirmed earlier and can't be parsed now keeps its market.
+    server.reply("/markets", "200 OK", rows);
+    let requests = list_requests(&server);
+    until_board(&mut bench, &mut board, &SYMBOLS, "more lists", |board, _| {
+        assert!(board.none_gone(), "{:?}", board.rows);
+        list_requests(&server) > requests + 5
+    })
+    .await;
+    bench.stop().await;
 }

@@ -114,13 +114,17 @@ impl TalkerSession {
 }
 
 async fn bench(symbols: &[&str], change: impl FnOnce(&mut ServerState)) -> Bench {
+    bench_with(symbols, Duration::from_secs(600), change).await
+}
+
+async fn bench_with(symbols: &[&str], refused_retry: Duration, change: impl FnOnce(&mut ServerState)) -> Bench {
     let server = Server::start(symbols).await;
     server.with(|state| {
         state.mode = Mode::Greeting;
         change(state);
     });
     let profile = Toy::profile();
-    let settings = Settings { lag_grace: Duration::from_secs(1), ..settings(&server, &profile) };
+    let settings = Settings { lag_grace: Duration::from_secs(1), refused_retry, ..settings(&server, &profile) };
     Bench::start_venue(&server, symbols, Talker::leak(profile, false), settings, Tls::new(None).unwrap())
 }
 
@@ -198,6 +202,27 @@ async fn a_market_that_the_stream_refuses_is_polled_and_affects_no_other() {
     bench.state(VenueState::Up).await;
     bench.server.trade("eth", "301");
     bench.price("eth", "301", streamed).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_market_is_subscribed_to_again_from_time_to_time() {
+    let refused = |state: &mut ServerState| state.refused = ["eth".to_owned()].into();
+    let mut bench = bench_with(&["btc", "eth"], Duration::from_millis(300), refused).await;
+    bench.state(VenueState::Up).await;
+    let server = bench.server.clone();
+    let asked = || server.with(|state| state.log.iter().filter(|(_, line)| line.contains(r#""sub":["eth"]"#)).count());
+    until("it is asked for four times", || asked() >= 4).await;
+    bench.server.trade("eth", "201");
+    bench.price("eth", "201", fetched).await;
+    bench.server.with(|state| state.refused.clear());
+    let before = asked();
+    until("it is asked for once more", || asked() > before).await;
+    bench.server.trade("eth", "202");
+    bench.price("eth", "202", streamed).await;
+    bench.server.trade("btc", "101");
+    bench.price("btc", "101", streamed).await;
+    assert_eq!(bench.server.logged("ws").len(), 1, "the connection is kept");
     bench.stop().await;
 }
 

@@ -44,6 +44,7 @@ impl Toy {
             candles_per_request: 10,
             has_quiet_candles: false,
             has_trade_times: true,
+            needs_list: false,
         }
     }
 
@@ -148,10 +149,13 @@ pub fn parse(text: &str) -> Result<Incoming, ParseError> {
 }
 
 fn listing(value: &Value) -> Result<Listing, RejectedListing> {
-    // A name, or `{"s": name, "of": another base, "halted": true}`.
+    // A name, or `{"s": name, "of": another base, "halted": true}`; `{"s": name, "other": true}` is another asset.
     let symbol = value.as_str().or(value["s"].as_str()).unwrap_or_default().to_owned();
     let market = Market::new(&value["of"].as_str().unwrap_or(&symbol).to_uppercase(), "KRW");
     let market = market.map_err(|_| Rejection::new("symbol", "symbol"))?;
+    if value["other"] == true {
+        return Err(RejectedListing::other_asset(symbol, "symbol", "another"));
+    }
     Ok(Listing { halted: value["halted"] == true, ..Listing::new(symbol, market) })
 }
 

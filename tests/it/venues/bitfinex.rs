@@ -129,8 +129,23 @@ fn a_name_that_bitfinex_gives_to_another_asset_is_not_used_for_ours() {
     // Its own table says more than ours: the name of a coin that we take for another one.
     assert_eq!(reads(r#"[["ABCUSD"],[["ABC","XYZ"]]]"#), ["rejected pair: unknown-name"]);
     assert_eq!(reads(r#"[["BCHN:USD"],[["BCHN","OTHER"]]]"#), ["rejected pair: unknown-name"]);
-    assert_eq!(reads(r#"[["BCHN:USD"],[]]"#), ["rejected pair: unknown-name"], "the table lacks it");
-    assert!(reads(r#"[["BTCUSD"]]"#)[0].starts_with("error"), "the table is missing");
+    assert_eq!(reads(r#"[["BCHN:USD"],[["A","B"]]]"#), ["rejected pair: unknown-name"], "the table lacks it");
+    let is_other_asset = |body: &str| match bitfinex().response(&RestQuery::Markets, body) {
+        Ok(Response::Markets { listings, .. }) => listings[0].as_ref().is_err_and(|rejected| rejected.is_other_asset),
+        other => panic!("{other:?}"),
+    };
+    for (body, expected) in [
+        (r#"[["ABCUSD"],[["ABC","XYZ"]]]"#, true),
+        (r#"[["BTC:ABCD"],[["ABCD","XYZ"]]]"#, true),
+        (r#"[["BCHN:USD"],[["BCHN","OTHER"]]]"#, true),
+        (r#"[["BCHN:USD"],[["A","B"]]]"#, false),
+        (r#"[["ABCDUSD"],[["A","B"]]]"#, false),
+    ] {
+        assert_eq!(is_other_asset(body), expected, "{body}");
+    }
+    for body in [r#"[["BTCUSD"]]"#, r#"[["BTCUSD"],[]]"#, r#"[["BTCUSD"],[["A","B"],["C"]]]"#, r#"[["BTCUSD"],[7]]"#] {
+        assert!(reads(body)[0].starts_with("error"), "the table is missing or damaged: {body}");
+    }
 }
 
 #[test]
