@@ -104,21 +104,22 @@ pub(crate) struct Listeners {
     pub metrics: Option<(TcpListener, PrometheusHandle)>,
 }
 
-/// Opens the store and reads the records of earlier runs; returns `None` if everything is kept in memory.
-pub(crate) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result<Option<(Store, Restored)>> {
-    let Some(directory) = config.data.clone() else { return Ok(None) };
+/// Opens the store and reads the records of earlier runs; without a data directory there is no store, and there are no records.
+pub(crate) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result<(Option<Store>, Restored)> {
+    let Some(directory) = config.data.clone() else { return Ok((None, Restored::default())) };
     let settings = store::StoreSettings { retention_days: config.retention_days, ..store::StoreSettings::default() };
     let venues: Vec<VenueId> = venue::ALL.iter().map(|venue| venue.profile().id).collect();
     let clock = clock.clone();
     let open = move || Store::open(&directory, settings, &venues, clock);
-    Ok(Some(tokio::task::spawn_blocking(open).await.context("opening the store")??))
+    let (store, restored) = tokio::task::spawn_blocking(open).await.context("opening the store")??;
+    Ok((Some(store), restored))
 }
 
-/// Like [`run_with_boards`], with the store already open.
+/// Like [`run_with_boards`], with the store already open and the records to start with.
 pub(crate) async fn run_with(
     config: Config,
     mut boards: watch::Receiver<Arc<[Board]>>,
-    opened: Option<(Store, Restored)>,
+    (store, restored): (Option<Store>, Restored),
     listeners: Listeners,
     clock: Clock,
     shutdown: CancellationToken,
@@ -127,12 +128,13 @@ pub(crate) async fn run_with(
     let config = Config { boards: boards.borrow_and_update().to_vec(), ..config };
     let mut quotes = Quotes::new(&board_specs(&config.boards), board_settings(&config), clock.read());
     let hub = Hub::with_keep_alive(epoch(clock.now()), clock.clone());
-    let (store, restored) = opened.unzip();
-    let restored = restored.unwrap_or_default();
     restored.feeds.iter().for_each(|records| quotes.restore(records));
     hub.publish(quotes.publish(clock.read()));
     let (stored_history, store_health) = store.as_ref().map(|store| (store.history(), store.health_source())).unzip();
     let memory_history = Arc::new(MemoryHistory::default());
+    if store.is_none() {
+        memory_history.record(&restored.feeds);
+    }
     let raw_history: Arc<dyn HourSource> = stored_history.unwrap_or_else(|| memory_history.clone());
     let history = Arc::new(RescaledHistory { raw: raw_history, redenominations: config.redenominations.clone() });
 

@@ -1,13 +1,21 @@
 //! `sisepan demo`: serves the boards with made-up prices, without network access.
 
+use std::time::Duration;
+
 use clap::Args;
 use fake_exchanges as fake;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Proxies, VenueConfig};
+use crate::app::{markets_of, venues_of};
+use crate::config::{Config, Proxies, VenueConfig};
+use crate::feed::FeedRecords;
+use crate::market::{HourRecord, MINUTES_PER_HOUR, Minute, Price, Window};
 use crate::{failpoint, venue};
 
 use super::args::{ConfigArg, ListenArg, LogArg, load};
+
+/// History of the made-up prices: the longest chart, and one more day.
+pub(super) const HISTORY: Duration = Duration::from_hours(8 * 24);
 
 /// Arguments of `sisepan demo`.
 #[derive(Debug, Args)]
@@ -26,7 +34,8 @@ pub(super) struct DemoArgs {
 pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut config = load(&args.config, &[args.listen.flag(), args.log.flag()])?;
     crate::telemetry::start(config.log);
-    let options = fake::Options { seed: args.seed, on_tick: || !failpoint::is_hit("fake"), ..fake::Options::default() };
+    let on_tick = || !failpoint::is_hit("fake");
+    let options = fake::Options { seed: args.seed, history: HISTORY, on_tick, ..fake::Options::default() };
     let fake = fake::start(options).await?;
     config.demo = true;
     // Made-up prices must never be stored together with real ones.
@@ -43,10 +52,35 @@ pub(super) async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::
         };
         config.venues.insert(id, settings);
     }
+    let history = stored_history(&fake, &config);
     let served = tokio::select! {
-        served = Box::pin(super::serve::serve(config, args.config.file(), shutdown)) => served,
+        served = Box::pin(super::serve::serve(config, history, args.config.file(), shutdown)) => served,
         () = fake.failed() => Err(anyhow::anyhow!("a task of the fake exchanges has failed")),
     };
     fake.shutdown().await;
     served
+}
+
+/// Returns the history of the boards' markets as if an earlier run had fetched and stored it: to fetch it through the
+/// exchanges' rate limits would take minutes.
+fn stored_history(fake: &fake::Fake, config: &Config) -> Vec<FeedRecords> {
+    let mut records = Vec::new();
+    for venue in venues_of(config).iter().map(|venue| venue.profile().id) {
+        for market in markets_of(&config.boards, venue) {
+            if let Some(closes) = fake.minute_closes(venue.as_str(), market.as_str()) {
+                let hours = hour_records(&closes);
+                records.push(FeedRecords { venue, market, last: None, listing: None, hours, reset: false });
+            }
+        }
+    }
+    records
+}
+
+fn hour_records(closes: &fake::MinuteCloses) -> Vec<HourRecord> {
+    let (start, end) = (Minute::of(closes.span.start), Minute::of(closes.span.end));
+    let prices = closes.closes.iter().filter_map(|(at, price)| Some((Minute::of(*at), Price::new(*price)?)));
+    let mut window = Window::default();
+    window.settle(start..end, &prices.collect::<Vec<_>>());
+    let hours = std::iter::successors(Some(HourRecord::hour_of(start)), |hour| Some(hour.plus(MINUTES_PER_HOUR)));
+    hours.take_while(|hour| *hour < end).map(|hour| window.hour_record(hour)).collect()
 }

@@ -61,6 +61,7 @@ pub async fn run(args: FakeArgs, shutdown: CancellationToken) -> anyhow::Result<
         listen: args.listen,
         control: args.control,
         seed: args.seed,
+        history: super::demo::HISTORY,
         clock: Clock::system(),
         recordings: args.from,
         series: args.series.map(|path| (path, series::HISTORY_MINUTES)),

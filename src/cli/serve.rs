@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Listeners, ingest_settings, venues_of};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::feed::FeedRecords;
 
 use super::args::{self, ConfigArg, DataArg, ListenArg, LogArg, load};
 
@@ -31,11 +32,17 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: ServeArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let config = load(&args.config, &[args.listen.flag(), args.log.flag(), args.data.flag()])?;
     crate::telemetry::start(config.log);
-    serve(config, args.config.file(), shutdown).await
+    serve(config, Vec::new(), args.config.file(), shutdown).await
 }
 
-/// Binds the listeners, prints the address, and serves until `shutdown`. `file` is the configuration file.
-pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Binds the listeners, prints the address, and serves until `shutdown`. `history` are records to start with, in
+/// addition to those of the store; `file` is the configuration file.
+pub(super) async fn serve(
+    config: Config,
+    history: Vec<FeedRecords>,
+    file: Option<&Path>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let clock = Clock::system();
     let (site, address) = bind(&config.listen).await?;
     let metrics = match &config.metrics {
@@ -44,12 +51,13 @@ pub(super) async fn serve(config: Config, file: Option<&Path>, shutdown: Cancell
     };
     log_start(&config, file, address, metrics.as_ref().map(|((_, address), _)| *address));
     // A tool may send requests as soon as it reads the address, so restore the last run's state first.
-    let opened = crate::app::open_store(&config, &clock).await?;
+    let (store, mut restored) = crate::app::open_store(&config, &clock).await?;
+    restored.feeds.extend(history);
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("writing to standard output")?;
     let listeners = Listeners { site, metrics: metrics.map(|((listener, _), counted)| (listener, counted)) };
     let boards = crate::app::fixed_boards(&config);
-    crate::app::run_with(config, boards, opened, listeners, clock, shutdown).await
+    crate::app::run_with(config, boards, (store, restored), listeners, clock, shutdown).await
 }
 
 async fn bind(listen: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {

@@ -46,7 +46,7 @@ impl Changing {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
         let running = sisepan::run_with_boards(config, receiver, listener, Clock::system(), shutdown.clone());
-        let service = Service { address, shutdown, task: tokio::spawn(running) };
+        let service = Service::new(address, shutdown, tokio::spawn(running));
         let changing = Self { service, fake, boards };
         for market in MARKETS {
             changing.service.wait_row(market, |row| row["state"] == "live" && !row["change"].is_null()).await;

@@ -26,6 +26,7 @@ pub(super) struct Service {
     pub(super) address: std::net::SocketAddr,
     pub(super) shutdown: CancellationToken,
     pub(super) task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    http: reqwest::Client,
 }
 
 impl Service {
@@ -33,13 +34,22 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
         let task = tokio::spawn(sisepan::run(config, listener, Clock::system(), shutdown.clone()));
-        Self { address, shutdown, task }
+        Self::new(address, shutdown, task)
+    }
+
+    pub(super) fn new(
+        address: std::net::SocketAddr,
+        shutdown: CancellationToken,
+        task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    ) -> Self {
+        // The HTTP client needs a TLS provider even for plain HTTP.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { address, shutdown, task, http: reqwest::Client::new() }
     }
 
     pub(super) async fn get(&self, path: &str) -> Value {
-        // The HTTP client needs a TLS provider even for plain HTTP.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let body = reqwest::get(format!("http://{}{path}", self.address)).await.unwrap().text().await.unwrap();
+        let url = format!("http://{}{path}", self.address);
+        let body = self.http.get(url).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
@@ -288,11 +298,8 @@ async fn the_program_prints_one_line_serves_and_exits_with_0() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
     let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("unexpected line {first:?}"));
-    let service = Service {
-        address: address.parse().unwrap(),
-        shutdown: CancellationToken::new(),
-        task: tokio::spawn(async { Ok(()) }),
-    };
+    let task = tokio::spawn(async { Ok(()) });
+    let service = Service::new(address.parse().unwrap(), CancellationToken::new(), task);
     let row = service.wait_row("BTC-KRW", |row| row["state"] == "live").await;
     assert_eq!(row["text"]["name"], "비트코인");
     assert_eq!(service.get("/api/v1/snapshot").await["demo"], true);
@@ -334,7 +341,7 @@ async fn without_a_network_the_program_starts_states_why_and_keeps_trying() {
     let first = tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
     let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("unexpected line {first:?}"));
     let task = tokio::spawn(async { Ok(()) });
-    let service = Service { address: address.parse().unwrap(), shutdown: CancellationToken::new(), task };
+    let service = Service::new(address.parse().unwrap(), CancellationToken::new(), task);
     let mut venue = Value::Null;
     let is_down = tokio::time::timeout(DEADLINE, async {
         while venue["state"] != "down" {

@@ -2,6 +2,7 @@
 
 mod check;
 mod clients;
+mod demo;
 mod generated;
 mod logs;
 mod lookup;

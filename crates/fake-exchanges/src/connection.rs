@@ -11,7 +11,7 @@ use jiff::fmt::rfc2822;
 use super::fake_venue::{FakeVenue, RestRequest};
 use super::fault::{FaultSpec, Transport};
 use super::http::{self, Request};
-use super::json::{Object, RowShape, edit_rows, set_member, symbol_of};
+use super::json::{Object, RowShape, edit_rows, set_members, symbol_of};
 use super::limits::CountedRequest;
 use super::query::RequestTarget;
 use super::response::FakeResponse;
@@ -124,14 +124,12 @@ fn respond(
         Ok(headers) => headers,
         Err(response) => return response,
     };
-    let mut response = match &state.recordings {
-        Some(recordings) => recordings.rest(venue, &target),
-        None => {
-            let stream_url = state.stream_url(served);
-            let request = RestRequest { method: &request.method, target, stream_url: &stream_url };
-            state.with_view(&point, |view| served.rest(view, &request))
-        }
-    };
+    let recorded = state.recordings.as_ref().and_then(|recordings| recordings.rest(served, &target.path));
+    let mut response = recorded.unwrap_or_else(|| {
+        let stream_url = state.stream_url(served);
+        let request = RestRequest { method: &request.method, target, stream_url: &stream_url };
+        state.with_view(&point, |view| served.rest(view, &request))
+    });
     response.headers.extend(headers);
     let mut faults = lock(&state.faults);
     for kind in ["null-field", "set-field", "omit", "rows"] {
@@ -153,7 +151,7 @@ fn apply_row_fault(body: &str, shape: RowShape, fault: &FaultSpec) -> String {
         let applies =
             fault.symbol.is_none() || symbol_of(row, shape).is_some_and(|symbol| fault.affects_symbol(&symbol));
         match &fault.field {
-            Some(field) if applies => Some(set_member(row, field, fault.payload.as_deref().unwrap_or("null"))),
+            Some(field) if applies => Some(set_members(row, field, fault.payload.as_deref().unwrap_or("null"))),
             None if applies && fault.fault == "omit" => None,
             _ => {
                 left = left.checked_sub(1)?;

@@ -60,6 +60,13 @@ pub trait FakeVenue: std::fmt::Debug + Sync {
     /// Returns where the rows of its responses are, for the faults that change single rows.
     fn row_shape(&self) -> RowShape;
 
+    /// Returns the members that hold the last price in its responses and frames; in a row that is an array, the index.
+    fn price_members(&self) -> &'static [&'static str];
+
+    /// Returns the prefixes of the paths whose responses may be recorded, and the names of those recordings. Other paths
+    /// are answered as usual.
+    fn recordings(&self) -> &'static [(&'static str, &'static str)];
+
     /// Returns the names of the cautions that it can put in force on a market.
     fn cautions(&self) -> &'static [&'static str] {
         &[]

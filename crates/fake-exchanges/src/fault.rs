@@ -1,6 +1,6 @@
 //! The faults that can be injected, and which of them apply where.
 //!
-//! An [`FaultSpec`] is one fault, parsed from JSON; [`Faults`] holds those in force and decides for each connection or
+//! A [`FaultSpec`] is one fault, parsed from JSON; [`Faults`] holds those in force and decides for each connection or
 //! request whether one applies.
 
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub struct FaultSpec {
     pub caution: Option<String>,
     /// The delisting date that `warn` announces.
     pub date: Option<Date>,
-    /// The member that `null-field` and `set-field` change.
+    /// The member that `null-field` and `set-field` change, or several, separated by commas.
     pub field: Option<String>,
     /// The payload that `raw` sends verbatim, or the JSON value of `set-field`.
     pub payload: Option<String>,

@@ -2,7 +2,7 @@
 
 use super::fault_effects::FaultEffects;
 use super::simulated_market::{SimulatedMarket, Simulation};
-use super::trade_log::Trade;
+use super::trade_log::{Ohlcv, Trade};
 use super::units;
 
 /// The simulation as of one instant, with the effects of the faults in force.
@@ -41,8 +41,20 @@ impl<'a> FaultView<'a> {
         self.effects.unit.from_millis(self.effects.frozen_at.unwrap_or(at) + self.effects.skew)
     }
 
-    /// Returns whether the candle from `start` to `end` is left out, which it is if it lies wholly in a gap.
-    pub fn omits_candle(&self, market: &SimulatedMarket, start: i64, end: i64) -> bool {
+    /// Returns the minute candles that start from `from` to `to` (Unix ms, both included) and that no fault leaves out,
+    /// newest first; a minute without trades has none.
+    pub fn newest_minutes<'m>(
+        &'m self,
+        market: &'m SimulatedMarket,
+        (from, to): (i64, i64),
+    ) -> impl Iterator<Item = &'m Ohlcv> {
+        let minutes = market.trade_log.minute_candles(from, to.saturating_add(1)).rev();
+        minutes.filter(|minute| !self.omits_minute(market, minute))
+    }
+
+    /// Returns whether a minute candle is left out, which it is if it lies wholly in a gap.
+    pub fn omits_minute(&self, market: &SimulatedMarket, minute: &Ohlcv) -> bool {
+        let (start, end) = (minute.start, minute.start + 60_000);
         let named = |name: &Option<String>| name.as_ref().is_none_or(|name| market.has_name(name));
         self.effects.gaps.iter().any(|(name, gap)| gap.start <= start && end <= gap.end && named(name))
     }

@@ -29,6 +29,16 @@ impl Object {
         self.raw(name, value)
     }
 
+    /// Adds members whose values are already JSON.
+    pub fn raws<'a>(self, members: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        members.into_iter().fold(self, |object, (name, value)| object.raw(name, value))
+    }
+
+    /// Adds members whose values are strings.
+    pub fn texts<'a>(self, members: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        members.into_iter().fold(self, |object, (name, value)| object.text(name, &value))
+    }
+
     /// Returns the finished object.
     pub fn end(mut self) -> String {
         if self.0.is_empty() {
@@ -44,19 +54,37 @@ pub fn json_string(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }
 
+/// Returns a member of a parsed frame that is a string, or an empty text.
+pub fn text_member<'a>(frame: &'a serde_json::Value, name: &str) -> &'a str {
+    frame[name].as_str().unwrap_or_default()
+}
+
 /// Joins values that are already JSON to an array.
 pub fn array(values: impl IntoIterator<Item = String>) -> String {
     let values: Vec<String> = values.into_iter().collect();
     format!("[{}]", values.join(","))
 }
 
+/// Joins strings to an array.
+pub fn text_array(values: impl IntoIterator<Item = String>) -> String {
+    array(values.into_iter().map(|value| json_string(&value)))
+}
+
+/// Replaces the values of the members `names`, separated by commas, as [`set_member`] does.
+pub fn set_members(json: &str, names: &str, value: &str) -> String {
+    names.split(',').fold(json.to_owned(), |json, name| set_member(&json, name, value))
+}
+
 /// Replaces the value of a member wherever it occurs, nested objects included; all other text stays as it is.
 ///
-/// In a row that is an array, `name` is the index of the value.
-pub fn set_member(json: &str, name: &str, value: &str) -> String {
+/// In a row that is an array, `name` is the index of the value; in an array that contains rows, those are changed.
+fn set_member(json: &str, name: &str, value: &str) -> String {
     if let (Ok(index), Ok(cells)) = (name.parse::<usize>(), serde_json::from_str::<Vec<&RawValue>>(json)) {
-        let cell = |(at, cell): (usize, &&RawValue)| if at == index { value } else { cell.get() }.to_owned();
-        return array(cells.iter().enumerate().map(cell));
+        let has_rows = cells.iter().any(|cell| cell.get().starts_with('['));
+        return array(cells.iter().enumerate().map(|(at, cell)| match cell.get() {
+            cell if has_rows => set_member(cell, name, value),
+            cell => if at == index { value } else { cell }.to_owned(),
+        }));
     }
     let key = format!("{}:", json_string(name));
     let mut out = String::with_capacity(json.len());
@@ -77,10 +105,8 @@ pub fn set_member(json: &str, name: &str, value: &str) -> String {
 pub struct RowShape {
     /// Members of a body that may hold the array of rows; a body that is an array holds them itself.
     pub lists: &'static [&'static str],
-    /// Members of a row that may name the market.
+    /// Members of a row that may name the market; a row that is an array begins with it.
     pub symbols: &'static [&'static str],
-    /// Index of the symbol in a row that is an array.
-    pub index: usize,
 }
 
 /// Passes each row of a response body through `edit`, which may drop it; all other text stays as it is.
@@ -125,7 +151,7 @@ fn object_at(json: &str, name: &str) -> Option<(usize, usize)> {
 /// Returns the symbol that a row names, or `None`.
 pub fn symbol_of(row: &str, shape: RowShape) -> Option<String> {
     if let Ok(cells) = serde_json::from_str::<Vec<&RawValue>>(row) {
-        return serde_json::from_str(cells.get(shape.index)?.get()).ok();
+        return serde_json::from_str(cells.first()?.get()).ok();
     }
     let members: BTreeMap<&str, &RawValue> = serde_json::from_str(row).ok()?;
     let name = shape.symbols.iter().find_map(|name| members.get(name))?;

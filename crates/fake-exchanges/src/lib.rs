@@ -13,8 +13,6 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod assets;
-pub mod book;
-pub mod candle;
 pub mod client_log;
 mod clock;
 mod connection;
@@ -30,6 +28,7 @@ pub mod json;
 pub mod limits;
 mod listener;
 pub mod listing;
+mod older_candles;
 pub mod query;
 mod recordings;
 mod response;
@@ -45,6 +44,8 @@ mod stream;
 pub mod subscriptions;
 pub mod ticker_figures;
 pub mod tls;
+mod token;
+mod trade;
 pub mod trade_log;
 pub mod units;
 pub mod venues;
@@ -54,5 +55,5 @@ pub use clock::Clock;
 pub use fault_view::FaultView;
 pub use response::FakeResponse;
 pub use server::{Fake, Options, start};
-pub use simulated_market::{Simulation, Truth};
+pub use simulated_market::{HISTORY, MinuteCloses, Simulation, Truth};
 pub use venues::rest;

@@ -61,6 +61,18 @@ pub struct Limit {
     pub ban_status: u16,
 }
 
+impl Limit {
+    /// Returns a limit without bans.
+    pub const fn new(windows: &'static [Window]) -> Self {
+        Self { windows, ban: Duration::ZERO, ban_status: TOO_MANY }
+    }
+
+    /// Returns the limit with a ban of this many seconds after ten refusals, during which the status is still 429.
+    pub const fn with_ban(self, seconds: u64) -> Self {
+        Self { ban: Duration::from_secs(seconds), ..self }
+    }
+}
+
 /// A limit that counts a request, and how much of it the request uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge {
@@ -72,6 +84,13 @@ pub struct Charge {
     pub weight: u32,
 }
 
+impl Charge {
+    /// Returns a charge.
+    pub const fn new(limit: &'static Limit, group: &'static str, weight: u32) -> Self {
+        Self { limit, group, weight }
+    }
+}
+
 /// A request to count.
 #[derive(Debug, Clone, Copy)]
 pub struct CountedRequest<'a> {
@@ -79,6 +98,18 @@ pub struct CountedRequest<'a> {
     pub target: Option<&'a RequestTarget>,
     /// Whether it has an `Origin` header, which browsers send.
     pub has_origin: bool,
+}
+
+impl CountedRequest<'_> {
+    /// Returns the charge of a venue that counts a request by its path: as in the first row of `requests` with a prefix
+    /// of the path, or as a connection.
+    pub fn by_path(&self, connections: &'static Limit, requests: &[(&str, Charge)]) -> Vec<Charge> {
+        let Some(target) = self.target else {
+            return vec![Charge { limit: connections, group: "connect", weight: 1 }];
+        };
+        let row = requests.iter().find(|(path, _)| target.path.starts_with(path));
+        row.map(|(_, charge)| *charge).into_iter().collect()
+    }
 }
 
 /// What a client has used of the first window of a limit, a request included.
@@ -90,6 +121,13 @@ pub struct Usage {
     pub used: u32,
     /// The maximum weight.
     pub max: u32,
+}
+
+impl Usage {
+    /// Returns the weight that is left.
+    pub fn left(&self) -> u32 {
+        self.max.saturating_sub(self.used)
+    }
 }
 
 /// Why a request is refused.

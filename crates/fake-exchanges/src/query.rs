@@ -1,5 +1,7 @@
 //! Parses the target of a request (path and query), and parses and formats the times in requests and responses.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -16,6 +18,11 @@ impl RequestTarget {
     /// Parses a target such as `/v1/ticker?markets=KRW-BTC`.
     pub fn parse(path_and_query: &str) -> Self {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        Self::new(path, query)
+    }
+
+    /// Creates a target of a path and a query, which is without the question mark.
+    pub fn new(path: &str, query: &str) -> Self {
         let parameters = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         Self { path: path.to_owned(), parameters }
     }
@@ -26,14 +33,14 @@ impl RequestTarget {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Returns a query parameter as a number, or `None` if it is absent or not one.
+    pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.get(name)?.parse().ok()
+    }
+
     /// Returns whether one of the named parameters is `true`, in any case.
     pub fn is_true(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
-    }
-
-    /// Returns the path after `prefix`, or `None` if it does not start with it.
-    pub fn path_after(&self, prefix: &str) -> Option<&str> {
-        self.path.strip_prefix(prefix)
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::fake_venue::FakeVenue;
 use super::fault_view::FaultView;
-use super::query::RequestTarget;
 use super::response::FakeResponse;
 use super::session::{FrameEncoding, Session, Step};
 
@@ -46,39 +46,27 @@ impl Recordings {
         Ok(Self(files))
     }
 
-    /// Returns the file recorded for a request's path, or a 404.
-    pub fn rest(&self, venue: &str, target: &RequestTarget) -> FakeResponse {
-        let path = target.path.as_str();
-        let name = match (path, path.strip_prefix("/public/ticker/")) {
-            (_, Some(pair)) => format!("rest-public-ticker-{pair}"),
-            _ if path.starts_with("/public/candlestick/") => "rest-public-candlestick-1m".to_owned(),
-            _ if path.contains("candle") || path.ends_with("klines") => "rest-candles-1m".to_owned(),
-            _ if path.ends_with("price") => "rest-price".to_owned(),
-            _ if path.contains("ticker") => "rest-tickers".to_owned(),
-            _ if path.ends_with("instruments") => "rest-instruments".to_owned(),
-            _ if path.contains("market/all") || path.ends_with("exchangeInfo") => "rest-markets".to_owned(),
-            _ => String::new(),
-        };
-        match self.first(venue, &name) {
+    /// Returns the response recorded for a path, or a 404 if it has none; `None` for a path that is never recorded.
+    pub fn rest(&self, served: &dyn FakeVenue, path: &str) -> Option<FakeResponse> {
+        let (_, name) = served.recordings().iter().find(|(prefix, _)| path.starts_with(prefix))?;
+        Some(match self.first(served.listing().venue, name) {
             Some(body) => FakeResponse::json(200, body),
             None => FakeResponse::json(404, r#"{"error":{"name":404,"message":"not recorded"}}"#),
-        }
+        })
     }
 
-    /// Returns a session that repeats a venue's `ws-ticker*` files once the client has sent a frame or named a
-    /// stream in the path.
-    pub fn session(&self, venue: &str, path: &str, encoding: FrameEncoding) -> Box<dyn Session> {
+    /// Returns a session that answers like `session`, and repeats the venue's `ws-ticker*` files in place of its data.
+    pub fn session(&self, venue: &str, session: Box<dyn Session>) -> Box<dyn Session> {
         let of_venue = self.0.iter().filter(|((at, name), _)| at == venue && name.starts_with("ws-ticker"));
         let frames = of_venue.map(|(_, text)| text.clone()).collect();
-        let subscribed = path.contains("@");
-        Box::new(Replay { frames, encoding, subscribed, next_at: 0 })
+        Box::new(Replay { frames, session, is_subscribed: false, next_at: 0 })
     }
 
     /// Returns the file of that name, or else the first whose name continues it after a hyphen.
     fn first(&self, venue: &str, name: &str) -> Option<&str> {
         let exact = self.0.get(&(venue.to_owned(), name.to_owned()));
         let longer = || self.0.iter().find(|((at, file), _)| at == venue && file.starts_with(&format!("{name}-")));
-        (!name.is_empty()).then(|| exact.or_else(|| longer().map(|(_, text)| text)))?.map(String::as_str)
+        exact.or_else(|| longer().map(|(_, text)| text)).map(String::as_str)
     }
 }
 
@@ -88,29 +76,49 @@ fn name(path: &Path) -> String {
 
 struct Replay {
     frames: Vec<String>,
-    encoding: FrameEncoding,
-    subscribed: bool,
+    session: Box<dyn Session>,
+    /// Whether the client has sent a frame, or the session data.
+    is_subscribed: bool,
     next_at: i64,
+}
+
+impl Replay {
+    /// Returns the steps without data.
+    fn without_data(&mut self, mut steps: Vec<Step>) -> Vec<Step> {
+        let count = steps.len();
+        steps.retain(|step| !matches!(step, Step::Data { .. }));
+        self.is_subscribed |= steps.len() < count;
+        steps
+    }
 }
 
 impl Session for Replay {
     fn encoding(&self) -> FrameEncoding {
-        self.encoding
+        self.session.encoding()
     }
 
-    fn receive(&mut self, text: &str, _view: &FaultView<'_>) -> Vec<Step> {
-        if text.trim() == "PING" {
-            return vec![Step::Reply(r#"{"status":"UP"}"#.to_owned())];
-        }
-        self.subscribed = true;
-        Vec::new()
+    fn open(&mut self, view: &FaultView<'_>) -> Vec<Step> {
+        self.session.open(view)
+    }
+
+    fn receive(&mut self, text: &str, view: &FaultView<'_>) -> Vec<Step> {
+        self.is_subscribed = true;
+        let steps = self.session.receive(text, view);
+        self.without_data(steps)
     }
 
     fn poll(&mut self, view: &FaultView<'_>) -> Vec<Step> {
-        if !self.subscribed || view.now < self.next_at {
-            return Vec::new();
+        let steps = self.session.poll(view);
+        let mut steps = self.without_data(steps);
+        if self.is_subscribed && view.now >= self.next_at {
+            self.next_at = view.now + REPLAY_INTERVAL;
+            let data = |body: &String| Step::Data { symbol: String::new(), body: body.clone() };
+            steps.extend(self.frames.iter().map(data));
         }
-        self.next_at = view.now + REPLAY_INTERVAL;
-        self.frames.iter().map(|body| Step::Data { symbol: String::new(), body: body.clone() }).collect()
+        steps
+    }
+
+    fn end_announcement(&self, view: &FaultView<'_>) -> Option<Step> {
+        self.session.end_announcement(view)
     }
 }

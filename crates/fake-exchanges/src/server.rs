@@ -23,7 +23,7 @@ use super::listener::{bind, next_connection};
 use super::recordings::Recordings;
 use super::script::{self, TimedFault};
 use super::series::CandleSeries;
-use super::simulated_market::{SimulatedMarket, Simulation, Truth};
+use super::simulated_market::{HISTORY, MinuteCloses, SimulatedMarket, Simulation, Truth};
 use super::socket::Socket;
 use super::state::{FakeState, STALL_MAX, lock};
 use super::tls::{self, Certificate, Identity};
@@ -54,6 +54,9 @@ pub struct Options {
     pub control: SocketAddr,
     /// Seed of the price walk.
     pub seed: u64,
+    /// Length of the walk's history before the start, at most a year; before the newest 27 hours there are minute
+    /// candles but no single trades.
+    pub history: Duration,
     /// The clock that the simulation, limits and faults use.
     pub clock: Clock,
     /// Directory of recorded payloads to serve instead of the walk.
@@ -80,6 +83,7 @@ impl Default for Options {
             listen: anywhere,
             control: anywhere,
             seed: 1,
+            history: HISTORY,
             clock: Clock::system(),
             recordings: None,
             series: None,
@@ -117,7 +121,7 @@ pub async fn start(options: Options) -> anyhow::Result<Fake> {
     let state = Arc::new(FakeState {
         simulation: Mutex::new(match &series {
             Some((series, minutes)) => Simulation::from_series(series, *minutes, options.clock.now()),
-            None => Simulation::new(options.seed, options.clock.now()),
+            None => Simulation::with_history(options.seed, options.clock.now(), options.history),
         }),
         clock: options.clock,
         advanced: watch::Sender::new(()),
@@ -194,6 +198,14 @@ impl Fake {
     pub fn truth(&self, venue: &str, market: &str) -> Option<Truth> {
         self.state.with_view(&self.state.injection_point(Transport::Rest, venue, ""), |view| {
             view.simulation.truth(venue, market)
+        })
+    }
+
+    /// Returns the minute closes of a market's whole history, and of the minutes since.
+    pub fn minute_closes(&self, venue: &str, market: &str) -> Option<MinuteCloses> {
+        let point = self.state.injection_point(Transport::Rest, venue, "");
+        self.state.with_view(&point, |view| {
+            view.simulation.market(venue, market).and_then(|market| market.minute_closes(view.now))
         })
     }
 

@@ -22,6 +22,15 @@ pub enum Step {
     Close(u16, String),
 }
 
+/// Returns `session()` if `path` is `served`, the only path of the stream.
+pub fn open_at<S: Session + 'static>(
+    served: &str,
+    path: &str,
+    session: impl FnOnce() -> S,
+) -> Option<Box<dyn Session>> {
+    (path == served).then(|| Box::new(session()) as Box<dyn Session>)
+}
+
 /// How a venue sends the bodies of a session's steps.
 #[derive(Debug, Clone, Copy)]
 pub enum FrameEncoding {

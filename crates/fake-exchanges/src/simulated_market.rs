@@ -1,6 +1,8 @@
 //! The simulated markets of all fake venues, and their exact prices.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -8,6 +10,7 @@ use rust_decimal::Decimal;
 use super::assets::{self, Asset};
 use super::fault_effects::{FaultEffects, MarketWarning};
 use super::listing::Listing;
+use super::older_candles::OlderCandles;
 use super::series::CandleSeries;
 use super::trade_log::{RETENTION, Trade, TradeLog};
 use super::units;
@@ -15,8 +18,12 @@ use super::walk::Walk;
 
 const MINUTE: i64 = 60_000;
 
-/// Length of the history that a new simulation has, in ms.
-const HISTORY: i64 = 27 * 3_600_000;
+/// Default length of the history before the start, and the longest part of it that has single trades; before that
+/// there are only minute candles.
+pub const HISTORY: Duration = Duration::from_hours(27);
+
+/// Longest history.
+const HISTORY_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// All markets as of one instant.
 #[derive(Debug, Clone)]
@@ -57,6 +64,15 @@ pub struct SimulatedMarket {
     price_held: bool,
 }
 
+/// The closes of a market's minutes: complete, so that a minute of the span without a close had no trade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinuteCloses {
+    /// From the start of the first minute of the history to the end of the last complete minute.
+    pub span: Range<Timestamp>,
+    /// Start and last price of each minute that had trades, oldest first.
+    pub closes: Vec<(Timestamp, Decimal)>,
+}
+
 /// The exact prices of a market, read directly from the trade log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Truth {
@@ -70,11 +86,20 @@ pub struct Truth {
 }
 
 impl Simulation {
-    /// Creates a simulation of the markets of `listings` for which `wanted(venue, market)` is true, with 27 hours of
-    /// history up to `begin`. The prices of a market don't depend on which others there are.
-    pub fn of_listings(listings: &[Listing], seed: u64, begin: Timestamp, wanted: impl Fn(&str, &str) -> bool) -> Self {
+    /// Creates a simulation of the markets of `listings` for which `wanted(venue, market)` is true, with a history
+    /// (whole minutes, at most a year) up to `begin`. The prices of a market don't depend on which others there are, nor
+    /// those of the newest 27 hours on how long the history is.
+    pub fn of_listings(
+        listings: &[Listing],
+        seed: u64,
+        (begin, history): (Timestamp, Duration),
+        wanted: impl Fn(&str, &str) -> bool,
+    ) -> Self {
         let now = begin.as_millisecond();
-        let from = now - HISTORY - now.rem_euclid(MINUTE);
+        let minutes = |length: Duration| i64::try_from(length.as_secs() / 60).unwrap_or(0);
+        let newest_minutes = minutes(history.min(HISTORY));
+        let older_minutes = minutes(history.min(HISTORY_MAX)) - newest_minutes;
+        let from = now - newest_minutes * MINUTE - now.rem_euclid(MINUTE);
         let mut markets = Vec::new();
         for listing in listings {
             for (index, asset) in assets::ALL.iter().copied().enumerate() {
@@ -84,6 +109,8 @@ impl Simulation {
                 }
                 let symbol = (listing.symbol)(asset.id);
                 let (halted, delisted, price_held) = (false, false, false);
+                let walk = Walk::new(seed, *listing, (index, asset), from, now);
+                let older = (older_minutes > 0).then(|| OlderCandles::new(walk.clone(), older_minutes));
                 markets.push(SimulatedMarket {
                     venue: listing.venue,
                     listing: *listing,
@@ -95,8 +122,8 @@ impl Simulation {
                     delisting_date: None,
                     delisted,
                     asset,
-                    trade_log: TradeLog::default(),
-                    walk: Walk::new(seed, *listing, (index, asset), from, now),
+                    trade_log: older.map_or_else(TradeLog::default, TradeLog::after),
+                    walk,
                     series: None,
                     price_held,
                 });
@@ -111,7 +138,7 @@ impl Simulation {
     ///
     /// The minute that contains `begin` is the one of the series that follows its first `minutes` minutes.
     pub fn of_series(listings: &[Listing], series: &CandleSeries, minutes: usize, begin: Timestamp) -> Self {
-        let mut simulation = Self::of_listings(listings, 0, begin, |_, market| market.starts_with("BTC-"));
+        let mut simulation = Self::of_listings(listings, 0, (begin, HISTORY), |_, market| market.starts_with("BTC-"));
         for market in &mut simulation.markets {
             market.trade_log = TradeLog::default();
             market.series = Some(series.trades(minutes, begin.as_millisecond()));
@@ -220,21 +247,26 @@ impl SimulatedMarket {
     /// Returns the market's exact prices, with the minutes that are complete at `now` (Unix ms).
     pub fn truth(&self, now: i64) -> Option<Truth> {
         let last = self.trade_log.last()?;
-        let mut minutes = Vec::new();
-        let mut trades = self.trade_log.trades().peekable();
-        let first = trades.peek()?.at;
-        let mut end = first - first.rem_euclid(MINUTE) + MINUTE;
-        let mut close = None;
-        while end <= now {
-            while let Some(trade) = trades.next_if(|trade| trade.at < end) {
-                close = Some(trade.price);
-            }
-            let start = Timestamp::from_millisecond(end - MINUTE).ok()?;
-            minutes.extend(close.map(|close| (start, units::to_decimal(close).normalize())));
-            end += MINUTE;
+        let (mut minutes, mut closes) = (Vec::new(), self.trade_log.minute_closes().into_iter().peekable());
+        let (mut start, mut close) = *closes.peek()?;
+        while start + MINUTE <= now {
+            close = closes.next_if(|(traded, _)| *traded == start).map_or(close, |(_, price)| price);
+            minutes.push((Timestamp::from_millisecond(start).ok()?, units::to_decimal(close).normalize()));
+            start += MINUTE;
         }
         let traded_at = Timestamp::from_millisecond(last.at).ok()?;
         Some(Truth { last: units::to_decimal(last.price).normalize(), traded_at, minutes })
+    }
+
+    /// Returns the closes of the minutes that are complete at `now` (Unix ms), or `None` if the market never traded.
+    pub fn minute_closes(&self, now: i64) -> Option<MinuteCloses> {
+        let end = now - now.rem_euclid(MINUTE);
+        let instant = |at: i64| Timestamp::from_millisecond(at).ok();
+        let closes = self.trade_log.minute_closes();
+        let span = instant(closes.first()?.0.min(end))?..instant(end)?;
+        let complete = closes.into_iter().take_while(|(start, _)| *start < end);
+        let closes = complete.map(|(start, close)| Some((instant(start)?, units::to_decimal(close).normalize())));
+        Some(MinuteCloses { span, closes: closes.collect::<Option<_>>()? })
     }
 
     /// Returns the tick size at the last price, in units.
@@ -258,4 +290,4 @@ pub fn names_same_market(name: &str, symbol: &str) -> bool {
     sides(name) == sides(symbol) || name.replace('-', "").eq_ignore_ascii_case(symbol)
 }
 
-const _: () = assert!(HISTORY < RETENTION, "the history must be within the retention of trades");
+const _: () = assert!(HISTORY.as_millis() < RETENTION.unsigned_abs() as u128, "the history must be retained");

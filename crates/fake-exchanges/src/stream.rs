@@ -17,7 +17,7 @@ use super::fake_venue::FakeVenue;
 use super::fault::Transport;
 use super::gzip;
 use super::http::{self, Request};
-use super::json::set_member;
+use super::json::set_members;
 use super::limits::CountedRequest;
 use super::response::FakeResponse;
 use super::session::{FrameEncoding, Session, Step};
@@ -99,7 +99,7 @@ fn handshake(
     }
     let session = venues::open(venue, path);
     let session = match (&state.recordings, session) {
-        (Some(recordings), Some(session)) => Some(recordings.session(venue, path, session.encoding())),
+        (Some(recordings), Some(session)) => Some(recordings.session(venue, session)),
         (_, session) => session,
     };
     let (Some(session), Some(key)) = (session, request.websocket_key()) else {
@@ -322,7 +322,7 @@ impl Client<'_> {
         for kind in ["null-field", "set-field"] {
             if let Some(fault) = self.take_symbol_fault(kind, symbol) {
                 let value = fault.payload.as_deref().unwrap_or("null");
-                body = set_member(&body, &fault.field.unwrap_or_default(), value);
+                body = set_members(&body, &fault.field.unwrap_or_default(), value);
             }
         }
         if self.fault_applies("gzip-in-text") {

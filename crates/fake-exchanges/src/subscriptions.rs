@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::fault_view::FaultView;
+use super::session::Step;
 use super::ticker_figures::TickerFigures;
 
 /// The subscribed symbols of one connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Subscriptions {
     /// Minimum time between two messages about a market, in ms.
     every: i64,
@@ -29,24 +30,39 @@ impl Subscriptions {
         Self { every, by_symbol: BTreeMap::new() }
     }
 
-    /// Subscribes to a symbol; returns whether it was not subscribed before.
-    pub fn add(&mut self, symbol: &str) -> bool {
-        self.by_symbol.insert(symbol.to_owned(), Sent::default()).is_none()
+    /// Subscribes to a symbol.
+    pub fn add(&mut self, symbol: &str) {
+        self.by_symbol.insert(symbol.to_owned(), Sent::default());
     }
 
-    /// Ends the subscription to a symbol; returns whether there was one.
-    pub fn remove(&mut self, symbol: &str) -> bool {
-        self.by_symbol.remove(symbol).is_some()
+    /// Ends the subscription to a symbol.
+    pub fn remove(&mut self, symbol: &str) {
+        self.by_symbol.remove(symbol);
     }
 
-    /// Returns the number of symbols.
-    pub fn len(&self) -> usize {
-        self.by_symbol.len()
+    /// Subscribes to all of `symbols`, or ends their subscriptions; does nothing and returns false if one of them is
+    /// unknown.
+    pub fn change(&mut self, view: &FaultView<'_>, venue: &str, symbols: &[&str], is_wanted: bool) -> bool {
+        if symbols.iter().any(|symbol| view.simulation.by_symbol(venue, symbol).is_none()) {
+            return false;
+        }
+        for symbol in symbols {
+            if is_wanted { self.add(symbol) } else { self.remove(symbol) }
+        }
+        true
     }
 
-    /// Returns whether there are no symbols.
-    pub fn is_empty(&self) -> bool {
-        self.by_symbol.is_empty()
+    /// Returns the steps that send the figures of [`Self::due`].
+    pub fn poll(
+        &mut self,
+        view: &FaultView<'_>,
+        venue: &str,
+        offset: i64,
+        encode: impl Fn(&TickerFigures<'_>) -> String,
+    ) -> Vec<Step> {
+        let step =
+            |figures: &TickerFigures<'_>| Step::Data { symbol: figures.market.symbol.clone(), body: encode(figures) };
+        self.due(view, venue, offset).iter().map(step).collect()
     }
 
     /// Returns the figures to send now: of markets that traded since the last message or were halted, and the older

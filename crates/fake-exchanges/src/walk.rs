@@ -6,13 +6,16 @@
 //!
 //! The fair value reverts to a path through one node per day, within ±5 % of the reference price and equal to it
 //! when the simulation begins; so the 24-hour changes look natural and have both signs.
+//!
+//! Minutes before the walk's first one are walked backwards from its first price, so they may be made when they are
+//! needed and change nothing after them.
 
 use std::collections::VecDeque;
 
 use super::assets::Asset;
 use super::listing::Listing;
 use super::rng::{Rng, key};
-use super::trade_log::Trade;
+use super::trade::{Ohlcv, Trade};
 use super::units::ONE;
 
 const MINUTE: i64 = 60_000;
@@ -22,7 +25,7 @@ const DAY: i64 = 86_400_000;
 const FAIR_SCALE: i128 = 1_000_000;
 
 /// Maximum number of trades per minute of the history; keeps the start fast.
-const HISTORY_TRADES_MAX: u32 = 3;
+pub const HISTORY_TRADES_MAX: u32 = 3;
 
 /// Maximum distance of a day's node from the reference price, in millionths.
 const NODE_MAX: u32 = 50_000;
@@ -117,9 +120,48 @@ impl Walk {
         (self.listing.tick_size)(&self.asset, price)
     }
 
+    /// Returns the candles of the `count` minutes before the walk's first one, oldest first; the last of their trades
+    /// has the id `last_id`. Prices set from outside don't affect them.
+    pub fn candles_before(&self, count: i64, last_id: u64) -> Vec<Ohlcv> {
+        let mut back = Self { shift: 0, planned: VecDeque::new(), ..self.clone() };
+        back.fair = back.path(self.first_minute * MINUTE);
+        let first = self.first_minute - count;
+        let mut candles = Vec::new();
+        let mut id = last_id;
+        for minute in (first..self.first_minute).rev() {
+            let mut candle: Option<Ohlcv> = None;
+            for planned in back.plan(minute, minute == first).iter().rev() {
+                let trade = Trade { id, ..back.priced(planned) };
+                id = id.saturating_sub(1);
+                back.change_fair(-planned.change);
+                let mut joined = Ohlcv::of_trade(&trade);
+                candle.iter().for_each(|later| joined.append(later));
+                candle = Some(joined);
+            }
+            back.revert(minute * MINUTE);
+            candles.extend(candle);
+        }
+        candles.reverse();
+        candles
+    }
+
     fn trade(&mut self, planned: &PlannedTrade) -> Trade {
-        self.fair += self.fair * i128::from(planned.change) / 1_000_000_000;
-        self.fair = self.fair.max(FAIR_SCALE);
+        self.change_fair(planned.change);
+        self.priced(planned)
+    }
+
+    /// Changes the fair value by billionths of it.
+    fn change_fair(&mut self, change: i64) {
+        self.fair = (self.fair + self.fair * i128::from(change) / 1_000_000_000).max(FAIR_SCALE);
+    }
+
+    /// Moves the fair value towards the path at an instant.
+    fn revert(&mut self, at: i64) {
+        self.fair += (self.path(at) - self.fair) / REVERSION;
+    }
+
+    /// Returns a planned trade at the fair value.
+    fn priced(&self, planned: &PlannedTrade) -> Trade {
         let fair = i64::try_from(self.fair / FAIR_SCALE).unwrap_or(i64::MAX);
         let tick = self.tick_size_at(fair);
         // A taker sells at the bid below the fair value and buys at the ask above it.
@@ -132,11 +174,17 @@ impl Walk {
     }
 
     fn plan_minute(&mut self) {
-        let start = self.minute * MINUTE;
-        let mut rng = Rng::keyed(&[self.seed, self.venue, key(self.asset.id), self.minute.cast_unsigned()]);
-        let is_first = self.minute == self.first_minute;
+        let minute = self.minute;
         self.minute += 1;
-        self.fair += (self.path(start) - self.fair) / REVERSION;
+        self.revert(minute * MINUTE);
+        self.planned = self.plan(minute, minute == self.first_minute).into();
+    }
+
+    /// Plans the trades of a minute, in order. The first minute of the history always has one, so that even a quiet
+    /// market has a price of 24 hours ago.
+    fn plan(&self, minute: i64, is_first: bool) -> Vec<PlannedTrade> {
+        let start = minute * MINUTE;
+        let mut rng = Rng::keyed(&[self.seed, self.venue, key(self.asset.id), minute.cast_unsigned()]);
         let mean_interval = self.asset.mean_interval;
         let mut count = if mean_interval >= 60_000 {
             u32::from(rng.below(mean_interval) < 60_000)
@@ -147,19 +195,17 @@ impl Walk {
         if start < self.begin {
             count = count.min(HISTORY_TRADES_MAX);
         }
-        // Even a quiet market has a price of 24 hours ago.
-        if is_first {
-            count = count.max(1);
-        }
+        count = count.max(u32::from(is_first));
         let mut times: Vec<i64> = (0..count).map(|_| start + i64::from(rng.below(60_000))).collect();
         times.sort_unstable();
         let change_max = MINUTE_MOVE / count.isqrt().max(1);
-        for at in times {
+        let planned = times.into_iter().map(|at| {
             let change = rng.around(change_max);
             let size = rng.below(3);
             let krw_value = 5_000 + rng.below([50_000, 500_000, 20_000_000][size as usize]);
-            self.planned.push_back(PlannedTrade { at, change, krw_value, taker_sold: rng.below(2) == 0 });
-        }
+            PlannedTrade { at, change, krw_value, taker_sold: rng.below(2) == 0 }
+        });
+        planned.collect()
     }
 
     /// Returns the path at an instant, interpolated linearly between the nodes of the day and the next; as `fair`.

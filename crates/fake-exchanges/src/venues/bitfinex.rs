@@ -10,16 +10,15 @@ use serde_json::Value;
 
 use crate::connection_policy::ConnectionPolicy;
 use crate::fake_venue::{FakeVenue, RestRequest};
-use crate::fault_view::FaultView;
-use crate::json::{Object, RowShape, array, json_string};
+use crate::json::{Object, RowShape, array, json_string, text_member};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Window};
 use crate::listing::Listing;
 use crate::query::RequestTarget;
-use crate::response::FakeResponse;
-use crate::session::{Session, Step};
+use crate::session::{Session, Step, open_at};
 use crate::subscriptions::Subscriptions;
 use crate::ticker_figures::TickerFigures;
 use crate::units::{plain, plain8};
+use crate::{FakeResponse, FaultView};
 
 /// The fake Bitfinex.
 #[derive(Debug)]
@@ -34,17 +33,18 @@ const CANDLES_DEFAULT: usize = 120;
 /// Its names of assets that others name otherwise, and what they stand for.
 const NAMES: &[(&str, &str)] = &[("ALG", "ALGO"), ("AMP", "AMPL"), ("BCHN", "BCH"), ("IOT", "IOTA"), ("UST", "USDt")];
 
-/// Maximum number of channels of a connection.
+/// Maximum number of channels of a connection, and the time without data after which one sends a heartbeat, in ms.
 const CHANNELS_MAX: usize = 25;
-
-/// Time without data after which a channel sends a heartbeat, in ms.
 const HEARTBEAT: i64 = 15_000;
 
-const BAN: Duration = Duration::from_secs(60);
-const TICKERS: Limit = Limit { windows: &[Window::from_first(30, 60)], ban: BAN, ban_status: 429 };
-const CANDLES: Limit = Limit { windows: &[Window::from_first(30, 60)], ban: BAN, ban_status: 429 };
-const CONF: Limit = Limit { windows: &[Window::from_first(10, 60)], ban: BAN, ban_status: 429 };
-const CONNECTIONS: Limit = Limit { windows: &[Window::from_first(20, 60)], ban: BAN, ban_status: 429 };
+/// Seconds of a ban.
+const BAN: u64 = 60;
+const THIRTY: Limit = Limit::new(&[Window::from_first(30, 60)]).with_ban(BAN);
+const CONF: Limit = Limit::new(&[Window::from_first(10, 60)]).with_ban(BAN);
+const CONNECTIONS: Limit = Limit::new(&[Window::from_first(20, 60)]).with_ban(BAN);
+
+/// Number of the channel before the first one of a connection.
+const CHANNEL_BEFORE: u64 = 264_866;
 
 impl FakeVenue for Bitfinex {
     fn listing(&self) -> Listing {
@@ -77,7 +77,7 @@ impl FakeVenue for Bitfinex {
     }
 
     fn open(&self, path: &str, _query: &str) -> Option<Box<dyn Session>> {
-        (path == self.stream_path()).then(|| Box::new(BitfinexSession::default()) as Box<dyn Session>)
+        open_at(self.stream_path(), path, BitfinexSession::default)
     }
 
     fn connection_policy(&self, _lifetime: Duration) -> ConnectionPolicy {
@@ -86,13 +86,12 @@ impl FakeVenue for Bitfinex {
     }
 
     fn charges(&self, request: &CountedRequest<'_>) -> Vec<Charge> {
-        let (limit, group) = match request.target.map(|target| target.path.as_str()) {
-            None => (&CONNECTIONS, "connect"),
-            Some("/v2/tickers") => (&TICKERS, "tickers"),
-            Some(path) if path.starts_with("/v2/candles") => (&CANDLES, "candles"),
-            Some(_) => (&CONF, "conf"),
-        };
-        vec![Charge { limit, group, weight: 1 }]
+        let requests = [
+            ("/v2/tickers", Charge::new(&THIRTY, "tickers", 1)),
+            ("/v2/candles", Charge::new(&THIRTY, "candles", 1)),
+            ("", Charge::new(&CONF, "conf", 1)),
+        ];
+        request.by_path(&CONNECTIONS, &requests)
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {
@@ -100,7 +99,16 @@ impl FakeVenue for Bitfinex {
     }
 
     fn row_shape(&self) -> RowShape {
-        RowShape { lists: &[], symbols: &[], index: 0 }
+        RowShape { lists: &[], symbols: &[] }
+    }
+
+    fn price_members(&self) -> &'static [&'static str] {
+        // In a row over REST, and in one on the stream.
+        &["7", "6"]
+    }
+
+    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
+        &[("/v2/conf/", "rest-markets"), ("/v2/tickers", "rest-tickers"), ("/v2/candles/", "rest-candles")]
     }
 }
 
@@ -121,87 +129,69 @@ fn names() -> String {
 /// The ten values of a ticker: bid, its size, ask, its size, change of the day, the same as a fraction, last price,
 /// volume, high and low of the day.
 fn values(figures: &TickerFigures<'_>) -> [String; 10] {
-    let (last, tick, day) = (figures.trade.price, figures.market.tick_size(), &figures.day);
+    let ((bid, ask), (low, high)) = (figures.best_prices(), figures.range(&figures.day));
     [
-        plain8((last - tick).max(1)),
+        plain8(bid),
         "48.23130606".to_owned(),
-        plain8(last + tick),
+        plain8(ask),
         "33.207850629999996".to_owned(),
         plain8(figures.day_change()),
         plain(figures.day_rate(8), 8),
-        plain8(last),
-        plain(day.base_volume, 8),
-        plain8(day.high.max(last)),
-        plain8(day.low.min(last)),
+        plain8(figures.trade.price),
+        figures.day.base_volume_text(),
+        plain8(high),
+        plain8(low),
     ]
 }
 
 fn tickers(view: &FaultView<'_>, target: &RequestTarget) -> String {
     let wanted = target.get("symbols").unwrap_or_default();
-    let markets = view.simulation.markets_of(ID).filter(|market| !market.halted);
-    let markets = markets.filter(|market| wanted == "ALL" || wanted.split(',').any(|symbol| symbol == market.symbol));
-    array(markets.filter_map(|market| {
-        let figures = TickerFigures::latest(view, market, 0)?;
-        Some(array([json_string(&market.symbol)].into_iter().chain(values(&figures))))
-    }))
+    let is_wanted = |symbol: &str| wanted == "ALL" || wanted.split(',').any(|wanted| wanted == symbol);
+    let rows = TickerFigures::all(view, ID, 0).filter(|row| !row.market.halted && is_wanted(&row.market.symbol));
+    array(rows.map(|row| array([json_string(&row.market.symbol)].into_iter().chain(values(&row)))))
 }
 
 fn candles(view: &FaultView<'_>, target: &RequestTarget, symbol: &str) -> Result<String, &'static str> {
     let market = view.simulation.by_symbol(ID, symbol).ok_or("symbol: invalid")?;
-    let number = |name: &str| target.get(name).and_then(|text| text.parse::<i64>().ok());
-    let (from, to) = (number("start").unwrap_or(0), number("end").unwrap_or(view.now));
-    let limit = number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(CANDLES_DEFAULT);
+    let span = (target.number("start").unwrap_or(0), target.number("end").unwrap_or(view.now));
+    let limit = target.number("limit").unwrap_or(CANDLES_DEFAULT);
     if limit > CANDLES_MAX {
         return Err("limit: invalid");
     }
-    let minutes = market.trade_log.minute_candles(from, to.saturating_add(1)).rev();
-    let minutes = minutes.filter(|candle| !view.omits_candle(market, candle.start, candle.start + 60_000));
-    Ok(array(minutes.take(limit).map(|candle| {
-        array([
-            candle.start.to_string(),
-            plain8(candle.open),
-            plain8(candle.close),
-            plain8(candle.high),
-            plain8(candle.low),
-            plain(candle.base_volume, 8),
-        ])
+    Ok(array(view.newest_minutes(market, span).take(limit).map(|candle| {
+        let prices = [candle.open, candle.close, candle.high, candle.low].map(plain8);
+        array([candle.start.to_string()].into_iter().chain(prices).chain([candle.base_volume_text()]))
     })))
 }
 
 /// A connection: its channels by symbol.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct BitfinexSession {
-    last_channel: u64,
+    /// Number of channels that were opened, closed ones included.
+    opened: u64,
     /// Number and time of the last frame, by symbol.
     channels: BTreeMap<String, (u64, i64)>,
     subscriptions: Subscriptions,
 }
 
-impl Default for BitfinexSession {
-    fn default() -> Self {
-        Self { last_channel: 264_866, channels: BTreeMap::new(), subscriptions: Subscriptions::new(0) }
-    }
-}
-
 impl BitfinexSession {
     fn reply(&mut self, frame: &Value, view: &FaultView<'_>) -> String {
-        let text = |name: &str| frame[name].as_str().unwrap_or_default();
-        match text("event") {
+        match text_member(frame, "event") {
             "ping" => Object::new().text("event", "pong").raw("ts", view.now).end(),
-            "subscribe" => self.subscribe(text("channel"), text("symbol"), view),
-            "unsubscribe" => {
-                let number = frame["chanId"].as_u64();
-                let symbol = self.channels.iter().find(|(_, (channel, _))| Some(*channel) == number);
-                let Some(symbol) = symbol.map(|(symbol, _)| symbol.clone()) else {
-                    return failure("unsubscribe: invalid", 10_400).end();
-                };
-                self.channels.remove(&symbol);
-                self.subscriptions.remove(&symbol);
-                let done = Object::new().text("event", "unsubscribed").text("status", "OK");
-                done.raw("chanId", number.unwrap_or_default()).end()
-            }
+            "subscribe" => self.subscribe(text_member(frame, "channel"), text_member(frame, "symbol"), view),
+            "unsubscribe" => self.unsubscribe(frame["chanId"].as_u64().unwrap_or_default()),
             _ => failure("unknown event", 10_000).end(),
         }
+    }
+
+    fn unsubscribe(&mut self, number: u64) -> String {
+        let symbol = self.channels.iter().find(|(_, (channel, _))| *channel == number);
+        let Some(symbol) = symbol.map(|(symbol, _)| symbol.clone()) else {
+            return failure("unsubscribe: invalid", 10_400).end();
+        };
+        self.channels.remove(&symbol);
+        self.subscriptions.remove(&symbol);
+        Object::new().text("event", "unsubscribed").text("status", "OK").raw("chanId", number).end()
     }
 
     fn subscribe(&mut self, channel: &str, symbol: &str, view: &FaultView<'_>) -> String {
@@ -221,16 +211,12 @@ impl BitfinexSession {
         if self.channels.len() >= CHANNELS_MAX {
             return refuse("channel limit", 10_305);
         }
-        self.last_channel += 1;
-        self.channels.insert(symbol.to_owned(), (self.last_channel, view.now));
+        self.opened += 1;
+        let number = CHANNEL_BEFORE + self.opened;
+        self.channels.insert(symbol.to_owned(), (number, view.now));
         self.subscriptions.add(symbol);
-        Object::new()
-            .text("event", "subscribed")
-            .text("channel", "ticker")
-            .raw("chanId", self.last_channel)
-            .text("symbol", symbol)
-            .text("pair", pair)
-            .end()
+        let done = Object::new().text("event", "subscribed").text("channel", "ticker");
+        done.raw("chanId", number).text("symbol", symbol).text("pair", pair).end()
     }
 }
 

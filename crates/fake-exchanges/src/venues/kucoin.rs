@@ -1,8 +1,9 @@
 //! KuCoin: the token for a stream, market list, tickers, candles, snapshots.
 //!
-//! Changes are over rolling 24 hours, as fractions; candles come newest first, in seconds, and minutes without trades are
-//! left out. Source: kucoin.com/docs, payloads of 2022-06 to 2026-09. Assumed: the message of an unknown symbol, and that
-//! one unknown symbol refuses the whole topic.
+//! Changes are over rolling 24 hours, as fractions; candles come newest first, in seconds, and minutes without trades
+//! are left out. Source: kucoin.com/docs, payloads of 2022-06 to 2026-09. Assumed: the message of an unknown symbol, and
+//! that one unknown symbol refuses the whole topic. Documented: errors have the `connectId` of the URL as their id. In
+//! recordings, errors about a request have the request's id.
 
 use std::time::Duration;
 
@@ -10,17 +11,16 @@ use serde_json::Value;
 
 use crate::connection_policy::ConnectionPolicy;
 use crate::fake_venue::{FakeVenue, RestRequest};
-use crate::fault_view::FaultView;
-use crate::json::{Object, RowShape, array, json_string};
+use crate::json::{Object, RowShape, array, text_array, text_member};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
 use crate::query::RequestTarget;
-use crate::response::FakeResponse;
-use crate::session::{Session, Step};
+use crate::session::{Session, Step, open_at};
 use crate::simulated_market::SimulatedMarket;
 use crate::subscriptions::Subscriptions;
 use crate::ticker_figures::{DAY, TickerFigures};
-use crate::units::{fixed8, plain, plain8, ratio};
+use crate::units::{fixed8, plain8};
+use crate::{FakeResponse, FaultView, rng, token};
 
 /// The fake KuCoin.
 #[derive(Debug)]
@@ -28,22 +28,20 @@ pub struct KuCoin;
 
 const ID: &str = "kucoin";
 
-/// Maximum number of candles of a response.
+/// Maximum number of candles of a response, and of symbols in a topic.
 const CANDLES_MAX: usize = 1500;
-
-/// Maximum number of symbols in a topic.
 const SYMBOLS_MAX: usize = 100;
 
-/// Time between two snapshots of a market, in ms.
+/// Time between two snapshots of a market, and the interval in which clients must ping, in ms.
 const SNAPSHOT_EVERY: i64 = 2_000;
-
-/// The interval in which clients must ping, in ms.
 const PING_INTERVAL: u64 = 18_000;
 
 const TOPIC: &str = "/market/snapshot:";
-const NO_BAN: Duration = Duration::ZERO;
-const REQUESTS: Limit = Limit { windows: &[Window::aligned(2000, 30)], ban: NO_BAN, ban_status: 429 };
-const CONNECTIONS: Limit = Limit { windows: &[Window::from_first(30, 60)], ban: NO_BAN, ban_status: 429 };
+const REQUESTS: Limit = Limit::new(&[Window::aligned(2000, 30)]);
+const CONNECTIONS: Limit = Limit::new(&[Window::from_first(30, 60)]);
+
+/// The members about rolling 24 hours that all forms have, for [`TickerFigures::rolling_members`].
+const ROLLING: [&str; 6] = ["changeRate", "changePrice", "high", "low", "vol", "volValue"];
 
 impl FakeVenue for KuCoin {
     fn listing(&self) -> Listing {
@@ -75,10 +73,7 @@ impl FakeVenue for KuCoin {
     }
 
     fn open(&self, path: &str, query: &str) -> Option<Box<dyn Session>> {
-        let mut parameters = url::form_urlencoded::parse(query.as_bytes());
-        let token = parameters.find(|(name, _)| name == "token").and_then(|(_, token)| issued_at(&token));
-        let session = KuCoinSession { token, is_welcome: false, subscriptions: Subscriptions::new(SNAPSHOT_EVERY) };
-        (path == self.stream_path()).then(|| Box::new(session) as Box<dyn Session>)
+        open_at(self.stream_path(), path, || KuCoinSession::new(&RequestTarget::new(path, query)))
     }
 
     fn connection_policy(&self, lifetime: Duration) -> ConnectionPolicy {
@@ -88,24 +83,20 @@ impl FakeVenue for KuCoin {
     }
 
     fn charges(&self, request: &CountedRequest<'_>) -> Vec<Charge> {
-        let weight = match request.target.map(|target| target.path.as_str()) {
-            None => return vec![Charge { limit: &CONNECTIONS, group: "connect", weight: 1 }],
-            Some("/api/v1/bullet-public") => 10,
-            Some("/api/v1/market/allTickers" | "/api/v1/market/stats") => 15,
-            Some("/api/v2/symbols") => 4,
-            Some(_) => 3,
-        };
-        vec![Charge { limit: &REQUESTS, group: "public", weight }]
+        let public = |path, weight| (path, Charge::new(&REQUESTS, "public", weight));
+        let requests = [
+            public("/api/v1/bullet-public", 10),
+            public("/api/v1/market/allTickers", 15),
+            public("/api/v1/market/stats", 15),
+            public("/api/v2/symbols", 4),
+            public("", 3),
+        ];
+        request.by_path(&CONNECTIONS, &requests)
     }
 
     fn limit_headers(&self, usages: &[Usage]) -> Vec<(&'static str, String)> {
-        let headers = |usage: &Usage| {
-            [
-                ("gw-ratelimit-limit", usage.max.to_string()),
-                ("gw-ratelimit-remaining", usage.max.saturating_sub(usage.used).to_string()),
-            ]
-        };
-        usages.iter().flat_map(headers).collect()
+        let headers = |usage: &Usage| [("gw-ratelimit-limit", usage.max), ("gw-ratelimit-remaining", usage.left())];
+        usages.iter().flat_map(headers).map(|(name, value)| (name, value.to_string())).collect()
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {
@@ -115,7 +106,20 @@ impl FakeVenue for KuCoin {
     }
 
     fn row_shape(&self) -> RowShape {
-        RowShape { lists: &["ticker", "data"], symbols: &["symbol"], index: 0 }
+        RowShape { lists: &["ticker", "data"], symbols: &["symbol"] }
+    }
+
+    fn price_members(&self) -> &'static [&'static str] {
+        &["last", "lastTradedPrice"]
+    }
+
+    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("/api/v2/symbols", "rest-markets"),
+            ("/api/v1/market/allTickers", "rest-tickers"),
+            ("/api/v1/market/stats", "rest-stats"),
+            ("/api/v1/market/candles", "rest-candles"),
+        ]
     }
 }
 
@@ -123,65 +127,28 @@ fn error(code: &str, message: &str) -> String {
     Object::new().text("code", code).text("msg", message).end()
 }
 
-/// Returns the key that makes a token of this time valid: the fake needs no memory of its tokens.
-fn key(issued: i64) -> u64 {
-    issued
-        .to_le_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Returns when a token was issued, in Unix ms, if it is one of ours.
-fn issued_at(token: &str) -> Option<i64> {
-    let (issued, rest) = token.split_once('-')?;
-    let issued = issued.parse().ok()?;
-    (u64::from_str_radix(rest, 16) == Ok(key(issued))).then_some(issued)
-}
-
 fn bullet(view: &FaultView<'_>, stream_url: &str) -> String {
-    let server = Object::new()
-        .text("endpoint", stream_url)
-        .raw("encrypt", stream_url.starts_with("wss"))
-        .text("protocol", "websocket")
-        .raw("pingInterval", PING_INTERVAL)
-        .raw("pingTimeout", 10_000)
-        .end();
-    let token = format!("{}-{:x}", view.now, key(view.now));
-    Object::new().text("token", &token).raw("instanceServers", array([server])).end()
+    let server = Object::new().text("endpoint", stream_url).raw("encrypt", stream_url.starts_with("wss"));
+    let server = server.text("protocol", "websocket").raw("pingInterval", PING_INTERVAL).raw("pingTimeout", 10_000);
+    Object::new().text("token", &token::issue(view.now)).raw("instanceServers", array([server.end()])).end()
 }
 
 fn listed(market: &SimulatedMarket) -> String {
-    Object::new()
-        .text("symbol", &market.symbol)
-        .text("name", &market.symbol)
-        .text("baseCurrency", market.symbol.split('-').next().unwrap_or(market.asset.id))
-        .text("quoteCurrency", "USDT")
-        .text("feeCurrency", "USDT")
-        .text("market", "USDS")
-        .text("priceIncrement", &plain8(market.asset.usdt_tick_size))
-        .raw("enableTrading", !market.halted)
-        .raw("st", !market.warnings.is_empty())
-        .end()
+    let base = market.symbol.split('-').next().unwrap_or(market.asset.id);
+    let names = Object::new().text("symbol", &market.symbol).text("name", &market.symbol).text("baseCurrency", base);
+    let names = names.text("quoteCurrency", "USDT").text("feeCurrency", "USDT").text("market", "USDS");
+    let rules = names.text("priceIncrement", &plain8(market.asset.usdt_tick_size));
+    rules.raw("enableTrading", !market.halted).raw("st", !market.warnings.is_empty()).end()
 }
 
 /// Adds the members that `allTickers` and `stats` share.
 fn statistics(object: Object, figures: &TickerFigures<'_>) -> Object {
-    let (last, rolling) = (figures.trade.price, &figures.rolling);
-    let change = last - figures.price_24h_ago;
-    object
-        .text("changeRate", &plain(ratio(change.into(), figures.price_24h_ago.into(), 4), 4))
-        .text("changePrice", &plain8(change))
-        .text("high", &plain8(rolling.high.max(last)))
-        .text("low", &plain8(rolling.low.min(last)))
-        .text("vol", &plain(rolling.base_volume, 8))
-        .text("volValue", &plain(rolling.quote_volume / 100_000_000, 8))
-        .text("last", &plain8(last))
-        .text("averagePrice", &plain8(last))
+    let last = plain8(figures.trade.price);
+    object.texts(figures.rolling_members(ROLLING, 4, plain8)).text("last", &last).text("averagePrice", &last)
 }
 
 fn all_tickers(view: &FaultView<'_>) -> String {
-    let figures = view.simulation.markets_of(ID).filter_map(|market| TickerFigures::latest(view, market, 0));
-    let rows = figures.map(|figures| {
+    let rows = TickerFigures::all(view, ID, 0).map(|figures| {
         let symbol = &figures.market.symbol;
         let row = Object::new().text("symbol", symbol).text("symbolName", symbol);
         statistics(row, &figures).text("open", &plain8(figures.price_24h_ago)).end()
@@ -192,14 +159,11 @@ fn all_tickers(view: &FaultView<'_>) -> String {
 fn stats(view: &FaultView<'_>, target: &RequestTarget) -> String {
     let symbol = target.get("symbol").unwrap_or_default();
     let row = Object::new().raw("time", view.reported_time(view.now)).text("symbol", symbol);
-    let market = view.simulation.by_symbol(ID, symbol);
-    match market.and_then(|market| TickerFigures::latest(view, market, 0)) {
-        Some(figures) => statistics(row, &figures).end(),
-        None => ["changeRate", "changePrice", "high", "low", "vol", "volValue", "last", "averagePrice"]
-            .iter()
-            .fold(row, |row, name| row.raw(name, "null"))
-            .end(),
-    }
+    let Some(figures) = TickerFigures::by_symbol(view, ID, symbol, 0) else {
+        let row = ROLLING.iter().fold(row, |row, name| row.raw(name, "null"));
+        return row.raw("last", "null").raw("averagePrice", "null").end();
+    };
+    statistics(row, &figures).end()
 }
 
 fn candles(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, &'static str> {
@@ -208,111 +172,90 @@ fn candles(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, &'sta
     }
     let symbol = target.get("symbol").unwrap_or_default();
     let market = view.simulation.by_symbol(ID, symbol).ok_or("symbol not exists")?;
-    let time = |name: &str| target.get(name).and_then(|text| text.parse::<i64>().ok()).map(|second| second * 1000);
-    let (from, to) = (time("startAt").unwrap_or(0), time("endAt").unwrap_or(view.now));
-    let minutes = market.trade_log.minute_candles(from, to.saturating_add(1)).rev();
-    let minutes = minutes.filter(|candle| !view.omits_candle(market, candle.start, candle.start + 60_000));
-    Ok(array(minutes.take(CANDLES_MAX).map(|candle| {
-        let cells = [
-            (candle.start / 1000).to_string(),
-            plain8(candle.open),
-            plain8(candle.close),
-            plain8(candle.high),
-            plain8(candle.low),
-            plain(candle.base_volume, 8),
-            plain(candle.quote_volume / 100_000_000, 8),
-        ];
-        array(cells.map(|cell| json_string(&cell)))
+    let time = |name: &str| target.number::<i64>(name).map(|second| second.saturating_mul(1000));
+    let span = (time("startAt").unwrap_or(0), time("endAt").unwrap_or(view.now));
+    Ok(array(view.newest_minutes(market, span).take(CANDLES_MAX).map(|candle| {
+        let prices = [candle.open, candle.close, candle.high, candle.low].map(plain8);
+        let volumes = [candle.base_volume_text(), candle.quote_volume_text()];
+        text_array([(candle.start / 1000).to_string()].into_iter().chain(prices).chain(volumes))
     })))
 }
 
-/// A connection: it says welcome once it is ready, and loses what was sent before.
+/// A connection. Frames that arrive before its `welcome` are lost.
 #[derive(Debug)]
 struct KuCoinSession {
+    /// Id of the connection, chosen by the client or else by the server.
+    connect_id: String,
     /// When its token was issued, in Unix ms; `None` if it is not valid.
-    token: Option<i64>,
-    is_welcome: bool,
+    issued_at: Option<i64>,
+    has_welcomed: bool,
     subscriptions: Subscriptions,
 }
 
 impl KuCoinSession {
+    fn new(target: &RequestTarget) -> Self {
+        let token = target.get("token").unwrap_or_default();
+        let connect_id = target.get("connectId").map_or_else(|| format!("{:x}", rng::key(token)), str::to_owned);
+        let (issued_at, subscriptions) = (token::issued_at(token), Subscriptions::new(SNAPSHOT_EVERY));
+        Self { connect_id, issued_at, has_welcomed: false, subscriptions }
+    }
+
     fn reply(&mut self, frame: &Value, view: &FaultView<'_>) -> String {
-        let id = frame["id"].as_str().unwrap_or_default();
-        let answer = |kind: &str| Object::new().text("id", id).text("type", kind);
-        let refuse = |code: u32, what: &str| answer("error").raw("code", code).text("data", what).end();
-        let kind = frame["type"].as_str().unwrap_or_default();
-        let topic = frame["topic"].as_str().unwrap_or_default();
+        let (kind, topic) = (text_member(frame, "type"), text_member(frame, "topic"));
+        let id = frame["id"].as_str().unwrap_or(&self.connect_id);
         match kind {
-            "ping" => return answer("pong").end(),
+            "ping" => return message(id, "pong").end(),
             "subscribe" | "unsubscribe" => {}
-            _ => return refuse(400, "type is not supported"),
+            _ => return refusal(id, 400, "type is not supported"),
         }
         let symbols: Vec<&str> = topic.strip_prefix(TOPIC).unwrap_or_default().split(',').collect();
-        let is_known = |symbol: &&str| view.simulation.by_symbol(ID, symbol).is_some();
         if symbols.len() > SYMBOLS_MAX {
-            return refuse(509, "exceed max subscription count limitation of 100 per time");
+            return refusal(id, 509, "exceed max subscription count limitation of 100 per time");
         }
-        if !symbols.iter().all(is_known) {
-            return refuse(404, &format!("topic {topic} is not found"));
+        if !self.subscriptions.change(view, ID, &symbols, kind == "subscribe") {
+            return refusal(id, 404, &format!("topic {topic} is not found"));
         }
-        for symbol in symbols {
-            if kind == "subscribe" {
-                self.subscriptions.add(symbol)
-            } else {
-                self.subscriptions.remove(symbol)
-            };
-        }
-        answer("ack").end()
+        message(id, "ack").end()
     }
+}
+
+fn message(id: &str, kind: &str) -> Object {
+    Object::new().text("id", id).text("type", kind)
+}
+
+fn refusal(id: &str, code: u32, why: &str) -> String {
+    message(id, "error").raw("code", code).text("data", why).end()
 }
 
 impl Session for KuCoinSession {
     fn receive(&mut self, text: &str, view: &FaultView<'_>) -> Vec<Step> {
-        match serde_json::from_str::<Value>(text) {
-            _ if !self.is_welcome => Vec::new(),
-            Ok(frame) => vec![Step::Reply(self.reply(&frame, view))],
-            Err(_) => vec![Step::Reply(Object::new().text("type", "error").raw("code", 400).end())],
-        }
+        // Assumed: a frame that is not JSON is refused like one without a type.
+        let frame = serde_json::from_str(text).unwrap_or(Value::Null);
+        let reply = self.has_welcomed.then(|| self.reply(&frame, view));
+        reply.map(Step::Reply).into_iter().collect()
     }
 
     fn poll(&mut self, view: &FaultView<'_>) -> Vec<Step> {
-        if !self.is_welcome {
-            if self.token.is_none_or(|issued| view.now - issued > DAY) {
-                let error = Object::new().text("id", "sisepan").text("type", "error").raw("code", 401);
-                return vec![
-                    Step::Reply(error.text("data", "token is invalid").end()),
-                    Step::Close(1008, String::new()),
-                ];
-            }
-            self.is_welcome = true;
-            return vec![Step::Reply(Object::new().text("id", "connect-id").text("type", "welcome").end())];
+        if self.has_welcomed {
+            return self.subscriptions.poll(view, ID, 0, snapshot);
         }
-        let step =
-            |figures: &TickerFigures<'_>| Step::Data { symbol: figures.market.symbol.clone(), body: snapshot(figures) };
-        self.subscriptions.due(view, ID, 0).iter().map(step).collect()
+        if self.issued_at.is_none_or(|issued| view.now - issued > DAY) {
+            let refused = refusal(&self.connect_id, 401, "token is invalid");
+            return vec![Step::Reply(refused), Step::Close(1008, String::new())];
+        }
+        self.has_welcomed = true;
+        vec![Step::Reply(message(&self.connect_id, "welcome").end())]
     }
 }
 
 fn snapshot(figures: &TickerFigures<'_>) -> String {
     // Numbers are bare, with twenty decimal places.
     let number = |units: i64| format!("{}000000000000", fixed8(units));
-    let (last, rolling, symbol) = (figures.trade.price, &figures.rolling, &figures.market.symbol);
-    let change = last - figures.price_24h_ago;
-    let data = Object::new()
-        .text("symbol", symbol)
-        .text("symbolCode", symbol)
-        .raw("changePrice", number(change))
-        .raw("changeRate", plain(ratio(change.into(), figures.price_24h_ago.into(), 4), 4))
-        .raw("close", plain8(last))
-        .raw("datetime", figures.now)
-        .raw("high", number(rolling.high.max(last)))
-        .raw("lastTradedPrice", plain8(last))
-        .raw("low", number(rolling.low.min(last)))
-        .raw("open", number(figures.price_24h_ago))
-        .raw("trading", !figures.market.halted)
-        .raw("vol", plain(rolling.base_volume, 8))
-        .raw("volValue", plain(rolling.quote_volume / 100_000_000, 8))
-        .end();
+    let (last, symbol) = (plain8(figures.trade.price), &figures.market.symbol);
+    let data = Object::new().text("symbol", symbol).text("symbolCode", symbol);
+    let data = data.raws(figures.rolling_members(ROLLING, 4, number));
+    let data = data.raw("open", number(figures.price_24h_ago)).raw("close", &last).raw("lastTradedPrice", &last);
+    let data = data.raw("datetime", figures.now).raw("trading", !figures.market.halted).end();
     let data = Object::new().text("sequence", &figures.trade.id.to_string()).raw("data", data).end();
     let frame = Object::new().text("type", "message").text("topic", &format!("{TOPIC}{symbol}"));
     frame.text("subject", "trade.snapshot").raw("data", data).end()

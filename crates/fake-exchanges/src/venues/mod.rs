@@ -1,4 +1,4 @@
-//! The fake exchanges: each is one file or folder here, and one line in [`ALL`]. [`upbit_family`] is what Upbit and
+//! The fake exchanges: each is one file here, and one entry in [`ALL`]. [`upbit_family`] is what Upbit and
 //! Bithumb share.
 
 pub mod binance;
@@ -7,6 +7,8 @@ pub mod bithumb;
 pub mod kucoin;
 pub mod upbit;
 pub mod upbit_family;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -17,7 +19,7 @@ use crate::query::RequestTarget;
 use crate::response::FakeResponse;
 use crate::series::CandleSeries;
 use crate::session::Session;
-use crate::simulated_market::Simulation;
+use crate::simulated_market::{HISTORY, Simulation};
 
 /// All fake exchanges.
 pub const ALL: &[&dyn FakeVenue] =
@@ -70,13 +72,18 @@ fn listings() -> Vec<Listing> {
 impl Simulation {
     /// Creates a simulation of all venues with 27 hours of history up to `begin`.
     pub fn new(seed: u64, begin: Timestamp) -> Self {
-        Self::with_markets(seed, begin, |_, _| true)
+        Self::with_history(seed, begin, HISTORY)
+    }
+
+    /// As [`Simulation::new`], with a history of another length, at most a year.
+    pub fn with_history(seed: u64, begin: Timestamp, history: Duration) -> Self {
+        Self::of_listings(&listings(), seed, (begin, history), |_, _| true)
     }
 
     /// As [`Simulation::new`], but only with the markets for which `wanted(venue, market)` is true; prices are the
     /// same.
     pub fn with_markets(seed: u64, begin: Timestamp, wanted: impl Fn(&str, &str) -> bool) -> Self {
-        Self::of_listings(&listings(), seed, begin, wanted)
+        Self::of_listings(&listings(), seed, (begin, HISTORY), wanted)
     }
 
     /// Creates a simulation in which each venue lists only BTC, at the prices of a series.

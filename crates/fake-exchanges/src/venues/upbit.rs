@@ -1,53 +1,63 @@
-//! Upbit: REST dispatch, market list, tickers and ticker frames. What Bithumb shares is in
-//! [`upbit_family`](super::upbit_family).
+//! Upbit: what is its own in the [family](super::upbit_family).
 //!
-//! Changes are from the close at 00:00 UTC; `to` is UTC; candles come newest first, and minutes without trades are
-//! left out. Source: docs.upbit.com/kr reference pages, and payloads observed in 2026-08 and 2026-09.
+//! Changes are from the close at 00:00 UTC; `to` is UTC. Source: docs.upbit.com/kr reference pages, and payloads
+//! observed in 2026-08 and 2026-09.
 
 use std::time::Duration;
 
-use super::upbit_family::UpbitFamily;
-use super::upbit_family::book::{instruments, orderbooks, supported_levels};
-use super::upbit_family::candle::candles;
-use super::upbit_family::request::{
-    CONNECT_GROUP, ROWS, TOO_MANY_REQUESTS, UpbitError, limit_group, requested_markets,
+use super::upbit_family::{
+    RECORDINGS, REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group,
 };
-use super::upbit_family::session::UpbitFamilySession;
-use super::upbit_family::ticker::delisting_date;
-use super::upbit_family::trade::{ID_FACTOR, ticks};
 use crate::connection_policy::ConnectionPolicy;
 use crate::fake_venue::{FakeVenue, RestRequest};
 use crate::fault_effects::MarketWarning;
 use crate::fault_view::FaultView;
-use crate::json::{Object, RowShape, array};
+use crate::json::{Object, RowShape, array, json_string};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
-use crate::query::{KST_OFFSET_HOURS, RequestTarget, format_time};
+use crate::query::RequestTarget;
 use crate::response::FakeResponse;
 use crate::session::Session;
 use crate::simulated_market::{SimulatedMarket, Simulation};
 use crate::ticker_figures::TickerFigures;
-use crate::units::{fixed, java_double, plain, plain8, with_point};
+use crate::units::{fixed, fixed8, java_double, plain, plain8, with_point};
 
 /// The fake Upbit.
 #[derive(Debug)]
 pub struct Upbit;
 
-/// Its days begin at 00:00 UTC.
-const FAMILY: UpbitFamily = UpbitFamily {
+static FAMILY: UpbitFamily = UpbitFamily {
     id: "upbit",
     utc_offset_hours: 0,
-    format_price: with_point,
-    format_stream_price: java_double,
-    format_short_volume: java_double,
-    ticker_frame,
-    has_more_candles: true,
-    groups_books: true,
-    pads_sizes: true,
-    book_time_factor: 1,
-    streams_best_prices: true,
-    streamed_id_factor: ID_FACTOR,
-    reads_snake_case: true,
+    details_flags: &["is_details", "isDetails"],
+    // No documented limit.
+    markets_max: usize::MAX,
+    add_details: |names, market| names.raw("market_event", market_event(market)),
+    no_delisting_date: "null",
+    rest_ticker: TickerFormat {
+        members: REST_MEMBERS,
+        price: with_point,
+        trade_volume: plain8,
+        volume: |volume| plain(volume, 8),
+        rate_places: 10,
+        trade_offset_hours: 0,
+        timestamps: |figures| (figures.trade.at, figures.now),
+    },
+    // Large prices as `1.42187E8`, volumes with trailing zeros.
+    stream_ticker: TickerFormat {
+        members: "type code opening_price high_price low_price trade_price prev_closing_price acc_trade_price \
+            change change_price signed_change_price change_rate signed_change_rate ask_bid \
+            trade_volume acc_trade_volume trade_date trade_time trade_timestamp acc_ask_volume acc_bid_volume \
+            highest_52_week_price highest_52_week_date lowest_52_week_price lowest_52_week_date \
+            market_state is_trading_suspended delisting_date market_warning timestamp \
+            acc_trade_price_24h acc_trade_volume_24h stream_type",
+        price: java_double,
+        trade_volume: fixed8,
+        volume: |volume| fixed(volume, 8),
+        rate_places: 10,
+        trade_offset_hours: 0,
+        timestamps: |figures| (figures.trade.at, figures.now),
+    },
 };
 
 const BAN: Duration = Duration::from_secs(30);
@@ -67,15 +77,19 @@ impl FakeVenue for Upbit {
     }
 
     fn rest(&self, view: &FaultView<'_>, request: &RestRequest<'_>) -> FakeResponse {
-        rest(view, &request.target)
+        let body = match request.target.path.as_str() {
+            "/v1/orderbook/instruments" => instruments(view.simulation, &request.target),
+            _ => FAMILY.rest(view, &request.target),
+        };
+        body.map_or_else(UpbitError::response, |body| FakeResponse::json(200, body))
     }
 
     fn open(&self, path: &str, _query: &str) -> Option<Box<dyn Session>> {
-        (path == self.stream_path()).then(|| Box::new(UpbitFamilySession::new(&FAMILY)) as Box<dyn Session>)
+        (path == self.stream_path()).then(|| FAMILY.session())
     }
 
     fn connection_policy(&self, _lifetime: Duration) -> ConnectionPolicy {
-        // The limit of requests is documented; assumed: that it closes with 1008, and that pings don't count.
+        // The limit of frames is documented. Assumed: it closes with 1008, and pings don't count.
         // Documented are 120 s without activity; in practice it closes after 60 s, without a close frame.
         const FRAMES: &[(usize, Duration)] = &[(5, Duration::from_secs(1)), (100, Duration::from_secs(60))];
         ConnectionPolicy { frame_limits: FRAMES, ..ConnectionPolicy::default() }
@@ -85,7 +99,7 @@ impl FakeVenue for Upbit {
         let (limit, group) = match request.target {
             // One budget for all requests with an `Origin` header, streams included.
             _ if request.has_origin => (&WITH_ORIGIN, "origin"),
-            None => (&CONNECTIONS, CONNECT_GROUP),
+            None => (&CONNECTIONS, "websocket-connect"),
             Some(target) => (&REQUESTS, limit_group(&target.path)),
         };
         vec![Charge { limit, group, weight: 1 }]
@@ -100,7 +114,15 @@ impl FakeVenue for Upbit {
     }
 
     fn row_shape(&self) -> RowShape {
-        ROWS
+        RowShape { lists: &[], symbols: &["market", "code"] }
+    }
+
+    fn price_members(&self) -> &'static [&'static str] {
+        &["trade_price"]
+    }
+
+    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
+        &RECORDINGS
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {
@@ -129,129 +151,39 @@ pub const CAUTIONS: [&str; 5] = [
     "CONCENTRATION_OF_SMALL_ACCOUNTS",
 ];
 
-/// Returns the response to a REST request.
-fn rest(view: &FaultView<'_>, target: &RequestTarget) -> FakeResponse {
-    let answer = match target.path.as_str() {
-        "/v1/market/all" => Ok(markets(view.simulation, target)),
-        "/v1/ticker" => tickers(view, target),
-        "/v1/ticker/all" => tickers_of_quotes(view, target),
-        "/v1/orderbook/instruments" => instruments(view.simulation, &FAMILY, target),
-        "/v1/orderbook/supported_levels" => supported_levels(view.simulation, &FAMILY, target),
-        "/v1/orderbook" => orderbooks(view, &FAMILY, target),
-        "/v1/trades/ticks" => ticks(view, &FAMILY, target),
-        _ => match target.path_after("/v1/candles/") {
-            Some(path) => candles(view, &FAMILY, target, path),
-            None => Err(UpbitError::UnknownPath),
-        },
-    };
-    match answer {
-        Ok(body) => FakeResponse::json(200, body),
-        Err(refusal) => refusal.response(),
-    }
+/// Maximum number of grouping steps of a market's book, each ten times the one before.
+const GROUPING_STEPS_MAX: usize = 5;
+
+fn market_event(market: &SimulatedMarket) -> String {
+    let is_on = |name: &str| market.warnings.contains(&MarketWarning::Caution(name.to_owned()));
+    let cautions = CAUTIONS.iter().fold(Object::new(), |object, name| object.raw(name, is_on(name))).end();
+    let warning = market.warnings.contains(&MarketWarning::WatchList);
+    Object::new().raw("warning", warning).raw("caution", cautions).end()
 }
 
-fn markets(simulation: &Simulation, target: &RequestTarget) -> String {
-    let details = target.is_true(&["is_details", "isDetails"]);
-    array(simulation.markets_of(FAMILY.id).map(|market| {
-        let names = Object::new().text("market", &market.symbol).text("korean_name", market.asset.korean_name);
-        let names = names.text("english_name", market.asset.english_name);
-        if !details {
-            return names.end();
-        }
-        let is_on = |name: &str| market.warnings.contains(&MarketWarning::Caution(name.to_owned()));
-        let cautions = CAUTIONS.iter().fold(Object::new(), |object, name| object.raw(name, is_on(name))).end();
-        let warning = market.warnings.contains(&MarketWarning::WatchList);
-        names.raw("market_event", Object::new().raw("warning", warning).raw("caution", cautions).end()).end()
-    }))
-}
-
-fn tickers(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, UpbitError> {
-    Ok(array(
-        requested_markets(view.simulation, FAMILY.id, target)?.into_iter().filter_map(|market| ticker(view, market)),
-    ))
-}
-
-fn tickers_of_quotes(view: &FaultView<'_>, target: &RequestTarget) -> Result<String, UpbitError> {
-    let quotes = target.get("quote_currencies").ok_or(UpbitError::MissingParameter)?.to_ascii_uppercase();
-    let quoted = |market: &&SimulatedMarket| {
-        quotes.split(',').any(|quote| market.symbol.split('-').next() == Some(quote.trim()))
-    };
-    Ok(array(view.simulation.markets_of(FAMILY.id).filter(quoted).filter_map(|market| ticker(view, market))))
-}
-
-fn ticker(view: &FaultView<'_>, market: &SimulatedMarket) -> Option<String> {
-    let figures = TickerFigures::latest(view, market, 0)?;
-    let (trade, day) = (figures.trade, figures.day);
-    let change = figures.day_change();
-    Some(
+/// Returns the body of `/v1/orderbook/instruments`.
+fn instruments(simulation: &Simulation, target: &RequestTarget) -> Result<String, UpbitError> {
+    Ok(array(FAMILY.requested_markets(simulation, target)?.into_iter().map(|market| {
+        let levels = grouping_steps(market).map(|level| json_string(&plain8(level)));
         Object::new()
             .text("market", &market.symbol)
-            .text("trade_date", &format_time(trade.at, 0, "%Y%m%d"))
-            .text("trade_time", &format_time(trade.at, 0, "%H%M%S"))
-            .text("trade_date_kst", &format_time(trade.at, KST_OFFSET_HOURS, "%Y%m%d"))
-            .text("trade_time_kst", &format_time(trade.at, KST_OFFSET_HOURS, "%H%M%S"))
-            .raw("trade_timestamp", trade.at)
-            .raw("opening_price", with_point(day.open))
-            .raw("high_price", with_point(day.high))
-            .raw("low_price", with_point(day.low))
-            .raw("trade_price", with_point(trade.price))
-            .raw("prev_closing_price", with_point(figures.previous_close))
-            .text("change", figures.direction())
-            .raw("change_price", with_point(change.abs()))
-            .raw("change_rate", plain(figures.day_rate(10).abs(), 10))
-            .raw("signed_change_price", with_point(change))
-            .raw("signed_change_rate", plain(figures.day_rate(10), 10))
-            .raw("trade_volume", plain8(trade.base_volume))
-            .raw("acc_trade_price", plain(day.quote_volume / 100_000_000, 8))
-            .raw("acc_trade_price_24h", plain(figures.rolling.quote_volume / 100_000_000, 8))
-            .raw("acc_trade_volume", plain(day.base_volume, 8))
-            .raw("acc_trade_volume_24h", plain(figures.rolling.base_volume, 8))
-            .raw("highest_52_week_price", with_point(trade.price.saturating_mul(2)))
-            .text("highest_52_week_date", &format_time(view.now - 200 * 86_400_000, 0, "%Y-%m-%d"))
-            .raw("lowest_52_week_price", with_point((trade.price / 2).max(1)))
-            .text("lowest_52_week_date", &format_time(view.now - 100 * 86_400_000, 0, "%Y-%m-%d"))
-            .raw("timestamp", figures.now)
-            .end(),
-    )
+            .text("quote_currency", "KRW")
+            .text("tick_size", &plain8(market.tick_size()))
+            .raw("supported_levels", array(levels))
+            .end()
+    })))
 }
 
-/// Encodes a ticker frame in the format DEFAULT: large prices as `1.42187E8`, volumes with trailing zeros.
-pub fn ticker_frame(figures: &TickerFigures<'_>, kind: &str) -> String {
-    let (trade, day) = (figures.trade, figures.day);
-    let change = figures.day_change();
-    Object::new()
-        .text("type", "ticker")
-        .text("code", &figures.market.symbol)
-        .raw("opening_price", java_double(day.open))
-        .raw("high_price", java_double(day.high))
-        .raw("low_price", java_double(day.low))
-        .raw("trade_price", java_double(trade.price))
-        .raw("prev_closing_price", java_double(figures.previous_close))
-        .raw("acc_trade_price", plain(day.quote_volume / 100_000_000, 8))
-        .text("change", figures.direction())
-        .raw("change_price", java_double(change.abs()))
-        .raw("signed_change_price", java_double(change))
-        .raw("change_rate", plain(figures.day_rate(10).abs(), 10))
-        .raw("signed_change_rate", plain(figures.day_rate(10), 10))
-        .text("ask_bid", if trade.taker_sold { "ASK" } else { "BID" })
-        .raw("trade_volume", fixed(trade.base_volume.into(), 8))
-        .raw("acc_trade_volume", fixed(day.base_volume, 8))
-        .text("trade_date", &format_time(trade.at, 0, "%Y%m%d"))
-        .text("trade_time", &format_time(trade.at, 0, "%H%M%S"))
-        .raw("trade_timestamp", trade.at)
-        .raw("acc_ask_volume", fixed(day.sold_volume, 8))
-        .raw("acc_bid_volume", fixed(day.base_volume - day.sold_volume, 8))
-        .raw("highest_52_week_price", java_double(trade.price.saturating_mul(2)))
-        .text("highest_52_week_date", &format_time(figures.now - 200 * 86_400_000, 0, "%Y-%m-%d"))
-        .raw("lowest_52_week_price", java_double((trade.price / 2).max(1)))
-        .text("lowest_52_week_date", &format_time(figures.now - 100 * 86_400_000, 0, "%Y-%m-%d"))
-        .text("market_state", figures.market_state())
-        .raw("is_trading_suspended", figures.market.halted)
-        .raw("delisting_date", delisting_date(figures.market))
-        .text("market_warning", figures.market.market_warning())
-        .raw("timestamp", figures.now)
-        .raw("acc_trade_price_24h", plain(figures.rolling.quote_volume / 100_000_000, 8))
-        .raw("acc_trade_volume_24h", fixed(figures.rolling.base_volume, 8))
-        .text("stream_type", kind)
-        .end()
+/// Returns the steps that a book can be grouped by, in units: 0, and those of 1, 10, 100… KRW above the tick size and
+/// below the price.
+fn grouping_steps(market: &SimulatedMarket) -> impl Iterator<Item = i64> {
+    let (tick_size, price) = (market.tick_size(), market.trade_log.last().map_or(0, |trade| trade.price));
+    let tens = std::iter::successors(Some(1_i64), |ten| ten.checked_mul(10));
+    let tens = tens.skip_while(move |ten| *ten <= tick_size).take_while(move |ten| *ten < price);
+    std::iter::once(0).chain(tens.take(GROUPING_STEPS_MAX))
+}
+
+/// Encodes a ticker frame.
+pub fn ticker_frame(figures: &TickerFigures<'_>, stream_type: &str) -> String {
+    FAMILY.ticker(&FAMILY.stream_ticker, figures, stream_type)
 }

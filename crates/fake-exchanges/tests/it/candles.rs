@@ -1,21 +1,17 @@
-//! Candles of every length, checked against a naive grouping of the trade log.
+//! Minute candles, checked against a naive grouping of the trade log.
 
 use fake_exchanges::series::CandleSeries;
 use fake_exchanges::trade_log::Trade;
 use fake_exchanges::units::parse;
 use fake_exchanges::{FaultView, Simulation, rest};
-use jiff::civil::Date;
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::client::start_time;
 
 const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
 
-/// Returns a simulation that has traded live for a while and is in the middle of a candle of every length.
+/// Returns a simulation that has traded live for a while and is in the middle of a minute.
 fn live_simulation() -> Simulation {
     let mut simulation = Simulation::new(11, start_time());
     simulation.advance(start_time() + SignedDuration::from_millis(1_234_567));
@@ -30,36 +26,6 @@ fn get(simulation: &Simulation, venue: &str, path: &str) -> Vec<Value> {
     rows.as_array().unwrap_or_else(|| panic!("{venue} {path}: {body}")).clone()
 }
 
-/// Returns the start of the candle that contains an instant: of the calendar week, month or year, else counted
-/// from midnight.
-fn begin(at: i64, name: &str, hours: i8) -> i64 {
-    let offset = Offset::constant(hours);
-    let wall = offset.to_datetime(Timestamp::from_millisecond(at).unwrap());
-    let midnight = |date: Date| offset.to_timestamp(date.at(0, 0, 0, 0)).unwrap().as_millisecond();
-    match name {
-        "weeks" | "1w" => {
-            let back = wall.date().weekday().to_monday_zero_offset();
-            midnight(wall.date()) - i64::from(back) * DAY
-        }
-        "months" | "1M" => midnight(Date::new(wall.year(), wall.month(), 1).unwrap()),
-        "years" => midnight(Date::new(wall.year(), 1, 1).unwrap()),
-        // Counted from the epoch: neither a part of a day nor a calendar period.
-        "3d" => at - at.rem_euclid(3 * DAY),
-        _ => {
-            let length = match name.split_at(name.len() - 1) {
-                ("second", "s") => 1000,
-                ("day", "s") => DAY,
-                (number, unit) => {
-                    let unit = [("s", 1000), ("m", MINUTE), ("h", HOUR), ("d", DAY)].iter().find(|it| it.0 == unit);
-                    number.parse::<i64>().unwrap() * unit.unwrap().1
-                }
-            };
-            let since_midnight = at - midnight(wall.date());
-            at - since_midnight % length
-        }
-    }
-}
-
 struct Naive {
     begin: i64,
     prices: [i64; 4],
@@ -67,11 +33,11 @@ struct Naive {
     count: usize,
 }
 
-/// Returns the candles that have trades, oldest first.
-fn naive(trades: &[Trade], name: &str, hours: i8) -> Vec<Naive> {
+/// Returns the minutes that have trades, oldest first.
+fn naive(trades: &[Trade]) -> Vec<Naive> {
     let mut candles: Vec<Naive> = Vec::new();
     for trade in trades {
-        let begin = begin(trade.at, name, hours);
+        let begin = trade.at - trade.at.rem_euclid(MINUTE);
         match candles.last_mut().filter(|last| last.begin == begin) {
             Some(last) => {
                 let [open, high, low, _] = last.prices;
@@ -96,62 +62,23 @@ fn units(value: &Value) -> i128 {
 #[test]
 fn candles_of_upbit_and_bithumb_equal_those_of_the_trade_log() {
     let simulation = live_simulation();
-    let minutes = ["1m", "3m", "5m", "10m", "15m", "30m", "60m", "240m"];
-    let long = ["days", "weeks", "months"];
-    for (venue, hours, more) in [("upbit", 0, &["seconds", "years"][..]), ("bithumb", 9, &[][..])] {
-        for symbol in ["KRW-BTC", "KRW-SAND"] {
-            let trades: Vec<Trade> = simulation.by_symbol(venue, symbol).unwrap().trade_log.trades().copied().collect();
-            for name in minutes.iter().chain(&long).chain(more).copied() {
-                let path = name.strip_suffix('m').map_or(name.to_owned(), |unit| format!("minutes/{unit}"));
-                let path = format!("/v1/candles/{path}?market={symbol}&count=200");
-                let rows = get(&simulation, venue, &path);
-                let wanted = naive(&trades, name, hours);
-                assert_eq!(rows.len(), wanted.len().min(200), "{venue} {path}");
-                for (row, wanted) in rows.iter().zip(wanted.iter().rev()) {
-                    let at = format!("{}Z", row["candle_date_time_utc"].as_str().unwrap());
-                    assert_eq!(at.parse::<Timestamp>().unwrap().as_millisecond(), wanted.begin, "{venue} {path}");
-                    let prices = ["opening_price", "high_price", "low_price", "trade_price"];
-                    for (name, price) in prices.into_iter().zip(wanted.prices) {
-                        assert_eq!(units(&row[name]), price.into(), "{venue} {path} {at} {name}");
-                    }
-                    assert_eq!(units(&row["candle_acc_trade_volume"]), wanted.volume, "{venue} {path} {at}");
-                }
+    for (venue, symbol) in
+        [("upbit", "KRW-BTC"), ("upbit", "KRW-SAND"), ("bithumb", "KRW-BTC"), ("bithumb", "KRW-SAND")]
+    {
+        let trades: Vec<Trade> = simulation.by_symbol(venue, symbol).unwrap().trade_log.trades().copied().collect();
+        let rows = get(&simulation, venue, &format!("/v1/candles/minutes/1?market={symbol}&count=200"));
+        let wanted = naive(&trades);
+        assert_eq!(rows.len(), wanted.len().min(200), "{venue} {symbol}");
+        for (row, wanted) in rows.iter().zip(wanted.iter().rev()) {
+            let at = format!("{}Z", row["candle_date_time_utc"].as_str().unwrap());
+            assert_eq!(at.parse::<Timestamp>().unwrap().as_millisecond(), wanted.begin, "{venue} {symbol}");
+            let prices = ["opening_price", "high_price", "low_price", "trade_price"];
+            for (name, price) in prices.into_iter().zip(wanted.prices) {
+                assert_eq!(units(&row[name]), price.into(), "{venue} {symbol} {at} {name}");
             }
+            assert_eq!(units(&row["candle_acc_trade_volume"]), wanted.volume, "{venue} {symbol} {at}");
+            assert_eq!(row["unit"], 1, "{venue} {symbol} {at}");
         }
-    }
-}
-
-#[test]
-fn daily_candles_have_the_previous_close_and_longer_ones_their_first_day() {
-    let simulation = live_simulation();
-    let days = get(&simulation, "upbit", "/v1/candles/days?market=KRW-BTC&count=2");
-    assert_eq!(days[0]["candle_date_time_utc"], "2026-01-15T00:00:00");
-    assert_eq!(days[0]["prev_closing_price"], days[1]["trade_price"]);
-    let change = units(&days[0]["trade_price"]) - units(&days[1]["trade_price"]);
-    assert_eq!(units(&days[0]["change_price"]), change);
-    assert_eq!(days[0]["change_rate"].to_string().starts_with('-'), change < 0);
-    assert!(days[0].get("converted_trade_price").is_none());
-    let path = "/v1/candles/days?market=KRW-BTC&converting_price_unit=KRW";
-    assert_eq!(get(&simulation, "upbit", path)[0]["converted_trade_price"], days[0]["trade_price"]);
-    let korean = &get(&simulation, "bithumb", "/v1/candles/days?market=KRW-BTC")[0];
-    assert_eq!(korean["candle_date_time_kst"], "2026-01-15T00:00:00");
-    for (venue, path, first) in [
-        ("upbit", "weeks", "2026-01-12"),
-        ("upbit", "months", "2026-01-01"),
-        ("upbit", "years", "2026-01-01"),
-        ("bithumb", "weeks", "2026-01-12"),
-    ] {
-        let row = &get(&simulation, venue, &format!("/v1/candles/{path}?market=KRW-BTC"))[0];
-        assert_eq!(row["first_day_of_period"], first, "{venue} {path}");
-    }
-    for (venue, path, status) in [
-        ("bithumb", "/v1/candles/seconds?market=KRW-BTC", 200),
-        ("upbit", "/v1/candles/hours?market=KRW-BTC", 404),
-        ("upbit", "/v1/candles/minutes/7?market=KRW-BTC", 400),
-    ] {
-        let answer = rest(venue, &FaultView::new(&simulation), path);
-        assert_eq!(answer.status, status, "{venue} {path}");
-        assert!(String::from_utf8(answer.body).unwrap().starts_with(r#"{"error":"#), "{venue} {path}");
     }
 }
 
@@ -185,7 +112,7 @@ fn candles_of_bitfinex_and_kucoin_come_newest_first_without_quiet_minutes() {
             rows.iter().map(read).collect()
         };
         let trades: Vec<Trade> = simulation.by_symbol(venue, symbol).unwrap().trade_log.trades().copied().collect();
-        let wanted: Vec<(i64, Vec<i128>)> = naive(&trades, "1m", 0)
+        let wanted: Vec<(i64, Vec<i128>)> = naive(&trades)
             .into_iter()
             .map(|candle| {
                 let [open, high, low, close] = candle.prices.map(i128::from);
@@ -204,38 +131,39 @@ fn candles_of_bitfinex_and_kucoin_come_newest_first_without_quiet_minutes() {
 #[test]
 fn klines_have_no_gaps_and_equal_those_of_the_trade_log() {
     let simulation = live_simulation();
-    let names = "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M";
     for symbol in ["BTCUSDT", "SANDUSDT"] {
         let trades: Vec<Trade> = simulation.by_symbol("binance", symbol).unwrap().trade_log.trades().copied().collect();
-        for name in names.split(' ') {
-            let rows =
-                get(&simulation, "binance", &format!("/api/v3/klines?symbol={symbol}&interval={name}&limit=1000"));
-            let wanted = naive(&trades, name, 0);
-            let newest = begin(simulation.now(), name, 0);
-            assert_eq!(rows.last().unwrap()[0], newest, "{symbol} {name}");
-            if rows.len() < 1000 {
-                assert_eq!(rows[0][0], wanted[0].begin, "{symbol} {name}: not from the first trade on");
-            }
-            for pair in rows.windows(2) {
-                assert_eq!(pair[0][6].as_i64().unwrap() + 1, pair[1][0].as_i64().unwrap(), "{symbol} {name}");
-            }
-            let mut close = None;
-            for row in &rows {
-                let begin = row[0].as_i64().unwrap();
-                let prices = [1, 2, 3, 4].map(|cell: usize| units(&row[cell]));
-                match wanted.iter().find(|candle| candle.begin == begin) {
-                    Some(candle) => {
-                        assert_eq!(prices, candle.prices.map(i128::from), "{symbol} {name} {begin}");
-                        assert_eq!(units(&row[5]), candle.volume, "{symbol} {name} {begin}");
-                        assert_eq!(row[8].as_u64().unwrap(), candle.count as u64, "{symbol} {name} {begin}");
-                    }
-                    None => {
-                        assert_eq!((units(&row[5]), row[8].as_u64()), (0, Some(0)), "{symbol} {name} {begin}");
-                        assert!(prices.iter().all(|price| close.is_none_or(|close| *price == close)), "{name} {begin}");
-                    }
+        let klines =
+            |more: &str| get(&simulation, "binance", &format!("/api/v3/klines?symbol={symbol}&interval=1m&{more}"));
+        let wanted = naive(&trades);
+        let newest = simulation.now() - simulation.now().rem_euclid(MINUTE);
+        let rows = klines("limit=1000");
+        assert_eq!((rows.len(), &rows[999][0]), (1000, &newest.into()), "{symbol}");
+        // All of them: the second page begins where the first one ends.
+        let first = klines("limit=1000&startTime=0");
+        assert_eq!(first[0][0], wanted[0].begin, "{symbol}: not from the first trade on");
+        let rest = klines(&format!("limit=1000&startTime={}", first[999][6]));
+        let rows = [first, rest].concat();
+        assert_eq!(rows.last().unwrap()[0], newest, "{symbol}");
+        for pair in rows.windows(2) {
+            assert_eq!(pair[0][6].as_i64().unwrap() + 1, pair[1][0].as_i64().unwrap(), "{symbol}");
+        }
+        let mut close = None;
+        for row in &rows {
+            let begin = row[0].as_i64().unwrap();
+            let prices = [1, 2, 3, 4].map(|cell: usize| units(&row[cell]));
+            match wanted.iter().find(|candle| candle.begin == begin) {
+                Some(candle) => {
+                    assert_eq!(prices, candle.prices.map(i128::from), "{symbol} {begin}");
+                    assert_eq!(units(&row[5]), candle.volume, "{symbol} {begin}");
+                    assert_eq!(row[8].as_u64().unwrap(), candle.count as u64, "{symbol} {begin}");
                 }
-                close = Some(prices[3]);
+                None => {
+                    assert_eq!((units(&row[5]), row[8].as_u64()), (0, Some(0)), "{symbol} {begin}");
+                    assert!(prices.iter().all(|price| close.is_none_or(|close| *price == close)), "{symbol} {begin}");
+                }
             }
+            close = Some(prices[3]);
         }
     }
 }
@@ -244,20 +172,21 @@ fn klines_have_no_gaps_and_equal_those_of_the_trade_log() {
 fn klines_respect_start_time_end_time_and_limit() {
     let simulation = live_simulation();
     let opens = |more: &str| -> Vec<i64> {
-        let rows = get(&simulation, "binance", &format!("/api/v3/klines?symbol=BTCUSDT&interval=1h{more}"));
+        let rows = get(&simulation, "binance", &format!("/api/v3/klines?symbol=BTCUSDT&interval=1m{more}"));
         rows.iter().map(|row| row[0].as_i64().unwrap()).collect()
     };
-    let hour = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
-    let (three, six) = (hour("2026-01-15T03:00:00Z"), hour("2026-01-15T06:00:00Z"));
-    let hours: Vec<i64> = (0..4).map(|count| three + count * HOUR).collect();
-    assert_eq!(opens(&format!("&startTime={three}&endTime={six}")), hours);
-    assert_eq!(opens(&format!("&startTime={}&endTime={six}", three + 1)), hours[1..]);
-    assert_eq!(opens(&format!("&startTime={}&endTime={six}", three - HOUR + 1)), hours);
-    assert_eq!(opens(&format!("&startTime={three}&limit=2")), hours[..2]);
-    assert_eq!(opens(&format!("&endTime={}&limit=2", six + HOUR - 1)), hours[2..]);
-    assert!(opens("&startTime=0&limit=1000").len() > 26, "not from the first trade on");
-    let zoned = get(&simulation, "binance", "/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=1&timeZone=9");
-    assert_eq!(zoned[0][0], hour("2026-01-14T15:00:00Z"));
+    let from = "2026-01-15T03:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
+    let to = from + 3 * MINUTE;
+    let minutes: Vec<i64> = (0..4).map(|count| from + count * MINUTE).collect();
+    assert_eq!(opens(&format!("&startTime={from}&endTime={to}")), minutes);
+    assert_eq!(opens(&format!("&startTime={}&endTime={to}", from + 1)), minutes[1..]);
+    assert_eq!(opens(&format!("&startTime={}&endTime={to}", from - MINUTE + 1)), minutes);
+    assert_eq!(opens(&format!("&startTime={from}&limit=2")), minutes[..2]);
+    assert_eq!(opens(&format!("&endTime={}&limit=2", to + MINUTE - 1)), minutes[2..]);
+    assert_eq!(opens("&startTime=0&limit=1000").len(), 1000, "not from the first trade on");
+    assert_eq!(opens("").len(), 500);
+    assert_eq!(opens("&limit=5000").len(), 1000);
+    assert!(opens("&endTime=5").is_empty() && opens(&format!("&startTime={}", simulation.now() + 1)).is_empty());
 }
 
 #[test]

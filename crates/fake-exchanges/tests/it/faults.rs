@@ -338,3 +338,12 @@ async fn no_task_is_left_after_a_shutdown() {
         }
     }
 }
+
+#[test]
+fn members_are_changed_by_name_or_in_rows_that_are_arrays_by_index() {
+    let change = |json: &str, names: &str| fake_exchanges::json::set_members(json, names, "null");
+    assert_eq!(change(r#"{"a":1,"b":{"a":"x","c":2}}"#, "a,c"), r#"{"a":null,"b":{"a":null,"c":null}}"#);
+    assert_eq!(change(r#"["tBTCUSD",1,2]"#, "2"), r#"["tBTCUSD",1,null]"#);
+    assert_eq!(change("[7,[1,2,3]]", "1,2"), "[7,[1,null,null]]");
+    assert_eq!(change(r#"{"a":1}"#, "b"), r#"{"a":1}"#);
+}

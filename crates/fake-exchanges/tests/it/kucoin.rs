@@ -52,6 +52,26 @@ async fn a_stream_needs_a_token_that_was_issued_within_a_day() {
     fake.shutdown().await;
 }
 
+#[tokio::test]
+async fn welcome_and_errors_of_a_connection_have_the_id_that_the_client_chose() {
+    let (fake, _clock) = start_with_manual_clock().await;
+    let url = negotiated_url(&fake).await;
+    let (named, nameless) = (url.replace("connectId=test", "connectId=my%20id"), url.replace("&connectId=test", ""));
+    let mut stream = Stream::open(&named).await;
+    assert_eq!(stream.json().await, json!({"id": "my id", "type": "welcome"}));
+    for frame in ["nonsense", r#"{"type":"dance"}"#] {
+        stream.send(frame).await;
+        let error = json!({"id": "my id", "type": "error", "code": 400, "data": "type is not supported"});
+        assert_eq!(stream.json().await, error, "{frame} has no id of its own");
+    }
+    let chosen = Stream::open(&nameless).await.json().await["id"].clone();
+    assert!(chosen.as_str().is_some_and(|id| !id.is_empty()), "the server chooses one: {chosen}");
+    let forged = format!("{}?token=1-1&connectId=7", fake.stream_url("kucoin"));
+    let error = json!({"id": "7", "type": "error", "code": 401, "data": "token is invalid"});
+    assert_eq!(Stream::open(&forged).await.json().await, error);
+    fake.shutdown().await;
+}
+
 #[test]
 fn what_is_sent_before_the_welcome_is_lost() {
     let simulation = Simulation::new(2, start_time());

@@ -2,15 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't continue should panic")]
 
+mod binance;
 mod bitfinex;
-mod books;
 mod candles;
 mod client;
 mod faults;
+mod history;
 mod kucoin;
 mod limits;
 mod rest;
-mod sessions;
 mod stream;
 mod tls;
+mod upbit_family;
 mod walk;

@@ -55,14 +55,20 @@ async fn a_quiet_minute_is_left_out_at_upbit_and_flat_at_binance() {
 async fn errors_are_those_of_each_venue() {
     let (fake, _clock) = start_with_manual_clock().await;
     let unknown = json!({"error": {"name": 404, "message": "Code not found"}});
+    let no_route = json!({"error": {"name": "not_found", "message": "no Route matched with those values"}});
     for (venue, path, status, body) in [
         ("upbit", "/v1/ticker?markets=KRW-BTC,KRW-NOPE", 404, Some(unknown.clone())),
         ("bithumb", "/v1/ticker?markets=KRW-BTC,KRW-NOPE", 200, Some(unknown)),
         ("upbit", "/v1/ticker", 400, None),
         ("upbit", "/v1/candles/minutes/1?market=KRW-BTC&count=201", 400, None),
         ("upbit", "/v1/candles/minutes/2?market=KRW-BTC", 400, None),
-        ("upbit", "/v1/nothing", 404, None),
-        ("bithumb", "/public/ticker/NOPE_KRW", 200, Some(json!({"status": "5500", "message": "상장 코인 아님"}))),
+        ("upbit", "/v1/candles/hours?market=KRW-BTC", 404, None),
+        ("upbit", "/v1/orderbook?markets=KRW-BTC", 404, Some(no_route.clone())),
+        ("upbit", "/v1/nothing", 404, Some(no_route.clone())),
+        ("bithumb", "/v1/orderbook/instruments?markets=KRW-BTC", 200, Some(no_route.clone())),
+        ("bithumb", "/public/ticker/BTC_KRW", 200, Some(no_route)),
+        ("bithumb", &format!("/v1/ticker?markets=KRW-BTC{}", ",KRW-BTC".repeat(199)), 200, None),
+        ("bithumb", &format!("/v1/ticker?markets=KRW-BTC{}", ",KRW-BTC".repeat(200)), 400, None),
         (
             "binance",
             "/api/v3/klines?symbol=NOPE&interval=1m",
@@ -116,17 +122,17 @@ async fn numbers_are_formatted_as_each_venue_does() {
     }
     for (venue, path, wanted) in [
         ("upbit", "/v1/ticker?markets=KRW-BTC", r#""trade_price":142187000.0,"#),
-        ("binance", "/api/v3/ticker/price?symbol=PEPEUSDT", r#""price":"0.00000512""#),
+        ("binance", "/api/v3/ticker/24hr?symbol=PEPEUSDT", r#""lastPrice":"0.00000512""#),
         ("bithumb", "/v1/market/all?isDetails=true", r#""market_warning":"NONE""#),
         ("upbit", "/v1/market/all?is_details=true", r#""korean_name":"비트코인""#),
-        ("upbit", "/v1/orderbook/instruments?markets=KRW-BTC", r#""tick_size":"1000""#),
-        ("upbit", "/v1/ticker/all?quote_currencies=KRW", r#""market":"KRW-XRP""#),
+        (
+            "upbit",
+            "/v1/orderbook/instruments?markets=KRW-BTC",
+            r#""tick_size":"1000","supported_levels":["0","10000","1"#,
+        ),
         ("binance", "/api/v3/exchangeInfo?symbol=BTCUSDT", r#""tickSize":"0.01000000""#),
         ("bitfinex", "/v2/tickers?symbols=tPEPE:USD", ",0.00000512,"),
         ("kucoin", "/api/v1/market/stats?symbol=PEPE-USDT", r#""last":"0.00000512""#),
-        ("bithumb", "/public/ticker/ALL_KRW", r#""fluctate_rate_24H":""#),
-        ("bithumb", "/public/ticker/BTC_KRW", r#""closing_price":"142187000""#),
-        ("bithumb", "/public/candlestick/BTC_KRW/1m", r#""status":"0000""#),
     ] {
         let got = get(&format!("{}{path}", fake.rest_url(venue))).await;
         assert_eq!(got.status, 200, "{venue} {path}");
@@ -177,6 +183,8 @@ async fn recordings_are_served_instead_of_the_walk() {
     let fake = fake_exchanges::start(options).await.unwrap();
     assert_eq!(get(&format!("{}/v1/ticker?markets=KRW-X", fake.rest_url("upbit"))).await.text, ticker);
     assert_eq!(get(&format!("{}/v1/market/all", fake.rest_url("upbit"))).await.status, 404);
+    assert_eq!(get(&format!("{}/api/v3/klines", fake.rest_url("binance"))).await.status, 404, "nothing is made up");
+    assert_eq!(get(&format!("{}/api/v3/time", fake.rest_url("binance"))).await.status, 200, "it is never recorded");
     let mut stream = super::client::Stream::open(&fake.stream_url("upbit")).await;
     stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]}]"#).await;
     assert_eq!(stream.text().await, r#"{"type":"ticker"}"#);

@@ -6,7 +6,7 @@ use futures_util::SinkExt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::client::{Stream, get, start_with_manual_clock};
+use super::client::{Stream, start_with_manual_clock};
 
 const BITCOIN: &str = r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC","KRW-NOPE","krw-eth"]}]"#;
 
@@ -40,28 +40,6 @@ async fn a_second_request_replaces_the_first_at_upbit_and_bithumb() {
         fake.set_price(venue, "BTC-KRW", "1000".parse().unwrap(), true).unwrap();
         stream.assert_silent().await;
     }
-    fake.shutdown().await;
-}
-
-#[tokio::test]
-async fn flags_and_formats_differ_by_venue() {
-    let (fake, _clock) = start_with_manual_clock().await;
-    let mut stream = Stream::open(&fake.stream_url("upbit")).await;
-    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"is_only_realtime":true}]"#).await;
-    stream.assert_silent().await;
-    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"SIMPLE"}]"#).await;
-    let simple = stream.json().await;
-    assert_eq!(
-        (&simple["ty"], &simple["cd"], &simple["st"]),
-        (&json!("ticker"), &json!("KRW-BTC"), &json!("SNAPSHOT"))
-    );
-    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"JSON_LIST"}]"#).await;
-    assert_eq!(stream.json().await[0]["code"], "KRW-BTC");
-    let mut stream = Stream::open(&fake.stream_url("bithumb")).await;
-    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"is_only_realtime":true}]"#).await;
-    assert_eq!(stream.json().await["stream_type"], "SNAPSHOT", "Bithumb does not know the flag in snake case");
-    stream.send(r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"],"isOnlyRealtime":true}]"#).await;
-    stream.assert_silent().await;
     fake.shutdown().await;
 }
 
@@ -164,19 +142,6 @@ async fn binance_pings_requires_the_payload_back_and_limits_frames() {
     let mut rest = Vec::new();
     let ended = tokio::io::AsyncReadExt::read_to_end(&mut mute, &mut rest);
     assert!(tokio::time::timeout(deadline, ended).await.is_ok(), "still open without a pong");
-    fake.shutdown().await;
-}
-
-#[tokio::test]
-async fn the_legacy_bithumb_stream_is_served() {
-    let (fake, _clock) = start_with_manual_clock().await;
-    let mut stream = Stream::open(&fake.stream_url("bithumb").replace("websocket/v1", "pub/ws")).await;
-    assert_eq!(stream.json().await["resmsg"], "Connected Successfully");
-    stream.send(r#"{"type":"ticker","symbols":["BTC_KRW"],"tickTypes":["24H"]}"#).await;
-    assert_eq!(stream.json().await["resmsg"], "Filter Registered Successfully");
-    assert_eq!(stream.json().await["content"]["symbol"], "BTC_KRW");
-    let nowhere = format!("http://{}/upbit/elsewhere", fake.addr());
-    assert_eq!(get(&nowhere).await.status, 404);
     fake.shutdown().await;
 }
 
