@@ -1,8 +1,10 @@
 //! The market list: fetched at the start and every ten minutes, and never accepted when empty.
 //!
+//! The requests are in `rest::list_query`; here is what follows from a list.
+//!
 //! A symbol that the list shows to stand for other assets is not read from then on, whether or not it trades. A venue
-//! with names of its own ([`Profile::needs_list`](crate::venue::Profile::needs_list)) is read only after its first list,
-//! and only the markets that a list has confirmed.
+//! with names of its own ([`Profile::needs_list`](crate::venue::Profile::needs_list)) is read only after its first
+//! list, and only the markets that a list has confirmed.
 //!
 //! Markets that become wanted later are checked against the last complete list. If it lacks one, the market may be new
 //! at the exchange: the list is fetched again, unless it is less than a minute old.
@@ -19,15 +21,13 @@ use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::context::VenueContext;
-use super::health::quoted;
-use super::limits::{Backoff, Priority};
+use super::limits::Backoff;
 use super::liveness::TradeKey;
 use super::polling::poll_via;
-use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
+use super::rest::list_query::{self, CheckedList, MissingPrices};
 use super::wanted::WantedMarkets;
 use crate::feed::{Event, Listing, Reason, ReasonCode, Via};
-use crate::market::{Market, Now, Ticker};
-use crate::venue::{RejectedListing, Rejection, Response, RestQuery, TickerRecord};
+use crate::market::Market;
 
 /// A market is dropped when this many lists in a row lack it.
 const MISSED_LISTS_MAX: u32 = 2;
@@ -44,18 +44,6 @@ const SHORT_MAX: Duration = Duration::from_secs(3600);
 
 /// A market that no list has contained counts as trading if its newest trade is at most this old.
 const RECENT: SignedDuration = SignedDuration::from_secs(60);
-
-/// A market list, and the markets with rows that could not be parsed.
-struct List {
-    listings: Vec<Listing>,
-    unreadable: Vec<Market>,
-    /// The symbols that stand for other assets.
-    other_symbols: BTreeSet<String>,
-    /// Number of rows, parsed or not.
-    rows: usize,
-    /// The markets that were wanted when it was read.
-    markets: Arc<WantedMarkets>,
-}
 
 /// The last list that was accepted as complete.
 struct CompleteList {
@@ -124,13 +112,13 @@ pub async fn run(context: Arc<VenueContext>) {
         if markets.wait_for(|markets| !markets.wanted.is_empty()).await.is_err() {
             return;
         }
-        let wait = match fetch(&context).await {
+        let wait = match list_query::fetch_list(&context).await {
             Some(Ok(list)) => {
                 backoff.reset();
                 failing_since = None;
                 context.health().current().list_failed = None;
                 let wait = publish(&context, list, &mut history).await;
-                update_tick_sizes(&context, &context.markets().listed).await;
+                list_query::update_tick_sizes(&context, &context.markets().listed).await;
                 wait
             }
             Some(Err(reason)) => {
@@ -205,7 +193,7 @@ async fn admit(context: &VenueContext, history: &mut ListHistory) -> Option<Dura
         }
     }
     context.publish_health(false);
-    update_tick_sizes(context, &found).await;
+    list_query::update_tick_sizes(context, &found).await;
     if lacking.is_empty() {
         return None;
     }
@@ -218,159 +206,9 @@ fn report_unlisted(context: &VenueContext, market: &Market) {
     context.health().count("unlisted", 1);
 }
 
-async fn fetch(context: &VenueContext) -> Option<Result<List, Reason>> {
-    let request = context.venue.request(&RestQuery::Markets)?;
-    let body = match context.http.call(&request, Priority::Price).await {
-        Ok(body) => body,
-        Err(error) => return Some(Err(error.reason)),
-    };
-    let (records, ignored_fields) = match context.venue.response(&RestQuery::Markets, &body.text) {
-        Ok(Response::Markets { listings, ignored_fields }) => (listings, ignored_fields),
-        Ok(_) => return Some(Err(Reason::new(ReasonCode::Payload, "unexpected response; expected a list of markets"))),
-        Err(error) => {
-            let text = quoted(&error.to_string());
-            return Some(Err(Reason::new(ReasonCode::Payload, format!("the list of markets is unreadable: {text}"))));
-        }
-    };
-    let (rows, markets) = (records.len(), context.markets());
-    let (mut listings, mut unreadable, mut has_nameless) = (Vec::with_capacity(rows), BTreeSet::new(), false);
-    let (mut seen, mut other_symbols) = (BTreeSet::new(), BTreeSet::new());
-    for record in records {
-        match record.and_then(|listing| check_listing(context, listing, &mut seen)) {
-            Ok(listing) => listings.push(listing),
-            Err(rejected) => {
-                let market = context.reject_listing(&rejected, &markets);
-                has_nameless |= rejected.symbol.is_none();
-                if rejected.is_other_asset {
-                    other_symbols.extend(rejected.symbol);
-                } else {
-                    unreadable.extend(market);
-                }
-            }
-        }
-    }
-    if listings.is_empty() && other_symbols.is_empty() {
-        return Some(Err(Reason::new(ReasonCode::Payload, "the list of markets is empty; keeping the previous one")));
-    }
-    context.rest_succeeded(body.clock_sample);
-    for (market, rejection) in ignored_fields.iter().filter(|(market, _)| markets.wanted.contains(market)) {
-        context.ignore_field(market, rejection);
-    }
-    let parsed: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
-    // A row that can't be parsed still lists its market: look for the symbol in the text.
-    let named = |market: &&Market| body.text.contains(&format!("\"{}\"", context.venue.symbol(market)));
-    let unparsed = markets.wanted.iter().filter(|market| !parsed.contains(market));
-    let is_listed = |market: &&Market| unreadable.contains(*market) || (has_nameless && named(market));
-    let is_other = |market: &Market| other_symbols.contains(&context.venue.symbol(market));
-    let unreadable = unparsed.filter(is_listed).filter(|market| !is_other(market)).cloned().collect();
-    // One such row is enough, even if another row lists the market.
-    listings.retain(|listing| !other_symbols.contains(&listing.symbol));
-    Some(Ok(List { listings, unreadable, other_symbols, rows, markets }))
-}
-
-/// Rejects a listing whose symbol is not that of its market, and any but the first one of a market, which would
-/// overwrite the market's own row.
-fn check_listing(
-    context: &VenueContext,
-    listing: Listing,
-    seen: &mut BTreeSet<Market>,
-) -> Result<Listing, RejectedListing> {
-    let problem = if context.venue.symbol(&listing.market) != listing.symbol {
-        "contradiction"
-    } else if !seen.insert(listing.market.clone()) {
-        "repeated"
-    } else {
-        return Ok(listing);
-    };
-    let rejection = Rejection { field: "symbol", problem, excerpt: format!("belongs to {}", listing.market) };
-    Err(RejectedListing::new(listing.symbol, rejection))
-}
-
-/// Fetches the tick sizes of listed markets, if the list lacks them; if that fails, the known ones are kept.
-async fn update_tick_sizes(context: &VenueContext, markets: &BTreeSet<Market>) {
-    let markets: Vec<Market> = markets.iter().cloned().collect();
-    let record_failure = |market: &Market, reason: &Reason| {
-        let rejection = Rejection { field: "tick_size", problem: "refused-market", excerpt: reason.message.clone() };
-        context.ignore_field(market, &rejection);
-    };
-    for batch in markets.chunks(context.venue.profile().markets_per_request.max(1)) {
-        match rest_query::query_batch(batch, true, |part| fetch_tick_sizes(context, part)).await {
-            Ok(BatchResult { values, failed, undetermined: _ }) => {
-                let sizes = values.into_iter().flatten().collect();
-                context.event_queue.push(Event::TickSizes { venue: context.id(), sizes });
-                failed.iter().for_each(|(market, reason)| record_failure(market, reason));
-            }
-            Err(reason) => {
-                context.log_failure("tick sizes", &reason);
-                batch.iter().for_each(|market| record_failure(market, &reason));
-            }
-        }
-    }
-}
-
-/// Requests the tick sizes of some markets.
-async fn fetch_tick_sizes(
-    context: &VenueContext,
-    markets: Vec<Market>,
-) -> Result<PartialResponse<Vec<(Market, rust_decimal::Decimal)>>, QueryError> {
-    let Some(answer) = rest_query::send(context, &RestQuery::TickSizes(&markets), Priority::Price).await else {
-        return Ok(PartialResponse { value: Vec::new(), missing: Vec::new() });
-    };
-    let Response::TickSizes(records) = answer?.0 else {
-        return Err(QueryError::Query(Reason::new(ReasonCode::Payload, "unexpected response; expected tick sizes")));
-    };
-    let symbols: BTreeMap<String, &Market> =
-        markets.iter().map(|market| (context.venue.symbol(market), market)).collect();
-    let missing = rest_query::missing_markets(context, &markets, records.iter().map(|(symbol, _)| symbol.as_str()));
-    let mut sizes = Vec::with_capacity(records.len());
-    for (symbol, size) in records {
-        match (symbols.get(&symbol), size) {
-            (Some(&market), Ok(size)) => sizes.push((market.clone(), size)),
-            (Some(&market), Err(rejection)) => context.reject_record(market, &rejection),
-            (None, _) => context.reject("unknown-symbol", &symbol),
-        }
-    }
-    Ok(PartialResponse { value: sizes, missing })
-}
-
-/// Responses to price queries for markets that a list lacks.
-#[derive(Default)]
-struct Prices {
-    answers: Vec<(Vec<TickerRecord>, Now)>,
-    /// Markets for which it could not be determined whether they have a price.
-    undetermined: BTreeSet<Market>,
-}
-
-impl Prices {
-    async fn fetch(context: &VenueContext, markets: &[Market]) -> Self {
-        let mut prices = Self::default();
-        let fetch_part = async |part| match rest_query::query_tickers(context, part).await {
-            Some(answer) => answer,
-            None => Ok(PartialResponse { value: (Vec::new(), context.clock.read()), missing: Vec::new() }),
-        };
-        for batch in markets.chunks(context.venue.profile().markets_per_request.max(1)) {
-            // Any number of them may be wrong names, which is no evidence about the others.
-            match rest_query::query_batch(batch, false, fetch_part).await {
-                Ok(BatchResult { values, failed, undetermined }) => {
-                    prices.answers.extend(values);
-                    let failed = failed.into_iter().filter(|(_, reason)| !rest_query::is_refusal(reason));
-                    prices.undetermined.extend(failed.map(|(market, _)| market).chain(undetermined));
-                }
-                Err(_) => prices.undetermined.extend(batch.iter().cloned()),
-            }
-        }
-        prices
-    }
-
-    fn of(&self, symbol: &str) -> Option<&Ticker> {
-        let mut records = self.answers.iter().flat_map(|(records, _)| records);
-        records.find(|record| record.symbol == symbol)?.ticker.as_ref().ok()
-    }
-}
-
 /// Publishes a list; returns how long to wait for the next one.
-async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) -> Duration {
-    let List { listings, mut unreadable, other_symbols, rows, markets } = list;
+async fn publish(context: &VenueContext, list: CheckedList, history: &mut ListHistory) -> Duration {
+    let CheckedList { listings, mut unreadable, other_symbols, rows, markets } = list;
     let is_other = |market: &Market| other_symbols.contains(&context.venue.symbol(market));
     let other_assets: Vec<Market> = markets.wanted.iter().filter(|market| is_other(market)).cloned().collect();
     let needs_list = context.venue.profile().needs_list;
@@ -425,7 +263,7 @@ async fn publish(context: &VenueContext, list: List, history: &mut ListHistory) 
         entry.is_none_or(|entry| entry.price_check_at <= now && !must_be_listed(entry))
     };
     let requested: Vec<Market> = doubtful.iter().filter(is_due).cloned().collect();
-    let prices = Prices::fetch(context, &requested).await;
+    let prices = MissingPrices::fetch(context, &requested).await;
     let (mut undetermined, mut is_undetermined, mut is_priced) = (BTreeSet::new(), false, false);
     for market in &doubtful {
         let entry = history.markets.entry(market.clone()).or_default();

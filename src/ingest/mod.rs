@@ -45,6 +45,7 @@ mod rest {
     //! Requests by REST: sent within the limits of the exchange, and not during a cool-down.
 
     pub mod http;
+    pub mod list_query;
     pub mod rest_query;
 }
 

@@ -150,6 +150,16 @@ struct State<S> {
     last_error: Option<String>,
 }
 
+impl<S> State<S> {
+    fn subscribed_without(&self, markets: &[Market]) -> Vec<Market> {
+        self.subscribed.iter().filter(|market| !markets.contains(market)).cloned().collect()
+    }
+
+    fn queue(&mut self, frames: Vec<String>) {
+        self.outgoing.extend(frames.into_iter().map(Message::text));
+    }
+}
+
 impl Connection<'_> {
     /// Keeps `socket` subscribed and reads it until it ends, is given up or is cancelled.
     pub async fn run<S>(mut self, socket: WebSocketStream<S>, events: &mut dyn ConnectionEvents) -> ConnectionEnd
@@ -316,8 +326,7 @@ impl Connection<'_> {
         if *desired == state.subscribed {
             return Ok(());
         }
-        let frames = self.session.subscribe(&desired, &state.subscribed);
-        state.outgoing.extend(frames.into_iter().map(Message::text));
+        state.queue(self.session.subscribe(&desired, &state.subscribed));
         let new: Vec<Market> = desired.iter().filter(|market| !state.subscribed.contains(market)).cloned().collect();
         state.subscribed = desired.to_vec();
         events.subscribed(&new);
@@ -325,18 +334,17 @@ impl Connection<'_> {
     }
 
     fn resubscribe<S>(&mut self, state: &mut State<S>, markets: &[Market]) {
-        let rest: Vec<Market> = state.subscribed.iter().filter(|market| !markets.contains(market)).cloned().collect();
+        let rest = state.subscribed_without(markets);
         // Some venues reject an empty list, but all accept the whole list again.
-        let before = if rest.is_empty() { &rest } else { &state.subscribed };
-        let unsubscribe = if rest.is_empty() { Vec::new() } else { self.session.subscribe(&rest, before) };
-        let subscribe = self.session.subscribe(&state.subscribed, &rest);
-        state.outgoing.extend(unsubscribe.into_iter().chain(subscribe).map(Message::text));
+        if !rest.is_empty() {
+            state.queue(self.session.subscribe(&rest, &state.subscribed));
+        }
+        state.queue(self.session.subscribe(&state.subscribed, &rest));
     }
 
     fn retry_refused<S>(&mut self, state: &mut State<S>, markets: &[Market]) {
-        let rest: Vec<Market> = state.subscribed.iter().filter(|market| !markets.contains(market)).cloned().collect();
-        let frames = self.session.subscribe(&state.subscribed, &rest);
-        state.outgoing.extend(frames.into_iter().map(Message::text));
+        let rest = state.subscribed_without(markets);
+        state.queue(self.session.subscribe(&state.subscribed, &rest));
     }
 
     fn apply_verdict<S>(
