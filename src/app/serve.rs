@@ -104,7 +104,7 @@ pub(crate) struct Listeners {
     pub metrics: Option<(TcpListener, PrometheusHandle)>,
 }
 
-/// Opens the store and reads the records of earlier runs; without a data directory there is no store, and there are no records.
+/// Opens the store and reads the records of earlier runs; without a data directory there is no store, and no records.
 pub(crate) async fn open_store(config: &Config, clock: &Clock) -> anyhow::Result<(Option<Store>, Restored)> {
     let Some(directory) = config.data.clone() else { return Ok((None, Restored::default())) };
     let settings = store::StoreSettings { retention_days: config.retention_days, ..store::StoreSettings::default() };

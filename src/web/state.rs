@@ -285,8 +285,8 @@ impl std::ops::Deref for AppState {
     }
 }
 
-/// The service of the streams, whose protocol (docs/api.md) is in `routes/stream.rs`. Holds the state weakly, so that delivery threads do not keep
-/// it alive.
+/// The service of the streams, whose protocol (docs/api.md) is in `routes/stream.rs`. Holds the state weakly, so that
+/// delivery threads do not keep it alive.
 #[derive(Debug, Clone)]
 pub struct StreamService {
     pub(super) app: WeakState,

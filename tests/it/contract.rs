@@ -5,15 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-use fake_exchanges::limits::Refusal;
+use fake_exchanges::limits::{CountedRequest, Refusal};
+use fake_exchanges::query::RequestTarget;
 use fake_exchanges::{Fake, FaultView, Options, Simulation, venues};
 use futures_util::StreamExt as _;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
 use sisepan::config::{Board, Config, VenueConfig};
-use sisepan::market::{Basis, Market, SourceId};
-use sisepan::venue::{self, Venue};
+use sisepan::market::{Basis, Market, Minute, SourceId};
+use sisepan::venue::{self, RestQuery, Venue};
 
 use super::end_to_end::Service;
 use super::joined::Joined;
@@ -67,8 +68,10 @@ enum Exception {
 
 struct Demand {
     name: &'static str,
-    /// The faults, as `POST /fault` has them; `{symbol}` is the affected market at the exchange, `{other}`
-    /// another symbol, and `{price}` the members that hold its last price.
+    /// The faults, as `POST /fault` has them; `{symbol}` is the affected market at the exchange, `{other}` another
+    /// symbol, `{price}` and `{time}` the members that hold its last price and the times of a frame. `{error}` with
+    /// `{status}`, `{stream_error}` and `{maintenance}` are messages of the exchange. An exchange that lacks one of
+    /// these is not affected.
     faults: &'static [&'static str],
     shown: Shown,
     except: &'static [(Exception, Shown)],
@@ -100,7 +103,7 @@ impl Demand {
     }
 }
 
-const DEMANDS: [Demand; 32] = [
+const DEMANDS: [Demand; 39] = [
     // A price that stands still looks the same on a dead stream if trades have no times; requests confirm it.
     Demand::new("mute: polled instead", &[r#"{"fault":"mute"}"#], POLLED)
         .except(&[(Exception::WithoutTradeTimes, LIVE_OR_POLLED)]),
@@ -166,6 +169,37 @@ const DEMANDS: [Demand; 32] = [
         LIVE,
     )
     .neighbour_stays_live(),
+    Demand::new(
+        "raw: an error object of the exchange instead of tickers, and a mute stream",
+        &[r#"{"fault":"raw","on":"rest","payload":"{error}","seconds":3600}"#, r#"{"fault":"mute"}"#],
+        STALE,
+    ),
+    Demand::new(
+        "status: an error of the exchange with its own status, and a mute stream",
+        &[r#"{"fault":"status","status":{status},"body":"{error}"}"#, r#"{"fault":"mute"}"#],
+        STALE,
+    ),
+    Demand::new(
+        "raw: errors of the exchange on the stream, which goes on",
+        &[r#"{"fault":"raw","payload":"{stream_error}","seconds":3600}"#],
+        LIVE,
+    )
+    .neighbour_stays_live(),
+    Demand::new(
+        "maintenance: connections are closed, and everything is a page",
+        &[
+            r#"{"fault":"html","status":200}"#,
+            r#"{"fault":"html","on":"stream","status":200}"#,
+            r#"{"fault":"close","code":1012,"reason":"maintenance"}"#,
+        ],
+        STALE,
+    ),
+    Demand::new(
+        "maintenance: announced on the stream, which goes on",
+        &[r#"{"fault":"raw","payload":"{maintenance}","seconds":3600}"#],
+        LIVE,
+    )
+    .neighbour_stays_live(),
     Demand::new("gzip-in-text: frames that are no text", &[r#"{"fault":"gzip-in-text"}"#], POLLED),
     Demand::new(
         "spike: a price that the exchange reports everywhere is shown",
@@ -216,6 +250,17 @@ const DEMANDS: [Demand; 32] = [
         STALE,
     )
     .neighbour_stays_live(),
+    Demand::new(
+        "omit: one market is left out of responses and of the stream",
+        &[r#"{"fault":"omit","symbol":"{symbol}"}"#, r#"{"fault":"drop-sym","symbol":"{symbol}"}"#],
+        STALE,
+    )
+    .neighbour_stays_live(),
+    Demand::new(
+        "rows: responses are empty lists while the stream is mute",
+        &[r#"{"fault":"rows","n":0}"#, r#"{"fault":"mute"}"#],
+        STALE,
+    ),
     Demand::new(
         "freeze-ts: the times of the stream stop advancing",
         &[r#"{"fault":"freeze-ts","on":"stream"}"#],
@@ -284,6 +329,10 @@ struct Exchange {
     has_trade_times: bool,
     /// How much later than a response its stream may report a price.
     lag: Duration,
+    /// Status and body of its answer to a request for candles of a market that it does not list.
+    error: (u16, String),
+    /// Its reply to a frame that is no message, if it sends one.
+    stream_error: Option<String>,
 }
 
 impl Exchange {
@@ -302,7 +351,14 @@ impl Exchange {
         };
         let market: Market = affected.parse().unwrap();
         let view = FaultView::new(simulation);
-        let records = Joined::open(venue, std::slice::from_ref(&market), &view).poll(&view);
+        let mut joined = Joined::open(venue, std::slice::from_ref(&market), &view);
+        let records = joined.poll(&view);
+        let unknown = Market::new("NOPE", quote).unwrap();
+        let query = RestQuery::Candles { market: &unknown, end: Minute::of(Clock::system().now()), count: 1 };
+        let error = venues::rest(id, &view, &venue.request(&query).unwrap().path);
+        let body = String::from_utf8(error.body).unwrap();
+        let read = venue.response(&query, &body);
+        assert!(!body.is_empty() && (error.status != 200 || read.is_err()), "{id}: {body} is no error: {read:?}");
         let ticker = records.iter().find_map(|record| record.ticker.as_ref().ok()).unwrap();
         Self {
             id,
@@ -313,6 +369,8 @@ impl Exchange {
             has_trade_times: venue.profile().has_trade_times,
             lag: venue.profile().lag,
             is_timed: ticker.traded_at.or(ticker.sent_at).is_some(),
+            error: (error.status, body),
+            stream_error: joined.error(&view),
             affected,
             neighbour,
         }
@@ -331,41 +389,90 @@ impl Exchange {
         venue::find(self.id).unwrap().symbol(&self.neighbour.parse().unwrap())
     }
 
+    /// Returns the faults of a demand at this exchange; `None` if it lacks what one of them needs.
+    fn faults(&self, demand: &Demand) -> Option<Vec<String>> {
+        let symbol = |market: &str| venue::find(self.id).unwrap().symbol(&market.parse().unwrap());
+        let payloads = venues::find(self.id).unwrap().payloads();
+        let (prices, times) = (payloads.price_members.join(","), payloads.time_members.join(","));
+        let values = [
+            ("{symbol}", Some(symbol(&self.affected))),
+            ("{other}", Some(symbol(&self.affected.replace("BTC", "XBTC")))),
+            ("{price}", Some(prices)),
+            ("{time}", Some(times).filter(|times| !times.is_empty())),
+            ("{status}", Some(self.error.0.to_string())),
+            ("{error}", Some(self.error.1.clone())),
+            ("{stream_error}", self.stream_error.clone()),
+            ("{maintenance}", payloads.maintenance.map(str::to_owned)),
+        ];
+        let fault = |template: &&str| {
+            values.iter().filter(|(name, _)| template.contains(name)).try_fold(
+                (*template).to_owned(),
+                |fault, value| {
+                    let quoted = json!(value.1.as_ref()?).to_string();
+                    Some(fault.replace(value.0, &quoted[1..quoted.len() - 1]))
+                },
+            )
+        };
+        demand.faults.iter().map(fault).collect()
+    }
+
     /// Injects a fault at this exchange.
     fn inject(&self, fake: &Fake, fault: &str) {
-        let symbol = |market: &str| venue::find(self.id).unwrap().symbol(&market.parse().unwrap());
-        let other = symbol(&self.affected.replace("BTC", "XBTC"));
-        let fault = fault.replace("{symbol}", &symbol(&self.affected)).replace("{other}", &other);
-        let fault = fault.replace("{price}", &venues::find(self.id).unwrap().price_members().join(","));
-        let mut fault: Value = serde_json::from_str(&fault).unwrap();
+        let mut fault: Value = serde_json::from_str(fault).unwrap();
         fault["venue"] = json!(self.id);
         fake.inject_fault(&fault.to_string()).unwrap();
     }
 }
 
+/// Returns the ids of the exchanges that a demand affects in one of its two runs: half of them, and in the other run
+/// the other half, without those that lack what its faults need.
+fn affected(demand: &Demand, half: usize) -> Vec<&'static str> {
+    let exchanges = Exchange::all().into_iter().skip(half).step_by(2);
+    exchanges.filter(|exchange| exchange.faults(demand).is_some()).map(|exchange| exchange.id).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_16_one_bad_price_of_a_stream_is_never_live() {
-    let demand = const {
-        &Demand::new(
-            "spike of the stream for five seconds: a hundredth of the true price is never shown",
-            &[r#"{"fault":"spike","symbol":"{symbol}","factor":0.01,"on":"stream","seconds":5}"#],
-            LIVE,
-        )
-        .neighbour_stays_live()
+    const SPIKE: &str = r#"{"fault":"spike","symbol":"{symbol}","factor":0.01,"on":"stream","seconds":5}"#;
+    let demands = const {
+        &[
+            Demand::new(
+                "spike of the stream for five seconds: a hundredth of the true price is never shown",
+                &[SPIKE],
+                LIVE,
+            )
+            .neighbour_stays_live(),
+            Demand::new(
+                "spike of the stream for five seconds without times: a hundredth of the true price is never shown",
+                &[SPIKE, r#"{"fault":"null-field","field":"{time}","symbol":"{symbol}","on":"stream","seconds":5}"#],
+                LIVE,
+            )
+            .neighbour_stays_live(),
+        ]
     };
-    tokio::join!(run(demand, 0), run(demand, 1));
+    check_all(demands.iter()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_every_fault_nothing_wrong_is_live_and_everything_recovers() {
-    // Half of the exchanges are affected and the others must not be, and then the other way round.
-    let cases = DEMANDS.iter().flat_map(|demand| [(demand, 0), (demand, 1)]);
     let wanted = std::env::var("CONTRACT").ok();
     let is_wanted = |demand: &Demand| wanted.as_ref().is_none_or(|text| demand.name.contains(text.as_str()));
-    let cases: Vec<_> = cases.filter(|(demand, _)| is_wanted(demand)).collect();
-    assert!(!cases.is_empty(), "no demand has {wanted:?} in its name");
+    let demands: Vec<_> = DEMANDS.iter().filter(|demand| is_wanted(demand)).collect();
+    assert!(!demands.is_empty(), "no demand has {wanted:?} in its name");
+    check_all(demands.into_iter()).await;
+}
+
+/// Checks each demand twice, with other exchanges affected; those that are not affected must not notice.
+async fn check_all(demands: impl Iterator<Item = &'static Demand>) {
+    let mut cases = Vec::new();
+    for demand in demands {
+        let halves = [affected(demand, 0), affected(demand, 1)];
+        let cases_before = cases.len();
+        cases.extend(halves.into_iter().filter(|affected| !affected.is_empty()).map(|affected| (demand, affected)));
+        assert!(cases.len() > cases_before, "{} affects no exchange", demand.name);
+    }
     let runs = futures_util::stream::iter(cases)
-        .map(|(demand, half)| tokio::spawn(run(demand, half)))
+        .map(|(demand, affected)| tokio::spawn(run(demand, affected)))
         .buffer_unordered(CONCURRENT_RUNS);
     let failed: Vec<String> =
         runs.filter_map(|done| async { done.err().map(|error| error.to_string()) }).collect().await;
@@ -472,6 +579,7 @@ impl Run {
             let halted = ((self.has_fault || is_ending) && shown == Last::Before).then_some(exchange.before);
             let right = [Some(price), before, reported];
             if affected["state"] == "live" {
+                assert!(affected["last"].is_string(), "{name}: {id} is live without a price: {affected}");
                 let is_right =
                     right.contains(&last(&affected)) || self.may_stay_live(exchange) && last(&affected) == halted;
                 assert!(is_right, "{name}: {id} is live and wrong, true is {price}: {affected}");
@@ -516,17 +624,16 @@ fn is_live_at([affected, neighbour]: &[Value; 2], price: Decimal) -> bool {
     affected["state"] == "live" && last(affected) == Some(price) && neighbour["state"] == "live"
 }
 
-async fn run(demand: &'static Demand, half: usize) {
+async fn run(demand: &'static Demand, affected: Vec<&'static str>) {
     let fake = fake_exchanges::start(Options::default()).await.unwrap();
     let exchanges = Exchange::all();
-    let is_affected = |id: &str| exchanges.iter().position(|exchange| exchange.id == id).unwrap() % 2 == half;
     for exchange in &exchanges {
         fake.set_price(exchange.id, &exchange.affected, exchange.before, true).unwrap();
         fake.set_price(exchange.id, &exchange.neighbour, exchange.neighbour_price, true).unwrap();
     }
-    let service = Service::start(config(&fake, &exchanges, |exchange| is_affected(exchange.id))).await;
-    let ids: Vec<&str> = exchanges.iter().map(|exchange| exchange.id).filter(|id| is_affected(id)).collect();
-    let (affected, others): (Vec<_>, Vec<_>) = exchanges.into_iter().partition(|exchange| ids.contains(&exchange.id));
+    let service = Service::start(config(&fake, &exchanges, |exchange| affected.contains(&exchange.id))).await;
+    let (affected, others): (Vec<_>, Vec<_>) =
+        exchanges.into_iter().partition(|exchange| affected.contains(&exchange.id));
     let mut run = Run {
         demand,
         affected,
@@ -548,7 +655,7 @@ async fn run(demand: &'static Demand, half: usize) {
     run.until("live before", |exchange, rows| is_live_at(rows, exchange.before)).await;
 
     for exchange in &run.affected {
-        demand.faults.iter().for_each(|fault| exchange.inject(&run.fake, fault));
+        exchange.faults(demand).unwrap().iter().for_each(|fault| exchange.inject(&run.fake, fault));
     }
     run.has_fault = true;
     run.set_truth(|exchange| exchange.during);
@@ -706,6 +813,24 @@ async fn a_quiet_connection_is_kept_open_beyond_the_time_after_which_the_exchang
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_an_exchange_refuses_requests_none_is_sent_and_the_stream_goes_on() {
+    check_refusals(|_| 429).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn during_a_ban_no_request_is_sent_and_the_stream_goes_on() {
+    check_refusals(|exchange| {
+        let neighbour = exchange.neighbour.parse().unwrap();
+        let query = RestQuery::Tickers(std::slice::from_ref(&neighbour));
+        let target = RequestTarget::parse(&venue::find(exchange.id).unwrap().request(&query).unwrap().path);
+        let request = CountedRequest { target: Some(&target), has_origin: false };
+        venues::find(exchange.id).unwrap().charges(&request)[0].limit.ban_status
+    })
+    .await;
+}
+
+/// Makes every exchange refuse all requests with this status and its own error body: none may follow, and the stream
+/// goes on.
+async fn check_refusals(status: impl Fn(&Exchange) -> u16) {
     let fake = fake_exchanges::start(Options::default()).await.unwrap();
     let exchanges = Exchange::all();
     let service = start_undisturbed(&fake, &exchanges).await;
@@ -722,11 +847,14 @@ async fn while_an_exchange_refuses_requests_none_is_sent_and_the_stream_goes_on(
     // The neighbour drops out of the stream, so that it must be requested.
     for exchange in &exchanges {
         let fake_venue = venues::find(exchange.id).unwrap();
-        let refusal = fake_venue.refuse(&Refusal { status: 429, wait: Duration::from_secs(600) });
+        let refusal = fake_venue.refuse(&Refusal { status: status(exchange), wait: Duration::from_secs(600) });
         let body = String::from_utf8(refusal.body).unwrap();
-        let status =
-            json!({"venue":exchange.id,"fault":"status","status":refusal.status,"body":body,"retry_after":"600"});
-        fake.inject_fault(&status.to_string()).unwrap();
+        let mut fault = json!({"venue":exchange.id,"fault":"status","status":refusal.status,"body":body});
+        // Without a stated time we wait 60 s after a 429, which may end during this test, and 300 s after a 418.
+        let stated = refusal.headers.iter().find(|(name, _)| name == "retry-after");
+        let stated = stated.map(|(_, seconds)| seconds.clone()).or((refusal.status == 429).then(|| "600".to_owned()));
+        fault["retry_after"] = json!(stated);
+        fake.inject_fault(&fault.to_string()).unwrap();
         let quiet = json!({"venue":exchange.id,"fault":"drop-sym","symbol":exchange.neighbour_symbol()});
         fake.inject_fault(&quiet.to_string()).unwrap();
     }

@@ -40,6 +40,14 @@ impl Joined {
         self.sent.extend(steps);
     }
 
+    /// Returns what they reply to a frame that is no message.
+    pub fn error(&mut self, view: &FaultView<'_>) -> Option<String> {
+        self.theirs.receive("{", view).into_iter().find_map(|step| match step {
+            Step::Reply(text) => Some(text),
+            Step::Data { .. } | Step::Close(..) => None,
+        })
+    }
+
     /// Returns the records that arrive now.
     pub fn poll(&mut self, view: &FaultView<'_>) -> Vec<TickerRecord> {
         let mut records = Vec::new();

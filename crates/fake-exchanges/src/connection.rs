@@ -135,7 +135,7 @@ fn respond(
     for kind in ["null-field", "set-field", "omit", "rows"] {
         if let Some(fault) = faults.take(kind, &point) {
             response.body =
-                apply_row_fault(&String::from_utf8_lossy(&response.body), served.row_shape(), &fault).into_bytes();
+                apply_row_fault(&String::from_utf8_lossy(&response.body), served.payloads().rows, &fault).into_bytes();
         }
     }
     if let Some(fault) = faults.take("raw", &point) {

@@ -22,6 +22,22 @@ pub struct RestRequest<'a> {
     pub stream_url: &'a str,
 }
 
+/// Facts about a venue's payloads that faults, recordings and tests need.
+#[derive(Debug, Clone, Copy)]
+pub struct Payloads {
+    /// Where the rows of its responses are.
+    pub rows: RowShape,
+    /// The members that hold the last price in responses and frames; in a row that is an array, the index.
+    pub price_members: &'static [&'static str],
+    /// The members that hold the times of a frame of the stream, if it has any.
+    pub time_members: &'static [&'static str],
+    /// The prefixes of the paths whose responses may be recorded, and the names of those recordings. Other paths are
+    /// answered as usual.
+    pub recordings: &'static [(&'static str, &'static str)],
+    /// The frame that announces maintenance, if the venue documents one.
+    pub maintenance: Option<&'static str>,
+}
+
 /// A fake exchange. It has no state: markets are in the simulation, and what a connection remembers is in its session.
 pub trait FakeVenue: std::fmt::Debug + Sync {
     /// Returns which markets it lists.
@@ -57,15 +73,8 @@ pub trait FakeVenue: std::fmt::Debug + Sync {
     /// Returns the response to a request beyond a limit.
     fn refuse(&self, refusal: &Refusal) -> FakeResponse;
 
-    /// Returns where the rows of its responses are, for the faults that change single rows.
-    fn row_shape(&self) -> RowShape;
-
-    /// Returns the members that hold the last price in its responses and frames; in a row that is an array, the index.
-    fn price_members(&self) -> &'static [&'static str];
-
-    /// Returns the prefixes of the paths whose responses may be recorded, and the names of those recordings. Other paths
-    /// are answered as usual.
-    fn recordings(&self) -> &'static [(&'static str, &'static str)];
+    /// Returns what faults, recordings and tests must know of its payloads.
+    fn payloads(&self) -> Payloads;
 
     /// Returns the names of the cautions that it can put in force on a market.
     fn cautions(&self) -> &'static [&'static str] {

@@ -111,7 +111,7 @@ pub struct RowShape {
 
 /// Passes each row of a response body through `edit`, which may drop it; all other text stays as it is.
 ///
-/// A body without an array of rows is one row, or has one row in a member of `shape.lists`.
+/// A body without an array of rows is one row, or has one row in a member of `shape.lists`, which is `null` without it.
 pub fn edit_rows(json: &str, shape: RowShape, mut edit: impl FnMut(&str) -> Option<String>) -> String {
     let rows_at = |from: usize| {
         let mut values = serde_json::Deserializer::from_str(&json[from..]).into_iter::<Vec<&RawValue>>();
@@ -132,7 +132,7 @@ pub fn edit_rows(json: &str, shape: RowShape, mut edit: impl FnMut(&str) -> Opti
         }
         None => match shape.lists.iter().find_map(|name| object_at(json, name)) {
             Some((from, to)) => {
-                format!("{}{}{}", &json[..from], edit(&json[from..to]).unwrap_or_default(), &json[to..])
+                format!("{}{}{}", &json[..from], edit(&json[from..to]).unwrap_or("null".to_owned()), &json[to..])
             }
             None => edit(json).unwrap_or_default(),
         },

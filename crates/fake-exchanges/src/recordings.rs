@@ -48,7 +48,7 @@ impl Recordings {
 
     /// Returns the response recorded for a path, or a 404 if it has none; `None` for a path that is never recorded.
     pub fn rest(&self, served: &dyn FakeVenue, path: &str) -> Option<FakeResponse> {
-        let (_, name) = served.recordings().iter().find(|(prefix, _)| path.starts_with(prefix))?;
+        let (_, name) = served.payloads().recordings.iter().find(|(prefix, _)| path.starts_with(prefix))?;
         Some(match self.first(served.listing().venue, name) {
             Some(body) => FakeResponse::json(200, body),
             None => FakeResponse::json(404, r#"{"error":{"name":404,"message":"not recorded"}}"#),

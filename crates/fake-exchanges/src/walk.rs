@@ -24,7 +24,7 @@ const DAY: i64 = 86_400_000;
 /// Steps of the fair value in one unit of price.
 const FAIR_SCALE: i128 = 1_000_000;
 
-/// Maximum number of trades per minute of the history; keeps the start fast.
+/// Maximum number of trades per whole minute of the history; keeps the start fast.
 pub const HISTORY_TRADES_MAX: u32 = 3;
 
 /// Maximum distance of a day's node from the reference price, in millionths.
@@ -192,7 +192,8 @@ impl Walk {
             let mean = 60_000 / mean_interval;
             mean / 2 + rng.below(mean + 1)
         };
-        if start < self.begin {
+        // The minute in which the history ends is planned like those after it, so that markets trade from the start.
+        if start + MINUTE <= self.begin {
             count = count.min(HISTORY_TRADES_MAX);
         }
         count = count.max(u32::from(is_first));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::connection_policy::ConnectionPolicy;
-use crate::fake_venue::{FakeVenue, RestRequest};
+use crate::fake_venue::{FakeVenue, Payloads, RestRequest};
 use crate::fault_view::FaultView;
 use crate::json::{Object, RowShape, array, json_string};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
@@ -130,20 +130,18 @@ impl FakeVenue for Binance {
         response
     }
 
-    fn row_shape(&self) -> RowShape {
-        RowShape { lists: &["symbols"], symbols: &["symbol", "s"] }
-    }
-
-    fn price_members(&self) -> &'static [&'static str] {
-        &["lastPrice", "c"]
-    }
-
-    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("/api/v3/exchangeInfo", "rest-markets"),
-            ("/api/v3/ticker/24hr", "rest-tickers"),
-            ("/api/v3/klines", "rest-candles-1m"),
-        ]
+    fn payloads(&self) -> Payloads {
+        Payloads {
+            rows: RowShape { lists: &["symbols"], symbols: &["symbol", "s"] },
+            price_members: &["lastPrice", "c"],
+            time_members: &["E", "C"],
+            recordings: &[
+                ("/api/v3/exchangeInfo", "rest-markets"),
+                ("/api/v3/ticker/24hr", "rest-tickers"),
+                ("/api/v3/klines", "rest-candles-1m"),
+            ],
+            maintenance: None,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::connection_policy::ConnectionPolicy;
-use crate::fake_venue::{FakeVenue, RestRequest};
+use crate::fake_venue::{FakeVenue, Payloads, RestRequest};
 use crate::json::{Object, RowShape, array, json_string, text_member};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Window};
 use crate::listing::Listing;
@@ -98,17 +98,19 @@ impl FakeVenue for Bitfinex {
         FakeResponse::json(refusal.status, error(11_010, "ratelimit: error"))
     }
 
-    fn row_shape(&self) -> RowShape {
-        RowShape { lists: &[], symbols: &[] }
-    }
-
-    fn price_members(&self) -> &'static [&'static str] {
-        // In a row over REST, and in one on the stream.
-        &["7", "6"]
-    }
-
-    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
-        &[("/v2/conf/", "rest-markets"), ("/v2/tickers", "rest-tickers"), ("/v2/candles/", "rest-candles")]
+    fn payloads(&self) -> Payloads {
+        Payloads {
+            rows: RowShape { lists: &[], symbols: &[] },
+            // In a row over REST, and in one on the stream.
+            price_members: &["7", "6"],
+            time_members: &[],
+            recordings: &[
+                ("/v2/conf/", "rest-markets"),
+                ("/v2/tickers", "rest-tickers"),
+                ("/v2/candles/", "rest-candles"),
+            ],
+            maintenance: Some(r#"{"event":"info","code":20060,"msg":"Entering in Maintenance mode."}"#),
+        }
     }
 }
 

@@ -7,11 +7,10 @@
 use std::time::Duration;
 
 use super::upbit_family::{
-    RECORDINGS, REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group,
+    PAYLOADS, REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group,
 };
-use crate::fake_venue::{FakeVenue, RestRequest};
+use crate::fake_venue::{FakeVenue, Payloads, RestRequest};
 use crate::fault_view::FaultView;
-use crate::json::RowShape;
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
 use crate::query::{KST_OFFSET_HOURS, KST_OFFSET_MS};
@@ -103,16 +102,8 @@ impl FakeVenue for Bithumb {
         usages.iter().flat_map(headers).collect()
     }
 
-    fn row_shape(&self) -> RowShape {
-        RowShape { lists: &[], symbols: &["market", "code"] }
-    }
-
-    fn price_members(&self) -> &'static [&'static str] {
-        &["trade_price"]
-    }
-
-    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
-        &RECORDINGS
+    fn payloads(&self) -> Payloads {
+        PAYLOADS
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::connection_policy::ConnectionPolicy;
-use crate::fake_venue::{FakeVenue, RestRequest};
+use crate::fake_venue::{FakeVenue, Payloads, RestRequest};
 use crate::json::{Object, RowShape, array, text_array, text_member};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
@@ -105,21 +105,19 @@ impl FakeVenue for KuCoin {
         response
     }
 
-    fn row_shape(&self) -> RowShape {
-        RowShape { lists: &["ticker", "data"], symbols: &["symbol"] }
-    }
-
-    fn price_members(&self) -> &'static [&'static str] {
-        &["last", "lastTradedPrice"]
-    }
-
-    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("/api/v2/symbols", "rest-markets"),
-            ("/api/v1/market/allTickers", "rest-tickers"),
-            ("/api/v1/market/stats", "rest-stats"),
-            ("/api/v1/market/candles", "rest-candles"),
-        ]
+    fn payloads(&self) -> Payloads {
+        Payloads {
+            rows: RowShape { lists: &["ticker", "data"], symbols: &["symbol"] },
+            price_members: &["last", "lastTradedPrice"],
+            time_members: &["datetime"],
+            recordings: &[
+                ("/api/v2/symbols", "rest-markets"),
+                ("/api/v1/market/allTickers", "rest-tickers"),
+                ("/api/v1/market/stats", "rest-stats"),
+                ("/api/v1/market/candles", "rest-candles"),
+            ],
+            maintenance: None,
+        }
     }
 }
 

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use super::upbit_family::{
-    RECORDINGS, REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group,
+    PAYLOADS, REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group,
 };
 use crate::connection_policy::ConnectionPolicy;
-use crate::fake_venue::{FakeVenue, RestRequest};
+use crate::fake_venue::{FakeVenue, Payloads, RestRequest};
 use crate::fault_effects::MarketWarning;
 use crate::fault_view::FaultView;
-use crate::json::{Object, RowShape, array, json_string};
+use crate::json::{Object, array, json_string};
 use crate::limits::{Charge, CountedRequest, Limit, Refusal, Usage, Window};
 use crate::listing::Listing;
 use crate::query::RequestTarget;
@@ -113,16 +113,8 @@ impl FakeVenue for Upbit {
         usages.iter().map(header).collect()
     }
 
-    fn row_shape(&self) -> RowShape {
-        RowShape { lists: &[], symbols: &["market", "code"] }
-    }
-
-    fn price_members(&self) -> &'static [&'static str] {
-        &["trade_price"]
-    }
-
-    fn recordings(&self) -> &'static [(&'static str, &'static str)] {
-        &RECORDINGS
+    fn payloads(&self) -> Payloads {
+        PAYLOADS
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {

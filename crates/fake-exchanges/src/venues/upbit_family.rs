@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::fake_venue::Payloads;
 use crate::fault_view::FaultView;
-use crate::json::{Object, array, json_string};
+use crate::json::{Object, RowShape, array, json_string};
 use crate::query::{KST_OFFSET_HOURS, RequestTarget, format_time, parse_time};
 use crate::response::FakeResponse;
 use crate::session::{FrameEncoding, Session, Step};
@@ -65,13 +66,19 @@ pub const REST_MEMBERS: &str = "market trade_date trade_time trade_date_kst trad
     trade_volume acc_trade_price acc_trade_price_24h acc_trade_volume acc_trade_volume_24h \
     highest_52_week_price highest_52_week_date lowest_52_week_price lowest_52_week_date timestamp";
 
-/// Prefixes of paths, and the names of their recordings.
-pub const RECORDINGS: [(&str, &str); 4] = [
-    ("/v1/market/all", "rest-markets"),
-    ("/v1/ticker", "rest-tickers"),
-    ("/v1/candles/minutes/1", "rest-candles-1m"),
-    ("/v1/orderbook/instruments", "rest-instruments"),
-];
+/// The payloads of a venue of the family.
+pub const PAYLOADS: Payloads = Payloads {
+    rows: RowShape { lists: &[], symbols: &["market", "code"] },
+    price_members: &["trade_price"],
+    time_members: &["trade_timestamp", "timestamp"],
+    recordings: &[
+        ("/v1/market/all", "rest-markets"),
+        ("/v1/ticker", "rest-tickers"),
+        ("/v1/candles/minutes/1", "rest-candles-1m"),
+        ("/v1/orderbook/instruments", "rest-instruments"),
+    ],
+    maintenance: None,
+};
 
 /// The body of a response to a request beyond a limit.
 pub const TOO_MANY_REQUESTS: &str = r#"{"error":{"name":"too_many_requests","message":"Too many API requests."}}"#;

@@ -52,6 +52,19 @@ fn the_changes_over_24_hours_look_natural_and_have_both_signs() {
 }
 
 #[test]
+fn markets_trade_at_their_rate_from_whatever_second_of_a_minute_they_start_in() {
+    for second in [0, 1, 29, 50] {
+        let start = after(second);
+        let mut simulation = Simulation::new(1, start);
+        simulation.advance(start + SignedDuration::from_secs(10));
+        for market in simulation.all_markets().iter().filter(|market| market.name.starts_with("BTC-")) {
+            let trades = market.trade_log.trades().filter(|trade| trade.at > start.as_millisecond()).count();
+            assert!(trades > 3, "{}: {trades} trades in ten seconds from second {second} on", market.venue);
+        }
+    }
+}
+
+#[test]
 fn prices_are_multiples_of_the_tick_size_near_the_reference_and_some_markets_are_quiet() {
     let mut simulation = Simulation::new(1, start_time());
     simulation.advance(after(1800));
