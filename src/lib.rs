@@ -3,10 +3,10 @@
 //! arithmetic, and serves live price widgets for any web page.
 //!
 //! ```text
-//!  exchanges                                                                  browsers, clients
-//!    │ REST, WebSocket                                                              ▲ frames
-//!    ▼                                                                              │
-//!  ingest ──text──▶ venue ──tickers──▶ board ──changed rows──▶ hub ──bytes──▶ fanout (streams)
+//!  exchanges                                                                          browsers, clients
+//!    │ REST, WebSocket                                                                      ▲ frames
+//!    ▼                                                                                      │
+//!  ingest ──text──▶ venue ──tickers──▶ board ──changed rows──▶ bus ──▶ hub ──bytes──▶ fanout (streams)
 //!    ▲ connect, limit, watch, back off  │  window, change,      │ newest rows
 //!    └───────────── gaps ◀──────────────┘  sources              └──────▶ web (pages, JSON)
 //! ```
@@ -23,6 +23,7 @@
 pub mod api;
 mod app;
 pub mod board;
+pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;

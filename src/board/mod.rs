@@ -71,6 +71,9 @@ pub struct Quotes {
     unconfirmed: BTreeSet<(VenueId, Market)>,
     /// Rows that no board has any more, until published.
     removed: BTreeSet<(SourceId, Market)>,
+    /// Whether the next update has all rows, and whether it is the first one after a change of the boards.
+    is_complete: bool,
+    is_revision: bool,
     /// Records of dropped feeds that have not been taken yet.
     dropped: Vec<FeedRecords>,
     /// What is known of the listings of dropped feeds: a base must not come from an earlier listing of a market that
@@ -100,10 +103,14 @@ impl Quotes {
             listings: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             removed: BTreeSet::new(),
+            is_complete: true,
+            is_revision: false,
             dropped: Vec::new(),
             dropped_listings: BTreeMap::new(),
         };
         quotes.set_boards(specs, now);
+        // The first boards are no change.
+        quotes.is_revision = false;
         quotes
     }
 
@@ -134,6 +141,7 @@ impl Quotes {
             }
         }
         self.removed.extend(old.into_keys());
+        self.is_revision = true;
         self.dirty_rows = (0..self.rows.len()).collect();
         self.set_feeds(now);
     }
@@ -379,7 +387,8 @@ impl Quotes {
     /// Returns the rows and the health of venues that have changed since the last call, and the rows removed since.
     pub fn publish(&mut self, now: Now) -> BoardUpdate {
         let removed = std::mem::take(&mut self.removed).into_iter().collect();
-        let mut update = BoardUpdate { at: now.wall, removed, ..BoardUpdate::default() };
+        let (is_complete, is_revision) = (std::mem::take(&mut self.is_complete), std::mem::take(&mut self.is_revision));
+        let mut update = BoardUpdate { at: now.wall, removed, is_complete, is_revision, ..BoardUpdate::default() };
         for index in std::mem::take(&mut self.dirty_rows) {
             let row = &mut self.rows[index];
             let (feeds, clocks, health) = (&self.feeds, &self.clocks, &self.health);
@@ -468,6 +477,7 @@ impl Quotes {
     /// Makes [`Self::publish`] return every row again, for subscribers that have lost their state.
     pub fn republish_all(&mut self) {
         self.rows.iter_mut().for_each(|row| row.published = None);
+        self.is_complete = true;
         self.dirty_rows.extend(0..self.rows.len());
     }
 

@@ -196,19 +196,23 @@ pub enum JumpStatus {
     Released,
 }
 
-/// What the board sends to the hub after a batch of events.
+/// What the board publishes after a batch of events.
 #[derive(Debug, Clone, Default)]
 pub struct BoardUpdate {
     /// When the update was made, by our wall clock.
     pub at: Timestamp,
     /// Rows that differ from what was last published.
     pub changed: Vec<Arc<Quote>>,
-    /// Rows that were only confirmed again.
+    /// Rows that were only confirmed again; each was in `changed` of an earlier update.
     pub confirmed: Vec<Arc<Quote>>,
     /// Venues whose health changed.
     pub venues: Vec<VenueHealth>,
     /// Rows that no board has any more, by source and market.
     pub removed: Vec<(SourceId, Market)>,
+    /// Whether all rows are in `changed`.
+    pub is_complete: bool,
+    /// Whether the boards have changed since the last update.
+    pub is_revision: bool,
 }
 
 /// The latest figures of one market at one venue.

@@ -1,4 +1,4 @@
-//! What passes between ingest, board, store and hub: events of venues, changed rows, health, records.
+//! What passes between ingest, board, store and bus: events of venues, changed rows, health, records.
 
 mod event;
 mod health;

@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::newest::{Changes, Newest, RowEntry, RowsView, VenueReport};
 use super::update::{EncodedUpdate, Encoding, SharedBody};
-use crate::api::{self, Delta, GroupId, Heartbeat, MessageHead, Row, RowDelta, Status, VenueHealth};
+use super::view::{Changes, RowsView};
+use crate::api::{self, Delta, GroupId, Heartbeat, MessageHead, Row, RowDelta, Status};
+use crate::bus::{Rows, VersionedHealth, VersionedRow};
 
 /// Maximum time between two frames of a group.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -100,7 +101,7 @@ pub(super) struct Frame {
 struct Sent {
     sequence: u64,
     rows: Vec<Option<SentRow>>,
-    venues: Vec<(u64, VenueHealth)>,
+    venues: Vec<VersionedHealth>,
     catch_ups: HashMap<u64, CatchUp>,
 }
 
@@ -123,14 +124,14 @@ pub(super) struct CatchUp {
 
 impl Group {
     /// Creates a group whose members start from the state in `newest`.
-    pub(super) fn new(key: GroupKey, newest: &Newest, permit: Option<GroupPermit>) -> Self {
+    pub(super) fn new(key: GroupKey, newest: &Rows<'_>, permit: Option<GroupPermit>) -> Self {
         let view = &key.view;
-        let row =
-            |entry: &RowEntry| SentRow { row: Row::new(&entry.quote, view.basis, view.lang), changed: entry.changed };
+        let sent_row =
+            |row: &VersionedRow| SentRow { row: Row::new(&row.quote, view.basis, view.lang), changed: row.changed };
         let sent = Sent {
-            sequence: newest.sequence,
-            rows: view.rows.iter().map(|(source, market)| newest.find(source, market).map(row)).collect(),
-            venues: newest.venues_of(view).map(VenueReport::with_sequence).collect(),
+            sequence: newest.sequence(),
+            rows: view.rows.iter().map(|(source, market)| newest.published(source, market).map(sent_row)).collect(),
+            venues: view.venues(newest).cloned().collect(),
             catch_ups: HashMap::new(),
         };
         let sequence = sent.sequence;
@@ -348,7 +349,7 @@ impl Group {
         let newer = sent.rows.iter().flatten().filter(|row| row.changed > since);
         let rows: Vec<_> = newer.map(|sent| RowDelta { old: None, new: &sent.row }).collect();
         let body = Bytes::from(api::json(&Delta { epoch: &encoding.epoch, sequence, previous: since, rows: &rows }));
-        let venues: Vec<_> = sent.venues.iter().filter(|(changed, _)| *changed > since).cloned().collect();
+        let venues: Vec<_> = sent.venues.iter().filter(|venue| venue.changed > since).cloned().collect();
         let mut texts = vec![self.delta(&body)];
         texts.extend(encode_statuses(encoding, self.id, sequence, &venues));
         let catch_up =
@@ -366,7 +367,7 @@ impl Group {
 
 impl Sent {
     /// Applies what a new frame contains.
-    fn apply(&mut self, sequence: u64, rows: Vec<(usize, SentRow)>, venues: Vec<(u64, VenueHealth)>) {
+    fn apply(&mut self, sequence: u64, rows: Vec<(usize, SentRow)>, venues: Vec<VersionedHealth>) {
         self.sequence = sequence;
         self.catch_ups.clear();
         for (index, row) in rows {
@@ -374,9 +375,9 @@ impl Sent {
                 *old = Some(row);
             }
         }
-        for (changed, health) in venues {
-            self.venues.retain(|(_, old)| old.venue != health.venue);
-            self.venues.push((changed, health));
+        for venue in venues {
+            self.venues.retain(|old| old.health.venue != venue.health.venue);
+            self.venues.push(venue);
         }
     }
 }
@@ -391,7 +392,8 @@ pub(super) fn encode_statuses(
     encoding: &Encoding,
     group: GroupId,
     sequence: u64,
-    venues: &[(u64, VenueHealth)],
+    venues: &[VersionedHealth],
 ) -> impl Iterator<Item = Bytes> {
-    venues.iter().map(move |(_, health)| api::json(&Status::new(group, &encoding.epoch, sequence, health)).into())
+    let status = move |health| api::json(&Status::new(group, &encoding.epoch, sequence, health)).into();
+    venues.iter().map(move |venue| status(&venue.health))
 }

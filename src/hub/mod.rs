@@ -1,10 +1,10 @@
-//! Newest rows of every market, and groups of subscribers that get the same bytes.
+//! Groups of subscribers that get the same bytes: the newest rows of an edge, encoded once.
 //!
 //! ```text
-//!             publish            one task per group              newest only
-//!  board ──────────────▶ newest ────────────────▶ frame, encoded ─────────────▶ members
-//!                          │  rows, sequence        once, shared    callback per thread, or watch per task
-//!                          └──▶ snapshot, encoded once per change
+//!            wakes          one task per group               newest only
+//!  replica ─────────▶ groups ─────────────▶ frame, encoded ─────────────▶ members
+//!     │                                       once, shared    callback per thread, or watch per task
+//!     └──────▶ snapshot, encoded once per change
 //! ```
 //!
 //! There is no queue: a frame replaces the one before it, and a member that missed frames gets the newest rows
@@ -12,15 +12,15 @@
 //! change, and a way to encode it.
 
 mod group;
-mod newest;
 mod snapshot;
 mod state;
 mod subscription;
 mod update;
+mod view;
 
 pub use group::{GroupPermit, HEARTBEAT};
-pub use newest::RowsView;
 pub use snapshot::Snapshot;
 pub use state::{Hub, HubStats, Member};
 pub use subscription::{Resume, Subscription};
 pub use update::{EncodedUpdate, InitialState};
+pub use view::RowsView;

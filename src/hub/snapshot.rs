@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::newest::{Newest, RowsView};
 use super::update::{Encoding, SharedBody};
+use super::view::RowsView;
 use crate::api::{self, Quote, Row, SnapshotBody};
+use crate::bus::Rows;
 
 /// Maximum number of views whose snapshot is cached. Snapshots of further views are encoded per request.
 const CACHED_MAX: usize = 256;
@@ -42,17 +43,17 @@ pub(super) enum Draft {
 
 impl Snapshots {
     /// Collects the rows, which is quick, so that the slow encoding can run without the lock of the rows.
-    pub fn draft(&self, newest: &Newest, view: &RowsView) -> Draft {
-        let cell = self.cell(view, newest.version);
+    pub fn draft(&self, newest: &Rows<'_>, view: &RowsView) -> Draft {
+        let cell = self.cell(view, newest.version());
         if let Some(encoded) = cell.get() {
             return Draft::Encoded(encoded.clone());
         }
-        let entries = view.rows.iter().filter_map(|(source, market)| newest.find(source, market));
+        let rows = view.rows.iter().filter_map(|(source, market)| newest.row(source, market));
         Draft::Rows {
             cell,
-            sequence: newest.sequence,
-            as_of: newest.as_of,
-            quotes: entries.map(|entry| entry.quote.clone()).collect(),
+            sequence: newest.sequence(),
+            as_of: newest.as_of(),
+            quotes: rows.map(|row| row.quote).collect(),
         }
     }
 

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::group::{Frame, Group, GroupKey, GroupPermit, encode_statuses};
-use super::newest::{RowsView, VenueReport};
 use super::state::{Hub, Member, Shared};
 use super::update::InitialState;
+use super::view::RowsView;
 use crate::api::{RequestId, VenueState};
+use crate::bus::VersionedHealth;
 
 /// Position from which a client resumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +30,15 @@ pub struct Subscription {
     frames: watch::Receiver<Arc<Frame>>,
     /// The last sequence returned to the member.
     sequence: u64,
-    /// The revision of the boards that its view is from.
+    /// The revision that its view is from.
     revision: u64,
 }
 
 impl Hub {
     /// Joins the group of a view and returns its initial state.
     ///
-    /// The initial state holds the rows changed since `resume` if that is a position of this epoch that exists and is
-    /// not from before the last change of the boards, else a snapshot. No change is lost between it and what
+    /// The initial state holds the rows changed since `resume` if that is a position of this epoch from which a client
+    /// may resume ([`crate::bus::Rows::may_resume_from`]), else a snapshot. No change is lost between it and what
     /// [`fanout::Member::update_since`] returns for its sequence. `interval` is the minimum time between two frames.
     /// Must be called within a tokio runtime.
     ///
@@ -91,29 +92,32 @@ impl Member {
         admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
     ) -> Result<(Self, InitialState, watch::Receiver<Arc<Frame>>), E> {
         let key = GroupKey::new(&view, interval);
-        let mut state = shared.state();
-        let positions = state.newest.revised_at..=state.newest.sequence;
-        let known =
-            resume.filter(|resume| resume.epoch == shared.encoding.epoch && positions.contains(&resume.sequence));
-        let group = match state.groups.get_mut(&key) {
+        shared.replica.check_silence();
+        let mut groups = shared.groups();
+        let rows = shared.replica.read();
+        let is_known =
+            |resume: &&Resume| resume.epoch == shared.encoding.epoch && rows.may_resume_from(resume.sequence);
+        let known = resume.filter(is_known);
+        let group = match groups.by_key.get_mut(&key) {
             Some((group, members)) => {
                 *members += 1;
                 group.clone()
             }
             None => {
-                let permit = admit(state.groups.len())?;
-                let group = Arc::new(Group::new(key.clone(), &state.newest, permit));
-                state.add(&group);
+                let permit = admit(groups.by_key.len())?;
+                let group = Arc::new(Group::new(key.clone(), &rows, permit));
+                groups.add(&group);
                 shared.tasks.spawn(shared.clone().supervise(group.clone()));
                 group
             }
         };
-        // While the state is locked, so that no frame is missed.
+        // While the rows are locked, so that no frame is missed.
         let frames = group.frames();
-        let is_down = |venue: &&VenueReport| venue.health.state != VenueState::Up;
-        let down: Vec<_> = state.newest.venues_of(&key.view).filter(is_down).map(VenueReport::with_sequence).collect();
-        let draft = known.is_none().then(|| shared.snapshots.draft(&state.newest, &view));
-        drop(state);
+        let is_down = |venue: &&VersionedHealth| venue.health.state != VenueState::Up;
+        let down: Vec<_> = key.view.venues(&rows).filter(is_down).cloned().collect();
+        let draft = known.is_none().then(|| shared.snapshots.draft(&rows, &view));
+        drop(rows);
+        drop(groups);
 
         let member = Self { shared: shared.clone(), group, missing: view.missing.clone() };
         let initial = match draft {
@@ -161,12 +165,12 @@ impl Subscription {
         resume: Option<&Resume>,
         admit: impl FnOnce(usize) -> Result<Option<GroupPermit>, E>,
     ) -> Result<(Self, Vec<Bytes>), E> {
-        let revision = shared.revision();
+        let revision = shared.replica.revision();
         let (member, initial, frames) = Member::join(shared, view, interval, resume, admit)?;
         Ok((Self { member, frames, sequence: initial.sequence, revision }, initial.texts(id)))
     }
 
-    /// Waits for the next update and returns its JSON messages; `None` if the boards have changed
+    /// Waits for the next update and returns its JSON messages; `None` if the revision has risen
     /// ([`Subscription::take_revision`]), or if the group has failed and the client must be closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Arc<[Bytes]>> {
         loop {
@@ -176,9 +180,9 @@ impl Subscription {
             }
             self.frames.mark_unchanged();
             let update = self.member.newest_since(self.sequence);
-            // Checked after the update was read: one from after a change of the boards would move a member with an
-            // outdated view to a sequence from which it could resume.
-            if self.member.shared.revision() != self.revision {
+            // Checked after the update was read: one from after the revision would move a member with an outdated view
+            // to a sequence from which it could resume.
+            if self.member.shared.replica.revision() != self.revision {
                 return None;
             }
             if let Some((sequence, messages)) = update {
@@ -188,10 +192,10 @@ impl Subscription {
         }
     }
 
-    /// Returns whether the boards have changed since the last call, or since the member joined. The member may
-    /// continue if its view is still the same; else it has to join again.
+    /// Returns whether the revision has risen since the last call, or since the member joined. The member may continue
+    /// if the fingerprint of its view is still the same ([`Hub::fingerprint`]); else it has to join again.
     pub fn take_revision(&mut self) -> bool {
-        let revision = self.member.shared.revision();
+        let revision = self.member.shared.replica.revision();
         self.frames.mark_changed();
         std::mem::replace(&mut self.revision, revision) != revision
     }

@@ -22,7 +22,7 @@ pub use time::{Zone, age, age_patterns, base, clock, day, moment, moment_exact, 
 pub const UNKNOWN: &str = "–";
 
 #[cfg(test)]
-mod tests_support {
+pub(crate) mod tests_support {
     //! A quote row for the tests of this module.
 
     use crate::market::{Base, BaseSource, Quote, SourceId, State, VenueId};

@@ -58,9 +58,9 @@ const READS_MAX: usize = 4;
 /// How long a body is fresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// Until the next batch is published.
+    /// Until an answer may differ ([`Hub::version`]).
     UntilPublish,
-    /// Until the next batch, at most until the end of the second: the body shows ages or the time.
+    /// As `UntilPublish`, at most until the end of the second: the body shows ages or the time.
     UntilSecond,
 }
 
@@ -90,7 +90,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     version: u64,
-    /// The revision of the boards.
+    /// The revision of the hub.
     revision: u64,
     second: i64,
 }

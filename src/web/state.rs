@@ -54,7 +54,7 @@ struct Inner {
 pub struct AppParts {
     /// Newest rows and subscriptions.
     pub hub: Hub,
-    /// The boards, the default one first. They may change; [`Hub::revise`] must follow each change.
+    /// The boards, the default one first. They may change; the next update of the bus must then have `is_revision`.
     pub boards: watch::Receiver<Arc<[Board]>>,
     /// The clocks.
     pub clock: Clock,

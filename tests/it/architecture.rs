@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["venue", "market", "feed", "clock", "failpoint"]),
     ("store", &["market", "feed", "clock", "failpoint"]),
     ("api", &["market", "feed", "locale"]),
-    ("hub", &["api", "market", "feed", "locale", "clock", "failpoint", "fanout"]),
+    ("bus", &["market", "feed", "clock"]),
+    ("hub", &["bus", "api", "market", "feed", "locale", "failpoint", "fanout"]),
     ("config", &["venue", "market"]),
     ("widgets", &["hub", "api", "locale", "config", "market", "feed", "clock"]),
     (
@@ -44,6 +45,7 @@ const PRICE_PATH: &[&str] = &[
     "src/ingest",
     "src/board",
     "src/store",
+    "src/bus",
     "src/hub",
     "src/api",
     "src/locale",

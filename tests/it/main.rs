@@ -26,6 +26,7 @@ mod series;
 mod simulation;
 mod store;
 mod supervision;
+mod test_hub;
 mod third_party_clients;
 mod venues;
 mod widgets;

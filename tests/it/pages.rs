@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::test_hub::TestHub;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use sisepan::clock::Clock;
 use sisepan::config::Board;
 use sisepan::feed::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueState};
-use sisepan::hub::Hub;
 use sisepan::market::{Base, BaseSource, Basis, Market, Quote, SourceId, State, VenueId};
 use sisepan::web::{AppParts, AppState, router};
 use tower::ServiceExt;
@@ -89,7 +89,7 @@ fn reference() -> Vec<Quote> {
 }
 
 fn app_with(quotes: Vec<Quote>, venues: Vec<VenueHealth>, markets: &[&str], demo: bool) -> axum::Router {
-    let hub = Hub::new("epoch".to_owned());
+    let hub = TestHub::new("epoch");
     hub.publish(BoardUpdate {
         at: now(),
         changed: quotes.into_iter().map(Arc::new).collect(),
@@ -99,7 +99,7 @@ fn app_with(quotes: Vec<Quote>, venues: Vec<VenueHealth>, markets: &[&str], demo
     app_of(hub, markets, demo)
 }
 
-fn app_of(hub: Hub, markets: &[&str], demo: bool) -> axum::Router {
+fn app_of(hub: TestHub, markets: &[&str], demo: bool) -> axum::Router {
     let markets: Vec<Market> = markets.iter().map(|market| market.parse().unwrap()).collect();
     let board = |id: &str, titles: [&str; 3], markets: Vec<Market>| Board {
         id: id.to_owned(),
@@ -113,7 +113,7 @@ fn app_of(hub: Hub, markets: &[&str], demo: bool) -> axum::Router {
         board("usdt", ["USDT 시세", "USDT prices", "USDT建て価格"], vec!["BTC-USDT".parse().unwrap()]),
     ];
     router(AppState::new(AppParts {
-        hub,
+        hub: hub.served(),
         boards: crate::api::setup::fixed_boards(boards),
         clock: Clock::manual(now()),
         history: None,
@@ -385,9 +385,9 @@ fn cells<'a>(html: &'a str, market: &str, cell: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn fc_39_the_table_and_the_movers_of_the_start_page_show_the_same_price() {
-    let hub = Hub::new("epoch".to_owned());
+    let hub = TestHub::new("epoch");
     let market = "BTC-KRW";
-    let publish = |hub: &Hub, price: u64| {
+    let publish = |hub: &TestHub, price: u64| {
         let row = quote(market, &price.to_string(), Some("139290000"));
         let row = Quote { quote_volume_24h: Some(10_000_000_000_u64.into()), ..row };
         hub.publish(BoardUpdate { at: now(), changed: vec![Arc::new(row)], ..BoardUpdate::default() });

@@ -19,7 +19,8 @@ pub trait Member: fmt::Debug + Send + 'static {
     /// Returns whether the group has failed: no more updates follow, and its members are closed with 3011.
     fn has_failed(&self) -> bool;
 
-    /// Returns a number that rises when the client's subscriptions may stand for other groups than before; starts at 0.
+    /// Returns a number that rises when the client's subscriptions may stand for other groups than before, or when their
+    /// rows must be sent again; starts at 0.
     /// The watchers are called after it has risen, and then each client is passed to
     /// [`Service::on_revision`](super::Service::on_revision) before it gets another update.
     fn revision(&self) -> u64 {

@@ -50,7 +50,7 @@ pub async fn events(
     let admit = |groups| if is_board { Ok(None) } else { permit.admit_group(&app, groups) };
     let (subscription, texts, view) = join_current(&app, |boards| {
         let (view, interval) = (query.resolve(&app, boards)?, query.interval()?);
-        let fingerprint = view.fingerprint();
+        let fingerprint = app.hub.fingerprint(&view);
         let (subscription, texts) = app.hub.try_subscribe(view, interval, None, position.as_ref(), admit)?;
         Ok::<_, BadRequest>((subscription, texts, fingerprint))
     })?;
@@ -114,13 +114,13 @@ impl EventClient {
         }
     }
 
-    /// Subscribes again with the rows that the query stands for since the boards have changed; returns the snapshot,
-    /// or `None` if they are the same.
+    /// Subscribes again with the rows that the query stands for since the hub's revision has risen; returns the
+    /// snapshot, or `None` if the client has these rows.
     fn subscribe_again(&mut self) -> Result<Option<Arc<[Bytes]>>, BadRequest> {
         let is_board = self.query.markets.is_none();
         let joined = join_current(&self.app, |boards| {
             let (view, interval) = (self.query.resolve_again(&self.app, boards)?, self.query.interval()?);
-            let fingerprint = view.fingerprint();
+            let fingerprint = self.app.hub.fingerprint(&view);
             if fingerprint == self.view {
                 return Ok(None);
             }

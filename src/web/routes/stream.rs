@@ -267,7 +267,7 @@ fn subscribe(
     let (member, mut initial, fingerprint) = join_current(app, |boards| {
         let (view, interval) = (query.resolve(app, boards)?, query.interval()?);
         check_limits(app, context, id.as_ref(), &view)?;
-        let fingerprint = view.fingerprint();
+        let fingerprint = app.hub.fingerprint(&view);
         let admit = |groups| match permit(context) {
             Some(permit) if !is_board => permit.admit_group(app, groups),
             _ => Ok(None),
@@ -287,8 +287,8 @@ fn subscribe(
     Ok(())
 }
 
-/// Subscribes again with the rows that the subscription stands for since the boards have changed, starting with a
-/// snapshot; does nothing if they are the same.
+/// Subscribes again with the rows that the subscription stands for since the hub's revision has risen, starting with a
+/// snapshot; does nothing if the client has these rows.
 fn subscribe_again(
     app: &AppState,
     context: &mut ClientContext<'_>,
@@ -298,7 +298,7 @@ fn subscribe_again(
     let interval = query.interval()?;
     let joined = join_current(app, |boards| {
         let view = query.resolve_again(app, boards)?;
-        let fingerprint = view.fingerprint();
+        let fingerprint = app.hub.fingerprint(&view);
         if fingerprint == subscription.view {
             return Ok(None);
         }
@@ -314,8 +314,8 @@ fn subscribe_again(
     Ok(())
 }
 
-/// Calls `join` with the boards, again if they change meanwhile: a subscription must not begin with outdated rows at
-/// the sequence of the change, because it could be resumed from there.
+/// Calls `join` with the boards, again if the hub's revision rises meanwhile: a subscription must not begin with outdated
+/// rows at the sequence of the change, because it could be resumed from there.
 pub fn join_current<T, E>(app: &AppState, mut join: impl FnMut(&Boards) -> Result<T, E>) -> Result<T, E> {
     loop {
         let boards = app.boards();

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::test_hub::TestHub;
 use axum::http::header;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use sisepan::clock::Clock;
 use sisepan::config::Board;
 use sisepan::feed::BoardUpdate;
-use sisepan::hub::{Hub, Resume, RowsView};
+use sisepan::hub::{Resume, RowsView};
 use sisepan::market::{Basis, SourceId};
 use sisepan::web::{AppParts, AppState, Limits};
 use std::sync::Arc;
@@ -23,7 +24,8 @@ fn view(names: &[&str]) -> RowsView {
 }
 
 fn removed(names: &[&str]) -> BoardUpdate {
-    BoardUpdate { removed: names.iter().map(|name| (source(), market(name))).collect(), ..changed([]) }
+    let removed = names.iter().map(|name| (source(), market(name))).collect();
+    BoardUpdate { removed, is_revision: true, ..changed([]) }
 }
 
 fn resume(sequence: u64) -> Resume {
@@ -124,7 +126,7 @@ async fn a_member_learns_of_a_change_and_may_continue() {
 
 /// A server whose boards can be changed.
 struct Changing {
-    hub: Hub,
+    hub: TestHub,
     app: AppState,
     boards: watch::Sender<Arc<[Board]>>,
     address: String,
@@ -139,7 +141,7 @@ impl Changing {
         let (boards, receiver) = watch::channel(Arc::default());
         let clock = Clock::tokio(time("2026-01-15T06:27:04Z"));
         let parts =
-            AppParts { hub: hub.clone(), boards: receiver, clock, history: None, store_health: None, demo: false };
+            AppParts { hub: hub.served(), boards: receiver, clock, history: None, store_health: None, demo: false };
         let app = AppState::with_limits(parts, limits);
         let address = serve(&app).await;
         let changing = Self { hub, app, boards, address };

@@ -1,5 +1,6 @@
 //! Checks that every example in docs/api.md equals what the code produces, byte for byte except white space.
 
+use crate::test_hub::TestApp;
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
@@ -58,13 +59,15 @@ async fn next_text(client: &mut Client) -> String {
     }
 }
 
-fn app() -> AppState {
+fn app() -> TestApp {
     let hub = hub();
     hub.publish(changed([bitcoin()]));
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW"])];
     let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
     let boards = fixed_boards(boards);
-    AppState::new(AppParts { hub, boards, clock, demo: false, history: Some(history()), store_health: None })
+    let history = Some(history() as _);
+    let parts = AppParts { hub: hub.served(), boards, clock, demo: false, history, store_health: None };
+    TestApp::new(&hub, AppState::new(parts))
 }
 
 /// Returns a history that begins with a trade, a quiet minute, a gap, and two trades.
@@ -90,7 +93,7 @@ async fn shortened(app: &AppState, path: &str) -> Value {
 }
 
 /// Returns every message of a stream session, by the name of its example.
-async fn conversation(app: &AppState, examples: &BTreeMap<&str, String>) -> BTreeMap<&'static str, String> {
+async fn conversation(app: &TestApp, examples: &BTreeMap<&str, String>) -> BTreeMap<&'static str, String> {
     let mut actual = BTreeMap::new();
     let address = serve(app).await;
     let mut client = Client::connect(&address, "").await;

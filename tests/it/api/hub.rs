@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::test_hub::{TestApp, TestHub};
+use sisepan::bus::Local;
 use sisepan::clock::Clock;
 use sisepan::feed::{BoardUpdate, Reason, ReasonCode, VenueHealth, VenueState};
-use sisepan::hub::{Hub, RowsView, Subscription};
+use sisepan::hub::{Hub, Resume, RowsView, Subscription};
 use sisepan::market::{Basis, HaltReason, Notice, Quote, State};
 
 use super::setup::*;
@@ -16,7 +18,7 @@ fn view(names: &[&str]) -> RowsView {
     RowsView { board: None, rows: rows.into(), basis: Basis::Rolling24h, lang: None, demo: false, missing: [].into() }
 }
 
-fn join(hub: &Hub, interval: Duration) -> Subscription {
+fn join(hub: &TestHub, interval: Duration) -> Subscription {
     hub.subscribe(view(&["BTC-KRW", "ETH-KRW"]), interval, None, None).0
 }
 
@@ -115,47 +117,202 @@ async fn out_21_subscribing_and_leaving_leaves_nothing_behind() {
     assert_eq!((hub.stats().groups, hub.stats().members), (0, 0));
 }
 
+fn states(body: &serde_json::Value) -> Vec<&str> {
+    body["rows"].as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap()).collect()
+}
+
+fn resume(sequence: u64) -> Resume {
+    Resume { epoch: EPOCH.to_owned(), sequence }
+}
+
+/// A hub with a live, a halted and a delayed row, and its app.
+struct Silence {
+    clock: Clock,
+    hub: TestHub,
+    app: TestApp,
+}
+
+impl Silence {
+    const PUBLISHED: [&str; 3] = ["live", "halted", "delayed"];
+    const STALE: [&str; 3] = ["stale", "halted", "stale"];
+
+    fn new() -> Self {
+        let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+        let hub = TestHub::with_clock(EPOCH, clock.clone());
+        hub.publish(Self::all());
+        Self { app: app_state(&hub), clock, hub }
+    }
+
+    fn all() -> BoardUpdate {
+        let halted = Quote { state: State::Halted, ..quote("ETH-KRW", "1") };
+        let delayed = Quote { state: State::Delayed, ..quote("XRP-KRW", "1") };
+        BoardUpdate { is_complete: true, ..changed([quote("BTC-KRW", "1"), halted, delayed]) }
+    }
+
+    fn view() -> RowsView {
+        view(&["BTC-KRW", "ETH-KRW", "XRP-KRW"])
+    }
+
+    /// Asserts that every kind of answer has these states.
+    async fn assert_shown(&self, expected: [&str; 3]) {
+        let body = text(get(&self.app, "/api/v1/snapshot").await).await;
+        assert_eq!(states(&serde_json::from_str(&body).unwrap()), expected);
+        let csv = text(get(&self.app, "/api/v1/snapshot.csv").await).await;
+        let in_csv = |line: &str| expected.iter().find(|state| line.contains(**state)).copied();
+        assert_eq!(csv.lines().skip(1).map(in_csv).collect::<Vec<_>>(), expected.map(Some));
+        let ready = text(get(&self.app, "/readyz").await).await;
+        let live = expected.iter().filter(|state| **state == "live").count();
+        assert!(ready.contains(&format!(r#""live":{live},"#)), "{ready}");
+        let page = text(get(&self.app, "/embed/board").await).await;
+        for state in ["live", "stale"] {
+            let is_shown = page.contains(&format!(r#"data-state="{state}""#));
+            assert_eq!(is_shown, expected.contains(&state), "{state}: {page}");
+        }
+        let markets = ["BTC-KRW", "ETH-KRW", "XRP-KRW"].map(market);
+        let state = |row: Arc<Quote>| row.state.as_str();
+        assert_eq!(self.hub.rows(&source(), &markets).into_iter().map(state).collect::<Vec<_>>(), expected);
+        assert_eq!(self.hub.all_rows().into_iter().map(state).collect::<Vec<_>>(), expected);
+        assert_eq!(markets.map(|market| self.hub.row(&source(), &market).unwrap().state.as_str()), expected);
+    }
+
+    /// Returns the first message to a client that resumes.
+    fn resumed(&self, sequence: u64) -> serde_json::Value {
+        let (_, texts) = self.hub.subscribe(Self::view(), Duration::ZERO, None, Some(&resume(sequence)));
+        serde_json::from_slice(&texts[0]).unwrap()
+    }
+}
+
 /// After a pause of the process, a client may request rows before the board has checked them.
 #[tokio::test(start_paused = true)]
-async fn rows_without_a_keep_alive_are_served_as_stale_until_published_again() {
-    let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
-    let hub = Hub::with_keep_alive(EPOCH.to_owned(), clock.clone());
-    let halted = Quote { state: State::Halted, ..quote("ETH-KRW", "1") };
-    let delayed = Quote { state: State::Delayed, ..quote("XRP-KRW", "1") };
-    let rows = || changed([quote("BTC-KRW", "1"), halted.clone(), delayed.clone()]);
-    hub.publish(rows());
-    let app = app_state(&hub);
-    let shown = async || {
-        let body: serde_json::Value = serde_json::from_str(&text(get(&app, "/api/v1/snapshot").await).await).unwrap();
-        body["rows"].as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let mut member = join(&hub, Duration::ZERO);
-    let as_published = ["live", "halted", "delayed"];
+async fn rows_of_a_silent_market_are_stale_in_every_answer_and_under_the_same_number() {
+    let test = Silence::new();
+    let Silence { clock, hub, .. } = &test;
+    let mut member = join(hub, Duration::ZERO);
+    let fingerprint = hub.fingerprint(&Silence::view());
     for _ in 0..3 {
         clock.advance(Duration::from_millis(4_900));
-        assert_eq!(shown().await, as_published);
-        assert!(!hub.keep_alive(clock.monotonic()), "no row was marked stale");
+        assert!(!hub.needs_all_rows());
+        test.assert_shown(Silence::PUBLISHED).await;
+        // Nothing has changed, but the market is alive.
+        hub.publish(BoardUpdate::default());
     }
+    let (sequence, revision) = (hub.sequence(), hub.revision());
     clock.advance(Duration::from_millis(5_001));
-    assert_eq!(shown().await, ["stale", "halted", "stale"]);
-    // At once, not with the next heartbeat.
-    let update = tokio::time::timeout(Duration::from_secs(1), member.next()).await.unwrap().unwrap();
-    assert!(std::str::from_utf8(&update[0]).unwrap().contains(r#""state":"stale""#), "{update:?}");
+    assert!(hub.needs_all_rows(), "the market has to publish all rows");
+    test.assert_shown(Silence::STALE).await;
+    // At once, not with the next heartbeat: the member has to join again, and gets a snapshot.
+    let update = tokio::time::timeout(Duration::from_secs(1), member.next()).await.unwrap();
+    assert!(update.is_none() && member.take_revision(), "{update:?}");
+    assert_ne!(hub.fingerprint(&Silence::view()), fingerprint);
+    // Whoever resumes may have seen live rows with this number.
+    let snapshot = test.resumed(sequence);
+    assert_eq!((snapshot["type"].as_str(), states(&snapshot)), (Some("snapshot"), Silence::STALE.to_vec()));
     clock.advance(Duration::from_secs(60));
-    let sequence = hub.sequence();
-    assert_eq!(shown().await, ["stale", "halted", "stale"]);
-    assert_eq!(hub.sequence(), sequence, "the change is published once");
+    test.assert_shown(Silence::STALE).await;
+    assert_eq!((hub.sequence(), hub.revision()), (sequence, revision + 1), "an edge numbers nothing");
 
-    assert!(hub.keep_alive(clock.monotonic()), "the hub asks for all rows again");
-    assert_eq!(shown().await, ["stale", "halted", "stale"], "stale until the board publishes them again");
-    assert!(!hub.keep_alive(clock.monotonic()));
-    hub.publish(rows());
-    assert_eq!(shown().await, as_published);
+    hub.publish(Silence::all());
+    test.assert_shown(Silence::PUBLISHED).await;
+    assert_eq!((hub.sequence(), hub.revision(), hub.needs_all_rows()), (sequence + 1, revision + 2, false));
+    assert!(member.next().await.is_none() && member.take_revision(), "current rows need another snapshot");
+    let snapshot = test.resumed(sequence);
+    assert_eq!((snapshot["type"].as_str(), states(&snapshot)), (Some("snapshot"), Silence::PUBLISHED.to_vec()));
+    let delta = test.resumed(sequence + 1);
+    assert_eq!((&delta["type"], &delta["rows"]), (&"delta".into(), &serde_json::json!([])), "{delta}");
 
-    // A read and the keep-alive of the board both find them stale, whichever comes first.
+    // The next update comes before anybody has asked.
     clock.advance(Duration::from_secs(6));
-    assert!(hub.keep_alive(clock.monotonic()));
-    assert_eq!(shown().await, ["stale", "halted", "stale"]);
+    assert!(hub.needs_all_rows());
+    hub.publish(Silence::all());
+    test.assert_shown(Silence::PUBLISHED).await;
+    assert_eq!((hub.sequence(), hub.revision()), (sequence + 2, revision + 2));
+    assert_eq!(test.resumed(sequence + 1)["type"], "snapshot", "at another edge, these rows may have been stale");
+}
+
+/// The process may be stopped between the evaluation of rows and their publication, or while they are evaluated.
+#[tokio::test(start_paused = true)]
+async fn only_rows_that_were_all_evaluated_after_a_silence_end_it() {
+    let late = Duration::from_secs(6);
+    let updates: [fn() -> BoardUpdate; 2] = [|| changed([quote("BTC-KRW", "1")]), Silence::all];
+    for is_noticed in [false, true] {
+        for (update, ago) in [(0, late), (0, Duration::ZERO), (1, late), (1, Duration::ZERO)] {
+            let test = Silence::new();
+            let Silence { clock, hub, .. } = &test;
+            let sequence = hub.sequence();
+            clock.advance(late);
+            if is_noticed {
+                hub.check_silence();
+            }
+            hub.publish_late(updates[update](), ago);
+            let is_over = (update, ago) == (1, Duration::ZERO);
+            assert_eq!(hub.needs_all_rows(), !is_over, "{is_noticed} {update} {ago:?}");
+            test.assert_shown(if is_over { Silence::PUBLISHED } else { Silence::STALE }).await;
+            assert_eq!(test.resumed(sequence)["type"], "snapshot");
+            assert_eq!(test.resumed(hub.sequence())["type"], if is_over { "delta" } else { "snapshot" });
+            hub.publish(Silence::all());
+            test.assert_shown(Silence::PUBLISHED).await;
+        }
+    }
+}
+
+/// The time between the evaluation of rows and their arrival at the edge is no silence.
+#[tokio::test(start_paused = true)]
+async fn rows_that_were_evaluated_in_time_and_arrive_later_are_live() {
+    let test = Silence::new();
+    let Silence { clock, hub, .. } = &test;
+    for _ in 0..3 {
+        clock.advance(Duration::from_millis(4_995));
+        hub.publish_late(BoardUpdate::default(), Duration::from_millis(15));
+        test.assert_shown(Silence::PUBLISHED).await;
+    }
+    assert_eq!(hub.revision(), 0);
+    // Once they are stale, they are published as a whole.
+    clock.advance(Duration::from_millis(4_990));
+    hub.check_silence();
+    hub.publish_late(BoardUpdate::default(), Duration::from_millis(105));
+    test.assert_shown(Silence::STALE).await;
+    clock.advance(Duration::from_secs(1));
+    hub.publish(BoardUpdate::default());
+    test.assert_shown(Silence::STALE).await;
+    assert!(hub.needs_all_rows());
+}
+
+#[tokio::test]
+async fn two_edges_of_a_market_give_the_same_answers_and_a_client_of_one_resumes_at_the_other() {
+    let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    let mut bus = Local::with_epoch(EPOCH.to_owned(), clock.clone());
+    let hubs = [(); 2].map(|()| Hub::new(bus.edge()));
+    let mut publish = |update| bus.publish(update, clock.monotonic());
+    publish(BoardUpdate { venues: vec![health(VenueState::Up)], ..changed([quote("BTC-KRW", "1")]) });
+    let bitcoin = || view(&["BTC-KRW"]);
+    let [(mut first, texts), (mut second, same)] =
+        hubs.each_ref().map(|hub| hub.subscribe(bitcoin(), Duration::ZERO, None, None));
+    assert_eq!(texts, same);
+    publish(confirmed([quote("BTC-KRW", "1")]));
+    publish(changed([quote("BTC-KRW", "2")]));
+    let seen = first.next().await.unwrap();
+    assert!(seen[0].starts_with(br#"{"type":"delta""#), "{seen:?}");
+    assert_eq!(seen, second.next().await.unwrap());
+    let position = resume(first.sequence());
+    publish(changed([quote("BTC-KRW", "3")]));
+    // The change may follow in a message of its own: the other edge has not encoded it yet.
+    let (mut other, resumed) = hubs[1].subscribe(bitcoin(), Duration::ZERO, None, Some(&position));
+    let resumed: serde_json::Value = serde_json::from_slice(&resumed[0]).unwrap();
+    assert_eq!((&resumed["recovered"], &resumed["rows"]), (&true.into(), &serde_json::json!([])), "{resumed}");
+    let next: serde_json::Value = serde_json::from_slice(&other.next().await.unwrap()[0]).unwrap();
+    assert_eq!((&next["previous"], &next["rows"][0]["last"]), (&position.sequence.into(), &"3".into()), "{next}");
+
+    // Only one edge has noticed a silence. Its client has stale rows, and resumes at the other edge.
+    clock.advance(Duration::from_secs(6));
+    hubs[0].check_silence();
+    assert_eq!(hubs[0].all_rows()[0].state, State::Stale);
+    let position = resume(hubs[0].sequence());
+    publish(BoardUpdate { is_complete: true, ..changed([quote("BTC-KRW", "3")]) });
+    let (_, resumed) = hubs[1].subscribe(bitcoin(), Duration::ZERO, None, Some(&position));
+    let resumed: serde_json::Value = serde_json::from_slice(&resumed[0]).unwrap();
+    assert_eq!((states(&resumed), &resumed["recovered"]), (vec!["live"], &false.into()), "{resumed}");
+    let [one, other] = hubs.each_ref().map(|hub| (hub.sequence(), hub.all_rows(), hub.snapshot(&bitcoin()).body));
+    assert_eq!(one, other);
 }
 
 fn rows_of(view: &RowsView) -> Vec<String> {

@@ -1,9 +1,9 @@
 //! The JSON API, called through the router without a socket. Expected bodies are written out by hand.
 
+use crate::test_hub::{TestApp, TestHub};
 use axum::body::Body;
 use axum::http::{Request, header};
 use sisepan::feed::VenueState;
-use sisepan::hub::Hub;
 use sisepan::market::{Quote, State};
 use sisepan::web::{AppParts, AppState, Limits};
 
@@ -18,7 +18,7 @@ const BITCOIN: &str = concat!(
     r#""confirmed_at":"2026-01-15T06:27:03.000Z"}"#
 );
 
-fn filled() -> AppState {
+fn filled() -> TestApp {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("XRP-KRW", "0.00001234")]));
     hub.publish(venue_update(VenueState::Up));
@@ -46,7 +46,7 @@ async fn a_snapshot_has_the_rows_in_the_order_of_the_board() {
 async fn a_demo_snapshot_is_marked() {
     let hub = hub();
     let parts = AppParts {
-        hub,
+        hub: hub.served(),
         boards: fixed_boards(vec![board("krw", &["BTC-KRW"])]),
         clock: sisepan::clock::Clock::system(),
         history: None,
@@ -353,7 +353,7 @@ async fn fc_31_as_many_markets_as_documented_fit_into_a_query() {
     hub.publish(changed(names.iter().map(|name| quote(name, "1"))));
     let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
     let parts = AppParts {
-        hub,
+        hub: hub.served(),
         boards: fixed_boards(vec![board("all", &borrowed)]),
         clock: sisepan::clock::Clock::system(),
         history: None,
@@ -403,7 +403,7 @@ async fn fc_56_the_etag_of_a_snapshot_stays_while_no_row_changes() {
             let confirmed = vec![Quote { confirmed_at, ..bitcoin() }.into()];
             let figures = sisepan::feed::VenueHealth { data_at: Some(at), ..health(VenueState::Up) };
             let (changed, venues) = (vec![quote("SOL-KRW", &second.to_string()).into()], vec![figures]);
-            app.hub.publish(sisepan::feed::BoardUpdate { at, changed, confirmed, venues, removed: Vec::new() });
+            app.hub.publish(sisepan::feed::BoardUpdate { at, changed, confirmed, venues, ..Default::default() });
             let (new_tag, body) = tag_and_body(&app).await;
             assert_eq!(new_tag, tag, "{path}");
             assert_ne!(body, first, "the body has the newest times");
@@ -413,7 +413,7 @@ async fn fc_56_the_etag_of_a_snapshot_stays_while_no_row_changes() {
             assert!(unchanged.headers().contains_key(header::CACHE_CONTROL) && text(unchanged).await.is_empty());
         }
         // Another node with the same rows has the same tag.
-        let other = Hub::new("another".to_owned());
+        let other = TestHub::new("another");
         other.publish(changed([bitcoin(), quote("XRP-KRW", "0.00001234")]));
         assert_eq!(tag_and_body(&app_state(&other)).await.0, tag, "{path}");
         // Any change of a row changes the tag.

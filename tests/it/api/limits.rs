@@ -27,7 +27,7 @@ async fn out_10_a_sixth_message_within_a_second_ends_the_stream() {
     // The clock is stopped, so the second never ends.
     let hub = hub();
     let parts = sisepan::web::AppParts {
-        hub: hub.clone(),
+        hub: hub.served(),
         boards: fixed_boards(vec![board("krw", &["BTC-KRW"])]),
         clock: sisepan::clock::Clock::manual(time("2026-01-15T06:27:04Z")),
         history: None,

@@ -112,7 +112,7 @@ async fn a_listener_that_is_stopped_finishes_its_requests() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (app, shutdown) = (app_state(&hub()), CancellationToken::new());
-    let listening = tokio::spawn(web::listen(listener, app, shutdown.clone()));
+    let listening = tokio::spawn(web::listen(listener, app.served(), shutdown.clone()));
     let idle = TcpStream::connect(&address).await.unwrap();
     assert!(health(&address).await.starts_with("HTTP/1.1 200"));
     shutdown.cancel();

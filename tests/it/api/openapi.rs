@@ -3,6 +3,7 @@
 //!
 //! `tests/browser/documents.test.js` checks real responses and messages against their schemas.
 
+use crate::test_hub::TestApp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{fmt, fs};
@@ -146,7 +147,7 @@ async fn example(app: &AppState, document: &Value, path: &str) -> String {
     )
 }
 
-fn app() -> AppState {
+fn app() -> TestApp {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("ETH-KRW", "4512000"), quote("XRP-KRW", "3104")]));
     app_state_with(&hub, Default::default())

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::test_hub::TestHub;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use sisepan::clock::Clock;
 use sisepan::config::Board;
-use sisepan::feed::VenueState;
-use sisepan::hub::{Hub, Resume, RowsView, Subscription};
+use sisepan::feed::{BoardUpdate, VenueState};
+use sisepan::hub::{Resume, RowsView, Subscription};
 use sisepan::market::Basis;
 
 use super::setup::*;
@@ -51,6 +53,10 @@ enum Step {
     Restart(usize),
     /// Time passes, in milliseconds.
     Wait(u64),
+    /// The market is silent for too long, and the edge notices it, or doesn't.
+    Silence(bool),
+    /// The market publishes all rows, evaluated now or before the last silence.
+    PublishAll(bool),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -62,6 +68,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0usize..3).prop_map(Step::Resume),
         1 => (0usize..3).prop_map(Step::Restart),
         2 => prop_oneof![Just(1u64), Just(60), Just(300), Just(16_000)].prop_map(Step::Wait),
+        1 => any::<bool>().prop_map(Step::Silence),
+        1 => any::<bool>().prop_map(Step::PublishAll),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -70,11 +78,13 @@ struct Member {
     subscription: Option<Subscription>,
     known: ClientState,
     interval: Duration,
+    fingerprint: u64,
 }
 
 impl Member {
-    fn join(&mut self, hub: &Hub, resume: Option<u64>) {
+    fn join(&mut self, hub: &TestHub, resume: Option<u64>) {
         self.subscription = None;
+        self.fingerprint = hub.fingerprint(&view(&MARKETS));
         let resume = resume.map(|sequence| Resume { epoch: EPOCH.to_owned(), sequence });
         let (subscription, texts) = hub.subscribe(view(&MARKETS), self.interval, None, resume.as_ref());
         apply(&mut self.known, &texts);
@@ -82,16 +92,36 @@ impl Member {
     }
 
     /// Reads until nothing arrives for `quiet`.
-    async fn read(&mut self, quiet: Duration) {
-        let subscription = self.subscription.as_mut().unwrap();
-        while let Ok(Some(texts)) = tokio::time::timeout(quiet, subscription.next()).await {
-            apply(&mut self.known, &texts);
+    async fn read(&mut self, hub: &TestHub, quiet: Duration) {
+        let next = async |member: &mut Self| member.subscription.as_mut().unwrap().next().await;
+        while let Ok(texts) = tokio::time::timeout(quiet, next(self)).await {
+            match texts {
+                Some(texts) => apply(&mut self.known, &texts),
+                None => {
+                    assert!(self.subscription.as_mut().unwrap().take_revision());
+                    if hub.fingerprint(&view(&MARKETS)) != self.fingerprint {
+                        self.join(hub, None);
+                    }
+                }
+            }
         }
+    }
+
+    fn has_live_rows(&self) -> bool {
+        self.known.rows.values().any(|row| row["state"] == "live")
     }
 }
 
 async fn run_scenario(steps: Vec<Step>) {
-    let hub = hub();
+    const SILENCE: Duration = Duration::from_secs(6);
+    let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    let hub = TestHub::with_clock(EPOCH, clock.clone());
+    // What the market must do once the edge shows its rows as stale.
+    let publish_all = |truth: &BTreeMap<String, String>, ago| {
+        let rows = truth.iter().map(|(market, last)| quote(market, last));
+        hub.publish_late(BoardUpdate { is_complete: true, ..changed(rows.collect::<Vec<_>>()) }, ago);
+    };
+    let mut is_silent = false;
     let mut truth = BTreeMap::new();
     let mut price = 0;
     let mut members: Vec<_> = [0, 0, 250]
@@ -100,6 +130,7 @@ async fn run_scenario(steps: Vec<Step>) {
             subscription: None,
             known: ClientState::default(),
             interval: Duration::from_millis(millis),
+            fingerprint: 0,
         })
         .collect();
     members.iter_mut().for_each(|member| member.join(&hub, None));
@@ -122,18 +153,34 @@ async fn run_scenario(steps: Vec<Step>) {
                     hub.publish(confirmed([quote(MARKETS[index], last)]));
                 }
             }
-            Step::Read(index) => members[index].read(Duration::from_millis(1)).await,
+            Step::Read(index) => {
+                members[index].read(&hub, Duration::from_millis(1)).await;
+                assert!(!(is_silent && members[index].has_live_rows()), "live while the market is silent");
+            }
             Step::Resume(index) => {
                 let sequence = members[index].known.sequence;
                 members[index].join(&hub, Some(sequence));
             }
             Step::Restart(index) => members[index].join(&hub, None),
             Step::Wait(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+            Step::Silence(is_noticed) => {
+                clock.advance(SILENCE);
+                if is_noticed {
+                    hub.check_silence();
+                    is_silent = true;
+                }
+            }
+            Step::PublishAll(is_late) => {
+                publish_all(&truth, if is_late { SILENCE } else { Duration::ZERO });
+                is_silent &= is_late;
+            }
         }
     }
+    publish_all(&truth, Duration::ZERO);
     for member in &mut members {
-        member.read(Duration::from_millis(600)).await;
+        member.read(&hub, Duration::from_millis(600)).await;
         assert_eq!(member.known.last_prices(), truth);
+        assert!(member.known.rows.values().all(|row| row["state"] == "live"), "{:?}", member.known.rows);
     }
     assert_eq!(hub.stats().groups, 2);
     drop(members);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::test_hub::{TestApp, TestHub};
 use axum::body::Body;
 use axum::http::{Request, Response};
 use futures_util::{SinkExt, StreamExt};
@@ -12,7 +13,6 @@ use serde_json::Value;
 use sisepan::clock::Clock;
 use sisepan::config::Board;
 use sisepan::feed::{BoardUpdate, Example, Missing, MissingPart, Problem, Reason, ReasonCode, VenueHealth, VenueState};
-use sisepan::hub::Hub;
 use sisepan::market::{Base, BaseSource, Basis, Market, Price, Quote, SourceId, State, VenueId};
 use sisepan::web::{AppParts, AppState, Limits};
 use tokio::net::TcpStream;
@@ -148,28 +148,20 @@ pub fn fixed_boards(boards: Vec<Board>) -> watch::Receiver<Arc<[Board]>> {
     watch::channel(boards.into()).1
 }
 
-pub fn app_state_with(hub: &Hub, limits: Limits) -> AppState {
+pub fn app_state_with(hub: &TestHub, limits: Limits) -> TestApp {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::tokio(time("2026-01-15T06:27:04Z"));
-    AppState::with_limits(
-        AppParts {
-            hub: hub.clone(),
-            boards: fixed_boards(boards),
-            clock,
-            history: None,
-            store_health: None,
-            demo: false,
-        },
-        limits,
-    )
+    let boards = fixed_boards(boards);
+    let parts = AppParts { hub: hub.served(), boards, clock, history: None, store_health: None, demo: false };
+    TestApp::new(hub, AppState::with_limits(parts, limits))
 }
 
-pub fn app_state(hub: &Hub) -> AppState {
+pub fn app_state(hub: &TestHub) -> TestApp {
     app_state_with(hub, Limits::default())
 }
 
-pub fn hub() -> Hub {
-    Hub::new(EPOCH.to_owned())
+pub fn hub() -> TestHub {
+    TestHub::new(EPOCH)
 }
 
 /// Sends a request to the router without a socket.

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::test_hub::{TestApp, TestHub};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
-use sisepan::hub::Hub;
-use sisepan::web::{AppState, Limits};
+use sisepan::web::Limits;
 
 use crate::api::setup::*;
 
@@ -21,8 +21,8 @@ const SERVERS: usize = 8;
 
 /// A server with its own epoch, and the newest price of each market.
 struct Server {
-    app: AppState,
-    hub: Hub,
+    app: TestApp,
+    hub: TestHub,
     epoch: String,
     address: String,
     truth: Mutex<BTreeMap<String, String>>,
@@ -32,7 +32,7 @@ struct Server {
 
 async fn start(number: usize) -> Arc<Server> {
     let epoch = format!("server-{number}");
-    let hub = Hub::new(epoch.clone());
+    let hub = TestHub::new(&epoch);
     let limits =
         Limits { messages_per_second_max: 1_000_000, return_spread: Duration::from_millis(50), ..Limits::default() };
     let app = app_state_with(&hub, limits);

@@ -1,11 +1,16 @@
 //! Several subscriptions on one connection.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sisepan::clock::Clock;
+use sisepan::feed::BoardUpdate;
 
 use crate::api::setup::*;
+use crate::test_hub::TestHub;
 
 /// Returns a hub with three markets, and a client of a server with a high message rate limit.
-async fn client() -> (sisepan::hub::Hub, Client) {
+async fn client() -> (TestHub, Client) {
     let hub = hub();
     hub.publish(changed([quote("BTC-KRW", "1"), quote("ETH-KRW", "1"), quote("XRP-KRW", "1")]));
     let limits = sisepan::web::Limits { messages_per_second_max: 10_000, ..Default::default() };
@@ -219,4 +224,46 @@ async fn get_status(url: &str) -> (u16, bool) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let response = reqwest::get(url).await.unwrap();
     (response.status().as_u16(), response.headers().contains_key("retry-after"))
+}
+
+#[tokio::test]
+async fn every_subscription_gets_a_snapshot_when_the_market_is_silent_and_when_it_is_back() {
+    let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
+    let hub = TestHub::with_clock(EPOCH, clock.clone());
+    let rows = || {
+        let all = changed(["BTC-KRW", "ETH-KRW", "XRP-KRW"].map(|name| quote(name, "1")));
+        BoardUpdate { is_complete: true, ..all }
+    };
+    hub.publish(rows());
+    let address = serve(&app_state(&hub)).await;
+    let mut client = Client::welcomed(&address, "").await;
+    // The first two are of one group.
+    let subscriptions = [(json!(1), "krw"), (json!(2), "krw"), (json!("b"), "small")];
+    for (id, board) in &subscriptions {
+        request(&mut client, subscribe(id.clone(), board)).await;
+    }
+    for (state, sequence) in [("stale", 1), ("live", 2)] {
+        if state == "stale" {
+            clock.advance(Duration::from_secs(6));
+            hub.check_silence();
+        } else {
+            hub.publish(rows());
+        }
+        let mut snapshots = Vec::new();
+        for _ in &subscriptions {
+            let snapshot = client.json().await;
+            assert_eq!((&snapshot["type"], &snapshot["sequence"]), (&json!("snapshot"), &json!(sequence)));
+            let rows = snapshot["rows"].as_array().unwrap();
+            assert!(!rows.is_empty() && rows.iter().all(|row| row["state"] == state), "{snapshot}");
+            snapshots.push(snapshot["id"].clone());
+        }
+        for (id, _) in &subscriptions {
+            assert!(snapshots.contains(id), "{id} got no snapshot: {snapshots:?}");
+        }
+    }
+    hub.publish(changed([quote("BTC-KRW", "2")]));
+    let delta = client.json().await;
+    assert_eq!((&delta["type"], &delta["sequence"]), (&json!("delta"), &json!(3)), "{delta}");
+    assert_eq!((&delta["previous"], &delta["rows"][0]["last"]), (&json!(2), &json!("2")), "{delta}");
+    assert_eq!(hub.stats().members, 2);
 }

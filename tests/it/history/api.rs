@@ -1,5 +1,6 @@
 //! `GET /api/v1/history/{market}`, called through the router.
 
+use crate::test_hub::TestApp;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ use crate::api::setup::{board, changed, get, health, hub, quote, send_request, t
 const NOW: &str = "2026-01-15T06:27:04Z";
 
 /// Returns an app whose board has two venues, with a row from the second one, and its clock.
-pub fn app(history: Option<Arc<dyn HourSource>>) -> (AppState, Clock) {
+pub fn app(history: Option<Arc<dyn HourSource>>) -> (TestApp, Clock) {
     let source = SourceId::new(["bithumb", "upbit"]);
     let hub = hub();
     let row = sisepan::market::Quote {
@@ -33,17 +34,15 @@ pub fn app(history: Option<Arc<dyn HourSource>>) -> (AppState, Clock) {
     hub.publish(changed([row]));
     let board = sisepan::config::Board { source, ..board("krw", &["BTC-KRW", "ETH-KRW"]) };
     let clock = Clock::manual(time(NOW));
-    (
-        AppState::new(AppParts {
-            hub,
-            boards: crate::api::setup::fixed_boards(vec![board]),
-            clock: clock.clone(),
-            demo: false,
-            history,
-            store_health: None,
-        }),
-        clock,
-    )
+    let parts = AppParts {
+        hub: hub.served(),
+        boards: crate::api::setup::fixed_boards(vec![board]),
+        clock: clock.clone(),
+        demo: false,
+        history,
+        store_health: None,
+    };
+    (TestApp::new(&hub, AppState::new(parts)), clock)
 }
 
 async fn get_json(app: &AppState, path: &str) -> (StatusCode, Value) {

@@ -30,7 +30,7 @@ fn app(row: Quote, closes: &MinuteCloses, demo: bool) -> AppState {
     hub.publish(changed([row]));
     let boards = vec![board("krw", &[&name, "ETH-KRW"]), board("other", &["ADA-KRW"])];
     AppState::new(AppParts {
-        hub,
+        hub: hub.served(),
         boards: crate::api::setup::fixed_boards(boards),
         clock: Clock::manual(time(NOW)),
         demo,

@@ -98,6 +98,32 @@ async fn events_carry_the_messages_of_the_stream() {
 }
 
 #[tokio::test]
+async fn a_silent_market_and_its_return_are_told_by_snapshots() {
+    let clock = sisepan::clock::Clock::manual(time("2026-01-15T06:27:04Z"));
+    let hub = TestHub::with_clock(EPOCH, clock.clone());
+    let all = || sisepan::feed::BoardUpdate { is_complete: true, ..changed([bitcoin()]) };
+    hub.publish(all());
+    let app = app_state(&hub);
+    let mut events = open(&app, "?board=krw&interval_ms=0", None).await;
+    events.data().await;
+    events.data().await;
+    clock.advance(Duration::from_secs(6));
+    hub.check_silence();
+    let (stale, snapshot) = events.data().await;
+    assert_eq!((stale.as_deref(), &snapshot["type"]), (Some("01JH2M8Q:1"), &"snapshot".into()));
+    assert_eq!(snapshot["rows"][0]["state"], "stale");
+    hub.publish(all());
+    let (id, snapshot) = events.data().await;
+    assert_eq!((id.as_deref(), &snapshot["type"]), (Some("01JH2M8Q:2"), &"snapshot".into()));
+    assert_eq!(snapshot["rows"][0]["state"], "live");
+    // Whoever reconnects with the position of the stale rows gets the live ones.
+    let mut events = open(&app, "?board=krw&interval_ms=0", stale.as_deref()).await;
+    events.data().await;
+    let (_, snapshot) = events.data().await;
+    assert_eq!((&snapshot["recovered"], &snapshot["rows"][0]["state"]), (&false.into(), &"live".into()));
+}
+
+#[tokio::test]
 async fn the_documented_event_is_what_is_sent() {
     let document = include_str!("../../../docs/api.md");
     let (_, rest) = document.split_once("<!-- example: events -->\n```text\n").unwrap();

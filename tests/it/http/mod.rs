@@ -7,35 +7,26 @@ mod response_cache;
 mod responses;
 mod site;
 
+use crate::test_hub::{TestApp, TestHub};
 use axum::body::Body;
 use axum::http::{Request, Response};
 use sisepan::clock::Clock;
 use sisepan::config::Site;
-use sisepan::hub::Hub;
 use sisepan::web::{AppParts, AppState, Limits};
 
 use crate::api::setup::*;
 
 /// Returns the state with limits and site settings.
-fn app_state_with_site(hub: &Hub, limits: Limits, site: Site) -> AppState {
+fn app_state_with_site(hub: &TestHub, limits: Limits, site: Site) -> TestApp {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::tokio(time("2026-01-15T06:27:04Z"));
-    AppState::with_site(
-        AppParts {
-            hub: hub.clone(),
-            boards: crate::api::setup::fixed_boards(boards),
-            clock,
-            history: None,
-            store_health: None,
-            demo: false,
-        },
-        limits,
-        site,
-    )
+    let boards = crate::api::setup::fixed_boards(boards);
+    let parts = AppParts { hub: hub.served(), boards, clock, history: None, store_health: None, demo: false };
+    TestApp::new(hub, AppState::with_site(parts, limits, site))
 }
 
 /// Returns a hub with three rows.
-fn hub_with_rows() -> Hub {
+fn hub_with_rows() -> TestHub {
     let hub = hub();
     hub.publish(changed([bitcoin(), quote("ETH-KRW", "4512000"), quote("XRP-KRW", "3104")]));
     hub

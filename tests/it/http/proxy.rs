@@ -2,6 +2,7 @@
 //!
 //! `scripts/system-env` installs them, and curl.
 
+use crate::test_hub::TestApp;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -181,17 +182,17 @@ fn line<'a>(head: &'a str, name: &str) -> &'a str {
     head.lines().find_map(|line| line.strip_prefix(start.as_str())).unwrap_or_default()
 }
 
-fn app() -> AppState {
+fn app() -> TestApp {
     app_under("/prices")
 }
 
-fn app_under(base_path: &str) -> AppState {
+fn app_under(base_path: &str) -> TestApp {
     let site = Site { base_path: base_path.to_owned(), ..Site::default() };
     app_state_with_site(&hub_with_rows(), Limits { per_ipv4_max: 4, ..Limits::default() }, site)
 }
 
 /// Checks pages, sockets and events behind a proxy.
-async fn assert_serves(proxy: &Proxy, app: &AppState) {
+async fn assert_serves(proxy: &Proxy, app: &TestApp) {
     let (status, head, _) = proxy.curl("/prices?lang=ko", &[]).await;
     assert_eq!(status, 308, "{head}");
     assert!(line(&head, "location").contains("/prices/"), "{head}");
@@ -261,7 +262,7 @@ async fn assert_caching(proxy: &Proxy) {
 }
 
 /// Checks that limits apply to the address of each client, which a client can't forge.
-async fn assert_counts_clients(proxy: &Proxy, app: &AppState) {
+async fn assert_counts_clients(proxy: &Proxy, app: &TestApp) {
     let mut held = Vec::new();
     let open = async |forged: &str| {
         let mut socket = TcpStream::connect(&proxy.address).await.unwrap();

@@ -24,11 +24,11 @@ const CACHED: [&str; 7] = [
 ];
 
 /// Returns the state with a stopped clock, so that no cached page expires.
-fn app_with_stopped_clock(hub: &Hub) -> AppState {
+fn app_with_stopped_clock(hub: &TestHub) -> AppState {
     let boards = vec![board("krw", &["BTC-KRW", "ETH-KRW", "XRP-KRW"]), board("small", &["XRP-KRW"])];
     let clock = Clock::manual(time("2026-01-15T06:27:04Z"));
     let boards = crate::api::setup::fixed_boards(boards);
-    AppState::new(AppParts { hub: hub.clone(), boards, clock, history: None, store_health: None, demo: false })
+    AppState::new(AppParts { hub: hub.served(), boards, clock, history: None, store_health: None, demo: false })
 }
 
 async fn bytes(response: Response<Body>) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! What all responses have in common: methods, `Host` validation, security headers, and error pages.
 
+use crate::test_hub::TestApp;
 use axum::http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,7 +35,7 @@ const PATHS: [&str; 24] = [
     "/no/such/page",
 ];
 
-fn under(base_path: &str) -> AppState {
+fn under(base_path: &str) -> TestApp {
     app_state_with_site(
         &hub_with_rows(),
         Limits::default(),
@@ -298,7 +299,7 @@ async fn fc_50_an_error_page_uses_the_requested_language_and_suggests_similar_na
     let many: Vec<String> = (0..60).map(|n| format!("C{n}-KRW")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let parts = AppParts {
-        hub: hub(),
+        hub: hub().served(),
         boards: crate::api::setup::fixed_boards(vec![board("krw", &many)]),
         clock: Clock::tokio(time("2026-01-15T06:27:04Z")),
         history: None,

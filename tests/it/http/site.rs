@@ -1,5 +1,6 @@
 //! Site settings: base path, frame ancestors, origins and limits; and isolation of responses from other requests.
 
+use crate::test_hub::TestApp;
 use sisepan::config;
 use sisepan::web::Limits;
 
@@ -10,7 +11,7 @@ fn site(text: &str) -> Site {
     config::parse("sisepan.toml", text, &Default::default()).unwrap_or_else(|errors| panic!("{errors}")).site
 }
 
-fn app_with_settings(text: &str) -> AppState {
+fn app_with_settings(text: &str) -> TestApp {
     app_state_with_site(&hub_with_rows(), Limits::default(), site(text))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::test_hub::TestHub;
 use fake_exchanges::{self as fake, FaultView, Simulation};
 use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _};
@@ -12,7 +13,7 @@ use sisepan::api;
 use sisepan::board::{BoardSettings, BoardSpec, Quotes};
 use sisepan::clock::Clock;
 use sisepan::feed::{Event, Gap, Urgency, Via};
-use sisepan::hub::{self, Hub};
+use sisepan::hub;
 use sisepan::market::{BaseSource, Basis, Market, Minute, Now, SourceId, VenueClock, VenueId};
 use sisepan::store::{self, Store};
 use sisepan::venue::{self, Incoming, Response, RestQuery, TickerRecord, Venue};
@@ -99,7 +100,7 @@ pub struct Day {
     folder: Folder,
     /// The program, whose memory is lost at a restart.
     quotes: Quotes,
-    hub: Hub,
+    hub: TestHub,
     store: Option<Store>,
     /// Candle responses in flight, each with the index of its market.
     in_flight: Vec<(usize, Event)>,
@@ -146,7 +147,7 @@ impl Day {
             outages: Outages::default(),
             folder: Folder::new(),
             quotes,
-            hub: Hub::new(String::new()),
+            hub: TestHub::new(""),
             store: None,
             in_flight: Vec::new(),
             started: 0,
@@ -284,7 +285,7 @@ impl Day {
         let wanted: Vec<BoardSpec> = self.models.iter().map(wanted).collect();
         self.quotes = Quotes::new(&wanted, settings(), now);
         restored.feeds.iter().for_each(|records| self.quotes.restore(records));
-        self.hub = Hub::new(format!("{}-{}", self.seed, self.now));
+        self.hub = TestHub::new(&format!("{}-{}", self.seed, self.now));
         (self.store, self.streaming, self.started) = (Some(store), false, minute);
         self.has_clocks = false;
         self.in_flight.clear();

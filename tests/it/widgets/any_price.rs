@@ -1,5 +1,6 @@
 //! Every decimal that a price can be, through every output that shows one.
 
+use crate::test_hub::TestApp;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use sisepan::hub::RowsView;
 use sisepan::locale::Lang;
 use sisepan::market::change::PLACES_MAX;
 use sisepan::market::{Base, BaseSource, Basis, Price, Quote};
-use sisepan::web::{AppState, router};
+use sisepan::web::router;
 use tower::ServiceExt;
 
 use super::{AppFixture, NOW, WIDGETS, board, get, now, quote};
@@ -86,7 +87,7 @@ fn row(market: &str, figures: &Figures) -> Quote {
     }
 }
 
-fn app(rows: &[Figures; 2], closes: &[Decimal]) -> AppState {
+fn app(rows: &[Figures; 2], closes: &[Decimal]) -> TestApp {
     let end = minute(NOW);
     let first = end - 1500;
     // Traded minutes, quiet minutes and gaps.
@@ -156,7 +157,7 @@ async fn request_everything(rows: [Figures; 2], later: Figures, closes: Vec<Deci
         assert!(page.between(" d=\"", "\"").iter().any(|line| line.contains(['L', 'l'])), "{path}: {}", page.body);
     }
     let events = format!("/api/v1/events?board=krw&lang={}", Lang::En);
-    let response = router(app.clone()).oneshot(Request::get(events).body(Body::empty()).unwrap()).await.unwrap();
+    let response = router(app.served()).oneshot(Request::get(events).body(Body::empty()).unwrap()).await.unwrap();
     let first = tokio::time::timeout(DEADLINE, response.into_body().into_data_stream().next()).await.unwrap();
     assert!(first.is_some_and(|chunk| chunk.is_ok()), "the event stream begins");
 

@@ -1,5 +1,6 @@
 //! `/badge/{market}.png` and `.json`: their content matches the SVG.
 
+use crate::test_hub::TestApp;
 use std::collections::BTreeMap;
 
 use axum::body::Body;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use sisepan::config::Site;
 use sisepan::feed::BoardUpdate;
 use sisepan::market::{Quote, State};
-use sisepan::web::{AppState, router};
+use sisepan::web::router;
 use tower::ServiceExt;
 
 use super::parse::{Element, parse};
@@ -82,7 +83,7 @@ fn assert_agree(svg: &Response, png: &Response, what: &str) {
     assert!(picture.between(after, picture.width - CORNER).all(|pixel| pixel == background), "{what}: pixels after it");
 }
 
-fn app_in_state(state: State) -> AppState {
+fn app_in_state(state: State) -> TestApp {
     AppFixture { quotes: rows().into_iter().map(|row| Quote { state, ..row }).collect(), ..AppFixture::default() }.app()
 }
 
@@ -153,7 +154,7 @@ async fn fc_29_every_format_has_the_headers_of_the_svg_and_is_rendered_once_per_
                 assert_eq!(other.header("etag").is_empty(), svg.header("etag").is_empty());
                 assert!(form != "png" || other.header("content-encoding").is_empty(), "a PNG is compressed already");
                 let head = Request::head(path(form)).body(Body::empty()).unwrap();
-                let head = router(app.clone()).oneshot(head).await.unwrap();
+                let head = router(app.served()).oneshot(head).await.unwrap();
                 assert_eq!((head.status().as_u16(), &head.headers()["content-type"]), (status, &mime.parse().unwrap()));
                 if status == 200 {
                     let tag = other.header("etag").to_owned();

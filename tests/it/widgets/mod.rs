@@ -20,13 +20,13 @@ mod style_sheet;
 
 use std::sync::Arc;
 
+use crate::test_hub::{TestApp, TestHub};
 use axum::body::to_bytes;
 use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use sisepan::clock::Clock;
 use sisepan::config::{Board, Site};
 use sisepan::feed::BoardUpdate;
-use sisepan::hub::Hub;
 use sisepan::market::{Base, BaseSource, Basis, HourSource, Quote, SourceId, State, VenueId};
 use sisepan::web::{AppParts, AppState, Limits, router};
 use tower::ServiceExt;
@@ -127,18 +127,19 @@ impl Default for AppFixture {
 }
 
 impl AppFixture {
-    pub fn app(self) -> AppState {
+    pub fn app(self) -> TestApp {
         let Self { quotes, boards, history, site, demo } = self;
-        let hub = Hub::new("epoch".to_owned());
+        let hub = TestHub::new("epoch");
         let changed = quotes.into_iter().map(Arc::new).collect();
         hub.publish(BoardUpdate { at: now(), changed, ..BoardUpdate::default() });
         let boards = crate::api::setup::fixed_boards(boards);
-        let parts = AppParts { hub, boards, clock: Clock::manual(now()), history, store_health: None, demo };
-        AppState::with_site(parts, Limits::default(), site)
+        let parts =
+            AppParts { hub: hub.served(), boards, clock: Clock::manual(now()), history, store_health: None, demo };
+        TestApp::new(&hub, AppState::with_site(parts, Limits::default(), site))
     }
 }
 
-pub fn app() -> AppState {
+pub fn app() -> TestApp {
     AppFixture::default().app()
 }
 
