@@ -11,7 +11,7 @@ use super::context::VenueContext;
 use super::limits::Backoff;
 use super::liveness::STRIKES_MAX;
 use super::rest::rest_query::{self, BatchResult, PartialResponse, QueryError};
-use super::stream::connection::{ManagerCommand, SilenceVerdict};
+use super::stream::connection::{Command, ManagerCommand, SilenceVerdict};
 use crate::feed::{MissingPart, Reason, ReasonCode, Via};
 use crate::market::Market;
 
@@ -116,14 +116,14 @@ fn resubscribe_where_needed(context: &VenueContext, commands: &mpsc::Sender<(usi
         let command = if strikes == STRIKES_MAX {
             ManagerCommand::Replace(format!("the stream of {market} is still dead after resubscribing"))
         } else {
-            ManagerCommand::Resubscribe(vec![market])
+            ManagerCommand::Forward(Command::Resubscribe(vec![market]))
         };
         // A full queue already holds such commands; the market will be found again.
         let _ = commands.try_send((connection, command));
     }
     let refused = context.liveness().take_due_refused(&context.markets().listed, context.now());
     for (connection, markets) in refused {
-        let _ = commands.try_send((connection, ManagerCommand::RetryRefused(markets)));
+        let _ = commands.try_send((connection, ManagerCommand::Forward(Command::RetryRefused(markets))));
     }
 }
 

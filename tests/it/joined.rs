@@ -1,11 +1,34 @@
-//! A connection between an adapter and a fake exchange without sockets: each side's session gets what the other sends.
+//! An adapter and a fake exchange without sockets: a connection, in which each side's session gets what the other
+//! sends, and responses.
 
 use std::collections::VecDeque;
 
 use fake_exchanges::session::{Session as FakeSession, Step};
 use fake_exchanges::{FaultView, venues};
-use sisepan::market::Market;
-use sisepan::venue::{Endpoint, Incoming, Session, TickerRecord, Venue};
+use sisepan::clock::Clock;
+use sisepan::market::{Market, Minute};
+use sisepan::venue::{Endpoint, Incoming, RestQuery, Session, TickerRecord, Venue};
+
+/// Returns status and body of the fake exchange's response to a request for the newest candle of a market.
+pub fn newest_candle(venue: &dyn Venue, market: &Market, view: &FaultView<'_>) -> (u16, String) {
+    let query = newest(market);
+    let response = venues::rest(venue.profile().id.as_str(), view, &venue.request(&query).unwrap().path);
+    (response.status, String::from_utf8(response.body).unwrap())
+}
+
+fn newest(market: &Market) -> RestQuery<'_> {
+    RestQuery::Candles { market, end: Minute::of(Clock::system().now()), count: 1 }
+}
+
+/// Returns status and body of an error of the exchange: of its response about a market that it does not list.
+pub fn rest_error(venue: &dyn Venue, view: &FaultView<'_>) -> (u16, String) {
+    let id = venue.profile().id.as_str();
+    let unknown = Market::new("NOPE", venues::find(id).unwrap().listing().quote).unwrap();
+    let (status, body) = newest_candle(venue, &unknown, view);
+    let read = venue.response(&newest(&unknown), &body);
+    assert!(!body.is_empty() && (status != 200 || read.is_err()), "{id}: {body} is no error: {read:?}");
+    (status, body)
+}
 
 /// Both sides of a connection.
 pub struct Joined {

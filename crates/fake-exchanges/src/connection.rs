@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use jiff::fmt::rfc2822;
 
 use super::fake_venue::{FakeVenue, RestRequest};
-use super::fault::{FaultSpec, Transport};
+use super::fault::{FaultSpec, InjectionPoint, Transport};
 use super::http::{self, Request};
 use super::json::{Object, RowShape, edit_rows, set_members, symbol_of};
 use super::limits::CountedRequest;
@@ -135,7 +135,8 @@ fn respond(
     for kind in ["null-field", "set-field", "omit", "rows"] {
         if let Some(fault) = faults.take(kind, &point) {
             response.body =
-                apply_row_fault(&String::from_utf8_lossy(&response.body), served.payloads().rows, &fault).into_bytes();
+                apply_row_fault(&String::from_utf8_lossy(&response.body), served.payloads().rows, &fault, &point)
+                    .into_bytes();
         }
     }
     if let Some(fault) = faults.take("raw", &point) {
@@ -144,12 +145,15 @@ fn respond(
     response
 }
 
-/// Returns the body of a response with a fault applied to its rows.
-fn apply_row_fault(body: &str, shape: RowShape, fault: &FaultSpec) -> String {
+/// Returns the body of the response to the request at `point` with a fault applied to its rows.
+fn apply_row_fault(body: &str, shape: RowShape, fault: &FaultSpec, point: &InjectionPoint<'_>) -> String {
     let mut left = fault.n.filter(|_| fault.fault == "rows").unwrap_or(u32::MAX);
     edit_rows(body, shape, |row| {
-        let applies =
-            fault.symbol.is_none() || symbol_of(row, shape).is_some_and(|symbol| fault.affects_symbol(&symbol));
+        let applies = match symbol_of(row, shape) {
+            Some(symbol) => fault.affects_symbol(&symbol),
+            // A candle that is an array does not name its market.
+            None => fault.symbol.is_none() || row.starts_with('[') && point.names_market(fault.symbol.as_deref()),
+        };
         match &fault.field {
             Some(field) if applies => Some(set_members(row, field, fault.payload.as_deref().unwrap_or("null"))),
             None if applies && fault.fault == "omit" => None,

@@ -27,8 +27,14 @@ pub struct RestRequest<'a> {
 pub struct Payloads {
     /// Where the rows of its responses are.
     pub rows: RowShape,
-    /// The members that hold the last price in responses and frames; in a row that is an array, the index.
+    /// The members that hold the last price: the first in responses, the last in frames; in a row that is an array,
+    /// the index.
     pub price_members: &'static [&'static str],
+    /// The member that holds the close of a candle; in a row that is an array, the index.
+    pub close_member: &'static str,
+    /// The members of a row of the market list that hold its market's name and something optional; `None` if the list
+    /// has names only.
+    pub list_members: Option<[&'static str; 2]>,
     /// The members that hold the times of a frame of the stream, if it has any.
     pub time_members: &'static [&'static str],
     /// The prefixes of the paths whose responses may be recorded, and the names of those recordings. Other paths are

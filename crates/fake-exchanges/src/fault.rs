@@ -29,7 +29,8 @@ pub struct FaultSpec {
     pub fault: String,
     /// The venue affected; `None` is all of them.
     pub venue: Option<String>,
-    /// The symbol or market affected; `None` is all of them, for the kinds that allow it.
+    /// The symbol or market affected; `None` is all of them, for the kinds that allow it. A row that is an array
+    /// without a name (a candle) is about the market that its request names.
     #[serde(alias = "market")]
     pub symbol: Option<String>,
     /// `stream` or `rest`; each kind has its default.
@@ -365,11 +366,17 @@ impl InjectionPoint<'_> {
         path && spec.affects(self.transport, self.venue) && (!whole || self.names_market(spec.symbol.as_deref()))
     }
 
-    /// Returns whether the request's query names a market; true for `None`.
-    fn names_market(&self, symbol: Option<&str>) -> bool {
+    /// Returns whether the request names a market: in its query, or at the end of a segment of its path, alone or after
+    /// a colon. True for `None`.
+    pub fn names_market(&self, symbol: Option<&str>) -> bool {
         let Some(symbol) = symbol else { return true };
-        let query = self.path.split_once('?').map_or("", |(_, query)| query);
-        url::form_urlencoded::parse(query.as_bytes())
-            .any(|(_, value)| value.split([',', '"', '[', ']']).any(|name| names_same_market(symbol, name)))
+        let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
+        let in_query = |value: &str| value.split([',', '"', '[', ']']).any(|name| names_same_market(symbol, name));
+        let in_segment = |segment: &str| {
+            let after_colons = segment.match_indices(':').map(|(at, colon)| &segment[at + colon.len()..]);
+            after_colons.chain([segment]).any(|name| names_same_market(symbol, name))
+        };
+        url::form_urlencoded::parse(query.as_bytes()).any(|(_, value)| in_query(&value))
+            || path.split('/').any(in_segment)
     }
 }

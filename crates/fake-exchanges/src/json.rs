@@ -105,7 +105,7 @@ fn set_member(json: &str, name: &str, value: &str) -> String {
 pub struct RowShape {
     /// Members of a body that may hold the array of rows; a body that is an array holds them itself.
     pub lists: &'static [&'static str],
-    /// Members of a row that may name the market; a row that is an array begins with it.
+    /// Members of a row that may name the market; a row that is an array begins with it, or with a time if it has none.
     pub symbols: &'static [&'static str],
 }
 
@@ -148,10 +148,11 @@ fn object_at(json: &str, name: &str) -> Option<(usize, usize)> {
     is_object.then(|| (from, from + values.byte_offset()))
 }
 
-/// Returns the symbol that a row names, or `None`.
+/// Returns the symbol that a row names, or `None`; in a row that is an array, a number is none.
 pub fn symbol_of(row: &str, shape: RowShape) -> Option<String> {
     if let Ok(cells) = serde_json::from_str::<Vec<&RawValue>>(row) {
-        return serde_json::from_str(cells.first()?.get()).ok();
+        let name: String = serde_json::from_str(cells.first()?.get()).ok()?;
+        return name.parse::<u64>().is_err().then_some(name);
     }
     let members: BTreeMap<&str, &RawValue> = serde_json::from_str(row).ok()?;
     let name = shape.symbols.iter().find_map(|name| members.get(name))?;

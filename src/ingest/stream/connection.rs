@@ -84,10 +84,8 @@ pub enum Command {
 /// A command from the poller to a connection manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManagerCommand {
-    /// Subscribe to these markets again: their stream is dead.
-    Resubscribe(Vec<Market>),
-    /// Try again to subscribe to these markets, which the venue refused.
-    RetryRefused(Vec<Market>),
+    /// Forward this to the connection.
+    Forward(Command),
     /// Replace the connection for this reason: resubscribing did not help.
     Replace(String),
 }

@@ -189,8 +189,7 @@ impl ConnectionManager {
 
     fn handle_command(&mut self, command: ManagerCommand) {
         match command {
-            ManagerCommand::Resubscribe(markets) => self.command_primary(Command::Resubscribe(markets)),
-            ManagerCommand::RetryRefused(markets) => self.command_primary(Command::RetryRefused(markets)),
+            ManagerCommand::Forward(command) => self.command_primary(command),
             ManagerCommand::Replace(why) => self.replace(&why),
         }
     }

@@ -134,6 +134,8 @@ impl FakeVenue for Binance {
         Payloads {
             rows: RowShape { lists: &["symbols"], symbols: &["symbol", "s"] },
             price_members: &["lastPrice", "c"],
+            close_member: "4",
+            list_members: Some(["baseAsset", "filters"]),
             time_members: &["E", "C"],
             recordings: &[
                 ("/api/v3/exchangeInfo", "rest-markets"),

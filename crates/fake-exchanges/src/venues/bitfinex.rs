@@ -101,8 +101,9 @@ impl FakeVenue for Bitfinex {
     fn payloads(&self) -> Payloads {
         Payloads {
             rows: RowShape { lists: &[], symbols: &[] },
-            // In a row over REST, and in one on the stream.
             price_members: &["7", "6"],
+            close_member: "2",
+            list_members: None,
             time_members: &[],
             recordings: &[
                 ("/v2/conf/", "rest-markets"),

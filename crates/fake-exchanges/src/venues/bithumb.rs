@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::upbit_family::{
-    PAYLOADS, REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group,
+    REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group, payloads,
 };
 use crate::fake_venue::{FakeVenue, Payloads, RestRequest};
 use crate::fault_view::FaultView;
@@ -103,7 +103,7 @@ impl FakeVenue for Bithumb {
     }
 
     fn payloads(&self) -> Payloads {
-        PAYLOADS
+        payloads("market_warning")
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {

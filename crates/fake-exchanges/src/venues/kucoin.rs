@@ -109,6 +109,8 @@ impl FakeVenue for KuCoin {
         Payloads {
             rows: RowShape { lists: &["ticker", "data"], symbols: &["symbol"] },
             price_members: &["last", "lastTradedPrice"],
+            close_member: "2",
+            list_members: Some(["symbol", "st"]),
             time_members: &["datetime"],
             recordings: &[
                 ("/api/v2/symbols", "rest-markets"),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::upbit_family::{
-    PAYLOADS, REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group,
+    REST_MEMBERS, TOO_MANY_REQUESTS, TickerFormat, UpbitError, UpbitFamily, limit_group, payloads,
 };
 use crate::connection_policy::ConnectionPolicy;
 use crate::fake_venue::{FakeVenue, Payloads, RestRequest};
@@ -114,7 +114,7 @@ impl FakeVenue for Upbit {
     }
 
     fn payloads(&self) -> Payloads {
-        PAYLOADS
+        payloads("market_event")
     }
 
     fn refuse(&self, refusal: &Refusal) -> FakeResponse {

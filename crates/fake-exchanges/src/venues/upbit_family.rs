@@ -67,18 +67,22 @@ pub const REST_MEMBERS: &str = "market trade_date trade_time trade_date_kst trad
     highest_52_week_price highest_52_week_date lowest_52_week_price lowest_52_week_date timestamp";
 
 /// The payloads of a venue of the family.
-pub const PAYLOADS: Payloads = Payloads {
-    rows: RowShape { lists: &[], symbols: &["market", "code"] },
-    price_members: &["trade_price"],
-    time_members: &["trade_timestamp", "timestamp"],
-    recordings: &[
-        ("/v1/market/all", "rest-markets"),
-        ("/v1/ticker", "rest-tickers"),
-        ("/v1/candles/minutes/1", "rest-candles-1m"),
-        ("/v1/orderbook/instruments", "rest-instruments"),
-    ],
-    maintenance: None,
-};
+pub const fn payloads(list_optional: &'static str) -> Payloads {
+    Payloads {
+        rows: RowShape { lists: &[], symbols: &["market", "code"] },
+        price_members: &["trade_price"],
+        close_member: "trade_price",
+        list_members: Some(["market", list_optional]),
+        time_members: &["trade_timestamp", "timestamp"],
+        recordings: &[
+            ("/v1/market/all", "rest-markets"),
+            ("/v1/ticker", "rest-tickers"),
+            ("/v1/candles/minutes/1", "rest-candles-1m"),
+            ("/v1/orderbook/instruments", "rest-instruments"),
+        ],
+        maintenance: None,
+    }
+}
 
 /// The body of a response to a request beyond a limit.
 pub const TOO_MANY_REQUESTS: &str = r#"{"error":{"name":"too_many_requests","message":"Too many API requests."}}"#;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fake_exchanges::Fake;
+use fake_exchanges::fault::{FaultSpec, Faults, InjectionPoint, Transport};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -346,4 +347,49 @@ fn members_are_changed_by_name_or_in_rows_that_are_arrays_by_index() {
     assert_eq!(change(r#"["tBTCUSD",1,2]"#, "2"), r#"["tBTCUSD",1,null]"#);
     assert_eq!(change("[7,[1,2,3]]", "1,2"), "[7,[1,null,null]]");
     assert_eq!(change(r#"{"a":1}"#, "b"), r#"{"a":1}"#);
+}
+
+#[test]
+fn a_fault_of_a_response_applies_to_requests_whose_query_or_path_names_its_market() {
+    let applies = |symbol: &str, path: &str| {
+        let mut faults = Faults::default();
+        let fault = format!(r#"{{"fault":"status","status":503,"symbol":"{symbol}"}}"#);
+        faults.add(FaultSpec::parse(&fault).unwrap(), Duration::ZERO, 0).unwrap();
+        let point = InjectionPoint { transport: Transport::Rest, venue: "bitfinex", path, now: Duration::ZERO };
+        faults.take("status", &point).is_some()
+    };
+    for (symbol, path) in [
+        ("KRW-BTC", "/v1/ticker?markets=KRW-ETH,KRW-BTC"),
+        ("BTCUSDT", "/api/v3/ticker/24hr?symbols=%5B%22ETHUSDT%22,%22BTCUSDT%22%5D"),
+        ("tBTCUSD", "/v2/candles/trade:1m:tBTCUSD/hist?limit=1"),
+        ("tLINK:USD", "/v2/candles/trade:1m:tLINK:USD/hist"),
+        ("BTC-USDT", "/markets/BTC-USDT"),
+    ] {
+        assert!(applies(symbol, path), "{symbol}: {path}");
+    }
+    for path in ["/v2/candles/trade:1m:tXBTCUSD/hist", "/v2/candles/tBTCUSD:p30/hist", "/v2/tickers?symbols=ALL", "/"] {
+        assert!(!applies("tBTCUSD", path), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn candles_that_name_no_market_are_about_the_market_of_their_request() {
+    let (fake, _clock) = start_with_manual_clock().await;
+    for (venue, symbol, other, path, member) in [
+        ("upbit", "KRW-BTC", "KRW-ETH", "/v1/candles/minutes/1?count=2&market=KRW-BTC", "trade_price"),
+        ("binance", "BTCUSDT", "ETHUSDT", "/api/v3/klines?interval=1m&limit=2&symbol=BTCUSDT", "4"),
+        ("bitfinex", "tBTCUSD", "tETHUSD", "/v2/candles/trade:1m:tBTCUSD/hist?limit=2", "2"),
+        ("kucoin", "BTC-USDT", "ETH-USDT", "/api/v1/market/candles?type=1min&symbol=BTC-USDT", "2"),
+    ] {
+        assert_eq!(fake_exchanges::venues::find(venue).unwrap().payloads().close_member, member);
+        let url = format!("{}{path}", fake.rest_url(venue));
+        let (before, before_of_other) = (get(&url).await.text, get(&url.replace(symbol, other)).await.text);
+        let fault = json!({"venue": venue, "fault": "set-field", "field": member, "payload": "null", "symbol": symbol});
+        fake.inject_fault(&fault.to_string()).unwrap();
+        let nulls = get(&url).await.text.matches("null").count();
+        assert!(nulls > 1 && !before.contains("null"), "{venue}: {nulls}");
+        assert_eq!(get(&url.replace(symbol, other)).await.text, before_of_other);
+        fake.inject_fault(r#"{"fault":"none"}"#).unwrap();
+    }
+    fake.shutdown().await;
 }
