@@ -43,6 +43,8 @@ function freeze(states) {
     while (rows.length > 3) rows.pop().remove();
     rows.forEach((row, at) => set(row, 'name', ['가나다', '라마바사', '아자'][at]));
     for (let at = rows.length; at < 3 && rows[0]; at++) body.append(rows[0].cloneNode(true));
+    // The width of the prices above, not of those that happen to be movers.
+    body.closest('table').dataset.wide = '9';
   });
   document.querySelectorAll('[data-market]').forEach((row, at) => {
     const state = states ? states[at % states.length] : row.dataset.state;
