@@ -2,6 +2,8 @@
 //!
 //! Decimals are strings, times are RFC 3339 in UTC. The hub and the web handle prices only as these types.
 
+use std::hash::Hasher as _;
+
 mod directory;
 mod history;
 mod messages;
@@ -34,5 +36,7 @@ pub fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 
 /// Returns the 64-bit FNV-1a hash, which is the same on every machine and in every build.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut hasher = fnv::FnvHasher::default();
+    hasher.write(bytes);
+    hasher.finish()
 }

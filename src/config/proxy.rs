@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
 use super::section::{Found, Section, Source};
@@ -49,12 +50,9 @@ impl fmt::Debug for Proxies {
     }
 }
 
-/// An IP network: all addresses with a common prefix. IPv4-mapped IPv6 addresses count as IPv4.
+/// An IP network. IPv4-mapped IPv6 addresses count as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    bits: u32,
-}
+pub struct Network(IpNet);
 
 /// Error of parsing a [`Network`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,44 +62,36 @@ pub struct ParseNetworkError(String);
 impl Network {
     /// The loopback networks.
     pub const LOOPBACK: [Self; 2] = [
-        Self { first: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), bits: 8 },
-        Self { first: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 },
+        Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))),
+        Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128))),
     ];
 
     /// Returns whether the network contains an address.
     pub fn contains(self, address: IpAddr) -> bool {
-        match (self.first, address.to_canonical()) {
-            (IpAddr::V4(first), IpAddr::V4(address)) => {
-                let shift = 32u32.saturating_sub(self.bits);
-                let start = |address: Ipv4Addr| address.to_bits().checked_shr(shift);
-                start(first) == start(address)
-            }
-            (IpAddr::V6(first), IpAddr::V6(address)) => {
-                let shift = 128u32.saturating_sub(self.bits);
-                let start = |address: Ipv6Addr| address.to_bits().checked_shr(shift);
-                start(first) == start(address)
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
 impl FromStr for Network {
     type Err = ParseNetworkError;
 
+    /// Parses an address, or an address and the length of a prefix.
     fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
-        let invalid = || ParseNetworkError(text.chars().take(64).collect());
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let first = address.parse::<IpAddr>().map_err(|_| invalid())?.to_canonical();
-        let bits_max = if first.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(bits_max), |bits| bits.parse().map_err(|_| invalid()))?;
-        if bits > bits_max { Err(invalid()) } else { Ok(Self { first, bits }) }
+        let parse = || {
+            let (address, prefix) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+            let address = address.parse::<IpAddr>().ok()?.to_canonical();
+            match prefix {
+                None => Some(Self(address.into())),
+                Some(prefix) => IpNet::new(address, prefix.parse().ok()?).ok().map(Self),
+            }
+        };
+        parse().ok_or_else(|| ParseNetworkError(text.chars().take(64).collect()))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.bits)
+        self.0.fmt(f)
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::market::{Market, VenueId};
+use crate::market::{Market, VenueId, escape_unprintable};
 
 /// Maximum number of problem kinds that are counted separately; codes and fields are our own constants, so it
 /// is never reached.
@@ -371,6 +371,18 @@ impl VenueHealth {
             missing: Vec::new(),
         }
     }
+}
+
+/// Maximum length of a text of a peer that is repeated in a message, in characters.
+const QUOTE_CHARS_MAX: usize = 160;
+
+/// Returns a peer's text made safe for a log line: shortened, and without control characters.
+pub fn quoted(text: &str) -> String {
+    let mut out = escape_unprintable(&text.chars().take(QUOTE_CHARS_MAX).collect::<String>());
+    if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
+        out.push('…');
+    }
+    out
 }
 
 #[cfg(test)]

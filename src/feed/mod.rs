@@ -10,6 +10,6 @@ pub use event::{
 };
 pub use health::{
     Example, MISSING_MAX, Missing, MissingPart, Problem, Problems, Reason, ReasonCode, UNKNOWN_NAME, VenueHealth,
-    VenueState,
+    VenueState, quoted,
 };
 pub use implausible::{AHEAD_MAX, Implausible, MESSAGE_TIME, check_ticker_times, is_repeated};

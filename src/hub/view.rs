@@ -1,6 +1,6 @@
 //! The rows that a subscriber has asked for, and what has changed of them.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -38,7 +38,7 @@ pub(super) struct Changes {
 impl RowsView {
     /// Returns a hash of the view and of [`Rows::stale_changes`].
     pub(super) fn fingerprint(&self, stale_changes: u64) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = fnv::FnvHasher::default();
         (self, stale_changes).hash(&mut hasher);
         hasher.finish()
     }

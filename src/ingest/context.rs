@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock_offset::{ClockOffset, ClockSample};
 use super::event_queue::EventQueue;
-use super::health::{Connectivity, Health, quoted};
+use super::health::{Connectivity, Health};
 use super::limits::{Cooldowns, TokenBucket};
 use super::liveness::Liveness;
 use super::outgoing::Tls;
@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::wanted::WantedMarkets;
 use crate::clock::Clock;
 use crate::feed::{
-    Event, MissingPart, Reason, ReasonCode, Transport, VenueState, Via, check_ticker_times, is_repeated,
+    Event, MissingPart, Reason, ReasonCode, Transport, VenueState, Via, check_ticker_times, is_repeated, quoted,
 };
 use crate::market::{Market, Now, Ticker, VenueId};
 use crate::venue::{RejectedListing, Rejection, TickerRecord, Venue};

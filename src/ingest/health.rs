@@ -6,16 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::feed::{Missing, MissingPart, Problems, Reason, VenueHealth, VenueState};
-use crate::market::{Market, VenueId, escape_unprintable};
+use crate::market::{Market, VenueId};
 
 /// Maximum number of rejection codes counted; the codes are our own, so this is never reached.
 const KINDS_MAX: usize = 64;
 
 /// A kind of log line is written at most once per this interval; the others are counted as suppressed.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Maximum length of a peer's text quoted in our messages, in characters.
-const QUOTE_CHARS_MAX: usize = 160;
 
 /// Health of one venue, and what its state is derived from.
 #[derive(Debug)]
@@ -178,13 +175,4 @@ impl Health {
         self.published = Some(self.current.clone());
         Some(self.current.clone())
     }
-}
-
-/// Returns a peer's text made safe for a log line: shortened, and without control characters.
-pub fn quoted(text: &str) -> String {
-    let mut out = escape_unprintable(&text.chars().take(QUOTE_CHARS_MAX).collect::<String>());
-    if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
-        out.push('…');
-    }
-    out
 }

@@ -14,10 +14,9 @@ use rand::RngExt;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
-use super::health::quoted;
 use super::settings::Settings;
 use crate::clock::Clock;
-use crate::feed::{Reason, ReasonCode, Transport};
+use crate::feed::{Reason, ReasonCode, Transport, quoted};
 use crate::venue::{Limit, Rate};
 
 /// Longest single wait for tokens before trying again.

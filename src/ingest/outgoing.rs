@@ -21,8 +21,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use tower::Service;
 use url::Url;
 
-use super::health::quoted;
-use crate::feed::{Reason, ReasonCode};
+use crate::feed::{Reason, ReasonCode, quoted};
 
 /// Port of a SOCKS proxy whose URL has none.
 const SOCKS_PORT: u16 = 1080;

@@ -20,7 +20,7 @@ use super::adapter::{
 };
 use super::candles;
 use super::json::{self, ParseError, RawMember, Rejection, Shape, payload_error, rejection};
-use crate::feed::{Listing, UNKNOWN_NAME};
+use crate::feed::{Listing, UNKNOWN_NAME, quoted};
 use crate::market::{Candle, Market, Ticker, VenueId};
 
 /// The exchange.
@@ -366,7 +366,7 @@ fn listings(rows: &[&RawValue]) -> Result<Response, ParseError> {
         let rejected = |problem| RejectedListing::new(symbol.clone(), member.rejection("pair", problem));
         let (base, quote) = split_pair(&pair).ok_or_else(|| rejected("symbol"))?;
         if let Some(other) = other(base).or_else(|| other(quote)) {
-            return Err(RejectedListing::other_asset(symbol, "pair", json::shorten(&other)));
+            return Err(RejectedListing::other_asset(symbol, "pair", quoted(&other)));
         }
         if is_unconfirmed(base) || is_unconfirmed(quote) {
             return Err(rejected(UNKNOWN_NAME));

@@ -14,13 +14,11 @@ use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::market::{ASSET_BYTES_MAX, AmountError, Price, amount, escape_unprintable};
+use crate::feed::quoted;
+use crate::market::{ASSET_BYTES_MAX, AmountError, Price, amount};
 
 /// Longest symbol accepted, in bytes: two asset names and a separator.
 pub(super) const SYMBOL_BYTES_MAX: usize = 2 * ASSET_BYTES_MAX + 1;
-
-/// Maximum number of characters of a venue's text quoted in our messages.
-const QUOTE_CHARS_MAX: usize = 120;
 
 /// Maximum number of characters of an unreadable value or body quoted in a message.
 const EXCERPT_CHARS_MAX: usize = 32;
@@ -195,7 +193,7 @@ impl<'a> RawMember<'a> {
 
     /// Returns a string or any other value as text that is safe to quote in our messages.
     pub(super) fn lossy_text(self) -> String {
-        self.non_null().map_or_else(String::new, |raw| shorten(&unquote(raw.get()).unwrap_or(Cow::Borrowed(raw.get()))))
+        self.non_null().map_or_else(String::new, |raw| quoted(&unquote(raw.get()).unwrap_or(Cow::Borrowed(raw.get()))))
     }
 
     /// Returns a rejection that quotes the beginning of the value.
@@ -291,12 +289,6 @@ pub(super) fn rejection(field: &'static str, problem: &'static str) -> Rejection
 /// Returns the error for a body or frame that can't be used.
 pub(super) fn payload_error(message: impl Into<String>) -> ParseError {
     ParseError::Payload(message.into())
-}
-
-/// Returns a venue's text, shortened and escaped for log lines.
-pub(super) fn shorten(text: &str) -> String {
-    // Escapes only what could forge or hide a line; Korean text stays readable.
-    escape_unprintable(&text.chars().take(QUOTE_CHARS_MAX).collect::<String>())
 }
 
 /// Returns the first [`EXCERPT_CHARS_MAX`] characters of a text.

@@ -13,9 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AGE, CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 
 use crate::clock::Clock;
-use crate::feed::{Reason, ReasonCode, Transport};
+use crate::feed::{Reason, ReasonCode, Transport, quoted};
 use crate::ingest::clock_offset::ClockSample;
-use crate::ingest::health::quoted;
 use crate::ingest::limits::{Cooldowns, Priority, RateLimiter, cooldown_from, http_date};
 use crate::ingest::outgoing::{Tls, find_tls_error};
 use crate::ingest::settings::Settings;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use super::rest_query::{self, BatchResult, PartialResponse, QueryError};
-use crate::feed::{Event, Listing, Reason, ReasonCode};
+use crate::feed::{Event, Listing, Reason, ReasonCode, quoted};
 use crate::ingest::context::VenueContext;
-use crate::ingest::health::quoted;
 use crate::ingest::limits::Priority;
 use crate::ingest::wanted::WantedMarkets;
 use crate::market::{Market, Now, Ticker};

@@ -12,9 +12,8 @@ use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 
 use super::http::{Body, CallError};
-use crate::feed::{Reason, ReasonCode};
+use crate::feed::{Reason, ReasonCode, quoted};
 use crate::ingest::context::VenueContext;
-use crate::ingest::health::quoted;
 use crate::ingest::limits::Priority;
 use crate::market::{Market, Now};
 use crate::venue::{ParseError, Response, RestQuery, TickerRecord};

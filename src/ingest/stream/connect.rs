@@ -21,8 +21,7 @@ use tokio_tungstenite::tungstenite::{self, http};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::feed::{Reason, ReasonCode};
-use crate::ingest::health::quoted;
+use crate::feed::{Reason, ReasonCode, quoted};
 use crate::ingest::limits::cooldown_from;
 use crate::ingest::outgoing::{ByteStream, Proxy, Tls, tls_cause};
 use crate::ingest::rest::http::{USER_AGENT, resolve_host, strip_resolver_prefix};

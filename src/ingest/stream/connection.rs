@@ -21,8 +21,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::feed::{Reason, ReasonCode};
-use crate::ingest::health::quoted;
+use crate::feed::{Reason, ReasonCode, quoted};
 use crate::ingest::limits::{Priority, TokenBuckets};
 use crate::ingest::settings::Settings;
 use crate::market::Market;

@@ -6,16 +6,17 @@
 
 use std::sync::LazyLock;
 
+use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use ring::digest::{SHA384, digest};
 use serde::Serialize;
 
+use crate::api;
 use crate::web::cache::CachedBody;
 use crate::web::layers::Effort;
 use crate::web::state::AppState;
@@ -94,7 +95,8 @@ pub fn pinned() -> Option<Pinned> {
 
 /// `GET /api/v1/script`: data for pages that pin the script.
 pub async fn pinned_json() -> Response {
-    ([(header::CACHE_CONTROL, "public, max-age=60")], Json(pinned())).into_response()
+    let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=60")];
+    (head, api::json(&pinned())).into_response()
 }
 
 /// Computes the hashed name of each module, and inserts the names of earlier modules into its imports.
