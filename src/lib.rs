@@ -34,6 +34,7 @@ pub mod ingest;
 pub mod locale;
 pub mod market;
 pub mod metrics;
+pub mod options;
 pub mod store;
 pub mod telemetry;
 pub mod venue;

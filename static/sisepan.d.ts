@@ -64,31 +64,39 @@ export interface Row {
 
 /** The attributes of all elements. */
 export interface SisepanOptions {
-  /** A board of the server. Default: the first. */
+  /** The board to show. Default: the first. */
   board?: string;
-  /** Markets in display order, separated by commas: `BTC-KRW,ETH-KRW`. */
+  /** The markets to show, in this order; without board they can be of several boards. Default: those of the board; card, ticker and chart its first. */
   markets?: string;
-  basis?: Basis;
+  /** Language of texts, numbers and times. Default: browser language. */
   lang?: 'ko' | 'en' | 'ja';
+  /** What changes are measured against; every widget names it. Where a change is unknown, its – explains why, on hover and to screen readers. Default: the board's. */
+  basis?: Basis;
+  /** Light or dark background; auto follows the color-scheme of the surrounding page at all times. Default: auto. */
   theme?: 'auto' | 'light' | 'dark';
-  /** The colours for rise and fall: by region, safe for colour-blind readers, or your own. */
+  /** Colours of rise and fall: a set, by region or for colour-blind readers, or your own, as RRGGBB-RRGGBB. Default: by language. */
   colors?: 'kr' | 'jp' | 'cn' | 'intl' | 'cb' | (string & {});
+  /** Text size in five steps; inherit matches the surrounding text. Default: m; a ticker inherit. */
   size?: 'xs' | 's' | 'm' | 'l' | 'xl' | 'inherit';
-  /** The columns of a board, separated by commas. */
+  /** The columns of a board, in this order; the name is always shown, first. Default: last,change. */
   columns?: string;
+  /** Spacing between rows. Default: normal. */
   density?: 'normal' | 'compact' | (string & {});
+  /** Whether a changed price lights up briefly; never under reduced motion. Default: on. */
   flash?: Switch;
-  /** The target of the link on a name. */
-  link?: string;
+  /** Where a name links to: nowhere, the market's page on this server, or a path on the host that shows the widget. Default: off. */
+  link?: 'off' | 'market' | (string & {});
+  /** Whether the exchanges are named, with their current problems. Default: on; tape and ticker off. */
   credit?: Switch;
+  /** Whether the page behind shows through; in a frame only if theme matches the surrounding color-scheme (otherwise browsers paint the background of the theme). Default: off. */
   transparent?: Switch;
-  /** Minimum time between two updates, in milliseconds. */
+  /** Shortest time between two updates, in milliseconds. Default: 500. */
   interval?: 0 | 100 | 250 | 500 | 1000 | 2000 | 5000 | `${number}`;
-  /** The period of a chart. */
+  /** Time range of a chart. Default: 24h. */
   span?: '24h' | '7d';
-  /** Number of risers and of fallers. */
+  /** Number of risers, and of fallers. Default: movers.count, which is 5 if not set. */
   count?: number | `${number}`;
-  /** Whether the title is shown. */
+  /** Whether the heading is visible; screen readers always get it. Default: on. */
   title?: Switch | (string & {});
   /** A button with which screen-reader users turn on announcements of changes. */
   announce?: Switch | false;

@@ -8,7 +8,7 @@
 
 const HOME = new URL('.', import.meta.url);
 const TAGS = 'board tape card ticker movers chart'.split(' ').map((widget) => 'sisepan-' + widget);
-const OPTIONS = 'board markets basis lang theme colors size columns density flash link credit transparent interval span count title announce'.split(' ');
+const OPTIONS = 'board markets lang basis theme colors size columns density flash link credit transparent interval span count title announce'.split(' ');
 /** A widget without data for this long is marked as not live. */
 const DOUBT_MS = 10_000;
 /** The server accepts five messages a second. Each message also waits for the answer to the previous one. */

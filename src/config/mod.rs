@@ -23,4 +23,3 @@ pub use sample::sample;
 pub use section::{ConfigError, ConfigErrors, Environment};
 pub use settings::{Board, Config, LogFormat, VenueConfig};
 pub use site::{AccessLog, Site};
-pub use widgets::{Widgets, is_path_template};

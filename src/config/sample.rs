@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::locale::Lang;
+use crate::options::settings;
 use crate::venue;
 
 /// A setting as the sample shows it.
@@ -86,23 +88,9 @@ const LIMITS: &[Setting] = &[
     default("head_bytes", "16384", "Size of a request head."),
 ];
 
-const WIDGETS: &[Setting] = &[
-    default("basis", r#""24h""#, "Change basis of boards without one: 24h, utc-day or kst-day."),
-    example("lang", r#""ko""#, "Language: ko, en or ja. Default: the browser's."),
-    default("theme", r#""auto""#, "auto, light or dark."),
-    example("colors", r#""kr""#, "kr, jp, cn, intl, cb, or your own: c8202f-1a5fc8. Default: by language."),
-    example("size", r#""m""#, "Text size: xs, s, m, l, xl or inherit. Default: m, and inherit for a ticker."),
-    default("columns", r#"["last", "change"]"#, "name, last, change, amount, high, low, volume."),
-    default("density", r#""normal""#, "normal or compact."),
-    default("flash", r#""on""#, "Whether a changed price flashes: on or off."),
-    default("link", r#""off""#, "Link on names: off, market, or a path such as /coins/{base}."),
-    example("credit", r#""on""#, "Whether sources are named: on or off. Default: on, and off for tape and ticker."),
-    default("transparent", r#""off""#, "Whether the background is transparent: on or off."),
-    default("interval", "500", "Update at most every 0, 100, 250, 500, 1000, 2000 or 5000 ms."),
-    default("span", r#""24h""#, "Period of a chart: 24h or 7d."),
-    example("count", "5", "Risers and fallers, 1 to 20. Default: movers.count."),
-    default("title", r#""on""#, "Whether the title is shown: on or off."),
-];
+/// `widgets.basis` is the default of all boards; the other settings of `[widgets]` are those of [`settings`].
+const BASIS: &[Setting] =
+    &[default("basis", r#""24h""#, "Change basis of boards without one: 24h, utc-day or kst-day.")];
 
 const MOVERS: &[Setting] = &[
     default(
@@ -161,10 +149,17 @@ pub fn sample() -> String {
         ("metrics", "Metrics for Prometheus.", METRICS),
         ("tls", "TLS to exchanges.", TLS),
         ("limits", "Connection and request limits, and timeouts.", LIMITS),
-        ("widgets", "Default look of widgets; attributes and query parameters override it.", WIDGETS),
+        (
+            "widgets",
+            "Default look of widgets; attributes and query parameters override it. See docs/widgets.md.",
+            BASIS,
+        ),
         ("movers", "Which markets qualify as movers.", MOVERS),
     ] {
         section(&mut text, doc, &format!("[{name}]"), settings);
+        if name == "widgets" {
+            widget_options(&mut text);
+        }
     }
     for venue in venue::ALL {
         let profile = venue.profile();
@@ -197,6 +192,24 @@ fn section(text: &mut String, doc: &str, head: &str, settings: &[Setting]) {
 fn list(text: &mut String, settings: &[Setting]) {
     for Setting { key, value, is_example, doc } in settings {
         let _ = writeln!(text, "# {doc}\n#{key} = {value}{}", if *is_example { "  # example" } else { "" });
+    }
+}
+
+/// Writes the defaults of widget options.
+fn widget_options(text: &mut String) {
+    for option in settings() {
+        let plain = |markdown: &str| markdown.replace('`', "");
+        // Details are in docs/widgets.md.
+        let about = option.about.split([';', ':']).next().unwrap_or_default();
+        let about = format!("{}{}", about[..1].to_uppercase(), plain(&about[1..]));
+        let _ = write!(text, "# {about}. Values: {}.", option.accepted.allowed(Lang::En));
+        let built_in = (option.built_in)();
+        if built_in.is_none() {
+            let _ = write!(text, " Default: {}.", plain(option.default));
+        }
+        let end = if built_in.is_none() { "  # example" } else { "" };
+        let value = option.toml(built_in.as_deref().unwrap_or(option.example));
+        let _ = writeln!(text, "\n#{} = {value}{end}", option.name);
     }
 }
 
@@ -266,7 +279,10 @@ mod tests {
 
     #[test]
     fn the_sample_in_the_repository_is_current() {
-        let file = include_str!("../../deploy/sisepan.toml");
-        assert!(file == sample(), "run: cargo run -- config > deploy/sisepan.toml");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/sisepan.toml");
+        if std::env::var("UPDATE_DOCUMENTS").as_deref() == Ok("1") {
+            std::fs::write(file, sample()).unwrap();
+        }
+        assert!(std::fs::read_to_string(file).unwrap() == sample(), "UPDATE_DOCUMENTS=1 writes deploy/sisepan.toml");
     }
 }

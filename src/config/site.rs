@@ -4,8 +4,9 @@ use url::Url;
 
 use super::proxy::Network;
 use super::section::{Found, Section, Source};
-use super::widgets::{Widgets, read_movers};
+use super::widgets::read_movers;
 use crate::market::MoversRule;
+use crate::options::OptionValues;
 
 /// Longest `base_path`, in bytes.
 const BASE_PATH_MAX: usize = 128;
@@ -47,7 +48,7 @@ pub struct Site {
     /// `[movers]`: which markets qualify as movers.
     pub movers: MoversRule,
     /// `[widgets]`: default options of widgets.
-    pub widgets: Widgets,
+    pub widgets: OptionValues,
 }
 
 impl Default for Site {
@@ -60,7 +61,7 @@ impl Default for Site {
             trusted_proxies: Network::LOOPBACK.to_vec(),
             access_log: AccessLog::default(),
             movers: MoversRule::default(),
-            widgets: Widgets::default(),
+            widgets: OptionValues::default(),
         }
     }
 }

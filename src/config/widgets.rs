@@ -9,125 +9,52 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::section::{Found, Section, Source};
+use crate::locale::Lang;
 use crate::market::{ASSET_BYTES_MAX, MoversRule, amount};
-
-/// Options that take one of several keywords.
-const KEYWORD_OPTIONS: [(&str, &[&str]); 9] = [
-    ("lang", &["ko", "en", "ja"]),
-    ("theme", &["auto", "light", "dark"]),
-    ("size", &["xs", "s", "m", "l", "xl", "inherit"]),
-    ("density", &["normal", "compact"]),
-    ("flash", ON_OFF),
-    ("credit", ON_OFF),
-    ("transparent", ON_OFF),
-    ("title", ON_OFF),
-    ("span", &["24h", "7d"]),
-];
-
-const ON_OFF: &[&str] = &["on", "off"];
-
-/// Options that take one of several numbers.
-const NUMBER_OPTIONS: [(&str, &[u64]); 1] = [("interval", &[0, 100, 250, 500, 1000, 2000, 5000])];
-
-const COLUMNS: &[&str] = &["name", "last", "change", "amount", "high", "low", "volume"];
-
-const COLORS: &[&str] = &["kr", "jp", "cn", "intl", "cb"];
-
-/// Most risers and most fallers.
-const COUNT_MAX: u64 = 20;
-
-/// Longest link path, in bytes.
-const LINK_BYTES_MAX: usize = 200;
+use crate::options::{Accepted, OptionValues, settings};
 
 /// Most quote currencies with a minimum turnover.
 const FLOORS_MAX: usize = 32;
 
-/// Default options of widgets: option name to value, as in a query.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Widgets(BTreeMap<&'static str, String>);
-
-impl Widgets {
-    /// Returns the value of an option, if it is set.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// Returns the set options as pairs of name and value, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
-    }
-}
-
-/// Returns whether `text` is a valid link path on the same host: it starts with a single slash, and has no
-/// characters from which a browser could read another host. May contain `{market}`, `{base}` and `{quote}`.
-pub fn is_path_template(text: &str) -> bool {
-    let plain = ["{market}", "{base}", "{quote}"].iter().fold(text.to_owned(), |text, name| text.replace(name, "x"));
-    let usable = |b: u8| b.is_ascii_alphanumeric() || b"/-._~?&=%+,:@#".contains(&b);
-    text.len() <= LINK_BYTES_MAX && text.starts_with('/') && !text.starts_with("//") && plain.bytes().all(usable)
-}
-
 /// Reads the table `[widgets]`, except for `basis`, which belongs to the boards.
 ///
-/// - `lang`: language of widgets that name none; takes precedence over the browser's language. Default: the
-///   browser's language.
-/// - `theme`, `colors`, `size`, `columns`, `density`, `flash`, `link`, `credit`, `transparent`, `interval`,
-///   `span`, `count`, `title`: values and defaults as in `docs/widgets.md`. `count` takes precedence over
-///   `movers.count`.
-pub(super) fn read(source: &Source<'_>, section: &mut Section<'_>) -> Widgets {
-    let mut set = BTreeMap::new();
-    let mut set_option = |name: &'static str, found: Found<String>, key: String, is_valid: bool, allowed: String| {
-        if is_valid {
-            set.insert(name, found.value);
-        } else {
-            source.report(found.location, key, format!("must be {allowed}, is {:?}", found.value));
+/// Numbers are integers, columns are a list of strings, all other values are strings. `lang` takes precedence over the
+/// browser's language, `count` over `movers.count`.
+pub(super) fn read(source: &Source<'_>, section: &mut Section<'_>) -> OptionValues {
+    let mut values = OptionValues::default();
+    for option in settings() {
+        let (name, allowed) = (option.name, option.accepted.allowed(Lang::En));
+        let key = section.key(name);
+        let report = |found: &Found<String>, which: &str| {
+            let message = format!("must be {which} {allowed}, is {:?}", found.value);
+            source.report(found.location.clone(), key.clone(), message);
+        };
+        let found = match option.accepted {
+            Accepted::Columns => {
+                let Some(list) = section.strings(name) else { continue };
+                let is_column =
+                    |part: &&Found<String>| option.accepted.keywords().iter().any(|(word, _)| *word == part.value);
+                if let Some(wrong) = list.value.iter().find(|part| !is_column(part)) {
+                    report(wrong, "one of");
+                    continue;
+                }
+                let words: Vec<_> = list.value.iter().map(|part| part.value.as_str()).collect();
+                Some(Found { value: words.join(","), location: list.location })
+            }
+            Accepted::Numbers(_) => section.number(name),
+            // Any text of the number.
+            Accepted::UpTo(_) => section.number(name).map(|found| {
+                let number = found.value.parse::<u64>().map(|number| number.to_string());
+                Found { value: number.unwrap_or(found.value), location: found.location }
+            }),
+            _ => section.string(name),
+        };
+        let Some(found) = found else { continue };
+        if values.set(name, &found.value).is_err() {
+            report(&found, if let Accepted::UpTo(_) = option.accepted { "from" } else { "one of" });
         }
-    };
-    for (name, keywords) in KEYWORD_OPTIONS {
-        if let Some(found) = section.string(name) {
-            let is_valid = keywords.contains(&found.value.as_str());
-            set_option(name, found, section.key(name), is_valid, format!("one of {}", keywords.join(", ")));
-        }
     }
-    for (name, numbers) in NUMBER_OPTIONS {
-        if let Some(found) = section.number(name) {
-            let is_valid = numbers.iter().any(|number| number.to_string() == found.value);
-            let allowed = numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-            set_option(name, found, section.key(name), is_valid, format!("one of {allowed}"));
-        }
-    }
-    if let Some(found) = section.number("count") {
-        let is_valid = found.value.parse().is_ok_and(|count: u64| (1..=COUNT_MAX).contains(&count));
-        set_option("count", found, section.key("count"), is_valid, format!("from 1 to {COUNT_MAX}"));
-    }
-    if let Some(found) = section.string("colors") {
-        let is_valid = COLORS.contains(&found.value.as_str()) || is_custom_palette(&found.value);
-        let allowed = format!("one of {}, or RRGGBB-RRGGBB (rise-fall), or four such colors", COLORS.join(", "));
-        set_option("colors", found, section.key("colors"), is_valid, allowed);
-    }
-    if let Some(found) = section.string("link") {
-        let is_valid = matches!(found.value.as_str(), "off" | "market") || is_path_template(&found.value);
-        set_option(
-            "link",
-            found,
-            section.key("link"),
-            is_valid,
-            "off, market, or a path such as /coins/{base}".to_owned(),
-        );
-    }
-    if let Some(found) = section.strings("columns") {
-        let invalid = found.value.iter().find(|column| !COLUMNS.contains(&column.value.as_str())).cloned();
-        let columns = found.value.iter().map(|column| column.value.as_str()).collect::<Vec<_>>().join(",");
-        let (is_valid, found) =
-            (invalid.is_none(), invalid.unwrap_or(Found { value: columns, location: found.location }));
-        set_option("columns", found, section.key("columns"), is_valid, format!("one of {}", COLUMNS.join(", ")));
-    }
-    Widgets(set)
-}
-
-/// Returns whether `text` is a custom palette: two or four colors such as `RRGGBB-RRGGBB`.
-fn is_custom_palette(text: &str) -> bool {
-    let is_color = |color: &str| color.len() == 6 && color.bytes().all(|b| b.is_ascii_hexdigit());
-    matches!(text.split('-').count(), 2 | 4) && text.split('-').all(is_color)
+    values
 }
 
 /// Reads the table `[movers]`.
@@ -180,4 +107,37 @@ fn parse_floor(text: &str) -> Option<(String, Decimal)> {
     let quote = quote.trim();
     let is_currency = !quote.is_empty() && quote.len() <= ASSET_BYTES_MAX && !quote.contains(char::is_whitespace);
     is_currency.then(|| (quote.to_ascii_uppercase(), floor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Config};
+
+    fn parsed(name: &str, value: &str) -> Result<Config, String> {
+        let text = format!("[widgets]\n{name} = {value}");
+        config::parse("x", &text, &Default::default()).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn every_option_accepts_its_values_and_names_them_if_it_rejects_one() {
+        for option in settings() {
+            let (name, accepted) = (option.name, option.accepted);
+            let (values, wrong) = match accepted {
+                Accepted::Numbers(numbers) => (numbers.iter().map(u64::to_string).collect(), "77".to_owned()),
+                Accepted::UpTo(max) => ((1..=max).map(|number| number.to_string()).collect(), (max + 1).to_string()),
+                _ => {
+                    let words = accepted.keywords().iter().map(|(word, _)| option.toml(word));
+                    (words.collect::<Vec<_>>(), option.toml("x"))
+                }
+            };
+            for value in values {
+                let set = parsed(name, &value).unwrap().site.widgets.set_options();
+                assert!(set.len() == 1 && set[0].0 == name, "{name} = {value}: {set:?}");
+            }
+            let error = parsed(name, &wrong).unwrap_err();
+            let named = [format!("widgets.{name}: must be "), accepted.allowed(Lang::En)];
+            assert!(named.iter().all(|part| error.contains(part)), "{name}: {error}");
+        }
+    }
 }

@@ -12,10 +12,10 @@ use super::query::BadRequest;
 use super::state::AppState;
 use crate::api::{self, ProblemDetails};
 use crate::locale::Lang;
+use crate::options::{QUERY_BYTES_MAX, QueryError};
+use crate::widgets::bad_option::BadOption;
 use crate::widgets::context::Placement;
-use crate::widgets::option_query::{BadOption, QUERY_BYTES_MAX};
-use crate::widgets::option_values::Choice;
-use crate::widgets::options;
+use crate::widgets::widget_options;
 
 /// `Retry-After` of a request beyond a limit, in seconds.
 const RETRY_SECS: u64 = 5;
@@ -138,8 +138,8 @@ impl ErrorContext {
     fn for_path(app: &AppState, headers: &HeaderMap, query: &str, root: &str) -> Self {
         let defaults = app.default_options();
         Self {
-            lang: options::lang(&defaults, preferred_lang(headers), query),
-            theme: options::theme(&defaults, query).keyword(),
+            lang: widget_options::lang(defaults, preferred_lang(headers), query),
+            theme: widget_options::theme(defaults, query).keyword(),
             placement: Placement::Page,
             root: root.to_owned(),
             langs: Lang::ALL.map(|lang| (lang, in_lang(query, lang))).into(),
@@ -293,12 +293,12 @@ pub fn message(bad: &BadOption, lang: Lang) -> String {
         BadOption::NotFound { name, value, near } => {
             format!("{}. {} {}", missing(name, value, lang), did_you_mean(lang), near.join(", "))
         }
-        BadOption::Repeated(name) => lang.pick(
+        BadOption::Query(QueryError::Repeated(name)) => lang.pick(
             format!("{name}: 한 번만 지정할 수 있습니다."),
             format!("{name} may be given only once."),
             format!("{name}: 一度だけ指定してください。"),
         ),
-        BadOption::TooLong => lang.pick(
+        BadOption::Query(QueryError::TooLong(_) | QueryError::TooMany(_)) => lang.pick(
             "주소의 매개변수가 너무 깁니다.".to_owned(),
             "The query is too long.".to_owned(),
             "クエリが長すぎます。".to_owned(),

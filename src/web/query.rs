@@ -9,8 +9,7 @@ use super::state::AppState;
 use crate::api::{Basis, Lang, Market, SourceId};
 use crate::config::Board;
 use crate::hub::RowsView;
-use crate::widgets::option_query::QUERY_BYTES_MAX;
-use crate::widgets::option_values::{INTERVALS_MS, parse_interval};
+use crate::options::{INTERVALS_MS, Interval, OptionValue as _, Parameters, QueryError};
 
 /// Default of `interval_ms`.
 const INTERVAL_MS_DEFAULT: u64 = 250;
@@ -45,6 +44,16 @@ impl BadRequest {
         let list = if allowed.is_empty() { String::new() } else { format!(": use {}", allowed.join(", ")) };
         let detail = format!("unknown value {value:?} for {field}{list}");
         Self { value: Some(value), allowed, ..Self::new(code, field, detail) }
+    }
+}
+
+impl From<QueryError> for BadRequest {
+    fn from(error: QueryError) -> Self {
+        let detail = error.to_string();
+        match error {
+            QueryError::TooLong(_) | QueryError::TooMany(_) => BadRequest::new("query-too-long", "", detail),
+            QueryError::Repeated(name) => BadRequest::new("bad-field", name, detail),
+        }
     }
 }
 
@@ -111,8 +120,8 @@ impl RowsQuery {
     /// Returns [`BadRequest`] if it is not one of [`INTERVALS_MS`].
     pub fn interval(&self) -> Result<Duration, BadRequest> {
         let Some(text) = &self.interval_ms else { return Ok(Duration::from_millis(INTERVAL_MS_DEFAULT)) };
-        let interval = parse_interval(text).map(Duration::from_millis);
-        interval.ok_or_else(|| BadRequest::unknown("bad-interval", "interval_ms", text, to_strings(&INTERVALS_MS)))
+        let interval = Interval::parse(text).map(|interval| Duration::from_millis(interval.millis()));
+        interval.map_err(|text| BadRequest::unknown("bad-interval", "interval_ms", text, to_strings(&INTERVALS_MS)))
     }
 }
 
@@ -203,9 +212,6 @@ pub fn to_strings<T: ToString>(all: &[T]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-/// Maximum number of parameters, known or not.
-const PARAMETERS_MAX: usize = 20;
-
 /// Parses a query for rows; unknown parameters are ignored.
 ///
 /// # Errors
@@ -223,22 +229,8 @@ pub fn parse_rows_query(query: Option<&str>) -> Result<RowsQuery, BadRequest> {
 /// As for [`parse_rows_query`].
 pub fn parse_parameters<const N: usize>(
     query: Option<&str>,
-    names: [&str; N],
+    names: [&'static str; N],
 ) -> Result<[Option<String>; N], BadRequest> {
-    let query = query.unwrap_or_default();
-    if query.len() > QUERY_BYTES_MAX {
-        return Err(BadRequest::new("query-too-long", "", format!("query is longer than {QUERY_BYTES_MAX} bytes")));
-    }
-    let mut values = [const { None }; N];
-    for (count, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
-        if count >= PARAMETERS_MAX {
-            let detail = format!("query has more than {PARAMETERS_MAX} parameters");
-            return Err(BadRequest::new("query-too-long", "", detail));
-        }
-        let Some(index) = names.iter().position(|known| *known == name) else { continue };
-        if values[index].replace(value.into_owned()).is_some() {
-            return Err(BadRequest::new("bad-field", &name, format!("{name} is given twice")));
-        }
-    }
-    Ok(values)
+    let parameters = Parameters::parse(query.unwrap_or_default(), names.into_iter())?;
+    Ok(names.map(|name| parameters.value(name).map(str::to_owned)))
 }

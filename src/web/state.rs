@@ -17,8 +17,8 @@ use crate::config::{Board, Limits, Site};
 use crate::feed::StoreHealthSource;
 use crate::hub::Hub;
 use crate::market::{HourSource, MoversRule};
+use crate::options::OptionValues;
 use crate::widgets::context::Server;
-use crate::widgets::options::OptionDefaults;
 
 /// Shared state of all handlers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -236,9 +236,9 @@ impl AppState {
         Server { hub: &self.hub, clock: &self.clock, site: self.site(), demo: self.demo }
     }
 
-    /// Returns the options of a widget whose query sets none.
-    pub(super) fn default_options(&self) -> OptionDefaults {
-        OptionDefaults::of(&self.0.site.widgets)
+    /// Returns the options that the operator has set.
+    pub(super) fn default_options(&self) -> &OptionValues {
+        &self.0.site.widgets
     }
 
     /// Returns the permits of streams.

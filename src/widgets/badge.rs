@@ -7,13 +7,13 @@
 use askama::Template;
 use serde::Serialize;
 
+use super::bad_option::BadOption;
 use super::context::Server;
-use super::option_query::BadOption;
-use super::option_values::{Colors, Rgb, Theme};
-use super::options::Options;
+use super::widget_options::Options;
 use crate::api;
 use crate::locale::{self, Lang};
 use crate::market::{Direction, Quote, State as RowState, is_unprintable};
+use crate::options::{Colors, Rgb, Theme};
 
 /// Height in pixels.
 pub const HEIGHT: u32 = 26;
@@ -130,7 +130,7 @@ impl Badge {
         let no_change = quote.map_or_else(String::new, |quote| locale::no_change(quote, options.basis, lang));
         let title = [sentence, no_change, reason, time, if demo { "DEMO".to_owned() } else { String::new() }];
         let title = title.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-        let badge = Self::new(line, &title, options.theme, options.colors, direction, lang);
+        let badge = Self::new(line, &title, options.values.theme(), options.colors(), direction, lang);
         Self { tone, current, ..badge }
     }
 

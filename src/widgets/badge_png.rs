@@ -12,7 +12,7 @@ use anyhow::anyhow;
 use ttf_parser::{Face, FaceParsingError, GlyphId, OutlineBuilder};
 
 use super::badge::{Badge, HEIGHT, Part};
-use super::option_values::Rgb;
+use crate::options::Rgb;
 
 /// Pixels of the image for each CSS pixel.
 const SCALE: u32 = 2;

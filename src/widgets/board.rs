@@ -3,11 +3,11 @@
 use askama::Template;
 
 use super::context::{AsOf, RenderContext, RootAttributes, SourceView, sources_label};
-use super::option_values::{Choice, Column, Widget};
 use super::row_view::RowView;
 use super::spark::Spark;
 use crate::locale;
 use crate::locale::Lang;
+use crate::options::{Column, Widget};
 
 /// Seconds after which the script reloads a table that has columns which the stream does not update.
 const REFRESH_SECS: u32 = 10;
@@ -58,17 +58,19 @@ impl<'a> BoardView<'a> {
     /// Creates the table from the rows of the widget.
     pub fn new(context: &'a RenderContext<'a>) -> Self {
         let (options, lang) = (context.options, context.options.lang);
+        let columns = options.values.columns();
+        let columns = columns.all();
         let streamed = [Column::Name, Column::Last, Column::Change];
-        let refresh = if options.columns.iter().all(|column| streamed.contains(column)) { 0 } else { REFRESH_SECS };
+        let refresh = if columns.iter().all(|column| streamed.contains(column)) { 0 } else { REFRESH_SECS };
         let rows = context.rows();
         let wide = longest_price_digits(&rows);
-        let widths = ColumnWidths::new(&options.columns, wide);
+        let widths = ColumnWidths::new(columns, wide);
         let column = |column: &Column| ColumnView { from: widths.from(*column), ..column_view(*column, context) };
         Self {
             root: context.root(Widget::Board, refresh),
             title: context.title().to_owned(),
             as_of: context.as_of(),
-            columns: options.columns.iter().map(column).collect(),
+            columns: columns.iter().map(column).collect(),
             wide,
             rows,
             footnote: locale::footnote(options.basis, lang),

@@ -3,13 +3,13 @@
 use askama::Template;
 
 use super::context::{AsOf, RenderContext, RootAttributes, SourceView, sources_label};
-use super::option_values::{Column, Widget};
 use super::row_view::RowView;
 use super::series::PageHistory;
 use super::spark::Spark;
 use super::{board, spark};
 use crate::locale;
 use crate::locale::Lang;
+use crate::options::{Column, Widget};
 
 /// Seconds after which the script reloads the widget. The sparkline has a point every 15 minutes, but high and low can
 /// change at any time.

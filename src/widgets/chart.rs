@@ -3,12 +3,12 @@
 use askama::Template;
 
 use super::context::{AsOf, RenderContext, RootAttributes, SourceView, sources_label};
-use super::option_values::Widget;
 use super::plot::Plot;
 use super::row_view::RowView;
 use super::series::PageHistory;
 use crate::locale;
 use crate::locale::Lang;
+use crate::options::Widget;
 
 /// Seconds after which the script reloads the widget.
 const REFRESH_SECS: u32 = 30;

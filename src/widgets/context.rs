@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::option_values::{Choice, Colors, Link, Widget};
-use super::options::{Options, Pick};
 use super::row_view::{RowView, client_strings};
+use super::widget_options::{Options, Pick};
 use crate::clock::Clock;
 use crate::config::{Board, Site};
 use crate::feed::{VenueHealth, VenueState};
 use crate::hub::Hub;
 use crate::locale::{self, Lang};
 use crate::market::{Market, Quote, State, VenueId};
+use crate::options::{Colors, Link, OptionValues, Widget};
 
 /// Where a response body will be displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +69,10 @@ pub struct RootAttributes<'a> {
     pub basis: &'static str,
     /// The named markets, which the script subscribes to; empty if none are named.
     pub markets: String,
-    pub theme: &'static str,
     pub colors: String,
     pub size: &'static str,
-    pub density: &'static str,
-    pub interval: u64,
-    pub flash: bool,
-    pub title: bool,
-    pub transparent: bool,
+    /// The other options.
+    pub values: &'a OptionValues,
     pub demo: bool,
     /// The best state of any row; empty for live, which only the script sets, since a static page is not live.
     pub standing: &'static str,
@@ -133,21 +129,16 @@ impl<'a> RenderContext<'a> {
             board: if options.all_on_board { &options.board.id } else { "" },
             basis: options.basis.as_str(),
             markets: if options.names_markets { options.market_list() } else { String::new() },
-            theme: options.theme.keyword(),
-            colors: options.colors.to_string(),
+            colors: options.colors().to_string(),
             size: options.size_of(widget).keyword(),
-            density: options.density.keyword(),
-            interval: options.interval_ms,
-            flash: options.flash,
-            title: options.title,
-            transparent: options.transparent,
+            values: &options.values,
             demo: self.server.demo,
             standing: if best == State::Live { "" } else { best.as_str() },
             words: client_strings(&venues, options.lang, self.shows_sources(widget)),
             query: options.query(),
             refresh,
             style: (self.placement == Placement::Fragment)
-                .then(|| custom_colors_url(options.colors, &self.home()))
+                .then(|| custom_colors_url(options.colors(), &self.home()))
                 .flatten(),
         }
     }
@@ -160,8 +151,8 @@ impl<'a> RenderContext<'a> {
 
     /// Returns one row.
     pub fn row(&self, pick: &Pick, quote: Option<&Quote>) -> RowView {
-        let href = self.options.link.url_for(&pick.market, || self.page_of(&pick.market));
-        let is_ours = self.placement == Placement::Fragment && self.options.link == Link::Market;
+        let href = self.options.values.link().url_for(&pick.market, || self.page_of(&pick.market));
+        let is_ours = self.placement == Placement::Fragment && self.options.values.link() == Link::Market;
         RowView { href, is_ours, ..RowView::new(&pick.market, quote, self.options.basis, self.now, self.options.lang) }
     }
 
@@ -187,12 +178,12 @@ impl<'a> RenderContext<'a> {
 
     /// Returns whether links need `target="_top"` to leave the iframe.
     pub fn leaves_frame(&self) -> bool {
-        self.placement == Placement::Embed && self.options.link != Link::Off
+        self.placement == Placement::Embed && self.options.values.link() != Link::Off
     }
 
     /// Returns whether the sources are shown; by default all widgets but tape and ticker show them.
     pub fn shows_sources(&self, widget: Widget) -> bool {
-        self.options.credit.unwrap_or(!matches!(widget, Widget::Tape | Widget::Ticker))
+        self.options.values.credit.unwrap_or(!matches!(widget, Widget::Tape | Widget::Ticker))
     }
 
     /// Returns the best state of any row, which is the state of the widget as a whole.

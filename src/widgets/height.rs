@@ -6,10 +6,10 @@
 
 use super::board::longest_price_digits;
 use super::context::{Placement, RenderContext, Server, sources_label};
-use super::option_values::{ChartSpan, Density, Size, Widget};
-use super::options::Options;
+use super::widget_options::Options;
 use super::{movers, plot};
 use crate::locale::{self, Lang};
+use crate::options::{Count, Density, Size, Span, Widget};
 
 /// Smallest width for which height is reserved, in pixels.
 const WIDTH_MIN: u32 = 200;
@@ -132,11 +132,11 @@ pub fn height(context: &RenderContext<'_>, widget: Widget, width: u32) -> u32 {
         |room: u32| 520 + (lines([locale::footnote(options.basis, lang)], room * 5 / 4) + u32::from(credit)) * 1120;
     let heading = |title: &str, clock: u32| {
         let room = (if narrow { room } else { room.saturating_sub(clock + 750) }) * 15 / 16;
-        let title = if options.title { lines([format!("{title}{demo}").as_str()], room) * 1334 } else { 0 };
+        let title = if options.values.title() { lines([format!("{title}{demo}").as_str()], room) * 1334 } else { 0 };
         // The clock is below the title if the widget is narrow, else beside it.
         500 + if narrow { title + 938 } else { title.max(938) }
     };
-    let row = match (options.density, narrow) {
+    let row = match (options.values.density(), narrow) {
         (Density::Normal, false) => 2500,
         (Density::Compact, false) => 2000,
         (Density::Normal, true) => 3400,
@@ -149,7 +149,7 @@ pub fn height(context: &RenderContext<'_>, widget: Widget, width: u32) -> u32 {
     let thousandths = match widget {
         Widget::Board => heading(context.title(), 7500) + head + rows(count) + footnote(room),
         Widget::Movers => {
-            let max = options.count.unwrap_or(context.server.site.movers.count).min(count);
+            let max = options.values.count.map_or(context.server.site.movers.count, Count::get).min(count);
             let side_by_side = room >= SIDE_BY_SIDE_MIN;
             let column = if side_by_side { (room - 2500) / 2 } else { room };
             let empty = lines([movers::empty_text(true, lang), movers::empty_text(false, lang)], column) * 1250 + 3000;
@@ -190,11 +190,11 @@ pub fn height(context: &RenderContext<'_>, widget: Widget, width: u32) -> u32 {
             let base = context.quotes.first().and_then(Option::as_ref).and_then(|quote| quote.base(options.basis));
             let legend = base.map_or_else(|| "0".repeat(30), |base| locale::base(&base, lang));
             let legend = lines([legend.as_str()], (room * 5 / 4).saturating_sub(2350));
-            let below = match options.span {
-                ChartSpan::Day => 200 + 1000 * legend + footnote(room),
-                ChartSpan::Week => footnote(room),
+            let below = match options.values.span() {
+                Span::Day => 200 + 1000 * legend + footnote(room),
+                Span::Week => footnote(room),
             };
-            let title = format!("{}{demo}", plot::title(options.span.into(), lang));
+            let title = format!("{}{demo}", plot::title(options.values.span(), lang));
             // The clock of a plot has three quarters of the font size of its title.
             let caption = lines([title.as_str()], room) * 1250;
             let beside = line_width(&title) + 1200 + line_width(&clock(lang)) * 3 / 4 <= room;

@@ -1,9 +1,11 @@
 //! The widgets, rendered from rows and options.
 
 use context::RenderContext;
-use option_values::Widget;
 use series::PageHistory;
 
+use crate::options::Widget;
+
+pub mod bad_option;
 pub mod badge;
 pub mod badge_png;
 pub mod board;
@@ -12,14 +14,12 @@ mod chart;
 pub mod context;
 pub mod height;
 pub mod movers;
-pub mod option_query;
-pub mod option_values;
-pub mod options;
 pub mod plot;
 pub mod row_view;
 pub mod series;
 pub mod spark;
 mod tape_and_ticker;
+pub mod widget_options;
 
 /// Renders a widget.
 ///

@@ -4,13 +4,13 @@ use askama::Template;
 
 use super::board::{column_heading, longest_price_digits};
 use super::context::{RenderContext, RootAttributes, SourceView, sources_label};
-use super::option_values::{Column, Widget};
-use super::options::Pick;
 use super::row_view::RowView;
 use super::series::PageHistory;
+use super::widget_options::Pick;
 use crate::locale;
 use crate::locale::Lang;
 use crate::market::{Basis, Quote, State};
+use crate::options::{Column, Count, Widget};
 
 /// Seconds after which the script reloads the widget.
 const REFRESH_SECS: u32 = 15;
@@ -45,7 +45,7 @@ impl<'a> MoversView<'a> {
     pub fn new(context: &'a RenderContext<'a>, history: &PageHistory) -> Self {
         let (options, lang) = (context.options, context.options.lang);
         let rule = &context.server.site.movers;
-        let count = options.count.unwrap_or(rule.count);
+        let count = options.values.count.map_or(rule.count, Count::get);
         let ranked = rule.rank(context.quotes.iter().flatten().map(AsRef::as_ref), options.basis);
         let risers = first_established(context, &ranked.risers, count, history);
         let fallers = first_established(context, &ranked.fallers, count, history);

@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
-use super::series::{Series, Span};
+use super::series::Series;
 use crate::locale;
 use crate::locale::Lang;
 use crate::market::history::{Bar, Segment};
 use crate::market::{Base, Direction, Minute, Price, Quote, State};
+use crate::options::Span;
 
 /// Width of the drawing area in its own units.
 const WIDTH: i64 = 10_000;
@@ -140,7 +141,7 @@ impl Plot {
         let label =
             |at: usize, price: Price, below: bool| axes.as_ref().map(|axes| axes.label(at, price, below, shown(price)));
         Self {
-            id: span.as_str(),
+            id: span.keyword(),
             title: title(span, lang),
             desc: describe(
                 top.map(|(_, price)| shown(price)),

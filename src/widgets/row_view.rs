@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::option_values::Column;
 use crate::feed::VenueState;
 use crate::locale;
 use crate::locale::Lang;
 use crate::market::{Basis, Direction, Market, Quote, State, VenueId};
+use crate::options::Column;
 
 /// The cells of a row.
 pub struct RowView {

@@ -10,15 +10,7 @@ use jiff::Timestamp;
 use crate::api::{HistoryHead, history_csv, history_json};
 use crate::market::history::{Bar, MinuteClose, Segment, bars, minute_closes, segments};
 use crate::market::{HourSource, Market, Minute, VenueId};
-
-/// Length of a history, up to now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Span {
-    /// 24 hours.
-    Day,
-    /// Seven days.
-    Week,
-}
+use crate::options::Span;
 
 /// Time between two entries of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,17 +28,6 @@ const H1: Step = Step { name: "1h", minutes: 60 };
 const H4: Step = Step { name: "4h", minutes: 240 };
 
 impl Span {
-    /// Every span.
-    pub const ALL: [Self; 2] = [Self::Day, Self::Week];
-
-    /// Returns the value in URLs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Day => "24h",
-            Self::Week => "7d",
-        }
-    }
-
     fn minutes(self) -> i64 {
         match self {
             Self::Day => 24 * 60,
@@ -186,7 +167,7 @@ impl Series {
             market,
             venue: *venue,
             venues,
-            span: span.as_str(),
+            span: span.keyword(),
             step: step.name,
             step_seconds: step.minutes * 60,
             start: self.start,

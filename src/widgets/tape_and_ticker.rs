@@ -3,10 +3,10 @@
 use askama::Template;
 
 use super::context::{AsOf, RenderContext, RootAttributes, SourceView, sources_label};
-use super::option_values::Widget;
 use super::row_view::RowView;
 use crate::locale;
 use crate::locale::Lang;
+use crate::options::Widget;
 
 #[derive(Template)]
 #[template(path = "tape.html")]

@@ -16,23 +16,26 @@ use super::page_response::{self, PageRequest, preferred_lang, read_options, stat
 use super::snippet::{Snippet, SnippetInput};
 use crate::config::Board;
 use crate::locale::{self, Lang};
-use crate::market::Basis;
+use crate::options::{
+    Accepted, Choice, Column, OptionInfo, OptionValue as _, QueryError, TABLE, Widget, find_keyword, keyword_label,
+    query_pairs,
+};
 use crate::web::error::{self, invalid_query_response};
 use crate::web::state::AppState;
+use crate::widgets::bad_option::BadOption;
 use crate::widgets::badge;
 use crate::widgets::context::{Placement, RenderContext, title, widget_title};
 use crate::widgets::height::{self, ReservedHeight};
-use crate::widgets::option_query::BadOption;
-use crate::widgets::option_values::{
-    Choice, Column, Density, Size, Switch, Widget, allowed, column_label, find, value_label, widget_label,
-};
-use crate::widgets::options::{self, CARD_MARKETS_MAX, Options};
+use crate::widgets::widget_options::{self, CARD_MARKETS_MAX, Options};
 
 /// Maximum length of the query in bytes, enough for the checkboxes of a large board.
 const QUERY_BYTES_MAX: usize = 8_192;
 
 /// Maximum number of parameters in the query.
 const PARAMETERS_MAX: usize = 200;
+
+/// The numbers that a field offers for an option that accepts all of them.
+const COUNTS: [usize; 3] = [3, 5, 10];
 
 /// Maximum length of a `Host` header, in bytes.
 const HOST_BYTES_MAX: usize = 261;
@@ -54,7 +57,7 @@ struct Form {
 
 /// Parses a keyword.
 fn parse_keyword<T: Choice>(name: &'static str, value: &str) -> Result<T, BadOption> {
-    find(value).ok_or_else(|| BadOption::invalid_value(name, value, |_| allowed::<T>()))
+    find_keyword(value).ok_or_else(|| BadOption::invalid_value(name, value, |lang| T::ACCEPTED.allowed(lang)))
 }
 
 #[derive(Template)]
@@ -157,7 +160,7 @@ fn page(
     };
     Page {
         lang,
-        theme: app.default_options().theme.keyword(),
+        theme: app.default_options().theme().keyword(),
         demo: app.demo,
         langs: form.tabs(),
         widgets: form.widgets(),
@@ -168,7 +171,7 @@ fn page(
         error_message,
         result,
         home: base_url.to_owned(),
-        columns: default_columns(app).join(","),
+        columns: default_columns(app),
     }
     .render()
 }
@@ -190,13 +193,9 @@ fn requested_url(headers: &HeaderMap, base_path: &str) -> String {
 }
 
 /// Returns the default columns of a board, without the name.
-fn default_columns(app: &AppState) -> Vec<&'static str> {
-    app.default_options()
-        .columns
-        .iter()
-        .filter(|column| **column != Column::Name)
-        .map(|column| column.keyword())
-        .collect()
+fn default_columns(app: &AppState) -> String {
+    let columns = app.default_options().columns().text();
+    columns.strip_prefix("name,").unwrap_or_default().to_owned()
 }
 
 /// Returns the maximum number of markets that a widget can show.
@@ -210,15 +209,10 @@ fn markets_max(widget: Widget) -> usize {
 
 impl Form {
     fn read(headers: &HeaderMap, query: &str) -> Result<Self, BadOption> {
-        if query.len() > QUERY_BYTES_MAX {
-            return Err(BadOption::TooLong);
-        }
         let (mut widget, mut ui, mut search) = (None, None, String::new());
         let (mut chosen, mut listed, mut boxes) = (Vec::new(), Vec::new(), Vec::<String>::new());
-        for (at, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
-            if at >= PARAMETERS_MAX {
-                return Err(BadOption::TooLong);
-            }
+        for pair in query_pairs(query, QUERY_BYTES_MAX, PARAMETERS_MAX)? {
+            let (name, value) = pair?;
             if value.is_empty() {
                 continue;
             }
@@ -229,11 +223,11 @@ impl Form {
                 "m" => boxes.push(value.into_owned()),
                 "markets" => listed.extend(value.split(',').map(str::to_owned)),
                 name => {
-                    let Some(name) = options::names().find(|known| *known == name) else { continue };
+                    let Some(name) = widget_options::names().find(|known| *known == name) else { continue };
                     match chosen.iter_mut().find(|(other, _)| *other == name) {
                         // The checkboxes of columns.
                         Some((_, list)) if name == "columns" => *list = format!("{list},{value}"),
-                        Some(_) => return Err(BadOption::Repeated(name)),
+                        Some(_) => return Err(QueryError::Repeated(name).into()),
                         None => chosen.push((name, value.into_owned())),
                     }
                 }
@@ -266,13 +260,18 @@ impl Form {
     }
 
     /// Parses the options and adapts them to the widget.
-    fn options<'a>(&self, app: &AppState, boards: &'a [Board], headers: &HeaderMap) -> Result<Options<'a>, BadOption> {
+    fn options<'a>(
+        &self,
+        app: &'a AppState,
+        boards: &'a [Board],
+        headers: &HeaderMap,
+    ) -> Result<Options<'a>, BadOption> {
         let mut options = read_options(app, boards, headers, &self.query())?;
         // Surplus markets are dropped, not rejected: they were valid before the visitor changed the widget.
         let max = markets_max(self.widget);
         options.picks.truncate(max);
         options.named_count = options.named_count.min(max);
-        options::adapt_options(options, self.widget)
+        widget_options::adapt_options(options, self.widget)
     }
 
     /// Creates the preview and the snippets.
@@ -337,7 +336,7 @@ impl Form {
 
     fn widgets(&self) -> Vec<Item> {
         let item = |widget: &Widget| {
-            let (text, about) = widget_label(*widget, self.ui);
+            let (text, about) = (keyword_label(*widget, self.ui), about(*widget, self.ui));
             Item { value: widget.keyword().to_owned(), text: text.to_owned(), about, checked: *widget == self.widget }
         };
         Widget::EVERY.iter().map(item).collect()
@@ -374,116 +373,20 @@ impl Form {
         items
     }
 
+    /// Returns a field for each option that applies to the widget; those for this widget alone come last.
     fn fields(&self, app: &AppState) -> Vec<Field> {
-        let ui = self.ui;
-        let default = ui.pick("기본", "Default", "デフォルト");
-        let is_set = |name: &str| app.site().widgets.get(name).is_some();
-        let mut fields = vec![
-            self.field::<Lang>(
-                "lang",
-                ui.pick("언어", "Language", "言語"),
-                ui.pick("방문자 언어", "Visitor's language", "訪問者の言語"),
-            ),
-            self.field_of(
-                "theme",
-                ui.pick("배경", "Background", "背景"),
-                ui.pick("자동", "Auto", "自動"),
-                if is_set("theme") { &["auto", "light", "dark"] } else { &["light", "dark"] },
-            ),
-            self.field_of(
-                "colors",
-                ui.pick("색", "Colours", "色"),
-                ui.pick("언어에 맞춤", "Match language", "言語に合わせる"),
-                &["kr", "jp", "cn", "intl", "cb"],
-            ),
-            self.field::<Size>("size", ui.pick("글자 크기", "Text size", "文字サイズ"), default),
-            self.field::<Density>("density", ui.pick("줄 간격", "Row spacing", "行間"), default),
-            self.field::<Basis>(
-                "basis",
-                ui.pick("변동률 기준", "Change since", "変動率の基準"),
-                ui.pick("시세판 기본값", "Board default", "ボードのデフォルト"),
-            ),
-            self.interval(is_set("interval")),
-            self.field_of(
-                "link",
-                ui.pick("종목명 링크", "Link on names", "銘柄名のリンク"),
-                ui.pick("없음", "None", "なし"),
-                if is_set("link") { &["off", "market"] } else { &["market"] },
-            ),
-        ];
-        for (name, label) in [
-            ("flash", ui.pick("가격 변동 강조", "Flash on change", "価格変動時の点滅")),
-            ("credit", ui.pick("출처 표시", "Show sources", "出典の表示")),
-            ("transparent", ui.pick("투명 배경", "Transparent background", "透明な背景")),
-            ("title", ui.pick("제목 표시", "Show title", "タイトルの表示")),
-        ] {
-            fields.push(self.field::<Switch>(name, label, default));
-        }
-        match self.widget {
-            Widget::Board => fields.push(Field { many: true, ..self.columns(app) }),
-            Widget::Chart => fields.push(self.field_of(
-                "span",
-                ui.pick("기간", "Period", "期間"),
-                ui.pick("24시간", "24 hours", "24時間"),
-                if is_set("span") { &["24h", "7d"] } else { &["7d"] },
-            )),
-            Widget::Movers => fields.push(self.field_of(
-                "count",
-                ui.pick("상승·하락 각 개수", "Risers and fallers, each", "上昇・下落の各件数"),
-                default,
-                &["3", "5", "10"],
-            )),
-            Widget::Tape | Widget::Card | Widget::Ticker => {}
-        }
-        // The labels above name the built-in defaults, which do not apply to options that the operator has set.
-        for field in fields.iter_mut().filter(|field| !field.many && is_set(field.name)) {
-            if let Some(first) = field.items.first_mut() {
-                first.text = default.to_owned();
-            }
-        }
-        fields
+        let set = app.default_options().set_options();
+        let field = |option: &&OptionInfo| self.field(option, set.iter().any(|(name, _)| *name == option.name), app);
+        let fields = TABLE.iter().filter(|option| !option.label[0].is_empty());
+        let general = fields.clone().filter(|option| option.only_for.is_none());
+        let own = fields.filter(|option| option.only_for == Some(self.widget));
+        general.chain(own).map(|option| field(&option)).collect()
     }
 
-    /// Returns the field of the update interval, in ascending order and with the built-in default marked.
-    fn interval(&self, is_set: bool) -> Field {
-        let label = self.ui.pick("최소 갱신 간격(ms)", "Update at most every (ms)", "最短更新間隔（ms）");
-        if is_set {
-            return self.field_of("interval", label, "", &["0", "100", "250", "500", "1000", "2000", "5000"]);
-        }
-        let default = self.ui.pick("500(기본)", "500 (default)", "500（デフォルト）");
-        let mut field = self.field_of("interval", label, default, &["0", "100", "250", "1000", "2000", "5000"]);
-        let mut default = field.items.remove(0);
-        default.checked |= self.get("interval") == "500";
-        field.items.insert(3, default);
-        field
-    }
-
-    fn columns(&self, app: &AppState) -> Field {
-        let chosen = self.get("columns");
-        let chosen = if chosen.is_empty() { default_columns(app) } else { chosen.split(',').collect() };
-        let item = |column: &Column| Item {
-            value: column.keyword().to_owned(),
-            text: column_label(*column, self.ui).to_owned(),
-            about: "",
-            checked: chosen.contains(&column.keyword()),
-        };
-        let columns = Column::EVERY.iter().filter(|column| **column != Column::Name);
-        Field {
-            name: "columns",
-            label: self.ui.pick("표시 항목", "Columns", "表示項目"),
-            items: columns.map(item).collect(),
-            many: true,
-        }
-    }
-
-    /// Returns a field with every value of an option; `default` is the text of the empty value.
-    fn field<T: Choice>(&self, name: &'static str, label: &'static str, default: &'static str) -> Field {
-        let words: Vec<&str> = T::EVERY.iter().map(|choice| choice.keyword()).collect();
-        self.field_of(name, label, default, &words)
-    }
-
-    /// Returns a field with the given values; `default` is the text of the empty value, which comes first.
-    fn field_of(&self, name: &'static str, label: &'static str, default: &'static str, words: &[&str]) -> Field {
+    /// Returns the field of an option; `is_set` if the operator has set it, so that the built-in default does not apply.
+    fn field(&self, option: &OptionInfo, is_set: bool, app: &AppState) -> Field {
+        let pick = |[ko, en, ja]: [&'static str; 3]| self.ui.pick(ko, en, ja);
+        let (name, label) = (option.name, pick(option.label));
         let chosen = self.get(name);
         let item = |value: &str, text: &str| Item {
             value: value.to_owned(),
@@ -491,9 +394,50 @@ impl Form {
             about: "",
             checked: value == chosen,
         };
-        let mut items = vec![item("", default)];
-        items.extend(words.iter().map(|word| item(word, value_label(name, word, self.ui))));
+        let keywords = option.accepted.keywords().iter().map(|(word, label)| item(word, pick(*label)));
+        if let Accepted::Columns = option.accepted {
+            let chosen = if chosen.is_empty() { default_columns(app) } else { chosen.to_owned() };
+            let items = keywords.filter(|item| item.value != Column::Name.keyword());
+            let is_checked = |item: &Item| chosen.split(',').any(|word| word == item.value);
+            let items = items.map(|item| Item { checked: is_checked(&item), ..item }).collect();
+            return Field { name, label, items, many: true };
+        }
+        let default = option.default_label.filter(|_| !is_set);
+        let mut items = vec![item("", pick(default.unwrap_or(["기본", "Default", "デフォルト"])))];
+        let built_in = (option.built_in)().filter(|_| !is_set);
+        match option.accepted {
+            Accepted::Numbers(numbers) => items.extend(numbers.iter().map(|number| {
+                let text = number.to_string();
+                item(&text, &text)
+            })),
+            Accepted::UpTo(max) => items.extend(COUNTS.iter().filter(|count| **count <= max).map(|count| {
+                let text = count.to_string();
+                item(&text, &text)
+            })),
+            // The default has a label of its own.
+            _ => items.extend(keywords.filter(|item| default.is_none() || Some(&item.value) != built_in.as_ref())),
+        }
+        if let (Accepted::Numbers(_), Some(built_in)) = (option.accepted, built_in) {
+            // In ascending order, with the built-in default marked.
+            let at = items.iter().position(|item| item.value == built_in).unwrap_or_default();
+            let mark = self.ui.pick("(기본)", " (default)", "（デフォルト）");
+            let checked = items[0].checked || items[at].checked;
+            items[at] = Item { text: format!("{built_in}{mark}"), checked, ..item("", "") };
+            items.remove(0);
+        }
         Field { name, label, items, many: false }
+    }
+}
+
+/// Returns a short description of a widget.
+fn about(widget: Widget, lang: Lang) -> &'static str {
+    match widget {
+        Widget::Board => lang.pick("여러 종목을 한 표로", "A table of markets", "複数銘柄の表"),
+        Widget::Tape => lang.pick("한 줄로 움직이는 시세", "A scrolling line of markets", "1行で流れる価格"),
+        Widget::Card => lang.pick("24시간 그래프 포함", "With a 24-hour sparkline", "24時間のグラフ付き"),
+        Widget::Ticker => lang.pick("문장에 넣는 가격", "Inline price for running text", "文中に入れる価格"),
+        Widget::Movers => lang.pick("많이 오르고 내린 종목", "Risers and fallers", "値上がり・値下がり銘柄"),
+        Widget::Chart => lang.pick("24시간 또는 7일", "24 hours or 7 days", "24時間または7日間"),
     }
 }
 

@@ -17,19 +17,19 @@ use super::page_response::{PageRequest, market_options, preferred_lang, read_opt
 use crate::api;
 use crate::config::Board;
 use crate::locale::Lang;
+use crate::options::{Choice, Colors, OptionValue as _, Parameters, Widget, find_keyword};
 use crate::web::cache::{CachedBody, Freshness};
 use crate::web::error::{Error, invalid_query_response};
 use crate::web::layers;
 use crate::web::layers::Effort;
 use crate::web::routes::price_history;
 use crate::web::state::AppState;
+use crate::widgets::bad_option::{self, BadOption};
 use crate::widgets::badge::Badge;
 use crate::widgets::context::{Placement, RenderContext, custom_colors_url, widget_title};
 use crate::widgets::height::height;
-use crate::widgets::option_query::{BadOption, PageQuery};
-use crate::widgets::option_values::{Choice, Colors, Widget, find};
-use crate::widgets::options::{self, Options};
 use crate::widgets::series::PageHistory;
+use crate::widgets::widget_options::{self, Options};
 use crate::widgets::{self, badge_png};
 
 /// `GET /embed/{widget}`: a widget as a page of its own, for an iframe.
@@ -63,11 +63,11 @@ async fn widget_response(
     let boards = app.boards();
     let request = PageRequest { app, boards: &boards, headers, query, placement };
     let read = || {
-        let found = find::<Widget>(widget);
+        let found = find_keyword::<Widget>(widget);
         let widget = found.ok_or_else(|| {
             BadOption::not_found("widget", widget, Widget::EVERY.iter().map(|it| it.keyword().to_owned()).collect())
         })?;
-        Ok((options::adapt_options(read_options(app, &boards, headers, query)?, widget)?, widget))
+        Ok((widget_options::adapt_options(read_options(app, &boards, headers, query)?, widget)?, widget))
     };
     match read() {
         Ok((options, widget)) => {
@@ -113,11 +113,11 @@ fn html(
     EmbedPage {
         lang: options.lang,
         widget: widget.keyword(),
-        theme: options.theme.keyword(),
+        theme: options.values.theme().keyword(),
         size: options.size_of(widget).keyword(),
-        transparent: options.transparent,
+        transparent: options.values.transparent(),
         title: widget_title(&context, widget),
-        style: custom_colors_url(options.colors, &context.home()),
+        style: custom_colors_url(options.colors(), &context.home()),
         discovery: discovery(app, options, widget),
         content,
     }
@@ -129,10 +129,10 @@ const COLORS_CACHE: &str = "public, max-age=31536000, immutable";
 
 /// `GET /sisepan-colors.css?colors=`: the CSS rule for these colours; status 400 if the value is invalid or built-in.
 pub async fn colors(headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let query = PageQuery::parse_query(query.as_deref().unwrap_or_default(), ["colors"].into_iter());
-    let colors = query.ok().and_then(|query| query.get("colors").and_then(|text| text.parse::<Colors>().ok()));
+    let query = Parameters::parse(query.as_deref().unwrap_or_default(), ["colors"].into_iter());
+    let colors = query.ok().and_then(|query| query.get("colors").and_then(|text| Colors::parse(text).ok()));
     let Some(colors) = colors.filter(|colors| colors.is_custom()) else {
-        let detail = format!("/* colors: {} */", Colors::allowed(Lang::En));
+        let detail = format!("/* colors: {} */", Colors::ACCEPTED.allowed(Lang::En));
         return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/css; charset=utf-8")], detail).into_response();
     };
     let mut head = HeaderMap::new();
@@ -219,8 +219,11 @@ pub async fn badge(
             )
         }
         Err(bad) => {
-            let lang =
-                options::lang(&app.default_options(), preferred_lang(&headers), query.as_deref().unwrap_or_default());
+            let lang = widget_options::lang(
+                app.default_options(),
+                preferred_lang(&headers),
+                query.as_deref().unwrap_or_default(),
+            );
             let badge = Badge::of_error(&bad, lang);
             format
                 .write(&badge)
@@ -273,11 +276,9 @@ struct Rich<'a> {
 
 /// `GET /oembed?url=`: returns the iframe for a URL of this server.
 pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> Result<Response, Error> {
-    let query = PageQuery::parse_query(
-        query.as_deref().unwrap_or_default(),
-        ["url", "maxwidth", "maxheight", "format"].into_iter(),
-    );
-    let query = query.map_err(|bad| to_error(&bad))?;
+    let names = ["url", "maxwidth", "maxheight", "format"];
+    let query = Parameters::parse(query.as_deref().unwrap_or_default(), names.into_iter());
+    let query = query.map_err(|bad| to_error(&bad.into()))?;
     match query.get("format") {
         None | Some("json") => {}
         // The specification defines XML as well, and this status for a provider that does not offer it.
@@ -293,7 +294,7 @@ pub async fn oembed(State(app): State<AppState>, RawQuery(query): RawQuery) -> R
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             digits.then(|| text.parse().unwrap_or(u32::MAX)).filter(|size: &u32| *size > 0)
         };
-        query.parse(name, read, |_| "a whole number of pixels".to_owned()).map_err(|bad| to_error(&bad))
+        bad_option::parse(&query, name, read, |_| "a whole number of pixels".to_owned()).map_err(|bad| to_error(&bad))
     };
     let (width_max, height_max) = (size("maxwidth")?, size("maxheight")?);
     let url = query
@@ -351,7 +352,7 @@ pub fn discovery(app: &AppState, options: &Options<'_>, widget: Widget) -> Optio
 
 /// Parses a URL of this server into the widget and its options. The URL of
 /// the iframe is built from these, never copied.
-fn read<'a>(app: &AppState, boards: &'a [Board], base_url: &str, url: &str) -> Result<(Widget, Options<'a>), Error> {
+fn read<'a>(app: &'a AppState, boards: &'a [Board], base_url: &str, url: &str) -> Result<(Widget, Options<'a>), Error> {
     let not_embeddable = || {
         let detail = format!("url must be a page of {} that can be embedded: /embed/…, /market/… or /", base_url);
         Error::new(StatusCode::NOT_FOUND, "no-embed", "Nothing to embed", detail)
@@ -365,10 +366,10 @@ fn read<'a>(app: &AppState, boards: &'a [Board], base_url: &str, url: &str) -> R
     let read = || match path.strip_prefix('/')?.split_once('/') {
         None if path == "/" => Some(read_options(app, boards, &headers, query).map(|options| (Widget::Board, options))),
         Some(("embed", widget)) => {
-            let widget = find::<Widget>(widget)?;
+            let widget = find_keyword::<Widget>(widget)?;
             Some(
                 read_options(app, boards, &headers, query)
-                    .and_then(|it| options::adapt_options(it, widget))
+                    .and_then(|it| widget_options::adapt_options(it, widget))
                     .map(|it| (widget, it)),
             )
         }

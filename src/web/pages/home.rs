@@ -10,18 +10,18 @@ use crate::config::Board;
 use crate::feed::VenueHealth;
 use crate::locale::{self, Lang};
 use crate::market::Basis;
+use crate::options::{Choice, Column, Link, Parameters, find_keyword};
 use crate::web::error::invalid_query_response;
 use crate::web::routes::price_history::{established_markets, load_days};
 use crate::web::state::AppState;
+use crate::widgets::bad_option::{self, BadOption};
 use crate::widgets::board::BoardView;
 use crate::widgets::context::{Placement, RenderContext, custom_colors_url, title};
 use crate::widgets::movers::MoversView;
-use crate::widgets::option_query::{BadOption, PageQuery};
-use crate::widgets::option_values::{Choice, Column, Link, find};
-use crate::widgets::options::{Options, Pick, board_picks};
 use crate::widgets::row_view::{RowView, SortKey};
 use crate::widgets::series::PageHistory;
 use crate::widgets::spark::{self, Spark};
+use crate::widgets::widget_options::{Options, Pick, board_picks};
 
 /// Maximum length of a search, in characters.
 const SEARCH_CHARS_MAX: usize = 64;
@@ -38,36 +38,22 @@ pub struct HomeQuery {
     sort: Option<(Column, bool)>,
 }
 
-/// A sort direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SortOrder {
-    Asc,
-    Desc,
-}
-
-impl Choice for SortOrder {
-    const EVERY: &'static [Self] = &[Self::Asc, Self::Desc];
-
-    fn keyword(self) -> &'static str {
-        match self {
-            Self::Asc => "asc",
-            Self::Desc => "desc",
-        }
-    }
-}
-
 impl HomeQuery {
     /// Parses `q`, `sort` and `order`.
     ///
     /// # Errors
     /// [`BadOption`] that names the invalid parameter.
     pub fn parse(query: &str) -> Result<Self, BadOption> {
-        let query = PageQuery::parse_query(query, ["q", "sort", "order"].into_iter())?;
-        let sortable = |word: &str| find::<Column>(word).filter(|column| SORTABLE.contains(column));
-        let allowed = |_| SORTABLE.map(Choice::keyword).join(", ");
-        let order: Option<SortOrder> = query.keyword("order")?;
-        let sort = query.parse("sort", sortable, allowed)?;
-        let sort = sort.map(|column| (column, order.map_or(column != Column::Name, |order| order == SortOrder::Desc)));
+        let query = Parameters::parse(query, ["q", "sort", "order"].into_iter())?;
+        let is_descending = |word: &str| match word {
+            "asc" => Some(false),
+            "desc" => Some(true),
+            _ => None,
+        };
+        let is_descending = bad_option::parse(&query, "order", is_descending, |_| "asc, desc".to_owned())?;
+        let sortable = |word: &str| find_keyword::<Column>(word).filter(|column| SORTABLE.contains(column));
+        let sort = bad_option::parse(&query, "sort", sortable, |_| SORTABLE.map(Choice::keyword).join(", "))?;
+        let sort = sort.map(|column| (column, is_descending.unwrap_or(column != Column::Name)));
         Ok(Self { search: parse_search(query.get("q").unwrap_or_default())?, sort })
     }
 
@@ -86,7 +72,7 @@ impl HomeQuery {
         }
         if let Some((column, desc)) = sort {
             query.append_pair("sort", column.keyword());
-            query.append_pair("order", if desc { SortOrder::Desc } else { SortOrder::Asc }.keyword());
+            query.append_pair("order", if desc { "desc" } else { "asc" });
         }
         format!("?{}{}", query.finish(), target.theme)
     }
@@ -168,7 +154,8 @@ pub struct HomeOptions<'a> {
 impl<'a> HomeOptions<'a> {
     /// Selects the markets of the table and of the movers.
     pub fn new(app: &AppState, boards: &'a [Board], options: Options<'a>, home_query: &HomeQuery) -> Self {
-        let board = Options { link: Link::Market, ..options };
+        let mut board = options;
+        board.values.link = Some(Link::Market);
         let all =
             Options { picks: board_picks(board.board), all_on_board: true, names_markets: false, ..board.clone() };
         Self { table: if home_query.search.is_empty() { board } else { search(app, boards, &board, home_query) }, all }
@@ -230,8 +217,8 @@ pub fn page(
         page_title: all.title(),
         board_id: id,
         basis,
-        style: custom_colors_url(options.colors, ""),
-        theme: options.theme.keyword(),
+        style: custom_colors_url(options.colors(), ""),
+        theme: options.values.theme().keyword(),
         theme_query: &theme_query,
         board,
         movers,

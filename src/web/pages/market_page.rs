@@ -11,15 +11,15 @@ use super::embed::discovery;
 use super::page_response::{PageRequest, market_options, rendered_page};
 use crate::locale::{self, Lang};
 use crate::market::{Basis, Direction, HaltReason, Market, Quote, State as RowState, VenueId};
+use crate::options::{Span, Widget};
 use crate::web::error::invalid_query_response;
 use crate::web::routes::price_history::for_page;
 use crate::web::state::AppState;
 use crate::widgets::context::{Placement, custom_colors_url};
-use crate::widgets::option_values::{Choice, Widget};
-use crate::widgets::options::Options;
 use crate::widgets::plot::Plot;
 use crate::widgets::row_view::client_strings;
-use crate::widgets::series::{HistoryQuery, INCOMPLETE_REFRESH_SECS, Series, Span};
+use crate::widgets::series::{HistoryQuery, INCOMPLETE_REFRESH_SECS, Series};
+use crate::widgets::widget_options::Options;
 
 #[derive(Template)]
 #[template(path = "market.html")]
@@ -150,10 +150,10 @@ impl<'a> MarketPage<'a> {
             board: &options.board.id,
             basis: options.basis.as_str(),
             basis_word: basis_label(options.basis, lang),
-            theme: options.theme.keyword(),
+            theme: options.values.theme().keyword(),
             theme_query: theme_query.clone(),
-            colors: options.colors.to_string(),
-            style: custom_colors_url(options.colors, "../"),
+            colors: options.colors().to_string(),
+            style: custom_colors_url(options.colors(), "../"),
             discovery: discovery(app, options, Widget::Chart),
             market: market.as_str(),
             fingerprint: quote.map_or_else(String::new, |quote| fingerprint(quote, options.basis)),

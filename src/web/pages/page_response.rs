@@ -8,9 +8,9 @@ use crate::config::Board;
 use crate::locale::{Lang, negotiate};
 use crate::web::cache::Freshness;
 use crate::web::state::{AppState, Boards};
+use crate::widgets::bad_option::BadOption;
 use crate::widgets::context::Placement;
-use crate::widgets::option_query::BadOption;
-use crate::widgets::options::Options;
+use crate::widgets::widget_options::Options;
 
 /// Caching of pages with prices, for browsers and shared caches.
 const CACHE: &str = "public, max-age=1";
@@ -138,7 +138,7 @@ pub fn rendered_page(
 pub fn status_of(bad: &BadOption) -> StatusCode {
     match bad {
         BadOption::NotFound { .. } => StatusCode::NOT_FOUND,
-        BadOption::InvalidValue { .. } | BadOption::Repeated(_) | BadOption::TooLong => StatusCode::BAD_REQUEST,
+        BadOption::InvalidValue { .. } | BadOption::Query(_) => StatusCode::BAD_REQUEST,
     }
 }
 
@@ -147,7 +147,7 @@ pub fn status_of(bad: &BadOption) -> StatusCode {
 /// # Errors
 /// As [`Options::read`].
 pub fn read_options<'a>(
-    app: &AppState,
+    app: &'a AppState,
     boards: &'a [Board],
     headers: &HeaderMap,
     query: &str,
@@ -160,7 +160,7 @@ pub fn read_options<'a>(
 /// # Errors
 /// As [`Options::for_market`].
 pub fn market_options<'a>(
-    app: &AppState,
+    app: &'a AppState,
     boards: &'a [Board],
     headers: &HeaderMap,
     query: &str,

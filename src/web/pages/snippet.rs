@@ -4,11 +4,11 @@ use url::Url;
 
 use crate::locale::Lang;
 use crate::market::Market;
+use crate::options::{Link, Size, Theme, Widget};
 use crate::web::routes::assets::pinned;
 use crate::widgets::badge;
 use crate::widgets::height::{self, ReservedHeight};
-use crate::widgets::option_values::{Choice, Link, Size, Theme, Widget};
-use crate::widgets::options::Options;
+use crate::widgets::widget_options::Options;
 
 /// A snippet with its title and description.
 #[derive(Debug)]
@@ -138,7 +138,8 @@ impl SnippetInput<'_> {
 
     fn iframe(&self) -> Snippet {
         // Links may leave the iframe; nothing else is allowed.
-        let leave = if self.options.link == Link::Off { "" } else { " allow-top-navigation-by-user-activation" };
+        let leave =
+            if self.options.values.link() == Link::Off { "" } else { " allow-top-navigation-by-user-activation" };
         let (src, title) = (escape(&self.embed()), escape(&self.title));
         let (px, max) = (|px: u32| format!("{px}px"), self.reserved_height.max());
         // Narrow iframes are higher; a page that removes the style attribute gets the largest height.
@@ -148,9 +149,9 @@ impl SnippetInput<'_> {
             format!(";height:{}", self.reserved_height.css(px, px))
         };
         // Transparency needs the same colour scheme inside and outside of the iframe.
-        let scheme = match self.options.theme {
-            Theme::Light | Theme::Dark if self.options.transparent => {
-                format!(";color-scheme:{}", self.options.theme.keyword())
+        let scheme = match self.options.values.theme() {
+            Theme::Light | Theme::Dark if self.options.values.transparent() => {
+                format!(";color-scheme:{}", self.options.values.theme().keyword())
             }
             _ => String::new(),
         };

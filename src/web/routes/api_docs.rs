@@ -76,7 +76,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::widgets::options;
+    use crate::widgets::widget_options;
 
     fn documents(public: Option<&str>, base_path: &str) -> [Value; 2] {
         let url = public.map(|url| Url::parse(url).unwrap());
@@ -149,7 +149,7 @@ mod tests {
             "/widgets",
         ] {
             let documented = parameters(path);
-            for name in options::names() {
+            for name in widget_options::names() {
                 assert!(documented.iter().any(|known| known == name), "{path} lacks {name}");
             }
         }

@@ -118,7 +118,7 @@ impl EventClient {
     /// snapshot, or `None` if the client has these rows.
     fn subscribe_again(&mut self) -> Result<Option<Arc<[Bytes]>>, BadRequest> {
         let is_board = self.query.markets.is_none();
-        let joined = join_current(&self.app, |boards| {
+        let joined: Result<_, BadRequest> = join_current(&self.app, |boards| {
             let (view, interval) = (self.query.resolve_again(&self.app, boards)?, self.query.interval()?);
             let fingerprint = self.app.hub.fingerprint(&view);
             if fingerprint == self.view {

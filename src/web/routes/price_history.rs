@@ -14,13 +14,13 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::market::{HourSource, Market, Quote, VenueId};
+use crate::options::{Choice, Span, Widget};
 use crate::web::cache::{HistoryCache, etag, matches_etag};
 use crate::web::error::Error;
 use crate::web::query::{self, BadRequest, find_board, find_source, to_strings};
 use crate::web::state::AppState;
-use crate::widgets::option_values::{ChartSpan, Widget};
-use crate::widgets::options::{CARD_MARKETS_MAX, Options, Pick};
-use crate::widgets::series::{HistoryQuery, PageHistory, Series, Span};
+use crate::widgets::series::{HistoryQuery, PageHistory, Series};
+use crate::widgets::widget_options::{CARD_MARKETS_MAX, Options, Pick};
 
 /// HTTP caches keep a response about as long as our own cache does.
 const CACHE: &str = "public, max-age=10, stale-while-revalidate=30, stale-if-error=300";
@@ -90,7 +90,7 @@ pub async fn load(app: &AppState, options: &Options<'_>, widget: Widget) -> Page
 pub async fn load_days(app: &AppState, picks: &[Pick], max: usize) -> Vec<Option<Arc<Series>>> {
     let days = picks.iter().take(max).map(|pick| async move {
         let quote = app.hub.row(&pick.source, &pick.market);
-        for_spark(app, history_query(app, pick, quote.as_deref(), ChartSpan::Day, true)?).await
+        for_spark(app, history_query(app, pick, quote.as_deref(), Span::Day, true)?).await
     });
     join_all(days).await
 }
@@ -98,7 +98,7 @@ pub async fn load_days(app: &AppState, picks: &[Pick], max: usize) -> Vec<Option
 async fn plot(app: &AppState, options: &Options<'_>) -> Option<Arc<Series>> {
     let pick = options.picks.first()?;
     let quote = app.hub.row(&pick.source, &pick.market);
-    for_page(app, history_query(app, pick, quote.as_deref(), options.span, false)?).await
+    for_page(app, history_query(app, pick, quote.as_deref(), options.values.span(), false)?).await
 }
 
 /// Returns the movers whose history begins early enough, or `None` if that is not required.
@@ -111,7 +111,7 @@ pub async fn established_markets(app: &AppState, options: &Options<'_>) -> Optio
     let candidates = ranked.risers.iter().take(CANDIDATES_MAX).chain(ranked.fallers.iter().take(CANDIDATES_MAX));
     let found = candidates.map(|quote| async move {
         let pick = Pick { market: quote.market.clone(), source: quote.source.clone() };
-        let series = for_spark(app, history_query(app, &pick, Some(quote), ChartSpan::Week, true)?).await?;
+        let series = for_spark(app, history_query(app, &pick, Some(quote), Span::Week, true)?).await?;
         let step = i64::from(series.query.step.minutes) * 60;
         let first = i64::try_from(series.bars.iter().position(Option::is_some)?).ok()?;
         (series.start.as_second() + first * step <= since.as_second()).then_some(pick.market)
@@ -120,16 +120,9 @@ pub async fn established_markets(app: &AppState, options: &Options<'_>) -> Optio
 }
 
 /// Creates the query for the history of a market at the venue that its row shows.
-fn history_query(
-    app: &AppState,
-    pick: &Pick,
-    quote: Option<&Quote>,
-    chart_span: ChartSpan,
-    coarse: bool,
-) -> Option<HistoryQuery> {
+fn history_query(app: &AppState, pick: &Pick, quote: Option<&Quote>, span: Span, coarse: bool) -> Option<HistoryQuery> {
     let venues: Vec<VenueId> = app.boards().iter().find(|board| board.source == pick.source)?.venues();
     let venue = quote.map(|quote| quote.venue).or(venues.first().copied())?;
-    let span = Span::from(chart_span);
     let step = if coarse { span.spark_step() } else { span.plot_step() };
     Some(HistoryQuery { market: pick.market.clone(), venue, venues, span, step })
 }
@@ -157,7 +150,7 @@ fn parse_query(app: &AppState, market: &str, values: [Option<String>; 4]) -> Res
             *current.as_ref().or(venues.first()).ok_or_else(|| unknown_market(market.as_str()))?
         }
     };
-    let span = choose("bad-span", "span", span.as_deref(), &Span::ALL, |span| span.as_str())?;
+    let span = choose("bad-span", "span", span.as_deref(), Span::EVERY, |span| span.keyword())?;
     let step = choose("bad-step", "step", step.as_deref(), span.steps(), |step| step.name)?;
     Ok(HistoryQuery { market, venue, venues, span, step })
 }

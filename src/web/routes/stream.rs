@@ -273,7 +273,7 @@ fn subscribe(
             _ => Ok(None),
         };
         let (member, initial) = app.hub.join(view, interval, resume, admit)?;
-        Ok((member, initial, fingerprint))
+        Ok::<_, BadRequest>((member, initial, fingerprint))
     })?;
     if let Some(sequence) = context.sequence_in_group_of(&member)
         && initial.is_recovery()
@@ -296,7 +296,7 @@ fn subscribe_again(
 ) -> Result<(), BadRequest> {
     let query = &subscription.query;
     let interval = query.interval()?;
-    let joined = join_current(app, |boards| {
+    let joined: Result<_, BadRequest> = join_current(app, |boards| {
         let view = query.resolve_again(app, boards)?;
         let fingerprint = app.hub.fingerprint(&view);
         if fingerprint == subscription.view {

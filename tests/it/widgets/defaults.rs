@@ -1,35 +1,37 @@
 //! `[widgets]`: default options set by the operator. They are validated at the start, and a query overrides them.
 
 use sisepan::config::{self, Config};
+use sisepan::options::{Accepted, OptionInfo, TABLE, Widget, settings};
 
 use super::parse::parse;
 use super::{AppFixture, WIDGETS, get, quote};
 
-/// Every option with a value that differs from the built-in default, and another value for a query.
-const OPTIONS: [(&str, &str, &str); 15] = [
-    ("lang", "\"ja\"", "en"),
-    ("theme", "\"dark\"", "light"),
-    ("colors", "\"cb\"", "kr"),
-    ("size", "\"xl\"", "xs"),
-    ("columns", "[\"last\", \"volume\"]", "amount"),
-    ("density", "\"compact\"", "normal"),
-    ("flash", "\"off\"", "on"),
-    ("link", "\"/coins/{base}\"", "off"),
-    ("credit", "\"off\"", "on"),
-    ("transparent", "\"on\"", "off"),
-    ("interval", "2000", "100"),
-    ("span", "\"7d\"", "24h"),
-    ("count", "1", "20"),
-    ("title", "\"off\"", "on"),
-    ("basis", "\"kst-day\"", "utc-day"),
-];
+/// Returns every option with a value as TOML that differs from the built-in default, and another value for a query.
+fn options() -> Vec<(&'static str, String, String)> {
+    let values = |option: &OptionInfo| {
+        let (first, last) = match option.accepted {
+            Accepted::Switch if (option.built_in)().as_deref() == Some("off") => ("off".to_owned(), "on".to_owned()),
+            Accepted::Switch => ("on".to_owned(), "off".to_owned()),
+            Accepted::Columns => ("amount".to_owned(), "last,volume".to_owned()),
+            Accepted::Numbers(numbers) => (numbers[0].to_string(), numbers.last().unwrap().to_string()),
+            Accepted::UpTo(max) => (max.to_string(), "1".to_owned()),
+            Accepted::Keywords(words) | Accepted::KeywordOrText { keywords: words, .. } => {
+                (words[0].0.to_owned(), words.last().unwrap().0.to_owned())
+            }
+            Accepted::Name(_) => unreachable!("{} is no setting", option.name),
+        };
+        (option.name, option.toml(&last), first)
+    };
+    let basis = TABLE.iter().filter(|option| option.name == "basis");
+    settings().chain(basis).map(values).collect()
+}
 
 fn parsed(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     config::parse("sisepan.toml", text, &environment).map_err(|errors| errors.to_string())
 }
 
-fn widgets_section(settings: impl IntoIterator<Item = (&'static str, &'static str)>) -> String {
+fn widgets_section<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let lines: String = settings.into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
     format!("[widgets]\n{lines}")
 }
@@ -57,15 +59,16 @@ async fn appearance(text: &str, path: &str) -> String {
 fn every_option_is_a_setting_and_is_documented() {
     let page = include_str!("../../../docs/widgets.md");
     let table = page.split("## Options").nth(1).unwrap().split("###").next().unwrap();
-    let options = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let listed = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let settings = include_str!("../../../docs/settings.md");
-    for option in options {
+    for option in listed {
         // `[[boards]]` sets the default board and markets.
         if matches!(option, "board" | "markets") {
             continue;
         }
-        let (name, value, _) = OPTIONS.iter().find(|(name, ..)| *name == option).unwrap_or_else(|| panic!("{option}"));
-        parsed(&widgets_section([(*name, *value)]), &[]).unwrap();
+        let all = options();
+        let (name, value, _) = all.iter().find(|(name, ..)| *name == option).unwrap_or_else(|| panic!("{option}"));
+        parsed(&widgets_section([(*name, value.as_str())]), &[]).unwrap();
         assert!(settings.contains(&format!("| `widgets.{name}` |")), "docs/settings.md lacks widgets.{name}");
     }
 }
@@ -79,9 +82,12 @@ fn an_invalid_default_is_reported_with_file_line_and_key() {
         ("colors = \"c8202f-1a5fc8-ff7078\"", "widgets.colors: must be one of"),
         ("size = \"xxl\"", "widgets.size: must be one of xs, s"),
         ("columns = [\"last\",\n\"price\"]", "sisepan.toml:3: widgets.columns: must be one of name, last"),
+        ("columns = \"\"", "widgets.columns: must be one of name, last"),
+        ("columns = [\"last,change\"]", "widgets.columns: must be one of name, last"),
+        ("columns = [\"last\",\n\" price\"]", "sisepan.toml:3: widgets.columns: must be one of name, last"),
         ("density = \"\"", "widgets.density: must be one of"),
         ("flash = \"yes\"", "widgets.flash: must be one of on, off, is \"yes\""),
-        ("link = \"https://evil.example\"", "widgets.link: must be off, market, or a path"),
+        ("link = \"https://evil.example\"", "widgets.link: must be one of off, market, or a path"),
         ("interval = 300", "widgets.interval: must be one of 0, 100, 250, 500, 1000, 2000, 5000, is \"300\""),
         ("interval = \"500\"", "widgets.interval: must be an integer"),
         ("count = 0", "widgets.count: must be from 1 to 20"),
@@ -107,8 +113,9 @@ fn the_environment_sets_defaults_too() {
         ("SISEPAN_WIDGETS_BASIS", "utc-day"),
     ];
     let config = parsed("[widgets]\ntheme = \"light\"", &environment).unwrap();
-    let set: Vec<_> = config.site.widgets.iter().collect();
-    assert_eq!(set, [("columns", "last,high"), ("interval", "1000"), ("theme", "dark")]);
+    let set = config.site.widgets.set_options();
+    let set: Vec<_> = set.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(set, [("theme", "dark"), ("columns", "name,last,high"), ("interval", "1000")]);
     assert_eq!(config.boards[0].basis.as_str(), "utc-day");
     let own = parsed(
         "[widgets]\nbasis = \"utc-day\"\n[[boards]]\nid = \"a\"\nmarkets = [\"BTC-KRW\"]\nsource = \"upbit\"\nbasis = \"24h\"",
@@ -119,15 +126,12 @@ fn the_environment_sets_defaults_too() {
 
 #[tokio::test]
 async fn a_default_applies_only_where_the_query_sets_nothing() {
-    for (name, value, other) in OPTIONS {
-        let widget = match name {
-            "span" => "chart",
-            "count" => "movers",
-            _ => "board",
-        };
+    for (name, value, other) in options() {
+        let option = TABLE.iter().find(|option| option.name == name).unwrap();
+        let widget = option.only_for.unwrap_or(Widget::Board).keyword();
         let path = format!("/fragment/{widget}");
         let base = if name == "lang" { "" } else { "lang=ko" };
-        let section = widgets_section([(name, value)]);
+        let section = widgets_section([(name, value.as_str())]);
         let (default, set) =
             (appearance("", &format!("{path}?{base}")).await, appearance(&section, &format!("{path}?{base}")).await);
         assert_ne!(default, set, "{name} has no effect");
@@ -141,7 +145,8 @@ async fn a_default_applies_only_where_the_query_sets_nothing() {
 
 #[tokio::test]
 async fn the_refresh_query_gives_the_same_widget_under_any_defaults() {
-    let all = widgets_section(OPTIONS.map(|(name, value, _)| (name, value)));
+    let options = options();
+    let all = widgets_section(options.iter().map(|(name, value, _)| (*name, value.as_str())));
     for widget in WIDGETS {
         // Requests the built-in default of each option, while the operator has set another one.
         let query = "lang=ko&theme=auto&colors=kr&size=m&density=normal&flash=on&link=off&credit=on&transparent=off\

@@ -14,6 +14,7 @@ mod movers;
 mod notices;
 mod numbers;
 mod oembed;
+mod option_documents;
 mod options;
 mod parse;
 mod style_sheet;

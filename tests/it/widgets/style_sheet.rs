@@ -63,7 +63,7 @@ fn every_colour_is_readable_on_both_backgrounds() {
 
 #[test]
 fn the_badge_uses_the_colours_of_the_style_sheet() {
-    let source = include_str!("../../../src/widgets/option_values.rs");
+    let source = include_str!("../../../src/options/colors.rs");
     let (names, pairs) = (["--up", "--down"], pairs(SHEET));
     for color in names.iter().flat_map(|name| &pairs[*name]).flatten() {
         assert!(source.contains(&format!("0x{color}")), "the badge lacks #{color}");

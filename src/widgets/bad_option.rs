@@ -1,19 +1,13 @@
-//! Parses the query of a page: bounded in size, known parameters only. Errors suggest similar names that exist.
+//! The error of an invalid query of a page: it names the parameter, and suggests similar names that exist.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use strsim::damerau_levenshtein;
 
-use super::option_values::{Choice, Switch, allowed, find};
 use crate::config::Board;
 use crate::locale::{self, Lang};
 use crate::market::Market;
-
-/// Maximum length of a query in bytes: holds 128 percent-encoded market names, and fits into the head of a request.
-pub const QUERY_BYTES_MAX: usize = 12 << 10;
-
-/// Maximum number of parameters in a query.
-const PARAMETERS_MAX: usize = 20;
+use crate::options::{Parameters, QueryError};
 
 /// Maximum number of characters of an invalid value that are repeated in the error.
 const VALUE_CHARS_MAX: usize = 40;
@@ -41,12 +35,9 @@ pub enum BadOption {
         /// Similar names that exist, the closest first.
         near: Vec<String>,
     },
-    /// A parameter is given more than once.
-    #[error("{0} is given more than once")]
-    Repeated(&'static str),
-    /// The query exceeds the limit on bytes or parameters.
-    #[error("the query exceeds {QUERY_BYTES_MAX} bytes or {PARAMETERS_MAX} parameters")]
-    TooLong,
+    /// The query exceeds its limits or repeats a parameter.
+    #[error(transparent)]
+    Query(#[from] QueryError),
 }
 
 fn suggestion(near: &[String]) -> String {
@@ -88,72 +79,18 @@ pub fn shorten(value: &str) -> String {
     value.chars().take(VALUE_CHARS_MAX).collect()
 }
 
-/// The known parameters of a query. An empty value counts as absent, except for on/off options.
-#[derive(Debug, Default)]
-pub struct PageQuery(HashMap<&'static str, String>);
-
-impl PageQuery {
-    /// Parses a query; parameters that are not in `names` are ignored.
-    ///
-    /// # Errors
-    /// If the query exceeds its limits or contains a known parameter twice.
-    pub fn parse_query(query: &str, names: impl Iterator<Item = &'static str> + Clone) -> Result<Self, BadOption> {
-        if query.len() > QUERY_BYTES_MAX {
-            return Err(BadOption::TooLong);
-        }
-        let mut known = HashMap::new();
-        for (at, (name, value)) in url::form_urlencoded::parse(query.as_bytes()).enumerate() {
-            if at >= PARAMETERS_MAX {
-                return Err(BadOption::TooLong);
-            }
-            let Some(name) = names.clone().find(|known| *known == name) else { continue };
-            if known.insert(name, value.into_owned()).is_some() {
-                return Err(BadOption::Repeated(name));
-            }
-        }
-        Ok(Self(known))
-    }
-
-    /// Returns a value; `None` if it is absent or empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// Parses an on/off option.
-    ///
-    /// An empty value is on, as for HTML attributes. Frameworks write `true` and `false`, so both are accepted.
-    ///
-    /// # Errors
-    /// If the value is none of these.
-    pub fn switch(&self, name: &'static str) -> Result<Option<bool>, BadOption> {
-        match self.0.get(name).map(String::as_str) {
-            Some("" | "true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            _ => Ok(self.keyword::<Switch>(name)?.map(|switch| switch == Switch::On)),
-        }
-    }
-
-    /// Parses a keyword.
-    ///
-    /// # Errors
-    /// If the value is not one of the keywords.
-    pub fn keyword<T: Choice>(&self, name: &'static str) -> Result<Option<T>, BadOption> {
-        self.parse(name, find, |_| allowed::<T>())
-    }
-
-    /// Parses a value with `read`; `allowed` describes the valid values in a language.
-    ///
-    /// # Errors
-    /// If `read` returns `None`.
-    pub fn parse<T>(
-        &self,
-        name: &'static str,
-        read: impl FnOnce(&str) -> Option<T>,
-        allowed: impl Fn(Lang) -> String,
-    ) -> Result<Option<T>, BadOption> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| BadOption::invalid_value(name, value, allowed))
-    }
+/// Parses a parameter with `read`, if it is given; `allowed` describes the valid values in a language.
+///
+/// # Errors
+/// If `read` returns `None`.
+pub fn parse<T>(
+    query: &Parameters,
+    name: &'static str,
+    read: impl FnOnce(&str) -> Option<T>,
+    allowed: impl Fn(Lang) -> String,
+) -> Result<Option<T>, BadOption> {
+    let Some(value) = query.get(name) else { return Ok(None) };
+    read(value).map(Some).ok_or_else(|| BadOption::invalid_value(name, value, allowed))
 }
 
 /// Maximum number of suggestions.
