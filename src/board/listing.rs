@@ -8,11 +8,8 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::feed::{Listing, ListingRecord};
+use crate::feed::{Listing, ListingRecord, MISSED_LISTS_MAX};
 use crate::market::{Notice, Ticker, shifted};
-
-/// A market is gone when this many consecutive lists lack it, because a single list may be faulty.
-const MISSED_MAX: u32 = 2;
 
 /// After an absence of this length the name counts as another listing, whatever its price is.
 const ABSENCE_MAX: SignedDuration = SignedDuration::from_hours(6);
@@ -30,7 +27,6 @@ const HALT_MAX: SignedDuration = SignedDuration::from_hours(24);
 pub struct ListingTracker {
     list_state: ListState,
     record: ListingRecord,
-    missed_lists: u32,
     /// When it returned from an absence and how long that was, while it is undecided whether the listing is
     /// the same.
     returned: Option<(Timestamp, SignedDuration)>,
@@ -57,8 +53,8 @@ pub enum ListingObservation {
     Listed(Listing),
     /// Its row can't be parsed, or the list lacks it although it still trades: the market exists.
     Unreadable,
-    /// The list lacks it.
-    Missing,
+    /// The list lacks it; so many in a row have, with this one.
+    Missing(u32),
     /// Its symbol stands for other assets.
     OtherAsset,
 }
@@ -92,9 +88,8 @@ impl ListingTracker {
         let change = match observation {
             ListingObservation::Listed(listing) => self.observe_listed(listing, venue_time),
             ListingObservation::Unreadable => self.observe_present(venue_time),
-            ListingObservation::Missing => {
-                self.missed_lists = self.missed_lists.saturating_add(1);
-                if self.missed_lists >= MISSED_MAX || (!known && !matches!(self.list_state, ListState::Listed(_))) {
+            ListingObservation::Missing(lists) => {
+                if lists >= MISSED_LISTS_MAX || (!known && !matches!(self.list_state, ListState::Listed(_))) {
                     self.list_state = ListState::Absent;
                     if self.returned.take().is_some() {
                         self.record.gone_since = None;
@@ -135,7 +130,6 @@ impl ListingTracker {
 
     /// Applies an observation of an existing market, which may have been gone before.
     fn observe_present(&mut self, venue_time: Timestamp) -> ListingChange {
-        self.missed_lists = 0;
         // What is recorded is the length of the absence: time since the return does not count.
         if let Some((_, away)) = self.returned {
             self.record.gone_since = Some(shifted(venue_time, -away));

@@ -239,8 +239,8 @@ impl Quotes {
                     *self.overruled.entry(venue).or_default() += u64::try_from(overruled).unwrap_or(u64::MAX);
                 }
             }
-            Event::Listings { venue, listings, unreadable, other_assets } => {
-                self.apply_listings(venue, listings, (&unreadable, &other_assets), now);
+            Event::Listings { venue, listings, unreadable, missing, other_assets } => {
+                self.apply_listings(venue, listings, (&unreadable, &missing, &other_assets), now);
             }
             Event::TickSizes { venue, sizes } => {
                 for (market, size) in sizes {
@@ -312,17 +312,23 @@ impl Quotes {
         &mut self,
         venue: VenueId,
         listings: Vec<Listing>,
-        (unreadable, other_assets): (&[Market], &[Market]),
+        (unreadable, missing, other_assets): (&[Market], &[(Market, u32)], &[Market]),
         now: Now,
     ) {
         let venue_now = feed::venue_now(self.clocks.get(&venue).copied(), now);
         let listed: HashMap<Market, Listing> = listings.into_iter().map(|l| (l.market.clone(), l)).collect();
+        let missing: HashMap<&Market, u32> = missing.iter().map(|(market, lists)| (market, *lists)).collect();
         for ((_, market), feed) in self.feeds.iter_mut().filter(|((v, _), _)| *v == venue) {
-            let observation = match listed.get(market) {
-                Some(listing) => ListingObservation::Listed(listing.clone()),
-                None if other_assets.contains(market) => ListingObservation::OtherAsset,
-                None if unreadable.contains(market) => ListingObservation::Unreadable,
-                None => ListingObservation::Missing,
+            let observation = if let Some(listing) = listed.get(market) {
+                ListingObservation::Listed(listing.clone())
+            } else if other_assets.contains(market) {
+                ListingObservation::OtherAsset
+            } else if unreadable.contains(market) {
+                ListingObservation::Unreadable
+            } else if let Some(lists) = missing.get(market) {
+                ListingObservation::Missing(*lists)
+            } else {
+                continue;
             };
             feed.observe_listing(observation, venue_now);
             if let Some(cause) = feed.take_relisting_cause() {

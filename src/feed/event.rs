@@ -13,6 +13,10 @@ use rust_decimal::Decimal;
 use super::VenueHealth;
 use crate::market::{HourRecord, Market, Minute, Now, Price, Quote, SourceId, Ticker, VenueClock, VenueId};
 
+/// A market is gone when this many complete lists in a row lack it, because a single one may be faulty. Its row is then
+/// delisted. Ingest does not count it as lacking while it trades nevertheless, or while that is not known.
+pub const MISSED_LISTS_MAX: u32 = 2;
+
 /// How a ticker was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
@@ -75,6 +79,10 @@ pub enum Event {
         /// Markets that exist although the list gives no details: their row could not be parsed, or the list
         /// omits them by mistake.
         unreadable: Vec<Market>,
+        /// Wanted markets that the list lacks and that are not in `unreadable`, each with the number of lists in a row,
+        /// including this one, that have lacked it; see [`MISSED_LISTS_MAX`]. A market that is nowhere here is not
+        /// affected by the list.
+        missing: Vec<(Market, u32)>,
         /// Wanted markets whose symbols stand for other assets, as the list shows.
         other_assets: Vec<Market>,
     },

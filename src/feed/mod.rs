@@ -5,8 +5,8 @@ mod health;
 mod implausible;
 
 pub use event::{
-    BoardUpdate, Event, FeedRecords, Gap, Jump, JumpStatus, LastRecord, Listing, ListingRecord, Relisting, StoreHealth,
-    StoreHealthSource, Transport, Urgency, Via,
+    BoardUpdate, Event, FeedRecords, Gap, Jump, JumpStatus, LastRecord, Listing, ListingRecord, MISSED_LISTS_MAX,
+    Relisting, StoreHealth, StoreHealthSource, Transport, Urgency, Via,
 };
 pub use health::{
     Example, MISSING_MAX, Missing, MissingPart, Problem, Problems, Reason, ReasonCode, UNKNOWN_NAME, VenueHealth,

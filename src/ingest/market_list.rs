@@ -26,11 +26,8 @@ use super::liveness::TradeKey;
 use super::polling::poll_via;
 use super::rest::list_query::{self, CheckedList, MissingPrices};
 use super::wanted::WantedMarkets;
-use crate::feed::{Event, Listing, Reason, ReasonCode, Via};
+use crate::feed::{Event, Listing, MISSED_LISTS_MAX, Reason, ReasonCode, Via};
 use crate::market::Market;
-
-/// A market is dropped when this many lists in a row lack it.
-const MISSED_LISTS_MAX: u32 = 2;
 
 /// If the price of a market can't be fetched while this many lists lack it, that counts as a refusal.
 const UNANSWERED_LISTS_MAX: u32 = 10;
@@ -75,7 +72,7 @@ struct MarketHistory {
     was_listed: bool,
     /// Whether a list has shown that, and none has contained it since.
     was_other_asset: bool,
-    /// Number of lists in a row without it, since it was last seen to trade nevertheless.
+    /// Number of complete lists in a row without it, since it was last seen to trade nevertheless.
     lists_missed: u32,
     /// Whether it was seen to trade although lists lack it.
     trades_on: bool,
@@ -173,14 +170,14 @@ async fn admit(context: &VenueContext, history: &mut ListHistory) -> Option<Dura
     let is_new_list = now.saturating_sub(complete.received_at) < list_again;
     context.markets.send_modify(|now| *now = Arc::new(now.with_checked(&markets.unchecked)));
     if is_new_list || !found.is_empty() {
-        // The others are not affected by a list that they have been checked against before.
-        let listings = complete.listings.clone();
-        let listed: BTreeSet<&Market> = listings.iter().map(|listing| &listing.market).collect();
-        let kept = markets.listed.iter().filter(|market| !listed.contains(market));
-        let undecided = lacking.iter().filter(|_| !is_new_list);
-        let unreadable = kept.chain(undecided).cloned().collect();
-        let (venue, other_assets) = (context.id(), Vec::new());
-        context.event_queue.push(Event::Listings { venue, listings, unreadable, other_assets });
+        let missing = lacking.iter().filter(|_| is_new_list).map(|market| (market.clone(), 1)).collect();
+        context.event_queue.push(Event::Listings {
+            venue: context.id(),
+            listings: complete.listings.clone(),
+            unreadable: Vec::new(),
+            missing,
+            other_assets: Vec::new(),
+        });
     }
     for market in &found {
         history.markets.insert(market.clone(), MarketHistory { was_listed: true, ..MarketHistory::default() });
@@ -189,7 +186,7 @@ async fn admit(context: &VenueContext, history: &mut ListHistory) -> Option<Dura
         history.markets.remove(market);
         if is_new_list {
             report_unlisted(context, market);
-            history.markets.insert(market.clone(), MarketHistory::default());
+            history.markets.insert(market.clone(), MarketHistory { lists_missed: 1, ..MarketHistory::default() });
         }
     }
     context.publish_health(false);
@@ -230,8 +227,8 @@ async fn publish(context: &VenueContext, list: CheckedList, history: &mut ListHi
 
     let mut listed = BTreeSet::new();
     let (mut halted, mut was_any_listed) = (false, false);
-    // Markets wrongly missing from the list, and those for which that is still to be determined.
-    let (mut wrongly_missing, mut doubtful) = (BTreeSet::new(), Vec::new());
+    // Markets that a complete list lacks; those that are wrongly missing, and those for which that is to be determined.
+    let (mut missing, mut wrongly_missing, mut doubtful) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for market in &markets.wanted {
         let entry = history.markets.entry(market.clone()).or_default();
         if other_assets.contains(market) {
@@ -243,11 +240,16 @@ async fn publish(context: &VenueContext, list: CheckedList, history: &mut ListHi
         } else if unreadable.contains(market) && !must_be_listed(entry) {
             entry.lists_missed = 0;
             listed.insert(market.clone());
+        } else if unreadable.contains(market) {
+            doubtful.push(market.clone());
         } else if previous_rows.is_some() && (before.contains(market) || !first_checked.contains(market)) {
-            entry.lists_missed = 0;
             wrongly_missing.extend(before.contains(market).then(|| market.clone()));
         } else {
-            entry.lists_missed = entry.lists_missed.saturating_add(1);
+            // A list that is much shorter than the one before says nothing of what it lacks.
+            if previous_rows.is_none() {
+                entry.lists_missed = entry.lists_missed.saturating_add(1);
+                missing.insert(market.clone());
+            }
             was_any_listed |= entry.was_listed;
             if entry.was_listed && entry.lists_missed < MISSED_LISTS_MAX {
                 entry.newest_known = context.liveness().newest_trade(market);
@@ -330,7 +332,10 @@ async fn publish(context: &VenueContext, list: CheckedList, history: &mut ListHi
     } else if let Some(complete) = &mut history.complete {
         complete.listings.retain(|listing| !other_symbols.contains(&listing.symbol));
     }
-    context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable, other_assets });
+    missing.retain(|market| !unreadable.contains(market));
+    let lists_missed = |market: &Market| history.markets.get(market).map_or(0, |entry| entry.lists_missed);
+    let missing = missing.into_iter().map(|market| (market.clone(), lists_missed(&market))).collect();
+    context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable, missing, other_assets });
     for (records, requested) in prices.answers {
         for record in records {
             let Some(market) = markets.market(&record.symbol).filter(|market| wrongly_missing.contains(*market)) else {

@@ -9,11 +9,7 @@ const HOUR: u64 = 3600;
 
 impl Scene {
     fn list_halted(&mut self, base: &str) {
-        let listings = vec![listing(base, true)];
-        self.quotes.apply(
-            Event::Listings { venue: FIRST, listings, unreadable: Vec::new(), other_assets: Vec::new() },
-            self.now,
-        );
+        self.apply_list(FIRST, vec![listing(base, true)], &[], &[]);
     }
 
     /// Leaves the market out of two lists, then lists it again.
@@ -110,8 +106,7 @@ fn one_faulty_list_or_an_unreadable_row_deletes_no_history() {
         scene.list(FIRST, &["BTC"]);
     }
     for _ in 0..5 {
-        let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
-        scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable, other_assets: Vec::new() }, scene.now);
+        scene.apply_list(FIRST, vec![listing("ETH", false)], &["BTC"], &[]);
     }
     scene.list(FIRST, &["BTC"]);
     scene.tick(FIRST, "BTC", "300", STREAM);
@@ -119,10 +114,23 @@ fn one_faulty_list_or_an_unreadable_row_deletes_no_history() {
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
     // Two lists lack it, but they are not consecutive.
     scene.list(FIRST, &["ETH"]);
-    let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
-    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable, other_assets: Vec::new() }, scene.now);
+    scene.apply_list(FIRST, vec![listing("ETH", false)], &["BTC"], &[]);
     scene.list(FIRST, &["ETH"]);
     assert_eq!(scene.row("BTC").state, State::Live);
+}
+
+#[test]
+fn a_list_that_is_not_the_first_to_lack_a_market_delists_it() {
+    for (lists, state) in [(1, State::Live), (2, State::Halted), (11, State::Halted)] {
+        let mut scene = Scene::new();
+        scene.list(FIRST, &["BTC", "ETH"]);
+        scene.tick(FIRST, "BTC", "300", STREAM);
+        let (listings, missing) = (vec![listing("ETH", false)], vec![(market("BTC"), lists)]);
+        let (unreadable, other_assets) = (Vec::new(), Vec::new());
+        let event = Event::Listings { venue: FIRST, listings, unreadable, missing, other_assets };
+        scene.quotes.apply(event, scene.now);
+        assert_eq!(scene.row("BTC").state, state, "after {lists} lists");
+    }
 }
 
 #[test]
@@ -363,8 +371,7 @@ fn fc_11_a_market_that_still_trades_although_its_list_lacks_it_is_back() {
     scene.list(FIRST, &["ETH"]);
     assert_eq!(scene.row("BTC").state, State::Halted);
     scene.pass(60);
-    let (listings, unreadable) = (vec![listing("ETH", false)], vec![market("BTC")]);
-    scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable, other_assets: Vec::new() }, scene.now);
+    scene.apply_list(FIRST, vec![listing("ETH", false)], &["BTC"], &[]);
     scene.tick(FIRST, "BTC", "303", STREAM);
     assert_eq!(scene.row("BTC").state, State::Live);
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("51.50"));
@@ -712,8 +719,7 @@ fn a_symbol_that_stands_for_another_asset_loses_its_price_at_once_and_returns_as
         scene.list(FIRST, &["BTC"]);
         assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("50.00"));
         // A single list is enough, and neither what is still under way nor a list that lacks it changes anything.
-        let (listings, other_assets) = (vec![listing("ETH", false)], vec![market("BTC")]);
-        scene.quotes.apply(Event::Listings { venue: FIRST, listings, unreadable: Vec::new(), other_assets }, scene.now);
+        scene.apply_list(FIRST, vec![listing("ETH", false)], &[], &["BTC"]);
         for _ in 0..2 {
             let row = scene.row("BTC");
             assert_eq!((row.state, row.last, row.bases), (State::Unknown, None, [None; 3]));

@@ -35,6 +35,8 @@ struct Scene {
     rows: BTreeMap<Market, Arc<Quote>>,
     /// The health of the venues as last published.
     health: BTreeMap<VenueId, VenueHealth>,
+    /// How many lists in a row have lacked a market.
+    missed_lists: BTreeMap<(VenueId, Market), u32>,
 }
 
 impl Scene {
@@ -47,6 +49,7 @@ impl Scene {
             ticked_at: None,
             rows: BTreeMap::new(),
             health: BTreeMap::new(),
+            missed_lists: BTreeMap::new(),
         }
     }
 
@@ -115,9 +118,25 @@ impl Scene {
     }
 
     fn list(&mut self, venue: VenueId, bases: &[&str]) {
-        let listings = bases.iter().map(|base| listing(base, false)).collect();
-        self.quotes
-            .apply(Event::Listings { venue, listings, unreadable: Vec::new(), other_assets: Vec::new() }, self.now);
+        self.apply_list(venue, bases.iter().map(|base| listing(base, false)).collect(), &[], &[]);
+    }
+
+    /// Applies a list, with the number of lists in a row that have lacked each market as ingest counts them.
+    fn apply_list(&mut self, venue: VenueId, listings: Vec<Listing>, unreadable: &[&str], other_assets: &[&str]) {
+        let markets = |bases: &[&str]| bases.iter().map(|base| market(base)).collect::<Vec<_>>();
+        let (unreadable, other_assets) = (markets(unreadable), markets(other_assets));
+        let mut missing = Vec::new();
+        for wanted in ["BTC", "ETH"].map(market) {
+            let is_there = listings.iter().any(|listing| listing.market == wanted);
+            let lists = self.missed_lists.entry((venue, wanted.clone())).or_default();
+            if is_there || unreadable.contains(&wanted) || other_assets.contains(&wanted) {
+                *lists = 0;
+            } else {
+                *lists += 1;
+                missing.push((wanted, *lists));
+            }
+        }
+        self.quotes.apply(Event::Listings { venue, listings, unreadable, missing, other_assets }, self.now);
     }
 
     /// Applies a candle response for the minutes up to now, all of them at `close`.

@@ -9,10 +9,7 @@ impl Scene {
     fn list_warning(&mut self, warning: Option<bool>, cautions: Option<&[&str]>) {
         let cautions = cautions.map(|names| names.iter().map(ToString::to_string).collect());
         let listings = vec![Listing { warning, cautions, ..listing("BTC", false) }, listing("ETH", false)];
-        self.quotes.apply(
-            Event::Listings { venue: FIRST, listings, unreadable: Vec::new(), other_assets: Vec::new() },
-            self.now,
-        );
+        self.apply_list(FIRST, listings, &[], &[]);
     }
 
     fn send_notice(&mut self, warning: Option<bool>, delisting: Option<Option<&str>>) {

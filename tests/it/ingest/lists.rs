@@ -198,6 +198,54 @@ async fn fc_11_a_delisted_market_is_halted_while_the_others_of_its_response_stay
 }
 
 #[tokio::test]
+async fn a_short_list_is_no_second_one_that_lacks_a_market() {
+    let server = Server::start(&SYMBOLS).await;
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
+    let mut board = Board::new();
+    until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
+    bench.stop().await;
+    // After a restart a list lacks one market, the next three are short, and the one after them lacks it again.
+    let listed = |count: usize| SYMBOLS[..count].iter().map(|symbol| (*symbol).to_owned()).collect::<Vec<_>>();
+    server.reply("/tickers?s=link", "404 Not Found", r#"{"error":"no such market"}"#);
+    server.with(|state| {
+        state.next_lists = [5, 1, 1, 1].map(listed).into();
+        state.listed = listed(5);
+    });
+    let before = list_requests(&server);
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
+    until_board(&mut bench, &mut board, &SYMBOLS[..5], "gone", |board, _| board.row("link").0 == State::Halted).await;
+    let lists = list_requests(&server) - before;
+    assert!(lists >= 5, "gone after {lists} lists");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn an_unreadable_row_is_no_absence_after_a_restart_either() {
+    let server = Server::start(&SYMBOLS).await;
+    let start = || {
+        let profile = Profile { needs_list: true, ..Toy::profile() };
+        Bench::start_with(&server, &SYMBOLS, profile, |settings| {
+            with_frequent_lists(settings);
+            settings.list_again = Duration::from_millis(100);
+        })
+    };
+    let (mut bench, mut board) = (start(), Board::new());
+    until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
+    bench.stop().await;
+    server.reply("/markets", "200 OK", r#"{"markets":["btc","eth","xrp","ada","link",{"s":"sol","of":""}]}"#);
+    let requests = list_requests(&server);
+    let mut bench = start();
+    until_board(&mut bench, &mut board, &SYMBOLS, "five lists", |board, _| {
+        assert_ne!(board.row("sol").0, State::Halted);
+        list_requests(&server) >= requests + 5
+    })
+    .await;
+    server.with(|state| state.replies.clear());
+    restore_full_list(&mut bench, &mut board, &SYMBOLS).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn fc_04_markets_missing_from_a_bad_first_list_still_become_live() {
     let server = Server::start(&SYMBOLS).await;
     set_list(&server, &SYMBOLS[..1]);

@@ -1,6 +1,6 @@
 //! The toy venue's server: REST and streams with faults on demand, and a log of everything received.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub enum StreamAction {
 #[derive(Default)]
 pub struct ServerState {
     pub listed: Vec<String>,
+    /// What the next market lists have in place of `listed`, one each.
+    pub next_lists: VecDeque<Vec<String>>,
     pub prices: BTreeMap<String, (String, u64)>,
     /// Symbols that trade on every list request.
     pub trade_on_list: BTreeSet<String>,
@@ -294,7 +296,7 @@ fn respond(state: &mut ServerState, path: &str) -> (String, Vec<u8>) {
                 *id += 1;
             }
         }
-        json!({"markets": state.listed})
+        json!({"markets": state.next_lists.pop_front().unwrap_or_else(|| state.listed.clone())})
     } else if path.starts_with("/tickers") {
         let symbols = argument("s=");
         if state.trade_on_query {
