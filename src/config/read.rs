@@ -39,18 +39,9 @@ const FILE_MAX: u64 = 1 << 20;
 /// Description of a valid listen address, for error messages.
 const LISTEN_MUST_BE: &str = "must be an address and a port such as 127.0.0.1:8080, localhost:8080 or :8080";
 
-/// Prefixes of variables that are not settings: the path of the file, those that Kubernetes sets for a service
-/// named `sisepan`, and those of the tests.
-const IGNORED_PREFIXES: [&str; 8] = [
-    "SISEPAN_CONFIG",
-    "SISEPAN_SERVICE_",
-    "SISEPAN_PORT",
-    "SISEPAN_SEED",
-    "SISEPAN_BIN",
-    "SISEPAN_KILLS",
-    "SISEPAN_RESUMES",
-    "SISEPAN_CROWD",
-];
+/// Prefixes of variables that are not settings: the path of the file, and those that Kubernetes sets for a service
+/// named `sisepan`.
+const IGNORED_PREFIXES: [&str; 3] = ["SISEPAN_CONFIG", "SISEPAN_SERVICE_", "SISEPAN_PORT"];
 
 /// Reads the settings from `file`, if given, and from the environment.
 ///

@@ -42,7 +42,7 @@ pub(super) fn read(source: &Source<'_>, section: &mut Section<'_>) -> OptionValu
                 Some(Found { value: words.join(","), location: list.location })
             }
             Accepted::Numbers(_) => section.number(name),
-            // Any text of the number.
+            // `05` is the value 5.
             Accepted::UpTo(_) => section.number(name).map(|found| {
                 let number = found.value.parse::<u64>().map(|number| number.to_string());
                 Found { value: number.unwrap_or(found.value), location: found.location }

@@ -44,9 +44,7 @@ impl OptionInfo {
             only_for: None,
         }
     }
-}
 
-impl OptionInfo {
     /// Formats a value of this option as TOML.
     pub fn toml(&self, value: &str) -> String {
         match self.accepted {

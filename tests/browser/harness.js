@@ -1,7 +1,7 @@
 /**
  * Starts the real programs and a real browser, and stops only the processes that it started.
  *
- * SISEPAN_BIN is the path of the program (default: target/debug/sisepan), CHROMIUM that of the browser.
+ * PROGRAM is the path of the program (default: target/debug/sisepan), CHROMIUM that of the browser.
  */
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const BIN = process.env.SISEPAN_BIN ?? path.join(ROOT, 'target/debug/sisepan');
+const BIN = process.env.PROGRAM ?? path.join(ROOT, 'target/debug/sisepan');
 export const SHOTS = path.join(ROOT, 'target/screenshots');
 
 /** The names on the default board, in order. */

@@ -13,6 +13,7 @@ use sisepan::market::{Basis, SourceId};
 
 use crate::api::setup::{Client, ClientState};
 use crate::end_to_end::Service;
+use crate::from_env;
 use crate::laws::exact;
 
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -130,7 +131,7 @@ async fn streams(service: &Service, basis: Basis) -> Vec<(&'static str, Stream)>
 #[tokio::test(flavor = "multi_thread")]
 async fn each_stream_has_the_change_on_the_requested_basis_and_no_other() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let fake = fake::start(Options { seed: rand::random(), ..Options::default() }).await.unwrap();
+    let fake = fake::start(Options { seed: from_env::seed(), ..Options::default() }).await.unwrap();
     let service = Service::start(board_on(&fake)).await;
     until_known(&service).await;
     let requested = Clock::system().now();

@@ -11,6 +11,7 @@ mod config;
 mod contract;
 mod end_to_end;
 mod feed;
+mod from_env;
 mod history;
 mod http;
 mod imports;

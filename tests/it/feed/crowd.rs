@@ -1,6 +1,6 @@
 //! Many clients, some of which misbehave: those are closed in time, cost little memory, and delay no one.
 //!
-//! `SISEPAN_CROWD` sets the number of clients (default 1,000). Both ends are in this process, so each client
+//! `CROWD` sets the number of clients (default 1,000). Both ends are in this process, so each client
 //! needs two file descriptors.
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tracing::subscriber::Interest;
 
 use super::raw::{FIN, RawClient, frame};
 use crate::api::setup::*;
+use crate::from_env;
 
 /// Upper bound for the bytes in the send queue of one socket.
 const SEND_QUEUE_MAX: u64 = 256 << 10;
@@ -124,7 +125,7 @@ impl tracing::Subscriber for Counter {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_01_out_02_out_05_out_20_misbehaving_clients_are_closed_and_healthy_ones_stay_current() {
-    let total: usize = std::env::var("SISEPAN_CROWD").ok().and_then(|count| count.parse().ok()).unwrap_or(1000);
+    let total = from_env::number("CROWD", 1000);
     let log_lines = Arc::new(AtomicUsize::new(0));
     let _ = tracing::subscriber::set_global_default(Counter(log_lines.clone()));
     let hub = hub();

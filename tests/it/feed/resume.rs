@@ -1,6 +1,6 @@
 //! Clients that disconnect at any moment and resume, also across server restarts. Every resume is checked.
 //!
-//! `SISEPAN_RESUMES` sets the number of resumes (default 100,000).
+//! `RESUMES` sets the number of resumes (default 100,000).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sisepan::web::Limits;
 
 use crate::api::setup::*;
+use crate::from_env;
 
 const MARKETS: [&str; 3] = ["BTC-KRW", "ETH-KRW", "XRP-KRW"];
 const CLIENTS: usize = 16;
@@ -162,7 +163,7 @@ async fn run_client(server: Arc<Server>, memory: &mut ClientMemory, wanted: usiz
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_08_a_hundred_thousand_resumes_lose_and_mix_nothing() {
-    let resumes: usize = std::env::var("SISEPAN_RESUMES").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000);
+    let resumes: usize = from_env::number("RESUMES", 100_000);
     let mut memories: Vec<ClientMemory> = (0..CLIENTS).map(|_| ClientMemory::default()).collect();
     let mut total = 0;
     for number in 0..SERVERS {

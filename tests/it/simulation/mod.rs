@@ -5,8 +5,8 @@
 //! the fake's trade log. A reference model of the evidence for each minute ([`market_model`]) determines which changes
 //! must be known, and [`truth`] computes the expected change in whole numbers. Neither uses the code under test.
 //!
-//! Each seed is a different day, with its own markets, outages, pauses, restarts and clocks. `SISEPAN_SEED=7`
-//! runs one day alone, `SISEPAN_SEEDS=10000` more days than the default thousand.
+//! Each seed is a different day, with its own markets, outages, pauses, restarts and clocks. `DAY=7`
+//! runs one day alone, `DAYS=10000` more days than the default thousand.
 
 mod day;
 mod market_model;
@@ -18,20 +18,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use day::{Day, Tally};
 
+use crate::from_env;
+
 const SEEDS: u64 = 1000;
 
 /// Minimum share of checked changes that must be known, in percent: a program that knows nothing must fail.
 const KNOWN_MIN: u64 = 85;
 
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, it is {text:?}")))
-}
-
 #[test]
 fn the_shown_change_is_the_exact_one_at_every_minute_of_a_thousand_days() {
-    let seeds =
-        setting("SISEPAN_SEED").map_or_else(|| 0..setting("SISEPAN_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
+    let seeds = match from_env::set("DAY") {
+        Some(seed) => seed..seed + 1,
+        None => 0..from_env::number("DAYS", SEEDS),
+    };
     let (next, failed, all) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()), Mutex::new(Tally::default()));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -52,7 +51,7 @@ fn the_shown_change_is_the_exact_one_at_every_minute_of_a_thousand_days() {
     });
     let (failed, all) = (failed.into_inner().unwrap(), all.into_inner().unwrap());
     println!("days {seeds:?}: {all:?}");
-    assert!(failed.is_empty(), "days {failed:?} failed, see above; SISEPAN_SEED={} replays the first one", failed[0]);
+    assert!(failed.is_empty(), "days {failed:?} failed, see above; DAY={} repeats the first one", failed[0]);
     assert!(all.known + all.allowed_unknown == all.checked, "{all:?}");
     assert!(all.known * 100 >= all.checked * KNOWN_MIN, "too few changes are known: {all:?}");
     let seen = [all.stale, all.restarts, all.pauses, all.outages, all.live, all.by_candle, all.by_stream];

@@ -1,6 +1,6 @@
 //! `kill -9` of the whole program at any moment, many times, while tickers flow.
 //!
-//! `SISEPAN_KILLS` sets the number of kills (default 200), `SISEPAN_SEED` replays their moments. Several instances
+//! `KILLS` sets the number of kills (default 200), `SEED` replays their moments. Several instances
 //! run at the same time, each with its own fake exchanges, which enforce their request limits: a crash loop must
 //! respect them too.
 
@@ -16,6 +16,7 @@ use sisepan::market::Minute;
 
 use super::serve::{MARKETS, Server, check_truth, now, open_store, program, set_up};
 use super::setup::market;
+use crate::from_env;
 use crate::laws::exact;
 
 /// Number of instances that run at the same time.
@@ -28,10 +29,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn in_60_the_program_killed_at_any_moment_shows_nothing_wrong_and_keeps_what_it_knew() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let kills: usize = number("SISEPAN_KILLS").map_or(200, |kills| usize::try_from(kills).unwrap());
-    let seed: u64 = number("SISEPAN_SEED").unwrap_or_else(rand::random);
-    println!("seed {seed} (set SISEPAN_SEED to replay it, SISEPAN_KILLS for more than {kills})");
+    let kills = from_env::number("KILLS", 200);
+    let seed = from_env::seed();
     let instances = (0..AT_ONCE).map(|at| {
         let share = kills / AT_ONCE + usize::from(at < kills % AT_ONCE);
         tokio::spawn(instance(share, Pcg64::seed_from_u64(seed.wrapping_add(at as u64))))

@@ -11,6 +11,7 @@ use sisepan::market::Minute;
 use sisepan::store::{DATABASE_FILE, Store, StoreSettings};
 
 use super::setup::{FIRST, FLUSH_MAX, Folder, UPBIT, VENUES, check_hours, markets, true_last, true_records};
+use crate::from_env;
 
 /// Names and contents of files.
 type Files = Vec<(&'static str, Vec<u8>)>;
@@ -90,8 +91,8 @@ fn check_store(folder: &Folder) -> usize {
 }
 
 fn rng() -> Pcg64 {
-    let seed = std::env::var("SISEPAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    println!("seed {seed} (set SISEPAN_SEED to replay another)");
+    let seed = from_env::number("SEED", 1);
+    println!("seed {seed} (another with SEED)");
     Pcg64::seed_from_u64(seed)
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rand::{RngExt as _, SeedableRng as _};
+use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use sisepan::store::{Restored, Store, StoreSettings};
 
 use super::serve::{MARKETS, Server, check_truth, now, open_store, program, set_up};
 use super::setup::{Folder, VENUES, market};
-use crate::preload;
+use crate::{from_env, preload};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -257,9 +257,7 @@ async fn in_61_what_a_failed_sync_has_lost_is_on_the_disk_once_it_is_reported_as
 async fn in_61_after_power_cuts_the_store_has_all_but_the_last_moment_and_nothing_wrong() {
     let (folder, fake, data) = set_up().await;
     let disk = FaultyDisk::new(&folder);
-    let seed: u64 = rand::random();
-    println!("seed {seed}");
-    let mut rng = Pcg64::seed_from_u64(seed);
+    let mut rng = from_env::rng();
     let mut known: Vec<Vec<Minute>> = Vec::new();
     for run in 0..6 {
         let server = Server::start(&folder, &mut disk.program());

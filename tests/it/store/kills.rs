@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rand::{RngExt as _, SeedableRng as _};
-use rand_pcg::Pcg64;
+use rand::RngExt as _;
 use sisepan::clock::Clock;
 use sisepan::feed::FeedRecords;
 use sisepan::market::{HourRecord, Market, Minute, Window};
@@ -19,6 +18,7 @@ use sisepan::store::{Store, StoreSettings};
 use super::setup::{
     self, FIRST, FLUSH_MAX, Folder, UPBIT, VENUES, all_hours, check_hours, markets, true_hour, true_last,
 };
+use crate::from_env;
 
 const FOLDER: &str = "SISEPAN_TEST_STORE";
 const NEXT: &str = "SISEPAN_TEST_NEXT";
@@ -90,8 +90,8 @@ fn run_and_kill(folder: &Folder, next: Minute, lifetime: Duration) -> Option<Min
 
 #[test]
 fn after_kill_9_at_any_moment_nothing_is_lost_and_nothing_is_wrong() {
-    let kills: usize = std::env::var("SISEPAN_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200);
-    let mut rng = Pcg64::seed_from_u64(rand::random());
+    let kills = from_env::number("KILLS", 200_i64);
+    let mut rng = from_env::rng();
     let folder = Folder::new();
     let begin = FIRST.plus(120);
     let (mut next, mut known_by_market) = (begin, BTreeMap::<Market, usize>::new());
@@ -131,5 +131,5 @@ fn after_kill_9_at_any_moment_nothing_is_lost_and_nothing_is_wrong() {
         "{kills} kills, {empty} before anything was saved, {} minutes saved, known at the end {known_by_market:?}",
         next.0 - begin.0
     );
-    assert!(next.0 - begin.0 > i64::try_from(kills).unwrap() / 2, "hardly anything was written between the kills");
+    assert!(next.0 - begin.0 > kills / 2, "hardly anything was written between the kills");
 }

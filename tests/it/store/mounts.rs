@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use fake_exchanges::Fake;
 use jiff::Timestamp;
-use rand::{RngExt as _, SeedableRng as _};
-use rand_pcg::Pcg64;
+use rand::RngExt as _;
 use rusqlite::{Connection, OpenFlags};
 use sisepan::clock::Clock;
 use sisepan::market::Minute;
@@ -21,6 +20,7 @@ use super::disk::{DEADLINE, FaultyDisk, until_saved};
 use super::gaps::until_backfilled;
 use super::serve::{MARKETS, Server, check_truth, configure, now, open_store, program, set_up};
 use super::setup::{FIRST, FLUSH_MAX, Folder, UPBIT, VENUES, all_hours, check_hours, market, markets, true_records};
+use crate::from_env;
 
 /// Size of the tmpfs: enough for the store of three markets, and quickly filled.
 const MOUNT_BYTES: &str = "16m";
@@ -448,14 +448,11 @@ async fn fc_13_a_removed_directory_is_recreated_and_one_that_another_process_too
 }
 
 /// Synced data survives any order of kills, restarts, and read-only, full or removed disks, with reads of history
-/// meanwhile. `SISEPAN_SEED` replays the order, `SISEPAN_STORE_STEPS` sets its length.
+/// meanwhile. `SEED` replays the order, `STORE_STEPS` sets its length.
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_12_fc_13_saved_data_survives_any_order_of_faults() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("SISEPAN_SEED").unwrap_or_else(rand::random);
-    let steps = number("SISEPAN_STORE_STEPS").unwrap_or(14);
-    println!("seed {seed} (set SISEPAN_SEED to replay it, SISEPAN_STORE_STEPS for more than {steps})");
-    let mut rng = Pcg64::seed_from_u64(seed);
+    let steps = from_env::number("STORE_STEPS", 14);
+    let mut rng = from_env::rng();
     let (folder, fake, _) = set_up().await;
     let disk = StoreDisk::new(&folder);
     let mut server = Server::start(&folder, &mut disk.program());

@@ -16,6 +16,7 @@ use sisepan::store::{Restored, Store, StoreSettings};
 
 use super::disk::{DEADLINE, until_saved};
 use super::setup::{Folder, UPBIT, VENUES, market};
+use crate::from_env;
 
 pub(super) const MARKETS: [&str; 3] = ["BTC-KRW", "ETH-KRW", "XRP-KRW"];
 
@@ -114,7 +115,7 @@ pub(super) async fn set_up() -> (Folder, Fake, String) {
 }
 
 async fn set_up_with(options: Options) -> (Folder, Fake, String) {
-    let fake = fake::start(Options { seed: rand::random(), ..options }).await.unwrap();
+    let fake = fake::start(Options { seed: from_env::seed(), ..options }).await.unwrap();
     let folder = Folder::new();
     let data = folder.0.join("data").display().to_string();
     configure(&folder, &fake, &data);
