@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { NAMES, SHOTS, browser, fake, open, ready, servedText, server, site, until } from './harness.js';
+import { NAMES, SHOTS, fake, headlessShell, open, ready, servedText, server, site, until } from './harness.js';
 
 let exchanges, sisepan, chrome;
 const sites = [];
@@ -8,7 +8,7 @@ const sites = [];
 before(async () => {
   exchanges = await fake();
   sisepan = await server(exchanges);
-  chrome = await browser();
+  chrome = await headlessShell();
   await ready(sisepan);
 });
 

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import AxeBuilder from '@axe-core/playwright';
 import { build } from 'esbuild';
-import { browser, fake, open, ready, server, until } from './harness.js';
+import { fake, headlessShell, open, ready, server, until } from './harness.js';
 
 const require = createRequire(import.meta.url);
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
@@ -17,7 +17,7 @@ const sites = [];
 before(async () => {
   exchanges = await fake();
   sisepan = await server(exchanges);
-  chrome = await browser();
+  chrome = await headlessShell();
   await ready(sisepan);
   await until('there is a price history', async () => {
     const history = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import http from 'node:http';
-import { browser, fake, open, ready, server, until } from './harness.js';
+import { TIMEOUT_MS, browser, fake, open, ready, server, until } from './harness.js';
 import { startProxy } from './front.js';
 
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
@@ -691,7 +691,8 @@ test('FC-54: a page opened before the history is loaded gets its lines by itself
     const history = await (await fetch(`${young.url}/api/v1/history/BTC-KRW?span=24h&step=15m`, { cache: 'no-store' })).json();
     return (history.close ?? []).filter((close) => close !== null).length;
   };
-  await until('the history is there', async () => (await known()) > 90 || known());
+  // Requests for candles are repeated after growing pauses.
+  await until('the history is there', async () => (await known()) > 90 || known(), 3 * TIMEOUT_MS);
   const drawn = ({ page }, count) => page.evaluate((count) => {
     const roots = [document, ...[...document.querySelectorAll('*')].flatMap((it) => it.shadowRoot ?? [])];
     const lines = roots.flatMap((root) => [...root.querySelectorAll('svg.plot .line, svg.spark .line')]).map((it) => it.getAttribute('d').length);

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { SHOTS, browser, fake, open, ready, server, until } from './harness.js';
+import { SHOTS, fake, headlessShell, open, ready, server, until } from './harness.js';
 
 let exchanges, sisepan, chrome;
 
 before(async () => {
   exchanges = await fake();
   sisepan = await server(exchanges);
-  chrome = await browser();
+  chrome = await headlessShell();
   await ready(sisepan);
   await until('there is a price history', async () => {
     const history = await (await fetch(`${sisepan.url}/api/v1/history/BTC-KRW?step=1h`)).json();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import AxeBuilder from '@axe-core/playwright';
-import { SHOTS, browser, fake, open, ready, server, until } from './harness.js';
+import { SHOTS, fake, headlessShell, open, ready, server, until } from './harness.js';
 
 const LONG_MS = 60_000;
 
@@ -11,7 +11,7 @@ let exchanges, sisepan, chrome;
 before(async () => {
   exchanges = await fake();
   sisepan = await server(exchanges);
-  chrome = await browser();
+  chrome = await headlessShell();
   await ready(sisepan);
 });
 

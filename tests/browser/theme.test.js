@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import AxeBuilder from '@axe-core/playwright';
 import { PNG } from 'pngjs';
-import { browser, demo, fake, ready, server, until } from './harness.js';
+import { demo, fake, headlessShell, ready, server, until } from './harness.js';
 
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
 const THEMES = ['auto', 'light', 'dark'];
@@ -14,7 +14,7 @@ let exchanges, chrome;
 
 before(async () => {
   exchanges = await fake();
-  chrome = await browser();
+  chrome = await headlessShell();
 });
 
 after(async () => {
