@@ -11,6 +11,10 @@ serve:
 demo:
     cargo run --release -- demo
 
+# Check format and lints, and run the fast tests; needs Rust alone
+quick:
+    scripts/quick
+
 # Install what the tests need, and run all tests
 test:
     scripts/test

@@ -429,6 +429,7 @@ fn affected(exchanges: &[Exchange], demand: &Demand, half: usize) -> Vec<&'stati
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_16_one_bad_price_of_a_stream_is_never_live() {
     const SPIKE: &str = r#"{"fault":"spike","symbol":"{symbol}","factor":0.01,"on":"stream","seconds":5}"#;
     let demands = const {
@@ -451,6 +452,7 @@ async fn fc_16_one_bad_price_of_a_stream_is_never_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn under_every_fault_nothing_wrong_is_live_and_everything_recovers() {
     let wanted = std::env::var("CONTRACT").ok();
     let is_wanted = |demand: &Demand| wanted.as_ref().is_none_or(|text| demand.name.contains(text.as_str()));
@@ -730,6 +732,7 @@ async fn check_day(service: &Service, fake: &Fake, exchange: &Exchange, market: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn every_exchange_has_the_true_prices_of_a_day_and_nothing_of_a_market_that_it_does_not_list() {
     let fake = fake_exchanges::start(Options::default()).await.unwrap();
     let exchanges = Exchange::all();
@@ -775,6 +778,7 @@ async fn every_exchange_has_the_true_prices_of_a_day_and_nothing_of_a_market_tha
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_quiet_connection_is_kept_open_beyond_the_time_after_which_the_exchange_closes_an_idle_one() {
     let fake = fake_exchanges::start(Options::default()).await.unwrap();
     let exchanges = Exchange::all();
@@ -809,11 +813,13 @@ async fn a_quiet_connection_is_kept_open_beyond_the_time_after_which_the_exchang
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn while_an_exchange_refuses_requests_none_is_sent_and_the_stream_goes_on() {
     check_refusals(|_| 429).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn during_a_ban_no_request_is_sent_and_the_stream_goes_on() {
     check_refusals(|exchange| {
         let neighbour = exchange.neighbour.parse().unwrap();

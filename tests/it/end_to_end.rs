@@ -172,6 +172,7 @@ fn minute_before(base_at: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_silent_exchange_is_polled_then_stale_then_live_again() {
     let fake = fake::start(Options::default()).await.unwrap();
     let mut config = config_for_fake(&fake);
@@ -411,6 +412,7 @@ fn is_unbelieved(venue: &Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_08_times_in_another_unit_are_reported_with_field_count_and_example() {
     let fake = fake::start(Options::default()).await.unwrap();
     let unit = r#"{"fault":"unit","venue":"binance","unit":"us"}"#;
@@ -448,6 +450,7 @@ async fn fc_08_times_in_another_unit_are_reported_when_only_rest_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_14_an_exchange_whose_data_disagrees_with_its_clock_is_not_up() {
     let fake = fake::start(Options::default()).await.unwrap();
     let service = Service::start(config_for_venue(&fake, "upbit", ["BTC-KRW", "ETH-KRW"])).await;

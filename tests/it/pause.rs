@@ -76,6 +76,7 @@ async fn until(url: &str, what: &str, wanted: impl Fn(&Value) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_program_that_was_stopped_for_minutes_shows_nothing_wrong_and_sends_no_burst() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let clock = Clock::system();

@@ -218,6 +218,7 @@ fn a_board_that_streamed_for_a_day_shows_the_same_changes_without_a_candle() {
 
 /// The same over sockets and by the machine's clock, in the minutes in which the test happens to run.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_whole_program_shows_the_change_of_a_real_day_of_each_exchange() {
     const COMPARED_MIN: usize = 3;
     let now_minute = || Minute::of(sisepan::clock::Clock::system().now());

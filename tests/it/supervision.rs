@@ -268,6 +268,7 @@ async fn end_part(fake: &Fake, part: &str, outcome: Outcome, how: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_03_a_part_that_panics_is_replaced_or_ends_the_process() {
     let fake = fake::start(Options::default()).await.unwrap();
     for (part, outcome) in PARTS {
@@ -277,6 +278,7 @@ async fn fc_03_a_part_that_panics_is_replaced_or_ends_the_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_03_a_part_that_returns_is_replaced_or_ends_the_process() {
     let fake = fake::start(Options::default()).await.unwrap();
     for (part, outcome) in PARTS {
@@ -316,6 +318,7 @@ async fn fc_03_a_connection_that_fails_is_closed_alone() {
 
 /// The fault is the same as that of `strace -e inject=epoll_wait:error=EBADF` on a thread.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_03_a_delivery_thread_whose_poller_fails_is_replaced_and_its_clients_can_reconnect() {
     let library = std::env::temp_dir().join(format!("sisepan-faulty-poll-{}.so", std::process::id()));
     preload::compile("faulty_poll.c", &library);

@@ -43,11 +43,13 @@ async fn run_client(script: &str, options: Options) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python"]
 async fn ccxt_works_against_the_fake_exchanges() {
     run_client("ccxt_against_fake.py", Options::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python"]
 async fn the_python_websockets_library_works_against_the_fake_exchanges() {
     let options = Options { stream_lifetime: Duration::from_secs(6), ..Options::default() };
     run_client("websockets_against_fake.py", options).await;

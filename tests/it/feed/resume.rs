@@ -162,6 +162,7 @@ async fn run_client(server: Arc<Server>, memory: &mut ClientMemory, wanted: usiz
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow"]
 async fn out_08_a_hundred_thousand_resumes_lose_and_mix_nothing() {
     let resumes: usize = from_env::number("RESUMES", 100_000);
     let mut memories: Vec<ClientMemory> = (0..CLIENTS).map(|_| ClientMemory::default()).collect();

@@ -186,6 +186,7 @@ fn limit_files(program: &Program, max: usize) {
 const ACCEPT_FAILED: &str = "sisepan::web::listen: connections can't be accepted";
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn fc_59_accept_failures_are_logged_once_and_so_is_their_end() {
     use std::io::BufRead as _;
     let mut program = program_with_files(256, "info");

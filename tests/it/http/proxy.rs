@@ -285,6 +285,7 @@ async fn assert_counts_clients(proxy: &Proxy, app: &TestApp) {
 }
 
 #[tokio::test]
+#[ignore = "needs nginx"]
 async fn out_31_out_32_nginx_passes_sockets_events_and_caching() {
     let app = app();
     let upstream = serve(&app).await;
@@ -295,6 +296,7 @@ async fn out_31_out_32_nginx_passes_sockets_events_and_caching() {
 }
 
 #[tokio::test]
+#[ignore = "needs nginx"]
 async fn out_31_nginx_that_compresses_responses_keeps_the_etag() {
     let app = app();
     let upstream = serve(&app).await;
@@ -303,6 +305,7 @@ async fn out_31_nginx_that_compresses_responses_keeps_the_etag() {
 }
 
 #[tokio::test]
+#[ignore = "needs Caddy"]
 async fn out_31_out_32_caddy_passes_sockets_events_and_caching() {
     let app = app();
     let upstream = serve(&app).await;
@@ -312,6 +315,7 @@ async fn out_31_out_32_caddy_passes_sockets_events_and_caching() {
 }
 
 #[tokio::test]
+#[ignore = "needs HAProxy"]
 async fn fc_25_the_haproxy_health_check_succeeds_and_sockets_events_and_caching_pass() {
     let app = app();
     let upstream = serve(&app).await;
@@ -362,6 +366,7 @@ async fn assert_include_works(proxy: &Proxy, base_path: &str) {
 }
 
 #[tokio::test]
+#[ignore = "needs nginx"]
 async fn fc_52_the_copied_include_snippet_works_in_nginx() {
     for base_path in ["/prices", "/a/b"] {
         let upstream = serve(&app_under(base_path)).await;
@@ -374,6 +379,7 @@ async fn fc_52_the_copied_include_snippet_works_in_nginx() {
 }
 
 #[tokio::test]
+#[ignore = "needs Apache"]
 async fn fc_52_the_copied_include_snippet_works_in_apache() {
     for base_path in ["/prices", "/a/b"] {
         let upstream = serve(&app_under(base_path)).await;

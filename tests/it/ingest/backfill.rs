@@ -229,6 +229,7 @@ async fn one_candle_each(
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn fc_01_a_market_whose_candle_requests_fail_is_retried_alone_with_growing_pauses() {
     let symbols = ["bad", "eth", "xrp"];
     for (status, body) in [
@@ -267,6 +268,7 @@ async fn fc_01_a_market_whose_candle_requests_fail_is_retried_alone_with_growing
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn fc_01_failures_of_several_markets_in_a_row_count_as_a_failure_of_the_host() {
     let symbols = ["a", "b", "c", "d", "e", "f"];
     let slow = |settings: &mut Settings| {
@@ -341,6 +343,7 @@ async fn fc_10_recent_and_older_gaps_alternate() {
 
 /// Failing markets are retried beside the others, which get their base prices however soon the retries are due.
 #[tokio::test]
+#[ignore = "slow"]
 async fn fc_01_markets_that_keep_failing_do_not_delay_the_base_prices_of_others() {
     let symbols = ["bad1", "bad2", "bad3", "bad4", "bad5", "eth", "xrp"];
     for status in ["500 Oops", "451 Unavailable", "late"] {

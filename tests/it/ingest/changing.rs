@@ -291,6 +291,7 @@ async fn the_list_is_fetched_again_for_a_new_market_that_an_old_list_lacks() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn new_markets_do_not_make_one_list_that_lacks_a_market_count_as_two() {
     let list_again = Duration::from_secs(3);
     let server = Server::start(&SYMBOLS).await;
@@ -431,6 +432,7 @@ async fn settled(bench: &mut Bench, symbol: &str) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn gaps_of_removed_markets_are_dropped_and_those_of_new_ones_are_filled() {
     let server = Server::start(&["btc", "bad", "eth"]).await;
     let end = Minute::of(Clock::system().now()).plus(-10);
@@ -543,6 +545,7 @@ async fn markets_that_change_during_a_reconnection_are_those_of_the_next_connect
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_change_during_a_cool_down_opens_no_connection_before_its_end() {
     let (server, mut bench) = start(&SYMBOLS, &["btc"], 1).await;
     let refusal = "HTTP/1.1 429 Slow down\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n";
@@ -564,6 +567,7 @@ async fn a_change_during_a_cool_down_opens_no_connection_before_its_end() {
 
 /// A check of a silent connection whose markets have all been replaced meanwhile says nothing about it.
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_failed_check_of_removed_markets_does_not_end_their_connection() {
     let server = Server::start(&["btc", "eth"]).await;
     let profile = Profile { silence_max: Duration::from_millis(400), ..patient(100) };

@@ -149,6 +149,7 @@ async fn failure(server: &Arc<Server>, change: impl FnOnce(&mut Settings)) -> (V
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn every_failure_of_the_request_is_named_while_prices_are_polled() {
     let (log, _guard) = Captured::start();
     for (head, body, code, words) in [

@@ -90,6 +90,7 @@ async fn in_22_a_ban_from_the_previous_run_is_honoured() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn in_23_a_venue_that_blocks_us_is_retried_slowly() {
     for status in ["451 Unavailable", "403 Forbidden\r\nContent-Type: text/html"] {
         let server = Server::start(&["btc"]).await;
@@ -446,6 +447,7 @@ async fn fc_01_a_blocked_market_does_not_block_its_host() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn fc_04_a_market_without_a_response_delays_no_other() {
     let symbols = ["ada", "btc", "doge", "dot", "eth", "link", "sol", "xrp"];
     let deadline = Duration::from_secs(5);

@@ -157,6 +157,7 @@ async fn a_ping_with_a_payload_is_answered_by_the_session() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn a_market_that_the_stream_refuses_is_polled_and_affects_no_other() {
     let mut bench = bench(&["btc", "eth"], |state| state.refused = ["eth".to_owned()].into()).await;
     bench.state(VenueState::Up).await;

@@ -86,6 +86,7 @@ async fn never_up(bench: &mut Bench, connections: usize) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn fc_14_a_stream_whose_messages_are_all_late_is_treated_as_silent() {
     for before in [false, true] {
         let server = Server::start(&["btc"]).await;
@@ -106,6 +107,7 @@ async fn fc_14_a_stream_whose_messages_are_all_late_is_treated_as_silent() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn in_01_a_stream_that_stays_silent_is_not_reported_as_up() {
     let server = Server::start(&["btc"]).await;
     let mut bench = Bench::start(&server, &["btc"]);
@@ -134,6 +136,7 @@ async fn fc_01_a_market_with_an_unusable_price_does_not_keep_a_quiet_connection_
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn in_05_a_dead_market_does_not_cause_polling_of_the_quiet_markets_on_its_connection() {
     let server = Server::start(&["btc", "eth"]).await;
     let mut profile = Toy::profile();
@@ -196,6 +199,7 @@ async fn until_thirty_more_requests(server: &Server) {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn in_05_dead_markets_that_rest_refuses_do_not_end_a_quiet_connection() {
     let (server, mut bench) = start_with_dead_markets(Duration::from_millis(1500)).await;
     refuse_dead_markets(&server);
@@ -210,6 +214,7 @@ async fn in_05_dead_markets_that_rest_refuses_do_not_end_a_quiet_connection() {
 }
 
 #[tokio::test]
+#[ignore = "slow"]
 async fn in_05_a_silent_connection_replaces_no_other_while_rest_refuses_the_dead_markets() {
     let (server, bench) = start_with_dead_markets(Duration::from_secs(60)).await;
     // The dead markets cause one hand-over.
@@ -605,6 +610,7 @@ async fn a_task_that_panics_ends_the_ingest_of_its_venue() {
 
 /// `mode` says how the venue ends each new connection.
 #[tokio::test]
+#[ignore = "slow"]
 async fn fc_18_a_venue_that_closes_every_connection_at_once_is_reported_as_refusing_and_retried_less_often() {
     for mode in [Mode::CloseAfterFirst, Mode::FramesMax(0), Mode::RawResponse(String::new())] {
         let server = Server::start(&["btc"]).await;

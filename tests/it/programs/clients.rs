@@ -289,6 +289,7 @@ fn fc_57_the_document_shows_the_clients_that_are_tested() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python, Node.js, curl and jq"]
 async fn fc_57_clients_print_exact_prices_and_say_when_they_are_not_current() {
     let setup = Setup::start("clients-prices").await;
     setup.trade("upbit", "BTC-KRW", "142187000").await;
@@ -330,6 +331,7 @@ async fn fc_57_clients_print_exact_prices_and_say_when_they_are_not_current() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python, Node.js, curl and jq"]
 async fn fc_57_clients_resume_after_a_disconnect_and_survive_a_restart() {
     let mut setup = Setup::start("clients-break").await;
     setup.trade("upbit", "BTC-KRW", "142000000").await;
@@ -362,6 +364,7 @@ async fn fc_57_clients_resume_after_a_disconnect_and_survive_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python, Node.js, curl and jq"]
 async fn fc_57_clients_give_up_a_silent_connection() {
     let setup = Setup::start("clients-silence").await;
     let mut clients = Vec::new();
@@ -383,6 +386,7 @@ async fn fc_57_clients_give_up_a_silent_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python, Node.js, curl and jq"]
 async fn fc_57_clients_end_when_they_are_refused() {
     let setup = Setup::start("clients-refused").await;
     let mut clients = Vec::new();
@@ -398,6 +402,7 @@ async fn fc_57_clients_end_when_they_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python, Node.js, curl and jq"]
 async fn fc_57_clients_reconnect_only_after_retryable_failures() {
     join_all(CLIENTS.map(async |client| {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

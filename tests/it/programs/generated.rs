@@ -53,12 +53,14 @@ async fn run(name: &str, settings: &str, base: &str, phases: &str) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python"]
 async fn fc_36_generated_requests_find_no_contradiction_in_the_document() {
     let count = run("generated", "", "", "examples,coverage,fuzzing,stateful").await;
     assert!(count > 2500, "{count}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python"]
 async fn fc_36_generated_requests_find_none_under_a_base_path_with_several_boards() {
     let settings = r#"
         base_path = "/prices"

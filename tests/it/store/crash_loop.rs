@@ -28,6 +28,7 @@ const LIVE_MAX: SignedDuration = SignedDuration::from_secs(18);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[ignore = "slow"]
 async fn in_60_the_program_killed_at_any_moment_shows_nothing_wrong_and_keeps_what_it_knew() {
     let kills = from_env::number("KILLS", 200);
     let seed = from_env::seed();

@@ -192,6 +192,7 @@ fn saved_data(fake: &fake_exchanges::Fake, data: &str) -> Vec<(Vec<Minute>, Deci
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn in_61_in_63_disk_errors_are_reported_prices_go_on_and_all_is_written_once_the_disk_works() {
     let (folder, fake, data) = set_up().await;
     let disk = FaultyDisk::new(&folder);
@@ -227,6 +228,7 @@ async fn in_61_in_63_disk_errors_are_reported_prices_go_on_and_all_is_written_on
 
 /// A later sync that succeeds does not bring back what a failed one has lost: that must be written again.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn in_61_what_a_failed_sync_has_lost_is_on_the_disk_once_it_is_reported_as_saved() {
     let (folder, fake, data) = set_up().await;
     let disk = FaultyDisk::new(&folder);
@@ -254,6 +256,7 @@ async fn in_61_what_a_failed_sync_has_lost_is_on_the_disk_once_it_is_reported_as
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn in_61_after_power_cuts_the_store_has_all_but_the_last_moment_and_nothing_wrong() {
     let (folder, fake, data) = set_up().await;
     let disk = FaultyDisk::new(&folder);

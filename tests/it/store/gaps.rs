@@ -56,6 +56,7 @@ fn missing(fake: &Fake, data: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_backfill_that_was_killed_resumes_where_it_stopped() {
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());
@@ -78,6 +79,7 @@ async fn a_backfill_that_was_killed_resumes_where_it_stopped() {
 
 /// The store has a gap, as an outage leaves it, and the exchange is still down when the program starts.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn the_gap_of_an_outage_is_filled_once_the_exchange_is_back() {
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());
@@ -141,6 +143,7 @@ fn remove_minutes(hour: &mut HourRecord, from: Minute, to: Minute) {
 
 /// The oldest pages of the file are damaged, which shows only when they are pruned. The exchange serves no candles.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn in_60_a_file_found_damaged_while_running_is_replaced_by_a_new_one_with_the_whole_window() {
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());

@@ -192,11 +192,13 @@ async fn kill_and_restart(refuse: fn(&StoreDisk), restore: fn(&StoreDisk)) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_12_a_start_on_a_read_only_disk_reads_the_log_and_loses_nothing() {
     kill_and_restart(|disk| disk.set_writable(false), |disk| disk.set_writable(true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_12_a_start_on_a_read_only_disk_reads_the_log_without_its_index_too() {
     let refuse = |disk: &StoreDisk| {
         disk.remove_index();
@@ -206,6 +208,7 @@ async fn fc_12_a_start_on_a_read_only_disk_reads_the_log_without_its_index_too()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_12_a_start_on_a_full_disk_reads_the_log_and_loses_nothing() {
     let refuse = |disk: &StoreDisk| {
         disk.remove_index();
@@ -251,11 +254,13 @@ async fn read_only_history(index: bool) {
 
 /// A connection that reads from a read-only disk maps the index of the log read-only, and shares it with the writer.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_12_a_read_of_history_on_a_read_only_disk_does_not_keep_the_store_from_being_written() {
     read_only_history(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_12_history_is_read_on_a_read_only_disk_without_the_index_of_the_log_too() {
     read_only_history(false).await;
 }
@@ -299,6 +304,7 @@ fn fc_12_a_store_that_could_not_be_read_at_the_start_is_merged_with_newer_data()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_12_the_changes_from_a_disk_that_appears_late_are_shown() {
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());
@@ -336,6 +342,7 @@ async fn until_noticed(server: &Server, since: Timestamp) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_13_files_removed_while_in_use_are_noticed_and_rewritten_from_memory() {
     let (folder, fake, _) = set_up().await;
     let disk = StoreDisk::new(&folder);
@@ -372,6 +379,7 @@ fn lacks(before: &Known, after: &Known) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_13_a_file_that_is_truncated_in_place_is_noticed_and_rewritten_from_memory() {
     let (folder, fake, _) = set_up().await;
     let disk = StoreDisk::new(&folder);
@@ -408,6 +416,7 @@ async fn fc_13_a_file_that_is_truncated_in_place_is_noticed_and_rewritten_from_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_13_a_removed_directory_is_recreated_and_one_that_another_process_took_is_left_to_it() {
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());
@@ -450,6 +459,7 @@ async fn fc_13_a_removed_directory_is_recreated_and_one_that_another_process_too
 /// Synced data survives any order of kills, restarts, and read-only, full or removed disks, with reads of history
 /// meanwhile. `SEED` replays the order, `STORE_STEPS` sets its length.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn fc_12_fc_13_saved_data_survives_any_order_of_faults() {
     let steps = from_env::number("STORE_STEPS", 14);
     let mut rng = from_env::rng();

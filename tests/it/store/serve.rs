@@ -173,6 +173,7 @@ async fn the_first_page_after_a_kill_shows_the_last_prices_as_stale_with_their_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn a_clean_shutdown_saves_everything_and_a_restart_requests_only_what_is_missing() {
     let (folder, fake, _) = set_up().await;
     let server = Server::start(&folder, &mut program());
@@ -201,6 +202,7 @@ async fn a_clean_shutdown_saves_everything_and_a_restart_requests_only_what_is_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn in_22_a_ban_is_honoured_after_a_kill() {
     const BAN: SignedDuration = SignedDuration::from_secs(7);
     let (folder, fake, _) = set_up().await;
@@ -231,6 +233,7 @@ async fn in_22_a_ban_is_honoured_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs prlimit"]
 async fn a_full_disk_is_reported_and_prices_go_on() {
     let (folder, fake, _) = set_up().await;
     let environment = Command::new("scripts/system-env").current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
@@ -305,6 +308,7 @@ async fn without_a_data_directory_nothing_is_written() {
 
 /// Compares closes that were seen live, over the end of a minute, with the exchange's own prices.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn closes_seen_live_survive_a_kill_and_are_the_exchanges_own() {
     let (folder, fake, data) = set_up().await;
     let server = Server::start(&folder, &mut program());

@@ -33,6 +33,7 @@ fn assert_exact(fake: &Fake, row: &Value, factor: Decimal) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow"]
 async fn in_53_prices_before_a_redenomination_are_shown_in_the_new_unit_and_stored_in_the_old() {
     let (folder, fake, data) = set_up().await;
     let at = Minute::of(now() - SignedDuration::from_hours(1)).start();

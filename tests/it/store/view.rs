@@ -15,6 +15,7 @@ fn sqlite3(folder: &Folder, sql: &str) -> String {
 }
 
 #[test]
+#[ignore = "needs sqlite3"]
 fn the_view_shows_every_close_to_the_command_line_tool() {
     let folder = Folder::new();
     let end = FIRST.plus(200);
@@ -37,6 +38,7 @@ fn the_view_shows_every_close_to_the_command_line_tool() {
 }
 
 #[test]
+#[ignore = "needs sqlite3"]
 fn every_query_of_the_documentation_runs() {
     let document = include_str!("../../../docs/store.md");
     let folder = Folder::new();
