@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { browser, fake, open, ready, server, site, SHOTS } from './harness.js';
+import { browser, fake, open, ready, screenshot, server, site, SHOTS } from './harness.js';
 
 let exchanges, sisepan, chrome;
 const sites = [];
@@ -79,7 +79,7 @@ test('FC-29: the PNG looks like the SVG, in Korean, English and Japanese, at a p
         assert.ok(shared < 0.55, `${what} and ${other.lang}: ${shared}`);
       }
     }
-    await page.screenshot({ path: path.join(SHOTS, `badge-${deviceScaleFactor}.png`) });
+    await screenshot(page, { path: path.join(SHOTS, `badge-${deviceScaleFactor}.png`) });
     await close();
   }
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { NAMES, SHOTS, fake, headlessShell, open, ready, servedText, server, site, until } from './harness.js';
+import { NAMES, SHOTS, fake, headlessShell, open, ready, screenshot, servedText, server, site, until } from './harness.js';
 
 let exchanges, sisepan, chrome;
 const sites = [];
@@ -150,7 +150,7 @@ test('a silent exchange is shown as stale, and recovers by itself', async () => 
     const clock = await page.locator('[data-cell="clock"]').textContent();
     return (light === 'stale' && clock === '갱신 중단') || `${light} ${clock}`;
   });
-  await page.screenshot({ path: `${SHOTS}/element-stale.png` });
+  await screenshot(page, { path: `${SHOTS}/element-stale.png` });
   await exchanges.clearFaults();
   await until('the row is live again', async () => {
     const state = await row(page, 'BTC-KRW').getAttribute('data-state');
@@ -197,7 +197,7 @@ test('a page reconnects to a server that was killed and restarted', async () => 
   await sisepan.kill();
   await page.locator('.sisepan[data-live="off"]').waitFor();
   assert.equal(await page.locator('[data-market]').count(), 11);
-  await page.screenshot({ path: `${SHOTS}/element-off.png` });
+  await screenshot(page, { path: `${SHOTS}/element-off.png` });
   await sisepan.restart();
   await ready(sisepan);
   await setPrice('ETH-KRW', '5123000');
@@ -219,7 +219,7 @@ test('screenshots', async () => {
         assert.ok(wide <= 0, `${where} ${lang} is ${wide} px too wide at ${width}`);
         assert.deepEqual(trouble, []);
         const name = where === '/' ? 'home' : 'embed';
-        await page.screenshot({ path: `${SHOTS}/${name}-${width}-${colorScheme}-${lang}.png`, fullPage: true });
+        await screenshot(page, { path: `${SHOTS}/${name}-${width}-${colorScheme}-${lang}.png`, fullPage: true });
         await close();
       }
     }

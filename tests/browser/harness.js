@@ -2,7 +2,7 @@
  * Starts the real programs and a real browser, and stops only the processes that it started.
  *
  * PROGRAM is the path of the program (default: target/debug/sisepan), CHROMIUM that of the browser, HEADLESS_SHELL that of
- * Chromium without its user interface.
+ * Chromium's headless shell, which has no user interface.
  */
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -122,11 +122,11 @@ export async function site(body) {
 
 const ARGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split(' ');
 
-/** Starts Chromium, as readers use it. */
-export const browser = () => launch(process.env.CHROMIUM ?? '/usr/bin/chromium', ARGS);
+/** Starts Chromium, as readers use it, with further arguments. */
+export const browser = (...more) => launch(process.env.CHROMIUM ?? '/usr/bin/chromium', [...ARGS, ...more]);
 
 /**
- * Starts Chromium without its user interface. For tests that open many pages, each in its own context: that takes a third
+ * Starts Chromium's headless shell. For tests that open many pages, each in its own context: that takes a third
  * of the time. It draws text like the other one, but has other default fonts.
  */
 export const headlessShell = () => launch(process.env.HEADLESS_SHELL ?? '/usr/bin/chromium-headless-shell', [...ARGS, '--font-render-hinting=slight']);
@@ -141,6 +141,19 @@ async function launch(executablePath, args) {
     return context;
   };
   return chrome;
+}
+
+/** Takes a screenshot. A busy Chromium sometimes refuses one, and takes it when asked again. */
+export async function screenshot(page, options) {
+  const end = Date.now() + TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await page.screenshot(options);
+    } catch (error) {
+      if (!/Unable to capture screenshot/.test(String(error)) || Date.now() > end) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** Opens a page in its own browser context; `trouble` collects script errors and policy violations. */

@@ -1,9 +1,8 @@
 // Lighthouse scores of three pages.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
 import lighthouse from 'lighthouse';
-import { fake, ready, server } from './harness.js';
+import { browser, fake, ready, server } from './harness.js';
 
 const CATEGORIES = ['performance', 'accessibility', 'best-practices', 'seo'];
 /** Time for repeated measurements, which take 15 s each. All tests together must stay within the time limit of a file (package.json). */
@@ -15,8 +14,7 @@ before(async () => {
   sisepan = await server(exchanges);
   await ready(sisepan);
   port = 20_000 + (process.pid % 20_000);
-  const args = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
-  chrome = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...args.split(' '), `--remote-debugging-port=${port}`] });
+  chrome = await browser(`--remote-debugging-port=${port}`);
 });
 
 after(async () => {

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pixelmatch from 'pixelmatch';
 import { PNG } from 'pngjs';
-import { SHOTS, browser, fake, ready, server, until } from './harness.js';
+import { SHOTS, browser, fake, ready, screenshot, server, until } from './harness.js';
 
 const REFERENCE_FOLDER = fileURLToPath(new URL('shots', import.meta.url));
 /** Share of the pixels that may differ. Font rendering varies slightly between versions. */
@@ -78,7 +78,7 @@ async function compareScreenshot(name, url, { width, colorScheme = 'light', stat
   await page.goto(url);
   await page.evaluate(freeze, states);
   if (live) await page.evaluate((live) => document.querySelectorAll('.sisepan').forEach((root) => (root.dataset.live = live)), live);
-  const taken = await page.screenshot({ fullPage: true });
+  const taken = await screenshot(page, { fullPage: true });
   await context.close();
   await writeFile(path.join(SHOTS, name + '.png'), taken);
   const reference = path.join(REFERENCE_FOLDER, name + '.png');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { SHOTS, fake, headlessShell, open, ready, server, until } from './harness.js';
+import { SHOTS, fake, headlessShell, open, ready, screenshot, server, until } from './harness.js';
 
 let exchanges, sisepan, chrome;
 
@@ -93,7 +93,7 @@ test('FC-39: all figures of the page are consistent, however fast prices move', 
 for (const [width, scheme, lang] of [[320, 'light', 'ko'], [320, 'dark', 'en'], [320, 'light', 'ja'], [1280, 'light', 'en'], [1280, 'dark', 'ko']]) {
   test(`nothing overflows at ${width} in ${scheme}, ${lang}`, async () => {
     const { page, close } = await open(chrome, pageUrl('BTC-KRW', lang), { viewport: { width, height: 800 }, colorScheme: scheme });
-    await page.screenshot({ path: `${SHOTS}/market-${width}-${scheme}.png`, fullPage: true });
+    await screenshot(page, { path: `${SHOTS}/market-${width}-${scheme}.png`, fullPage: true });
     assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
     await close();
   });
@@ -143,7 +143,7 @@ test('FC-40: prices that are not live are grey on market pages, charts and spark
     });
     await close();
     const still = await open(chrome, `${sisepan.url}/${paths[at]}`, { javaScriptEnabled: false });
-    await still.page.screenshot({ path: `${SHOTS}/stale-${at}.png`, fullPage: true });
+    await screenshot(still.page, { path: `${SHOTS}/stale-${at}.png`, fullPage: true });
     await still.close();
     const fresh = await open(chrome, `${sisepan.url}/${paths[at]}`);
     const seen = await looks(fresh.page);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import AxeBuilder from '@axe-core/playwright';
-import { SHOTS, fake, headlessShell, open, ready, server, until } from './harness.js';
+import { SHOTS, fake, headlessShell, open, ready, screenshot, server, until } from './harness.js';
 
 const LONG_MS = 60_000;
 
@@ -121,7 +121,7 @@ test('FC-11: notices fit in 200 pixels, and axe finds nothing, light and dark', 
         }).length);
         if (cut) wrong.push(`${path}${lang} at ${width}: a notice is cut off`);
         const name = path.split('?')[0].replaceAll('/', '-');
-        if (lang !== 'ja') await page.screenshot({ path: `${SHOTS}/notice${name}-${lang}-${width}.png` });
+        if (lang !== 'ja') await screenshot(page, { path: `${SHOTS}/notice${name}-${lang}-${width}.png` });
         await close();
       }
     }
@@ -131,7 +131,7 @@ test('FC-11: notices fit in 200 pixels, and axe finds nothing, light and dark', 
     const { page, close } = await open(chrome, sisepan.url + path, { colorScheme, viewport: { width: 1280, height: 900 } });
     const { violations } = await new AxeBuilder({ page }).analyze();
     assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes[0].html]), [], path);
-    await page.screenshot({ path: `${SHOTS}/notice${path.split('?')[0].replaceAll('/', '-')}-${colorScheme}-1280.png` });
+    await screenshot(page, { path: `${SHOTS}/notice${path.split('?')[0].replaceAll('/', '-')}-${colorScheme}-1280.png` });
     await close();
   }
   const { page, close } = await open(chrome, `${sisepan.url}/embed/board?lang=ko`, { forcedColors: 'active', javaScriptEnabled: false });

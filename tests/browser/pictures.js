@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { browser, demo, open, site } from './harness.js';
+import { browser, demo, open, screenshot, site } from './harness.js';
 
 const FOLDER = fileURLToPath(new URL('../../target/pictures', import.meta.url));
 const FRAMES = 40;
@@ -20,7 +20,7 @@ try {
   const board = await open(chrome, host.url, { viewport: { width: 800, height: 584 }, deviceScaleFactor: 2, locale: 'en-US' });
   for (const inner of board.page.frames().slice(1)) await inner.waitForFunction(() => /^[▲▼]|\d%/.test(document.body.innerText));
   for (let at = 0; at < FRAMES; at += 1) {
-    await board.page.screenshot({ path: path.join(FOLDER, `board-${String(at).padStart(2, '0')}.png`) });
+    await screenshot(board.page, { path: path.join(FOLDER, `board-${String(at).padStart(2, '0')}.png`) });
     await wait(FRAME_MS);
   }
   await board.close();
@@ -28,7 +28,7 @@ try {
 
   const widgets = await open(chrome, `${sisepan.url}/widgets?lang=en`, { viewport: { width: 1120, height: 900 }, deviceScaleFactor: 2, locale: 'en-US' });
   await wait(3000);
-  await widgets.page.screenshot({ path: path.join(FOLDER, 'configurator.png') });
+  await screenshot(widgets.page, { path: path.join(FOLDER, 'configurator.png') });
   await widgets.close();
 } finally {
   await chrome.close();

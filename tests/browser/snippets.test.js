@@ -18,9 +18,8 @@ const QUERIES = [
   'widget=card&m=BTC-KRW&m=ETH-KRW&m=XRP-KRW&m=SOL-KRW', 'widget=ticker&lang=ko&m=BTC-KRW&m=ETH-KRW&m=XRP-KRW', 'widget=movers&count=10&size=xl', 'widget=chart&span=7d&lang=ja', 'widget=board&size=inherit&theme=dark&transparent=on', 'widget=ticker&lang=en&size=xl',
 ];
 const require = createRequire(import.meta.url);
-/** Sizes depend on fonts: they are measured in the browser of readers, since the headless shell has other default fonts. */
-let full;
-let exchanges, sisepan, bare, chrome;
+// Sizes depend on fonts: they are measured in the browser of readers (`full`), since the headless shell has other default fonts.
+let exchanges, sisepan, bare, chrome, full;
 const sites = [];
 
 before(async () => {
@@ -126,10 +125,10 @@ function recordShifts() {
 }
 
 /** Opens a page with a cold cache, delays its scripts until it is painted, and returns the layout shifts until everything is live. */
-async function shifts(snippet, width, lang, by = chrome) {
+async function shifts(snippet, width, lang, reader = chrome) {
   const [body, files] = await hostPage(snippet);
   const url = await site(body.replaceAll(PUBLIC, sisepan.url), {}, files);
-  const context = await by.newContext({ viewport: { width, height: 1600 }, locale: LOCALES[lang] });
+  const context = await reader.newContext({ viewport: { width, height: 1600 }, locale: LOCALES[lang] });
   try {
     const page = await context.newPage();
     await page.addInitScript(recordShifts);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import AxeBuilder from '@axe-core/playwright';
 import { PNG } from 'pngjs';
-import { demo, fake, headlessShell, ready, server, until } from './harness.js';
+import { demo, fake, headlessShell, ready, screenshot, server, until } from './harness.js';
 
 const WIDGETS = ['board', 'tape', 'card', 'ticker', 'movers', 'chart'];
 const THEMES = ['auto', 'light', 'dark'];
@@ -64,7 +64,7 @@ async function checkContrast(url, colorScheme, media = 'screen') {
   await page.goto(url);
   await page.emulateMedia({ media, colorScheme });
   const all = await page.evaluate(texts);
-  const { data, width, height } = PNG.sync.read(await page.screenshot({ fullPage: true }));
+  const { data, width, height } = PNG.sync.read(await screenshot(page, { fullPage: true }));
   await context.close();
   assert.ok(all.length > 0, `${url} has text`);
   const pixel = (x, y) => {
