@@ -80,8 +80,8 @@ pub enum Event {
         /// omits them by mistake.
         unreadable: Vec<Market>,
         /// Wanted markets that the list lacks and that are not in `unreadable`, each with the number of lists in a row,
-        /// including this one, that have lacked it; see [`MISSED_LISTS_MAX`]. A market that is nowhere here is not
-        /// affected by the list.
+        /// including this one, that have lacked it; see [`MISSED_LISTS_MAX`]. It is less than that while it is to be
+        /// determined whether the market still trades. A market that is nowhere here is not affected by the list.
         missing: Vec<(Market, u32)>,
         /// Wanted markets whose symbols stand for other assets, as the list shows.
         other_assets: Vec<Market>,

@@ -27,7 +27,8 @@ use super::polling::poll_via;
 use super::rest::list_query::{self, CheckedList, MissingPrices};
 use super::wanted::WantedMarkets;
 use crate::feed::{Event, Listing, MISSED_LISTS_MAX, Reason, ReasonCode, Via};
-use crate::market::Market;
+use crate::market::{Market, Now};
+use crate::venue::TickerRecord;
 
 /// If the price of a market can't be fetched while this many lists lack it, that counts as a refusal.
 const UNANSWERED_LISTS_MAX: u32 = 10;
@@ -82,6 +83,13 @@ struct MarketHistory {
     price_check_at: Duration,
     /// How long the wait until that time was set to; doubles each time.
     price_check_wait: Duration,
+}
+
+impl MarketHistory {
+    /// Returns whether only a row of the list can show that the symbol is the market's.
+    fn must_be_listed(&self, needs_list: bool) -> bool {
+        !self.was_listed && (needs_list || self.was_other_asset)
+    }
 }
 
 impl ListHistory {
@@ -205,69 +213,177 @@ fn report_unlisted(context: &VenueContext, market: &Market) {
 
 /// Publishes a list; returns how long to wait for the next one.
 async fn publish(context: &VenueContext, list: CheckedList, history: &mut ListHistory) -> Duration {
-    let CheckedList { listings, mut unreadable, other_symbols, rows, markets } = list;
-    let is_other = |market: &Market| other_symbols.contains(&context.venue.symbol(market));
+    let markets = list.markets.clone();
+    let is_other = |market: &Market| list.other_symbols.contains(&context.venue.symbol(market));
     let other_assets: Vec<Market> = markets.wanted.iter().filter(|market| is_other(market)).cloned().collect();
-    let needs_list = context.venue.profile().needs_list;
-    // Whether only a row of the list can show that the symbol is the market's.
-    let must_be_listed = |entry: &MarketHistory| !entry.was_listed && (needs_list || entry.was_other_asset);
-    let (now, list_again) = (context.now(), list_again(context));
-    let all: BTreeMap<&Market, &Listing> = listings.iter().map(|listing| (&listing.market, listing)).collect();
-    let before = &markets.listed;
-    let previous_rows = history.shortfall(rows, now);
+    let (now, before) = (context.now(), &markets.listed);
     history.received_at = now;
-    history.markets.retain(|market, _| markets.wanted.contains(market) && !markets.unchecked.contains(market));
-    let first_checked: BTreeSet<&Market> =
-        markets.wanted.iter().filter(|market| !history.markets.contains_key(market)).collect();
-    for market in &markets.unchecked {
-        // The last list may have had it.
-        let entry = MarketHistory { was_listed: before.contains(market), ..MarketHistory::default() };
-        history.markets.insert(market.clone(), entry);
-    }
+    let previous_rows = history.shortfall(list.rows, now);
+    let new_markets = history.update_wanted(&markets);
+    let Findings { mut listed, mut missing, doubtful, wrongly_missing, is_soon } =
+        history.compare(context, &list, &other_assets, previous_rows.is_some(), &new_markets);
+    let prices = check_prices(context, history, &doubtful).await;
 
-    let mut listed = BTreeSet::new();
-    let (mut halted, mut was_any_listed) = (false, false);
-    // Markets that a complete list lacks; those that are wrongly missing, and those for which that is to be determined.
-    let (mut missing, mut wrongly_missing, mut doubtful) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
-    for market in &markets.wanted {
-        let entry = history.markets.entry(market.clone()).or_default();
-        if other_assets.contains(market) {
-            *entry = MarketHistory { was_other_asset: true, ..MarketHistory::default() };
-        } else if let Some(listing) = all.get(market) {
-            *entry = MarketHistory { was_listed: true, ..MarketHistory::default() };
-            halted |= listing.halted;
-            listed.insert(market.clone());
-        } else if unreadable.contains(market) && !must_be_listed(entry) {
-            entry.lists_missed = 0;
-            listed.insert(market.clone());
-        } else if unreadable.contains(market) {
-            doubtful.push(market.clone());
-        } else if previous_rows.is_some() && (before.contains(market) || !first_checked.contains(market)) {
-            wrongly_missing.extend(before.contains(market).then(|| market.clone()));
-        } else {
-            // A list that is much shorter than the one before says nothing of what it lacks.
-            if previous_rows.is_none() {
-                entry.lists_missed = entry.lists_missed.saturating_add(1);
-                missing.insert(market.clone());
-            }
-            was_any_listed |= entry.was_listed;
-            if entry.was_listed && entry.lists_missed < MISSED_LISTS_MAX {
-                entry.newest_known = context.liveness().newest_trade(market);
-                listed.insert(market.clone());
-            } else {
-                doubtful.push(market.clone());
-            }
+    let wrongly_missing = &wrongly_missing | &prices.trading;
+    let kept = &wrongly_missing | &(&prices.undetermined & before);
+    listed.extend(kept.iter().cloned());
+    let unreadable = list.unreadable.iter().chain(&kept);
+    let unreadable: BTreeSet<Market> = unreadable.filter(|market| listed.contains(market)).cloned().collect();
+    missing.retain(|market| !unreadable.contains(market));
+    for market in markets.wanted.iter().filter(|market| !listed.contains(*market) && !other_assets.contains(*market)) {
+        if new_markets.contains(market) || before.contains(market) {
+            report_unlisted(context, market);
         }
     }
+    report_incomplete(context, (list.rows, previous_rows), (&wrongly_missing, markets.wanted.len()), history);
 
+    let is_complete = previous_rows.is_none();
+    let last_list = is_complete.then(|| list.listings.iter().map(|listing| listing.market.clone()).collect());
+    context.markets.send_modify(|now| *now = Arc::new(now.with_list(&markets, &listed, last_list, is_other)));
+    if is_complete {
+        history.complete = Some(CompleteList { listings: list.listings.clone(), received_at: now });
+    } else if let Some(complete) = &mut history.complete {
+        complete.listings.retain(|listing| !list.other_symbols.contains(&listing.symbol));
+    }
+    let lists_missed = |market: &Market| match history.markets.get(market) {
+        // It may trade: a market that has had prices stays, and one without is reported as unlisted.
+        Some(entry) if prices.undetermined.contains(market) => entry.lists_missed.min(MISSED_LISTS_MAX - 1),
+        entry => entry.map_or(0, |entry| entry.lists_missed),
+    };
+    let is_soon = is_soon || prices.is_soon || !is_complete || !other_assets.is_empty() || !wrongly_missing.is_empty();
+    context.event_queue.push(Event::Listings {
+        venue: context.id(),
+        listings: list.listings,
+        unreadable: unreadable.into_iter().collect(),
+        missing: missing.into_iter().map(|market| (market.clone(), lists_missed(&market))).collect(),
+        other_assets,
+    });
+    for (records, requested) in prices.answers {
+        for record in records {
+            let Some(market) = markets.market(&record.symbol).filter(|market| wrongly_missing.contains(*market)) else {
+                continue;
+            };
+            let is_streamed = context.liveness().is_streamed(market);
+            let via = if is_streamed { Via::Check } else { poll_via(context) };
+            context.deliver(vec![record], via, Some(requested));
+        }
+    }
+    context.publish_health(false);
+
+    let (again, every) = (list_again(context), context.settings.list_every);
+    // A market that no list has contained may be a wrong name: it is looked for less and less often.
+    let is_unknown = !doubtful.is_empty();
+    history.next_wait = if is_unknown { (history.next_wait * 2).max(again).min(every) } else { Duration::ZERO };
+    match (is_soon, is_unknown) {
+        (true, _) => again,
+        (false, true) => history.next_wait,
+        (false, false) => every,
+    }
+}
+
+/// What a list says of the wanted markets.
+#[derive(Default)]
+struct Findings {
+    /// Those that may be requested.
+    listed: BTreeSet<Market>,
+    /// Those that a complete list lacks.
+    missing: BTreeSet<Market>,
+    /// Those for which their price decides whether they trade.
+    doubtful: Vec<Market>,
+    /// Those listed before that a short list lacks.
+    wrongly_missing: BTreeSet<Market>,
+    /// Whether the next list is expected to say something else.
+    is_soon: bool,
+}
+
+impl ListHistory {
+    /// Forgets the markets that are not wanted any more, begins the history of added ones, and returns those that have
+    /// not been checked against any list.
+    fn update_wanted(&mut self, markets: &WantedMarkets) -> BTreeSet<Market> {
+        self.markets.retain(|market, _| markets.wanted.contains(market) && !markets.unchecked.contains(market));
+        let new = markets.wanted.iter().filter(|market| !self.markets.contains_key(market)).cloned().collect();
+        for market in &markets.unchecked {
+            // The last list may have had it.
+            let entry = MarketHistory { was_listed: markets.listed.contains(market), ..MarketHistory::default() };
+            self.markets.insert(market.clone(), entry);
+        }
+        new
+    }
+
+    /// Compares a list with the earlier ones; `is_short` if it is much shorter than the one before.
+    fn compare(
+        &mut self,
+        context: &VenueContext,
+        list: &CheckedList,
+        other_assets: &[Market],
+        is_short: bool,
+        new_markets: &BTreeSet<Market>,
+    ) -> Findings {
+        let needs_list = context.venue.profile().needs_list;
+        let rows: BTreeMap<&Market, &Listing> =
+            list.listings.iter().map(|listing| (&listing.market, listing)).collect();
+        let before = &list.markets.listed;
+        let mut found = Findings::default();
+        for market in &list.markets.wanted {
+            let entry = self.markets.entry(market.clone()).or_default();
+            let is_unreadable = list.unreadable.contains(market);
+            if other_assets.contains(market) {
+                *entry = MarketHistory { was_other_asset: true, ..MarketHistory::default() };
+            } else if let Some(listing) = rows.get(market) {
+                *entry = MarketHistory { was_listed: true, ..MarketHistory::default() };
+                found.is_soon |= listing.halted;
+                found.listed.insert(market.clone());
+            } else if is_unreadable && !entry.must_be_listed(needs_list) {
+                entry.lists_missed = 0;
+                found.listed.insert(market.clone());
+            } else if is_unreadable {
+                found.doubtful.push(market.clone());
+            } else if is_short && (before.contains(market) || !new_markets.contains(market)) {
+                found.wrongly_missing.extend(before.contains(market).then(|| market.clone()));
+            } else {
+                // A list that is much shorter than the one before says nothing of what it lacks.
+                if !is_short {
+                    entry.lists_missed = entry.lists_missed.saturating_add(1);
+                    found.missing.insert(market.clone());
+                }
+                found.is_soon |= entry.was_listed;
+                if entry.was_listed && entry.lists_missed < MISSED_LISTS_MAX {
+                    entry.newest_known = context.liveness().newest_trade(market);
+                    found.listed.insert(market.clone());
+                } else {
+                    found.doubtful.push(market.clone());
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What the prices of markets that a list lacks say of them.
+struct PriceCheck {
+    /// Those that trade, although the list lacks them.
+    trading: BTreeSet<Market>,
+    /// Those for which the exchange has not said whether they have a price, for less than [`UNANSWERED_LISTS_MAX`] lists.
+    undetermined: BTreeSet<Market>,
+    /// The records, and when they were requested.
+    answers: Vec<(Vec<TickerRecord>, Now)>,
+    /// Whether the next list or the next price is expected to say something else.
+    is_soon: bool,
+}
+
+/// Requests the prices of markets that a list lacks, unless they have been requested recently, and determines which of
+/// them trade.
+async fn check_prices(context: &VenueContext, history: &mut ListHistory, doubtful: &[Market]) -> PriceCheck {
+    let needs_list = context.venue.profile().needs_list;
+    let (now, list_again) = (context.now(), list_again(context));
     let is_due = |market: &&Market| {
         let entry = history.markets.get(*market);
-        entry.is_none_or(|entry| entry.price_check_at <= now && !must_be_listed(entry))
+        entry.is_none_or(|entry| entry.price_check_at <= now && !entry.must_be_listed(needs_list))
     };
     let requested: Vec<Market> = doubtful.iter().filter(is_due).cloned().collect();
     let prices = MissingPrices::fetch(context, &requested).await;
-    let (mut undetermined, mut is_undetermined, mut is_priced) = (BTreeSet::new(), false, false);
-    for market in &doubtful {
+    let (mut trading, mut undetermined, mut is_priced) = (BTreeSet::new(), BTreeSet::new(), false);
+    for market in doubtful {
         let entry = history.markets.entry(market.clone()).or_default();
         let ticker = prices.of(&context.venue.symbol(market));
         let answered = ticker.map(TradeKey::of);
@@ -289,12 +405,11 @@ async fn publish(context: &VenueContext, list: CheckedList, history: &mut ListHi
                 newest_known: newest,
                 ..MarketHistory::default()
             };
-            wrongly_missing.insert(market.clone());
+            trading.insert(market.clone());
         } else if entry.trades_on && entry.lists_missed <= QUIET_LISTS_MAX {
-            wrongly_missing.insert(market.clone());
+            trading.insert(market.clone());
         } else if prices.undetermined.contains(market) && entry.lists_missed < UNANSWERED_LISTS_MAX {
-            is_undetermined = true;
-            undetermined.extend(before.contains(market).then(|| market.clone()));
+            undetermined.insert(market.clone());
         } else if requested.contains(market) {
             entry.trades_on = false;
             entry.newest_known = entry.newest_known.or(answered);
@@ -304,57 +419,8 @@ async fn publish(context: &VenueContext, list: CheckedList, history: &mut ListHi
         // A market with a price is no wrong name: it may be listed again, like one from an earlier list.
         is_priced |= entry.newest_known.is_some();
     }
-    let kept = wrongly_missing.union(&undetermined);
-    listed.extend(kept.clone().cloned());
-    unreadable.extend(kept.cloned());
-    unreadable.retain(|market| listed.contains(market));
-    for market in markets.wanted.iter().filter(|market| !listed.contains(*market) && !other_assets.contains(*market)) {
-        if first_checked.contains(market) || before.contains(market) {
-            report_unlisted(context, market);
-        }
-    }
-    // A market that no list has contained may be a wrong name: it is looked for less and less often.
-    let is_unknown = !doubtful.is_empty();
-    let soon = halted
-        || was_any_listed
-        || is_priced
-        || is_undetermined
-        || !other_assets.is_empty()
-        || previous_rows.is_some()
-        || !wrongly_missing.is_empty();
-    report_incomplete(context, (rows, previous_rows), (&wrongly_missing, markets.wanted.len()), history);
-
-    let is_complete = previous_rows.is_none();
-    let last_list = is_complete.then(|| all.into_keys().cloned().collect());
-    context.markets.send_modify(|now| *now = Arc::new(now.with_list(&markets, &listed, last_list, is_other)));
-    if is_complete {
-        history.complete = Some(CompleteList { listings: listings.clone(), received_at: now });
-    } else if let Some(complete) = &mut history.complete {
-        complete.listings.retain(|listing| !other_symbols.contains(&listing.symbol));
-    }
-    missing.retain(|market| !unreadable.contains(market));
-    let lists_missed = |market: &Market| history.markets.get(market).map_or(0, |entry| entry.lists_missed);
-    let missing = missing.into_iter().map(|market| (market.clone(), lists_missed(&market))).collect();
-    context.event_queue.push(Event::Listings { venue: context.id(), listings, unreadable, missing, other_assets });
-    for (records, requested) in prices.answers {
-        for record in records {
-            let Some(market) = markets.market(&record.symbol).filter(|market| wrongly_missing.contains(*market)) else {
-                continue;
-            };
-            let is_streamed = context.liveness().is_streamed(market);
-            let via = if is_streamed { Via::Check } else { poll_via(context) };
-            context.deliver(vec![record], via, Some(requested));
-        }
-    }
-    context.publish_health(false);
-
-    let every = context.settings.list_every;
-    history.next_wait = if is_unknown { (history.next_wait * 2).max(list_again).min(every) } else { Duration::ZERO };
-    match (soon, is_unknown) {
-        (true, _) => list_again,
-        (false, true) => history.next_wait,
-        (false, false) => every,
-    }
+    let is_soon = is_priced || !undetermined.is_empty();
+    PriceCheck { trading, undetermined, answers: prices.answers, is_soon }
 }
 
 /// Counts and reports a list that is considered incomplete, and logs when that begins, changes and ends.

@@ -291,6 +291,18 @@ async fn the_list_is_fetched_again_for_a_new_market_that_an_old_list_lacks() {
 }
 
 #[tokio::test]
+async fn a_new_market_that_a_list_lacks_is_unlisted_at_once_while_its_price_request_is_unanswered() {
+    let (server, mut bench) = start_with_old_list(&SYMBOLS, &["btc"], Duration::from_millis(100)).await;
+    server.reply("/tickers?s=ghost", "500 Internal Server Error", "");
+    want(&bench, &["btc", "ghost"]);
+    for _ in 0..3 {
+        assert_eq!(next_listings(&mut bench).await.1, BTreeMap::from([(market("ghost"), 1)]));
+    }
+    bench.health("unlisted", |health| health.rejected.contains_key("unlisted")).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 #[ignore = "slow"]
 async fn new_markets_do_not_make_one_list_that_lacks_a_market_count_as_two() {
     let list_again = Duration::from_secs(3);

@@ -220,6 +220,34 @@ async fn a_short_list_is_no_second_one_that_lacks_a_market() {
 }
 
 #[tokio::test]
+async fn an_unanswered_price_request_delists_no_market_for_ten_lists_after_a_restart_either() {
+    let server = Server::start(&SYMBOLS).await;
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
+    let mut board = Board::new();
+    until_board(&mut bench, &mut board, &SYMBOLS, "live", |board, _| board.all_live()).await;
+    bench.stop().await;
+    // After a restart the first list lacks a market, and the exchange refuses its price. Empty lists do not count.
+    let trading = &SYMBOLS[..5];
+    server.reply("/tickers?s=link", "404 Not Found", r#"{"error":"no such market"}"#);
+    server.with(|state| {
+        state.next_lists = [trading.iter().map(|symbol| (*symbol).to_owned()).collect()].into();
+        state.listed.clear();
+    });
+    let mut bench = Bench::start_with(&server, &SYMBOLS, Toy::profile(), with_frequent_lists);
+    until_board(&mut bench, &mut board, trading, "unlisted", |_, health| {
+        health.is_some_and(|health| health.rejected.contains_key("unlisted"))
+    })
+    .await;
+    server.reply("/tickers?s=link", "500 Internal Server Error", "");
+    let before = list_requests(&server);
+    set_list(&server, trading);
+    until_board(&mut bench, &mut board, trading, "gone", |board, _| board.row("link").0 == State::Halted).await;
+    let lists = list_requests(&server) - before;
+    assert!(lists >= 9, "gone after {lists} lists");
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn an_unreadable_row_is_no_absence_after_a_restart_either() {
     let server = Server::start(&SYMBOLS).await;
     let start = || {
