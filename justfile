@@ -11,7 +11,7 @@ serve:
 demo:
     cargo run --release -- demo
 
-# Check format and lints, and run the fast tests; needs Rust alone
+# Check format and lints, and run the fast tests; needs Rust and a C compiler
 quick:
     scripts/quick
 

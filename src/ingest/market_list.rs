@@ -363,7 +363,8 @@ impl ListHistory {
 struct PriceCheck {
     /// Those that trade, although the list lacks them.
     trading: BTreeSet<Market>,
-    /// Those for which the exchange has not said whether they have a price, for less than [`UNANSWERED_LISTS_MAX`] lists.
+    /// Those for which the exchange has not said whether they have a price, while less than [`UNANSWERED_LISTS_MAX`]
+    /// lists have lacked them.
     undetermined: BTreeSet<Market>,
     /// The records, and when they were requested.
     answers: Vec<(Vec<TickerRecord>, Now)>,

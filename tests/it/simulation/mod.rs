@@ -5,7 +5,7 @@
 //! the fake's trade log. A reference model of the evidence for each minute ([`market_model`]) determines which changes
 //! must be known, and [`truth`] computes the expected change in whole numbers. Neither uses the code under test.
 //!
-//! Each seed is a different day, with its own markets, outages, pauses, restarts and clocks. `DAY=7`
+//! Each number is a different day, with its own markets, outages, pauses, restarts and clocks. `DAY=7`
 //! runs one day alone, `DAYS=10000` more days than the default thousand.
 
 mod day;
@@ -20,7 +20,7 @@ use day::{Day, Tally};
 
 use crate::from_env;
 
-const SEEDS: u64 = 1000;
+const DAYS: u64 = 1000;
 
 /// Minimum share of checked changes that must be known, in percent: a program that knows nothing must fail.
 const KNOWN_MIN: u64 = 85;
@@ -28,33 +28,33 @@ const KNOWN_MIN: u64 = 85;
 #[test]
 #[ignore = "slow"]
 fn the_shown_change_is_the_exact_one_at_every_minute_of_a_thousand_days() {
-    let seeds = match from_env::set("DAY") {
-        Some(seed) => seed..seed + 1,
-        None => 0..from_env::number("DAYS", SEEDS),
+    let days = match from_env::set("DAY") {
+        Some(day) => day..day + 1,
+        None => 0..from_env::number("DAYS", DAYS),
     };
-    let (next, failed, all) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()), Mutex::new(Tally::default()));
+    let (next, failed, all) = (AtomicU64::new(days.start), Mutex::new(Vec::new()), Mutex::new(Tally::default()));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || !failed.lock().unwrap().is_empty() {
+                    let day = next.fetch_add(1, Ordering::Relaxed);
+                    if day >= days.end || !failed.lock().unwrap().is_empty() {
                         return;
                     }
-                    match catch_unwind(AssertUnwindSafe(|| Day::new(seed).run())) {
+                    match catch_unwind(AssertUnwindSafe(|| Day::new(day).run())) {
                         Ok(tally) => all.lock().unwrap().add(&tally),
-                        Err(_) => failed.lock().unwrap().push(seed),
+                        Err(_) => failed.lock().unwrap().push(day),
                     }
                 }
             });
         }
     });
     let (failed, all) = (failed.into_inner().unwrap(), all.into_inner().unwrap());
-    println!("days {seeds:?}: {all:?}");
+    println!("days {days:?}: {all:?}");
     assert!(failed.is_empty(), "days {failed:?} failed, see above; DAY={} repeats the first one", failed[0]);
     assert!(all.known + all.allowed_unknown == all.checked, "{all:?}");
     assert!(all.known * 100 >= all.checked * KNOWN_MIN, "too few changes are known: {all:?}");
     let seen = [all.stale, all.restarts, all.pauses, all.outages, all.live, all.by_candle, all.by_stream];
-    assert!(seeds.end - seeds.start < 100 || seen.iter().all(|&times| times > 0), "something never happened: {all:?}");
+    assert!(days.end - days.start < 100 || seen.iter().all(|&times| times > 0), "something never happened: {all:?}");
 }
