@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fanout::websocket::{self, Opcode};
 use fanout::{ClientMessage, CloseReason, Delivery, Member, Service, ServiceContext, Settings, Upgraded, Watcher};
+use socket2::{Domain, Socket, Type};
 
 /// Marks the last frame of a message.
 pub const FIN: u8 = 0x80;
@@ -232,7 +233,19 @@ impl Client {
 
     /// Connects with additional headers.
     pub fn connect_with(server: &Server, headers: &str) -> Self {
-        let tcp = TcpStream::connect(server.address).unwrap();
+        Self::upgrade(TcpStream::connect(server.address).unwrap(), headers)
+    }
+
+    /// Connects with a small receive buffer. One whose size is not set grows while the client does not read, so that it
+    /// is not blocked for a moment.
+    pub fn connect_with_small_buffer(server: &Server) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        socket.connect(&server.address.into()).unwrap();
+        Self::upgrade(socket.into(), "")
+    }
+
+    fn upgrade(tcp: TcpStream, headers: &str) -> Self {
         tcp.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut client = Self { tcp, read: Vec::new() };
         client.write(format!("GET / HTTP/1.1\r\n{headers}\r\n").as_bytes());
