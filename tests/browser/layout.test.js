@@ -54,61 +54,67 @@ function tables([hiddenOrder, nameMin]) {
   return wrong;
 }
 
-/** Checks the tables and the width of a page, adds errors to `wrong`, and returns the columns that the first table shows. */
-async function shownColumns(url, width, wrong, prepare = async () => {}) {
-  const context = await chrome.newContext({ viewport: { width, height: 900 }, locale: 'ko-KR' });
+/** Loads a page at the first width, and calls `check` with it at each width. */
+async function atEachWidth(url, widths, prepare, check) {
+  const context = await chrome.newContext({ viewport: { width: widths[0], height: 900 }, locale: 'ko-KR' });
   const page = await context.newPage();
   await page.goto(url);
   await prepare(page);
-  const found = await page.evaluate(tables, [HIDDEN_ORDER, NAME_EM_MIN]);
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  if (wide > 0) found.push(`the page is ${wide} px too wide`);
-  wrong.push(...found.map((it) => `${url.replace(/^http:..[^/]*/, '')} at ${width}: ${it}`));
-  const shown = await page.locator('.sisepan thead').first().evaluate((head) => [...head.querySelectorAll('th')].filter((cell) => getComputedStyle(cell).display !== 'none').map((cell) => cell.dataset.col));
+  for (const width of widths) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.waitForFunction((width) => innerWidth === width, width);
+    await check(page, width);
+  }
   await context.close();
+}
+
+/** Checks the tables and the width of a page, adds errors to `wrong`, and returns the columns that the first table shows at the last width. */
+async function shownColumns(url, widths, wrong, prepare = async () => {}) {
+  let shown;
+  await atEachWidth(url, widths, prepare, async (page, width) => {
+    const found = await page.evaluate(tables, [HIDDEN_ORDER, NAME_EM_MIN]);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    if (wide > 0) found.push(`the page is ${wide} px too wide`);
+    wrong.push(...found.map((it) => `${url.replace(/^http:..[^/]*/, '')} at ${width}: ${it}`));
+    shown = await page.locator('.sisepan thead').first().evaluate((head) => [...head.querySelectorAll('th')].filter((cell) => getComputedStyle(cell).display !== 'none').map((cell) => cell.dataset.col));
+  });
   return shown;
 }
 
 /** Checks that a page is not wider than its window. */
-async function checkWidth(url, width, wrong, prepare = async () => {}) {
-  const context = await chrome.newContext({ viewport: { width, height: 900 }, locale: 'ko-KR' });
-  const page = await context.newPage();
-  await page.goto(url);
-  await prepare(page);
-  const [is, room] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  if (is > room) wrong.push(`${url} at ${width}: ${is - room} px too wide`);
-  await context.close();
+function checkWidth(url, widths, wrong, prepare = async () => {}) {
+  return atEachWidth(url, widths, prepare, async (page, width) => {
+    const [is, room] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+    if (is > room) wrong.push(`${url} at ${width}: ${is - room} px too wide`);
+  });
 }
 
 const SETS = [EVERY, 'volume,high,low', 'high,low', 'amount,volume,last', 'last,change'];
 
 test('FC-37: columns are hidden in order, and the name keeps 6em, on the start page and in a frame', async () => {
   const wrong = [];
-  for (const width of WIDTHS) {
-    for (const columns of SETS) {
-      await shownColumns(`${sisepan.url}/?lang=ko&columns=${columns}`, width, wrong);
-      await shownColumns(`${sisepan.url}/embed/board?lang=en&columns=${columns}`, width, wrong);
-    }
-    for (const size of ['xs', 'xl']) await shownColumns(`${sisepan.url}/embed/board?lang=ja&size=${size}&columns=${EVERY}`, width, wrong);
-    await shownColumns(`${sisepan.url}/embed/movers?lang=ko`, width, wrong);
+  for (const columns of SETS) {
+    await shownColumns(`${sisepan.url}/?lang=ko&columns=${columns}`, WIDTHS, wrong);
+    await shownColumns(`${sisepan.url}/embed/board?lang=en&columns=${columns}`, WIDTHS, wrong);
   }
+  for (const size of ['xs', 'xl']) await shownColumns(`${sisepan.url}/embed/board?lang=ja&size=${size}&columns=${EVERY}`, WIDTHS, wrong);
+  await shownColumns(`${sisepan.url}/embed/movers?lang=ko`, WIDTHS, wrong);
   assert.deepEqual(wrong, []);
   // At a large width no column is hidden, and price and change never are.
-  assert.deepEqual(await shownColumns(`${sisepan.url}/embed/board?lang=ko&columns=${EVERY}`, 1280, wrong), ['name', ...EVERY.split(',')]);
-  assert.deepEqual(await shownColumns(`${sisepan.url}/?lang=ko`, 560, wrong), ['name', 'last', 'change', 'spark']);
-  assert.deepEqual(await shownColumns(`${sisepan.url}/?lang=ko&columns=${EVERY}`, 320, wrong), ['name', 'last', 'change']);
+  assert.deepEqual(await shownColumns(`${sisepan.url}/embed/board?lang=ko&columns=${EVERY}`, [1280], wrong), ['name', ...EVERY.split(',')]);
+  assert.deepEqual(await shownColumns(`${sisepan.url}/?lang=ko`, [560], wrong), ['name', 'last', 'change', 'spark']);
+  assert.deepEqual(await shownColumns(`${sisepan.url}/?lang=ko&columns=${EVERY}`, [320], wrong), ['name', 'last', 'change']);
 });
 
 test('FC-37: names are readable at 200 px in every text size, and no page is wider than its window', async () => {
   const wrong = [];
-  for (const width of [200, 260]) {
-    await Promise.all(['ko', 'en', 'ja'].map(async (lang, at) => {
-      const size = ['xs', 'm', 'xl'][at];
-      await shownColumns(`${sisepan.url}/embed/board?lang=${lang}&size=xl`, width, wrong);
-      await shownColumns(`${sisepan.url}/embed/movers?lang=${lang}&size=${size}&density=compact`, width, wrong);
-      for (const path of ['/', '/widgets', '/nothing', '/market/BTC-KRW', '/market/SAND-KRW', '/market/NOPE']) await checkWidth(`${sisepan.url}${path}?lang=${lang}&ui=${lang}`, width, wrong);
-    }));
-  }
+  const widths = [200, 260];
+  await Promise.all(['ko', 'en', 'ja'].map(async (lang, at) => {
+    const size = ['xs', 'm', 'xl'][at];
+    await shownColumns(`${sisepan.url}/embed/board?lang=${lang}&size=xl`, widths, wrong);
+    await shownColumns(`${sisepan.url}/embed/movers?lang=${lang}&size=${size}&density=compact`, widths, wrong);
+    for (const path of ['/', '/widgets', '/nothing', '/market/BTC-KRW', '/market/SAND-KRW', '/market/NOPE']) await checkWidth(`${sisepan.url}${path}?lang=${lang}&ui=${lang}`, widths, wrong);
+  }));
   assert.deepEqual(wrong, []);
 });
 
@@ -120,7 +126,7 @@ test('FC-37: no element makes a page without margins wider', async () => {
       await page.locator('.sisepan[data-live="on"]').waitFor();
       await page.locator('.announce').waitFor({ state: 'attached' });
     };
-    for (const width of [200, 320, 700, 1280]) await checkWidth(one.url, width, wrong, loaded);
+    await checkWidth(one.url, [200, 320, 700, 1280], wrong, loaded);
     await one.stop();
   }
   assert.deepEqual(wrong, []);
@@ -138,10 +144,8 @@ test('FC-37: the same for an element, a fragment, and columns set by the operato
   const wrong = [];
   try {
     await ready(own);
-    for (const width of WIDTHS) {
-      for (const { url } of sites) await shownColumns(url, width, wrong, loaded);
-      for (const path of ['/?lang=ko', '/embed/board?lang=ko']) await shownColumns(own.url + path, width, wrong);
-    }
+    for (const { url } of sites) await shownColumns(url, WIDTHS, wrong, loaded);
+    for (const path of ['/?lang=ko', '/embed/board?lang=ko']) await shownColumns(own.url + path, WIDTHS, wrong);
     assert.deepEqual(wrong, []);
   } finally {
     for (const one of sites) await one.stop();
