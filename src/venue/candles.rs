@@ -7,8 +7,8 @@
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::json::{ParseError, Rejection, payload_error, rejection};
-use crate::market::{Candle, Minute};
+use super::json::{ParseError, RawMember, Rejection, payload_error, rejection};
+use crate::market::{Candle, Minute, SECONDS_PER_MINUTE};
 
 /// Parses the rows of a response, in any order, into candles: oldest first, without duplicates.
 ///
@@ -42,6 +42,13 @@ pub(super) fn minute(field: &'static str, start: Option<Timestamp>) -> Result<Mi
     let start = start.ok_or_else(|| rejection(field, "missing"))?;
     let minute = Minute::of(start);
     if minute.start() == start { Ok(minute) } else { Err(rejection(field, "time")) }
+}
+
+/// Returns the minute that starts exactly at `start`, in Unix seconds.
+pub(super) fn minute_of_seconds(field: &'static str, start: RawMember<'_>) -> Result<Minute, Rejection> {
+    let second = start.optional_count(field)?.and_then(|second| i64::try_from(second).ok());
+    let second = second.filter(|second| second % SECONDS_PER_MINUTE == 0);
+    second.map(|second| Minute(second / SECONDS_PER_MINUTE)).ok_or_else(|| start.rejection(field, "time"))
 }
 
 /// Checks that a candle is consistent.

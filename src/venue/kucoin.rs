@@ -21,7 +21,7 @@ use super::adapter::{
 use super::candles;
 use super::json::{self, ParseError, RawMember, Rejection, payload_error, rejection};
 use crate::feed::Listing;
-use crate::market::{Candle, Market, Minute, Price, SECONDS_PER_MINUTE, Ticker, VenueId};
+use crate::market::{Candle, Market, Price, Ticker, VenueId};
 
 /// The exchange.
 #[derive(Debug)]
@@ -451,12 +451,8 @@ fn candle(raw: &RawValue) -> Result<Candle, Rejection> {
     let &[start, open, close, high, low, volume, quote_volume] = row.as_slice() else {
         return Err(rejection("record", "type"));
     };
-    let start = RawMember::of(start);
-    let second = start.optional_count("time")?.and_then(|second| i64::try_from(second).ok());
-    let second = second.filter(|second| second % SECONDS_PER_MINUTE == 0);
-    let second = second.ok_or_else(|| start.rejection("time", "time"))?;
     candles::checked(Candle {
-        minute: Minute(second / SECONDS_PER_MINUTE),
+        minute: candles::minute_of_seconds("time", RawMember::of(start))?,
         open: RawMember::of(open).price("open")?,
         high: RawMember::of(high).price("high")?,
         low: RawMember::of(low).price("low")?,
