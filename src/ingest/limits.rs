@@ -60,22 +60,23 @@ impl TokenBucket {
         Self { capacity, refill: capacity, level, per_token, filled_at: now }
     }
 
-    /// Returns a bucket that never exceeds the documented limit `weight` in any window: half of it is available at
+    /// Returns a bucket that never exceeds the documented limit `rate` in any window: half of it is available at
     /// once, and half of it is refilled per window. For limits that start with the bucket, such as a connection's.
-    pub fn half_of(weight: u32, window: Duration, now: Duration) -> Self {
-        Self::new(weight / 2, window, now)
+    pub fn half_of(rate: Rate, now: Duration) -> Self {
+        let Rate { units, window } = rate.widened_to(2);
+        Self::new(units / 2, window, now)
     }
 
-    /// Returns a bucket for a limit that outlives the process: it refills half of the documented limit `weight` per
-    /// window, and holds half of that at most.
+    /// Returns a bucket for a limit that outlives the process: it refills half of the documented limit `rate` per
+    /// window, and holds half of that, or one token, at most.
     ///
     /// It starts empty, since a previous process may have spent tokens a moment
     /// ago. So even a series of restarts spends no more than three quarters of
     /// the limit in any window; the last quarter is for requests that are
     /// delayed in transit.
-    pub fn for_limit(weight: u32, window: Duration, now: Duration) -> Self {
-        let refill = u64::from((weight / 2).max(1));
-        Self { refill, ..Self::new(weight / 4, window, now).emptied() }
+    pub fn for_limit(rate: Rate, now: Duration) -> Self {
+        let Rate { units, window } = rate.widened_to(4);
+        Self { refill: u64::from((units / 2).max(1)), ..Self::new(units / 4, window, now).emptied() }
     }
 
     /// Returns the bucket without any tokens.
@@ -140,12 +141,12 @@ pub struct TokenBuckets(Vec<TokenBucket>);
 impl TokenBuckets {
     /// Creates one bucket per rate, each like [`TokenBucket::half_of`].
     pub fn half_of(rates: &[Rate], now: Duration) -> Self {
-        Self(rates.iter().map(|rate| TokenBucket::half_of(rate.units, rate.window, now)).collect())
+        Self(rates.iter().map(|rate| TokenBucket::half_of(*rate, now)).collect())
     }
 
     /// Creates one bucket per rate, each like [`TokenBucket::for_limit`].
     pub fn for_limit(rates: &[Rate], now: Duration) -> Self {
-        Self(rates.iter().map(|rate| TokenBucket::for_limit(rate.units, rate.window, now)).collect())
+        Self(rates.iter().map(|rate| TokenBucket::for_limit(*rate, now)).collect())
     }
 
     /// Takes `tokens` from each bucket if all have them; otherwise returns how long until all would.

@@ -96,6 +96,12 @@ impl Rate {
     pub const fn per_minute(units: u32) -> Self {
         Self { units, window: Duration::from_secs(60) }
     }
+
+    /// Returns the same rate over a window that is long enough for `units`: 1 per second is 4 per 4 s.
+    pub fn widened_to(self, units: u32) -> Self {
+        let factor = units.div_ceil(self.units.max(1)).max(1);
+        Self { units: self.units.saturating_mul(factor), window: self.window.saturating_mul(factor) }
+    }
 }
 
 /// A request budget, shared by all requests of `group`.
@@ -136,7 +142,7 @@ pub struct Request {
     /// Path and query, to be appended to [`Profile::rest`].
     pub path: String,
     /// What it costs: units of each [`Limit::group`] that it counts towards, each named once; at most a quarter of
-    /// a limit.
+    /// a limit, or one unit.
     pub costs: Vec<(&'static str, u32)>,
 }
 

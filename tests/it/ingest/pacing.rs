@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sisepan::ingest::{Backoff, TokenBucket};
+use sisepan::venue::Rate;
 
 proptest! {
     #[test]
@@ -22,15 +23,15 @@ proptest! {
 
     #[test]
     fn a_bucket_never_exceeds_the_documented_limit_in_any_window(
-        weight in 2u32..200,
+        weight in 1u32..200,
         steps in prop::collection::vec((1u32..20, 0u64..400), 1..300),
     ) {
         let window = Duration::from_secs(1);
-        let mut bucket = TokenBucket::half_of(weight, window, Duration::ZERO);
+        let mut bucket = TokenBucket::half_of(Rate { units: weight, window }, Duration::ZERO);
         let (mut now, mut spent) = (Duration::ZERO, Vec::new());
         for (tokens, wait_ms) in steps {
             now += Duration::from_millis(wait_ms);
-            let tokens = tokens.min(weight / 2);
+            let tokens = tokens.min((weight / 2).max(1));
             if bucket.try_acquire(tokens, 0, now).is_ok() {
                 spent.push((now, tokens));
             }
@@ -51,7 +52,7 @@ proptest! {
         for (down_ms, steps) in runs {
             now += Duration::from_millis(down_ms);
             // Each run starts with a new bucket.
-            let mut bucket = TokenBucket::for_limit(weight, window, now);
+            let mut bucket = TokenBucket::for_limit(Rate { units: weight, window }, now);
             for (tokens, wait_ms) in steps {
                 now += Duration::from_millis(wait_ms);
                 let tokens = tokens.min((weight / 4).max(1));
@@ -83,6 +84,21 @@ fn in_14_the_jitter_is_full_at_the_cap_too() {
     let waits: Vec<_> = (0..1000).map(|_| backoff.after_failure()).skip(100).collect();
     assert!(waits.iter().any(|wait| *wait < Duration::from_secs(6)));
     assert!(waits.iter().any(|wait| *wait > Duration::from_secs(54)));
+}
+
+#[test]
+fn half_of_a_limit_is_used_even_if_it_is_a_single_request() {
+    const WINDOWS: u32 = 120;
+    for (units, seconds) in [(1, 1), (1, 60), (2, 1), (10, 60), (1200, 60)] {
+        let rate = Rate { units, window: Duration::from_secs(seconds) };
+        for mut bucket in [TokenBucket::half_of(rate, Duration::ZERO), TokenBucket::for_limit(rate, Duration::ZERO)] {
+            while bucket.try_acquire(1, 0, Duration::ZERO).is_ok() {}
+            let steps_per_window = 8 * units;
+            let times = (1..=steps_per_window * WINDOWS).map(|step| rate.window * step / steps_per_window);
+            let granted = times.filter(|&now| bucket.try_acquire(1, 0, now).is_ok()).count();
+            assert_eq!(granted, (units * WINDOWS / 2) as usize, "{rate:?}");
+        }
+    }
 }
 
 #[test]
