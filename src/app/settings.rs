@@ -33,8 +33,8 @@ pub(crate) fn markets_of(boards: &[Board], venue: VenueId) -> BTreeSet<Market> {
 
 /// Returns the board's settings: the configured values over the defaults.
 pub(crate) fn board_settings(config: &Config) -> board::BoardSettings {
-    let stale_after = venue::ALL.iter().map(|venue| {
-        let profile = venue.profile();
+    let profiles = || venue::ALL.iter().map(|venue| venue.profile());
+    let stale_after = profiles().map(|profile| {
         let set = config.venues.get(&profile.id).and_then(|overrides| overrides.stale_after);
         (profile.id, set.unwrap_or(profile.stale_after))
     });
@@ -42,12 +42,8 @@ pub(crate) fn board_settings(config: &Config) -> board::BoardSettings {
         percent_places: config.percent_places,
         jump_max_percent: config.jump_max_percent,
         stale_after: stale_after.collect(),
-        venues_without_trade_times: venue::ALL
-            .iter()
-            .map(|venue| venue.profile())
-            .filter(|p| !p.has_trade_times)
-            .map(|p| p.id)
-            .collect(),
+        venues_without_trade_times: profiles().filter(|p| !p.has_trade_times).map(|p| p.id).collect(),
+        minutes_kept: profiles().filter_map(|p| Some((p.id, p.minutes_kept?))).collect(),
         redenominations: config.redenominations.clone(),
         ..board::BoardSettings::default()
     }

@@ -40,6 +40,8 @@ pub struct BoardSettings {
     pub jump_max_percent: Option<u32>,
     /// Venues that date their messages but not their trades.
     pub venues_without_trade_times: BTreeSet<VenueId>,
+    /// How many of the newest minutes a venue has candles of, where it keeps no more.
+    pub minutes_kept: BTreeMap<VenueId, i64>,
     /// Configured changes of prices' units.
     pub redenominations: Vec<Redenomination>,
 }
@@ -67,6 +69,7 @@ impl Default for BoardSettings {
             pause_min: Duration::from_secs(5),
             jump_max_percent: None,
             venues_without_trade_times: BTreeSet::new(),
+            minutes_kept: BTreeMap::new(),
             redenominations: Vec::new(),
         }
     }

@@ -16,7 +16,7 @@ use super::row::Row;
 use crate::feed::{
     MISSING_MAX, Missing, MissingPart, Problem, Reason, ReasonCode, UNKNOWN_NAME, VenueHealth, VenueState,
 };
-use crate::market::{Basis, Market, NoChange, Now, State, VenueClock, VenueId};
+use crate::market::{Basis, Market, Minute, NoChange, Now, State, VenueClock, VenueId};
 
 /// How long the first price of a venue may take before the venue counts as down.
 const FIRST_PRICE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -75,6 +75,20 @@ impl HealthContext<'_> {
     /// Returns the rows that could use this market of the venue.
     fn rows_of(&self, venue: VenueId, market: &Market) -> impl Iterator<Item = &Row> {
         self.rows_by_feed.get(&(venue, market.clone())).into_iter().flatten().map(|&index| &self.rows[index])
+    }
+
+    /// Returns why the base at `time` can't be requested, if the venue has dropped the candles of that time.
+    fn explain_dropped_minutes(
+        &self,
+        venue: VenueId,
+        time: Timestamp,
+        venue_now: Timestamp,
+    ) -> Option<(&'static str, String)> {
+        let kept = *self.settings.minutes_kept.get(&venue)?;
+        let is_dropped = Minute::of(time) <= Minute::of(venue_now).plus(-kept);
+        let detail =
+            || format!("the exchange has candles of the last {kept} minutes only, and no price of {time} was recorded");
+        is_dropped.then(|| (AWAITED, detail()))
     }
 }
 
@@ -172,7 +186,9 @@ impl Findings {
             let (lacks, own) = if live {
                 let bases = feed.bases(venue_now);
                 if let Some((basis, _)) = Basis::ALL.into_iter().zip(bases).find(|(_, base)| base.is_none()) {
-                    (MissingPart::Base, feed.explain_no_base(basis.base_time(venue_now)))
+                    let time = basis.base_time(venue_now);
+                    let own = feed.explain_no_base(time);
+                    (MissingPart::Base, own.or_else(|| context.explain_dropped_minutes(venue, time, venue_now)))
                 } else if let Some(why) = feed.why_no_change(bases, context.settings.percent_places) {
                     (MissingPart::Change, Some(why))
                 } else {

@@ -46,6 +46,8 @@ pub struct Profile {
     /// Whether a minute without a trade has a candle, flat and with zero volume. If so, a missing candle proves
     /// nothing.
     pub has_quiet_candles: bool,
+    /// How many of the newest minutes have candles, the running one included; `None` if all that we need have.
+    pub minutes_kept: Option<i64>,
     /// Whether its tickers contain the time of the trade, and not only that of the message.
     pub has_trade_times: bool,
     /// Whether a market must have been in a market list before it is read: for a venue with names of its own, whose

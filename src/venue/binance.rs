@@ -52,6 +52,7 @@ static PROFILE: Profile = Profile {
     markets_per_request: 20,
     candles_per_request: 1000,
     has_quiet_candles: true,
+    minutes_kept: None,
     has_trade_times: false,
     needs_list: false,
 };

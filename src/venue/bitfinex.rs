@@ -52,6 +52,7 @@ static PROFILE: Profile = Profile {
     markets_per_request: 100,
     candles_per_request: 10_000,
     has_quiet_candles: false,
+    minutes_kept: None,
     has_trade_times: false,
     needs_list: true,
 };

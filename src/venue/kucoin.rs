@@ -62,6 +62,7 @@ static PROFILE: Profile = Profile {
     markets_per_request: 2000,
     candles_per_request: 1500,
     has_quiet_candles: false,
+    minutes_kept: None,
     has_trade_times: false,
     needs_list: false,
 };

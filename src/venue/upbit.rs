@@ -46,6 +46,7 @@ static PROFILE: Profile = Profile {
     markets_per_request: 100,
     candles_per_request: 200,
     has_quiet_candles: false,
+    minutes_kept: None,
     has_trade_times: true,
     needs_list: false,
 };

@@ -223,6 +223,14 @@ impl Jobs {
         settled
     }
 
+    /// Removes the minutes before `oldest`, of which the venue has no candles any more.
+    pub fn trim_before(&mut self, oldest: Minute) {
+        for job in &mut self.queued {
+            job.span.start = job.span.start.max(oldest);
+        }
+        self.queued.retain(|job| job.span.start < job.span.end);
+    }
+
     /// Removes a settled span from the queued jobs of a market.
     fn trim(&mut self, market: &Market, settled: &Range<Minute>) {
         for job in self.queued.iter_mut().filter(|job| job.market == *market) {
@@ -350,6 +358,20 @@ mod tests {
         assert_eq!(page, FIRST..FIRST.plus(200), "a base that is not the first is fetched with the minutes after it");
         jobs.record_candles(&page, &base, &[FIRST, FIRST.plus(199)], cutoffs(open, false));
         assert_eq!(jobs.take(Duration::ZERO, open, Lane::Regular).unwrap().span, FIRST.plus(200)..FIRST.plus(250));
+        assert_eq!(jobs.take(Duration::ZERO, open, Lane::Regular), None);
+    }
+
+    #[test]
+    fn minutes_that_the_venue_has_dropped_are_not_requested_however_long_their_job_waited() {
+        let mut jobs = Jobs::default();
+        let open = FIRST.plus(1000);
+        jobs.add(job(Urgency::Base, 0, 0..1), Duration::ZERO);
+        jobs.add(job(Urgency::Older, 0, 0..300), Duration::ZERO);
+        jobs.trim_before(FIRST.plus(295));
+        let taken = jobs.take(Duration::ZERO, open, Lane::Regular).unwrap();
+        assert_eq!(taken.span, FIRST.plus(295)..FIRST.plus(300));
+        jobs.add(taken, Duration::ZERO);
+        jobs.trim_before(FIRST.plus(300));
         assert_eq!(jobs.take(Duration::ZERO, open, Lane::Regular), None);
     }
 

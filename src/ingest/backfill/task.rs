@@ -24,6 +24,10 @@ const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// A minute without a candle counts as quiet once it has been over for this long: candles may be late.
 const QUIET_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
+/// This many of the oldest minutes that a venue keeps candles of are not requested: further minutes begin while a
+/// request waits for its turn.
+const OLDEST_MARGIN: i64 = 2;
+
 /// Longest sleep while nothing is due.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -50,7 +54,10 @@ pub async fn run(context: Arc<VenueContext>, mut gaps: mpsc::Receiver<Gap>) {
             let markets = changes.borrow_and_update().clone();
             filler.jobs.retain_listed(&markets.listed);
         }
-        let open_minute = Minute::of(context.venue_now().saturating_sub(SETTLE_AFTER).unwrap_or_default());
+        let open_minute = open_minute(&context);
+        if let Some(oldest) = oldest_minute(&context) {
+            filler.jobs.trim_before(oldest);
+        }
         while let Some((job, lane)) = filler.next_job(open_minute) {
             let (max, wanted) = (context.venue.profile().candles_per_request, context.markets.borrow().wanted.len());
             let page = filler.jobs.page(&job, open_minute, max, wanted);
@@ -71,6 +78,17 @@ pub async fn run(context: Arc<VenueContext>, mut gaps: mpsc::Receiver<Gap>) {
             () = tokio::time::sleep(SLEEP_MAX) => {}
         }
     }
+}
+
+/// Returns the first minute that is not over for long enough to be requested.
+fn open_minute(context: &VenueContext) -> Minute {
+    Minute::of(context.venue_now().saturating_sub(SETTLE_AFTER).unwrap_or_default())
+}
+
+/// Returns the oldest minute to request, if the venue keeps candles of the newest minutes only.
+fn oldest_minute(context: &VenueContext) -> Option<Minute> {
+    let kept = context.venue.profile().minutes_kept?;
+    Some(open_minute(context).plus(OLDEST_MARGIN - kept))
 }
 
 /// Candles and the date of the response, or why there are none; `None` if the venue does not support the query.
@@ -142,6 +160,11 @@ impl<'a> Filler<'a> {
         self.backoff.reset();
         self.failing.clear();
         jobs.retries.remove(&job.market);
+        // The venue may have dropped the oldest minutes while the request waited.
+        let page = oldest_minute(context).map_or(page.start, |oldest| oldest.max(page.start))..page.end;
+        if page.start >= page.end {
+            return;
+        }
         if candles.is_empty() {
             let code = ReasonCode::Unanswered.as_str();
             context.set_missing(&job.market, MissingPart::Base, code, "the exchange has no candles for that time");

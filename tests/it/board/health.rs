@@ -150,6 +150,26 @@ fn fc_08_every_market_without_a_price_or_a_base_has_a_reason() {
 }
 
 #[test]
+fn a_base_from_before_the_candles_that_the_venue_keeps_is_explained() {
+    let mut scene = Scene::new();
+    let settings = BoardSettings { minutes_kept: [(FIRST, 720)].into(), ..BoardSettings::default() };
+    scene.start_board(two_markets(), settings);
+    scene.report_connection(VenueState::Up, None);
+    scene.tick(FIRST, "BTC", "300", STREAM);
+    let detail = |scene: &mut Scene| {
+        let published = scene.published_health();
+        published.missing.iter().find(|m| m.lacks == MissingPart::Base).map(|m| (m.code, m.detail.clone()))
+    };
+    let (code, message) = detail(&mut scene).unwrap();
+    assert!(code == "awaited" && message.contains("last 720 minutes only"), "{code}: {message}");
+    // Midnight in UTC was less than seven hours ago: its candle is still to come.
+    let day_ago = scene.truth - SignedDuration::from_mins(1441);
+    scene.settle(FIRST, "BTC", &day_ago.to_string(), &["200"]);
+    let (_, message) = detail(&mut scene).unwrap();
+    assert_eq!(message, "the base of its change is not known yet");
+}
+
+#[test]
 fn fc_08_a_market_that_another_source_covers_is_still_in_the_reason() {
     let mut scene = Scene::new();
     scene.report_connection(VenueState::Up, None);

@@ -170,6 +170,26 @@ async fn every_span_that_a_response_settles_is_emitted() {
     bench.stop().await;
 }
 
+#[tokio::test]
+async fn minutes_of_which_the_venue_keeps_no_candles_are_not_requested() {
+    let server = Server::start(&["btc"]).await;
+    let end = now().plus(-10);
+    server.with(|state| {
+        state.candles.insert("btc".to_owned(), (end.0 - 40..end.0).map(|minute| (minute, "5".into())).collect())
+    });
+    let profile = sisepan::venue::Profile { minutes_kept: Some(22), candles_per_request: 100, ..Toy::profile() };
+    let mut bench = Bench::start_with(&server, &["btc"], profile, |_| {});
+    bench.gaps.send(gap("btc", end.plus(-31), end.plus(-30), Urgency::Base)).await.unwrap();
+    bench.gaps.send(gap("btc", end.plus(-25), end, Urgency::Older)).await.unwrap();
+    let (span, closes) = settled(&mut bench, "btc").await;
+    // Two of the minutes are spared, and another one may have begun or ended meanwhile.
+    let oldest = end.plus(-11)..=end.plus(-9);
+    assert!(oldest.contains(&span.start) && span.end == end, "{span:?}, not {oldest:?}");
+    assert_eq!(closes.len(), usize::try_from(span.end.0 - span.start.0).unwrap());
+    assert_eq!(server.logged("get /candles").len(), 1);
+    bench.stop().await;
+}
+
 /// With our clock ahead of the venue's, a minute that has ended here is still running there, and its candle may change.
 #[tokio::test]
 async fn a_minute_that_has_not_ended_by_the_responses_date_is_not_settled() {

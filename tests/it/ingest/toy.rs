@@ -43,6 +43,7 @@ impl Toy {
             markets_per_request: 50,
             candles_per_request: 10,
             has_quiet_candles: false,
+            minutes_kept: None,
             has_trade_times: true,
             needs_list: false,
         }
