@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use super::rest_query::{self, BatchResult, PartialResponse, QueryError};
-use crate::feed::{Event, Listing, Reason, ReasonCode, quoted};
+use crate::feed::{Event, Listing, Reason, ReasonCode};
 use crate::ingest::context::VenueContext;
 use crate::ingest::limits::Priority;
 use crate::ingest::wanted::WantedMarkets;
@@ -33,16 +33,20 @@ pub struct CheckedList {
 /// Why there is no usable list.
 pub async fn fetch_list(context: &VenueContext) -> Option<Result<CheckedList, Reason>> {
     let request = context.venue.request(&RestQuery::Markets)?;
-    let body = match context.http.call(&request, Priority::Price).await {
-        Ok(body) => body,
-        Err(error) => return Some(Err(error.reason)),
+    let parse = |body: &str| context.venue.response(&RestQuery::Markets, body);
+    // Unlike a price, a list may have been in a cache for a while.
+    let fetched = match context.http.call(&request, Priority::Price).await {
+        Ok(body) => {
+            parse(&body.text).map(|response| (response, body)).map_err(|error| rest_query::parse_reason(&error))
+        }
+        Err(error) => Err(rest_query::failure_reason(error, parse)),
     };
-    let (records, ignored_fields) = match context.venue.response(&RestQuery::Markets, &body.text) {
-        Ok(Response::Markets { listings, ignored_fields }) => (listings, ignored_fields),
+    let (records, ignored_fields, body) = match fetched {
+        Ok((Response::Markets { listings, ignored_fields }, body)) => (listings, ignored_fields, body),
         Ok(_) => return Some(Err(Reason::new(ReasonCode::Payload, "unexpected response; expected a list of markets"))),
-        Err(error) => {
-            let text = quoted(&error.to_string());
-            return Some(Err(Reason::new(ReasonCode::Payload, format!("the list of markets is unreadable: {text}"))));
+        Err(reason) => {
+            context.http.record_rate_limit(&reason);
+            return Some(Err(reason));
         }
     };
     let (rows, markets) = (records.len(), context.markets());

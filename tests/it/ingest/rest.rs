@@ -60,6 +60,27 @@ async fn in_21_a_rate_limit_that_only_the_body_reports_stops_all_requests_like_a
 }
 
 #[tokio::test]
+async fn in_21_a_rate_limit_in_the_body_of_the_market_list_stops_all_requests_too() {
+    for status in ["200 OK", "500 Internal Server Error"] {
+        let server = Server::start(&["btc"]).await;
+        server.reply("/markets", status, r#"{"error":"too many"}"#);
+        let mut bench = Bench::start_with(&server, &["btc"], Toy::profile(), |settings| {
+            (settings.stream_enabled, settings.limited_retry) = (false, Duration::from_secs(2));
+        });
+        let health = bench.health("a cool-down", |health| health.not_before.is_some()).await;
+        let reason = health.reason.as_ref().unwrap();
+        assert_eq!(reason.code, ReasonCode::RateLimited, "{status}: {reason:?}");
+        let (refused, reported) = (server.logged("get /markets")[0], server.elapsed());
+        server.with(|state| state.replies.clear());
+        server.trade("btc", "102");
+        bench.price("btc", "102", polled).await;
+        let next = server.logged("get").into_iter().find(|at| *at > reported).unwrap();
+        assert!(next - refused >= Duration::from_secs(2), "{status}: {refused:?}, {next:?}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn in_21_a_418_bans_rest_until_the_time_in_its_body_and_the_stream_stays() {
     let server = Server::start(&["btc"]).await;
     let mut bench = Bench::start(&server, &["btc"]);
