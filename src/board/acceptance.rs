@@ -264,10 +264,11 @@ impl Feed {
 
         let received_at = received.wall;
         // An older trade that the venue keeps reporting replaces every later one.
-        let known = self.last.filter(|_| !is_older).and_then(|last| last.newest_trade);
-        let newest_trade = ticker.traded_at.or(known);
+        let known = self.last.filter(|_| !is_older);
+        let newest_trade = ticker.traded_at.or(known.and_then(|last| last.newest_trade));
+        let newest_message = ticker.sent_at.or(known.and_then(|last| last.newest_message));
         let Ticker { last: price, traded_at, sent_at, trade_id, .. } = ticker;
-        let new = LastTrade { price, traded_at, sent_at, newest_trade, trade_id, received_at };
+        let new = LastTrade { price, traded_at, sent_at, newest_trade, newest_message, trade_id, received_at };
         self.last = Some(match self.last {
             Some(old) if old.price == new.price && old.venue_time() == new.venue_time() => {
                 LastTrade { received_at: old.received_at, ..new }
@@ -344,7 +345,7 @@ impl Feed {
         let since = same.map_or(at, |(.., since)| since);
         self.older_trade = Some((last, time, since));
         let Some(known) = self.last else { return false };
-        let Some((time, newest)) = time.zip(known.newest_trade.or(known.sent_at)) else { return false };
+        let Some((time, newest)) = time.zip(known.newest_trade.or(known.newest_message)) else { return false };
         let reported_for = at.saturating_sub(since);
         if reported_for >= LATE_COUNTED_AFTER {
             self.tolerated = Some(Implausible::Older { time, newest });

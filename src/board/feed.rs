@@ -97,6 +97,8 @@ pub struct LastTrade {
     pub sent_at: Option<Timestamp>,
     /// The newest trade time so far; a price without a trade time does not clear it.
     pub newest_trade: Option<Timestamp>,
+    /// The time of the newest message so far, likewise.
+    pub newest_message: Option<Timestamp>,
     pub trade_id: Option<u64>,
     pub received_at: Timestamp,
 }
@@ -115,9 +117,9 @@ impl LastTrade {
         let by_trade = is_older(self.newest_trade, ticker.traded_at);
         let by_time = match (self.traded_at, ticker.traded_at) {
             (Some(_), Some(_)) => by_trade,
-            (None, Some(_)) => by_trade.filter(|&is| is).or(is_older(self.sent_at, ticker.sent_at)),
+            (None, Some(_)) => by_trade.filter(|&is| is).or(is_older(self.newest_message, ticker.sent_at)),
             // A message from before a trade can't contain it.
-            (_, None) => is_older(self.sent_at.max(self.newest_trade), ticker.sent_at),
+            (_, None) => is_older(self.newest_message.max(self.newest_trade), ticker.sent_at),
         };
         by_time.unwrap_or_else(|| self.trade_id.zip(ticker.trade_id).is_some_and(|(had, new)| new < had))
     }
@@ -365,6 +367,7 @@ impl Feed {
             traded_at: last.venue_time,
             sent_at: None,
             newest_trade: last.venue_time,
+            newest_message: None,
             trade_id: last.trade_id,
             received_at: last.received_at,
         });

@@ -302,6 +302,29 @@ fn the_venues_own_rolling_base_is_used_until_the_window_has_one() {
     assert_eq!(scene.percent("BTC", Basis::Rolling24h).as_deref(), Some("200.00"));
 }
 
+/// A venue may date the messages of its stream, and no response.
+#[test]
+fn in_45_an_undated_response_does_not_let_older_messages_of_the_stream_pass() {
+    let mut scene = Scene::new();
+    let streamed = |scene: &mut Scene, last: &str, at: Timestamp| {
+        scene.ticker(FIRST, "BTC", Ticker { sent_at: Some(at), ..Ticker::new(price(last)) }, STREAM);
+    };
+    let first = scene.truth;
+    streamed(&mut scene, "100", first);
+    scene.pass(3);
+    let newest = scene.truth;
+    streamed(&mut scene, "101", newest);
+    scene.pass(1);
+    scene.ticker(FIRST, "BTC", Ticker::new(price("102")), Via::Check);
+    assert_eq!(scene.row("BTC").last, Some(price("102")));
+    streamed(&mut scene, "100", first);
+    assert_eq!(scene.row("BTC").last, Some(price("102")), "a message from before one that we know");
+    scene.pass(1);
+    let later = scene.truth;
+    streamed(&mut scene, "103", later);
+    assert_eq!(scene.row("BTC").last, Some(price("103")));
+}
+
 #[test]
 fn in_45_an_older_trade_never_replaces_a_newer_one() {
     let mut scene = Scene::new();
