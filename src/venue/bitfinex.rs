@@ -18,6 +18,7 @@ use super::adapter::{
     Incoming, Keepalive, Limit, Profile, Rate, RejectedListing, Request, Response, RestQuery, Session, TickerRecord,
     Venue,
 };
+use super::aliases::Aliases;
 use super::candles;
 use super::json::{self, ParseError, RawMember, Rejection, Shape, payload_error, rejection};
 use crate::feed::{Listing, UNKNOWN_NAME, quoted};
@@ -59,7 +60,7 @@ static PROFILE: Profile = Profile {
 
 /// Bitfinex's names of assets and ours. The market list has Bitfinex's own table, `pub:map:currency:sym`; a market
 /// whose names stand for other assets there is not used.
-const ALIASES: &[(&str, &str)] = &[
+const ALIASES: Aliases = Aliases(&[
     ("ALG", "ALGO"),
     ("AMP", "AMPL"),
     ("ATO", "ATOM"),
@@ -93,7 +94,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("YGG", "YEED"),
     ("YYW", "YOYOW"),
     ("ZBT", "ZB"),
-];
+]);
 
 impl Venue for Bitfinex {
     fn profile(&self) -> &Profile {
@@ -146,23 +147,9 @@ impl Venue for Bitfinex {
     }
 }
 
-/// Returns Bitfinex's name of an asset; one that can't exist if Bitfinex has given its name to another asset.
-fn own_name(asset: &str) -> String {
-    if let Some((own, _)) = ALIASES.iter().find(|(_, ours)| *ours == asset) {
-        return (*own).to_owned();
-    }
-    let is_taken = ALIASES.iter().any(|(own, _)| *own == asset);
-    format!("{}{asset}", if is_taken { "?" } else { "" })
-}
-
-/// Returns our name of an asset.
-fn our_name(own: &str) -> &str {
-    ALIASES.iter().find(|(theirs, _)| *theirs == own).map_or(own, |(_, ours)| ours)
-}
-
 /// Formats a market as the symbol `tBTCUSD` or, with a name longer than three letters, `tMATIC:USD`.
 fn symbol(market: &Market) -> String {
-    let (base, quote) = (own_name(market.base()), own_name(market.quote()));
+    let (base, quote) = (ALIASES.own(market.base()), ALIASES.own(market.quote()));
     let separator = if base.len() > 3 || quote.len() > 3 { ":" } else { "" };
     format!("t{base}{separator}{quote}")
 }
@@ -357,9 +344,10 @@ fn listings(rows: &[&RawValue]) -> Result<Response, ParseError> {
     let names = names.filter(|names| !names.is_empty());
     let names = names.ok_or_else(|| payload_error("the table of the names of assets is empty or unreadable"))?;
     // A name that Bitfinex gives to another asset than we do would show the price of another coin.
-    let other = |own: &str| names.get(own).filter(|name| *name != our_name(own)).map(|name| format!("{own} is {name}"));
+    let other =
+        |own: &str| names.get(own).filter(|name| *name != ALIASES.ours(own)).map(|name| format!("{own} is {name}"));
     // The table has only names that differ from the usual ones, so each of our aliases must be in it.
-    let is_unconfirmed = |own: &str| !names.contains_key(own) && our_name(own) != own;
+    let is_unconfirmed = |own: &str| !names.contains_key(own) && ALIASES.ours(own) != own;
     let listing = |raw: &RawValue| -> Result<Listing, RejectedListing> {
         let member = RawMember::of(raw);
         let pair = member.symbol("pair")?;
@@ -372,7 +360,7 @@ fn listings(rows: &[&RawValue]) -> Result<Response, ParseError> {
         if is_unconfirmed(base) || is_unconfirmed(quote) {
             return Err(rejected(UNKNOWN_NAME));
         }
-        let market = Market::new(our_name(base), our_name(quote)).map_err(|_| rejected("symbol"))?;
+        let market = Market::new(ALIASES.ours(base), ALIASES.ours(quote)).map_err(|_| rejected("symbol"))?;
         Ok(Listing::new(symbol, market))
     };
     Ok(Response::Markets { listings: pairs.into_iter().map(listing).collect(), ignored_fields: Vec::new() })

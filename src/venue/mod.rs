@@ -9,6 +9,7 @@
 //! the same exchange in `crates/fake-exchanges`.
 
 mod adapter;
+mod aliases;
 mod binance;
 mod bitfinex;
 mod bithumb;
