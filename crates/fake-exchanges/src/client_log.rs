@@ -20,7 +20,8 @@ pub struct LogEntry {
     pub connection: u64,
     /// The venue's id; empty where it is not known yet.
     pub venue: String,
-    /// `connect`, `tls-failed`, `request`, `upgrade`, `frame`, `ping`, `pong`, `close`, `end`.
+    /// `connect`, `tls-failed`, `request`, `upgrade`, `frame`, `ping`, `pong`, `close`, `end`; and `refused`, before
+    /// the `request` or `upgrade` that is beyond a limit.
     pub kind: &'static str,
     /// Method and target of a request, path of an upgrade, text of a frame, code and reason of a close.
     pub text: String,

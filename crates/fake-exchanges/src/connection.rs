@@ -11,7 +11,7 @@ use jiff::fmt::rfc2822;
 use super::fake_venue::{FakeVenue, RestRequest};
 use super::fault::{FaultSpec, InjectionPoint, Transport};
 use super::http::{self, Request};
-use super::json::{Object, RowShape, edit_rows, set_members, symbol_of};
+use super::json::{Object, RowShape, edit_rows, set_members};
 use super::limits::CountedRequest;
 use super::query::RequestTarget;
 use super::response::FakeResponse;
@@ -77,7 +77,7 @@ async fn answer(
         }
         return Ok(false);
     }
-    let mut response = respond(state, request, from, served, path);
+    let mut response = respond(state, id, request, from, served, path);
     response.headers.extend(date_header(state, venue, path));
     state.record_action(id, venue, "request", &line, Some(response.status));
     if lock(&state.faults).take("stall-body", &point).is_some() {
@@ -99,6 +99,7 @@ fn date_header(state: &FakeState, venue: &str, path: &str) -> Option<(String, St
 
 fn respond(
     state: &FakeState,
+    id: u64,
     request: &Request,
     from: IpAddr,
     served: Option<&'static dyn FakeVenue>,
@@ -120,7 +121,7 @@ fn respond(
         return FakeResponse::json(405, r#"{"error":{"name":"method_not_allowed","message":"only GET"}}"#);
     }
     let counted = CountedRequest { target: Some(&target), has_origin: request.header("origin").is_some() };
-    let headers = match state.count_request(served, from, &counted) {
+    let headers = match state.count_request(id, served, from, &counted) {
         Ok(headers) => headers,
         Err(response) => return response,
     };
@@ -148,8 +149,8 @@ fn respond(
 /// Returns the body of the response to the request at `point` with a fault applied to its rows.
 fn apply_row_fault(body: &str, shape: RowShape, fault: &FaultSpec, point: &InjectionPoint<'_>) -> String {
     let mut left = fault.n.filter(|_| fault.fault == "rows").unwrap_or(u32::MAX);
-    edit_rows(body, shape, |row| {
-        let applies = match symbol_of(row, shape) {
+    edit_rows(body, shape, |symbol, row| {
+        let applies = match symbol {
             Some(symbol) => fault.affects_symbol(&symbol),
             // A candle that is an array does not name its market.
             None => fault.symbol.is_none() || row.starts_with('[') && point.names_market(fault.symbol.as_deref()),

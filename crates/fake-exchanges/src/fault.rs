@@ -371,7 +371,11 @@ impl InjectionPoint<'_> {
     pub fn names_market(&self, symbol: Option<&str>) -> bool {
         let Some(symbol) = symbol else { return true };
         let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
-        let in_query = |value: &str| value.split([',', '"', '[', ']']).any(|name| names_same_market(symbol, name));
+        let names = venues::find(self.venue).and_then(|venue| venue.payloads().rows.names);
+        let is_named = |name: &str| {
+            names_same_market(symbol, name) || names.is_some_and(|own| names_same_market(symbol, &own(name)))
+        };
+        let in_query = |value: &str| value.split([',', '"', '[', ']']).any(is_named);
         let in_segment = |segment: &str| {
             let after_colons = segment.match_indices(':').map(|(at, colon)| &segment[at + colon.len()..]);
             after_colons.chain([segment]).any(|name| names_same_market(symbol, name))

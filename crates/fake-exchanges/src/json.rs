@@ -103,53 +103,62 @@ fn set_member(json: &str, name: &str, value: &str) -> String {
 /// Where the rows of a venue's responses are, and where a row names its market.
 #[derive(Debug, Clone, Copy)]
 pub struct RowShape {
-    /// Members of a body that may hold the array of rows; a body that is an array holds them itself.
+    /// Members of a body that may hold the rows, as an array or as an object of rows by name; a body that is an array
+    /// holds them itself.
     pub lists: &'static [&'static str],
     /// Members of a row that may name the market; a row that is an array begins with it, or with a time if it has none.
     pub symbols: &'static [&'static str],
+    /// Returns the symbol that the name of a row stands for; `None` if rows have no names.
+    pub names: Option<fn(&str) -> String>,
 }
 
-/// Passes each row of a response body through `edit`, which may drop it; all other text stays as it is.
+/// Passes each row of a response body, with the symbol that it names, through `edit`, which may drop it; all other text
+/// stays as it is, but for the order of rows that have names.
 ///
-/// A body without an array of rows is one row, or has one row in a member of `shape.lists`, which is `null` without it.
-pub fn edit_rows(json: &str, shape: RowShape, mut edit: impl FnMut(&str) -> Option<String>) -> String {
-    let rows_at = |from: usize| {
-        let mut values = serde_json::Deserializer::from_str(&json[from..]).into_iter::<Vec<&RawValue>>();
-        let rows = values.next()?.ok()?;
-        Some((from, rows, from + values.byte_offset()))
-    };
+/// A body without rows is one row, or has one row in a member of `shape.lists`, which is `null` without it.
+pub fn edit_rows(json: &str, shape: RowShape, mut edit: impl FnMut(Option<String>, &str) -> Option<String>) -> String {
     let rows = match json.starts_with('[') {
-        true => rows_at(0),
-        false => shape.lists.iter().find_map(|name| {
-            let key = format!("{}:", json_string(name));
-            rows_at(json.find(&key)? + key.len())
-        }),
+        true => value_at(json, 0),
+        false => shape.lists.iter().find_map(|name| value_at(json, json.find(&key(name))? + key(name).len())),
     };
-    match rows {
-        Some((from, rows, to)) => {
-            let rows = array(rows.into_iter().filter_map(|row| edit(row.get())));
-            format!("{}{rows}{}", &json[..from], &json[to..])
+    let Some((from, rows, to)) = rows else { return edit(symbol_of(json, shape), json).unwrap_or_default() };
+    let edited = match shape.names.filter(|_| rows.starts_with('{')) {
+        Some(symbol) => {
+            let rows: BTreeMap<&str, &RawValue> = serde_json::from_str(rows).unwrap_or_default();
+            let rows = rows.into_iter().filter_map(|(name, row)| {
+                let edited = match row.get().as_bytes().first() {
+                    Some(b'{') => edit(Some(symbol(name)), row.get()),
+                    Some(b'[') => Some(edit_array(row.get(), shape, &mut edit)),
+                    _ => Some(row.get().to_owned()),
+                };
+                edited.map(|row| (name, row))
+            });
+            Object::new().raws(rows).end()
         }
-        None => match shape.lists.iter().find_map(|name| object_at(json, name)) {
-            Some((from, to)) => {
-                format!("{}{}{}", &json[..from], edit(&json[from..to]).unwrap_or("null".to_owned()), &json[to..])
-            }
-            None => edit(json).unwrap_or_default(),
-        },
-    }
+        None if rows.starts_with('[') => edit_array(rows, shape, &mut edit),
+        None => edit(symbol_of(rows, shape), rows).unwrap_or("null".to_owned()),
+    };
+    format!("{}{edited}{}", &json[..from], &json[to..])
 }
 
-/// Returns where the object begins and ends that is the value of a member, or `None`.
-fn object_at(json: &str, name: &str) -> Option<(usize, usize)> {
-    let key = format!("{}:", json_string(name));
-    let from = json.find(&key)? + key.len();
+fn edit_array(rows: &str, shape: RowShape, edit: &mut impl FnMut(Option<String>, &str) -> Option<String>) -> String {
+    let rows: Vec<&RawValue> = serde_json::from_str(rows).unwrap_or_default();
+    array(rows.into_iter().filter_map(|row| edit(symbol_of(row.get(), shape), row.get())))
+}
+
+fn key(name: &str) -> String {
+    format!("{}:", json_string(name))
+}
+
+/// Returns an array or an object that begins at `from`, and where it begins and ends.
+fn value_at(json: &str, from: usize) -> Option<(usize, &str, usize)> {
     let mut values = serde_json::Deserializer::from_str(&json[from..]).into_iter::<&RawValue>();
-    let is_object = values.next()?.ok()?.get().starts_with('{');
-    is_object.then(|| (from, from + values.byte_offset()))
+    let value = values.next()?.ok()?.get();
+    value.starts_with(['[', '{']).then(|| (from, value, from + values.byte_offset()))
 }
 
 /// Returns the symbol that a row names, or `None`; in a row that is an array, a number is none.
-pub fn symbol_of(row: &str, shape: RowShape) -> Option<String> {
+fn symbol_of(row: &str, shape: RowShape) -> Option<String> {
     if let Ok(cells) = serde_json::from_str::<Vec<&RawValue>>(row) {
         let name: String = serde_json::from_str(cells.first()?.get()).ok()?;
         return name.parse::<u64>().is_err().then_some(name);

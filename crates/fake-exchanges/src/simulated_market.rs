@@ -280,14 +280,14 @@ impl SimulatedMarket {
     }
 }
 
-/// Returns whether two spellings such as `KRW-BTC`, `BTC-KRW`, `BTC_KRW` or `BTCUSDT` name the same market.
+/// Returns whether two spellings such as `KRW-BTC`, `BTC-KRW`, `BTC_KRW`, `BTC/USD` or `BTCUSDT` name the same market.
 pub fn names_same_market(name: &str, symbol: &str) -> bool {
     let sides = |text: &str| {
-        let mut sides: Vec<String> = text.split(['-', '_']).map(str::to_ascii_uppercase).collect();
+        let mut sides: Vec<String> = text.split(['-', '_', '/']).map(str::to_ascii_uppercase).collect();
         sides.sort_unstable();
         sides
     };
-    sides(name) == sides(symbol) || name.replace('-', "").eq_ignore_ascii_case(symbol)
+    sides(name) == sides(symbol) || name.replace(['-', '/'], "").eq_ignore_ascii_case(symbol)
 }
 
 const _: () = assert!(HISTORY.as_millis() < RETENTION.unsigned_abs() as u128, "the history must be retained");

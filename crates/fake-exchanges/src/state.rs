@@ -91,16 +91,22 @@ impl FakeState {
     /// Counts a request of a client at a venue; returns the headers that report the usage of limits.
     ///
     /// # Errors
-    /// The venue's response, if the request is beyond a limit.
+    /// The venue's response, if the request is beyond a limit, which is logged.
     pub fn count_request(
         &self,
+        connection: u64,
         venue: &dyn FakeVenue,
         client: IpAddr,
         request: &CountedRequest<'_>,
     ) -> Result<Vec<(String, String)>, FakeResponse> {
         let Some(limits) = &self.limits else { return Ok(Vec::new()) };
         let counted = lock(limits).count(venue.listing().venue, client, &venue.charges(request), self.monotonic());
-        let headers = counted.map(|usages| venue.limit_headers(&usages)).map_err(|refusal| venue.refuse(&refusal))?;
+        let headers = counted.map(|usages| venue.limit_headers(&usages)).map_err(|refusal| {
+            let response = venue.refuse(&refusal);
+            self.record_action(connection, venue.listing().venue, "refused", "", None);
+            // A connection is never refused with 200, even where errors of requests are.
+            if request.target.is_none() { FakeResponse { status: refusal.status, ..response } } else { response }
+        })?;
         Ok(headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 

@@ -52,7 +52,7 @@ pub async fn serve(
         }
         return;
     }
-    let (response, session) = handshake(state, &request, from, served, &path);
+    let (response, session) = handshake(state, id, &request, from, served, &path);
     state.record_action(id, venue, "upgrade", &path, Some(response.status));
     if http::write(&mut socket, &response, None).await.is_err() {
         return;
@@ -84,6 +84,7 @@ pub async fn serve(
 
 fn handshake(
     state: &FakeState,
+    id: u64,
     request: &Request,
     from: IpAddr,
     served: Option<&'static dyn FakeVenue>,
@@ -94,7 +95,7 @@ fn handshake(
         return (response, None);
     }
     let counted = CountedRequest { target: None, has_origin: request.header("origin").is_some() };
-    if let Some(Err(response)) = served.map(|served| state.count_request(served, from, &counted)) {
+    if let Some(Err(response)) = served.map(|served| state.count_request(id, served, from, &counted)) {
         return (response, None);
     }
     let session = venues::open(venue, path);

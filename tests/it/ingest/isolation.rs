@@ -137,7 +137,7 @@ impl Exchange {
         connection.poll(&view);
         let (_, candles) = joined::newest_candle(adapter, &victim, &view);
         let mut odd = Some("[],{},null".to_owned());
-        let odd_candles = edit_rows(&candles, payloads.rows, |_| odd.take());
+        let odd_candles = edit_rows(&candles, payloads.rows, |_, _| odd.take());
         assert!(odd.is_none(), "{id}: {candles} has no rows");
         let list = venues::rest(id, &view, &adapter.request(&RestQuery::Markets).unwrap().path);
         Self {

@@ -132,7 +132,7 @@ impl FakeVenue for Binance {
 
     fn payloads(&self) -> Payloads {
         Payloads {
-            rows: RowShape { lists: &["symbols"], symbols: &["symbol", "s"] },
+            rows: RowShape { lists: &["symbols"], symbols: &["symbol", "s"], names: None },
             price_members: &["lastPrice", "c"],
             close_member: "4",
             list_members: Some(["baseAsset", "filters"]),

@@ -100,7 +100,7 @@ impl FakeVenue for Bitfinex {
 
     fn payloads(&self) -> Payloads {
         Payloads {
-            rows: RowShape { lists: &[], symbols: &[] },
+            rows: RowShape { lists: &[], symbols: &[], names: None },
             price_members: &["7", "6"],
             close_member: "2",
             list_members: None,

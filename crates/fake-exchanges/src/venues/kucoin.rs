@@ -107,7 +107,7 @@ impl FakeVenue for KuCoin {
 
     fn payloads(&self) -> Payloads {
         Payloads {
-            rows: RowShape { lists: &["ticker", "data"], symbols: &["symbol"] },
+            rows: RowShape { lists: &["ticker", "data"], symbols: &["symbol"], names: None },
             price_members: &["last", "lastTradedPrice"],
             close_member: "2",
             list_members: Some(["symbol", "st"]),

@@ -69,7 +69,7 @@ pub const REST_MEMBERS: &str = "market trade_date trade_time trade_date_kst trad
 /// The payloads of a venue of the family.
 pub const fn payloads(list_optional: &'static str) -> Payloads {
     Payloads {
-        rows: RowShape { lists: &[], symbols: &["market", "code"] },
+        rows: RowShape { lists: &[], symbols: &["market", "code"], names: None },
         price_members: &["trade_price"],
         close_member: "trade_price",
         list_members: Some(["market", list_optional]),
