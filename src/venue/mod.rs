@@ -15,6 +15,7 @@ mod bitfinex;
 mod bithumb;
 mod candles;
 mod json;
+mod kraken;
 mod kucoin;
 mod upbit;
 mod upbit_like;
@@ -27,7 +28,7 @@ pub use json::{ParseError, Rejection};
 
 /// All supported exchanges.
 pub static ALL: &[&dyn Venue] =
-    &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance, &bitfinex::Bitfinex, &kucoin::KuCoin];
+    &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance, &bitfinex::Bitfinex, &kucoin::KuCoin, &kraken::Kraken];
 
 /// Returns an exchange by its id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {

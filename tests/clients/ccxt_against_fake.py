@@ -36,7 +36,7 @@ def client(library, venue):
     if venue == "kucoin":
         options["options"] = {"fetchMarkets": {"types": ["spot"]}}
     made = getattr(library, venue)(options)
-    if venue == "kucoin":
+    if venue in ("kucoin", "kraken"):
         # Its list of currencies is not served; markets don't need it.
         made.has["fetchCurrencies"] = False
     # ccxt sends exactly at the venue's limit: a delayed request and the next one together would exceed it.
@@ -140,6 +140,7 @@ CASES = [
     ("bithumb", "BTC/KRW", "BTC-KRW", WON, True),
     ("binance", "BTC/USDT", "BTC-USDT", DOLLARS, True),
     ("kucoin", "BTC/USDT", "BTC-USDT", DOLLARS, False),
+    ("kraken", "BTC/USD", "BTC-USD", DOLLARS, True),
 ]
 
 for venue, symbol, market, (at_rest, streamed), has_stream in CASES:

@@ -51,7 +51,7 @@ struct Hurried {
     profile: Profile,
 }
 
-/// Ticker requests per second that each request limit allows, at least. Bitfinex and KuCoin allow fewer.
+/// Ticker requests per second that each request limit allows, at least. Bitfinex, KuCoin and Kraken allow fewer.
 const PER_SECOND_MIN: u32 = 10;
 
 impl Hurried {
@@ -536,6 +536,33 @@ async fn fc_04_a_rejected_tick_size_request_affects_one_market_and_names_it() {
                 sizes.iter().any(|(market, _)| *market == victim).then_some(())
             })
             .await;
+        bench.stop.cancel();
+        bench.fake.shutdown().await;
+    }
+}
+
+/// Exchanges whose tickers do not report a halt; the list of Bitfinex leaves such a market out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fc_11_a_halt_that_a_list_reports_begins_and_ends_with_a_list() {
+    for id in ["binance", "kraken"] {
+        let exchange = &Exchange::find(id);
+        let mut bench = Bench::start(exchange, List, &("a halt", vec![])).await;
+        let victim = exchange.market(VICTIM);
+        let halt = json!({"venue": id, "fault": "halt", "symbol": exchange.victim}).to_string();
+        for (fault, halted) in [(halt.as_str(), true), (r#"{"fault":"none"}"#, false)] {
+            bench.fake.inject_fault(fault).unwrap();
+            bench
+                .wait("a list that says so", |event| {
+                    let Event::Listings { listings, .. } = event else { return None };
+                    let is_halted = |base: &str| {
+                        let market = exchange.market(base);
+                        listings.iter().find(|listing| listing.market == market).map(|listing| listing.halted)
+                    };
+                    assert!(OTHERS.iter().all(|base| is_halted(base) == Some(false)), "{id}: {listings:?}");
+                    (is_halted(victim.base()) == Some(halted)).then_some(())
+                })
+                .await;
+        }
         bench.stop.cancel();
         bench.fake.shutdown().await;
     }

@@ -56,6 +56,9 @@ const RECORDED: &[Recorded] = &[
     ("kucoin/ws-ticker.json", 0, "lastTradedPrice", Member("open"), "-5.34609"),
     ("kucoin/rest-tickers.json", 0, "last", Member("open"), "2.15203"),
     ("kucoin/rest-stats.json", 0, "last", LastMinus("changePrice"), "-0.10602"),
+    ("kraken/ws-ticker.json", 0, "last", LastMinus("change"), "0.01"),
+    ("kraken/rest-ticker-XBTUSD.json", 0, "c", Member("o"), "-0.40768"),
+    ("kraken/rest-ticker-TONUSD.json", 0, "c", Member("o"), "-0.28389"),
 ];
 
 #[test]
@@ -89,8 +92,10 @@ fn the_change_of_recorded_prices_is_exact_and_rounded_once() {
 fn a_row_shows_the_change_of_a_recorded_payload_only_if_its_base_is_rolling() {
     for (file, nth, last, base, _) in RECORDED {
         let (id, name) = file.split_once('/').unwrap();
-        let is_rolling =
-            ["binance", "kucoin"].contains(&id) || name.starts_with("rest-public") || name == "ws-legacy-ticker.json";
+        let is_rolling = ["binance", "kucoin"].contains(&id)
+            || (id, name) == ("kraken", "ws-ticker.json")
+            || name.starts_with("rest-public")
+            || name == "ws-legacy-ticker.json";
         let record = &records(id, name)[*nth];
         let (last, base) = last_and_base(file, *nth, last, base);
         let Ok(ticker) = record.ticker.clone() else {
@@ -140,7 +145,7 @@ fn records(id: &str, name: &str) -> Vec<TickerRecord> {
             other => panic!("{id}/{name} reads as {other:?}"),
         }
     } else {
-        let requested = ["BTC-KRW", "ETH-KRW", "BTC-USDT", "CLANKER-USDT"].map(market);
+        let requested = ["BTC-KRW", "ETH-KRW", "BTC-USDT", "CLANKER-USDT", "BTC-USD", "TON-USD"].map(market);
         match venue.response(&RestQuery::Tickers(&requested), &body).unwrap() {
             Response::Tickers(records) => records,
             other => panic!("{id}/{name} reads as {other:?}"),
@@ -169,6 +174,6 @@ fn member(body: &str, name: &str, nth: usize) -> Option<String> {
         return body.rsplit('[').next()?.split([',', ']']).nth(index).map(str::to_owned);
     }
     let rest = body.split(&format!("\"{name}\"")).nth(nth + 1)?.trim_start().strip_prefix(':')?.trim_start();
-    let value = rest.trim_start_matches('"').split(['"', ',', '}', '\n']).next()?;
+    let value = rest.trim_start_matches(['[', '"']).split(['"', ',', '}', '\n']).next()?;
     Some(value.trim().to_owned())
 }

@@ -9,6 +9,7 @@ mod bithumb;
 mod candles;
 mod changes;
 mod documented;
+mod kraken;
 mod kucoin;
 mod malformed;
 mod notices;
@@ -55,13 +56,14 @@ const fn expect(file: &'static str, by: PayloadKind, reads: &'static str) -> Exp
     Expected { file, by, reads }
 }
 
-fn folders() -> [(&'static str, &'static [Expected]); 5] {
+fn folders() -> [(&'static str, &'static [Expected]); 6] {
     [
         ("upbit", upbit::EXPECTED),
         ("bithumb", bithumb::EXPECTED),
         ("binance", binance::EXPECTED),
         ("bitfinex", bitfinex::EXPECTED),
         ("kucoin", kucoin::EXPECTED),
+        ("kraken", kraken::EXPECTED),
     ]
 }
 
@@ -174,6 +176,7 @@ pub fn streamed(id: &str, price: &str) -> String {
         "binance" => format!(r#"{{"e":"24hrTicker","s":"BTCUSDT","c":{price}}}"#),
         "bitfinex" => format!("[17,[1,1,1,1,1,1,{price},1,1,1]]"),
         "kucoin" => snapshot(&format!(r#""symbol":"BTC-USDT","lastTradedPrice":{price}"#)),
+        "kraken" => format!(r#"{{"channel":"ticker","data":[{{"symbol":"BTC/USD","last":{price}}}]}}"#),
         _ => panic!("no frame for {id}"),
     }
 }

@@ -55,6 +55,13 @@ fn requests_have_their_documented_form() {
     // A whole response, so that a quiet market has a candle.
     let span = format!("startAt={}&endAt={}", 1_788_064_020 - 1500 * 60, 1_788_064_020 - 1);
     assert_eq!(path(kucoin, &candles), format!("/api/v1/market/candles?type=1min&symbol=BTC-USDT&{span}"));
+
+    let kraken = find("kraken");
+    let (pair, candles) = (markets("BTC-USD ETH-BTC"), RestQuery::Candles { market: &usd, end: END, count: 2 });
+    assert_eq!(path(kraken, &RestQuery::Markets), "/0/public/AssetPairs");
+    assert_eq!(path(kraken, &RestQuery::Tickers(&pair)), "/0/public/Ticker?pair=XBTUSD,ETHXBT");
+    let since = 1_788_064_020 - 2 * 60 - 1;
+    assert_eq!(path(kraken, &candles), format!("/0/public/OHLC?pair=XBTUSD&interval=1&since={since}"));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 pub mod binance;
 pub mod bitfinex;
 pub mod bithumb;
+pub mod kraken;
 pub mod kucoin;
 pub mod upbit;
 pub mod upbit_family;
@@ -23,7 +24,7 @@ use crate::simulated_market::{HISTORY, Simulation};
 
 /// All fake exchanges.
 pub const ALL: &[&dyn FakeVenue] =
-    &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance, &bitfinex::Bitfinex, &kucoin::KuCoin];
+    &[&upbit::Upbit, &bithumb::Bithumb, &binance::Binance, &bitfinex::Bitfinex, &kucoin::KuCoin, &kraken::Kraken];
 
 /// Returns the ids of all venues.
 pub fn ids() -> impl Iterator<Item = &'static str> {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fake_exchanges::Fake;
 use fake_exchanges::fault::{FaultSpec, Faults, InjectionPoint, Transport};
+use fake_exchanges::{Clock, Fake, Options, start};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::client::{Stream, get, send, start_with_manual_clock, try_get};
+use super::client::{Stream, get, send, start_time, start_with_manual_clock, try_get};
 
 /// Opens an Upbit stream of two markets and receives their first tickers.
 async fn open_upbit(fake: &Fake) -> Stream {
@@ -374,12 +374,14 @@ fn a_fault_of_a_response_applies_to_requests_whose_query_or_path_names_its_marke
 
 #[tokio::test]
 async fn candles_that_name_no_market_are_about_the_market_of_their_request() {
-    let (fake, _clock) = start_with_manual_clock().await;
+    let clock = Clock::manual(start_time());
+    let fake = start(Options { clock, enforces_limits: false, ..Options::default() }).await.unwrap();
     for (venue, symbol, other, path, member) in [
         ("upbit", "KRW-BTC", "KRW-ETH", "/v1/candles/minutes/1?count=2&market=KRW-BTC", "trade_price"),
         ("binance", "BTCUSDT", "ETHUSDT", "/api/v3/klines?interval=1m&limit=2&symbol=BTCUSDT", "4"),
         ("bitfinex", "tBTCUSD", "tETHUSD", "/v2/candles/trade:1m:tBTCUSD/hist?limit=2", "2"),
         ("kucoin", "BTC-USDT", "ETH-USDT", "/api/v1/market/candles?type=1min&symbol=BTC-USDT", "2"),
+        ("kraken", "XBTUSD", "ETHUSD", "/0/public/OHLC?interval=1&pair=XBTUSD", "4"),
     ] {
         assert_eq!(fake_exchanges::venues::find(venue).unwrap().payloads().close_member, member);
         let url = format!("{}{path}", fake.rest_url(venue));

@@ -61,7 +61,8 @@ fn page(simulation: &Simulation, venue: &str, symbol: &str, end: i64) -> Vec<(i6
 fn truth_and_the_candles_of_every_exchange_agree_over_eight_days() {
     let mut simulation = simulation(3);
     simulation.advance(start_time() + SignedDuration::from_mins(5));
-    for venue in venues::ids() {
+    // Kraken has candles of half a day only.
+    for venue in venues::ids().filter(|id| *id != "kraken") {
         for asset in ["BTC", "BSV", "WAXP"] {
             let mut markets = simulation.markets_of(venue);
             let market = markets.find(|market| market.asset.id == asset).unwrap();

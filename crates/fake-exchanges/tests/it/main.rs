@@ -8,6 +8,7 @@ mod candles;
 mod client;
 mod faults;
 mod history;
+mod kraken;
 mod kucoin;
 mod limits;
 mod rest;

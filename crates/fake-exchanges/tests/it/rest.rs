@@ -102,6 +102,8 @@ async fn errors_are_those_of_each_venue() {
             Some(json!({"code": "400100", "msg": "symbol not exists"})),
         ),
         ("kucoin", "/api/v1/nothing", 404, None),
+        ("kraken", "/0/public/OHLC?pair=NOPE", 200, Some(json!({"error": ["EQuery:Unknown asset pair"]}))),
+        ("kraken", "/0/public/nothing", 404, None),
     ] {
         let got = get(&format!("{}{path}", fake.rest_url(venue))).await;
         assert_eq!(got.status, status, "{venue} {path}: {}", got.text);
@@ -117,7 +119,9 @@ async fn numbers_are_formatted_as_each_venue_does() {
     let (fake, _clock) = start_with_manual_clock().await;
     fake.set_price("upbit", "BTC-KRW", "142187000".parse().unwrap(), true).unwrap();
     fake.set_price("bithumb", "BTC-KRW", "142187000".parse().unwrap(), true).unwrap();
-    for (venue, market) in [("binance", "PEPE-USDT"), ("bitfinex", "PEPE-USD"), ("kucoin", "PEPE-USDT")] {
+    for (venue, market) in
+        [("binance", "PEPE-USDT"), ("bitfinex", "PEPE-USD"), ("kucoin", "PEPE-USDT"), ("kraken", "PEPE-USD")]
+    {
         fake.set_price(venue, market, "0.00000512".parse().unwrap(), true).unwrap();
     }
     for (venue, path, wanted) in [
@@ -133,6 +137,7 @@ async fn numbers_are_formatted_as_each_venue_does() {
         ("binance", "/api/v3/exchangeInfo?symbol=BTCUSDT", r#""tickSize":"0.01000000""#),
         ("bitfinex", "/v2/tickers?symbols=tPEPE:USD", ",0.00000512,"),
         ("kucoin", "/api/v1/market/stats?symbol=PEPE-USDT", r#""last":"0.00000512""#),
+        ("kraken", "/0/public/Ticker?pair=PEPEUSD", r#""c":["0.00000512","#),
     ] {
         let got = get(&format!("{}{path}", fake.rest_url(venue))).await;
         assert_eq!(got.status, 200, "{venue} {path}");
@@ -201,10 +206,10 @@ async fn the_control_server_serves_the_truth_and_rejects_invalid_requests() {
     let truth = get(&format!("{base}/truth?venue=bithumb&market=BTC-KRW")).await.json();
     assert_eq!(truth["markets"][0]["last"], "142187000");
     assert!(truth["markets"][0]["minutes"]["2026-01-14T06:27:00Z"].is_string());
-    assert_eq!(get(&format!("{base}/truth")).await.json()["markets"].as_array().unwrap().len(), 102);
+    assert_eq!(get(&format!("{base}/truth")).await.json()["markets"].as_array().unwrap().len(), 122);
     for (path, body, wanted) in [
         ("fault", r#"{"fault":"explode"}"#, "unknown fault"),
-        ("fault", r#"{"fault":"mute","venue":"kraken"}"#, "unknown venue"),
+        ("fault", r#"{"fault":"mute","venue":"nowhere"}"#, "unknown venue"),
         ("fault", r#"{"fault":"mute","wings":2}"#, "wings"),
         ("fault", r#"{"fault":"spike"}"#, "needs factor"),
         ("fault", "{", "invalid fault"),

@@ -139,7 +139,7 @@ fn a_set_price_is_exact_and_is_held() {
     assert_eq!(simulation.truth("bithumb", "BTC-KRW").unwrap().last, Decimal::from(142_187_000));
     let moved = simulation.truth("upbit", "BTC-KRW").unwrap().last;
     assert!(moved != Decimal::from(200_000_000) && moved > Decimal::from(195_000_000), "{moved}");
-    for (venue, market, price) in [("bithumb", "NO-KRW", "1"), ("bithumb", "BTC-KRW", "0"), ("kraken", "BTC-KRW", "1")]
+    for (venue, market, price) in [("bithumb", "NO-KRW", "1"), ("bithumb", "BTC-KRW", "0"), ("nowhere", "BTC-KRW", "1")]
     {
         assert!(
             simulation.set_price(venue, market, price.parse().unwrap(), false).is_err(),
