@@ -3,9 +3,10 @@
 //!
 //! The server is the release program in a separate process, fed by a fake
 //! exchange in this one. For comparison, the same clients also use, in turn,
-//! the floor (a loop that writes the same bytes to the same number of sockets)
-//! and two conventional servers. Ratios to the floor are computed within a
-//! pass. `scripts/measure-feed` builds and runs it.
+//! the floor (a loop that writes the same bytes to the same number of sockets),
+//! two conventional servers, and Bun's publish/subscribe if it is installed.
+//! Ratios to the floor are computed within a pass. `scripts/measure-feed` builds
+//! and runs it.
 
 #![allow(clippy::disallowed_methods)] // A measurement reads the clock directly.
 
@@ -49,6 +50,9 @@ struct Options {
     /// Target rate in frames per second; lower than what any side can write.
     #[arg(long, default_value_t = 20_000)]
     frames_per_second: usize,
+    /// Program of Bun, whose publish/subscribe is measured as well.
+    #[arg(long)]
+    bun: Option<String>,
     /// Additional lines for the program's configuration.
     #[arg(long, default_value = "")]
     settings: String,

@@ -27,8 +27,11 @@ const STREAM: &str = "/api/v1/stream?board=one&interval_ms=0";
 /// The stream as requested by a widget of the default board, but at a long interval: a nearly idle client.
 const BOARD_STREAM: &str = "/api/v1/stream?board=krw&lang=ko&interval_ms=5000";
 
-/// The sides of the comparison; the second one is the program.
-const SIDES: [&str; 4] = ["floor", "sisepan", "textbook", "task"];
+/// The sides of the comparison; the second one is the program, and the last one is left out if it is not installed.
+const SIDES: [&str; 5] = ["floor", "sisepan", "textbook", "task", "bun"];
+
+/// The server that Bun runs.
+const BUN_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/measure_stream/bun.js");
 
 /// First price; all prices of a run stay within a few percent of it.
 const PRICE: u64 = 140_000_000;
@@ -55,6 +58,7 @@ const DRAIN: Duration = Duration::from_millis(700);
 pub struct TestBench {
     fake: Fake,
     program: String,
+    bun: Option<String>,
     settings: String,
     pinned: bool,
     ticks: Arc<Ticks>,
@@ -72,8 +76,13 @@ struct Side {
 impl TestBench {
     /// Creates a bench with only the exchange running.
     pub fn new(fake: Fake, options: &Options, pinned: bool) -> Self {
-        let (program, settings) = (options.program.clone(), options.settings.clone());
-        Self { fake, program, settings, pinned, ticks: Arc::new(Ticks::new(PRICE)), next: 0 }
+        let (program, bun, settings) = (options.program.clone(), options.bun.clone(), options.settings.clone());
+        Self { fake, program, bun, settings, pinned, ticks: Arc::new(Ticks::new(PRICE)), next: 0 }
+    }
+
+    /// Returns the sides that can be measured.
+    fn sides(&self) -> &'static [&'static str] {
+        &SIDES[..SIDES.len() - usize::from(self.bun.is_none())]
     }
 
     /// Shuts the exchange down.
@@ -86,7 +95,7 @@ impl TestBench {
         println!("\nmemory (PSS), KiB; sisepan serves the reference board");
         println!("{:>8}  {:<10}{:>10}   KiB for each client", "clients", "", "process");
         let frame = self.frame()?;
-        for name in SIDES {
+        for &name in self.sides() {
             let mut side = if name == "sisepan" {
                 Side { process: self.start_server("", FREE_PORT)?, path: BOARD_STREAM.to_owned(), frame: None }
             } else {
@@ -122,8 +131,9 @@ impl TestBench {
             return Ok(());
         }
         let frame = self.frame()?;
-        let mut sides = vec![self.start_other(SIDES[0], &frame)?, self.start_with_price(0)?];
-        for name in &SIDES[2..] {
+        let names = self.sides();
+        let mut sides = vec![self.start_other(names[0], &frame)?, self.start_with_price(0)?];
+        for name in &names[2..] {
             sides.push(self.start_other(name, &frame)?);
         }
         println!("\ntime to the client and CPU, frames of {} bytes, interval 0", frame.len());
@@ -137,7 +147,7 @@ impl TestBench {
                     sides.iter_mut().map(|side| self.pass(rate, count, clients, side)).collect();
                 passes.push(pass?);
             }
-            figures::print(clients, count * clients, &SIDES, &passes);
+            figures::print(clients, count * clients, names, &passes);
             let floor = figures::median(passes.iter().filter_map(|pass| pass.first()).map(|pass| pass.cpu_ns));
             for &interval_ms in &options.beats {
                 self.measure_interval(options, clients, interval_ms, floor)?;
@@ -265,9 +275,14 @@ impl TestBench {
     }
 
     fn start_other(&self, name: &str, frame: &[u8]) -> anyhow::Result<Side> {
-        let program = std::env::current_exe().context("finding this program")?;
-        let program = program.to_str().context("the path of this program is not text")?;
-        let process = Process::start(program, &["--serve", name], None, self.pinned)?;
+        let process = match self.bun.as_deref().filter(|_| name == "bun") {
+            Some(bun) => Process::start(bun, &[BUN_SERVER], None, self.pinned)?,
+            None => {
+                let program = std::env::current_exe().context("finding this program")?;
+                let program = program.to_str().context("the path of this program is not text")?;
+                Process::start(program, &["--serve", name], None, self.pinned)?
+            }
+        };
         Ok(Side { process, path: "/".to_owned(), frame: Some(frame.to_vec()) })
     }
 
